@@ -1,0 +1,78 @@
+"""Architectures of ours that timm does not have, by name.
+
+A builder takes no argument and returns a network with random weights that either is a timm model
+or defines `forward_levels(image)` and `feature_specs`. Names that timm knows are not listed here.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import timm
+from torch import nn
+
+from gesture_pretrain.models.small_hrnet import SmallHRNet
+
+
+def hrnet_config(
+    width: int,
+    *,
+    blocks: int,
+    modules: tuple[int, int, int] = (1, 1, 1),
+    stem_width: int = 64,
+    stem_planes: int = 64,
+    stem_blocks: int | None = None,
+) -> dict:
+    """timm's HRNet configuration as a function of the width C: branches of C, 2C, 4C, 8C channels.
+
+    Args:
+        width: C, the channels of the stride-4 branch.
+        blocks: Residual blocks per branch in each module.
+        modules: Multi-resolution modules in stages 2, 3, 4 (1, 4, 3 in HRNet-W18 and up).
+        stem_width: Channels after the first convolution, at stride 2.
+        stem_planes: Planes of the bottleneck blocks of stage 1; they give 4 times as many channels.
+        stem_blocks: Bottleneck blocks of stage 1; as many as `blocks` if not given.
+    """
+    stages = {
+        f"stage{branches}": {
+            "num_modules": count,
+            "num_branches": branches,
+            "block_type": "BASIC",
+            "num_blocks": (blocks,) * branches,
+            "num_channels": tuple(width << i for i in range(branches)),
+            "fuse_method": "SUM",
+        }
+        for branches, count in zip((2, 3, 4), modules, strict=True)
+    }
+    stem = {
+        "num_modules": 1,
+        "num_branches": 1,
+        "block_type": "BOTTLENECK",
+        "num_blocks": (blocks if stem_blocks is None else stem_blocks,),
+        "num_channels": (stem_planes,),
+        "fuse_method": "SUM",
+    }
+    return {"stem_width": stem_width, "stage1": stem, **stages}
+
+
+ARCHS: dict[str, Callable[[], nn.Module]] = {
+    "hrnet_w16_tiny": partial(
+        SmallHRNet, hrnet_config(16, blocks=1, stem_width=16, stem_planes=16), final_channels=512
+    ),
+    "hrnet_w18_tiny": partial(
+        SmallHRNet, hrnet_config(18, blocks=2, stem_width=32, stem_planes=32), final_channels=768
+    ),
+}
+
+
+def add_architecture(name: str, builder: Callable[[], nn.Module]) -> None:
+    """Make a name known to `build_backbone`.
+
+    Raises:
+        ValueError: The name is taken here or by timm.
+    """
+    if name in ARCHS or timm.is_model(name):
+        owner = "gesture_pretrain" if name in ARCHS else "timm"
+        raise ValueError(f"architecture {name!r} exists already in {owner}; choose another name")
+    if "." in name:
+        raise ValueError(f"architecture {name!r} holds a dot, which separates it from the tag")
+    ARCHS[name] = builder
