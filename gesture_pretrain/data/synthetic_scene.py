@@ -1,0 +1,356 @@
+"""One rendered frame: a hand in a world of fixed cameras, and the picture each of them takes.
+
+World frame: metres here (millimetres in the files), origin where the cameras look, y up. Hand
+frame: that of the rest pose, in which the right hand's fingers point to -x (the left's to +x) and
+the back of either hand to +y.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from gesture_pretrain.data.background import BackgroundPool
+from gesture_pretrain.data.forearm import with_forearm, with_forearm_faces
+from gesture_pretrain.data.render import (
+    Hits,
+    Lighting,
+    TracedMesh,
+    interpolate,
+    pixel_rays,
+    shade,
+    vertex_normals,
+)
+from gesture_pretrain.data.skin import SkinMap, SkinTexture
+from gesture_pretrain.geometry import project_px, rodrigues, rotation_vector, world_to_camera_mm
+
+_ARM_CONE_COSINE = np.cos(np.deg2rad(35.0))  # cameras nearer to the arm's axis see mostly arm
+_MINIMUM_HAND_SHARE = 0.5
+_MINIMUM_JOINTS_IN_VIEW = 12
+_ATTEMPTS = 400
+
+
+class Camera(NamedTuple):
+    """A calibrated pinhole camera; every number is a float32 value, as in the files."""
+
+    name: str
+    R_cam_world: np.ndarray  # (3, 3)
+    center_mm: np.ndarray  # (3,) world
+    focal_px: np.ndarray  # (2,)
+    princpt_px: np.ndarray  # (2,)
+
+
+class ViewLimits(NamedTuple):
+    """From where the hand may be seen; None leaves the view free."""
+
+    view_limit_deg: float | None  # largest angle between view direction and palm or back normal
+    roll_limit_deg: float | None  # largest angle between the fingers and "up" in the picture
+
+
+@dataclass(frozen=True)
+class PosedHand:
+    """A hand before it is placed in the world: zero global rotation and translation."""
+
+    hand: str
+    vertices_m: np.ndarray  # (778, 3)
+    joints_m: np.ndarray  # (21, 3) mano21
+
+
+class Placement(NamedTuple):
+    """Global rotation and translation in MANO's sense: ``v = R (v0 - J0) + J0 + trans``."""
+
+    rotation_vector: np.ndarray  # (3,) float32
+    trans_m: np.ndarray  # (3,) float32
+
+    def move(self, points_m: np.ndarray, wrist_m: np.ndarray) -> np.ndarray:
+        rotation = rodrigues(self.rotation_vector)
+        return (points_m - wrist_m) @ rotation.T + wrist_m + np.asarray(self.trans_m, np.float64)
+
+
+class View(NamedTuple):
+    """One picture of a frame."""
+
+    camera: Camera
+    image_bgr: np.ndarray  # (S, S, 3) uint8
+    hand_mask: np.ndarray  # (S, S) bool: pixels that show the hand, not the arm
+    keypoints_px: np.ndarray  # (21, 2)
+    in_view: np.ndarray  # (21,) bool
+
+
+def make_rig(
+    rng: np.random.Generator, *, size_px: int, num_cameras: int, max_elevation_deg: float
+) -> list[Camera]:
+    """Cameras around the origin, upright but for a few degrees, each with its own lens.
+
+    Longer lenses stand further away, so that a hand fills about the same part of every picture.
+    """
+    names = np.sort(rng.choice(np.arange(400002, 401000), num_cameras, replace=False))
+    index = np.arange(num_cameras)
+    top = np.sin(np.deg2rad(max_elevation_deg))
+    height = top * np.clip(1 - 2 * (index + rng.uniform(0.2, 0.8, num_cameras)) / num_cameras, -1, 1)
+    turn = rng.uniform(0, 2 * np.pi) + index * np.pi * (3 - np.sqrt(5)) + rng.normal(0, 0.1)
+    radius = np.sqrt(1 - np.square(height))
+    directions = np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], axis=-1)
+    return [
+        _camera(rng, str(name), direction, size_px)
+        for name, direction in zip(names, directions, strict=True)
+    ]
+
+
+def _camera(rng, name: str, direction: np.ndarray, size_px: int) -> Camera:
+    lens = rng.uniform(1.5, 5.0)
+    center_m = direction * lens * 0.26 * rng.uniform(0.8, 1.25)
+    forward = _unit(rng.normal(0.0, 0.006, 3) - center_m)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    if np.linalg.norm(right) < 1e-6:  # straight from above or below: any sideways will do
+        right = np.array([1.0, 0.0, 0.0])
+    right = _unit(right)
+    upright = np.stack([right, np.cross(forward, right), forward])
+    rotation = rodrigues([0.0, 0.0, rng.normal(0.0, np.deg2rad(6.0))]) @ upright
+    return Camera(
+        name=name,
+        R_cam_world=rotation.astype(np.float32),
+        center_mm=(1000 * center_m).astype(np.float32),
+        focal_px=(lens * size_px * (1 + rng.normal(0, 0.0004, 2))).astype(np.float32),
+        princpt_px=(size_px / 2 + rng.normal(0, 0.01 * size_px, 2)).astype(np.float32),
+    )
+
+
+def draw_placement(
+    rng: np.random.Generator,
+    hand: PosedHand,
+    cameras: list[Camera],
+    limits: ViewLimits,
+    num_views: int,
+) -> tuple[Placement, list[int]]:
+    """A global rotation and position, and at least ``num_views`` cameras that may see it.
+
+    Raises:
+        RuntimeError: if the limits leave too few cameras in every one of many attempts.
+    """
+    offset_m = rng.normal(0.0, 0.012, 3)
+    toward = _unit(np.stack([c.center_mm for c in cameras]) / 1000 - offset_m)
+    for _ in range(_ATTEMPTS):
+        R_world_hand = _draw_rotation(rng, hand.hand, cameras, limits)
+        allowed = np.flatnonzero(_allowed(R_world_hand, hand.hand, cameras, toward, limits))
+        if len(allowed) >= num_views:
+            return _place(hand, R_world_hand, offset_m), list(rng.permutation(allowed))
+    raise RuntimeError(
+        f"no hand orientation found that {num_views} cameras of {len(cameras)} see within {limits}; "
+        "use fewer cameras_per_frame or a wider limit"
+    )
+
+
+def _draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> np.ndarray:
+    """Uniform rotation R_world_hand, or one within the limits for a random camera."""
+    if limits.view_limit_deg is None and limits.roll_limit_deg is None:
+        w, x, y, z = _unit(rng.normal(size=4))
+        return rodrigues(2 * np.arctan2(np.sqrt(x * x + y * y + z * z), w) * _unit(np.array([x, y, z])))
+    camera = cameras[rng.integers(len(cameras))]
+    limit = 90.0 if limits.view_limit_deg is None else limits.view_limit_deg
+    cosine = rng.uniform(np.cos(np.deg2rad(limit)), 1.0)
+    around, side = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
+    sine = np.sqrt(1 - cosine * cosine)
+    toward = np.array([sine * np.cos(around), side * cosine, sine * np.sin(around)])
+    fingers = np.array([-1.0 if hand == "right" else 1.0, 0.0, 0.0])
+    up = _unit(fingers - (fingers @ toward) * toward)
+    upright = np.stack([np.cross(-up, -toward), -up, -toward])  # camera's x right, y down, z away
+    roll = 180.0 if limits.roll_limit_deg is None else limits.roll_limit_deg
+    R_cam_hand = rodrigues([0.0, 0.0, np.deg2rad(rng.uniform(-roll, roll))]) @ upright
+    return camera.R_cam_world.T.astype(np.float64) @ R_cam_hand
+
+
+def _allowed(R_world_hand, hand: str, cameras, toward, limits: ViewLimits) -> np.ndarray:
+    """(N,) bool: cameras within the limits and not looking along the forearm."""
+    toward_hand = toward @ R_world_hand
+    arm = np.array([1.0 if hand == "right" else -1.0, 0.0, 0.0])
+    allowed = toward_hand @ arm < _ARM_CONE_COSINE
+    if limits.view_limit_deg is not None:
+        allowed &= np.abs(toward_hand[:, 1]) >= np.cos(np.deg2rad(limits.view_limit_deg)) - 1e-6
+    if limits.roll_limit_deg is not None:
+        fingers_cam = np.stack([c.R_cam_world for c in cameras]) @ (R_world_hand @ -arm)
+        roll = np.arctan2(fingers_cam[:, 0], -fingers_cam[:, 1])
+        allowed &= np.abs(roll) <= np.deg2rad(limits.roll_limit_deg) + 1e-6
+    return allowed
+
+
+def _place(hand: PosedHand, R_world_hand: np.ndarray, offset_m: np.ndarray) -> Placement:
+    wrist = hand.joints_m[0]
+    middle = (hand.vertices_m.min(axis=0) + hand.vertices_m.max(axis=0)) / 2
+    trans = offset_m - R_world_hand @ (middle - wrist) - wrist
+    turn = rotation_vector(R_world_hand)
+    return Placement(turn.astype(np.float32), trans.astype(np.float32))
+
+
+class Studio:
+    """Everything that pictures share: the mesh, its skin map, backgrounds and sensor noise.
+
+    Args:
+        rest_vertices_m: (778, 3) rest vertices of the right hand.
+        rest_joints_m: (21, 3) its joints, mano21 order.
+        faces: (F, 3) faces of the right hand.
+        weights: (778, 16) skinning weights.
+        size_px: side of the pictures.
+        seed: of backgrounds, skin unevenness and sensor noise.
+    """
+
+    def __init__(self, *, rest_vertices_m, rest_joints_m, faces, weights, size_px: int, seed: int):
+        self.num_hand_faces = len(faces)
+        self.faces = with_forearm_faces(faces, len(rest_vertices_m))
+        self.skin = SkinMap(
+            vertices_m=with_forearm(rest_vertices_m),
+            faces=self.faces,
+            weights=weights,
+            rest_joints_m=rest_joints_m,
+        )
+        self.size_px = size_px
+        self.backgrounds = BackgroundPool(seed=seed, size_px=size_px)
+        rng = np.random.Generator(np.random.Philox(key=[seed, 0x2015E]))
+        self.noise = rng.standard_normal(8 * size_px * size_px * 3, dtype=np.float32)
+
+    def frame(self, rng: np.random.Generator, hand: PosedHand, placement: Placement, texture):
+        """The hand with forearm, sleeve and lights of one instant: a ``Frame``."""
+        return Frame(rng, studio=self, hand=hand, placement=placement, texture=texture)
+
+
+class Frame:
+    """One instant, of which any number of cameras can take a picture."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        *,
+        studio: Studio,
+        hand: PosedHand,
+        placement: Placement,
+        texture: SkinTexture,
+    ):
+        self._studio, self._texture = studio, texture
+        self._sleeve_from_m = rng.uniform(0.02, 0.09) if rng.uniform() < 0.45 else None
+        cloth = rng.uniform(0.05, 0.9, 3)
+        self._cloth_rgb = np.square(cloth.mean() + 0.6 * (cloth - cloth.mean())).astype(np.float32)
+        mirror = np.array([1.0 if hand.hand == "right" else -1.0, 1.0, 1.0])
+        bend = tuple(rng.normal(0.0, np.deg2rad(16.0), 2))
+        body = with_forearm(
+            hand.vertices_m * mirror, bend_rad=bend, sleeve_from_m=self._sleeve_from_m
+        )
+        wrist = hand.joints_m[0]
+        self.vertices_m = placement.move(body * mirror, wrist)
+        self.joints_m = placement.move(hand.joints_m, wrist)
+        self.num_hand_vertices = len(hand.vertices_m)
+        # the left hand is traced with the right hand's winding, so its normals come out inverted
+        self._normals = mirror[0].astype(np.float32) * vertex_normals(self.vertices_m, studio.faces)
+        self._mesh = TracedMesh(self.vertices_m, studio.faces)
+        self._lighting = draw_lighting(rng)
+
+    def picture(self, rng: np.random.Generator, camera: Camera) -> View | None:
+        """What the camera sees, or None if that is mostly arm, or the hand is out of the picture."""
+        size = self._studio.size_px
+        keypoints = project_px(
+            world_to_camera_mm(1000 * self.joints_m, camera.R_cam_world, camera.center_mm),
+            camera.focal_px,
+            camera.princpt_px,
+        )
+        in_view = ((keypoints >= 0) & (keypoints <= size - 1)).all(axis=-1)
+        if in_view.sum() < _MINIMUM_JOINTS_IN_VIEW:
+            return None
+        pixel, rays, found = self._trace(camera)
+        part = np.full(size * size, -1, np.int8)  # -1 background, 0 hand, 1 arm
+        part[pixel] = found.face >= self._studio.num_hand_faces
+        if self._hand_share(camera, part.reshape(size, size)) < _MINIMUM_HAND_SHARE:
+            return None
+        linear = self._shade(camera, rays, found)
+        picture = self._studio.backgrounds.cut(rng).reshape(-1, 3)
+        exposure = np.float32(rng.uniform(0.8, 1.15))
+        picture[pixel] = np.sqrt(np.clip(exposure * linear, 0.0, 1.0))
+        image = self._develop(rng, picture.reshape(size, size, 3))
+        return View(camera, image, part.reshape(size, size) == 0, keypoints, in_view)
+
+    def _trace(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, Hits]:
+        """Flat pixel index, world ray and hit of every pixel that shows hand or arm."""
+        size = self._studio.size_px
+        columns, rows = _pixel_box(self._project(camera, self.vertices_m), size)
+        grid_rows, grid_columns = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
+        rays = pixel_rays(grid_columns, grid_rows, camera.focal_px, camera.princpt_px)
+        rays = rays @ camera.R_cam_world
+        origins = np.empty_like(rays)
+        origins[:] = camera.center_mm / 1000
+        found = self._mesh.hits(origins, rays)
+        seen = np.flatnonzero(found.face >= 0)
+        pixel = grid_rows[seen] * size + grid_columns[seen]
+        return pixel, rays[seen], Hits(*(field[seen] for field in found))
+
+    def _project(self, camera: Camera, points_m: np.ndarray) -> np.ndarray:
+        points = world_to_camera_mm(1000 * points_m, camera.R_cam_world, camera.center_mm)
+        return project_px(points, camera.focal_px, camera.princpt_px)
+
+    def _hand_share(self, camera: Camera, part: np.ndarray) -> float:
+        """Share of the hand's vertices inside the picture whose pixel shows hand, not arm."""
+        size = self._studio.size_px
+        where = self._project(camera, self.vertices_m[: self.num_hand_vertices])
+        inside = ((where >= 0) & (where <= size - 1)).all(axis=-1)
+        column, row = np.rint(where[inside]).astype(int).T
+        seen = part[row, column]
+        return float((seen == 0).sum() / max((seen >= 0).sum(), 1))
+
+    def _shade(self, camera: Camera, rays: np.ndarray, found: Hits) -> np.ndarray:
+        values = self._texture.at(found.face, found.u, found.v)
+        albedo, bump, gloss, behind_wrist = values[:, :3], values[:, 3:6], values[:, 6], values[:, 7]
+        if self._sleeve_from_m is not None:
+            clothed = behind_wrist > self._sleeve_from_m
+            albedo = np.where(clothed[:, None], self._cloth_rgb * (1 + bump[:, :1]), albedo)
+        normals = _unit(interpolate(self._normals, self._studio.faces, found) + bump)
+        points = (camera.center_mm / 1000) + rays * found.distance[:, None]
+        lamp = self._lighting.directions[0]
+        free = self._mesh.is_free(
+            (points + 0.0012 * normals + 0.001 * lamp).astype(np.float32),
+            np.ascontiguousarray(np.broadcast_to(lamp, points.shape)),
+        )
+        return shade(
+            albedo_rgb=albedo,
+            normals=normals,
+            to_camera=-_unit(rays),
+            lighting=self._lighting,
+            first_light_free=free,
+            gloss=gloss,
+        )
+
+    def _develop(self, rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+        """Lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
+        scale = self._studio.size_px / 256
+        sigma = scale * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
+        picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.45))  # at least smooth the edges
+        start = rng.integers(len(self._studio.noise) - picture.size)
+        noise = self._studio.noise[start : start + picture.size].reshape(picture.shape)
+        picture += np.float32(rng.uniform(0.003, 0.025)) * noise
+        return cv2.convertScaleAbs(np.maximum(picture, 0.0)[..., ::-1], alpha=255.0)
+
+
+def draw_lighting(rng: np.random.Generator) -> Lighting:
+    """An ambient hemisphere and one to three distant lights."""
+    ambient = rng.uniform(0.12, 0.5)
+    tint = 1 + rng.normal(0.0, 0.06, (3, 3))
+    count = int(rng.integers(1, 4))
+    strengths = rng.uniform(0.35, 1.1, count) / (1 + np.arange(count))
+    return Lighting(
+        up=_unit(rng.normal(size=3)).astype(np.float32),
+        sky_rgb=(1.2 * ambient * tint[0]).astype(np.float32),
+        ground_rgb=(0.7 * ambient * tint[1]).astype(np.float32),
+        directions=_unit(rng.normal(size=(count, 3))).astype(np.float32),
+        colours_rgb=(strengths[:, None] * tint[2]).astype(np.float32),
+    )
+
+
+def _pixel_box(points_px: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows that can show the points; all of them if a point is behind the camera."""
+    if np.isnan(points_px).any():
+        return np.arange(size_px), np.arange(size_px)
+    low = np.clip(np.floor(points_px.min(axis=0)), 0, size_px).astype(int)
+    high = np.clip(np.ceil(points_px.max(axis=0)) + 1, 0, size_px).astype(int)
+    return np.arange(low[0], high[0]), np.arange(low[1], high[1])
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    squared = np.einsum("...k,...k->...", vectors, vectors)[..., None]
+    return vectors / np.sqrt(np.maximum(squared, 1e-20))
