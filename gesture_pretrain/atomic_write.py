@@ -1,0 +1,227 @@
+"""Files and folders that are there whole or not at all.
+
+What is written goes to a hidden sibling (`.name.<random>.part`), is forced to the disk, and is
+then renamed. A reader, a second writer, a kill or a power cut therefore meet either what was there
+before or all of the new. A process that is killed leaves its `.part` behind;
+`remove_abandoned_parts` takes those away.
+"""
+
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2
+_RELATIVE_TO_WORKING_FOLDER = -100  # AT_FDCWD
+
+
+class WriteFailed(OSError):
+    """A file or folder could not be written; what was there before is unchanged.
+
+    Attributes:
+        path: What was to be written.
+        bytes_needed: Size of the content, None where unknown.
+    """
+
+    def __init__(self, number: int | None, message: str, path: Path, bytes_needed: int | None):
+        super().__init__(number, message)
+        self.path, self.bytes_needed = path, bytes_needed
+
+    def __str__(self) -> str:
+        return self.args[1]
+
+
+class DiskFull(WriteFailed):
+    """The disk or the quota has no room for it."""
+
+
+def write_bytes_atomically(path: str | os.PathLike, data: bytes | bytearray | memoryview) -> None:
+    """Replace or create one file.
+
+    Args:
+        path: The file; its folder must exist.
+        data: Its whole content.
+
+    Raises:
+        DiskFull: No room. An earlier file of that name is unchanged.
+        WriteFailed: The system refused for another reason. Likewise.
+    """
+    path = Path(path)
+    size = memoryview(data).nbytes
+    part = _part_beside(path)
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _named(error, path, size) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, which takes its name when the block ends without an error.
+
+    Two processes may do this at once with one name: without `overwrite` the first to finish keeps
+    it and the other gets `FileExistsError`; with it the last to finish wins. No mixture arises.
+
+    Args:
+        path: The folder's final name; its parent is created where missing.
+        overwrite: Take the place of a folder that is there.
+
+    Yields:
+        The hidden folder to write into.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is false, asked before and after the block.
+        DiskFull: No room; a folder of that name is unchanged.
+        WriteFailed: The system refused for another reason. Likewise.
+    """
+    path = Path(path)
+    if not overwrite:
+        _refuse_existing(path)
+    part = _part_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+        yield part
+        _sync_tree(part)
+        _take_name(part, path, overwrite)
+        _sync_folder(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _named(error, path, getattr(error, "bytes_needed", None)) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_abandoned_parts(folder: str | os.PathLike, *, older_than_s: float = 86400.0) -> int:
+    """Delete what killed writers left in `folder`; returns how many.
+
+    Args:
+        folder: Where files or folders were being written.
+        older_than_s: Seconds since the last change. Zero only where no one else is writing.
+    """
+    limit = time.time() - older_than_s
+    removed = 0
+    for part in Path(folder).glob(".*.part"):
+        if part.lstat().st_mtime > limit:
+            continue
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+        removed += 1
+    return removed
+
+
+def _part_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+
+
+def _take_name(part: Path, path: Path, overwrite: bool) -> None:
+    """Rename `part` to `path`; a rename onto a folder with content fails, whoever made it."""
+    if not overwrite:
+        try:
+            os.rename(part, path)
+        except OSError as error:
+            _refuse_existing(path)
+            raise error
+        return
+    while not _renamed(part, path, unless=(errno.ENOTEMPTY, errno.EEXIST)):
+        if _exchanged(part, path):
+            return
+        # Elsewhere than on Linux the name is free for an instant
+        aside = _part_beside(path)
+        if _renamed(path, aside, unless=(errno.ENOENT,)):
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _renamed(source: Path, target: Path, unless: tuple[int, ...]) -> bool:
+    """Rename; False where the system refuses with one of the errors in `unless`."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno in unless:
+            return False
+        raise
+    return True
+
+
+def _exchanged(part: Path, path: Path) -> bool:
+    """Swap two names in one step, where the system can; `part` is then the old folder."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if _POSIX else None
+    if renameat2 is None:
+        return False
+    here = _RELATIVE_TO_WORKING_FOLDER
+    return renameat2(here, os.fsencode(part), here, os.fsencode(path), _EXCHANGE) == 0
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise FileExistsError(
+            errno.EEXIST, f"{path} exists already. Choose another name, or pass overwrite=True"
+        )
+
+
+_POSIX = os.name == "posix"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk (only POSIX systems can)."""
+    if not _POSIX:
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb+") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(parent))
+
+
+def _named(error: OSError, path: Path, size: int | None) -> WriteFailed:
+    """The system's error with the path, the bytes needed and what became of the old content."""
+    kept = (
+        "What was there before is unchanged."
+        if path.exists()
+        else "Nothing was left under that name."
+    )
+    need = "" if size is None else f" ({_readable(size)} needed)"
+    if error.errno in NO_ROOM:
+        free = _readable(shutil.disk_usage(_existing_parent(path)).free)
+        message = (
+            f"no space left while writing {path}{need}; {free} free there. {kept} "
+            "Free some space, or write to another disk."
+        )
+        return DiskFull(error.errno, message, path, size)
+    if isinstance(error, WriteFailed):
+        reason = os.strerror(error.errno) if error.errno else str(error)
+    else:
+        reason = error.strerror or str(error)
+    return WriteFailed(error.errno, f"could not write {path}{need}: {reason}. {kept}", path, size)
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def _readable(size: int) -> str:
+    return f"{size} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB"
