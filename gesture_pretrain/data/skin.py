@@ -30,6 +30,7 @@ _TONES_SRGB = np.array(
 ) / np.float32(255)
 _NOISE_VOXEL_M = 0.0012
 _NOISE_SIGMAS = (0.7, 0.7, 2.0, 2.0, 5.0)
+_NOISE_STRENGTHS = (1.0, 1.0, 0.8, 0.8, 0.5)
 _BUMP = 0.05
 
 
@@ -113,8 +114,8 @@ class SkinMap:
         palm_tone = (1 - (1 - tone) * [0.55, 0.62, 0.62]) * [1.0, 0.93, 0.90]
         colour = tone + palm_share * self.palm[:, None] * (palm_tone - tone)
         redness = self.redness * rng.uniform(0.4, 1.2)
-        brightness = self.noise @ rng.normal(0.0, 0.025, len(_NOISE_SIGMAS))
-        redness = redness + self.noise @ rng.normal(0.0, 0.14, len(_NOISE_SIGMAS))
+        brightness = self.noise @ rng.normal(0.0, 0.018, len(_NOISE_SIGMAS))
+        redness = redness + self.noise @ rng.normal(0.0, 0.05, len(_NOISE_SIGMAS))
         colour = colour * (1 - redness[:, None] * [0.02, 0.16, 0.14])
         colour = colour * (1 + brightness - rng.uniform(0.7, 1.2) * self.crease)[:, None]
         nail_tone = 0.62 * tone + 0.38 * np.array([0.95, 0.78, 0.74])
@@ -182,15 +183,15 @@ def _cell_weights() -> np.ndarray:
 
 
 def _noise_at(points: np.ndarray, seed: int) -> np.ndarray:
-    """(N, 5) unit-variance noise at points, from fine to coarse."""
+    """(N, 5) noise at points, from fine to coarse."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x5C1]))
     position = (points / _NOISE_VOXEL_M).T
     channels = []
-    for sigma in _NOISE_SIGMAS:
+    for sigma, strength in zip(_NOISE_SIGMAS, _NOISE_STRENGTHS, strict=True):
         volume = rng.standard_normal((96, 96, 96)).astype(np.float32)
         volume = gaussian_filter(volume, sigma, mode="wrap")
         volume /= volume.std()
-        channels.append(map_coordinates(volume, position, order=1, mode="grid-wrap"))
+        channels.append(strength * map_coordinates(volume, position, order=1, mode="grid-wrap"))
     return np.stack(channels, axis=-1).astype(np.float32)
 
 

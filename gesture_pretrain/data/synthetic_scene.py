@@ -262,7 +262,7 @@ class Frame:
             return None
         linear = self._shade(camera, rays, found)
         picture = self._studio.backgrounds.cut(rng).reshape(-1, 3)
-        exposure = np.float32(rng.uniform(0.8, 1.15))
+        exposure = np.float32(rng.uniform(0.8, 1.15) * _exposure(linear))
         picture[pixel] = np.sqrt(np.clip(exposure * linear, 0.0, 1.0))
         image = self._develop(rng, picture.reshape(size, size, 3))
         return View(camera, image, part.reshape(size, size) == 0, keypoints, in_view)
@@ -320,7 +320,7 @@ class Frame:
         """Lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
         scale = self._studio.size_px / 256
         sigma = scale * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
-        picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.45))  # at least smooth the edges
+        picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.55))  # at least smooth the edges
         start = rng.integers(len(self._studio.noise) - picture.size)
         noise = self._studio.noise[start : start + picture.size].reshape(picture.shape)
         picture += np.float32(rng.uniform(0.003, 0.025)) * noise
@@ -330,7 +330,7 @@ class Frame:
 def draw_lighting(rng: np.random.Generator) -> Lighting:
     """An ambient hemisphere and one to three distant lights."""
     ambient = rng.uniform(0.12, 0.5)
-    tint = 1 + rng.normal(0.0, 0.06, (3, 3))
+    tint = 1 + rng.normal(0.0, 0.035, (3, 3)) + [0.02, 0.0, -0.02]  # a little warm
     count = int(rng.integers(1, 4))
     strengths = rng.uniform(0.35, 1.1, count) / (1 + np.arange(count))
     return Lighting(
@@ -340,6 +340,11 @@ def draw_lighting(rng: np.random.Generator) -> Lighting:
         directions=_unit(rng.normal(size=(count, 3))).astype(np.float32),
         colours_rgb=(strengths[:, None] * tint[2]).astype(np.float32),
     )
+
+
+def _exposure(linear_rgb: np.ndarray) -> float:
+    """What a camera's automatic exposure would add: half of the way to a mid-grey hand."""
+    return float(np.clip(np.sqrt(0.2 / max(linear_rgb.mean(), 1e-3)), 0.85, 1.8))
 
 
 def _pixel_box(points_px: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
