@@ -68,6 +68,25 @@ class Placement(NamedTuple):
         return (points_m - wrist_m) @ rotation.T + wrist_m + np.asarray(self.trans_m, np.float64)
 
 
+class _Samples(NamedTuple):
+    """N surface points seen through the pixels of a picture."""
+
+    pixel: np.ndarray  # (N,) flat index
+    rays: np.ndarray  # (N, 3) world direction, one unit of depth long
+    hits: Hits
+    weights: np.ndarray  # (N,) share of the pixel
+
+    def chosen(self, keep: np.ndarray) -> "_Samples":
+        hits = Hits(*(field[keep] for field in self.hits))
+        return _Samples(self.pixel[keep], self.rays[keep], hits, self.weights[keep])
+
+    def joined(self, other: "_Samples") -> "_Samples":
+        hits = Hits(*map(np.concatenate, zip(self.hits, other.hits, strict=True)))
+        pairs = ((self.pixel, other.pixel), (self.rays, other.rays), (self.weights, other.weights))
+        pixel, rays, weights = map(np.concatenate, pairs)
+        return _Samples(pixel, rays, hits, weights)
+
+
 class View(NamedTuple):
     """One picture of a frame."""
 
@@ -255,31 +274,44 @@ class Frame:
         in_view = ((keypoints >= 0) & (keypoints <= size - 1)).all(axis=-1)
         if in_view.sum() < _MINIMUM_JOINTS_IN_VIEW:
             return None
-        pixel, rays, found = self._trace(camera)
-        part = np.full(size * size, -1, np.int8)  # -1 background, 0 hand, 1 arm
-        part[pixel] = found.face >= self._studio.num_hand_faces
-        if self._hand_share(camera, part.reshape(size, size)) < _MINIMUM_HAND_SHARE:
+        samples, part = self._trace(camera)
+        if self._hand_share(camera, part) < _MINIMUM_HAND_SHARE:
             return None
-        linear = self._shade(camera, rays, found)
-        picture = self._studio.backgrounds.cut(rng).reshape(-1, 3)
-        exposure = np.float32(rng.uniform(0.8, 1.15) * _exposure(linear))
-        picture[pixel] = np.sqrt(np.clip(exposure * linear, 0.0, 1.0))
-        image = self._develop(rng, picture.reshape(size, size, 3))
-        return View(camera, image, part.reshape(size, size) == 0, keypoints, in_view)
+        linear = self._shade(camera, samples.rays, samples.hits)
+        linear *= rng.uniform(0.8, 1.15) * _exposure(linear)
+        picture = self._studio.backgrounds.cut(rng)
+        _lay_over(picture, samples, np.sqrt(np.clip(linear, 0.0, 1.0)))
+        return View(camera, self._develop(rng, picture), part == 0, keypoints, in_view)
 
-    def _trace(self, camera: Camera) -> tuple[np.ndarray, np.ndarray, Hits]:
-        """Flat pixel index, world ray and hit of every pixel that shows hand or arm."""
+    def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
+        """Surface points that the picture shows, and (S, S) int8: -1 background, 0 hand, 1 arm.
+
+        One ray goes through the middle of each pixel; pixels at the outline get four instead.
+        """
         size = self._studio.size_px
         columns, rows = _pixel_box(self._project(camera, self.vertices_m), size)
-        grid_rows, grid_columns = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
-        rays = pixel_rays(grid_columns, grid_rows, camera.focal_px, camera.princpt_px)
-        rays = rays @ camera.R_cam_world
+        rows, columns = (a.ravel() for a in np.meshgrid(rows, columns, indexing="ij"))
+        middle = self._hits(camera, columns, rows, rows * size + columns, weight=1.0)
+        part = np.full(size * size, -1, np.int8)
+        part[middle.pixel] = middle.hits.face >= self._studio.num_hand_faces
+        part = part.reshape(size, size)
+        covered = (part >= 0).astype(np.uint8)
+        kernel = np.ones((3, 3), np.uint8)
+        outline = cv2.dilate(covered, kernel) != cv2.erode(covered, kernel)
+        inner = ~outline.ravel()[middle.pixel]
+        rows, columns = (np.repeat(a, 4) for a in np.nonzero(outline))
+        quarter = np.tile([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], (len(rows) // 4, 1))
+        pixel = rows * size + columns
+        fine = self._hits(camera, columns + quarter[:, 0], rows + quarter[:, 1], pixel, weight=0.25)
+        return _Samples.joined(middle.chosen(inner), fine), part
+
+    def _hits(self, camera: Camera, columns, rows, pixel, *, weight: float) -> "_Samples":
+        rays = pixel_rays(columns, rows, camera.focal_px, camera.princpt_px) @ camera.R_cam_world
         origins = np.empty_like(rays)
         origins[:] = camera.center_mm / 1000
         found = self._mesh.hits(origins, rays)
-        seen = np.flatnonzero(found.face >= 0)
-        pixel = grid_rows[seen] * size + grid_columns[seen]
-        return pixel, rays[seen], Hits(*(field[seen] for field in found))
+        weights = np.full(len(rays), weight, np.float32)
+        return _Samples(pixel, rays, found, weights).chosen(found.face >= 0)
 
     def _project(self, camera: Camera, points_m: np.ndarray) -> np.ndarray:
         points = world_to_camera_mm(1000 * points_m, camera.R_cam_world, camera.center_mm)
@@ -340,6 +372,18 @@ def draw_lighting(rng: np.random.Generator) -> Lighting:
         directions=_unit(rng.normal(size=(count, 3))).astype(np.float32),
         colours_rgb=(strengths[:, None] * tint[2]).astype(np.float32),
     )
+
+
+def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
+    """Put sRGB colours (N, 3) of the samples over a picture (S, S, 3), in place."""
+    flat = picture.reshape(-1, 3)
+    whole = samples.weights == 1.0
+    flat[samples.pixel[whole]] = colours[whole]
+    pixel, row = np.unique(samples.pixel[~whole], return_inverse=True)
+    weights, colours = samples.weights[~whole], colours[~whole]
+    coverage = np.bincount(row, weights, len(pixel))
+    summed = [np.bincount(row, weights * colours[:, k], len(pixel)) for k in range(3)]
+    flat[pixel] = (1 - coverage)[:, None] * flat[pixel] + np.stack(summed, axis=-1)
 
 
 def _exposure(linear_rgb: np.ndarray) -> float:
