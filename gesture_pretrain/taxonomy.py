@@ -1,0 +1,563 @@
+"""Gesture taxonomies: which coarse and fine class a source label (a folder name) stands for.
+
+A taxonomy is a CSV file, never code. One line per source label, keyed by the whole name:
+
+    label        whole name of the folder or sequence (`folder` is accepted as well)
+    coarse, fine class, either an id counted from 0 or a class name (ids in order of appearance)
+    coarse_name, fine_name   optional, what reports call a class that is given by its id
+    name         optional, a readable name of the label; names its classes where nothing else does
+    hand         optional: right, left or interacting; an annotated hand of another side is masked
+    flip         optional: the label whose classes the mirror image has (may be the label itself)
+
+Fine refines coarse: each fine class lies in exactly one coarse class. A mirrored image changes its
+classes where handedness is part of them, so flips are derived for classes from the `flip` column.
+"""
+
+import csv
+import difflib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+TAXONOMY_FOLDER = Path(__file__).parent / "taxonomies"
+UNLABELLED = -1
+_COLUMNS = ("label", "folder", "coarse", "fine", "coarse_name", "fine_name", "name", "hand", "flip")
+_HANDS = ("right", "left", "interacting")
+_OPPOSITE = {"right": "left", "left": "right", "interacting": "interacting"}
+# InterHand2.6M folders that are known to carry no gesture label: range of motion, two hands
+_KNOWN_UNLABELLED_PREFIXES = ("ROM", "02", "03")
+
+
+@dataclass(frozen=True)
+class AssignmentReport:
+    """How many of the images got a gesture class and why the others did not.
+
+    Attributes:
+        total: images asked for.
+        labelled: images with a class.
+        unknown: images whose label is not in the taxonomy.
+        side_mismatch: images whose label is known, but of another side than the annotated hand.
+        unknown_labels: image count of every unknown label.
+    """
+
+    total: int
+    labelled: int
+    unknown: int
+    side_mismatch: int
+    unknown_labels: dict[str, int]
+
+    def __str__(self) -> str:
+        line = (
+            f"{self.labelled:,} of {self.total:,} images have a gesture class; masked: "
+            f"{self.unknown:,} of an unknown label, {self.side_mismatch:,} of another hand side"
+        )
+        if not self.unknown_labels:
+            return line
+        shown = sorted(self.unknown_labels.items(), key=lambda item: (-item[1], item[0]))[:8]
+        more = len(self.unknown_labels) - len(shown)
+        listed = ", ".join(f"{label} ({count:,})" for label, count in shown)
+        return f"{line}; unknown labels: {listed}" + (f" and {more} more" if more else "")
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """Source labels, their coarse and fine classes, and what a mirror image does to them.
+
+    Attributes:
+        name: name of the packaged file, stem of the user's, plus the variant.
+        sha256: of the content (not of the file's line ends or column order) and the variant.
+        labels: source labels in file order.
+        coarse_of, fine_of: class id of every label.
+        coarse_names, fine_names: name of every class, indexed by id.
+        hand_of_label: side of every label that has one.
+        coarse_flip, fine_flip: class of the mirror image for each class, None where not defined.
+        shuffle_seed: None, or the seed of the shuffled-label control.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    coarse_of: dict[str, int]
+    fine_of: dict[str, int]
+    coarse_names: tuple[str, ...]
+    fine_names: tuple[str, ...]
+    hand_of_label: dict[str, str] = field(default_factory=dict)
+    coarse_flip: tuple[int | None, ...] = ()
+    fine_flip: tuple[int | None, ...] = ()
+    shuffle_seed: int | None = None
+
+    @classmethod
+    def load(cls, source: str | Path) -> "Taxonomy":
+        """Reads and validates a packaged taxonomy (by name) or a CSV file (by path).
+
+        Raises:
+            FileNotFoundError: no such name or file.
+            ValueError: the file breaks a rule of a taxonomy; the message names file and line.
+        """
+        path = _find_csv(source)
+        return _build(path.stem, _read_rows(path))
+
+    @classmethod
+    def from_index_labels(cls, labels: Iterable[str], name: str = "folders") -> "Taxonomy":
+        """One class per distinct label at both levels, ids in sorted order, no flip defined."""
+        distinct = tuple(sorted(set(labels)))
+        if not distinct:
+            raise ValueError("A taxonomy needs at least one label; the index holds none.")
+        ids, undefined = {label: i for i, label in enumerate(distinct)}, (None,) * len(distinct)
+        return cls(name, distinct, ids, dict(ids), distinct, distinct, {}, undefined, undefined)
+
+    @property
+    def num_coarse(self) -> int:
+        return len(self.coarse_names)
+
+    @property
+    def num_fine(self) -> int:
+        return len(self.fine_names)
+
+    @property
+    def sha256(self) -> str:
+        content = {key: value for key, value in self.to_dict().items() if key != "name"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def has_flip(self) -> bool:
+        """True if the mirror image of every class has a class."""
+        return None not in self.fine_flip and len(self.fine_flip) == self.num_fine
+
+    @property
+    def coarse_of_fine(self) -> np.ndarray:
+        """(num_fine,) int64: the coarse class that each fine class refines."""
+        table = np.empty(self.num_fine, np.int64)
+        for label in self.labels:
+            table[self.fine_of[label]] = self.coarse_of[label]
+        return table
+
+    def to_dict(self) -> dict:
+        """Everything as plain lists and dicts, for a card or a run's record."""
+        return {
+            "name": self.name,
+            "rows": [
+                [label, self.coarse_of[label], self.fine_of[label], self.hand_of(label)]
+                for label in self.labels
+            ],
+            "coarse_names": list(self.coarse_names),
+            "fine_names": list(self.fine_names),
+            "coarse_flip": list(self.coarse_flip),
+            "fine_flip": list(self.fine_flip),
+            "shuffle_seed": self.shuffle_seed,
+        }
+
+    def ids(self, label: str) -> tuple[int, int]:
+        """(coarse, fine) of a label, (-1, -1) if the taxonomy does not know it."""
+        return self.coarse_of.get(label, UNLABELLED), self.fine_of.get(label, UNLABELLED)
+
+    def hand_of(self, label: str) -> str | None:
+        """Side of a label ("right", "left", "interacting"), None if it has none or is unknown."""
+        return self.hand_of_label.get(label)
+
+    def flip(self, coarse: int, fine: int) -> tuple[int, int] | None:
+        """Classes of the mirror image, None where none is defined. (-1, -1) stays (-1, -1)."""
+        if (coarse, fine) == (UNLABELLED, UNLABELLED):
+            return coarse, fine
+        mirrored = self.coarse_flip[coarse], self.fine_flip[fine]
+        return None if None in mirrored else mirrored
+
+    def accepts(self, label: str, hand: str) -> bool:
+        """True if an image with this label and this annotated hand shows the label's gesture.
+
+        "unknown" (a photograph without annotation) fits every label; two interacting hands fit
+        only a label that says so.
+        """
+        side = self.hand_of(label)
+        if hand == "interacting":
+            return side == "interacting"
+        return side is None or hand in (side, "unknown")
+
+    def assign(
+        self,
+        labels: Sequence[str],
+        hands: Sequence[str],
+        *,
+        rows: Sequence[int] | None = None,
+        strict: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
+        """Classes of N images; masked ones are -1 at both levels.
+
+        Args:
+            labels: (N,) source label of each image.
+            hands: (N,) annotated hand: "right", "left", "interacting" or "unknown".
+            rows: (N,) identity of each image, by default its position; used by the shuffled
+                control only, so that its outcome does not depend on the order of the images.
+            strict: refuse a label that is neither in the taxonomy nor one of InterHand2.6M's
+                range-of-motion (ROM*) and two-hand (02xx, 03xx) folders.
+
+        Returns:
+            coarse (N,) int64, fine (N,) int64, report.
+
+        Raises:
+            ValueError: lengths differ, or `strict` and an unexpected label.
+        """
+        if len(labels) != len(hands):
+            raise ValueError(f"{len(labels)} labels but {len(hands)} hands; one hand per image.")
+        label_names, label_codes = _encode(labels)
+        hand_names, hand_codes = _encode(hands)
+        return self.assign_codes(
+            label_codes, label_names, hand_codes, hand_names, rows=rows, strict=strict
+        )
+
+    def assign_codes(
+        self,
+        label_codes: np.ndarray,
+        label_names: Sequence[str],
+        hand_codes: np.ndarray,
+        hand_names: Sequence[str],
+        *,
+        rows: Sequence[int] | None = None,
+        strict: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
+        """`assign` for an index that keeps labels and hands as codes into lists of names."""
+        label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
+        unknown = [name for name in label_names if name not in self.coarse_of]
+        if strict:
+            _refuse_unexpected(unknown, self.name)
+        ids = np.array([self.ids(name) for name in label_names], np.int64).reshape(-1, 2)
+        fits = np.array([[self.accepts(n, h) for h in hand_names] for n in label_names], bool)
+        pairs = ids[label_codes]
+        known = pairs[:, 0] != UNLABELLED
+        mismatch = known & ~fits.reshape(len(label_names), -1)[label_codes, hand_codes]
+        pairs[mismatch] = UNLABELLED
+        if self.shuffle_seed is not None:
+            identity = np.arange(len(pairs)) if rows is None else np.asarray(rows)
+            pairs = _shuffle_labelled(pairs, identity, self.shuffle_seed)
+        counts = np.bincount(label_codes, minlength=len(label_names))
+        report = AssignmentReport(
+            total=len(pairs),
+            labelled=int((known & ~mismatch).sum()),
+            unknown=int((~known).sum()),
+            side_mismatch=int(mismatch.sum()),
+            unknown_labels={
+                name: int(count)
+                for name, count in zip(label_names, counts, strict=True)
+                if name not in self.coarse_of and count
+            },
+        )
+        return pairs[:, 0].copy(), pairs[:, 1].copy(), report
+
+    def control(self, name: str, *, seed: int = 0) -> "Taxonomy":
+        """A control of the experiment by name: see `CONTROLS`. `seed` is used by "shuffled".
+
+        Raises:
+            ValueError: no such control.
+        """
+        if name not in CONTROLS:
+            raise ValueError(f"Unknown control {name!r}. Known: {', '.join(CONTROLS)}.")
+        return CONTROLS[name](self, seed)
+
+    def handedness_only(self) -> "Taxonomy":
+        """Control: both levels say only right (0) or left (1); the same images are labelled.
+
+        Raises:
+            ValueError: the labels do not name both sides.
+        """
+        side = {
+            label: ("right", "left").index(hand)
+            for label, hand in self.hand_of_label.items()
+            if hand in ("right", "left")
+        }
+        if set(side.values()) != {0, 1}:
+            raise ValueError(
+                f"Taxonomy {self.name!r} has no `hand` column with right and left labels, so "
+                "handedness cannot be its only class. Fill in `hand`."
+            )
+        return replace(
+            self,
+            name=f"{self.name}-handedness_only",
+            labels=tuple(label for label in self.labels if label in side),
+            coarse_of=side,
+            fine_of=dict(side),
+            coarse_names=("right", "left"),
+            fine_names=("right", "left"),
+            hand_of_label={label: self.hand_of_label[label] for label in side},
+            coarse_flip=(1, 0),
+            fine_flip=(1, 0),
+        )
+
+    def shuffled(self, seed: int = 0) -> "Taxonomy":
+        """Control: the same class counts, but images exchange their classes at random.
+
+        Renaming the classes would leave the task as it is; here the (coarse, fine) pairs of the
+        labelled images are permuted among the images, so that nothing but memorising is left.
+        `assign` does it; the permutation depends on the seed and on the identities of the images.
+        """
+        return replace(self, name=f"{self.name}-shuffled{seed}", shuffle_seed=int(seed))
+
+    def coarse_only(self) -> "Taxonomy":
+        """Variant: the fine level repeats the coarse one."""
+        return replace(
+            self,
+            name=f"{self.name}-coarse_only",
+            fine_of=dict(self.coarse_of),
+            fine_names=self.coarse_names,
+            fine_flip=self.coarse_flip,
+        )
+
+    def fine_only(self) -> "Taxonomy":
+        """Variant: the coarse level repeats the fine one."""
+        return replace(
+            self,
+            name=f"{self.name}-fine_only",
+            coarse_of=dict(self.fine_of),
+            coarse_names=self.fine_names,
+            coarse_flip=self.fine_flip,
+        )
+
+
+CONTROLS: dict[str, Callable[[Taxonomy, int], Taxonomy]] = {
+    "handedness_only": lambda taxonomy, seed: taxonomy.handedness_only(),
+    "shuffled": lambda taxonomy, seed: taxonomy.shuffled(seed),
+    "coarse_only": lambda taxonomy, seed: taxonomy.coarse_only(),
+    "fine_only": lambda taxonomy, seed: taxonomy.fine_only(),
+}
+
+
+def packaged_taxonomies() -> list[str]:
+    """Names that `Taxonomy.load` knows without a path."""
+    return sorted(path.stem for path in TAXONOMY_FOLDER.glob("*.csv"))
+
+
+def _refuse_unexpected(unknown: Sequence[str], taxonomy: str) -> None:
+    news = [label for label in unknown if not label.startswith(_KNOWN_UNLABELLED_PREFIXES)]
+    if news:
+        raise ValueError(
+            f"Label {news[0]!r} is not in taxonomy {taxonomy!r}"
+            + (f" ({len(news) - 1} more like it)" if len(news) > 1 else "")
+            + ". Only ROM*, 02xx and 03xx folders are expected to have no class. Add it to the "
+            "taxonomy, or assign with strict=False to mask its images."
+        )
+
+
+def _shuffle_labelled(pairs: np.ndarray, identity: np.ndarray, seed: int) -> np.ndarray:
+    """Permutes the labelled rows of pairs (N, 2) in a way set by seed and identity (N,) alone."""
+    labelled = np.flatnonzero(pairs[:, 0] != UNLABELLED)
+    in_order = labelled[np.argsort(identity[labelled], kind="stable")]
+    stream = np.random.Generator(np.random.Philox(key=[seed, 0x5AFF1E]))
+    shuffled = pairs.copy()
+    shuffled[in_order] = pairs[stream.permutation(in_order)]
+    return shuffled
+
+
+def _encode(names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Distinct names in order of appearance, and (N,) codes into them."""
+    code_of: dict[str, int] = {}
+    codes = [code_of.setdefault(str(name), len(code_of)) for name in names]
+    return list(code_of), np.array(codes, np.int64)
+
+
+# --- reading and validating a CSV file ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Row:
+    where: str  # "file.csv line 7 (label '0016_fist')", the beginning of every error
+    cells: dict[str, str]
+    coarse: str
+    fine: str
+
+    @property
+    def label(self) -> str:
+        return self.cells["label"]
+
+
+def _find_csv(source: str | Path) -> Path:
+    known = packaged_taxonomies()
+    if str(source) in known:
+        return TAXONOMY_FOLDER / f"{source}.csv"
+    path = Path(source)
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(str(source), known, n=1)
+    raise FileNotFoundError(
+        f"No taxonomy {str(source)!r}: neither a file nor a packaged name. Packaged: "
+        f"{', '.join(known)}." + (f" Did you mean {near[0]!r}?" if near else "")
+    )
+
+
+def _read_rows(path: Path) -> list[_Row]:
+    # utf-8-sig: spreadsheets put a byte order mark before the first column's name
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        header = [(column or "").strip() for column in reader.fieldnames or []]
+        reader.fieldnames = header
+        _check_header(header, path.name)
+        rows = [
+            _read_row(cells, f"{path.name} line {reader.line_num}")
+            for cells in reader
+            if any((cell or "").strip() for cell in cells.values() if not isinstance(cell, list))
+        ]
+    if not rows:
+        raise ValueError(f"{path.name} has no rows; a taxonomy needs at least one label.")
+    return rows
+
+
+def _check_header(header: list[str], file_name: str) -> None:
+    odd = [column for column in header if column not in _COLUMNS]
+    if odd:
+        raise ValueError(
+            f"{file_name} line 1: unknown column {odd[0]!r}. Known: {', '.join(_COLUMNS)}."
+        )
+    twice = [column for column, count in Counter(header).items() if count > 1]
+    if twice or {"label", "folder"} <= set(header):
+        raise ValueError(
+            f"{file_name} line 1: column {twice[0] if twice else 'label'!r} is given twice "
+            "(`folder` is another word for `label`)."
+        )
+    for column in ("label", "coarse", "fine"):
+        if column not in header and not (column == "label" and "folder" in header):
+            raise ValueError(f"{file_name} line 1: column {column!r} is missing; it has {header}.")
+
+
+def _read_row(cells: dict, line: str) -> _Row:
+    if None in cells or None in cells.values():
+        raise ValueError(f"{line}: the number of cells differs from the number of columns.")
+    cells = {("label" if key == "folder" else key): value.strip() for key, value in cells.items()}
+    where = f"{line} (label {cells['label']!r})"
+    for column in ("label", "coarse", "fine"):
+        if not cells[column]:
+            raise ValueError(f"{where}: column {column!r} is empty.")
+    hand = cells.get("hand", "")
+    if hand and hand not in _HANDS:
+        raise ValueError(f"{where}: hand {hand!r} is none of {', '.join(_HANDS)} or empty.")
+    return _Row(where, cells, cells["coarse"], cells["fine"])
+
+
+def _build(name: str, rows: list[_Row]) -> Taxonomy:
+    _check_labels_distinct(rows)
+    coarse_ids, fine_ids = _class_ids(rows, "coarse"), _class_ids(rows, "fine")
+    _check_fine_refines_coarse(rows, coarse_ids, fine_ids)
+    labels = [row.label for row in rows]
+    taxonomy = Taxonomy(
+        name=name,
+        labels=tuple(labels),
+        coarse_of=dict(zip(labels, coarse_ids, strict=True)),
+        fine_of=dict(zip(labels, fine_ids, strict=True)),
+        coarse_names=_class_names(rows, coarse_ids, "coarse"),
+        fine_names=_class_names(rows, fine_ids, "fine"),
+        hand_of_label={row.label: row.cells["hand"] for row in rows if row.cells.get("hand")},
+    )
+    return replace(
+        taxonomy,
+        coarse_flip=_class_flip(rows, taxonomy.coarse_of, taxonomy, "coarse"),
+        fine_flip=_class_flip(rows, taxonomy.fine_of, taxonomy, "fine"),
+    )
+
+
+def _check_labels_distinct(rows: list[_Row]) -> None:
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row.label in seen:
+            raise ValueError(f"{row.where}: the label was already given at {seen[row.label]}.")
+        seen[row.label] = row.where
+
+
+def _class_ids(rows: list[_Row], level: str) -> list[int]:
+    values = [getattr(row, level) for row in rows]
+    numeric = [_is_integer(value) for value in values]
+    if any(numeric) and not all(numeric):
+        odd = rows[numeric.index(not numeric[0])]
+        raise ValueError(
+            f"{odd.where}: {level} {getattr(odd, level)!r} mixes ids and names in one column; "
+            "give either ids counted from 0 or names."
+        )
+    if not any(numeric):
+        id_of: dict[str, int] = {}
+        return [id_of.setdefault(value, len(id_of)) for value in values]
+    ids = [int(value) for value in values]
+    _check_dense(rows, ids, level)
+    return ids
+
+
+def _is_integer(text: str) -> bool:
+    return text.lstrip("+-").isdecimal()
+
+
+def _check_dense(rows: list[_Row], ids: list[int], level: str) -> None:
+    used = set(ids)
+    for row, value in zip(rows, ids, strict=True):
+        missing = [lower for lower in range(min(value, len(used) + 1)) if lower not in used]
+        if value < 0 or missing:
+            raise ValueError(
+                f"{row.where}: {level} id {value} breaks the rule that ids count from 0 without "
+                "a gap" + (f"; id {missing[0]} has no row." if missing else ".")
+            )
+
+
+def _check_fine_refines_coarse(rows: list[_Row], coarse_ids: list[int], fine_ids: list[int]):
+    first: dict[int, tuple[int, str]] = {}
+    for row, coarse, fine in zip(rows, coarse_ids, fine_ids, strict=True):
+        known_coarse, where = first.setdefault(fine, (coarse, row.where))
+        if coarse != known_coarse:
+            raise ValueError(
+                f"{row.where}: fine class {row.fine} lies in coarse class {row.coarse} here, but "
+                f"{where} puts it elsewhere. Each fine class belongs to one coarse class."
+            )
+
+
+def _class_names(rows: list[_Row], ids: list[int], level: str) -> tuple[str, ...]:
+    """Name of each class: its name column, the name in its own column, or its first row's."""
+    given: dict[int, tuple[str, str]] = {}
+    fallback: dict[int, str] = {}
+    for row, value in zip(rows, ids, strict=True):
+        text = getattr(row, level)
+        spare = text if not _is_integer(text) else row.cells.get("name") or row.label
+        fallback.setdefault(value, spare)
+        name = row.cells.get(f"{level}_name", "")
+        if name and given.setdefault(value, (name, row.where))[0] != name:
+            raise ValueError(
+                f"{row.where}: {level} class {value} is called {name!r} here and "
+                f"{given[value][0]!r} at {given[value][1]}."
+            )
+    return tuple(given[i][0] if i in given else fallback[i] for i in range(len(fallback)))
+
+
+def _class_flip(
+    rows: list[_Row], class_of: dict[str, int], taxonomy: Taxonomy, level: str
+) -> tuple[int | None, ...]:
+    """Class of the mirror image for every class of a level, checked to be an involution."""
+    table: list[int | None] = [None] * (1 + max(class_of.values()))
+    source: dict[int, _Row] = {}
+    for row in rows:
+        partner = row.cells.get("flip", "")
+        if not partner:
+            continue
+        _check_partner(row, partner, taxonomy)
+        own, other = class_of[row.label], class_of[partner]
+        if table[own] not in (None, other):
+            raise ValueError(
+                f"{row.where}: flip {partner!r} sends {level} class {own} to {other}, but "
+                f"{source[own].where} sends it to {table[own]}."
+            )
+        table[own] = other
+        source.setdefault(own, row)
+    for own, row in source.items():
+        other = table[own]
+        if table[other] != own:
+            raise ValueError(
+                f"{row.where}: flip sends {level} class {own} to {other}, but {other} flips to "
+                f"{table[other]}; flipping twice must give {own} again."
+            )
+    return tuple(table)
+
+
+def _check_partner(row: _Row, partner: str, taxonomy: Taxonomy) -> None:
+    if partner not in taxonomy.coarse_of:
+        raise ValueError(f"{row.where}: flip partner {partner!r} is not a label of this file.")
+    hand, other = taxonomy.hand_of(row.label), taxonomy.hand_of(partner)
+    if hand and other and other != _OPPOSITE[hand]:
+        raise ValueError(
+            f"{row.where}: flip partner {partner!r} is a {other} hand; the mirror image of a "
+            f"{hand} one is {_OPPOSITE[hand]}."
+        )
