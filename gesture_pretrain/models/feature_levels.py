@@ -54,8 +54,8 @@ def feature_levels(net: nn.Module) -> FeatureLevels:
         return IntermediateLevels(net)
     raise ValueError(
         f"{type(net).__name__} gives no feature maps: it has neither timm's forward_intermediates "
-        "(with feature_info) nor forward_levels. Choose another timm model, or register a builder whose "
-        "network defines forward_levels(image) and feature_specs."
+        "(with feature_info) nor forward_levels. Choose another timm model, or register a builder "
+        "whose network defines forward_levels(image) and feature_specs."
     )
 
 
