@@ -28,7 +28,7 @@ class BackgroundPool:
         count: how many are made.
     """
 
-    def __init__(self, *, seed: int, size_px: int, count: int = 16):
+    def __init__(self, *, seed: int, size_px: int, count: int = 32):
         rng = np.random.Generator(np.random.Philox(key=[seed, 0xBAC6]))
         self.size_px = size_px
         self._pictures = [make_background(rng, 2 * size_px) for _ in range(count)]
@@ -44,9 +44,9 @@ class BackgroundPool:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour in [0, 1]; half of the time muted, as rooms and walls are."""
+    """A colour in [0, 1]; mostly muted, as rooms and walls are."""
     colour = rng.uniform(0.0, 1.0, 3)
-    if rng.uniform() < 0.65:
+    if rng.uniform() < 0.75:
         colour = colour.mean() + 0.2 * (colour - colour.mean())
     return colour.astype(np.float32)
 

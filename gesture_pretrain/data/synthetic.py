@@ -164,9 +164,7 @@ def write_synthetic(
     staging = root.parent / f".{root.name}.{os.getpid()}.partial"
     try:
         _write(staging, settings, folders, workers, progress)
-        if root.is_dir():
-            root.rmdir()  # only an empty folder passes _is_there, and rmdir refuses any other
-        staging.rename(root)
+        _move(staging, root, settings)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return root
@@ -206,6 +204,17 @@ def _is_there(root: Path, settings: Settings) -> bool:
     raise FileExistsError(
         f"{root} holds a data set rendered with other {different}; choose another folder or remove it"
     )
+
+
+def _move(staging: Path, root: Path, settings: Settings) -> None:
+    """Give the finished folder its name, unless another process was first with the same bytes."""
+    try:
+        if root.is_dir():
+            root.rmdir()  # refuses a folder that is not empty
+        staging.rename(root)
+    except OSError:
+        if not _is_there(root, settings):
+            raise
 
 
 def _parameters(settings: Settings) -> dict:
