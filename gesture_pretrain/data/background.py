@@ -61,7 +61,8 @@ def _colour_field(rng: np.random.Generator, size_px: int) -> np.ndarray:
     for octave in range(3):
         cells = 6 * 3**octave
         noise = rng.standard_normal((cells, cells)).astype(np.float32)
-        field += 0.03 / (octave + 1) * cv2.resize(noise, side, interpolation=cv2.INTER_CUBIC)[..., None]
+        noise = cv2.resize(noise, side, interpolation=cv2.INTER_CUBIC)
+        field += 0.03 / (octave + 1) * noise[..., None]
     return field
 
 

@@ -1,7 +1,8 @@
 """A forearm behind the hand mesh, for pictures only: a hand model ends in an open ring.
 
 The 16 vertices of that ring are extruded backwards in five widening rings, bent a little, so that
-a picture does not show a hollow cut wrist. The right hand's frame is assumed: the arm lies towards +x.
+a picture does not show a hollow cut wrist. The right hand's frame is assumed: the arm lies towards
++x.
 """
 
 import numpy as np
@@ -47,7 +48,8 @@ def with_forearm(
     start, rings = centre.copy(), []
     previous_m = 0.0
     for distance, scale, share in zip(_DISTANCES_M, _SCALES_YZ, _BENT_SHARE, strict=True):
-        turn = rodrigues([0.0, 0.0, share * bend_rad[0]]) @ rodrigues([0.0, share * bend_rad[1], 0.0])
+        about_z, about_y = share * bend_rad[0], share * bend_rad[1]
+        turn = rodrigues([0.0, 0.0, about_z]) @ rodrigues([0.0, about_y, 0.0])
         start = start + turn @ np.array([distance - previous_m, 0.0, 0.0])
         previous_m = distance
         clothed = sleeve_from_m is not None and distance > sleeve_from_m

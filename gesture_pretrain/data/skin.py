@@ -98,7 +98,8 @@ class SkinMap:
             self.redness += _redness(points, dorsal, joints[first : first + 3])
             self.crease += share * frame.creases(points, dorsal)
             nail, edge = frame.nail(points, dorsal, share > 0.5)
-            self.nail, self.nail_edge = np.maximum(self.nail, nail), np.maximum(self.nail_edge, edge)
+            self.nail = np.maximum(self.nail, nail)
+            self.nail_edge = np.maximum(self.nail_edge, edge)
         fade = np.clip((wrist_x + 0.015 - points[:, 0]) / 0.030, 0.0, 1.0)
         self.palm = np.clip(1.3 * facing_palm + 0.15, 0.0, 1.0) * fade
         self.behind_wrist_m = points[:, 0] - wrist_x
@@ -148,8 +149,8 @@ class _FingerFrame:
         dark = np.zeros(len(points))
         for joint in self.joints[1:3]:
             t = 1000 * ((points - joint) @ self.along)
-            palmar = 0.22 * np.exp(-np.square(t / 0.7)) + 0.15 * np.exp(-np.square((t - 2.2) / 0.6))
-            back = 0.13 * (np.exp(-np.square((t - 1.0) / 0.6)) + np.exp(-np.square((t + 1.4) / 0.6)))
+            palmar = 0.22 * _bell(t, 0.0, 0.7) + 0.15 * _bell(t, 2.2, 0.6)
+            back = 0.13 * (_bell(t, 1.0, 0.6) + _bell(t, -1.4, 0.6))
             dark += palmar_side * palmar + dorsal_side * back
         return dark
 
@@ -163,6 +164,10 @@ class _FingerFrame:
         inside = 1 - np.abs((s - 0.76) / 0.245) ** 3 - np.abs(lateral / half_width / 0.8) ** 3
         nail = np.clip(4 * inside, 0, 1) * mine * np.clip(6 * (dorsal - 0.3), 0, 1)
         return nail, nail * np.clip((s - 0.93) / 0.02, 0, 1)
+
+
+def _bell(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+    return np.exp(-np.square((x - centre) / width))
 
 
 def _redness(points: np.ndarray, dorsal: np.ndarray, joints: np.ndarray) -> np.ndarray:

@@ -95,9 +95,7 @@ def test_every_file_of_the_published_layout_is_there(root):
 def test_annotation_types_are_those_of_the_real_files(root):
     sides = {f.folder: f.hand for f in gesture_folders()}
     for image, note, camera, _, fits in views(root):
-        assert {k: type(image[k]) for k in ("id", "capture", "subject", "frame_idx")} == dict.fromkeys(
-            ("id", "capture", "subject", "frame_idx"), int
-        )
+        assert all(type(image[k]) is int for k in ("id", "capture", "subject", "frame_idx"))
         assert image["camera"].isdigit() and len(image["camera"]) == 6
         assert note["hand_type"] == sides[image["seq_name"]] and note["hand_type_valid"] == 1
         assert len(note["joint_valid"]) == 42 and all(v in ([0], [1]) for v in note["joint_valid"])
@@ -188,7 +186,8 @@ def test_joints_fall_on_the_rendered_hand(root):
     for image, note, camera, joints, fits in list(views(root))[::10]:
         hand = note["hand_type"]
         fit = {k: torch.tensor([v]) for k, v in fits[hand].items()}
-        world_mm = 1000 * models[hand](fit["pose"], fit["shape"], fit["trans"]).vertices_m[0].numpy()
+        mesh = models[hand](fit["pose"], fit["shape"], fit["trans"])
+        world_mm = 1000 * mesh.vertices_m[0].numpy()
         vertices_m = world_to_camera_mm(world_mm, camera["camrot"], camera["campos"]) / 1000
         faces = np.asarray(models[hand].faces)
         size = (image["width"], image["height"])
@@ -284,7 +283,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gesture_pretrain.data.synthetic._save", full_disk)
+    monkeypatch.setattr("gesture_pretrain.data.synthetic_renderer.save_jpeg", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_synthetic(tmp_path / "set", workers=0, **ARGUMENTS)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,165 @@
+"""A rig of calibrated cameras, and hands placed among them.
+
+World frame: metres here (millimetres in the files), origin where the cameras look, y up. Hand
+frame: that of the rest pose, in which the right hand's fingers point to -x (the left's to +x) and
+the back of either hand to +y.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from gesture_pretrain.geometry import rodrigues, rotation_vector
+
+_ARM_CONE_COSINE = np.cos(np.deg2rad(35.0))  # cameras nearer to the arm's axis see mostly arm
+_ATTEMPTS = 400
+
+
+class Camera(NamedTuple):
+    """A calibrated pinhole camera; every number is a float32 value, as in the files."""
+
+    name: str
+    R_cam_world: np.ndarray  # (3, 3)
+    center_mm: np.ndarray  # (3,) world
+    focal_px: np.ndarray  # (2,)
+    princpt_px: np.ndarray  # (2,)
+
+
+class ViewLimits(NamedTuple):
+    """From where the hand may be seen; None leaves the view free."""
+
+    view_limit_deg: float | None  # largest angle between view direction and palm or back normal
+    roll_limit_deg: float | None  # largest angle between the fingers and "up" in the picture
+
+
+@dataclass(frozen=True)
+class PosedHand:
+    """A hand before it is placed in the world: zero global rotation and translation."""
+
+    hand: str
+    vertices_m: np.ndarray  # (778, 3)
+    joints_m: np.ndarray  # (21, 3) mano21
+
+
+class Placement(NamedTuple):
+    """Global rotation and translation in MANO's sense: ``v = R (v0 - J0) + J0 + trans``."""
+
+    rotation_vector: np.ndarray  # (3,) float32
+    trans_m: np.ndarray  # (3,) float32
+
+    def move(self, points_m: np.ndarray, wrist_m: np.ndarray) -> np.ndarray:
+        rotation = rodrigues(self.rotation_vector)
+        return (points_m - wrist_m) @ rotation.T + wrist_m + np.asarray(self.trans_m, np.float64)
+
+
+def make_rig(
+    rng: np.random.Generator, *, size_px: int, num_cameras: int, max_elevation_deg: float
+) -> list[Camera]:
+    """Cameras around the origin, upright but for a few degrees, each with its own lens.
+
+    Longer lenses stand further away, so that a hand fills about the same part of every picture.
+    """
+    names = np.sort(rng.choice(np.arange(400002, 401000), num_cameras, replace=False))
+    index = np.arange(num_cameras)
+    top = np.sin(np.deg2rad(max_elevation_deg))
+    share = (index + rng.uniform(0.2, 0.8, num_cameras)) / num_cameras
+    height = top * (1 - 2 * share)
+    turn = rng.uniform(0, 2 * np.pi) + index * np.pi * (3 - np.sqrt(5)) + rng.normal(0, 0.1)
+    radius = np.sqrt(1 - np.square(height))
+    directions = np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], axis=-1)
+    return [
+        _camera(rng, str(name), direction, size_px)
+        for name, direction in zip(names, directions, strict=True)
+    ]
+
+
+def _camera(rng, name: str, direction: np.ndarray, size_px: int) -> Camera:
+    lens = rng.uniform(1.5, 5.0)
+    center_m = direction * lens * 0.26 * rng.uniform(0.8, 1.25)
+    forward = _unit(rng.normal(0.0, 0.006, 3) - center_m)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    if np.linalg.norm(right) < 1e-6:  # straight from above or below: any sideways will do
+        right = np.array([1.0, 0.0, 0.0])
+    right = _unit(right)
+    upright = np.stack([right, np.cross(forward, right), forward])
+    rotation = rodrigues([0.0, 0.0, rng.normal(0.0, np.deg2rad(6.0))]) @ upright
+    return Camera(
+        name=name,
+        R_cam_world=rotation.astype(np.float32),
+        center_mm=(1000 * center_m).astype(np.float32),
+        focal_px=(lens * size_px * (1 + rng.normal(0, 0.0004, 2))).astype(np.float32),
+        princpt_px=(size_px / 2 + rng.normal(0, 0.01 * size_px, 2)).astype(np.float32),
+    )
+
+
+def draw_placement(
+    rng: np.random.Generator,
+    hand: PosedHand,
+    cameras: list[Camera],
+    limits: ViewLimits,
+    num_views: int,
+) -> tuple[Placement, list[int]]:
+    """A global rotation and position, and at least ``num_views`` cameras that may see it.
+
+    Raises:
+        RuntimeError: if the limits leave too few cameras in every one of many attempts.
+    """
+    offset_m = rng.normal(0.0, 0.012, 3)
+    toward = _unit(np.stack([c.center_mm for c in cameras]) / 1000 - offset_m)
+    for _ in range(_ATTEMPTS):
+        R_world_hand = _draw_rotation(rng, hand.hand, cameras, limits)
+        allowed = np.flatnonzero(_allowed(R_world_hand, hand.hand, cameras, toward, limits))
+        if len(allowed) >= num_views:
+            return _place(hand, R_world_hand, offset_m), list(rng.permutation(allowed))
+    raise RuntimeError(
+        f"no hand orientation found that {num_views} cameras of {len(cameras)} see within "
+        f"{limits}; use fewer cameras_per_frame or a wider limit"
+    )
+
+
+def _draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> np.ndarray:
+    """Uniform rotation R_world_hand, or one within the limits for a random camera."""
+    if limits.view_limit_deg is None and limits.roll_limit_deg is None:
+        w, x, y, z = _unit(rng.normal(size=4))
+        axis = np.array([x, y, z])
+        return rodrigues(2 * np.arctan2(np.linalg.norm(axis), w) * _unit(axis))
+    camera = cameras[rng.integers(len(cameras))]
+    limit = 90.0 if limits.view_limit_deg is None else limits.view_limit_deg
+    cosine = rng.uniform(np.cos(np.deg2rad(limit)), 1.0)
+    around, side = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
+    sine = np.sqrt(1 - cosine * cosine)
+    toward = np.array([sine * np.cos(around), side * cosine, sine * np.sin(around)])
+    fingers = np.array([-1.0 if hand == "right" else 1.0, 0.0, 0.0])
+    up = _unit(fingers - (fingers @ toward) * toward)
+    upright = np.stack([np.cross(-up, -toward), -up, -toward])  # camera's x right, y down, z away
+    roll = 180.0 if limits.roll_limit_deg is None else limits.roll_limit_deg
+    R_cam_hand = rodrigues([0.0, 0.0, np.deg2rad(rng.uniform(-roll, roll))]) @ upright
+    return camera.R_cam_world.T.astype(np.float64) @ R_cam_hand
+
+
+def _allowed(R_world_hand, hand: str, cameras, toward, limits: ViewLimits) -> np.ndarray:
+    """(N,) bool: cameras within the limits and not looking along the forearm."""
+    toward_hand = toward @ R_world_hand
+    arm = np.array([1.0 if hand == "right" else -1.0, 0.0, 0.0])
+    allowed = toward_hand @ arm < _ARM_CONE_COSINE
+    if limits.view_limit_deg is not None:
+        allowed &= np.abs(toward_hand[:, 1]) >= np.cos(np.deg2rad(limits.view_limit_deg)) - 1e-6
+    if limits.roll_limit_deg is not None:
+        fingers_cam = np.stack([c.R_cam_world for c in cameras]) @ (R_world_hand @ -arm)
+        roll = np.arctan2(fingers_cam[:, 0], -fingers_cam[:, 1])
+        allowed &= np.abs(roll) <= np.deg2rad(limits.roll_limit_deg) + 1e-6
+    return allowed
+
+
+def _place(hand: PosedHand, R_world_hand: np.ndarray, offset_m: np.ndarray) -> Placement:
+    wrist = hand.joints_m[0]
+    middle = (hand.vertices_m.min(axis=0) + hand.vertices_m.max(axis=0)) / 2
+    trans = offset_m - R_world_hand @ (middle - wrist) - wrist
+    turn = rotation_vector(R_world_hand)
+    return Placement(turn.astype(np.float32), trans.astype(np.float32))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    squared = np.einsum("...k,...k->...", vectors, vectors)[..., None]
+    return vectors / np.sqrt(np.maximum(squared, 1e-20))
