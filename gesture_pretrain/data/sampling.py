@@ -1,0 +1,136 @@
+"""Which samples make up which batch: an endless, counter-based stream.
+
+Batch k depends on (seed, k) alone, never on what was drawn before, on the number of loading workers
+or on the number of training processes. A run can therefore go on from any iteration, and N
+processes together see exactly the batches of one.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+# last word of the counter: keeps this stream apart from the augmentation's
+_ORDER_STREAM = 2
+
+
+class EpochBatchSampler(Sampler):
+    """Endless batches of (epoch, position) for `DataLoader(batch_sampler=...)`.
+
+    An epoch is one random order of all samples, cut into whole batches; what is left over at its
+    end is not used in that epoch. With `class_ids` samples are drawn with replacement instead, so
+    that every class is equally frequent.
+
+    Args:
+        num_samples: size of the dataset (N).
+        batch_size: samples per iteration over all processes together.
+        seed: key of the order.
+        rank: which process this is, from 0.
+        world_size: number of processes; each gets an equal, contiguous part of every batch.
+        start_iteration: first batch to give; may be set later, before the loader is iterated.
+        shuffle: random order; False goes through the positions as they are.
+        class_ids: (N,) class of every sample for class-balanced draws (weight 1 / class count);
+            samples of class -1 (no label) are never drawn.
+
+    Raises:
+        ValueError: the numbers do not fit together.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        start_iteration: int = 0,
+        shuffle: bool = True,
+        class_ids: Sequence[int] | None = None,
+    ):
+        _check_sizes(num_samples, batch_size, rank, world_size)
+        if class_ids is not None and not shuffle:
+            raise ValueError("class_ids draws at random; it cannot be combined with shuffle=False.")
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.start_iteration = start_iteration
+        self.shuffle = shuffle
+        self._cumulative = (
+            None if class_ids is None else _cumulative_weights(class_ids, num_samples)
+        )
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Whole batches in one pass over the samples."""
+        return self.num_samples // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        iteration = self.start_iteration
+        while True:
+            epoch, first = divmod(iteration, self.iterations_per_epoch)
+            order = self._epoch_positions(epoch)
+            for batch in range(first, self.iterations_per_epoch):
+                yield self._part_of_batch(epoch, batch, order)
+            iteration = (epoch + 1) * self.iterations_per_epoch
+
+    def _part_of_batch(self, epoch: int, batch: int, order: np.ndarray) -> list[tuple[int, int]]:
+        share = self.batch_size // self.world_size
+        start = batch * self.batch_size + self.rank * share
+        positions = order[start : start + share].tolist()
+        if self._cumulative is None:
+            return [(epoch, position) for position in positions]
+        # A sample may be drawn twice in an epoch: number the draws, or both would be the same crop.
+        draw = epoch * self.num_samples + start
+        return [(draw + i, position) for i, position in enumerate(positions)]
+
+    def _epoch_positions(self, epoch: int) -> np.ndarray:
+        """(N,) positions in the order in which the epoch visits them."""
+        if not self.shuffle:
+            return np.arange(self.num_samples)
+        key = np.array([self.seed, epoch], np.uint64)
+        counter = np.array([0, 0, 0, _ORDER_STREAM], np.uint64)
+        stream = np.random.Generator(np.random.Philox(key=key, counter=counter))
+        if self._cumulative is None:
+            return stream.permutation(self.num_samples)
+        total = self._cumulative[-1]
+        drawn = np.minimum(stream.random(self.num_samples) * total, np.nextafter(total, 0))
+        return np.searchsorted(self._cumulative, drawn, side="right")
+
+
+def class_balanced_weights(class_ids: Sequence[int]) -> np.ndarray:
+    """(N,) float64 weights 1 / (number of samples of the class); 0 for class -1 (no label).
+
+    Raises:
+        ValueError: no sample has a class.
+    """
+    ids = np.asarray(class_ids)
+    labelled = ids >= 0
+    if not labelled.any():
+        raise ValueError("Class-balanced sampling needs samples with a class; all are -1.")
+    weights = np.zeros(len(ids))
+    weights[labelled] = 1 / np.bincount(ids[labelled])[ids[labelled]]
+    return weights
+
+
+def _cumulative_weights(class_ids: Sequence[int], num_samples: int) -> np.ndarray:
+    if len(class_ids) != num_samples:
+        raise ValueError(f"{len(class_ids)} class ids for {num_samples} samples; one per sample.")
+    return np.cumsum(class_balanced_weights(class_ids))
+
+
+def _check_sizes(num_samples: int, batch_size: int, rank: int, world_size: int) -> None:
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank {rank} is not one of 0 .. world_size - 1 = {world_size - 1}.")
+    if batch_size < 1 or batch_size % world_size:
+        raise ValueError(
+            f"batch_size {batch_size} (over all processes) must be a positive multiple of "
+            f"world_size {world_size}."
+        )
+    if num_samples < batch_size:
+        raise ValueError(
+            f"{num_samples} samples do not fill one batch of {batch_size}. Choose a batch_size of "
+            f"at most {num_samples}."
+        )

@@ -1,0 +1,186 @@
+"""The crop and its augmentation: one function moves everything that belongs to a view of a hand.
+
+`move_view` takes image, box, joints, camera, handedness and gesture classes, and gives them back as
+the crop shows them. Pixels follow the convention of `gesture_pretrain.geometry`: the centre of the
+box becomes size / 2. What is random is drawn beforehand (`Augmentation.draw`) from a counter-based
+stream, so a sample depends on (seed, epoch, row) and on nothing else.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from gesture_pretrain.geometry import apply_affine, crop_affine, crop_rotation
+from gesture_pretrain.taxonomy import Taxonomy
+
+RIGHT, LEFT, NO_SIDE = 0, 1, -1
+_MIRRORED_HAND = {RIGHT: LEFT, LEFT: RIGHT, NO_SIDE: NO_SIDE}
+# last word of the counter: keeps the streams of one key apart (the sampler's order has another)
+_AUGMENTATION_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one crop does, drawn or chosen.
+
+    Attributes:
+        scale: factor on the side of the box; above 1 shows more around the hand.
+        rotation_deg: turn of the box; the content turns by the negative.
+        translation: (2,) shift of the box in x and y, as a share of its side.
+        flip: mirror left and right, where the classes have a mirror image.
+        gain_rgb: (3,) factor on each colour channel.
+    """
+
+    scale: float = 1.0
+    rotation_deg: float = 0.0
+    translation: tuple[float, float] = (0.0, 0.0)
+    flip: bool = False
+    gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random motion; each is drawn uniformly and independently.
+
+    Attributes:
+        scale: the side of the box is multiplied by 1 +- scale.
+        rotation_deg: the box turns by up to this, either way.
+        translation: the box moves by up to this share of its side in x and in y.
+        colour: each channel is multiplied by 1 +- colour.
+        flip: probability of a mirrored crop. A view whose classes have no mirror image in the
+            taxonomy is never mirrored.
+
+    Raises:
+        ValueError: a range that makes no sense.
+    """
+
+    scale: float = 0.25
+    rotation_deg: float = 30.0
+    translation: float = 0.05
+    colour: float = 0.2
+    flip: float = 0.0
+
+    def __post_init__(self):
+        limits = {"scale": 0.99, "rotation_deg": 180, "translation": 1, "colour": 1, "flip": 1}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise ValueError(f"Augmentation.{name} is {value}; it must lie in 0 .. {limit}.")
+
+    def draw(self, stream: np.random.Generator) -> Motion:
+        """One motion. Every call takes eight numbers, so a range of 0 changes no other draw."""
+        numbers = stream.random(8).tolist()
+        scale, turn, right, down, *gains = (2 * number - 1 for number in numbers[:7])
+        return Motion(
+            scale=1 + self.scale * scale,
+            rotation_deg=self.rotation_deg * turn,
+            translation=(self.translation * right, self.translation * down),
+            flip=numbers[7] < self.flip,
+            gain_rgb=tuple(1 + self.colour * gain for gain in gains),
+        )
+
+
+NONE = Augmentation(scale=0.0, rotation_deg=0.0, translation=0.0, colour=0.0, flip=0.0)
+
+
+def augmentation_stream(seed: int, epoch: int, row: int) -> np.random.Generator:
+    """The random stream of one sample: Philox, keyed by (seed, epoch) and positioned by the row."""
+    counter = np.array([0, 0, row, _AUGMENTATION_STREAM], np.uint64)
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter)
+    )
+
+
+@dataclass(frozen=True)
+class HandView:
+    """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
+
+    Attributes:
+        image_rgb: (H, W, 3) uint8.
+        box_xywh_px: (4,) square that the crop shows.
+        keypoints_px: (21, 2) joints in the picture; arbitrary where not valid.
+        joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
+        joint_valid: (21,) bool.
+        hand: RIGHT (0), LEFT (1), or NO_SIDE (-1: unknown, or two hands).
+        coarse, fine: gesture classes, -1 where there is none.
+        intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``, None without a camera. It is
+            diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
+    """
+
+    image_rgb: np.ndarray
+    box_xywh_px: np.ndarray
+    keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
+    joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
+    joint_valid: np.ndarray = field(default_factory=lambda: np.zeros(21, bool))
+    hand: int = NO_SIDE
+    coarse: int = -1
+    fine: int = -1
+    intrinsics: np.ndarray | None = None
+
+
+def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy) -> HandView:
+    """Crops a view to a square and moves everything in it alike.
+
+    Outside of the image the crop is black. A flip happens only where the taxonomy defines the
+    mirror image of the view's classes; it swaps right and left and negates x of the joints, and the
+    order of the joints stays.
+
+    Args:
+        view: in image pixels.
+        motion: what to do; `Motion()` only crops.
+        size_px: side of the crop.
+        taxonomy: gives the classes of the mirror image.
+
+    Returns:
+        The view in crop pixels; its box is the whole crop.
+    """
+    mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
+    flip = mirrored is not None
+    side = view.box_xywh_px[2:]
+    shifted = np.concatenate([view.box_xywh_px[:2] + side * motion.translation, side])
+    turn = {"rotation_deg": motion.rotation_deg, "flip": flip}
+    affine = crop_affine(shifted, size_px, scale=motion.scale, **turn)
+    rotation = crop_rotation(**turn)
+    coarse, fine = mirrored if flip else (view.coarse, view.fine)
+    return replace(
+        view,
+        image_rgb=_recolour(warp(view.image_rgb, affine, size_px), motion.gain_rgb),
+        box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
+        keypoints_px=apply_affine(view.keypoints_px, affine),
+        joints_rel_mm=view.joints_rel_mm @ rotation.T,
+        hand=_MIRRORED_HAND[view.hand] if flip else view.hand,
+        coarse=coarse,
+        fine=fine,
+        intrinsics=_move_intrinsics(view.intrinsics, affine, rotation),
+    )
+
+
+def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
+    """The (size_px, size_px, C) crop of an image under a (2, 3) map image -> crop, bilinear."""
+    return cv2.warpAffine(image, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
+
+
+def _recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
+    """Multiplies each channel and saturates; a table of 256 entries is cheaper than arithmetic."""
+    if tuple(gain_rgb) == (1.0, 1.0, 1.0):
+        return image_rgb
+    table = np.arange(256)[:, None] * np.asarray(gain_rgb)
+    return cv2.LUT(image_rgb, np.rint(table).clip(0, 255).astype(np.uint8)[None])
+
+
+def _move_intrinsics(
+    intrinsics: np.ndarray | None, affine: np.ndarray, rotation: np.ndarray
+) -> np.ndarray | None:
+    """Camera of the crop, for joints that `rotation` has turned.
+
+    With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The turned
+    joints have Q xy for xy, so their camera is [L F Q^T | L c + t].
+    """
+    if intrinsics is None:
+        return None
+    linear = affine[:, :2]
+    return np.column_stack([
+        linear @ intrinsics[:, :2] @ rotation[:2, :2].T,
+        linear @ intrinsics[:, 2] + affine[:, 2],
+    ])
