@@ -4,8 +4,8 @@ Predictions go to disk first and metrics are computed from disk, so mending a me
 through a network. Letters: N samples, C channels of the pooled feature, K classes.
 """
 
+import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,8 +17,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gesture_pretrain.atomic_write import write_bytes_atomically
+from gesture_pretrain.models.backbone import InputSpec
+from gesture_pretrain.models.image_normaliser import ImageNormaliser
+
 if TYPE_CHECKING:
-    from gesture_pretrain.data.index import HandIndex
+    from gesture_pretrain.data.index import HandIndex, HandRow
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,9 @@ class FeatureTable:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, name) for name in self._array_names()}
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with open(partial, "wb") as stream:
-            np.savez(stream, meta_json=np.array(json.dumps(self.meta)), **arrays)
-        os.replace(partial, path)
+        content = io.BytesIO()
+        np.savez(content, meta_json=np.array(json.dumps(self.meta)), **arrays)
+        write_bytes_atomically(path, content.getbuffer())
         return path
 
     @classmethod
@@ -118,6 +121,8 @@ def extract_features(
         raise ValueError("There is no sample to extract features from; check split and filters.")
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
     models = {name: model.to(device).eval() for name, model in models.items()}
+    normalisers = {name: ImageNormaliser(_input_spec(model)).to(device)
+                   for name, model in models.items()}
     outputs = {name: [] for name in models}
     samples = []
     with torch.inference_mode():
@@ -126,7 +131,7 @@ def extract_features(
                             if key not in ("image", "keypoints_px")})
             image = batch.image.to(device)
             for name, model in models.items():
-                outputs[name].append(_pooled_and_logits(model, image))
+                outputs[name].append(_pooled_and_logits(model, normalisers[name], image))
     columns = _sample_columns(samples, index)
     return {
         name: FeatureTable(**columns, **_concatenate(outputs[name]),
@@ -135,19 +140,12 @@ def extract_features(
     }
 
 
-def normalise_image(image: torch.Tensor, mean, std) -> torch.Tensor:
-    """uint8 RGB (B, 3, H, W) -> float32, (image / 255 - mean) / std per channel."""
-    mean = torch.as_tensor(mean, dtype=torch.float32, device=image.device).view(1, 3, 1, 1)
-    std = torch.as_tensor(std, dtype=torch.float32, device=image.device).view(1, 3, 1, 1)
-    return (image.float() / 255.0 - mean) / std
-
-
-def _pooled_and_logits(model: nn.Module, image: torch.Tensor) -> dict[str, np.ndarray]:
+def _pooled_and_logits(
+    model: nn.Module, normalise: ImageNormaliser, image: torch.Tensor
+) -> dict[str, np.ndarray]:
     """One batch through a Backbone, or through a GestureNetwork, which also has logits."""
-    backbone = getattr(model, "backbone", model)
-    spec = backbone.input_spec
-    output = model(normalise_image(image, spec.mean, spec.std))
-    if backbone is model:
+    output = model(normalise(image))
+    if not hasattr(model, "heads"):
         return {"features": output.pooled.float().cpu().numpy()}
     return {
         "features": output.features.pooled.float().cpu().numpy(),
@@ -156,21 +154,25 @@ def _pooled_and_logits(model: nn.Module, image: torch.Tensor) -> dict[str, np.nd
     }
 
 
+def _input_spec(model: nn.Module) -> InputSpec:
+    return (model.backbone if hasattr(model, "heads") else model).input_spec
+
+
 def _sample_columns(samples: list[dict], index: "HandIndex") -> dict[str, np.ndarray]:
     columns = {key: np.concatenate([s[key] for s in samples])
                for key in ("coarse", "fine", "hand", "joints_rel_mm", "joint_valid", "row")}
-    columns["rows"] = columns.pop("row")
-    records = [index.record(int(row)) for row in columns["rows"]]
-    columns["groups"] = np.array([_group_of(record) for record in records])
-    columns["subjects"] = np.array([record.subject for record in records], dtype=np.int64)
+    columns["rows"] = rows = columns.pop("row")
+    numbers = [index.row(int(row)) for row in rows]
+    columns["groups"] = np.array([_group_of(n, row) for n, row in zip(numbers, rows, strict=True)])
+    columns["subjects"] = np.array([n.subject for n in numbers], dtype=np.int64)
     return columns
 
 
-def _group_of(record) -> str:
-    """The moment a record shows. The split is part of it: capture numbers restart per split."""
-    if record.capture < 0 or record.frame < 0:
-        return f"row/{record.row}"
-    return f"{record.split}/{record.capture}/{record.frame}"
+def _group_of(numbers: "HandRow", row: int) -> str:
+    """The moment an image shows. The split is part of it: capture numbers restart per split."""
+    if numbers.capture < 0 or numbers.frame < 0:
+        return f"row/{row}"
+    return f"{numbers.split}/{numbers.capture}/{numbers.frame}"
 
 
 def _concatenate(parts: list[dict]) -> dict[str, np.ndarray]:

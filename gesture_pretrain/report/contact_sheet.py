@@ -1,0 +1,86 @@
+"""A contact sheet: what the network sees, with its joints, its label and the prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from gesture_pretrain.report.figures import INK, to_png
+from gesture_pretrain.skeleton import BONES_MANO21, FINGER_COLORS_RGB, finger_of_joint
+
+RIGHT_ANSWER, WRONG_ANSWER = "#1a7f37", "#c62828"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet.
+
+    Attributes:
+        image: (S, S, 3) uint8 RGB.
+        caption: a line or two below it.
+        correct: whether a prediction was right; None where there is none.
+        keypoints_px: (21, 2) in pixels of the image, or None.
+        joint_valid: (21,) bool; a bone is drawn where both ends are valid.
+    """
+
+    image: np.ndarray
+    caption: str
+    correct: bool | None = None
+    keypoints_px: np.ndarray | None = None
+    joint_valid: np.ndarray | None = None
+
+
+def contact_sheet(tiles: Sequence[Tile], *, title: str, columns: int = 6) -> bytes:
+    """PNG of the tiles in rows."""
+    if not tiles:
+        raise ValueError("A contact sheet needs at least one tile.")
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    figure = Figure(figsize=(1.75 * columns, 2.2 * rows + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    for position, tile in enumerate(tiles):
+        _draw(figure.add_subplot(rows, columns, position + 1), tile)
+    return to_png(figure, dpi=100)
+
+
+def spread_over_classes(classes: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
+    """Positions of up to `count` samples, as many different classes as possible, by class.
+
+    Args:
+        classes: (N,) ids; -1 counts as a class of its own.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(classes))
+    ordinal = np.zeros(len(classes), dtype=int)
+    seen: dict[int, int] = {}
+    for position in shuffled:
+        label = int(classes[position])
+        ordinal[position] = seen[label] = seen.get(label, -1) + 1
+    # first one of every class in random order, then a second one, ...
+    first_ones_first = shuffled[np.argsort(ordinal[shuffled], kind="stable")][:count]
+    return first_ones_first[np.argsort(classes[first_ones_first], kind="stable")]
+
+
+def _draw(axes, tile: Tile) -> None:
+    axes.imshow(tile.image, interpolation="bilinear")
+    if tile.keypoints_px is not None:
+        _draw_skeleton(axes, tile.keypoints_px, tile.joint_valid)
+    size = tile.image.shape[0]
+    axes.set_xlim(-0.5, size - 0.5)
+    axes.set_ylim(size - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    colour = {None: INK, True: RIGHT_ANSWER, False: WRONG_ANSWER}[tile.correct]
+    axes.spines[:].set_color(colour)
+    axes.spines[:].set_linewidth(1 if tile.correct is None else 2.5)
+    axes.set_xlabel(tile.caption, fontsize=6.5, color=colour)
+
+
+def _draw_skeleton(axes, keypoints_px: np.ndarray, joint_valid: np.ndarray | None) -> None:
+    valid = np.ones(len(keypoints_px), bool) if joint_valid is None else joint_valid
+    drawn = [(a, b) for a, b in BONES_MANO21 if valid[a] and valid[b]]
+    segments = [keypoints_px[[a, b]] for a, b in drawn]
+    colours = [np.array(FINGER_COLORS_RGB[finger_of_joint(b)]) / 255 for _, b in drawn]
+    axes.add_collection(LineCollection(segments, colors="black", linewidths=2.2, alpha=0.5))
+    axes.add_collection(LineCollection(segments, colors=colours, linewidths=1.2))

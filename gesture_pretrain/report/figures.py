@@ -1,0 +1,144 @@
+"""The pictures of a report: arrays in, PNG bytes out.
+
+Drawn with matplotlib's object interface, so no window system and no global state is touched.
+Letters: N points, K classes.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DPI = 110
+INK, SOFT = "#1c2430", "#5a6675"
+
+
+def to_png(figure: Figure, *, dpi: int = DPI) -> bytes:
+    """A matplotlib figure as PNG bytes."""
+    stream = io.BytesIO()
+    FigureCanvasAgg(figure)
+    # no software version and date in the file: same figure, same bytes
+    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def confusion_picture(confusion: np.ndarray, names: Sequence[str], title: str) -> bytes:
+    """Confusion matrix, each row divided by its sum; classes without a sample are left out.
+
+    Args:
+        confusion: (K, K) counts, rows = true class.
+        names: K class names.
+    """
+    used = np.flatnonzero(confusion.sum(1) + confusion.sum(0))
+    counts = confusion[np.ix_(used, used)].astype(float)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(0.155 * len(used) + 2.4, 4.2, 11.0))
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.add_subplot()
+    shown = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    labels = [names[i] for i in used]
+    size = 6 if len(used) > 30 else 8
+    axes.set_xticks(range(len(used)), labels, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(used)), labels, fontsize=size)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title, fontsize=11)
+    axes.tick_params(length=0)
+    figure.colorbar(shown, ax=axes, shrink=0.6, label="share of the true class")
+    return to_png(figure)
+
+
+def embedding_picture(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    title: str,
+    num_classes: int | Mapping[str, int],
+    left_hand: Mapping[str, np.ndarray] | None = None,
+) -> bytes:
+    """Point clouds side by side, coloured by class.
+
+    Args:
+        panels: title -> (points (N, 2), classes (N,)); -1 is drawn grey.
+        num_classes: K, for all panels or by title.
+        left_hand: title -> (N,) bool; left hands are drawn as triangles.
+    """
+    figure = Figure(figsize=(5.1 * len(panels), 5.4), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    for position, (name, (points, classes)) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, len(panels), position + 1)
+        count = num_classes if isinstance(num_classes, int) else num_classes[name]
+        colours = class_colours(count)[classes]
+        colours[classes < 0] = (0.8, 0.8, 0.8, 1.0)
+        left = np.zeros(len(points), bool) if left_hand is None else left_hand[name]
+        for marker, chosen, label in (("o", ~left, "right or unknown hand"),
+                                      ("^", left, "left hand")):
+            axes.scatter(*points[chosen].T, c=colours[chosen], marker=marker, s=11,
+                         linewidths=0, label=label)
+        if left.any():
+            axes.legend(fontsize=8, loc="lower right", framealpha=0.7)
+        axes.set_title(name, fontsize=10)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_color("#c8d0d8")
+    return to_png(figure)
+
+
+def class_colours(num_classes: int) -> np.ndarray:
+    """(K, 4) colours: hues around the circle in three strengths, so that neighbours differ."""
+    position = np.arange(num_classes)
+    colours = colormaps["hsv"]((position * 0.618034) % 1.0)
+    strength = np.array([1.0, 0.72, 0.5])[position % 3]
+    colours[:, :3] *= strength[:, None]
+    return colours
+
+
+def curve_picture(
+    curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, title: str, x_label: str
+) -> bytes:
+    """Panels of curves over training.
+
+    Args:
+        curves: panel title -> curve name -> (x (N,), y (N,)).
+    """
+    figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    for position, (panel, lines) in enumerate(curves.items()):
+        axes = figure.add_subplot(1, len(curves), position + 1)
+        for name, (x, y) in lines.items():
+            axes.plot(x, y, label=name, linewidth=1.6, marker="o" if len(x) < 15 else None,
+                      markersize=3)
+        axes.set_title(panel, fontsize=10)
+        axes.set_xlabel(x_label)
+        axes.grid(color="#e6eaee")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8)
+    return to_png(figure)
+
+
+def joint_error_picture(
+    errors: Mapping[str, np.ndarray], joint_names: Sequence[str], *, title: str
+) -> bytes:
+    """Mean error of each joint, one line per method.
+
+    Args:
+        errors: method -> (M, 21) mm, NaN where not counted.
+        joint_names: 21 names.
+    """
+    figure = Figure(figsize=(10.5, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in errors.items():
+        counted = ~np.isnan(values).all(0)
+        axes.plot(np.flatnonzero(counted), np.nanmean(values[:, counted], axis=0), marker="o",
+                  markersize=4, linewidth=1.4, label=name)
+    axes.set_xticks(range(len(joint_names)), joint_names, rotation=60, fontsize=8)
+    axes.set_xlim(0.5, len(joint_names) - 0.5)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("mean error, mm")
+    axes.set_title(title, fontsize=11)
+    axes.grid(color="#e6eaee")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8)
+    return to_png(figure)

@@ -1,0 +1,107 @@
+"""The page is self-contained and escaped; every picture can be drawn; curves are read."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from gesture_pretrain.report import contact_sheet as sheet
+from gesture_pretrain.report import figures, html
+from gesture_pretrain.report.training_curves import read_training_curves
+from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RNG = np.random.default_rng(0)
+
+
+def test_page_needs_nothing_from_outside():
+    text = html.page("t", "s", [
+        html.heading("h"), html.paragraph("p"), html.summary(["a"]), html.notice("n"),
+        html.code("c"), html.number_table(["", "x"], [html.Section("g"), ["r", "1"]]),
+        html.text_table(["a", "b"], [["c", "d"]]), html.picture(PNG, "caption")])
+    assert not re.search(r"(src|href)=[\"'](?!data:)", text)
+    assert "url(" not in text and "<script" not in text and "@import" not in text
+    assert text.count("<main>") == text.count("</main>") == 1
+    assert "data:image/png;base64," in text
+
+
+def test_text_is_escaped():
+    nasty = '<b onload="x">&'
+    for block in (html.heading(nasty), html.paragraph(nasty), html.bullets([nasty]),
+                  html.code(nasty), html.number_table([nasty], [[nasty]]),
+                  html.picture(PNG, nasty), html.page(nasty, nasty, [])):
+        assert "<b onload" not in block
+
+
+def test_picture_refuses_other_bytes():
+    with pytest.raises(ValueError, match="PNG or SVG"):
+        html.picture(b"GIF89a", "c")
+    assert "image/svg+xml" in html.picture(b'<?xml version="1.0"?><svg></svg>', "c")
+
+
+def test_figures_are_png_and_repeatable():
+    points, classes = RNG.normal(size=(40, 2)), RNG.integers(-1, 5, 40)
+    left = classes > 2
+    curve = (np.arange(5), np.arange(5.0))
+    errors = RNG.random((6, 21))
+    errors[:, 0] = np.nan
+    for draw in (
+        lambda: figures.confusion_picture(RNG.integers(0, 9, (5, 5)) * 0 + 3, list("abcde"), "t"),
+        lambda: figures.embedding_picture({"a": (points, classes), "b": (points, classes)},
+                                          title="t", num_classes=5,
+                                          left_hand={"a": left, "b": left}),
+        lambda: figures.curve_picture({"p": {"c": curve}}, title="t", x_label="x"),
+        lambda: figures.joint_error_picture({"m": errors}, JOINT_NAMES_MANO21, title="t"),
+    ):
+        first, second = draw(), draw()
+        assert first.startswith(PNG) and first == second
+
+
+def test_class_colours_are_distinct():
+    colours = figures.class_colours(54)
+    distance = np.linalg.norm(colours[:, None] - colours[None], axis=-1) + np.eye(54)
+    assert colours.shape == (54, 4) and distance.min() > 0.02
+
+
+def test_confusion_of_unused_classes_is_left_out():
+    """A taxonomy may have many more classes than a split; empty rows would fill the picture."""
+    counts = np.zeros((300, 300), int)
+    counts[3, 3] = counts[3, 200] = 1
+    small = figures.confusion_picture(counts, [str(i) for i in range(300)], "t")
+    assert len(small) < 60_000
+
+
+def test_contact_sheet():
+    tile = sheet.Tile(RNG.integers(0, 255, (32, 32, 3), dtype=np.uint8), "fist → point", False,
+                      RNG.random((21, 2)) * 32, np.arange(21) != 4)
+    plain = sheet.Tile(np.zeros((32, 32, 3), np.uint8), "fist")
+    assert sheet.contact_sheet([tile, plain] * 4, title="t").startswith(PNG)
+    with pytest.raises(ValueError, match="at least one"):
+        sheet.contact_sheet([], title="t")
+
+
+def test_sheet_shows_as_many_classes_as_fit():
+    classes = np.array([0] * 50 + [1, 2, 3] + [-1] * 5)
+    chosen = sheet.spread_over_classes(classes, 5)
+    assert set(classes[chosen]) == {-1, 0, 1, 2, 3} and len(set(chosen)) == 5
+    assert len(sheet.spread_over_classes(classes, 100)) == len(classes)
+    assert (np.diff(classes[chosen]) >= 0).all()
+
+
+def test_curves_are_grouped(tmp_path):
+    lines = [{"iteration": 1, "epoch": 0, "lr": 0.1, "train_loss": 2.0, "train_coarse_top1": 0.1},
+             {"iteration": 2, "epoch": 0, "lr": 0.1, "train_loss": 1.0},
+             {"iteration": 2, "val_coarse_top1": 0.3}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    curves = read_training_curves(tmp_path)
+    assert curves["Losses"]["train_loss"][1].tolist() == [2.0, 1.0]
+    assert set(curves["Top-1"]) == {"train_coarse_top1", "val_coarse_top1"}
+
+
+def test_no_run_folder_and_torn_line_are_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run folder"):
+        read_training_curves(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"iteration": 1}\n{"iterat')
+    with pytest.raises(ValueError, match="line 2 is not a JSON object"):
+        read_training_curves(tmp_path)
