@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from gesture_pretrain.models.architectures import ARCHS
 from gesture_pretrain.models.feature_levels import FeatureSpec, feature_levels, global_average
+from gesture_pretrain.models.unused_head import remove_unused_head
+from gesture_pretrain.models.weight_ledger import WeightLedger
 
 
 class InputSpec(NamedTuple):
@@ -60,15 +62,24 @@ class Backbone(nn.Module):
         feature_specs: Channels and stride of each level.
         low: Name of the higher-resolution level, F_lo (stride 16).
         high: Name of the semantic level, F_hi: what timm's `forward_features` returns.
+        removed_modules: Modules of timm's head that were taken out, beside the classifier.
         ledger: What became of each initial weight, or None after random initialisation.
     """
 
-    def __init__(self, net: nn.Module, *, arch: str, input_spec: InputSpec):
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        arch: str,
+        input_spec: InputSpec,
+        removed_modules: tuple[str, ...] = (),
+    ):
         super().__init__()
         self.net = net
         self.arch = arch
         self.input_spec = input_spec
-        self.ledger = None
+        self.removed_modules = removed_modules
+        self.ledger: WeightLedger | None = None
         self._levels = feature_levels(net)
 
     @property
@@ -142,8 +153,10 @@ def build_backbone(
     """
     net = _random_net(arch, size_px, seed)
     name = arch.partition(".")[0]
-    backbone = Backbone(net, arch=name, input_spec=_input_spec(net, size_px))
-    _check_size(backbone)
+    spec = _input_spec(net, size_px)
+    _check_size(name, spec)
+    removed = () if name in ARCHS else remove_unused_head(net, size_px)
+    backbone = Backbone(net, arch=name, input_spec=spec, removed_modules=removed)
     if init == "random":
         return backbone
     from gesture_pretrain.models import initial_weights  # needs Backbone
@@ -195,11 +208,11 @@ def _input_spec(net: nn.Module, size_px: int) -> InputSpec:
     )
 
 
-def _check_size(backbone: Backbone) -> None:
-    size, step = backbone.input_spec.size_px, backbone.input_spec.multiple_of
+def _check_size(arch: str, spec: InputSpec) -> None:
+    size, step = spec.size_px, spec.multiple_of
     if size <= 0 or size % step:
         raise ValueError(
-            f"{backbone.arch} takes sizes that are multiples of {step} px; got size_px={size}. "
+            f"{arch} takes sizes that are multiples of {step} px; got size_px={size}. "
             f"Near sizes: {_near_sizes(size, size, step)}."
         )
 
