@@ -1,0 +1,73 @@
+"""Vocabulary that the readers of the annotation files share: codes, flags, exactness, look-up.
+
+Facts that shape it: every number in the files is a float32 printed as a double, so float32 columns
+hold it exactly (`Rounding` counts the exceptions); flags come as 0/1, as booleans, bare or in
+lists of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND, NUM_JOINTS
+
+NUM_JOINTS_BOTH = 2 * NUM_JOINTS
+
+# right then left hand, each in mano21 order, taken from the file's 42 rows
+OURS_FROM_FILE = np.concatenate(
+    [np.asarray(MANO21_FROM_INTERHAND) + hand * NUM_JOINTS for hand in (0, 1)]
+)
+
+OnBytes = Callable[[int], object] | None
+
+
+class Codes(dict):
+    """Numbers distinct values in the order in which they appear: `codes[value]` -> code."""
+
+    def __missing__(self, value: Any) -> int:
+        self[value] = len(self)
+        return self[value]
+
+
+@dataclass
+class Rounding:
+    """Counts the numbers of each column that float32 does not hold exactly."""
+
+    values: dict[str, int] = field(default_factory=dict)
+
+    def float32(self, column: str, numbers: np.ndarray) -> np.ndarray:
+        single = numbers.astype(np.float32)
+        changed = int(np.count_nonzero(single != numbers))
+        if changed:
+            self.values[column] = self.values.get(column, 0) + changed
+        return single
+
+
+def pack_flags(flags: np.ndarray) -> np.ndarray:
+    """(..., 42) flags of 0 or 1 -> (..., 6) uint8, lowest bit first."""
+    return np.packbits(flags, axis=-1, bitorder="little")
+
+
+def read_flags(joint_valid: Sequence[Sequence[Any]]) -> np.ndarray:
+    """B lists of 42 flags, each bare or in a list of one -> (B, 42) uint8 of 0 and 1."""
+    bare = chain.from_iterable(joint_valid)
+    nested = isinstance(joint_valid[0][0], list)
+    raw = bytes(chain.from_iterable(bare) if nested else bare)
+    flags = np.frombuffer(raw, np.uint8).reshape(len(joint_valid), NUM_JOINTS_BOTH)
+    if flags.max() > 1:
+        raise ValueError(f"a joint_valid of {flags.max()}")
+    return flags
+
+
+def find_sorted(sorted_keys: np.ndarray, wanted: Iterable | np.ndarray) -> np.ndarray:
+    """Position of each wanted key in an ascending array, -1 where it is absent."""
+    wanted = np.asarray(wanted)
+    if len(sorted_keys) == 0:
+        return np.full(len(wanted), -1, np.int64)
+    place = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)
+    return np.where(sorted_keys[place] == wanted, place, -1)

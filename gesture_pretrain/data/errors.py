@@ -1,0 +1,12 @@
+"""What can be wrong with a data set on disk."""
+
+
+class DataError(ValueError):
+    """The files of a data set are missing, damaged, or not what they were said to be.
+
+    The message names the file, says what was expected, and what to do.
+    """
+
+
+class IndexFormatError(DataError):
+    """A folder is not an index, is of another format version, or its columns were changed."""

@@ -1,0 +1,176 @@
+"""A folder of photographs, one folder per class, to an index.
+
+    ROOT/<class>/*.jpg                  everything is the split "train"
+    ROOT/{train,val,test}/<class>/*     splits, where folders of these names are there
+
+The label of an image is its class folder's name. Hand, joints, cameras and boxes are unknown.
+"""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from gesture_pretrain.data.annotation_values import Codes
+from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.index_report import count_images
+from gesture_pretrain.data.index_writer import path_columns, smallest, step_key, write_index
+from gesture_pretrain.data.record import HANDS, SPLITS
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 say that the picture is stored on its side
+_NAMED_IN_AN_ERROR = 10
+
+
+def build_folder_index(
+    root: str | Path,
+    out: str | Path | None = None,
+    *,
+    data_name: str | None = None,
+    licence: str = "not stated",
+    skip_unreadable: bool = False,
+    workers: int = 4,
+    progress: bool = True,
+) -> Path:
+    """Indexes class-per-folder photographs. Only the head of each file is read, for its size.
+
+    Args:
+        root: folder of the data set.
+        out: folder of the index; `root/index` by default. An earlier index there is replaced.
+        data_name: name for reports; the folder's name by default.
+        licence: of the photographs; travels with what is trained on them.
+        skip_unreadable: leave out files that are not images, and print them.
+        workers: threads that read the files.
+        progress: show a bar.
+
+    Returns:
+        Folder of the index.
+
+    Raises:
+        DataError: no such folder, no class folders, or (without `skip_unreadable`) files that
+            cannot be read, by name.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; give the folder of the class folders with --root")
+    out = Path(out) if out is not None else root / "index"
+    found = _find_images(root, out)
+    sizes, broken = _read_sizes(root, found, workers, progress)
+    if broken and not skip_unreadable:
+        raise DataError(
+            f"{len(broken)} of {len(found)} images below {root} cannot be read: "
+            f"{_some(broken)}. Replace or remove them, or pass --skip-unreadable."
+        )
+    if broken:
+        print(f"left out {len(broken)} unreadable images: {_some(broken)}")
+    kept = [(entry, size) for entry, size in zip(found, sizes, strict=True) if size is not None]
+    if not kept:
+        raise DataError(f"{root}: none of the {len(found)} images can be read: {_some(broken)}")
+    columns, labels, image_sizes = _columns(kept)
+    by_split = {SPLITS[k] for k in np.unique(columns["step_split"]).tolist()}
+    meta = {
+        "kind": "folders",
+        "data_name": data_name or root.resolve().name,
+        "licence": licence,
+        "synthetic": None,
+        "image_folders": {split: "." for split in SPLITS if split in by_split},
+        "labels": labels,
+        "cameras": [],
+        "image_sizes": image_sizes,
+        "counts": count_images(columns, labels),
+    }
+    return write_index(out, root, columns, meta)
+
+
+def _find_images(root: Path, out: Path) -> list[tuple[str, str, str]]:
+    """(split, label, path relative to the root) of every image, sorted."""
+    splits = [split for split in SPLITS if (root / split).is_dir()]
+    homes = [(split, root / split) for split in splits] or [("train", root)]
+    found = []
+    for split, home in homes:
+        for folder in sorted(home.iterdir()):
+            if not folder.is_dir() or folder.name.startswith(".") or folder == out:
+                continue
+            found += [
+                (split, folder.name, path.relative_to(root).as_posix())
+                for path in sorted(folder.rglob("*"))
+                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+            ]
+    if not found:
+        looked = ", ".join(str(home) for _, home in homes)
+        raise DataError(
+            f"{looked}: no images in class folders; expected <class>/<image> there, with a suffix "
+            f"of {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return found
+
+
+def _read_sizes(
+    root: Path, found: list[tuple[str, str, str]], workers: int, progress: bool
+) -> tuple[list[tuple[int, int] | None], dict[str, str]]:
+    sizes: list[tuple[int, int] | None] = []
+    broken: dict[str, str] = {}
+    paths = [path for *_, path in found]
+    with ThreadPoolExecutor(workers) as pool:
+        tasks = pool.map(lambda path: _size_or_reason(root / path), paths)
+        bar = tqdm(tasks, total=len(paths), unit="image", desc="indexing", disable=not progress)
+        for path, result in zip(paths, bar, strict=True):
+            if isinstance(result, str):
+                broken[path] = result
+            sizes.append(None if isinstance(result, str) else result)
+    return sizes, broken
+
+
+def _size_or_reason(path: Path) -> tuple[int, int] | str:
+    try:
+        return image_size_wh(path)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def image_size_wh(path: Path) -> tuple[int, int]:
+    """Width and height as a viewer shows the image, from its head alone.
+
+    Cameras store pictures taken on their side as they are, with a note to turn them; decoders for
+    vision turn them, so that is the size that counts.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            width, height = image.size
+    return (height, width) if turned else (width, height)
+
+
+def _columns(
+    kept: list[tuple[tuple[str, str, str], tuple[int, int]]],
+) -> tuple[dict[str, np.ndarray], list[str], list[list[int]]]:
+    labels = sorted({label for (_, label, _), _ in kept})
+    code = {label: k for k, label in enumerate(labels)}
+    sizes = Codes()
+    count = len(kept)
+    columns = {
+        "step": np.arange(count, dtype=np.int32),  # each photograph is a moment of its own
+        "sequence": smallest(np.array([code[label] for (_, label, _), _ in kept], np.int64)),
+        "size": smallest(np.array([sizes[size] for _, size in kept], np.int64)),
+        "hand": np.full(count, HANDS.index("unknown"), np.uint8),
+        "step_split": np.array([SPLITS.index(split) for (split, *_), _ in kept], np.uint8),
+        "step_capture": np.full(count, -1, np.int8),
+        "step_frame": np.full(count, -1, np.int8),
+        "step_key": np.array([step_key(path) for (*_, path), _ in kept], np.uint64),
+    }
+    paths = {i: path for i, ((*_, path), _) in enumerate(kept)}
+    return columns | path_columns(paths, count), labels, [list(size) for size in sizes]
+
+
+def _some(broken: dict[str, str]) -> str:
+    named = [f"{path} ({why})" for path, why in list(broken.items())[:_NAMED_IN_AN_ERROR]]
+    more = len(broken) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more else "")

@@ -1,0 +1,77 @@
+"""What an index tells about one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+HANDS = ("right", "left", "interacting", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class ManoFit:
+    """Parameters of one hand, world frame: pose (48,) radians, axis-angle, minus MANO's mean pose;
+    shape (10,); trans_m (3,) metres."""
+
+    pose: np.ndarray
+    shape: np.ndarray
+    trans_m: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class HandRecord:
+    """All that is known about one image. What a data set does not tell is None, "" or -1.
+
+    Attributes:
+        joints_world_mm: (2, 21, 3) float32; NaN where a joint was not triangulated.
+        joint_triangulated: (2, 21) bool; the joint's 3D position is known.
+        joint_in_view: (2, 21) bool; the joint is annotated and inside this image.
+        bbox_xywh_px: (4,) float32, the annotation's box (1.2 times the tight one).
+        R_cam_world, camera_center_mm: x_cam = R (x_world - centre).
+        hand: what is annotated in this view; "interacting" is both.
+        grey_camera: a monochrome camera (three equal channels).
+    """
+
+    row: int
+    image_path: Path
+    split: str
+    capture: int
+    subject: int
+    label: str
+    camera: str
+    frame: int
+    image_size_wh: tuple[int, int]
+    hand: str
+    hand_type_valid: bool
+    bbox_xywh_px: np.ndarray | None
+    joints_world_mm: np.ndarray | None
+    joint_triangulated: np.ndarray
+    joint_in_view: np.ndarray
+    R_cam_world: np.ndarray | None
+    camera_center_mm: np.ndarray | None
+    focal_px: np.ndarray | None
+    princpt_px: np.ndarray | None
+    mano: Mapping[str, ManoFit | None]
+    image_id: int
+    grey_camera: bool
+
+
+class HandRow(NamedTuple):
+    """The numbers of one image as stored: codes, ids and the step; see `HandIndex.row`."""
+
+    image_id: int
+    step: int
+    split: int
+    capture: int
+    frame: int
+    subject: int
+    sequence: int
+    camera: int
+    size: int
+    hand: int
+    hand_valid: int

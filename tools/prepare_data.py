@@ -1,0 +1,239 @@
+"""Make or index a data set, and look after it.
+
+    python tools/prepare_data.py synthetic --root DATA            render the embedded data set
+    python tools/prepare_data.py interhand --root INTERHAND       index InterHand2.6M
+    python tools/prepare_data.py folders --root PHOTOS            index class-per-folder photographs
+    python tools/prepare_data.py verify --data DATA               decode every image
+
+Every subcommand but `verify` ends with an index (ROOT/index unless --out says otherwise), which is
+what the training and evaluation tools take as --data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gesture_pretrain.data.annotation_files import SUBSETS, AnnotationFiles
+from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.index_report import describe_index
+from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
+from gesture_pretrain.data.published_counts import RELEASES
+from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.data.verify import verify_index
+from gesture_pretrain.taxonomy import Taxonomy
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (DataError, FileExistsError, PermissionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_synthetic(commands.add_parser("synthetic", help="render the embedded data set"))
+    _add_interhand(commands.add_parser("interhand", help="index InterHand2.6M"))
+    _add_folders(commands.add_parser("folders", help="index class-per-folder photographs"))
+    _add_verify(commands.add_parser("verify", help="find missing, broken and black images"))
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, help="folder of the index (default: ROOT/index)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _report(index_folder: Path, taxonomy: str | None = None) -> int:
+    index = HandIndex.open(index_folder)
+    print(describe_index(index))
+    if taxonomy is not None:
+        _report_gestures(index, taxonomy)
+    print(f"\nindex: {index.path}")
+    return 0
+
+
+def _report_gestures(index: HandIndex, name: str) -> None:
+    taxonomy = Taxonomy.load(name)
+    print(f"\nimages with a gesture of the taxonomy {taxonomy.name}:")
+    for split in index.meta["counts"]:
+        of_split = len(index.select(split))
+        labelled = len(index.select(split, labelled_by=taxonomy))
+        print(f"  {split:5} {labelled:,} of {of_split:,}")
+
+
+# --- synthetic ---------------------------------------------------------------------------------
+
+
+def _add_synthetic(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, required=True, help="folder to make")
+    for split, count in (("train", 8640), ("val", 1440), ("test", 1440)):
+        parser.add_argument(
+            f"--{split}", type=int, default=count, help=f"images of {split} (default {count})"
+        )
+        parser.add_argument(f"--{split}-subjects", type=int, help=f"persons of {split}")
+    parser.add_argument("--size", type=int, default=256, help="side in pixels (default 256)")
+    parser.add_argument("--cameras", type=int, default=4, help="views per frame (default 4)")
+    parser.add_argument(
+        "--view-limit", type=float, metavar="DEG", help="largest angle to palm's or back's normal"
+    )
+    parser.add_argument(
+        "--roll-limit", type=float, metavar="DEG", help="largest angle of the fingers to upright"
+    )
+    parser.add_argument("--gestures", nargs="+", help="only these gesture folders")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    _add_common(parser)
+    parser.set_defaults(run=_run_synthetic)
+
+
+def _run_synthetic(arguments: argparse.Namespace) -> int:
+    # renders through torch; the other subcommands do without
+    from gesture_pretrain.data.synthetic import write_synthetic
+
+    per_split = {split: getattr(arguments, split) for split in SPLITS}
+    per_split = {split: count for split, count in per_split.items() if count > 0}
+    subjects = {split: getattr(arguments, f"{split}_subjects") for split in per_split}
+    root = write_synthetic(
+        arguments.root,
+        images_per_split=per_split,
+        size_px=arguments.size,
+        cameras_per_frame=arguments.cameras,
+        view_limit_deg=arguments.view_limit,
+        roll_limit_deg=arguments.roll_limit,
+        subjects={split: count for split, count in subjects.items() if count is not None},
+        seed=arguments.seed,
+        workers=arguments.workers,
+        gestures=arguments.gestures,
+        progress=not arguments.quiet,
+    )
+    out = build_interhand_index(root, arguments.out, progress=not arguments.quiet)
+    return _report(out, "interhand26m")
+
+
+# --- interhand ---------------------------------------------------------------------------------
+
+
+def _add_interhand(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, help="folder with 'annotations' and 'images'")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, help="default: all there are")
+    parser.add_argument("--subset", choices=SUBSETS, help="of the v0.0 layout (default: all)")
+    parser.add_argument("--annotations", type=Path, help="if they are not below ROOT")
+    parser.add_argument("--images", type=Path, help="folder above the splits, if not ROOT/images")
+    parser.add_argument("--expect-release", choices=RELEASES, help="refuse any other by its counts")
+    parser.add_argument("--taxonomy", default="interhand26m", help="name or CSV, for the report")
+    single = parser.add_argument_group(
+        "one split by its files", "instead of --root; --images is then the folder of its images"
+    )
+    single.add_argument("--split", choices=SPLITS)
+    for kind in ("data", "camera", "joints", "mano"):
+        single.add_argument(f"--{kind}-json", type=Path)
+    _add_common(parser)
+    parser.set_defaults(run=_run_interhand)
+
+
+def _run_interhand(arguments: argparse.Namespace) -> int:
+    progress = not arguments.quiet
+    if arguments.data_json is not None:
+        out = build_index_from_files(
+            [_named_files(arguments)],
+            arguments.root or arguments.images,
+            arguments.out,
+            progress=progress,
+            expect_release=arguments.expect_release,
+        )
+    else:
+        if arguments.root is None:
+            raise DataError("give --root ROOT, or one split by its files (see --help)")
+        out = build_interhand_index(
+            arguments.root,
+            arguments.out,
+            arguments.splits,
+            progress,
+            subset=arguments.subset,
+            annotations=arguments.annotations,
+            images=arguments.images,
+            expect_release=arguments.expect_release,
+        )
+    return _report(out, arguments.taxonomy)
+
+
+def _named_files(arguments: argparse.Namespace) -> AnnotationFiles:
+    names = ("split", "data_json", "camera_json", "joints_json", "images")
+    lacking = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is None]
+    if lacking:
+        raise DataError(f"one split by its files also needs {', '.join(lacking)}")
+    return AnnotationFiles(
+        arguments.split,
+        arguments.images,
+        arguments.data_json,
+        arguments.camera_json,
+        arguments.joints_json,
+        arguments.mano_json,
+    )
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, required=True, help="[SPLIT/]<class>/<image> below it")
+    parser.add_argument("--name", help="name of the data set (default: the folder's)")
+    parser.add_argument("--licence", default="not stated", help="of the photographs")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave broken files out")
+    parser.add_argument("--taxonomy", help="CSV, for the report")
+    _add_common(parser)
+    parser.set_defaults(run=_run_folders)
+
+
+def _run_folders(arguments: argparse.Namespace) -> int:
+    out = build_folder_index(
+        arguments.root,
+        arguments.out,
+        data_name=arguments.name,
+        licence=arguments.licence,
+        skip_unreadable=arguments.skip_unreadable,
+        progress=not arguments.quiet,
+    )
+    return _report(out, arguments.taxonomy)
+
+
+# --- verify ------------------------------------------------------------------------------------
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="an index, or a data set with one")
+    parser.add_argument("--split", choices=SPLITS, help="only this split")
+    parser.add_argument("--report", type=Path, help="write all findings here, as JSON")
+    parser.add_argument("--workers", type=int, default=4, help="decoding threads (default 4)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_run_verify)
+
+
+def _run_verify(arguments: argparse.Namespace) -> int:
+    index = HandIndex.open(arguments.data)
+    report = verify_index(
+        index,
+        index.select(arguments.split),
+        workers=arguments.workers,
+        progress=not arguments.quiet,
+    )
+    print(report.describe())
+    if arguments.report is not None:
+        arguments.report.write_text(report.to_json(), encoding="utf-8")
+        print(f"report: {arguments.report}")
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
