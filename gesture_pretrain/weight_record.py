@@ -1,0 +1,344 @@
+"""The record that travels with weights: `card.json`, read and written without any loss.
+
+A folder of the registry holds `model.safetensors` (the backbone under timm's own parameter names),
+`heads.safetensors` (the gesture heads, where there are any), `card.json` and a README for people.
+The card says what is needed to rebuild the network, to feed it, and to know where it comes from.
+Nothing here needs torch.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+FORMAT_VERSION = 1
+CARD_FILE = "card.json"
+MODEL_FILE = "model.safetensors"
+HEADS_FILE = "heads.safetensors"
+
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_FILE_ENDINGS = ("safetensors", "json", "pt", "pth", "bin", "ckpt")
+_LONGEST_NAME = 120
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class CardError(ValueError):
+    """A card that cannot be what `export_backbone` wrote, or is newer than this version reads."""
+
+
+def backbone_name(arch: str, tag: str) -> str:
+    """`arch.tag`, the name of a set of weights.
+
+    Raises:
+        ValueError: A part holds other characters than letters, digits, `_` and `-`, starts with
+            neither letter nor digit, the tag looks like a file's ending, or the whole is too long.
+    """
+    for role, part in (("architecture", arch), ("tag", tag)):
+        if not isinstance(part, str) or not _PART.fullmatch(part):
+            raise ValueError(
+                f"{role} {part!r} cannot be part of a name. Possible: letters, digits, '_' and "
+                "'-', the first a letter or digit; for example tag='gesture_ih26m'."
+            )
+    if tag.lower() in _FILE_ENDINGS:
+        raise ValueError(f"tag {tag!r} would make the name look like a file. Choose another tag.")
+    if len(arch) + 1 + len(tag) > _LONGEST_NAME:
+        raise ValueError(f"the name '{arch}.{tag}' has more than {_LONGEST_NAME} characters")
+    return f"{arch}.{tag}"
+
+
+def is_backbone_name(text: str) -> bool:
+    """Whether `text` has the form `arch.tag`."""
+    arch, _, tag = text.partition(".")
+    try:
+        return backbone_name(arch, tag) == text
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file beside the card.
+
+    Attributes:
+        sha256: Of its bytes, hexadecimal.
+        size_bytes: Its length.
+    """
+
+    sha256: str
+    size_bytes: int
+
+    def __post_init__(self):
+        if not _SHA256.fullmatch(self.sha256):
+            raise CardError(f"{self.sha256!r} is not a SHA-256 in lower-case hexadecimal")
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """What the backbone wants as input: RGB, `(value in 0..1 - mean) / std` per channel.
+
+    Attributes:
+        size_px: Side of the square crop it was trained on.
+        mean: Per channel.
+        std: Per channel.
+        multiple_of: Height and width must be multiples of this.
+        fixed_size: Only `size_px` will do.
+    """
+
+    size_px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    multiple_of: int
+    fixed_size: bool = False
+
+
+@dataclass(frozen=True)
+class LevelRecord:
+    """One feature map: `(B, channels, H / stride, W / stride)`."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class HeadsRecord:
+    """What the gesture heads are built from."""
+
+    in_channels: int
+    hidden: int
+    dropout: float
+    num_coarse: int
+    num_fine: int
+
+
+@dataclass(frozen=True)
+class TaxonomyRecord:
+    """The classes that the heads tell apart.
+
+    Attributes:
+        name: Of the taxonomy.
+        sha256: Of its content.
+        coarse_names: Class names by id.
+        fine_names: Class names by id.
+    """
+
+    name: str
+    sha256: str
+    coarse_names: tuple[str, ...]
+    fine_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What the weights were trained on.
+
+    Attributes:
+        name: Of the data set.
+        licence: Under which the images may be used; "unknown" where nobody said.
+        synthetic: Whether the images are rendered.
+        details: Anything else worth keeping: release, counts, seed.
+    """
+
+    name: str
+    licence: str
+    synthetic: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WeightRecord:
+    """Everything about one set of weights, as it stands in `card.json`.
+
+    Attributes:
+        arch: Architecture, a name that `build_backbone` knows.
+        tag: Who trained it on what; `name` is `arch.tag`.
+        files: File name to hash and size.
+        input: What the backbone wants as input.
+        feature_specs: Level name to channels and stride.
+        low: Name of the level F_lo.
+        high: Name of the level F_hi.
+        heads: What the heads are built from, None where there are none.
+        taxonomy: Classes of the heads, None where there are none.
+        label_variant: Which labels were used: "gesture", or a control such as "shuffled0".
+        data: What it was trained on, None where it was not trained by us.
+        config: The run's resolved configuration.
+        commit: Of the code that trained it, None where unknown.
+        metrics: Name to value, with what they were measured on in the name.
+        library_versions: Name to version.
+        created: UTC time, ISO 8601.
+        notes: Free text.
+        format_version: Of the card's layout.
+    """
+
+    arch: str
+    tag: str
+    files: Mapping[str, FileRecord]
+    input: InputRecord
+    feature_specs: Mapping[str, LevelRecord]
+    low: str
+    high: str
+    heads: HeadsRecord | None
+    taxonomy: TaxonomyRecord | None
+    label_variant: str
+    data: DataRecord | None
+    config: Mapping[str, Any]
+    commit: str | None
+    metrics: Mapping[str, Any]
+    library_versions: Mapping[str, str]
+    created: str
+    notes: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self):
+        backbone_name(self.arch, self.tag)
+        wanted = {MODEL_FILE} | ({HEADS_FILE} if self.heads else set())
+        if set(self.files) != wanted:
+            raise CardError(f"files are {sorted(self.files)}, expected {sorted(wanted)}")
+        for level in (self.low, self.high):
+            if level not in self.feature_specs:
+                raise CardError(f"level {level!r} is not one of {sorted(self.feature_specs)}")
+        _check_classes(self.heads, self.taxonomy)
+
+    @property
+    def name(self) -> str:
+        """`arch.tag`."""
+        return backbone_name(self.arch, self.tag)
+
+    def to_json(self) -> str:
+        """The card's text; `from_json` gives back an equal record.
+
+        Raises:
+            ValueError: A value is not plain data (dict with string keys, list, string, finite
+                number, bool, None); its place is named.
+        """
+        values = {"name": self.name, **_plain(asdict(self), "card")}
+        return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = CARD_FILE) -> "WeightRecord":
+        """Read a card.
+
+        Args:
+            text: The card's content.
+            source: Where it comes from, for messages.
+
+        Raises:
+            CardError: Not JSON, an unknown or missing key, a wrong type, or a newer format.
+        """
+        try:
+            return _record_from(_parsed(text), cls)
+        except CardError as error:
+            raise CardError(f"{source}: {error}") from error
+
+
+def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -> None:
+    if (heads is None) != (taxonomy is None):
+        raise CardError("heads and taxonomy belong together: give both or neither")
+    if heads is None:
+        return
+    for level, outputs, names in (
+        ("coarse", heads.num_coarse, taxonomy.coarse_names),
+        ("fine", heads.num_fine, taxonomy.fine_names),
+    ):
+        if outputs != len(names):
+            raise CardError(
+                f"the {level} head has {outputs} outputs, taxonomy {taxonomy.name!r} has "
+                f"{len(names)} {level} classes"
+            )
+
+
+def _parsed(text: str) -> dict:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CardError(f"not JSON ({error}). Export the backbone again.") from error
+    if not isinstance(values, dict):
+        raise CardError("not a card: its top level is not an object")
+    version = values.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise CardError(f"format_version is {version!r}; a card has 1 or more")
+    if version > FORMAT_VERSION:
+        raise CardError(
+            f"the card has format {version}, this gesture-pretrain reads up to "
+            f"{FORMAT_VERSION}. Update it: pip install -U gesture-pretrain."
+        )
+    return values
+
+
+# How each nested value is rebuilt from plain data; the rest is plain already
+_NESTED = {
+    "input": InputRecord,
+    "heads": HeadsRecord,
+    "taxonomy": TaxonomyRecord,
+    "data": DataRecord,
+}
+_TABLES = {"files": FileRecord, "feature_specs": LevelRecord}
+
+
+def _record_from(values: dict, cls: type) -> WeightRecord:
+    name = values.pop("name", None)
+    for key, kind in _NESTED.items():
+        if values.get(key) is not None:
+            values[key] = _built(kind, values[key], key)
+    for key, kind in _TABLES.items():
+        if isinstance(values.get(key), dict):
+            entries = values[key].items()
+            values[key] = {entry: _built(kind, value, f"{key}.{entry}") for entry, value in entries}
+    record = _built(cls, values, "the card")
+    if name != record.name:
+        raise CardError(f"name is {name!r}, but arch and tag make {record.name!r}")
+    return record
+
+
+def _built(kind: type, values: Any, place: str):
+    """One dataclass from a dict with exactly its keys; lists become tuples."""
+    if not isinstance(values, dict):
+        raise CardError(f"{place} is {values!r}, not an object")
+    known = {entry.name: entry.type for entry in fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
+        raise CardError(f"{place} has unknown keys {unknown}. Known: {sorted(known)}")
+    if missing := sorted(set(known) - set(values)):
+        raise CardError(f"{place} lacks {missing}")
+    for key, value in values.items():
+        if not _fits(value, known[key]):
+            raise CardError(f"{place}: {key} is {value!r}, expected {_readable(known[key])}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a parsed JSON value (or a built part) may stand where `kind` is declared."""
+    if kind == tuple[float, float, float]:
+        return isinstance(value, list) and len(value) == 3 and all(_fits(v, float) for v in value)
+    if kind == tuple[str, ...]:
+        return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if getattr(kind, "__origin__", None) is not None:  # Mapping[...]
+        return isinstance(value, dict)
+    return isinstance(value, kind)
+
+
+def _readable(kind: Any) -> str:
+    return (
+        kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__origin__") else str(kind)
+    )
+
+
+def _plain(value: Any, place: str) -> Any:
+    """`value` if it is plain data; tuples become lists."""
+    if isinstance(value, Mapping):
+        if bad := [key for key in value if not isinstance(key, str)]:
+            raise ValueError(f"{place} has the key {bad[0]!r}; JSON knows only strings as keys")
+        return {key: _plain(entry, f"{place}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, f"{place}[{i}]") for i, entry in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and value - value == 0:
+        return value
+    raise ValueError(
+        f"{place} is {value!r} ({type(value).__name__}); a card holds dicts, lists, strings, "
+        "finite numbers, booleans and None. Leave a value out where it is not known."
+    )
