@@ -54,7 +54,7 @@ class MissingManoFile(FileNotFoundError):
 
 
 def documented_folder() -> Path:
-    """Where MANO files are looked for when nothing else is said: the user data folder's ``mano``."""
+    """Where MANO files are looked for by default: the user data folder's ``mano``."""
     return Path(platformdirs.user_data_dir("gesture_pretrain", appauthor=False)) / "mano"
 
 
