@@ -1,0 +1,20 @@
+"""A small HRNet on a larger embedded data set, on a CPU, within an hour.
+
+Reproduces nothing of the paper; it is the longest run that a machine without a GPU is asked for.
+
+Command:
+    python tools/prepare_data.py synthetic --root data/synthetic_long --train 24000
+    python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_long.py --data data/synthetic_long
+
+Expected: not measured yet.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .hrnet_tiny_synthetic_demo import *
+
+tag = "gesture_synthetic_long"
+data.update(index="data/synthetic_long/index")
+schedule.update(epochs=20, warmup_iterations=200)
+training.update(ema_decay=0.998, log_every=50)

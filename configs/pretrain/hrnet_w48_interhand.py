@@ -1,0 +1,19 @@
+"""Gesture pretraining of HRNet-W48 on InterHand2.6M: Stage 1 of arXiv 2603.17396.
+
+Command:
+    python tools/prepare_data.py interhand --root data/interhand26m
+    torchrun --nproc-per-node 4 tools/pretrain_backbone.py configs/pretrain/hrnet_w48_interhand.py
+
+Controls: data.label_variant=shuffled, data.label_variant=handedness_only, and random against
+ImageNet initialisation with --init random and --init timm.
+Hardware, hours, accuracy: not measured by us; the paper gives none for this stage.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.interhand_256 import *
+
+backbone = dict(arch="hrnet_w48", init="timm", size_px=256)
+data.update(batch_size=128)
+optimizer.update(lr=5e-4)

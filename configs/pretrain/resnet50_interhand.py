@@ -1,0 +1,18 @@
+"""Gesture pretraining of ResNet-50 on InterHand2.6M: Stage 1 of arXiv 2603.17396 as
+its author's public code has it (the text speaks of HRNet).
+
+Command:
+    python tools/prepare_data.py interhand --root data/interhand26m
+    torchrun --nproc-per-node 4 tools/pretrain_backbone.py configs/pretrain/resnet50_interhand.py
+
+Controls: data.label_variant=shuffled, data.label_variant=handedness_only, and random against
+ImageNet initialisation with --init random and --init timm.
+Hardware, hours, accuracy: not measured by us; the paper gives none for this stage.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.interhand_256 import *
+
+backbone = dict(arch="resnet50", init="timm", size_px=256)

@@ -1,0 +1,116 @@
+"""A pretraining config: a Python file of plain sections, with overrides from the command line."""
+
+import ast
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .runner import build_runner, check_sections
+
+# Arguments of `build_runner` that the command line gives, not the config.
+_NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def config_sections() -> list[str]:
+    """Names that a config may define: arguments of `build_runner`, and `tag`."""
+    arguments = inspect.signature(build_runner).parameters
+    return [name for name in arguments if name not in _NOT_IN_CONFIG] + ["tag"]
+
+
+def read_config(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Reads a config and applies `key=value` overrides.
+
+    Args:
+        path: a Python file in mmengine's lazy style.
+        overrides: `section.key=value`, or `seed=…` and `tag=…`; values are Python literals, or
+            true, false, none, or else strings.
+
+    Returns:
+        Nested plain dicts, all of whose sections and keys are known.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown section or key, or an override without "=".
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise FileNotFoundError(
+            f"No config {path}." + (f" In that folder: {', '.join(near)}." if near else "")
+        )
+    config = _plain(Config.fromfile(str(path)).to_dict())
+    for override in overrides:
+        apply_override(config, override)
+    check_config(config)
+    return config
+
+
+def apply_override(config: dict, override: str) -> None:
+    """Sets one dotted key of `config` in place."""
+    key, sign, text = override.partition("=")
+    if not sign or not key:
+        raise ValueError(f"Override '{override}' is not of the form section.key=value.")
+    *parents, last = key.split(".")
+    place = config
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise ValueError(f"Override '{override}': '{parent}' is a value, not a section.")
+    place[last] = parse_value(text)
+
+
+def parse_value(text: str) -> Any:
+    """A Python literal, true, false, none, or the text itself."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises for the first unknown section or key, naming the known ones."""
+    known = config_sections()
+    for name in config:
+        if name not in known:
+            raise ValueError(f"Unknown section or key '{name}'. Known: {', '.join(known)}.")
+    for name in ("data", "backbone"):
+        if name not in config:
+            raise ValueError(f"The config has no section '{name}', which is required.")
+    check_sections(
+        **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
+    )
+
+
+def write_config(config: Mapping[str, Any]) -> str:
+    """The config as Python source that `read_config` reads back to the same values."""
+    return Config(dict(config)).pretty_text
+
+
+def differing_keys(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
+    """`key old -> new` for every leaf that differs between two nested configs."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        name = f"{prefix}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differing_keys(before, after, f"{name}.")
+        elif before != after:
+            lines.append(f"{name} {before!r} -> {after!r}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """mmengine's dictionaries and tuples as the builtin ones."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(v) for v in value)
+    return value

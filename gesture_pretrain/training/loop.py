@@ -1,0 +1,184 @@
+"""The training and the validation loop, as mmengine loops.
+
+Batch k of a run depends on (seed, k) alone: the sampler, the augmentation and the random numbers of
+the network (dropout) are all keyed by it. A run that goes on from iteration k therefore needs no
+random state, and is bit for bit the run that was never interrupted.
+"""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .accuracy import GestureAccuracy
+from .device import rank_and_world_size
+from .stopped import NonFiniteLoss
+
+
+class PretrainLoop(BaseLoop):
+    """Trains by iterations; calls mmengine's hook points and one more, `after_step`.
+
+    `after_step` follows validation, with the iteration already counted: what is written there
+    (the checkpoint) includes everything that belongs to the iteration.
+
+    Args:
+        runner: mmengine's runner.
+        dataloader: batches of `HandSample`, with a batch sampler that has `start_iteration`.
+        max_iters: iterations of the whole run.
+        iterations_per_epoch: what counts as an epoch, for the ramp of the fine loss.
+        validate_every: iterations between validations; the last iteration is always validated.
+        seed: key of the network's random numbers.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader: DataLoader,
+        *,
+        max_iters: int,
+        iterations_per_epoch: int,
+        validate_every: int,
+        seed: int,
+    ):
+        super().__init__(runner, dataloader)
+        self.max_iters = max_iters
+        self.iterations_per_epoch = iterations_per_epoch
+        self.validate_every = validate_every
+        self.seed = seed
+        self.iter = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the next iteration, from 0."""
+        return self.iter // self.iterations_per_epoch
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of the whole run, the last one perhaps cut short."""
+        return -(-self.max_iters // self.iterations_per_epoch)
+
+    def run(self) -> nn.Module:
+        """Trains from the present iteration to the last one."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        batches = self._batches() if self.iter < self.max_iters else iter(())
+        while self.iter < self.max_iters:
+            self.run_iter(next(batches))
+            if self._validation_is_due():
+                self.runner.val_loop.run()
+            self.runner.call_hook("after_step")
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_iter(self, batch) -> None:
+        """One batch: forward, backward, step.
+
+        Raises:
+            NonFiniteLoss: names the loss, the iteration and the rows of the batch.
+        """
+        self.runner.model.train()
+        unwrapped(self.runner.model).set_epoch(self.epoch)
+        self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
+        seed_all(self.seed, self.iter, rank_and_world_size()[0])
+        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        self._stop_unless_finite(batch, outputs)
+        self.runner.call_hook(
+            "after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs
+        )
+        self.iter += 1
+
+    def _batches(self) -> Iterator:
+        self.dataloader.batch_sampler.start_iteration = self.iter
+        return iter(self.dataloader)
+
+    def _validation_is_due(self) -> bool:
+        if self.runner.val_loop is None:
+            return False
+        return self.iter % self.validate_every == 0 or self.iter == self.max_iters
+
+    def _stop_unless_finite(self, batch, outputs: dict) -> None:
+        broken = getattr(self.runner.optim_wrapper, "broken", None)
+        if broken is None:
+            return
+        terms = [
+            f"{name} = {float(value)}"
+            for name, value in outputs.items()
+            if name != "loss" and "loss" in name and not torch.isfinite(value).all()
+        ]
+        if broken == "gradient":
+            what = "The gradient's norm is not finite though the loss is"
+        elif terms:
+            what = f"The loss is not finite: {', '.join(terms)}"
+        else:
+            what = "The loss is not finite on another process"
+        raise NonFiniteLoss(
+            f"{what}, at iteration {self.iter} (epoch {self.epoch}), in the batch of index rows "
+            f"{batch.row.tolist()}. No step was taken. Look at these images, or lower "
+            "optimizer.lr or set training.precision=fp32, and go on from the last checkpoint with "
+            "--resume."
+        )
+
+
+class ValidationLoop(BaseLoop):
+    """Scores the averaged weights where the run has them, else the trained ones.
+
+    Args:
+        runner: mmengine's runner.
+        dataloader: this process's share of the validation samples, each of them once.
+        evaluator: collects logits and labels.
+    """
+
+    def __init__(self, runner, dataloader: DataLoader, evaluator: GestureAccuracy):
+        super().__init__(runner, dataloader)
+        self.evaluator = evaluator
+
+    @torch.no_grad()
+    def run(self) -> dict[str, float]:
+        """Scores over all processes, by name."""
+        self.runner.call_hook("before_val")
+        self.runner.call_hook("before_val_epoch")
+        model = evaluated_model(self.runner).eval()
+        same_buffers_everywhere(model)
+        for index, batch in enumerate(self.dataloader):
+            with self.runner.optim_wrapper.optim_context(model):
+                logits = model.val_step(batch)
+            self.evaluator.add(logits, batch)
+            self.runner.call_hook(
+                "after_val_iter", batch_idx=index, data_batch=batch, outputs=logits
+            )
+        metrics = self.evaluator.compute()
+        self.runner.call_hook("after_val_epoch", metrics=metrics)
+        self.runner.call_hook("after_val")
+        return metrics
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside its distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def evaluated_model(runner) -> nn.Module:
+    """The weights that are validated and exported: the average where there is one."""
+    average = getattr(runner, "weight_average", None)
+    return unwrapped(runner.model) if average is None else average.module
+
+
+def same_buffers_everywhere(model: nn.Module) -> None:
+    """Gives every process the first one's buffers, which are the ones that are saved."""
+    if rank_and_world_size()[1] > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
+
+
+def seed_all(seed: int, iteration: int, rank: int) -> None:
+    """Seeds torch (all devices), NumPy and Python from (seed, iteration, rank)."""
+    word = int(np.random.SeedSequence([seed, iteration, rank]).generate_state(1)[0])
+    torch.manual_seed(word)
+    np.random.seed(word)
+    random.seed(word)

@@ -1,0 +1,52 @@
+"""Learning rate as a pure function of the iteration: linear warm-up, then half a cosine.
+
+A pure function has no state, so an interrupted run that goes on at iteration k takes exactly the
+rate that the uninterrupted run takes there. Warm restarts are left out (Loshchilov and Hutter
+2017, SGDR, equation 5 with one period).
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length of a run and the shape of its learning rate.
+
+    Attributes:
+        epochs: passes over the training rows; used where `iterations` is None.
+        iterations: length in batches; wins over `epochs`.
+        warmup_iterations: batches during which the rate rises linearly from 1/warmup to 1.
+        final_lr_ratio: rate after the last batch, as a share of the peak.
+    """
+
+    epochs: float = 30
+    iterations: int | None = None
+    warmup_iterations: int = 100
+    final_lr_ratio: float = 0.01
+
+    def __post_init__(self):
+        if self.iterations is not None and self.iterations < 1:
+            raise ValueError(f"schedule.iterations must be at least 1, got {self.iterations}.")
+        if self.iterations is None and self.epochs <= 0:
+            raise ValueError(f"schedule.epochs must be positive, got {self.epochs}.")
+        if self.warmup_iterations < 0 or not 0 <= self.final_lr_ratio <= 1:
+            raise ValueError(
+                "schedule.warmup_iterations must be >= 0 and schedule.final_lr_ratio within "
+                f"[0, 1], got {self.warmup_iterations} and {self.final_lr_ratio}."
+            )
+
+    def total_iterations(self, iterations_per_epoch: int) -> int:
+        """Number of batches in the run."""
+        if self.iterations is not None:
+            return self.iterations
+        return max(1, round(self.epochs * iterations_per_epoch))
+
+    def lr_ratio(self, iteration: int, total_iterations: int) -> float:
+        """Share of the peak rate used for batch `iteration` (0-based) of `total_iterations`."""
+        warmup = min(self.warmup_iterations, total_iterations - 1)
+        if iteration < warmup:
+            return (iteration + 1) / warmup
+        progress = (iteration - warmup) / max(1, total_iterations - warmup)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.final_lr_ratio + (1 - self.final_lr_ratio) * cosine

@@ -1,0 +1,148 @@
+"""Pretrains a backbone on gesture classes and puts it into the registry.
+
+    python tools/pretrain_backbone.py CONFIG [--data INDEX_OR_ROOT] [--out DIR] [--resume] [key=value …]
+    torchrun --nproc-per-node 4 tools/pretrain_backbone.py CONFIG …
+
+The run folder gets `config.py` (resolved), `run.json` (commit, versions, command), `metrics.jsonl`,
+`tensorboard/`, `checkpoints/` and mmengine's own log under `log/`. At the end the weights are
+exported to the registry under `<architecture>.<tag>`.
+
+Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupted.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import torch.distributed
+
+from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.export import export_backbone
+from gesture_pretrain.training.config_file import read_config
+from gesture_pretrain.training.device import choose_device, rank_and_world_size
+from gesture_pretrain.training.loop import evaluated_model
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.runner import PretrainRunner, build_runner
+from gesture_pretrain.training.stopped import TrainingStopped
+
+WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    """Trains and exports; returns the folder of the registered weights (the run folder elsewhere).
+
+    Raises:
+        ValueError, OSError: wrong input.
+        TrainingStopped: the run ended early and can be resumed.
+    """
+    options = parse_arguments(arguments)
+    config = resolved_config(options)
+    out = options.out or Path("runs") / f"{options.config.stem}_{config['tag']}"
+    sections = {key: value for key, value in config.items() if key != "tag"}
+    runner = build_runner(out=out, resume=options.resume, device=options.device, **sections)
+    is_main = rank_and_world_size()[0] == 0
+    if is_main:
+        changed = write_run_folder(out, config, device=str(choose_device(options.device)))
+        if changed:
+            print("Resuming with changed settings: " + "; ".join(changed))
+        write_ledger(runner, out)
+        print(f"Run folder {out}")
+    runner.train()
+    if not is_main:
+        return out
+    return export(runner, config, out, overwrite=options.overwrite)
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(
+        description="Pretrain a backbone on gesture classes and register it.",
+        epilog="key=value sets one key of a config section, e.g. optimizer.lr=3e-4 "
+        "data.label_variant=shuffled schedule.epochs=2",
+    )
+    parser.add_argument("config", type=Path, help="a file of configs/pretrain")
+    parser.add_argument("--data", help="index folder, or data root with an index in it")
+    parser.add_argument("--out", type=Path, help="run folder (default runs/<config>_<tag>)")
+    parser.add_argument("--init", help="random, timm, or a file of weights")
+    parser.add_argument("--name", metavar="TAG", help="tag under which the weights are registered")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace registered weights")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    return parser.parse_intermixed_args(arguments)
+
+
+def resolved_config(options: argparse.Namespace) -> dict:
+    """The config file with everything the command line says on top."""
+    overrides = list(options.overrides)
+    for key, value in (
+        ("data.index", options.data),
+        ("backbone.init", options.init),
+        ("tag", options.name),
+    ):
+        if value is not None:
+            overrides.append(f"{key}={value!r}")
+    config = read_config(options.config, overrides)
+    config.setdefault("tag", options.config.stem)
+    config.setdefault("seed", 0)
+    return config
+
+
+def write_ledger(runner: PretrainRunner, out: Path) -> None:
+    """Records what became of the initial weights, and prints the table."""
+    ledger = network_of(runner).backbone.ledger
+    if ledger is None:
+        return
+    content = ledger.to_json()
+    text = content if isinstance(content, str) else json.dumps(content, indent=1)
+    write_bytes_atomically(out / "initial_weights.json", text.encode())
+    print(ledger.table())
+
+
+def network_of(runner: PretrainRunner):
+    """The network that is validated and exported."""
+    return evaluated_model(runner).network
+
+
+def export(runner: PretrainRunner, config: dict, out: Path, *, overwrite: bool) -> Path:
+    """Registers the weights and prints their name and place."""
+    data = runner.gesture_data
+    record = export_backbone(
+        network_of(runner),
+        tag=config["tag"],
+        taxonomy=data.taxonomy,
+        data=data.summary,
+        metrics={"iterations": runner.iter, **runner.last_metrics},
+        config=config,
+        overwrite=overwrite,
+    )
+    print(f"Registered {record.name} in {record.path}")
+    return record.path
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """`main` with errors as one message and an exit status."""
+    # timm and mmengine warn about their own future; a user of this tool can do nothing about it.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        main(arguments)
+    except TrainingStopped as error:
+        print(f"\nStopped: {error}", file=sys.stderr)
+        return STOPPED
+    except (ValueError, FileNotFoundError, FileExistsError, WriteFailed) as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command with --resume goes on.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
