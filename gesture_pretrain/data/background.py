@@ -31,7 +31,8 @@ class BackgroundPool:
     def __init__(self, *, seed: int, size_px: int, count: int = 32):
         rng = np.random.Generator(np.random.Philox(key=[seed, 0xBAC6]))
         self.size_px = size_px
-        self._pictures = [make_background(rng, 2 * size_px) for _ in range(count)]
+        pictures = (make_background(rng, 2 * size_px) for _ in range(count))
+        self._pictures = [np.rint(255 * picture).astype(np.uint8) for picture in pictures]
 
     def cut(self, rng: np.random.Generator) -> np.ndarray:
         """A random part, flip and channel order: (size_px, size_px, 3) float32 in [0, 1]."""
@@ -40,7 +41,7 @@ class BackgroundPool:
         part = picture[top : top + self.size_px, left : left + self.size_px]
         if rng.integers(2):
             part = part[:, ::-1]
-        return np.ascontiguousarray(part[..., rng.permutation(3)])
+        return part[..., rng.permutation(3)].astype(np.float32) / np.float32(255)
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:

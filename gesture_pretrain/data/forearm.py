@@ -11,8 +11,8 @@ from gesture_pretrain.geometry import rodrigues
 
 # The open boundary of a MANO-format mesh, in order around the wrist
 WRIST_LOOP = (92, 38, 122, 118, 117, 119, 120, 108, 79, 78, 121, 214, 215, 279, 239, 234)
-_DISTANCES_M = np.array([0.025, 0.070, 0.130, 0.200, 0.280])
-_SCALES_YZ = np.array([[1.0, 1.0], [1.04, 1.0], [1.15, 1.08], [1.35, 1.25], [1.5, 1.45]])
+_DISTANCES_M = np.array([0.025, 0.070, 0.130, 0.200, 0.420])
+_SCALES_YZ = np.array([[1.0, 1.0], [1.04, 1.0], [1.15, 1.08], [1.35, 1.25], [1.6, 1.5]])
 _BENT_SHARE = np.minimum(np.arange(1, 6) / 2.5, 1.0)  # the bend is complete at ring 2.5
 _SLEEVE_SCALE = 1.10
 

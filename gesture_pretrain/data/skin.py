@@ -30,7 +30,7 @@ _TONES_SRGB = np.array(
 ) / np.float32(255)
 _NOISE_VOXEL_M = 0.0012
 _NOISE_SIGMAS = (0.7, 0.7, 2.0, 2.0, 5.0)
-_NOISE_STRENGTHS = (1.0, 1.0, 0.8, 0.8, 0.5)
+_NOISE_STRENGTHS = (1.0, 1.0, 0.6, 0.6, 0.4)
 _BUMP = 0.05
 
 

@@ -107,7 +107,7 @@ def _check(settings: Settings) -> None:
         if min(counts.values(), default=0) < 1:
             raise ValueError(f"{name} is {counts}; every split named needs 1 or more")
     for name, low, high in (
-        ("size_px", 32, 2048),
+        ("size_px", 32, 1024),
         ("cameras_per_frame", 1, 24),
         ("seed", 0, 2**63),
     ):

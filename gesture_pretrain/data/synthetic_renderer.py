@@ -12,6 +12,7 @@ from gesture_pretrain.data.gesture_pose import (
     mirror_pose,
     vary_angles_deg,
 )
+from gesture_pretrain.data.skin import SkinTexture
 from gesture_pretrain.data.synthetic_annotations import (
     TIP_CONVENTION,
     image_notes,
@@ -27,6 +28,7 @@ class ChunkRenderer:
     """What one process keeps between chunks."""
 
     def __init__(self, settings: Settings):
+        self._skin_of: tuple[int, SkinTexture | None] = (-1, None)
         from gesture_pretrain.hand_model import load_hand_model  # imports torch
 
         self.settings = settings
@@ -87,9 +89,7 @@ class ChunkRenderer:
 
     def render(self, chunk: Chunk) -> dict:
         """Write the pictures of a chunk and return its annotations."""
-        texture = self.studio.skin.texture(
-            stream(self.settings.seed, "subject", chunk.subject.split, chunk.subject.number, slot=2)
-        )
+        texture = self._texture(chunk.subject)
         notes = {"images": [], "annotations": [], "joint_3d": {}, "mano": {}}
         posed = self.posed_hands(chunk)
         for plan, (hand, pose, shape) in zip(chunk.frames, posed, strict=True):
@@ -103,6 +103,13 @@ class ChunkRenderer:
                 notes["images"].append(image)
                 notes["annotations"].append(annotation)
         return notes
+
+    def _texture(self, subject: Subject) -> SkinTexture:
+        """The person's skin; the last one is kept, as chunks of a person follow each other."""
+        if self._skin_of[0] != subject.number:
+            rng = stream(self.settings.seed, "subject", subject.split, subject.number, slot=2)
+            self._skin_of = subject.number, self.studio.skin.texture(rng)
+        return self._skin_of[1]
 
     def _views(self, subject: Subject, plan: FramePlan, hand: PosedHand, texture):
         """Draw placements until enough cameras have a good picture of the hand."""

@@ -49,7 +49,6 @@ class View(NamedTuple):
 
     camera: Camera
     image_bgr: np.ndarray  # (S, S, 3) uint8
-    hand_mask: np.ndarray  # (S, S) bool: pixels that show the hand, not the arm
     keypoints_px: np.ndarray  # (21, 2)
     in_view: np.ndarray  # (21,) bool
 
@@ -76,9 +75,10 @@ class Studio:
             rest_joints_m=rest_joints_m,
         )
         self.size_px = size_px
-        self.backgrounds = BackgroundPool(seed=seed, size_px=size_px)
+        count = 32 if size_px <= 256 else 16  # of twice the size: 25 MB at 256 px, 200 MB at 1024
+        self.backgrounds = BackgroundPool(seed=seed, size_px=size_px, count=count)
         rng = np.random.Generator(np.random.Philox(key=[seed, 0x2015E]))
-        self.noise = rng.standard_normal(8 * size_px * size_px * 3, dtype=np.float32)
+        self.noise = rng.standard_normal(2**21 + 3 * size_px * size_px, dtype=np.float32)
 
     def frame(self, rng: np.random.Generator, hand: PosedHand, placement: Placement, texture):
         """The hand with forearm, sleeve and lights of one instant: a ``Frame``."""
@@ -99,19 +99,16 @@ class Frame:
     ):
         self._studio, self._texture = studio, texture
         self._sleeve_from_m = rng.uniform(0.02, 0.09) if rng.uniform() < 0.45 else None
-        cloth = rng.uniform(0.05, 0.9, 3)
-        self._cloth_rgb = np.square(cloth.mean() + 0.6 * (cloth - cloth.mean())).astype(np.float32)
-        mirror = np.array([1.0 if hand.hand == "right" else -1.0, 1.0, 1.0])
-        bend = tuple(rng.normal(0.0, np.deg2rad(16.0), 2))
-        body = with_forearm(
-            hand.vertices_m * mirror, bend_rad=bend, sleeve_from_m=self._sleeve_from_m
-        )
+        self._cloth_rgb = _draw_cloth(rng)
+        bend_rad = tuple(rng.normal(0.0, np.deg2rad(16.0), 2))
+        side = np.float32(1.0 if hand.hand == "right" else -1.0)
+        body = _with_own_forearm(hand.vertices_m, side, bend_rad, self._sleeve_from_m)
         wrist = hand.joints_m[0]
-        self.vertices_m = placement.move(body * mirror, wrist)
+        self.vertices_m = placement.move(body, wrist)
         self.joints_m = placement.move(hand.joints_m, wrist)
         self.num_hand_vertices = len(hand.vertices_m)
         # the left hand is traced with the right hand's winding, so its normals come out inverted
-        self._normals = mirror[0].astype(np.float32) * vertex_normals(self.vertices_m, studio.faces)
+        self._normals = side * vertex_normals(self.vertices_m, studio.faces)
         self._mesh = TracedMesh(self.vertices_m, studio.faces)
         self._lighting = draw_lighting(rng)
 
@@ -133,7 +130,7 @@ class Frame:
         linear *= rng.uniform(0.8, 1.15) * _exposure(linear)
         picture = self._studio.backgrounds.cut(rng)
         _lay_over(picture, samples, np.sqrt(np.clip(linear, 0.0, 1.0)))
-        return View(camera, self._develop(rng, picture), part == 0, keypoints, in_view)
+        return View(camera, self._develop(rng, picture), keypoints, in_view)
 
     def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
         """Surface points that the picture shows, and (S, S) int8: -1 background, 0 hand, 1 arm.
@@ -210,6 +207,19 @@ class Frame:
         noise = self._studio.noise[start : start + picture.size].reshape(picture.shape)
         picture += np.float32(rng.uniform(0.003, 0.025)) * noise
         return cv2.convertScaleAbs(np.maximum(picture, 0.0)[..., ::-1], alpha=255.0)
+
+
+def _draw_cloth(rng: np.random.Generator) -> np.ndarray:
+    """Linear colour of a sleeve, somewhat muted."""
+    cloth = rng.uniform(0.05, 0.9, 3)
+    return np.square(cloth.mean() + 0.6 * (cloth - cloth.mean())).astype(np.float32)
+
+
+def _with_own_forearm(vertices_m, side: float, bend_rad, sleeve_from_m) -> np.ndarray:
+    """Hand and forearm of either hand: a left one (side -1) is built in the mirror."""
+    mirror = np.array([side, 1.0, 1.0])
+    arm = with_forearm(vertices_m * mirror, bend_rad=bend_rad, sleeve_from_m=sleeve_from_m)
+    return arm * mirror
 
 
 def draw_lighting(rng: np.random.Generator) -> Lighting:

@@ -296,7 +296,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ({"images_per_split": {}}, "1 or more"),
         ({"images_per_split": {"dev": 3}}, "dev.*train.*val.*test"),
         ({"subjects": {"dev": 3}}, "dev"),
-        ({"size_px": 8}, "32 to 2048"),
+        ({"size_px": 8}, "32 to 1024"),
         ({"cameras_per_frame": 0}, "1 to 24"),
         ({"seed": -1}, "seed is -1"),
         ({"view_limit_deg": 5}, "15 to 90"),
