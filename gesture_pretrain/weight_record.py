@@ -144,6 +144,12 @@ class DataRecord:
     synthetic: bool
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_index_meta(cls, meta: Mapping[str, Any], **details: Any) -> "DataRecord":
+        """The data of an index: its `data_name`, `licence` and `synthetic` note."""
+        synthetic = meta["synthetic"] is not None and meta["synthetic"] is not False
+        return cls(meta["data_name"], meta["licence"], synthetic, details)
+
 
 @dataclass(frozen=True)
 class WeightRecord:
