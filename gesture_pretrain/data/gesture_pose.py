@@ -9,6 +9,7 @@ Right-hand frame of the rest pose: fingers point to -x, the back of the hand to 
 """
 
 import csv
+import difflib
 import re
 from importlib import resources
 from typing import NamedTuple
@@ -67,7 +68,12 @@ def gesture_folders(gestures: list[str] | None = None) -> list[GestureFolder]:
     names = {name for f in folders for name in (f.folder, _bare_name(f.folder))}
     unknown = sorted(set(gestures) - names)
     if unknown:
-        raise ValueError(f"unknown gestures {unknown}; choose among {sorted(names)}")
+        near = sorted({n for u in unknown for n in difflib.get_close_matches(u, names)})
+        raise ValueError(
+            f"unknown gestures {unknown}; "
+            + (f"did you mean {near}? " if near else "")
+            + 'Give folder names such as "0016_fist", or names such as "fist" for both hands.'
+        )
     return [f for f in folders if {f.folder, _bare_name(f.folder)} & set(gestures)]
 
 
