@@ -1,6 +1,7 @@
 """Pretrains a backbone on gesture classes and puts it into the registry.
 
-    python tools/pretrain_backbone.py CONFIG [--data INDEX_OR_ROOT] [--out DIR] [--resume] [key=value …]
+    python tools/pretrain_backbone.py CONFIG [--data INDEX_OR_ROOT] [--out DIR] [key=value …]
+    python tools/pretrain_backbone.py CONFIG … --resume
     torchrun --nproc-per-node 4 tools/pretrain_backbone.py CONFIG …
 
 The run folder gets `config.py` (resolved), `run.json` (commit, versions, command), `metrics.jsonl`,
@@ -20,12 +21,14 @@ import torch.distributed
 
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
 from gesture_pretrain.export import export_backbone
+from gesture_pretrain.registry import registry_home
 from gesture_pretrain.training.config_file import read_config
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_folder import claimed_name, current_commit, write_run_folder
 from gesture_pretrain.training.runner import PretrainRunner, build_runner
 from gesture_pretrain.training.stopped import TrainingStopped
+from gesture_pretrain.weight_record import DataRecord, backbone_name
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 
@@ -43,8 +46,13 @@ def main(arguments: list[str] | None = None) -> Path:
     sections = {key: value for key, value in config.items() if key != "tag"}
     runner = build_runner(out=out, resume=options.resume, device=options.device, **sections)
     is_main = rank_and_world_size()[0] == 0
+    name = backbone_name(network_of(runner).backbone.arch, config["tag"])
     if is_main:
-        changed = write_run_folder(out, config, device=str(choose_device(options.device)))
+        if not options.overwrite and claimed_name(out) != name:
+            require_free_name(name)
+        changed = write_run_folder(
+            out, config, name=name, device=str(choose_device(options.device))
+        )
         if changed:
             print("Resuming with changed settings: " + "; ".join(changed))
         write_ledger(runner, out)
@@ -52,7 +60,7 @@ def main(arguments: list[str] | None = None) -> Path:
     runner.train()
     if not is_main:
         return out
-    return export(runner, config, out, overwrite=options.overwrite)
+    return export(runner, config)
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -106,20 +114,38 @@ def network_of(runner: PretrainRunner):
     return evaluated_model(runner).network
 
 
-def export(runner: PretrainRunner, config: dict, out: Path, *, overwrite: bool) -> Path:
-    """Registers the weights and prints their name and place."""
+def require_free_name(name: str) -> None:
+    """Raises before training where the weights could not be registered after it."""
+    if (registry_home() / name).exists():
+        raise FileExistsError(
+            f"The registry has weights called {name} already ({registry_home() / name}). Choose "
+            "another tag with --name, or replace them with --overwrite."
+        )
+
+
+def export(runner: PretrainRunner, config: dict) -> Path:
+    """Registers the weights and prints their name and place.
+
+    The name was free when the run began, or to be replaced; so what has it now is of this run.
+    """
     data = runner.gesture_data
-    record = export_backbone(
+    stored = export_backbone(
         network_of(runner),
         tag=config["tag"],
         taxonomy=data.taxonomy,
-        data=data.summary,
-        metrics={"iterations": runner.iter, **runner.last_metrics},
+        data=DataRecord.from_index_meta(data.summary["source"]),
+        metrics={
+            "iterations": runner.iter,
+            "train_images": data.summary["train_images"],
+            "val_images": data.summary["val_images"],
+            **{f"val_{name}": value for name, value in runner.last_metrics.items()},
+        },
         config=config,
-        overwrite=overwrite,
+        commit=current_commit(),
+        overwrite=True,
     )
-    print(f"Registered {record.name} in {record.path}")
-    return record.path
+    print(f"Registered {stored.name} in {stored.path}")
+    return stored.path
 
 
 def run(arguments: list[str] | None = None) -> int:

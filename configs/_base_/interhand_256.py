@@ -1,7 +1,7 @@
 """InterHand2.6M v1.0 at 256 px, and the objective, optimiser and schedule of gesture pretraining.
 
-The paper (arXiv 2603.17396) gives the objective and the ten-epoch steps of its ramp. Everything else
-here is our assumption: AdamW, cosine with warm-up, the augmentation ranges, the number of epochs.
+The paper (arXiv 2603.17396) gives the objective and the ten-epoch steps of its ramp. All else is
+our assumption: AdamW, cosine with warm-up, the augmentation ranges, the number of epochs.
 """
 
 tag = "gesture_interhand26m"

@@ -1,10 +1,11 @@
-"""A small HRNet on the embedded data set, on a CPU, in minutes: the demo.
+r"""A small HRNet on the embedded data set, on a CPU, in minutes: the demo.
 
 Reproduces nothing of the paper; it shows that the pipeline learns gestures of unseen subjects.
 
 Command:
     python tools/prepare_data.py synthetic --root data/synthetic_demo
-    python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_demo.py --data data/synthetic_demo
+    python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_demo.py \
+        --data data/synthetic_demo
 
 Expected: not measured yet.
 """

@@ -1,10 +1,11 @@
-"""A small HRNet on a larger embedded data set, on a CPU, within an hour.
+r"""A small HRNet on a larger embedded data set, on a CPU, within an hour.
 
 Reproduces nothing of the paper; it is the longest run that a machine without a GPU is asked for.
 
 Command:
     python tools/prepare_data.py synthetic --root data/synthetic_long --train 24000
-    python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_long.py --data data/synthetic_long
+    python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_long.py \
+        --data data/synthetic_long
 
 Expected: not measured yet.
 """

@@ -19,7 +19,7 @@ import torch
 
 from gesture_pretrain.atomic_write import NO_ROOM, remove_abandoned_parts, write_bytes_atomically
 
-from .stopped import NoRoomForRun, NoIntactCheckpoint
+from .stopped import NoIntactCheckpoint, NoRoomForRun
 
 FORMAT = 1
 
@@ -95,7 +95,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 @contextmanager
 def full_disk_named(path: Path, size_bytes: int | None = None):
-    """Turns the operating system's "no space left" into `NoRoomForRun` that says where and how much."""
+    """Turns the system's "no space left" into `NoRoomForRun`, which says where and how much."""
     try:
         yield
     except OSError as error:

@@ -94,7 +94,7 @@ def build_gesture_data(
             can reach zero.
 
     Raises:
-        ValueError: a split or filter leaves no images, or the batch does not divide among processes.
+        ValueError: no images are left, or the batch does not divide among the processes.
     """
     hand_index = HandIndex.open(index)
     classes = _load_taxonomy(taxonomy, label_variant, label_seed, hand_index)

@@ -107,7 +107,7 @@ class PretrainLoop(BaseLoop):
         if broken is None:
             return
         terms = [
-            f"{name} = {float(value)}"
+            f"{name} = {value.item()}"
             for name, value in outputs.items()
             if name != "loss" and "loss" in name and not torch.isfinite(value).all()
         ]

@@ -15,15 +15,16 @@ from gesture_pretrain.atomic_write import write_bytes_atomically
 from .checkpoint import full_disk_named
 from .config_file import differing_keys, read_config, write_config
 
-_PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy", "opencv-python")
+_PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy")
 
 
-def write_run_folder(out: Path, config: Mapping[str, Any], *, device: str) -> list[str]:
+def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device: str) -> list[str]:
     """Writes `config.py` and `run.json`; a resumed run adds an entry to the latter.
 
     Args:
         out: the run folder; made where missing.
         config: resolved config.
+        name: under which the run will register its weights.
         device: what the run trains on.
 
     Returns:
@@ -38,7 +39,8 @@ def write_run_folder(out: Path, config: Mapping[str, Any], *, device: str) -> li
         write_bytes_atomically(out / "config.py", write_config(config).encode())
         starts = _earlier_starts(out / "run.json")
         starts.append({**start_record(config, device), "changed_keys": changed})
-        write_bytes_atomically(out / "run.json", json.dumps({"starts": starts}, indent=1).encode())
+        record = {"name": name, "starts": starts}
+        write_bytes_atomically(out / "run.json", json.dumps(record, indent=1).encode())
     return changed
 
 
@@ -54,6 +56,12 @@ def start_record(config: Mapping[str, Any], device: str) -> dict:
         "python": platform.python_version(),
         "versions": library_versions(),
     }
+
+
+def claimed_name(out: Path) -> str | None:
+    """The name under which this folder's run registers its weights; None for a new folder."""
+    path = Path(out) / "run.json"
+    return json.loads(path.read_text())["name"] if path.exists() else None
 
 
 def current_commit() -> str | None:

@@ -1,4 +1,4 @@
-"""From a config section (a plain dict) to a part: the keys of a section are a signature's arguments.
+"""From a config section (a plain dict) to a part: its keys are the arguments of a signature.
 
 Defaults live in the signatures alone. A key that the signature does not know raises before
 anything is built, so that a misspelt override cannot be ignored.

@@ -1,0 +1,59 @@
+from dataclasses import dataclass
+
+import pytest
+
+from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.sections import build_from_section
+
+
+@dataclass
+class Part:
+    given: int
+    needed: int
+    size: int = 3
+
+
+def test_defaults_come_from_the_signature():
+    assert build_from_section("part", Part, {"needed": 2}, given=1) == Part(1, 2, 3)
+
+
+def test_unknown_key_is_named_with_the_known_ones():
+    with pytest.raises(
+        ValueError, match=r"Unknown key part.sise. Known keys of part: needed, size"
+    ):
+        build_from_section("part", Part, {"needed": 2, "sise": 4}, given=1)
+
+
+def test_section_may_not_set_what_code_gives():
+    with pytest.raises(ValueError, match="part.given"):
+        build_from_section("part", Part, {"needed": 2, "given": 4}, given=1)
+
+
+def test_missing_required_key_is_named():
+    with pytest.raises(ValueError, match="part.needed is required"):
+        build_from_section("part", Part, {}, given=1)
+
+
+@pytest.mark.parametrize(
+    "section", ["data", "backbone", "heads", "objective", "optimizer", "schedule", "training"]
+)
+def test_every_section_of_a_run_refuses_a_misspelt_key(tmp_path, section):
+    sections = {"data": {"index": "nowhere"}, "backbone": {"arch": "test_resnet"}}
+    sections[section] = {**sections.get(section, {}), "misspelt": 1}
+    with pytest.raises(ValueError, match=f"Unknown key {section}.misspelt. Known keys"):
+        build_runner(out=tmp_path / "run", **sections)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nested_sections_refuse_a_misspelt_key(tmp_path, tiny_index):
+    backbone = {"arch": "test_resnet"}
+    with pytest.raises(ValueError, match=r"objective.ramp.stepp"):
+        build_runner(
+            out=tmp_path,
+            data={"index": "nowhere"},
+            backbone=backbone,
+            objective={"ramp": {"stepp": 1}},
+        )
+    data = {"index": str(tiny_index), "augmentation": {"rotation": 1}}
+    with pytest.raises(ValueError, match=r"data.augmentation.rotation.*rotation_deg"):
+        build_runner(out=tmp_path, data=data, backbone=backbone)
