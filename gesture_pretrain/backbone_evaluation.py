@@ -157,8 +157,7 @@ def _fit_record(probe: diagnostics.ProbeFit, score_name: str) -> dict:
         score_name: list(probe.scores),
         "held_out_by": probe.held_out_by,
         "num_train": probe.num_train,
-        # a penalty at the end of the list: the true best one may lie beyond
-        "at_the_edge": probe.penalty in (probe.penalties[0], probe.penalties[-1]),
+        "at_the_edge": probe.at_the_edge,
     }
 
 

@@ -40,6 +40,7 @@ class ReportContext:
         data_title: the data in a few words, used in the title of every figure; says "synthetic"
             where the data are.
         synthetic: whether the data are rendered.
+        circular: whether the backbone was trained with the labels it is compared to here.
         class_names: {"coarse": names, "fine": names}.
         protocol: sentences on how the numbers were made.
         left_out: what was not measured and why.
@@ -52,6 +53,7 @@ class ReportContext:
 
     data_title: str
     synthetic: bool
+    circular: bool
     class_names: dict[str, Sequence[str]]
     protocol: Sequence[str]
     left_out: Sequence[str] = ()
@@ -156,10 +158,10 @@ def _against(main: BackboneResult, baseline: BackboneResult) -> list[str]:
         ours = main.scores["probe_joints"]["mpjpe_mm"]
         theirs = baseline.scores["probe_joints"]["mpjpe_mm"]
         mean = main.scores["mean_pose"]["mpjpe_mm"]
-        word = "lower" if ours < theirs else "HIGHER"
+        word = "lower" if ours < theirs else "HIGHER" if ours > theirs else "apart"
         sentences.append(
             f"Linear probe to 3D joints, not part of pretraining: MPJPE {ours:.2f} mm against "
-            f"{theirs:.2f} mm of {baseline.name}, {abs(1 - ours / theirs):.1%} {word} "
+            f"{theirs:.2f} mm of {baseline.name}, {_percent(abs(1 - ours / theirs))} {word} "
             f"(the mean pose alone: {mean:.2f} mm).")
     return sentences
 
@@ -262,9 +264,10 @@ def _pooled_embedding(results, context, chosen) -> str:
         num_classes=len(context.class_names["coarse"]), left_hand=left)
     return html.picture(
         image, f"Pooled features of {len(chosen):,} evaluated images, coloured by coarse class (as "
-               "Fig. 4 of the paper: with and without pretraining). Coloured by the very labels "
-               "that were trained, this picture is circular; the joint errors above are not. "
-               "Distances between clusters mean nothing.")
+               "Fig. 4 of the paper: with and without pretraining). "
+               + ("Coloured by the very labels that were trained, this picture is circular; "
+                  "errors of a probe to joints are not. " if context.circular else "")
+               + "Distances between clusters mean nothing.")
 
 
 def _logit_embedding(main: BackboneResult, context, chosen) -> str:
