@@ -221,29 +221,24 @@ class Taxonomy:
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
         """`assign` for an index that keeps labels and hands as codes into lists of names."""
         label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
-        unknown = [name for name in label_names if name not in self.coarse_of]
+        unknown = _count_unknown(label_codes, label_names, self.coarse_of)
         if strict:
-            _refuse_unexpected(unknown, self.name)
+            _refuse_unexpected(list(unknown), self.name)
         ids = np.array([self.ids(name) for name in label_names], np.int64).reshape(-1, 2)
         fits = np.array([[self.accepts(n, h) for h in hand_names] for n in label_names], bool)
         pairs = ids[label_codes]
         known = pairs[:, 0] != UNLABELLED
-        mismatch = known & ~fits.reshape(len(label_names), -1)[label_codes, hand_codes]
+        mismatch = known & ~fits.reshape(len(label_names), len(hand_names))[label_codes, hand_codes]
         pairs[mismatch] = UNLABELLED
         if self.shuffle_seed is not None:
             identity = np.arange(len(pairs)) if rows is None else np.asarray(rows)
             pairs = _shuffle_labelled(pairs, identity, self.shuffle_seed)
-        counts = np.bincount(label_codes, minlength=len(label_names))
         report = AssignmentReport(
             total=len(pairs),
             labelled=int((known & ~mismatch).sum()),
             unknown=int((~known).sum()),
             side_mismatch=int(mismatch.sum()),
-            unknown_labels={
-                name: int(count)
-                for name, count in zip(label_names, counts, strict=True)
-                if name not in self.coarse_of and count
-            },
+            unknown_labels=unknown,
         )
         return pairs[:, 0].copy(), pairs[:, 1].copy(), report
 
@@ -327,6 +322,18 @@ CONTROLS: dict[str, Callable[[Taxonomy, int], Taxonomy]] = {
 def packaged_taxonomies() -> list[str]:
     """Names that `Taxonomy.load` knows without a path."""
     return sorted(path.stem for path in TAXONOMY_FOLDER.glob("*.csv"))
+
+
+def _count_unknown(
+    label_codes: np.ndarray, label_names: Sequence[str], known: dict[str, int]
+) -> dict[str, int]:
+    """Images of every unknown label that occurs; an index also lists labels of other rows."""
+    counts = np.bincount(label_codes, minlength=len(label_names)).tolist()
+    return {
+        name: count
+        for name, count in zip(label_names, counts, strict=True)
+        if count and name not in known
+    }
 
 
 def _refuse_unexpected(unknown: Sequence[str], taxonomy: str) -> None:

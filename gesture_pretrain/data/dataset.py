@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import Dataset
 
 from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.index import HANDS, HandIndex, HandRecord
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.data.transforms import (
     LEFT,
     NO_SIDE,
