@@ -79,10 +79,15 @@ def export_backbone(
         FileExistsError: The name is taken and `overwrite` is false.
         ValueError: An impossible tag, a weight that is not finite, values that JSON cannot hold,
             or heads that do not go with the taxonomy.
-        TypeError: Not a network of ours.
+        TypeError: Not a network of ours, or data that is no DataRecord.
         DiskFull, WriteFailed: The folder could not be written; an earlier one is unchanged.
     """
     backbone, heads = _parts(network)
+    if not isinstance(data, DataRecord | None):
+        raise TypeError(
+            f"data is a {type(data).__name__}, expected a DataRecord or None. "
+            "DataRecord.from_index_meta(index.meta) makes one."
+        )
     home = Path(out) if out is not None else registry_home()
     target = home / backbone_name(backbone.arch, tag)
     with atomic_folder(target, overwrite=overwrite) as folder:

@@ -189,7 +189,7 @@ def _filled(
     module = _built_without_values(build)
     if module is not None:
         _put(part(module), tensors, record)
-        if not any(buffer.is_meta for buffer in module.buffers()):
+        if not _lacks_values(module):
             return module
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         module = build()
@@ -203,6 +203,13 @@ def _built_without_values(build: Callable[[], nn.Module]) -> nn.Module | None:
             return build()
     except (NotImplementedError, RuntimeError):  # what torch raises where a value is asked for
         return None
+
+
+def _lacks_values(module: nn.Module) -> bool:
+    """Whether a buffer outside the state dict, or a tensor kept as plain attribute, is empty."""
+    kept = (value for part in module.modules() for value in vars(part).values())
+    tensors = [*module.parameters(), *module.buffers(), *kept]
+    return any(isinstance(value, Tensor) and value.is_meta for value in tensors)
 
 
 def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
