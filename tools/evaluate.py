@@ -113,6 +113,11 @@ def evaluate_backbone(
     out = Path(out) if out is not None else Path("runs") / f"evaluate_{Path(name).name}"
     out.mkdir(parents=True, exist_ok=True)
     _check_device(device)
+    if split == train_split:
+        raise ValueError(
+            f"Split '{split}' would be both fitted and scored. Choose another --split or "
+            "--train-split."
+        )
     index = HandIndex.open(data)
     curves = read_training_curves(run) if run is not None else {}
     record = find_backbone(name).record
@@ -141,6 +146,8 @@ def evaluate_backbone(
             score_predictions(predictions, evaluated, num_classes=num_classes)))
     if not (tables[split][name].has_joints and tables[train_split][name].has_joints):
         left_out.append("The probe to 3D joints: this data has no joint annotations.")
+    if run is not None and not curves:
+        left_out.append(f"Training curves: {run} has logged nothing yet.")
     context = report_context(
         index=index, sets=sets, split=split, train_split=train_split, taxonomy=classes, k=k,
         seed=seed, main=results[0], left_out=left_out, curves=curves, command=command,

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 DPI = 110
 INK, SOFT = "#1c2430", "#5a6675"
@@ -73,16 +74,17 @@ def embedding_picture(
         colours = class_colours(count)[classes]
         colours[classes < 0] = (0.8, 0.8, 0.8, 1.0)
         left = np.zeros(len(points), bool) if left_hand is None else left_hand[name]
-        for marker, chosen, label in (("o", ~left, "right or unknown hand"),
-                                      ("^", left, "left hand")):
-            axes.scatter(*points[chosen].T, c=colours[chosen], marker=marker, s=11,
-                         linewidths=0, label=label)
-        if left.any():
-            axes.legend(fontsize=8, loc="lower right", framealpha=0.7)
+        for marker, chosen in (("o", ~left), ("^", left)):
+            axes.scatter(*points[chosen].T, c=colours[chosen], marker=marker, s=11, linewidths=0)
         axes.set_title(name, fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_color("#c8d0d8")
+    if left_hand is not None and any(left.any() for left in left_hand.values()):
+        handles = [Line2D([], [], color=SOFT, linestyle="", markersize=5, marker=marker, label=text)
+                   for marker, text in (("o", "right or unknown hand"), ("^", "left hand"))]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9,
+                      frameon=False)
     return to_png(figure)
 
 

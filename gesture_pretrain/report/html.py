@@ -35,7 +35,7 @@ th, td { padding: 6px 14px; border-bottom: 1px solid var(--line); text-align: ri
 th { color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
 tr.section td { background: var(--tint); font-weight: 600; text-align: left; }
-table.text td { text-align: left; overflow-wrap: anywhere; }
+table.text th, table.text td { text-align: left; overflow-wrap: anywhere; }
 td.main { font-weight: 700; }
 figure { margin: 16px 0 28px; }
 figure img { max-width: 100%; height: auto; display: block; }
