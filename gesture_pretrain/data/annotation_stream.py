@@ -28,6 +28,7 @@ _CUT_NUMBER_TAIL = 4
 
 # "false": what may stand between the last whole value and the end of a cut file.
 _LONGEST_LITERAL = 5
+_SHOWN = 40  # characters on either side of a fault, in its message
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -158,7 +159,7 @@ class JsonStream:
         position = self._position if position is None else position
         offset = self._bytes_before_text + len(self._text[:position].encode())
         size = self.path.stat().st_size
-        near = self._text[max(0, position - 20) : position + 20]
+        near = self._text[max(0, position - _SHOWN) : position + _SHOWN]
         ends_early = self._at_end and (
             offset >= size - _LONGEST_LITERAL or why.startswith("Unterminated")
         )

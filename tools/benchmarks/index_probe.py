@@ -9,12 +9,12 @@ from __future__ import annotations
 import gc
 import json
 import multiprocessing
+import random
 import sys
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import numpy as np
 
 _ROWS = 100_000
 _WORKERS = 4
@@ -57,7 +57,7 @@ def _ours_open(root: Path) -> dict:
 
     measured = _measured(lambda: HandIndex.open(root))
     index = HandIndex.open(root)
-    rows = np.random.default_rng(0).integers(0, len(index), _ROWS).tolist()
+    rows = _random_rows(len(index), 0)
     measured["row_us"] = _microseconds_each(index.row, rows)
     measured["record_us"] = _microseconds_each(index.record, rows)
     measured["after_access_mib"] = _memory_mib("VmRSS")
@@ -73,7 +73,13 @@ def _private_mib() -> float:
     )
 
 
-def _microseconds_each(access: Callable[[int], object], rows: list[int]) -> float:
+def _random_rows(count: int, seed: int) -> Sequence[int]:
+    """A compact array: a list of numbers would count as memory of the index."""
+    draw = random.Random(seed)
+    return array("q", (draw.randrange(count) for _ in range(_ROWS)))
+
+
+def _microseconds_each(access: Callable[[int], object], rows: Sequence[int]) -> float:
     start = time.perf_counter()
     for row in rows:
         access(row)
@@ -84,7 +90,7 @@ def _reader(path: str, barrier, results) -> None:
     from gesture_pretrain.data.index import HandIndex
 
     index = HandIndex.open(path)
-    for row in np.random.default_rng(1).integers(0, len(index), _ROWS).tolist():
+    for row in _random_rows(len(index), 1):
         index.record(row)
     barrier.wait()  # all have touched the index before anyone measures
     results.put((_memory_mib("VmRSS"), _memory_mib("Pss", "smaps_rollup"), _private_mib()))
@@ -103,7 +109,7 @@ def _ours_workers(root: Path) -> dict:
     memory = [results.get() for _ in workers]
     for worker in workers:
         worker.join()
-    rss, pss, private = np.array(memory).max(axis=0)
+    rss, pss, private = (max(of_workers) for of_workers in zip(*memory, strict=True))
     return {
         "seconds": time.perf_counter() - start,
         "workers": _WORKERS,

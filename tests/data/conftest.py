@@ -1,0 +1,123 @@
+"""A made-up data set in InterHand2.6M's layout that contains the traps of the real one."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+CAMERAS = ("400002", "410015")  # colour, monochrome
+SIZES_WH = {"400002": (334, 512), "410015": (512, 334)}  # portrait, landscape
+# capture -> frame -> (folder, hand type); capture numbers start again in each split
+MOMENTS = {
+    0: {100: ("0007_thumbup_normal", "right"), 118: ("0107_thumbup_normal", "left")},
+    3: {100: ("0390_dh_touchROM", "interacting"), 136: ("0007_thumbup_normal", "right")},
+}
+
+
+class TinyRelease:
+    """Annotations of some splits as Python objects (`json[split][kind]`), and their writer."""
+
+    def __init__(self, splits=("train", "val"), seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.json = {split: self._split(first_id) for first_id, split in enumerate(splits, 10)}
+
+    def _floats(self, *shape):
+        return self.rng.uniform(-300, 1200, shape).astype(np.float32).tolist()
+
+    def _split(self, first_id):
+        images, annotations, joints, fits = [], [], {}, {}
+        for capture, frames in MOMENTS.items():
+            for frame, (folder, hand) in frames.items():
+                joints.setdefault(str(capture), {})[str(frame)] = self._joints(hand)
+                fits.setdefault(str(capture), {})[str(frame)] = self._fits(hand)
+                for camera in CAMERAS:
+                    number = first_id + 7 * len(images) ** 2  # ids have gaps
+                    images.append(self._image(number, capture, folder, camera, frame))
+                    annotations.append(self._annotation(number, hand))
+        del fits["3"]["136"]  # an absent frame; the null hands are in _fits
+        return {
+            "data": {"images": images, "annotations": annotations[::-1]},  # not in image order
+            "camera": {str(capture): self._calibration() for capture in MOMENTS},
+            "joint_3d": joints,
+            "MANO_NeuralAnnot": fits,
+        }
+
+    def _image(self, number, capture, folder, camera, frame):
+        width, height = SIZES_WH[camera]
+        return {
+            "id": number,
+            "file_name": f"Capture{capture}/{folder}/cam{camera}/image{frame}.jpg",
+            "width": width,
+            "height": height,
+            "capture": capture,
+            "subject": capture + 5,
+            "seq_name": folder,
+            "camera": camera,
+            "frame_idx": frame,
+        }
+
+    def _annotation(self, number, hand):
+        shown = self._shown(hand) & (self.rng.random(42) < 0.8)  # some are outside the view
+        return {
+            "id": number,
+            "image_id": number,
+            "bbox": self._floats(4),
+            "joint_valid": [[int(flag)] for flag in shown],
+            "hand_type": hand,
+            "hand_type_valid": 1,
+        }
+
+    def _shown(self, hand):
+        return np.repeat([hand != "left", hand != "right"], 21)
+
+    def _joints(self, hand):
+        known = self._shown(hand) & (np.arange(42) % 10 != 3)  # some were not triangulated
+        world = self._floats(42, 3)
+        return {
+            "world_coord": [
+                xyz if k else [1.0, 1.0, 1.0] for xyz, k in zip(world, known, strict=True)
+            ],
+            "joint_valid": [[bool(flag)] for flag in known],
+            "hand_type": hand,
+            "hand_type_valid": True,
+        }
+
+    def _fits(self, hand):
+        return {
+            side: {"pose": self._floats(48), "shape": self._floats(10), "trans": self._floats(3)}
+            if hand in (side, "interacting")
+            else None
+            for side in ("right", "left")
+        }
+
+    def _calibration(self):
+        shapes = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2,)}
+        return {
+            name: {camera: self._floats(*shape) for camera in CAMERAS}
+            for name, shape in shapes.items()
+        }
+
+    def write(self, root: Path, layout="v1.0", indent=None) -> Path:
+        for split, files in self.json.items():
+            folder = root / "annotations" / (split if layout == "v1.0" else "all")
+            folder.mkdir(parents=True, exist_ok=True)
+            for kind, content in files.items():
+                path = folder / f"InterHand2.6M_{split}_{kind}.json"
+                path.write_text(json.dumps(content, indent=indent))
+        return root
+
+    def write_images(self, root: Path) -> Path:
+        for split, files in self.json.items():
+            for image in files["data"]["images"]:
+                path = root / "images" / split / image["file_name"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture = np.full((image["height"], image["width"], 3), 90, np.uint8)
+                cv2.imwrite(str(path), picture)
+        return root
+
+
+@pytest.fixture
+def tiny_release() -> TinyRelease:
+    return TinyRelease()

@@ -1,0 +1,103 @@
+"""The command line of data preparation."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gesture_pretrain.data.index import HandIndex
+
+
+@pytest.fixture(scope="module")
+def tool(repo_root):
+    spec = importlib.util.spec_from_file_location(
+        "prepare_data", repo_root / "tools/prepare_data.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for label in ("fist", "flat"):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for k in range(3):
+            Image.new("RGB", (8, 8), (200, 100, 50)).save(folder / f"{k}.png")
+    return tmp_path / "photos"
+
+
+def test_folders_then_verify(tool, photographs, tmp_path, capsys):
+    csv = tmp_path / "signs.csv"
+    csv.write_text("label,coarse,fine\nfist,0,0\nflat,1,1\n")
+    arguments = ["folders", "--root", str(photographs), "--licence", "CC0-1.0", "--quiet"]
+    assert tool.main([*arguments, "--taxonomy", str(csv)]) == 0
+    out = capsys.readouterr().out
+    assert "6 images" in out and "train 6 of 6" in out
+    assert HandIndex.open(photographs).meta["licence"] == "CC0-1.0"
+    assert tool.main(["verify", "--data", str(photographs), "--quiet"]) == 0
+
+
+def test_verify_fails_and_writes_its_report(tool, photographs, tmp_path, capsys):
+    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    (photographs / "fist" / "1.png").unlink()
+    Image.new("RGB", (8, 8)).save(photographs / "flat" / "0.png")
+    report = tmp_path / "report.json"
+    code = tool.main(["verify", "--data", str(photographs), "--quiet", "--report", str(report)])
+    assert code == 1
+    assert "missing: 1" in capsys.readouterr().out
+    written = json.loads(report.read_text())
+    assert written["rows"] == [1, 3] and not written["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["interhand", "--root", "nowhere"], "nowhere is not a folder"),
+        (["interhand"], "give --root ROOT"),
+        (["interhand", "--data-json", "x.json", "--split", "test"], "also needs --camera-json"),
+        (["folders", "--root", "nowhere"], "nowhere is not a folder"),
+        (["verify", "--data", "nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_1(tool, arguments, message, capsys):
+    assert tool.main([*arguments, "--quiet"]) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error and error.startswith("error: ") and "\n" not in error
+
+
+def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
+    """The four real samples through the command line; nothing is written beside them."""
+    sample = shared_dir / "interhand" / "sample"
+    files = {"data": "data", "camera": "camera", "joints": "joint_3d"}
+    arguments = ["interhand", "--split", "test", "--images", str(sample), "--quiet"]
+    for option, kind in files.items():
+        arguments += [f"--{option}-json", str(sample / f"test_interhand2.6m_{kind}.json")]
+    assert tool.main([*arguments, "--out", str(tmp_path / "index")]) == 0
+    out = capsys.readouterr().out
+    assert "no published release" in out and "test  2 of 4" in out
+    index = HandIndex.open(tmp_path / "index")
+    assert all(index.image_path(i).is_file() for i in range(4))
+    assert tool.main(["verify", "--data", str(tmp_path / "index"), "--quiet"]) == 0
+
+
+def test_synthetic_renders_and_indexes(repo_root, tmp_path):
+    root = tmp_path / "data"
+    command = [sys.executable, str(repo_root / "tools/prepare_data.py"), "synthetic"]
+    command += ["--root", str(root), "--train", "4", "--val", "2", "--test", "0", "--size", "48"]
+    command += ["--cameras", "2", "--train-subjects", "1", "--val-subjects", "1", "--workers", "1"]
+    done = subprocess.run([*command, "--quiet"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "train 4 of 4" in done.stdout and "rendered pictures" in done.stdout
+    index = HandIndex.open(root, verify=True)
+    assert len(index) == 6 and index.meta["synthetic"]["synthetic"] is True
+    assert index.meta["rounded_to_float32"] == {}
+    record = index.record(0)
+    assert record.image_path.is_file() and record.image_size_wh == (48, 48)
+    side = ("right", "left").index(record.hand)
+    assert np.isfinite(record.joints_world_mm[side]).all()
