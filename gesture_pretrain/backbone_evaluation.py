@@ -68,7 +68,7 @@ def probe_predictions(
         ValueError: no train sample has a label, or fewer than k neighbours are left.
     """
     arrays, fits = {}, {}
-    for level in LEVELS:
+    for level in distinct_levels(train, evaluated):
         labelled = _labelled(train, level)
         if labelled.any():
             arrays |= _head_predictions(evaluated, level)
@@ -109,6 +109,12 @@ def score_predictions(
             "taxonomy that names this data's labels (--taxonomy)."
         )
     return scores
+
+
+def distinct_levels(train: FeatureTable, evaluated: FeatureTable) -> tuple[str, ...]:
+    """The levels to predict: a fine level that repeats the coarse one is not done twice."""
+    repeats = all(np.array_equal(table.coarse, table.fine) for table in (train, evaluated))
+    return LEVELS[:1] if repeats else LEVELS
 
 
 def _labelled(table: FeatureTable, level: str) -> np.ndarray:

@@ -146,6 +146,8 @@ def evaluate_backbone(
             score_predictions(predictions, evaluated, num_classes=num_classes)))
     if not (tables[split][name].has_joints and tables[train_split][name].has_joints):
         left_out.append("The probe to 3D joints: this data has no joint annotations.")
+    if not any(key.endswith("_fine") for key in results[0].scores):
+        left_out.append("The fine level: it repeats the coarse one.")
     if run is not None and not curves:
         left_out.append(f"Training curves: {run} has logged nothing yet.")
     context = report_context(
@@ -346,6 +348,7 @@ def report_context(
         commands=[command] if command else [],
         tiles=_tiles(sets[split], main, taxonomy, seed),
         curves=curves,
+        trained_on=_trained_on(record),
         seed=seed,
     )
 
@@ -353,6 +356,13 @@ def report_context(
 def is_synthetic(index: HandIndex) -> bool:
     """Whether the images are rendered: the data set's own note says so."""
     return index.meta["synthetic"] not in (None, False)
+
+
+def _trained_on(record: WeightRecord) -> str:
+    if record.data is None:
+        return "data not recorded"
+    synthetic = record.data.synthetic and "synthetic" not in record.data.name
+    return f"synthetic {record.data.name}" if synthetic else record.data.name
 
 
 def _protocol(

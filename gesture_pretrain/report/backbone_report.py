@@ -48,6 +48,7 @@ class ReportContext:
         commands: what to type to get this page again.
         tiles: contact sheet.
         curves: see `figures.curve_picture`; empty without a training run.
+        trained_on: the data of the pretraining run, which may be others than those evaluated.
         tsne_points: how many samples t-SNE pictures show.
     """
 
@@ -61,6 +62,7 @@ class ReportContext:
     commands: Sequence[str] = ()
     tiles: Sequence[Tile] = ()
     curves: Mapping = field(default_factory=dict)
+    trained_on: str = "data not recorded"
     tsne_points: int = 1000
     seed: int = 0
 
@@ -173,8 +175,10 @@ def _numbers(results, context) -> list[str]:
         html.number_table(header, rows),
         html.paragraph(
             f"Data: {context.data_title}. Averages over classes run over the classes present in "
-            "the evaluated split. MPJPE: root = wrist, the wrist itself is not counted, no scale "
-            "and no alignment, camera frame. One run, no spread: small differences mean nothing."),
+            "the evaluated split. "
+            + ("MPJPE: root = wrist, the wrist itself is not counted, no scale and no alignment, "
+               "camera frame. " if _joint_rows(results) else "")
+            + "One run, no spread: small differences mean nothing."),
     ]
 
 
@@ -192,7 +196,7 @@ def _curves(context) -> list[str]:
     if not context.curves:
         return []
     image = figures.curve_picture(context.curves, x_label="iteration",
-                                  title=f"Pretraining run, {context.data_title}")
+                                  title=f"Pretraining run on {context.trained_on}")
     return [html.heading("Training"),
             html.picture(image, "Values that the training run logged (metrics.jsonl).")]
 
