@@ -91,17 +91,16 @@ def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterat
     if not overwrite:
         _refuse_existing(path)
     part = _part_beside(path)
-    try:
+    with _errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir()
-        yield part
-        _sync_tree(part)
-        _take_name(part, path, overwrite)
-        _sync_folder(path.parent)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise _named(error, path, getattr(error, "bytes_needed", None)) from error
+    try:
+        with _errors_named(path, only_writing=True):
+            yield part
+        with _errors_named(path):
+            _sync_tree(part)
+            _take_name(part, path, overwrite)
+            _sync_folder(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -195,6 +194,24 @@ def _sync_tree(folder: Path) -> None:
             with open(os.path.join(parent, name), "rb+") as file:
                 os.fsync(file.fileno())
         _sync_folder(Path(parent))
+
+
+@contextmanager
+def _errors_named(path: Path, *, only_writing: bool = False) -> Iterator[None]:
+    """Turns the system's errors into `WriteFailed`.
+
+    Args:
+        path: What the message names.
+        only_writing: Leave alone what need not come from writing: the block is the caller's.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if only_writing and not isinstance(error, WriteFailed) and error.errno not in NO_ROOM:
+            raise
+        raise _named(error, path, getattr(error, "bytes_needed", None)) from error
 
 
 def _named(error: OSError, path: Path, size: int | None) -> WriteFailed:

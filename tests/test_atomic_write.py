@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,33 @@ def test_full_disk_without_an_old_file_leaves_nothing(tmp_path, monkeypatch):
     assert _names(tmp_path) == []
 
 
+_ON_A_FULL_DISK = """
+import sys
+from gesture_pretrain.atomic_write import DiskFull, write_bytes_atomically
+path = sys.argv[1] + "/state.pt"
+write_bytes_atomically(path, b"old")
+try:
+    write_bytes_atomically(path, b"x" * 2_000_000)
+except DiskFull as error:
+    print(error)
+print(open(path, "rb").read())
+"""
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    """A file system of 1 MiB, where this machine lets a test mount one for itself."""
+    script = 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", tmp_path, sys.executable]
+    if not shutil.which("unshare"):
+        pytest.skip("no unshare command here, so a test cannot mount a file system")
+    run = subprocess.run([*command, _ON_A_FULL_DISK], capture_output=True, text=True)
+    if "unshare:" in run.stderr or "mount:" in run.stderr:
+        pytest.skip("this machine does not let a test mount a file system")
+    assert run.returncode == 0, run.stderr
+    assert "no space left while writing" in run.stdout and "2.0 MB needed" in run.stdout
+    assert "b'old'" in run.stdout
+
+
 def _write_beyond_limit(path, queue):
     """The kernel itself breaks the write in the middle."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -114,6 +142,12 @@ def test_folder_is_dropped_on_error(tmp_path):
             (part / "a").write_bytes(b"1")
             1 / 0  # noqa: B018
     assert _names(tmp_path) == []
+
+
+def test_errors_of_the_block_itself_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with atomic_folder(tmp_path / "net.one"):
+            (tmp_path / "absent").read_bytes()
 
 
 def test_existing_folder_is_refused_before_any_work(tmp_path):
