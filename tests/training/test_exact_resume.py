@@ -24,10 +24,8 @@ def test_killed_and_resumed_run_equals_the_uninterrupted_one(tmp_path, tiny_inde
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(re.search(r"kills (\d+)", done.stdout)[1]) >= 3, done.stdout
-    whole, killed = (
-        load_newest_checkpoint(tmp_path / name / "checkpoints").state
-        for name in ("whole", "killed")
-    )
+    folders = (tmp_path / name / "checkpoints" for name in ("whole", "killed"))
+    whole, killed = (load_newest_checkpoint(folder).state for folder in folders)
     assert whole["iteration"] == killed["iteration"] == 40
     differing = [name for name, a, b in leaves(whole, killed) if not same(a, b)]
     assert differing == []
