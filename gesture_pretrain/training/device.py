@@ -55,6 +55,8 @@ def join_process_group(device: torch.device) -> None:
     """
     if dist.is_initialized():
         return
+    # mmengine sets it so as well, but warns; torchrun sets the OMP one only.
+    os.environ.setdefault("MKL_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -163,10 +163,13 @@ class ProgressHook(Hook):
     def before_train(self, runner):
         self.active = rank_and_world_size()[0] == 0
         self.mark = time.perf_counter()
+        self.started = False
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         now = time.perf_counter()
-        self._note_duration(now - self.mark)
+        if self.started:  # the first iteration also starts workers and allocates memory
+            self._note_duration(now - self.mark)
+        self.started = True
         self.mark = now
         self.loss = outputs["loss"]
         if self.live and now - self.drawn_at > self.refresh_s:
@@ -185,7 +188,7 @@ class ProgressHook(Hook):
 
     def _note_duration(self, seconds: float):
         past = self.iteration_s
-        self.iteration_s = seconds if past is None else 0.95 * past + 0.05 * seconds
+        self.iteration_s = seconds if past is None else 0.9 * past + 0.1 * seconds
 
     def _draw(self, runner, done: int, now: float):
         if self.active:
@@ -199,7 +202,7 @@ class ProgressHook(Hook):
         parts = [f"epoch {epoch}/{loop.max_epochs}  iteration {done}/{loop.max_iters}"]
         if self.iteration_s is not None:
             left = (loop.max_iters - done) * self.iteration_s
-            parts.append(f"loss {float(self.loss):.2f}")
+            parts.append(f"loss {self.loss.item():.2f}")
             parts.append(f"{self.batch_size / self.iteration_s:.0f} images/s")
             parts.append(f"ETA {clock(left)}")
         scores = [f"{k} {100 * v:.1f} %" for k, v in runner.last_metrics.items() if "top1" in k]

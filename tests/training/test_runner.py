@@ -1,3 +1,4 @@
+import io
 import json
 import os
 
@@ -7,6 +8,7 @@ from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
 from gesture_pretrain.training.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.hooks import ProgressHook
 from gesture_pretrain.training.loop import unwrapped
 from gesture_pretrain.training.runner import build_runner
 from gesture_pretrain.training.stopped import NonFiniteLoss, NoRoomForRun
@@ -34,6 +36,25 @@ def test_run_writes_metrics_and_checkpoints_and_a_quiet_console(tmp_path, tiny_i
     printed = capfd.readouterr()
     assert printed.err == ""
     assert [line.split(".")[0] for line in printed.out.splitlines()] == ["Training", "Validation"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_one_rewritten_line_without_warnings(tmp_path, tiny_index, recwarn):
+    # A loss that still had its graph made torch warn in the middle of the line.
+    terminal = Terminal()
+    display = ProgressHook(batch_size=8, stream=terminal)
+    display.refresh_s = 0.0
+    train(tmp_path, tiny_index, hooks=[display])
+    shown = terminal.getvalue()
+    assert shown.count("\n") == 1 and shown.endswith("\n") and shown.startswith("\r")
+    last = shown.rstrip("\n").split("\r")[-1]
+    for part in ("epoch 2/2", "iteration 12/12", "loss ", "images/s", "ETA 0:00", "coarse"):
+        assert part in last
+    assert [str(w.message) for w in recwarn if "requires_grad" in str(w.message)] == []
 
 
 def test_learning_rate_and_ramp_follow_the_iteration(tmp_path, tiny_index):
