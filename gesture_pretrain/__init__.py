@@ -21,7 +21,7 @@ __all__ = ["__version__", *sorted(_HOME_OF)]
 def __getattr__(name: str):
     if name in _HOME_OF:
         return getattr(import_module(_HOME_OF[name]), name)
-    raise AttributeError(f"module 'gesture_pretrain' has no attribute {name!r}. It offers {__all__}.")
+    raise AttributeError(f"gesture_pretrain has no attribute {name!r}. It offers {__all__}.")
 
 
 def __dir__() -> list[str]:

@@ -1,10 +1,15 @@
-"""Fixtures that every test file may use."""
+"""Fixtures and settings that every test file shares."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+
+# The networks of the tests are tiny: threads cost more than they bring, and on a busy machine they
+# wait for one another (40 times slower was seen).
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +20,7 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Reference samples and golden values kept beside the repository; absent on a user's machine."""
+    """Reference samples and golden values beside the repository; absent on a user's machine."""
     folder = REPO_ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("the folder of reference samples is not beside this checkout")
