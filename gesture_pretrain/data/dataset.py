@@ -171,21 +171,22 @@ def read_image_rgb(path: Path, row: int) -> np.ndarray:
     Raises:
         DataError: the file is missing or not a picture; names path and row.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DataError(
-            f"Image of row {row} cannot be opened: {path} ({error.strerror}). Was the data set "
-            "moved? tools/prepare_data.py verify lists all missing images."
-        ) from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(
-            f"Image of row {row} is not a readable picture: {path} ({len(data)} bytes). "
-            "tools/prepare_data.py verify lists all such images; fetch them again or leave them "
-            "out of the index."
-        )
+        raise DataError(_why_unreadable(Path(path), row))
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _why_unreadable(path: Path, row: int) -> str:
+    if not path.is_file():
+        return (
+            f"Image of row {row} does not exist: {path}. Was the data set moved? "
+            "tools/prepare_data.py verify lists all missing images."
+        )
+    return (
+        f"Image of row {row} is not a readable picture: {path} ({path.stat().st_size} bytes). "
+        "tools/prepare_data.py verify lists all such images; fetch them again or leave them out."
+    )
 
 
 def view_of_record(
@@ -218,7 +219,8 @@ def _joints_of_record(record: HandRecord) -> dict[str, np.ndarray]:
     """Fields of a `HandView`: camera, and the joints of the one annotated hand where known."""
     if record.princpt_px is None:
         return {}
-    camera = {"intrinsics": np.column_stack([np.diag(record.focal_px), record.princpt_px])}
+    (fx, fy), (cx, cy) = record.focal_px.tolist(), record.princpt_px.tolist()
+    camera = {"intrinsics": np.array([[fx, 0.0, cx], [0.0, fy, cy]])}
     if record.joints_world_mm is None or record.hand not in _SIDE:
         return camera
     side = _SIDE[record.hand]

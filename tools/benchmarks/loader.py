@@ -1,0 +1,210 @@
+"""Loader against bare decode and warp, and against mmpose's transforms: images/s of one process.
+
+Every candidate reads the same picture files and makes crops of the same size:
+
+    bare      cv2.imread, then cv2.warpAffine with the matrices of `ours`, made beforehand
+    ours      GestureDataset: index, box, joints, classes, random crop and colour
+    mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
+              dicts (no annotation is looked up), no colour change
+    mmpose_colour          the same and PhotometricDistortion
+
+Candidates take turns, so that a slower minute of the machine hits all of them; the medians of the
+rounds are given. OpenCV runs on one thread, as in a loading process. Without --data, pictures and
+annotations of InterHand2.6M's size and structure are made up (about 20 kB per picture).
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from gesture_pretrain.data.dataset import GestureDataset
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
+from gesture_pretrain.geometry import crop_affine, square_box
+from gesture_pretrain.taxonomy import Taxonomy
+
+BOX_RATIO = 1.25
+_VERSIONS = ("numpy", "opencv-python", "torch", "mmpose", "mmcv-lite")
+Candidate = Callable[[int], object]  # position -> one crop
+
+
+def main(argv: list[str]) -> None:
+    """Runs the benchmark, prints a table, writes JSON if asked."""
+    arguments = _parser().parse_args(argv)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as folder:
+        index = _index(arguments, Path(folder))
+        rows = index.select(single_hand_only=True)[: arguments.images]
+        candidates = _candidates(index, rows, arguments.size)
+        speeds = _alternate(candidates, len(rows), arguments.rounds)
+    results = _summary(speeds)
+    print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
+    for name, row in results.items():
+        spread = f"{min(row['rounds']):,.0f} .. {max(row['rounds']):,.0f}"
+        print(f"{name:15} {row['images_per_s']:8,.0f} images/s  ({spread})  "
+              f"{row['of_bare']:5.2f} of bare")  # fmt: skip
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(_document(argv, results), indent=1))
+        print(f"written: {arguments.json}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py loader",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, help="index of your own data; made up by default")
+    parser.add_argument("--images", type=int, default=400, help="pictures per round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--size", type=int, default=256, help="side of the crop, pixels")
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    return parser
+
+
+def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
+    if arguments.data is not None:
+        return HandIndex.open(arguments.data)
+    # every second time step shows one hand; whole time steps have 70 views
+    write_annotations(folder, (2 * arguments.images + 140) / FULL_IMAGES)
+    (folder / "images" / "train").mkdir(parents=True)
+    index = HandIndex.open(build_interhand_index(folder, folder / "index", progress=False))
+    for row in index.select(single_hand_only=True)[: arguments.images]:
+        _write_picture(index.image_path(row), index.record(row).image_size_wh, int(row))
+    return index
+
+
+def _write_picture(path: Path, size_wh: tuple[int, int], seed: int) -> None:
+    """A smooth pattern with a little noise: compresses to the size of the real pictures."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 255, (12, 12, 3), np.uint8)
+    smooth = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    noise = random.integers(-4, 5, smooth.shape[:2])[..., None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = (smooth + noise).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def _candidates(index: HandIndex, rows: np.ndarray, size_px: int) -> dict[str, Candidate]:
+    taxonomy = Taxonomy.load("interhand26m")
+    dataset = GestureDataset(
+        index, rows, taxonomy, size_px, augmentation=Augmentation(), announce=None
+    )
+    records = [index.record(int(row)) for row in rows]
+    candidates = {"bare": _bare(records, size_px), "ours": dataset.__getitem__}
+    if importlib.util.find_spec("mmpose") is None:
+        print("mmpose is not installed and left out; `make env` installs it")
+        return candidates
+    candidates["mmpose"] = _mmpose(records, size_px, colour=False)
+    candidates["mmpose_colour"] = _mmpose(records, size_px, colour=True)
+    return candidates
+
+
+def _box_of(record) -> np.ndarray:
+    whole = np.array([0.0, 0.0, *record.image_size_wh])
+    return whole if record.bbox_xywh_px is None else record.bbox_xywh_px
+
+
+def _bare(records: list, size_px: int) -> Candidate:
+    paths = [str(record.image_path) for record in records]
+    affines = [_drawn_affine(record, size_px) for record in records]
+
+    def crop(position: int) -> np.ndarray:
+        image = cv2.imread(paths[position], cv2.IMREAD_COLOR)
+        return cv2.warpAffine(image, affines[position], (size_px, size_px), flags=cv2.INTER_LINEAR)
+
+    return crop
+
+
+def _drawn_affine(record, size_px: int) -> np.ndarray:
+    motion = Augmentation().draw(augmentation_stream(0, 0, record.row))
+    box = square_box(_box_of(record), BOX_RATIO)
+    box[:2] += box[2:] * motion.translation
+    return crop_affine(box, size_px, scale=motion.scale, rotation_deg=motion.rotation_deg)
+
+
+def _mmpose(records: list, size_px: int, *, colour: bool) -> Candidate:
+    from mmengine.dataset import Compose
+    from mmpose.datasets import transforms
+
+    steps = [
+        transforms.LoadImage(),
+        transforms.GetBBoxCenterScale(padding=BOX_RATIO),
+        transforms.RandomBBoxTransform(
+            shift_factor=0.05, scale_factor=(0.75, 1.25), rotate_factor=30.0, rotate_prob=1.0
+        ),
+        transforms.TopdownAffine(input_size=(size_px, size_px)),
+    ]
+    pipeline = Compose(steps + [transforms.PhotometricDistortion()] * colour)
+    boxes = [_box_of(record) for record in records]
+    corners = [np.float32([[*box[:2], *(box[:2] + box[2:])]]) for box in boxes]
+
+    def crop(position: int) -> dict:
+        return pipeline({
+            "img_path": str(records[position].image_path),
+            "bbox": corners[position],
+            "bbox_score": np.ones(1, np.float32),
+            "keypoints": np.zeros((1, 21, 2), np.float32),
+            "keypoints_visible": np.ones((1, 21), np.float32),
+        })
+
+    return crop
+
+
+def _alternate(
+    candidates: dict[str, Candidate], images: int, rounds: int
+) -> dict[str, list[float]]:
+    """Images per second of each candidate in each round; a first, unmeasured round warms up."""
+    speeds: dict[str, list[float]] = {name: [] for name in candidates}
+    for number in range(rounds + 1):
+        for name, crop in candidates.items():
+            start = time.perf_counter()
+            for position in range(images):
+                crop(position)
+            if number:
+                speeds[name].append(images / (time.perf_counter() - start))
+    return speeds
+
+
+def _summary(speeds: dict[str, list[float]]) -> dict[str, dict]:
+    """Medians; the ratio to bare is taken round by round, then its median."""
+    return {
+        name: {
+            "images_per_s": median(values),
+            "of_bare": median(a / b for a, b in zip(values, speeds["bare"], strict=True)),
+            "rounds": values,
+        }
+        for name, values in speeds.items()
+    }
+
+
+def _document(argv: list[str], results: dict) -> dict:
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "command": " ".join(["python tools/benchmark.py loader", *argv]),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+        },
+        "versions": versions,
+        "results": results,
+    }
