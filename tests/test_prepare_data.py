@@ -62,6 +62,8 @@ def test_verify_fails_and_writes_its_report(tool, photographs, tmp_path, capsys)
         (["interhand"], "give --root ROOT"),
         (["interhand", "--data-json", "x.json", "--split", "test"], "also needs --camera-json"),
         (["folders", "--root", "nowhere"], "nowhere is not a folder"),
+        (["folders", "--root", "nowhere", "--taxonomy", "none"], "No taxonomy 'none'"),
+        (["synthetic", "--root", "nowhere", "--size", "1"], "size_px is 1"),
         (["verify", "--data", "nowhere"], "nowhere does not exist"),
     ],
 )

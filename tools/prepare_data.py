@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
-    except (DataError, FileExistsError, PermissionError) as error:
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -54,7 +54,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _report(index_folder: Path, taxonomy: str | None = None) -> int:
+def _load_taxonomy(name: str | None) -> Taxonomy | None:
+    """Asked before the work, so that a wrong name does not cost an index."""
+    try:
+        return None if name is None else Taxonomy.load(name)
+    except (ValueError, FileNotFoundError) as error:
+        raise DataError(str(error)) from None
+
+
+def _report(index_folder: Path, taxonomy: Taxonomy | None = None) -> int:
     index = HandIndex.open(index_folder)
     print(describe_index(index))
     if taxonomy is not None:
@@ -63,8 +71,7 @@ def _report(index_folder: Path, taxonomy: str | None = None) -> int:
     return 0
 
 
-def _report_gestures(index: HandIndex, name: str) -> None:
-    taxonomy = Taxonomy.load(name)
+def _report_gestures(index: HandIndex, taxonomy: Taxonomy) -> None:
     print(f"\nimages with a gesture of the taxonomy {taxonomy.name}:")
     for split in index.meta["counts"]:
         of_split = len(index.select(split))
@@ -104,8 +111,7 @@ def _run_synthetic(arguments: argparse.Namespace) -> int:
     per_split = {split: getattr(arguments, split) for split in SPLITS}
     per_split = {split: count for split, count in per_split.items() if count > 0}
     subjects = {split: getattr(arguments, f"{split}_subjects") for split in per_split}
-    root = write_synthetic(
-        arguments.root,
+    options = dict(
         images_per_split=per_split,
         size_px=arguments.size,
         cameras_per_frame=arguments.cameras,
@@ -117,8 +123,12 @@ def _run_synthetic(arguments: argparse.Namespace) -> int:
         gestures=arguments.gestures,
         progress=not arguments.quiet,
     )
+    try:
+        root = write_synthetic(arguments.root, **options)
+    except ValueError as error:  # an argument out of range
+        raise DataError(str(error)) from None
     out = build_interhand_index(root, arguments.out, progress=not arguments.quiet)
-    return _report(out, "interhand26m")
+    return _report(out, Taxonomy.load("interhand26m"))
 
 
 # --- interhand ---------------------------------------------------------------------------------
@@ -143,7 +153,7 @@ def _add_interhand(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_interhand(arguments: argparse.Namespace) -> int:
-    progress = not arguments.quiet
+    progress, taxonomy = not arguments.quiet, _load_taxonomy(arguments.taxonomy)
     if arguments.data_json is not None:
         out = build_index_from_files(
             [_named_files(arguments)],
@@ -165,7 +175,7 @@ def _run_interhand(arguments: argparse.Namespace) -> int:
             images=arguments.images,
             expect_release=arguments.expect_release,
         )
-    return _report(out, arguments.taxonomy)
+    return _report(out, taxonomy)
 
 
 def _named_files(arguments: argparse.Namespace) -> AnnotationFiles:
@@ -197,6 +207,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_folders(arguments: argparse.Namespace) -> int:
+    taxonomy = _load_taxonomy(arguments.taxonomy)
     out = build_folder_index(
         arguments.root,
         arguments.out,
@@ -205,7 +216,7 @@ def _run_folders(arguments: argparse.Namespace) -> int:
         skip_unreadable=arguments.skip_unreadable,
         progress=not arguments.quiet,
     )
-    return _report(out, arguments.taxonomy)
+    return _report(out, taxonomy)
 
 
 # --- verify ------------------------------------------------------------------------------------

@@ -38,9 +38,9 @@ def select_rows(
         subjects: subject numbers; they are per data set, not per split.
         single_hand_only: only images whose annotation is of one hand.
         labelled_by: only images that this taxonomy gives a gesture.
-        fraction: share of what passed the other filters, in (0, 1]. Taken per label, at least one
-            time step each and otherwise rounded, and by whole time steps, so that no view of a kept moment is left out
-            and none of a dropped one is left in. A smaller fraction is a subset of a larger one.
+        fraction: share of what passed the other filters, in (0, 1]. Taken per label and split,
+            rounded to whole time steps and at least one: no view of a kept moment is left out and
+            none of a dropped one is left in. A smaller fraction is a subset of a larger one.
         seed: another seed, another part.
         human_annotated: only images in (True) or not in (False) the lists of human annotations.
         exclude_rows: rows to leave out, e.g. the black images that `verify` found.
