@@ -38,6 +38,7 @@ def write_synthetic(
     cameras_per_frame: int = 4,
     view_limit_deg: float | None = None,
     roll_limit_deg: float | None = None,
+    view_side: str = "both",
     subjects: dict[str, int] | None = None,
     seed: int = 0,
     workers: int = 2,
@@ -55,6 +56,8 @@ def write_synthetic(
             the back of the hand, 15 to 90; None sees the hand from everywhere but along the arm.
         roll_limit_deg: largest angle between the fingers and "up" in the picture; None means 45
             with a view limit and no limit without one.
+        view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
+            the outline alone tells a right hand from a left one, which makes small runs much easier.
         subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
         seed: the same seed and arguments give the same bytes.
         workers: processes; 0 or 1 renders in this one.
@@ -77,6 +80,7 @@ def write_synthetic(
         cameras_per_frame=cameras_per_frame,
         view_limit_deg=view_limit_deg,
         roll_limit_deg=roll_limit_deg,
+        view_side=view_side,
         subjects={**DEFAULT_SUBJECTS, **(subjects or {})},
         seed=seed,
         gestures=None if gestures is None else list(gestures),
@@ -117,6 +121,12 @@ def _check(settings: Settings) -> None:
         limit = getattr(settings, name)
         if limit is not None and not low <= limit <= high:
             raise ValueError(f"{name} is {limit}, expected {low} to {high} degrees, or None")
+
+
+    if settings.view_side not in ("palm", "back", "both"):
+        raise ValueError(f"view_side is {settings.view_side!r}; choose 'palm', 'back' or 'both'")
+    if settings.view_side != "both" and settings.view_limit_deg is None:
+        raise ValueError(f"view_side={settings.view_side!r} needs a view_limit_deg, 15 to 90")
 
 
 def _is_there(root: Path, settings: Settings) -> bool:

@@ -57,6 +57,7 @@ class Settings:
     cameras_per_frame: int
     view_limit_deg: float | None
     roll_limit_deg: float | None
+    view_side: str
     subjects: dict[str, int]
     seed: int
     gestures: list[str] | None
@@ -64,7 +65,7 @@ class Settings:
 
     @property
     def limits(self) -> ViewLimits:
-        return ViewLimits(self.view_limit_deg, self.roll_limit_deg)
+        return ViewLimits(self.view_limit_deg, self.roll_limit_deg, self.view_side)
 
     def as_json(self) -> dict:
         """The same as plain JSON values, as written beside the pictures."""
@@ -118,7 +119,8 @@ def _subject(settings: Settings, split: str, capture: int, number: int) -> Subje
     rng = stream(settings.seed, "subject", split, number, slot=1)
     num_cameras, elevation = 24, 90.0
     if settings.view_limit_deg is not None:  # enough cameras that several are within the limit
-        share = 1 - np.cos(np.deg2rad(settings.view_limit_deg))
+        sides = 2 if settings.view_side == "both" else 1
+        share = sides * (1 - np.cos(np.deg2rad(settings.view_limit_deg))) / 2
         num_cameras = max(24, int(np.ceil(4 * settings.cameras_per_frame / share)))
     if settings.roll_limit_deg is not None:
         elevation = 50.0

@@ -26,11 +26,16 @@ class Camera(NamedTuple):
     princpt_px: np.ndarray  # (2,)
 
 
+# Sign of y in the hand's frame towards the camera: the back of the hand is +y, the palm -y
+_SIDES = {"palm": [-1.0], "back": [1.0], "both": [-1.0, 1.0]}
+
+
 class ViewLimits(NamedTuple):
     """From where the hand may be seen; None leaves the view free."""
 
     view_limit_deg: float | None  # largest angle between view direction and palm or back normal
     roll_limit_deg: float | None  # largest angle between the fingers and "up" in the picture
+    view_side: str = "both"  # a key of _SIDES: which side of the hand a limited view looks at
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def _draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) ->
     camera = cameras[rng.integers(len(cameras))]
     limit = 90.0 if limits.view_limit_deg is None else limits.view_limit_deg
     cosine = rng.uniform(np.cos(np.deg2rad(limit)), 1.0)
-    around, side = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
+    around, side = rng.uniform(0, 2 * np.pi), rng.choice(_SIDES[limits.view_side])
     sine = np.sqrt(1 - cosine * cosine)
     toward = np.array([sine * np.cos(around), side * cosine, sine * np.sin(around)])
     fingers = np.array([-1.0 if hand == "right" else 1.0, 0.0, 0.0])
@@ -144,7 +149,8 @@ def _allowed(R_world_hand, hand: str, cameras, toward, limits: ViewLimits) -> np
     arm = np.array([1.0 if hand == "right" else -1.0, 0.0, 0.0])
     allowed = toward_hand @ arm < _ARM_CONE_COSINE
     if limits.view_limit_deg is not None:
-        allowed &= np.abs(toward_hand[:, 1]) >= np.cos(np.deg2rad(limits.view_limit_deg)) - 1e-6
+        facing = np.outer(toward_hand[:, 1], _SIDES[limits.view_side]).max(axis=1)
+        allowed &= facing >= np.cos(np.deg2rad(limits.view_limit_deg)) - 1e-6
     if limits.roll_limit_deg is not None:
         fingers_cam = np.stack([c.R_cam_world for c in cameras]) @ (R_world_hand @ -arm)
         roll = np.arctan2(fingers_cam[:, 0], -fingers_cam[:, 1])

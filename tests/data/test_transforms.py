@@ -17,7 +17,7 @@ from gesture_pretrain.data.transforms import (
     augmentation_stream,
     move_view,
 )
-from gesture_pretrain.geometry import crop_affine, crop_rotation, project_px
+from gesture_pretrain.geometry import apply_affine, crop_affine, crop_rotation, project_px
 from gesture_pretrain.taxonomy import Taxonomy
 
 SIZE = 128
@@ -89,6 +89,19 @@ def test_what_is_drawn_lies_where_the_keypoint_lies(view, taxonomy, motion):
         found = [(weight.sum(axis) * np.arange(SIZE)).sum() / weight.sum() for axis in (0, 1)]
         # rounding the dot to a pixel costs up to 0.5 px per axis, times the zoom 128 / 160 / 0.8
         np.testing.assert_allclose(found, keypoint, atol=0.75)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_the_crop_is_that_of_the_geometry(view, taxonomy, motion):
+    moved = move_view(view, motion, size_px=SIZE, taxonomy=taxonomy)
+    right, down = motion.translation
+    box = [80 + 160 * right, 40 + 160 * down, 160, 160]
+    affine = crop_affine(
+        box, SIZE, scale=motion.scale, rotation_deg=motion.rotation_deg, flip=motion.flip
+    )
+    # crop_affine rounds box and corners to float32: 240 px times 2^-24, a few times
+    expected = apply_affine(view.keypoints_px, affine)
+    np.testing.assert_allclose(moved.keypoints_px, expected, atol=1e-4)
 
 
 def test_flip_twice_is_the_identity(view, taxonomy):
