@@ -72,8 +72,9 @@ def probe_predictions(
         labelled = _labelled(train, level)
         if labelled.any():
             arrays |= _head_predictions(evaluated, level)
-            arrays |= _gesture_predictions(train, evaluated, level, labelled, num_classes[level],
-                                           k, fits)
+            arrays |= _gesture_predictions(
+                train, evaluated, level, labelled, num_classes[level], k, fits
+            )
     if not arrays:
         raise ValueError(
             f"None of the {len(train)} train samples has a gesture label, so features cannot be "
@@ -99,8 +100,7 @@ def score_predictions(
         if kind in LEVELS:
             if _labelled(evaluated, kind).any():
                 truth = getattr(evaluated, kind)
-                scores[name] = classification_metrics(truth, predicted,
-                                                      num_classes[kind]).to_json()
+                scores[name] = classification_metrics(truth, predicted, num_classes[kind]).to_json()
         else:
             scores[name.removesuffix("_mm")] = _joint_scores(predicted, evaluated)
     if not any(name.rpartition("_")[2] in LEVELS for name in scores):
@@ -130,13 +130,21 @@ def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits
     labels = getattr(train, level)[labelled]
     features, groups = train.features[labelled], train.groups[labelled]
     neighbours = diagnostics.nearest_neighbours(
-        features, evaluated.features, k=k, gallery_groups=groups, query_groups=evaluated.groups)
+        features, evaluated.features, k=k, gallery_groups=groups, query_groups=evaluated.groups
+    )
     probe = diagnostics.probe_gesture(
-        features, labels, evaluated.features, num_classes=num_classes,
-        subjects=train.subjects[labelled], groups=groups)
+        features,
+        labels,
+        evaluated.features,
+        num_classes=num_classes,
+        subjects=train.subjects[labelled],
+        groups=groups,
+    )
     fits[f"probe_{level}"] = _fit_record(probe, "held-out top-1")
-    return {f"knn_{level}": diagnostics.vote(neighbours, labels, num_classes),
-            f"probe_{level}": probe.predictions}
+    return {
+        f"knn_{level}": diagnostics.vote(neighbours, labels, num_classes),
+        f"probe_{level}": probe.predictions,
+    }
 
 
 def _joint_predictions(train, evaluated, k, fits) -> dict:
@@ -145,9 +153,11 @@ def _joint_predictions(train, evaluated, k, fits) -> dict:
     joints, valid = train.joints_rel_mm[known], train.joint_valid[known]
     mean = diagnostics.mean_pose(joints, valid)
     neighbours = diagnostics.nearest_neighbours(
-        features, evaluated.features, k=k, gallery_groups=groups, query_groups=evaluated.groups)
-    probe = diagnostics.probe_joints(features, joints, valid, evaluated.features,
-                                     subjects=train.subjects[known], groups=groups)
+        features, evaluated.features, k=k, gallery_groups=groups, query_groups=evaluated.groups
+    )
+    probe = diagnostics.probe_joints(
+        features, joints, valid, evaluated.features, subjects=train.subjects[known], groups=groups
+    )
     fits["probe_joints"] = _fit_record(probe, "held-out MPJPE, mm")
     return {
         "knn_joints_mm": diagnostics.average_joints(neighbours, joints, valid).astype(np.float32),
@@ -168,12 +178,14 @@ def _fit_record(probe: diagnostics.ProbeFit, score_name: str) -> dict:
 
 
 def _joint_scores(predicted_mm: np.ndarray, evaluated: FeatureTable) -> dict:
-    errors = diagnostics.joint_errors_mm(predicted_mm, evaluated.joints_rel_mm,
-                                         evaluated.joint_valid)
+    errors = diagnostics.joint_errors_mm(
+        predicted_mm, evaluated.joints_rel_mm, evaluated.joint_valid
+    )
     counted = np.isfinite(errors)
     return {
-        "mpjpe_mm": diagnostics.mpjpe_mm(predicted_mm, evaluated.joints_rel_mm,
-                                         evaluated.joint_valid),
+        "mpjpe_mm": diagnostics.mpjpe_mm(
+            predicted_mm, evaluated.joints_rel_mm, evaluated.joint_valid
+        ),
         "num_samples": int(counted.any(1).sum()),
         "num_joints": int(counted.sum()),
     }

@@ -57,9 +57,9 @@ def nearest_neighbours(
     group_ids = _shared_ids(gallery_groups, query_groups)
     parts = []
     for start in range(0, len(queries), block):
-        cosines = unit_queries[start:start + block] @ unit_gallery.T
+        cosines = unit_queries[start : start + block] @ unit_gallery.T
         if group_ids is not None:
-            own = group_ids[1][start:start + block, None] == group_ids[0][None, :]
+            own = group_ids[1][start : start + block, None] == group_ids[0][None, :]
             cosines[own] = -np.inf
         parts.append(_top_k(cosines, k))
     return Neighbours(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -162,9 +162,16 @@ def probe_gesture(
     best = int(np.argmax(scores))
     everything = np.ones(len(labels), dtype=bool)
     # the path up to the chosen penalty, so that the refit starts where the trial did
-    *_, predictions = path(everything, penalties[:best + 1], queries)
-    return ProbeFit(predictions, penalties[best], tuple(penalties[:len(scores)]), tuple(scores),
-                    held_out_by, len(labels), best in (0, len(penalties) - 1))
+    *_, predictions = path(everything, penalties[: best + 1], queries)
+    return ProbeFit(
+        predictions,
+        penalties[best],
+        tuple(penalties[: len(scores)]),
+        tuple(scores),
+        held_out_by,
+        len(labels),
+        best in (0, len(penalties) - 1),
+    )
 
 
 def probe_joints(
@@ -208,8 +215,15 @@ def probe_joints(
     scores = [mpjpe_mm(p, joints[held_out], valid) for p in tried]
     best = int(np.argmin(scores))
     predictions = fit(np.ones(len(joints), dtype=bool), [penalties[best]], queries)[0]
-    return ProbeFit(predictions, penalties[best], tuple(penalties), tuple(scores), held_out_by,
-                    len(joints), best in (0, len(penalties) - 1))
+    return ProbeFit(
+        predictions,
+        penalties[best],
+        tuple(penalties),
+        tuple(scores),
+        held_out_by,
+        len(joints),
+        best in (0, len(penalties) - 1),
+    )
 
 
 def mean_pose(joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> np.ndarray:
@@ -246,9 +260,7 @@ def joint_errors_mm(
     return np.where(counted, distance, np.nan)
 
 
-def mpjpe_mm(
-    predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: np.ndarray
-) -> float:
+def mpjpe_mm(predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> float:
     """Root-relative MPJPE in mm: root = wrist, mean over the valid joints without the wrist.
 
     No alignment and no scaling of the prediction; camera frame.
@@ -291,7 +303,7 @@ def _shared_ids(gallery_groups, query_groups) -> tuple[np.ndarray, np.ndarray] |
         return None
     both = np.concatenate([np.asarray(gallery_groups), np.asarray(query_groups)])
     ids = np.unique(both, return_inverse=True)[1]
-    return ids[:len(gallery_groups)], ids[len(gallery_groups):]
+    return ids[: len(gallery_groups)], ids[len(gallery_groups) :]
 
 
 def _top_k(cosines: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -320,17 +332,20 @@ def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
     return (train - mean) * scale, (test - mean) * scale
 
 
-def _logistic_path(
-    x, labels, z, num_classes, penalties, max_iterations
-) -> Iterator[np.ndarray]:
+def _logistic_path(x, labels, z, num_classes, penalties, max_iterations) -> Iterator[np.ndarray]:
     """Predicted classes of z for each penalty in turn, each fit started at the one before."""
     x, z = (torch.from_numpy(a.astype(np.float32)) for a in (x, z))
     y = torch.from_numpy(np.asarray(labels, dtype=np.int64))
     weight = torch.zeros(x.shape[1], num_classes, requires_grad=True)
     bias = torch.zeros(num_classes, requires_grad=True)
     for penalty in penalties:
-        solver = torch.optim.LBFGS([weight, bias], max_iter=max_iterations, history_size=10,
-                                   tolerance_grad=1e-5, line_search_fn="strong_wolfe")
+        solver = torch.optim.LBFGS(
+            [weight, bias],
+            max_iter=max_iterations,
+            history_size=10,
+            tolerance_grad=1e-5,
+            line_search_fn="strong_wolfe",
+        )
 
         def closure(solver=solver, penalty=penalty):
             solver.zero_grad()

@@ -45,6 +45,8 @@ def tsne_2d(
     spread = reduced.std() or 1.0
     tsne = TSNE(
         perplexity=min(perplexity, (num_samples - 1) / 3),
-        init="pca", learning_rate="auto", random_state=seed,
+        init="pca",
+        learning_rate="auto",
+        random_state=seed,
     )
     return tsne.fit_transform(reduced / spread).astype(np.float32)

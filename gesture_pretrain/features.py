@@ -121,21 +121,28 @@ def extract_features(
         raise ValueError("There is no sample to extract features from; check split and filters.")
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
     models = {name: model.to(device).eval() for name, model in models.items()}
-    normalisers = {name: ImageNormaliser(_input_spec(model)).to(device)
-                   for name, model in models.items()}
+    normalisers = {
+        name: ImageNormaliser(_input_spec(model)).to(device) for name, model in models.items()
+    }
     outputs = {name: [] for name in models}
     samples = []
     with torch.inference_mode():
         for batch in tqdm(loader, desc="features", unit="batch", disable=not progress, leave=False):
-            samples.append({key: value.numpy() for key, value in batch._asdict().items()
-                            if key not in ("image", "keypoints_px")})
+            samples.append(
+                {
+                    key: value.numpy()
+                    for key, value in batch._asdict().items()
+                    if key not in ("image", "keypoints_px")
+                }
+            )
             image = batch.image.to(device)
             for name, model in models.items():
                 outputs[name].append(_pooled_and_logits(model, normalisers[name], image))
     columns = _sample_columns(samples, index)
     return {
-        name: FeatureTable(**columns, **_concatenate(outputs[name]),
-                           meta={"backbone": name, **(meta or {})})
+        name: FeatureTable(
+            **columns, **_concatenate(outputs[name]), meta={"backbone": name, **(meta or {})}
+        )
         for name in models
     }
 
@@ -159,8 +166,10 @@ def _input_spec(model: nn.Module) -> InputSpec:
 
 
 def _sample_columns(samples: list[dict], index: "HandIndex") -> dict[str, np.ndarray]:
-    columns = {key: np.concatenate([s[key] for s in samples])
-               for key in ("coarse", "fine", "hand", "joints_rel_mm", "joint_valid", "row")}
+    columns = {
+        key: np.concatenate([s[key] for s in samples])
+        for key in ("coarse", "fine", "hand", "joints_rel_mm", "joint_valid", "row")
+    }
     columns["rows"] = rows = columns.pop("row")
     numbers = [index.row(int(row)) for row in rows]
     columns["groups"] = np.array([_group_of(n, row) for n, row in zip(numbers, rows, strict=True)])

@@ -339,8 +339,11 @@ _NUMPY_FUNCTIONS = {
 _ALLOWED = {
     "numpy.ndarray": np.ndarray,
     "numpy.dtype": np.dtype,
-    **{f"numpy.{core}.{name}": function
-       for core in ("core", "_core") for name, function in _NUMPY_FUNCTIONS.items()},
+    **{
+        f"numpy.{core}.{name}": function
+        for core in ("core", "_core")
+        for name, function in _NUMPY_FUNCTIONS.items()
+    },
     "__builtin__.set": set,
     "builtins.set": set,
     "__builtin__.object": object,

@@ -41,8 +41,9 @@ def test_unlabelled_samples_change_no_score():
     labels, predictions = _draw()
     masked = np.concatenate([labels, np.full(50, -1)])
     more = np.concatenate([predictions, np.zeros(50, int)])
-    ours, reference = (classification_metrics(*pair, 9)
-                       for pair in ((masked, more), (labels, predictions)))
+    ours, reference = (
+        classification_metrics(*pair, 9) for pair in ((masked, more), (labels, predictions))
+    )
     assert ours.num_masked == 50
     assert ours.to_json() == {**reference.to_json(), "num_masked": 50}
 
@@ -57,8 +58,9 @@ def test_nothing_labelled_is_an_error():
         classification_metrics(np.full(3, -1), np.zeros(3, int), 4)
 
 
-@pytest.mark.parametrize("labels, predictions", [([0, 4], [0, 0]), ([0, 1], [0, 4]),
-                                                 ([0, 1], [0, -1])])
+@pytest.mark.parametrize(
+    "labels, predictions", [([0, 4], [0, 0]), ([0, 1], [0, 4]), ([0, 1], [0, -1])]
+)
 def test_id_out_of_range_is_an_error(labels, predictions):
     with pytest.raises(ValueError, match=r"outside \[0, 4\)"):
         classification_metrics(np.array(labels), np.array(predictions), 4)

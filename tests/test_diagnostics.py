@@ -22,13 +22,15 @@ def _blobs(classes=5, per_class=40, channels=12, spread=0.6, seed=1):
 def test_neighbours_equal_naive_search():
     gallery, queries = RNG.normal(size=(60, 7)), RNG.normal(size=(23, 7))
     gallery_groups, query_groups = RNG.integers(0, 10, 60), RNG.integers(0, 10, 23)
-    found = dg.nearest_neighbours(gallery, queries, k=5, gallery_groups=gallery_groups,
-                                  query_groups=query_groups, block=8)
+    found = dg.nearest_neighbours(
+        gallery, queries, k=5, gallery_groups=gallery_groups, query_groups=query_groups, block=8
+    )
     centre = gallery.mean(0)
     for i, query in enumerate(queries - centre):
         candidates = [
             (float(query @ g / np.linalg.norm(query) / np.linalg.norm(g)), j)
-            for j, g in enumerate(gallery - centre) if gallery_groups[j] != query_groups[i]
+            for j, g in enumerate(gallery - centre)
+            if gallery_groups[j] != query_groups[i]
         ]
         best = sorted(candidates, reverse=True)[:5]
         assert [j for _, j in best] == found.positions[i].tolist()
@@ -52,8 +54,9 @@ def test_cosine_ignores_a_common_offset_and_scale():
 
 
 def test_vote_majority_then_cosine():
-    neighbours = dg.Neighbours(np.array([[0, 1, 2], [0, 1, 3]]),
-                               np.array([[.9, .2, .1], [.9, .2, .1]]))
+    neighbours = dg.Neighbours(
+        np.array([[0, 1, 2], [0, 1, 3]]), np.array([[0.9, 0.2, 0.1], [0.9, 0.2, 0.1]])
+    )
     # query 0: one vote of 0 against two of 1; query 1: one vote each, the nearest wins
     assert dg.vote(neighbours, np.array([0, 1, 1, 2]), 3).tolist() == [1, 0]
 
@@ -79,8 +82,16 @@ def test_average_joints_leaves_invalid_ones_out():
 def test_gesture_probe_agrees_with_scikit_learn():
     features, labels, subjects, groups = _blobs(spread=1.2)
     queries, truth, _, _ = _blobs(spread=1.2, seed=2)
-    ours = dg.probe_gesture(features, labels, queries, num_classes=5, subjects=subjects,
-                            groups=groups, penalties=(1e-2,), max_iterations=500)
+    ours = dg.probe_gesture(
+        features,
+        labels,
+        queries,
+        num_classes=5,
+        subjects=subjects,
+        groups=groups,
+        penalties=(1e-2,),
+        max_iterations=500,
+    )
     mean, deviation = features.mean(0), features.std(0)
     # scikit-learn sums the loss over N samples: C = 1 / (lambda N)
     reference = LogisticRegression(C=1 / (1e-2 * len(labels)), max_iter=2000, tol=1e-8)
@@ -94,8 +105,12 @@ def test_gesture_probe_agrees_with_scikit_learn():
 
 def test_gesture_probe_is_deterministic():
     features, labels, subjects, groups = _blobs(spread=2.0)
-    first, second = (dg.probe_gesture(features, labels, features, num_classes=5,
-                                      subjects=subjects, groups=groups) for _ in range(2))
+    first, second = (
+        dg.probe_gesture(
+            features, labels, features, num_classes=5, subjects=subjects, groups=groups
+        )
+        for _ in range(2)
+    )
     np.testing.assert_array_equal(first.predictions, second.predictions)
     assert first.scores == second.scores
 
@@ -114,8 +129,9 @@ def _linear_joints(samples=300, channels=16, noise=0.0, seed=5):
 def test_joint_probe_recovers_a_linear_map():
     features, joints, valid, subjects, groups = _linear_joints()
     queries, truth, query_valid, _, _ = _linear_joints(seed=6)
-    fit = dg.probe_joints(features, joints, valid, queries, subjects=subjects, groups=groups,
-                          penalties=(1e-8, 1.0))
+    fit = dg.probe_joints(
+        features, joints, valid, queries, subjects=subjects, groups=groups, penalties=(1e-8, 1.0)
+    )
     # what is left is the penalty's shrinkage, 1e-8 of ~150 mm, and float32 features
     assert dg.mpjpe_mm(fit.predictions, truth, query_valid) < 1e-3
     assert fit.penalty == 1e-8
@@ -124,11 +140,13 @@ def test_joint_probe_recovers_a_linear_map():
 def test_joint_probe_equals_scikit_learn_ridge():
     features, joints, valid, subjects, groups = _linear_joints(noise=30.0)
     queries = _linear_joints(seed=6)[0]
-    fit = dg.probe_joints(features, joints, valid, queries, subjects=subjects, groups=groups,
-                          penalties=(0.3,))
+    fit = dg.probe_joints(
+        features, joints, valid, queries, subjects=subjects, groups=groups, penalties=(0.3,)
+    )
     mean, deviation = features.astype(float).mean(0), features.astype(float).std(0)
-    reference = Ridge(alpha=0.3 * len(features)).fit((features - mean) / deviation,
-                                                     joints.reshape(len(joints), -1))
+    reference = Ridge(alpha=0.3 * len(features)).fit(
+        (features - mean) / deviation, joints.reshape(len(joints), -1)
+    )
     expected = reference.predict((queries - mean) / deviation).reshape(-1, 21, 3)
     np.testing.assert_allclose(fit.predictions, expected, atol=1e-6)
 
@@ -137,8 +155,9 @@ def test_joint_probe_never_sees_an_invalid_joint():
     features, joints, valid, subjects, groups = _linear_joints()
     valid[::7, 3] = False
     joints[::7, 3] = 1e6  # a filler; reading it once would wreck the fit
-    fit = dg.probe_joints(features, joints, valid, features, subjects=subjects, groups=groups,
-                          penalties=(1e-8,))
+    fit = dg.probe_joints(
+        features, joints, valid, features, subjects=subjects, groups=groups, penalties=(1e-8,)
+    )
     assert dg.mpjpe_mm(fit.predictions, joints, valid) < 1e-3
     assert fit.num_train == int(valid.all(1).sum())
 
@@ -147,8 +166,11 @@ def test_a_dead_channel_does_no_harm():
     features, joints, valid, subjects, groups = _linear_joints()
     dead = np.concatenate([features, np.full((len(features), 1), 3.7, np.float32)], 1)
     plain, more = (
-        dg.probe_joints(x, joints, valid, x + np.float32(0), subjects=subjects, groups=groups,
-                        penalties=(0.1,)).predictions for x in (features, dead))
+        dg.probe_joints(
+            x, joints, valid, x + np.float32(0), subjects=subjects, groups=groups, penalties=(0.1,)
+        ).predictions
+        for x in (features, dead)
+    )
     np.testing.assert_allclose(plain, more, atol=1e-9)
 
 
@@ -207,7 +229,8 @@ def test_unlabelled_train_samples_are_an_error():
     features, labels, subjects, groups = _blobs()
     labels[0] = -1
     with pytest.raises(ValueError, match="has no label"):
-        dg.probe_gesture(features, labels, features, num_classes=5, subjects=subjects,
-                         groups=groups)
+        dg.probe_gesture(
+            features, labels, features, num_classes=5, subjects=subjects, groups=groups
+        )
     with pytest.raises(ValueError, match="has no label"):
         dg.vote(dg.Neighbours(np.array([[0]]), np.ones((1, 1))), labels, 5)

@@ -36,8 +36,12 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     taxonomy = Taxonomy.load("interhand26m")
     backbone = build_backbone("hrnet_w16_tiny", size_px=64, seed=3)
-    heads = build_gesture_heads(backbone.pooled_channels, num_coarse=taxonomy.num_coarse,
-                                num_fine=taxonomy.num_fine, hidden=8)
+    heads = build_gesture_heads(
+        backbone.pooled_channels,
+        num_coarse=taxonomy.num_coarse,
+        num_fine=taxonomy.num_fine,
+        hidden=8,
+    )
     network = GestureNetwork(backbone, heads)
     export_backbone(network, tag="evaluated", taxonomy=taxonomy, out=folder)
     export_backbone(network, tag="control", taxonomy=taxonomy.shuffled(4), out=folder)
@@ -51,9 +55,17 @@ def home(tmp_path_factory):
 def rendered(tmp_path_factory):
     """An index of rendered hands: 48 images of four people, 16 of two others."""
     root = tmp_path_factory.mktemp("rendered") / "data"
-    write_synthetic(root, images_per_split={"train": 48, "val": 16}, size_px=64, workers=1,
-                    cameras_per_frame=2, view_limit_deg=40, subjects={"train": 4, "val": 2},
-                    gestures=["fist", "palmdown"], progress=False)
+    write_synthetic(
+        root,
+        images_per_split={"train": 48, "val": 16},
+        size_px=64,
+        workers=1,
+        cameras_per_frame=2,
+        view_limit_deg=40,
+        subjects={"train": 4, "val": 2},
+        gestures=["fist", "palmdown"],
+        progress=False,
+    )
     return build_interhand_index(root, root / "index", progress=False)
 
 
@@ -75,16 +87,28 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(tool, rendered, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluation")
-    tool.evaluate_backbone(name=NAME, data=rendered, baselines=["untrained"], k=3, out=out,
-                           workers=0, command="the command")
+    tool.evaluate_backbone(
+        name=NAME,
+        data=rendered,
+        baselines=["untrained"],
+        k=3,
+        out=out,
+        workers=0,
+        command="the command",
+    )
     return out
 
 
 def test_everything_is_written(evaluated):
     assert {path.name for path in evaluated.iterdir()} == {
-        "metrics.json", "report.html",
-        *(f"{name}.{end}.npz" for name in (NAME, "untrained")
-          for end in ("train.features", "val.features", "predictions"))}
+        "metrics.json",
+        "report.html",
+        *(
+            f"{name}.{end}.npz"
+            for name in (NAME, "untrained")
+            for end in ("train.features", "val.features", "predictions")
+        ),
+    }
 
 
 def test_scores_come_from_the_files(evaluated):
@@ -95,7 +119,10 @@ def test_scores_come_from_the_files(evaluated):
     scores = metrics["backbones"][NAME]["scores"]
     assert set(scores) == {
         *(f"{m}_{level}" for m in ("heads", "knn", "probe") for level in ("coarse", "fine")),
-        "probe_joints", "knn_joints", "mean_pose"}
+        "probe_joints",
+        "knn_joints",
+        "mean_pose",
+    }
     assert scores["heads_coarse"]["top1"] == (table.coarse_logits.argmax(1) == table.coarse).mean()
     distance = np.linalg.norm(arrays["probe_joints_mm"] - table.joints_rel_mm, axis=-1)[:, 1:]
     expected = distance[table.joint_valid[:, 1:]].mean()
@@ -109,8 +136,9 @@ def test_scores_come_from_the_files(evaluated):
 
 
 def test_no_person_is_in_both_parts(evaluated):
-    train, val = (FeatureTable.load(evaluated / f"{NAME}.{part}.features.npz")
-                  for part in ("train", "val"))
+    train, val = (
+        FeatureTable.load(evaluated / f"{NAME}.{part}.features.npz") for part in ("train", "val")
+    )
     assert not set(train.subjects) & set(val.subjects)
     assert not set(train.groups) & set(val.groups)
 
@@ -124,8 +152,22 @@ def test_page_says_what_the_data_are(evaluated):
 
 def test_second_call_skips_extraction_and_agrees(tool, rendered, evaluated, capsys):
     before = json.loads((evaluated / "metrics.json").read_text())
-    tool.main(["backbone", NAME, "--data", str(rendered), "--baseline", "untrained", "--k", "3",
-               "--out", str(evaluated), "--workers", "0"])
+    tool.main(
+        [
+            "backbone",
+            NAME,
+            "--data",
+            str(rendered),
+            "--baseline",
+            "untrained",
+            "--k",
+            "3",
+            "--out",
+            str(evaluated),
+            "--workers",
+            "0",
+        ]
+    )
     printed = capsys.readouterr().out
     assert f"Features of split val found for {NAME}, untrained; skipping" in printed
     assert "linear probe (ridge)" in printed and "Report:" in printed
@@ -133,18 +175,36 @@ def test_second_call_skips_extraction_and_agrees(tool, rendered, evaluated, caps
 
 
 def test_control_of_shuffled_labels_is_compared_to_true_ones(tool, rendered, tmp_path):
-    tool.evaluate_backbone(name="hrnet_w16_tiny.control", data=rendered, baselines=[NAME], k=3,
-                           out=tmp_path, workers=0)
-    control, plain = (FeatureTable.load(tmp_path / f"hrnet_w16_tiny.{tag}.val.features.npz")
-                      for tag in ("control", "evaluated"))
+    tool.evaluate_backbone(
+        name="hrnet_w16_tiny.control", data=rendered, baselines=[NAME], k=3, out=tmp_path, workers=0
+    )
+    control, plain = (
+        FeatureTable.load(tmp_path / f"hrnet_w16_tiny.{tag}.val.features.npz")
+        for tag in ("control", "evaluated")
+    )
     np.testing.assert_array_equal(control.coarse, plain.coarse)
     assert len(np.unique(control.coarse)) > 1 and control.coarse_logits is not None
     assert "control: shuffled4" in (tmp_path / "report.html").read_text()
 
 
 def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_path, capsys):
-    tool.main(["backbone", NAME, "--data", str(photographs), "--taxonomy", "index_labels",
-               "--no-heads", "--k", "3", "--out", str(tmp_path), "--workers", "0"])
+    tool.main(
+        [
+            "backbone",
+            NAME,
+            "--data",
+            str(photographs),
+            "--taxonomy",
+            "index_labels",
+            "--no-heads",
+            "--k",
+            "3",
+            "--out",
+            str(tmp_path),
+            "--workers",
+            "0",
+        ]
+    )
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     scores = metrics["backbones"][NAME]["scores"]
     assert set(scores) == {"knn_coarse", "probe_coarse"}  # fine would say the same again
@@ -158,22 +218,35 @@ def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_p
     assert "no joint annotations" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Near names: .*evaluated"),
-    ([NAME, "--taxonomy", "index_labels"], "heads of .* --no-heads"),
-    ([NAME, "--taxonomy", "interhand27m"], "Did you mean 'interhand26m'"),
-    (["hrnet_w16_tiny.headless"], "exported without a taxonomy"),
-    ([NAME, "--split", "test"], "No image of split 'test'"),
-    ([NAME, "--split", "train"], "both fitted and scored"),
-    ([NAME, "--baseline", "resnet50.no_such"], "unknown backbone 'resnet50.no_such'"),
-    ([NAME, "--baseline", NAME], "its own baseline"),
-    ([NAME, "--k", "500"], "k = 500, but a query has 48"),
-    ([NAME, "--run", "."], "no run folder"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Near names: .*evaluated"),
+        ([NAME, "--taxonomy", "index_labels"], "heads of .* --no-heads"),
+        ([NAME, "--taxonomy", "interhand27m"], "Did you mean 'interhand26m'"),
+        (["hrnet_w16_tiny.headless"], "exported without a taxonomy"),
+        ([NAME, "--split", "test"], "No image of split 'test'"),
+        ([NAME, "--split", "train"], "both fitted and scored"),
+        ([NAME, "--baseline", "resnet50.no_such"], "unknown backbone 'resnet50.no_such'"),
+        ([NAME, "--baseline", NAME], "its own baseline"),
+        ([NAME, "--k", "500"], "k = 500, but a query has 48"),
+        ([NAME, "--run", "."], "no run folder"),
+    ],
+)
 def test_wrong_input(tool, rendered, tmp_path, arguments, message):
     with pytest.raises(SystemExit, match=message):
-        tool.main(["backbone", *arguments, "--data", str(rendered), "--out", str(tmp_path),
-                   "--workers", "0"])
+        tool.main(
+            [
+                "backbone",
+                *arguments,
+                "--data",
+                str(rendered),
+                "--out",
+                str(tmp_path),
+                "--workers",
+                "0",
+            ]
+        )
 
 
 def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
@@ -184,8 +257,9 @@ def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
 def test_cuda_asked_and_absent(tool, rendered, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit, match="--device cpu"):
-        tool.main(["backbone", NAME, "--data", str(rendered), "--out", str(tmp_path),
-                   "--device", "cuda"])
+        tool.main(
+            ["backbone", NAME, "--data", str(rendered), "--out", str(tmp_path), "--device", "cuda"]
+        )
 
 
 def test_scores_need_a_label(evaluated):
@@ -193,5 +267,6 @@ def test_scores_need_a_label(evaluated):
     values = dict(vars(table), coarse=np.full(16, -1), fine=np.full(16, -1))
     predictions = Predictions.load(evaluated / f"{NAME}.predictions.npz")
     with pytest.raises(ValueError, match="None of the 16 evaluated samples"):
-        score_predictions(predictions, FeatureTable(**values),
-                          num_classes={"coarse": 54, "fine": 70})
+        score_predictions(
+            predictions, FeatureTable(**values), num_classes={"coarse": 54, "fine": 70}
+        )

@@ -25,8 +25,16 @@ class FewSamples(torch.utils.data.Dataset):
         rng = np.random.default_rng(i)
         image = torch.from_numpy(rng.integers(0, 255, (3, SIZE_PX, SIZE_PX), dtype=np.uint8))
         joints = torch.from_numpy(rng.normal(size=(21, 3)).astype(np.float32))
-        return HandSample(image, i % 3, -1 if i == 2 else i % 5, i % 2, torch.zeros(21, 2), joints,
-                          torch.ones(21, dtype=torch.bool), 10 + i)
+        return HandSample(
+            image,
+            i % 3,
+            -1 if i == 2 else i % 5,
+            i % 2,
+            torch.zeros(21, 2),
+            joints,
+            torch.ones(21, dtype=torch.bool),
+            10 + i,
+        )
 
 
 class FewRows:
@@ -34,8 +42,19 @@ class FewRows:
 
     def row(self, i):
         capture = -1 if i == 16 else 0
-        return HandRow(image_id=i, step=0, split=(i - 10) // 4, capture=capture, frame=i // 2,
-                       subject=i - 10, sequence=0, camera=0, size=0, hand=0, hand_valid=1)
+        return HandRow(
+            image_id=i,
+            step=0,
+            split=(i - 10) // 4,
+            capture=capture,
+            frame=i // 2,
+            subject=i - 10,
+            sequence=0,
+            camera=0,
+            size=0,
+            hand=0,
+            hand_valid=1,
+        )
 
 
 @pytest.fixture(scope="module")

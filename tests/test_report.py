@@ -16,10 +16,20 @@ RNG = np.random.default_rng(0)
 
 
 def test_page_needs_nothing_from_outside():
-    text = html.page("t", "s", [
-        html.heading("h"), html.paragraph("p"), html.summary(["a"]), html.notice("n"),
-        html.code("c"), html.number_table(["", "x"], [html.Section("g"), ["r", "1"]]),
-        html.text_table(["a", "b"], [["c", "d"]]), html.picture(PNG, "caption")])
+    text = html.page(
+        "t",
+        "s",
+        [
+            html.heading("h"),
+            html.paragraph("p"),
+            html.summary(["a"]),
+            html.notice("n"),
+            html.code("c"),
+            html.number_table(["", "x"], [html.Section("g"), ["r", "1"]]),
+            html.text_table(["a", "b"], [["c", "d"]]),
+            html.picture(PNG, "caption"),
+        ],
+    )
     assert not re.search(r"(src|href)=[\"'](?!data:)", text)
     assert "url(" not in text and "<script" not in text and "@import" not in text
     assert text.count("<main>") == text.count("</main>") == 1
@@ -28,9 +38,15 @@ def test_page_needs_nothing_from_outside():
 
 def test_text_is_escaped():
     nasty = '<b onload="x">&'
-    for block in (html.heading(nasty), html.paragraph(nasty), html.bullets([nasty]),
-                  html.code(nasty), html.number_table([nasty], [[nasty]]),
-                  html.picture(PNG, nasty), html.page(nasty, nasty, [])):
+    for block in (
+        html.heading(nasty),
+        html.paragraph(nasty),
+        html.bullets([nasty]),
+        html.code(nasty),
+        html.number_table([nasty], [[nasty]]),
+        html.picture(PNG, nasty),
+        html.page(nasty, nasty, []),
+    ):
         assert "<b onload" not in block
 
 
@@ -48,9 +64,12 @@ def test_figures_are_png_and_repeatable():
     errors[:, 0] = np.nan
     for draw in (
         lambda: figures.confusion_picture(RNG.integers(0, 9, (5, 5)) * 0 + 3, list("abcde"), "t"),
-        lambda: figures.embedding_picture({"a": (points, classes), "b": (points, classes)},
-                                          title="t", num_classes=5,
-                                          left_hand={"a": left, "b": left}),
+        lambda: figures.embedding_picture(
+            {"a": (points, classes), "b": (points, classes)},
+            title="t",
+            num_classes=5,
+            left_hand={"a": left, "b": left},
+        ),
         lambda: figures.curve_picture({"p": {"c": curve}}, title="t", x_label="x"),
         lambda: figures.joint_error_picture({"m": errors}, JOINT_NAMES_MANO21, title="t"),
     ):
@@ -73,8 +92,13 @@ def test_confusion_of_unused_classes_is_left_out():
 
 
 def test_contact_sheet():
-    tile = sheet.Tile(RNG.integers(0, 255, (32, 32, 3), dtype=np.uint8), "fist → point", False,
-                      RNG.random((21, 2)) * 32, np.arange(21) != 4)
+    tile = sheet.Tile(
+        RNG.integers(0, 255, (32, 32, 3), dtype=np.uint8),
+        "fist → point",
+        False,
+        RNG.random((21, 2)) * 32,
+        np.arange(21) != 4,
+    )
     plain = sheet.Tile(np.zeros((32, 32, 3), np.uint8), "fist")
     assert sheet.contact_sheet([tile, plain] * 4, title="t").startswith(PNG)
     with pytest.raises(ValueError, match="at least one"):
@@ -90,9 +114,11 @@ def test_sheet_shows_as_many_classes_as_fit():
 
 
 def test_curves_are_grouped(tmp_path):
-    lines = [{"iteration": 1, "epoch": 0, "lr": 0.1, "train_loss": 2.0, "train_coarse_top1": 0.1},
-             {"iteration": 2, "epoch": 0, "lr": 0.1, "train_loss": 1.0},
-             {"iteration": 2, "val_coarse_top1": 0.3}]
+    lines = [
+        {"iteration": 1, "epoch": 0, "lr": 0.1, "train_loss": 2.0, "train_coarse_top1": 0.1},
+        {"iteration": 2, "epoch": 0, "lr": 0.1, "train_loss": 1.0},
+        {"iteration": 2, "val_coarse_top1": 0.3},
+    ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     curves = read_training_curves(tmp_path)
     assert curves["Losses"]["train_loss"][1].tolist() == [2.0, 1.0]

@@ -26,8 +26,8 @@ print(backbone.feature_specs)"""
 def stages(folder: Path) -> list[tuple[str, list[str]]]:
     """The commands in their order: what a stage is for, and its arguments after `python`."""
     data, run, report = folder / "data", folder / "run", folder / "report"
-    render = ["--train", "16000", "--val", "2000", "--test", "400", "--size", "112"]
-    views = ["--view-limit", "60", "--roll-limit", "60"]
+    render = ["--train", "16000", "--val", "2000", "--test", "400", "--size", "144"]
+    views = ["--view-limit", "50", "--roll-limit", "45", "--view-side", "palm"]
     return [
         (
             "Render the embedded data set: 45 gestures x 2 hands, split by person",
@@ -36,7 +36,7 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
         (
             "Pretrain a small HRNet on coarse and fine gesture labels, export it to the registry",
             [str(TOOLS / "pretrain_backbone.py"), str(CONFIG), "--data", str(data)]
-            + ["--out", str(run), "--resume"],
+            + ["--out", str(run), "--resume", "--overwrite"],
         ),
         ("Load it by name in a new process", ["-c", LOAD]),
         (

@@ -68,14 +68,31 @@ def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of an index")
     parser.add_argument("--split", default="val", help="what is evaluated (default: val)")
     parser.add_argument("--train-split", default="train", help="what probes are fitted on")
-    parser.add_argument("--baseline", dest="baselines", nargs="+", default=[], metavar="NAME",
-                        help=f"other backbones, or '{UNTRAINED}': the same network, random weights")
-    parser.add_argument("--taxonomy", help="packaged name or CSV; 'index_labels' makes each label "
-                                           "of the index a class (default: the backbone's own)")
-    parser.add_argument("--no-heads", dest="with_heads", action="store_false",
-                        help="features only; needed where the taxonomy is not the heads' own")
-    parser.add_argument("--max-train", type=int, default=4000,
-                        help="images the probes are fitted on (default: 4000)")
+    parser.add_argument(
+        "--baseline",
+        dest="baselines",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"other backbones, or '{UNTRAINED}': the same network, random weights",
+    )
+    parser.add_argument(
+        "--taxonomy",
+        help="packaged name or CSV; 'index_labels' makes each label "
+        "of the index a class (default: the backbone's own)",
+    )
+    parser.add_argument(
+        "--no-heads",
+        dest="with_heads",
+        action="store_false",
+        help="features only; needed where the taxonomy is not the heads' own",
+    )
+    parser.add_argument(
+        "--max-train",
+        type=int,
+        default=4000,
+        help="images the probes are fitted on (default: 4000)",
+    )
     parser.add_argument("--max-eval", type=int, help="evaluated images (default: all)")
     parser.add_argument("--k", type=int, default=20, help="neighbours (default: 20)")
     parser.add_argument("--out", type=Path, help="default: runs/evaluate_NAME")
@@ -138,12 +155,18 @@ def evaluate_backbone(
     for model in models:
         train, evaluated = tables[train_split][model], tables[split][model]
         path = probe_predictions(train, evaluated, num_classes=num_classes, k=k).save(
-            out / f"{_file_name(model)}.predictions.npz")
+            out / f"{_file_name(model)}.predictions.npz"
+        )
         # scores are made from the file, so that they can be made again from it
         predictions = Predictions.load(path)
-        results.append(BackboneResult(
-            model, evaluated, predictions,
-            score_predictions(predictions, evaluated, num_classes=num_classes)))
+        results.append(
+            BackboneResult(
+                model,
+                evaluated,
+                predictions,
+                score_predictions(predictions, evaluated, num_classes=num_classes),
+            )
+        )
     if not (tables[split][name].has_joints and tables[train_split][name].has_joints):
         left_out.append("The probe to 3D joints: this data has no joint annotations.")
     if not any(key.endswith("_fine") for key in results[0].scores):
@@ -151,14 +174,25 @@ def evaluate_backbone(
     if run is not None and not curves:
         left_out.append(f"Training curves: {run} has logged nothing yet.")
     context = report_context(
-        index=index, sets=sets, split=split, train_split=train_split, taxonomy=classes, k=k,
-        seed=seed, main=results[0], left_out=left_out, curves=curves, command=command,
-        record=record)
+        index=index,
+        sets=sets,
+        split=split,
+        train_split=train_split,
+        taxonomy=classes,
+        k=k,
+        seed=seed,
+        main=results[0],
+        left_out=left_out,
+        curves=curves,
+        command=command,
+        record=record,
+    )
     _write_metrics(out / "metrics.json", results, context)
     report = write_backbone_report(out / "report.html", results, context)
     print_table(results, context)
-    print(f"Report: {report}    Numbers: {out / 'metrics.json'}    "
-          f"({time.monotonic() - start:.0f} s)")
+    print(
+        f"Report: {report}    Numbers: {out / 'metrics.json'}    ({time.monotonic() - start:.0f} s)"
+    )
     return report
 
 
@@ -238,8 +272,11 @@ def feature_tables(
     """Features of every model, from disk where they were made from the same things before."""
     origins = {name: _origin(model, dataset, index, split) for name, model in models.items()}
     paths = {name: out / f"{_file_name(name)}.{split}.features.npz" for name in models}
-    missing = {name: model for name, model in models.items()
-               if not _is_up_to_date(paths[name], origins[name])}
+    missing = {
+        name: model
+        for name, model in models.items()
+        if not _is_up_to_date(paths[name], origins[name])
+    }
     if skipped := [name for name in models if name not in missing]:
         print(f"Features of split {split} found for {', '.join(skipped)}; skipping extraction.")
     if missing:
@@ -259,7 +296,8 @@ def _origin(model: nn.Module, dataset: GestureDataset, index: HandIndex, split: 
     return {
         "weights_sha256": weights.hexdigest(),
         "columns_sha256": hashlib.sha256(
-            json.dumps(index.meta["columns"], sort_keys=True).encode()).hexdigest(),
+            json.dumps(index.meta["columns"], sort_keys=True).encode()
+        ).hexdigest(),
         "root": str(index.root),
         "split": split,
         "rows_sha256": hashlib.sha256(np.ascontiguousarray(dataset.rows)).hexdigest(),
@@ -304,7 +342,8 @@ def open_models(
     for baseline in dict.fromkeys(baselines):
         if baseline == UNTRAINED:
             models[baseline] = build_backbone(
-                backbone.arch, init="random", size_px=backbone.input_spec.size_px, seed=0)
+                backbone.arch, init="random", size_px=backbone.input_spec.size_px, seed=0
+            )
         elif baseline == name:
             raise ValueError(f"'{name}' is given as its own baseline.")
         else:
@@ -376,18 +415,25 @@ def _protocol(
         f"Linear probe to gesture: multinomial logistic regression on standardised features of "
         f"{len(train):,} images of split {train_split}; the L2 penalty is chosen on held-out "
         "train subjects (on held-out moments where there is one subject).",
-        ("Circular: gesture scores and t-SNE use the labels that the backbone was trained with. "
-         f"They say that it generalises to split {split}, not that its features help pose. The "
-         "probe to joints is the measure that pretraining did not see.") if circular else
-        "Not circular: the backbone was not trained with these labels.",
+        (
+            "Circular: gesture scores and t-SNE use the labels that the backbone was trained with. "
+            f"They say that it generalises to split {split}, not that its features help pose. The "
+            "probe to joints is the measure that pretraining did not see."
+        )
+        if circular
+        else "Not circular: the backbone was not trained with these labels.",
         f"'{UNTRAINED}' is the same architecture with random weights (seed 0), batch norm at its "
         "initial statistics.",
     ]
     if "probe_joints" in main.scores:
-        lines.insert(3, (
-            "Joints: camera frame, mm, relative to the wrist; ridge regression in closed form, "
-            "float64, penalty chosen like above; left and right hands by one map, as they are. "
-            "MPJPE over valid joints without the wrist, which is the root."))
+        lines.insert(
+            3,
+            (
+                "Joints: camera frame, mm, relative to the wrist; ridge regression in closed form, "
+                "float64, penalty chosen like above; left and right hands by one map, as they are. "
+                "MPJPE over valid joints without the wrist, which is the root."
+            ),
+        )
     return lines
 
 
@@ -396,10 +442,10 @@ def _facts(index: HandIndex, taxonomy: Taxonomy, sets, record: WeightRecord) -> 
     facts = {
         "data": f"{index.meta['data_name']} ({', '.join(_counts(sets))})",
         "taxonomy": f"{taxonomy.name}: {taxonomy.num_coarse} coarse, {taxonomy.num_fine} fine "
-                    f"classes, sha256 {taxonomy.sha256[:12]}",
+        f"classes, sha256 {taxonomy.sha256[:12]}",
         "versions": f"gesture-pretrain {gesture_pretrain.__version__}, Python "
-                    f"{sys.version.split()[0]}, "
-                    + ", ".join(f"{package} {version(package)}" for package in packages),
+        f"{sys.version.split()[0]}, "
+        + ", ".join(f"{package} {version(package)}" for package in packages),
     }
     weights = next(iter(record.files.values()))
     facts["backbone"] = f"{record.name}, sha256 {weights.sha256[:12]}, exported {record.created}"
@@ -427,8 +473,15 @@ def _tiles(dataset: GestureDataset, main: BackboneResult, taxonomy, seed: int) -
         if guess != truth:
             caption += f"\n→ {taxonomy.coarse_names[guess]}"
         valid = sample.joint_valid.numpy()
-        tiles.append(Tile(sample.image.permute(1, 2, 0).numpy(), caption, guess == truth,
-                          sample.keypoints_px.numpy() if valid.any() else None, valid))
+        tiles.append(
+            Tile(
+                sample.image.permute(1, 2, 0).numpy(),
+                caption,
+                guess == truth,
+                sample.keypoints_px.numpy() if valid.any() else None,
+                valid,
+            )
+        )
     return tiles
 
 
@@ -437,14 +490,23 @@ def print_table(results: list[BackboneResult], context: ReportContext) -> None:
     header, rows = number_rows(results)
     cells = [row for row in rows if not isinstance(row, Section)]
     widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
-    print("\n" + "  ".join(text.rjust(width) if i else text.ljust(width)
-                           for i, (text, width) in enumerate(zip(header, widths, strict=True))))
+    print(
+        "\n"
+        + "  ".join(
+            text.rjust(width) if i else text.ljust(width)
+            for i, (text, width) in enumerate(zip(header, widths, strict=True))
+        )
+    )
     for row in rows:
         if isinstance(row, Section):
             print(row.title)
             continue
-        print("  ".join(text.rjust(width) if i else text.ljust(width)
-                        for i, (text, width) in enumerate(zip(row, widths, strict=True))).rstrip())
+        print(
+            "  ".join(
+                text.rjust(width) if i else text.ljust(width)
+                for i, (text, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+        )
     print()
     for sentence in summary_sentences(results, context):
         print(sentence)
@@ -459,9 +521,7 @@ def _write_metrics(path: Path, results: list[BackboneResult], context: ReportCon
         "protocol": list(context.protocol),
         "left_out": list(context.left_out),
         "facts": dict(context.facts),
-        "backbones": {
-            r.name: {"scores": r.scores, "fits": r.predictions.fits} for r in results
-        },
+        "backbones": {r.name: {"scores": r.scores, "fits": r.predictions.fits} for r in results},
     }
     write_bytes_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 

@@ -4,8 +4,9 @@
     python tools/prepare_data.py interhand --root INTERHAND       index InterHand2.6M
     python tools/prepare_data.py folders --root PHOTOS            index class-per-folder photographs
     python tools/prepare_data.py verify --data DATA               decode every image
+    python tools/prepare_data.py show --data DATA --out FILE.png  draw joints and boxes on images
 
-Every subcommand but `verify` ends with an index (ROOT/index unless --out says otherwise), which is
+Every subcommand but `verify` and `show` ends with an index (ROOT/index unless --out says otherwise), which is
 what the training and evaluation tools take as --data.
 """
 
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_interhand(commands.add_parser("interhand", help="index InterHand2.6M"))
     _add_folders(commands.add_parser("folders", help="index class-per-folder photographs"))
     _add_verify(commands.add_parser("verify", help="find missing, broken and black images"))
+    _add_show(commands.add_parser("show", help="draw the annotation on some images"))
     return parser
 
 
@@ -127,7 +129,7 @@ def _run_synthetic(arguments: argparse.Namespace) -> int:
     )
     try:
         root = write_synthetic(arguments.root, **options)
-    except ValueError as error:  # an argument out of range
+    except (ValueError, RuntimeError) as error:  # out of range, or limits no camera can meet
         raise DataError(str(error)) from None
     out = build_interhand_index(root, arguments.out, progress=not arguments.quiet)
     return _report(out, Taxonomy.load("interhand26m"))
@@ -246,6 +248,33 @@ def _run_verify(arguments: argparse.Namespace) -> int:
         arguments.report.write_text(report.to_json(), encoding="utf-8")
         print(f"report: {arguments.report}")
     return 0 if report.ok else 1
+
+
+# --- show --------------------------------------------------------------------------------------
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="an index, or a data set with one")
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    parser.add_argument("--split", choices=SPLITS, help="only this split")
+    parser.add_argument("--count", type=int, default=12, help="images (default 12)")
+    parser.set_defaults(run=_run_show)
+
+
+def _run_show(arguments: argparse.Namespace) -> int:
+    # draws with matplotlib; the other subcommands do without
+    from gesture_pretrain.report.annotated_images import annotated_images
+
+    index = HandIndex.open(arguments.data)
+    rows = index.select(arguments.split)
+    if not len(rows):
+        raise DataError(f"{arguments.data} has no image of split {arguments.split}")
+    spread = rows[:: max(1, len(rows) // arguments.count)][: arguments.count]
+    picture = annotated_images(index, spread, title=index.meta["data_name"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_bytes(picture)
+    print(f"picture: {arguments.out}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ r"""A small HRNet on the embedded data set, on a CPU, in minutes: the demo.
 Reproduces nothing of the paper; it shows that the pipeline learns gestures of unseen subjects.
 
 Command:
-    python tools/prepare_data.py synthetic --root data/synthetic_demo
+    python tools/prepare_data.py synthetic --root data/synthetic_demo --train 16000 --val 2000 \
+        --test 400 --size 144 --view-limit 50 --roll-limit 45 --view-side palm
     python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_demo.py \
         --data data/synthetic_demo
 
@@ -24,6 +25,6 @@ backbone = dict(arch="hrnet_w16_tiny", init="random", size_px=96)
 heads = dict(hidden=256, dropout=0.2)
 # Few epochs: the fine loss enters at once at half weight instead of after tens of epochs.
 objective = dict(ramp=dict(start=0.5, step=0.0, every_epochs=10, maximum=1.0))
-optimizer = dict(lr=2e-3, weight_decay=0.05)
+optimizer = dict(lr=3e-3, weight_decay=0.05)
 schedule = dict(epochs=6, warmup_iterations=60, final_lr_ratio=0.01)
 training = dict(clip_norm=1.0, ema_decay=0.99, channels_last=True, log_every=10)

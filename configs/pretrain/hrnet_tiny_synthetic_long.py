@@ -3,7 +3,9 @@ r"""A small HRNet on a larger embedded data set, on a CPU, within an hour.
 Reproduces nothing of the paper; it is the longest run that a machine without a GPU is asked for.
 
 Command:
-    python tools/prepare_data.py synthetic --root data/synthetic_long --train 24000
+    python tools/prepare_data.py synthetic --root data/synthetic_long --train 48000 --val 2000 \
+        --test 400 --size 144 --view-limit 50 --roll-limit 45 --view-side palm \
+        --train-subjects 60 --val-subjects 10
     python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_long.py \
         --data data/synthetic_long
 

@@ -162,6 +162,11 @@ class GestureDataset(Dataset):
         return self.augmentation.draw(augmentation_stream(self.seed, epoch, row))
 
 
+def one_opencv_thread(worker_id: int) -> None:
+    """`worker_init_fn` of a DataLoader: as many workers as cores need no threads of OpenCV's."""
+    cv2.setNumThreads(1)
+
+
 def read_image_rgb(path: Path, row: int) -> np.ndarray:
     """Decodes a picture to (H, W, 3) uint8 RGB.
 

@@ -122,7 +122,6 @@ def _check(settings: Settings) -> None:
         if limit is not None and not low <= limit <= high:
             raise ValueError(f"{name} is {limit}, expected {low} to {high} degrees, or None")
 
-
     if settings.view_side not in ("palm", "back", "both"):
         raise ValueError(f"view_side is {settings.view_side!r}; choose 'palm', 'back' or 'both'")
     if settings.view_side != "both" and settings.view_limit_deg is None:

@@ -218,7 +218,8 @@ def _check_size(arch: str, spec: InputSpec) -> None:
 
 
 def _near_sizes(height: int, width: int, step: int) -> str:
-    below, above = (max(step, side // step * step) for side in (height, width)), (
-        max(step, -(-side // step) * step) for side in (height, width)
+    below, above = (
+        (max(step, side // step * step) for side in (height, width)),
+        (max(step, -(-side // step) * step) for side in (height, width)),
     )
     return f"{' x '.join(map(str, below))} and {' x '.join(map(str, above))}"

@@ -280,7 +280,7 @@ def _unreachable_message(arch: str, error: Exception) -> str:
     return (
         f"timm's weights for {arch!r} are neither in its cache nor to be reached "
         f"({type(error).__name__}: {reason}). Where they are reachable, run\n"
-        "  python -c \"import timm, safetensors.torch as s; s.save_file(timm.create_model("
+        '  python -c "import timm, safetensors.torch as s; s.save_file(timm.create_model('
         f"{arch!r}, pretrained=True).state_dict(), '{arch}.safetensors')\"\n"
         f"and give the file: init='{arch}.safetensors'. Or train from init='random'."
     )

@@ -68,9 +68,7 @@ class GesturePretrainer(BaseModel):
         if coarse_weight < 0:
             raise ValueError(f"coarse_weight must not be negative, got {coarse_weight}")
         self.network = network
-        self.normalise = ImageNormaliser(
-            network.backbone.input_spec, channels_last=channels_last
-        )
+        self.normalise = ImageNormaliser(network.backbone.input_spec, channels_last=channels_last)
         self.ramp = FineWeightRamp() if ramp is None else ramp
         self.coarse_weight = coarse_weight
         self.label_smoothing = label_smoothing

@@ -205,8 +205,10 @@ def _target_entry(
     size = (tensor.numel(), tensor.nbytes)
     if offered is None:
         for key, reason in fresh.items():
-            if name == key or (key.endswith(".") and name.startswith(key)) or (
-                key.startswith(".") and name.endswith(key)
+            if (
+                name == key
+                or (key.endswith(".") and name.startswith(key))
+                or (key.startswith(".") and name.endswith(key))
             ):
                 return LedgerEntry(name, "fresh", *size, reason)
         return LedgerEntry(name, "missing", *size)

@@ -16,10 +16,16 @@ from gesture_pretrain.report.contact_sheet import Tile, contact_sheet
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 GESTURE_METHODS = (("heads", "its own heads"), ("knn", "k-NN"), ("probe", "linear probe"))
-GESTURE_SCORES = (("top1", "top-1"), ("balanced_accuracy", "balanced accuracy"),
-                  ("macro_f1", "macro-F1"))
-JOINT_METHODS = (("probe_joints", "linear probe (ridge)"), ("knn_joints", "k-NN"),
-                 ("mean_pose", "mean training pose, no features"))
+GESTURE_SCORES = (
+    ("top1", "top-1"),
+    ("balanced_accuracy", "balanced accuracy"),
+    ("macro_f1", "macro-F1"),
+)
+JOINT_METHODS = (
+    ("probe_joints", "linear probe (ridge)"),
+    ("knn_joints", "k-NN"),
+    ("mean_pose", "mean training pose, no features"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,11 @@ def write_backbone_report(
     blocks += _embeddings(results, context)
     blocks += _protocol(results, context)
     kind = "synthetic images" if context.synthetic else "photographs"
-    document = html.page(f"Frozen features of {results[0].name}",
-                         f"Evaluated on {context.data_title} ({kind}).", blocks)
+    document = html.page(
+        f"Frozen features of {results[0].name}",
+        f"Evaluated on {context.data_title} ({kind}).",
+        blocks,
+    )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document, encoding="utf-8")
@@ -93,8 +102,11 @@ def write_backbone_report(
 def summary_sentences(results: Sequence[BackboneResult], context: ReportContext) -> list[str]:
     """What a reader should know after ten seconds."""
     main, *baselines = results
-    kind = ("SYNTHETIC, rendered images; nothing here is a statement about photographs"
-            if context.synthetic else "photographs")
+    kind = (
+        "SYNTHETIC, rendered images; nothing here is a statement about photographs"
+        if context.synthetic
+        else "photographs"
+    )
     sentences = [f"Data: {context.data_title}: {kind}. {len(main.table):,} images evaluated."]
     best = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)
     if best:
@@ -102,7 +114,8 @@ def summary_sentences(results: Sequence[BackboneResult], context: ReportContext)
         how = "its own heads" if best == "heads_coarse" else "a linear probe"
         sentences.append(
             f"Coarse gesture, top-1 by {how}: {_percent(score['top1'])} of {score['num_classes']} "
-            f"classes (a uniform guess: {_percent(score['chance'])}).")
+            f"classes (a uniform guess: {_percent(score['chance'])})."
+        )
     for baseline in baselines:
         sentences += _against(main, baseline)
     return sentences
@@ -118,8 +131,10 @@ def number_rows(
         rows += _gesture_rows(results, level)
     joint_rows = _joint_rows(results)
     if joint_rows:
-        rows += [html.Section("Wrist-relative 3D joints: MPJPE in mm, lower is better"),
-                 *joint_rows]
+        rows += [
+            html.Section("Wrist-relative 3D joints: MPJPE in mm, lower is better"),
+            *joint_rows,
+        ]
     return header, rows
 
 
@@ -133,20 +148,26 @@ def _gesture_rows(results, level: str) -> list:
         for score, score_words in GESTURE_SCORES:
             cells = [_percent(r.scores[key][score]) if key in r.scores else "–" for r in results]
             guess = [_percent(having[0]["chance"]), _percent(having[0]["majority"])]
-            rows.append([f"{words}, {score_words}", *cells,
-                         *(guess if score == "top1" else ["", ""])])
+            rows.append(
+                [f"{words}, {score_words}", *cells, *(guess if score == "top1" else ["", ""])]
+            )
     if rows:
         counts = next(r.scores[f"knn_{level}"] for r in results)
-        rows.insert(0, html.Section(
-            f"{level.capitalize()} gesture, {counts['num_present']} of {counts['num_classes']} "
-            f"classes present, {counts['num_samples']:,} images"))
+        rows.insert(
+            0,
+            html.Section(
+                f"{level.capitalize()} gesture, {counts['num_present']} of {counts['num_classes']} "
+                f"classes present, {counts['num_samples']:,} images"
+            ),
+        )
     return rows
 
 
 def _joint_rows(results) -> list[list[str]]:
     return [
         [words, *(f"{r.scores[key]['mpjpe_mm']:.2f}" for r in results), "", ""]
-        for key, words in JOINT_METHODS if all(key in r.scores for r in results)
+        for key, words in JOINT_METHODS
+        if all(key in r.scores for r in results)
     ]
 
 
@@ -155,7 +176,8 @@ def _against(main: BackboneResult, baseline: BackboneResult) -> list[str]:
     if "knn_coarse" in main.scores and "knn_coarse" in baseline.scores:
         sentences.append(
             f"k-NN on frozen features, coarse top-1: {_percent(main.scores['knn_coarse']['top1'])} "
-            f"against {_percent(baseline.scores['knn_coarse']['top1'])} of {baseline.name}.")
+            f"against {_percent(baseline.scores['knn_coarse']['top1'])} of {baseline.name}."
+        )
     if "probe_joints" in main.scores and "probe_joints" in baseline.scores:
         ours = main.scores["probe_joints"]["mpjpe_mm"]
         theirs = baseline.scores["probe_joints"]["mpjpe_mm"]
@@ -164,7 +186,8 @@ def _against(main: BackboneResult, baseline: BackboneResult) -> list[str]:
         sentences.append(
             f"Linear probe to 3D joints, not part of pretraining: MPJPE {ours:.2f} mm against "
             f"{theirs:.2f} mm of {baseline.name}, {_percent(abs(1 - ours / theirs))} {word} "
-            f"(the mean pose alone: {mean:.2f} mm).")
+            f"(the mean pose alone: {mean:.2f} mm)."
+        )
     return sentences
 
 
@@ -176,9 +199,14 @@ def _numbers(results, context) -> list[str]:
         html.paragraph(
             f"Data: {context.data_title}. Averages over classes run over the classes present in "
             "the evaluated split. "
-            + ("MPJPE: root = wrist, the wrist itself is not counted, no scale and no alignment, "
-               "camera frame. " if _joint_rows(results) else "")
-            + "One run, no spread: small differences mean nothing."),
+            + (
+                "MPJPE: root = wrist, the wrist itself is not counted, no scale and no alignment, "
+                "camera frame. "
+                if _joint_rows(results)
+                else ""
+            )
+            + "One run, no spread: small differences mean nothing."
+        ),
     ]
 
 
@@ -186,19 +214,27 @@ def _samples(context) -> list[str]:
     if not context.tiles:
         return []
     sheet = contact_sheet(context.tiles, title=f"Evaluated samples: {context.data_title}")
-    return [html.heading("What the network sees"), html.picture(
-        sheet, "Crops as they enter the network, drawn from as many classes as fit, with the "
-               "annotated joints. Caption: true class, then (→) the predicted one; frame green "
-               "where right, red where wrong.")]
+    return [
+        html.heading("What the network sees"),
+        html.picture(
+            sheet,
+            "Crops as they enter the network, drawn from as many classes as fit, with the "
+            "annotated joints. Caption: true class, then (→) the predicted one; frame green "
+            "where right, red where wrong.",
+        ),
+    ]
 
 
 def _curves(context) -> list[str]:
     if not context.curves:
         return []
-    image = figures.curve_picture(context.curves, x_label="iteration",
-                                  title=f"Pretraining run on {context.trained_on}")
-    return [html.heading("Training"),
-            html.picture(image, "Values that the training run logged (metrics.jsonl).")]
+    image = figures.curve_picture(
+        context.curves, x_label="iteration", title=f"Pretraining run on {context.trained_on}"
+    )
+    return [
+        html.heading("Training"),
+        html.picture(image, "Values that the training run logged (metrics.jsonl)."),
+    ]
 
 
 def _joint_errors(results, context) -> list[str]:
@@ -206,14 +242,21 @@ def _joint_errors(results, context) -> list[str]:
         return []
     errors = {
         f"{r.name}, linear probe": _errors(r, "probe_joints_mm")
-        for r in results if "probe_joints_mm" in r.predictions.arrays
+        for r in results
+        if "probe_joints_mm" in r.predictions.arrays
     }
     errors["mean training pose"] = _errors(results[0], "mean_pose_mm")
     image = figures.joint_error_picture(
-        errors, JOINT_NAMES_MANO21, title=f"Error per joint, {context.data_title}")
-    return [html.heading("Joints from frozen features"), html.picture(
-        image, "Mean distance per joint of the linear probe. No joint was seen in pretraining, so "
-               "unlike the gesture scores this measure is not circular.")]
+        errors, JOINT_NAMES_MANO21, title=f"Error per joint, {context.data_title}"
+    )
+    return [
+        html.heading("Joints from frozen features"),
+        html.picture(
+            image,
+            "Mean distance per joint of the linear probe. No joint was seen in pretraining, so "
+            "unlike the gesture scores this measure is not circular.",
+        ),
+    ]
 
 
 def _errors(result: BackboneResult, key: str) -> np.ndarray:
@@ -229,12 +272,19 @@ def _confusions(main: BackboneResult, context) -> list[str]:
             continue
         words = dict(GESTURE_METHODS)[method]
         names = list(context.class_names[level])
-        counts = confusion_matrix(getattr(main.table, level),
-                                  main.predictions.arrays[f"{method}_{level}"], len(names))
+        counts = confusion_matrix(
+            getattr(main.table, level), main.predictions.arrays[f"{method}_{level}"], len(names)
+        )
         image = figures.confusion_picture(
-            counts, names, f"{level.capitalize()} gesture by {words}, {context.data_title}")
-        blocks.append(html.picture(image, f"{level.capitalize()} gesture, {main.name} by {words}; "
-                                          "each row is divided by its sum."))
+            counts, names, f"{level.capitalize()} gesture by {words}, {context.data_title}"
+        )
+        blocks.append(
+            html.picture(
+                image,
+                f"{level.capitalize()} gesture, {main.name} by {words}; "
+                "each row is divided by its sum.",
+            )
+        )
         blocks += _frequent_mistakes(counts, names)
     return blocks
 
@@ -244,13 +294,15 @@ def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> 
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = [(int(p) // len(names), int(p) % len(names)) for p in order if wrong.flat[p]]
     rows = [[names[t], names[p], f"{wrong[t, p]} of {counts[t].sum()}"] for t, p in pairs]
-    return [html.text_table(["most frequent mistakes: true class", "predicted", "images"],
-                            rows)] if rows else []
+    return (
+        [html.text_table(["most frequent mistakes: true class", "predicted", "images"], rows)]
+        if rows
+        else []
+    )
 
 
 def _embeddings(results, context) -> list[str]:
-    chosen = choose_points(len(results[0].table), max_points=context.tsne_points,
-                           seed=context.seed)
+    chosen = choose_points(len(results[0].table), max_points=context.tsne_points, seed=context.seed)
     if len(chosen) < 4:
         return []
     blocks = [html.heading("t-SNE"), _pooled_embedding(results, context, chosen)]
@@ -260,18 +312,29 @@ def _embeddings(results, context) -> list[str]:
 
 
 def _pooled_embedding(results, context, chosen) -> str:
-    panels = {r.name: (tsne_2d(r.table.features[chosen], seed=context.seed),
-                       r.table.coarse[chosen]) for r in results}
+    panels = {
+        r.name: (tsne_2d(r.table.features[chosen], seed=context.seed), r.table.coarse[chosen])
+        for r in results
+    }
     left = {r.name: r.table.hand[chosen] == 1 for r in results}
     image = figures.embedding_picture(
-        panels, title=f"Pooled features by coarse class, {context.data_title}",
-        num_classes=len(context.class_names["coarse"]), left_hand=left)
+        panels,
+        title=f"Pooled features by coarse class, {context.data_title}",
+        num_classes=len(context.class_names["coarse"]),
+        left_hand=left,
+    )
     return html.picture(
-        image, f"Pooled features of {len(chosen):,} evaluated images, coloured by coarse class (as "
-               "Fig. 4 of the paper: with and without pretraining). "
-               + ("Coloured by the very labels that were trained, this picture is circular; "
-                  "errors of a probe to joints are not. " if context.circular else "")
-               + "Distances between clusters mean nothing.")
+        image,
+        f"Pooled features of {len(chosen):,} evaluated images, coloured by coarse class (as "
+        "Fig. 4 of the paper: with and without pretraining). "
+        + (
+            "Coloured by the very labels that were trained, this picture is circular; "
+            "errors of a probe to joints are not. "
+            if context.circular
+            else ""
+        )
+        + "Distances between clusters mean nothing.",
+    )
 
 
 def _logit_embedding(main: BackboneResult, context, chosen) -> str:
@@ -282,25 +345,44 @@ def _logit_embedding(main: BackboneResult, context, chosen) -> str:
         panels[title] = (tsne_2d(logits, seed=context.seed), getattr(main.table, level)[chosen])
         left[title] = main.table.hand[chosen] == 1
         classes[title] = len(context.class_names[level])
-    image = figures.embedding_picture(panels, num_classes=classes, left_hand=left,
-                                      title=f"Logits of {main.name}, {context.data_title}")
-    return html.picture(image, "Coarse logits by coarse class and fine logits by fine class (as "
-                               "Fig. 5 of the paper). Circular in the same way.")
+    image = figures.embedding_picture(
+        panels,
+        num_classes=classes,
+        left_hand=left,
+        title=f"Logits of {main.name}, {context.data_title}",
+    )
+    return html.picture(
+        image,
+        "Coarse logits by coarse class and fine logits by fine class (as "
+        "Fig. 5 of the paper). Circular in the same way.",
+    )
 
 
 def _protocol(results, context) -> list[str]:
     blocks = [html.heading("How this was measured"), html.bullets(context.protocol)]
-    fits = [[r.name, name, f"{fit['penalty']:g}" + (" (end of the list)" if fit["at_the_edge"]
-                                                    else ""),
-             f"{fit['num_train']:,}", fit["held_out_by"]]
-            for r in results for name, fit in r.predictions.fits.items()]
-    blocks.append(html.text_table(
-        ["backbone", "probe", "chosen penalty", "train images", "held out by"], fits))
+    fits = [
+        [
+            r.name,
+            name,
+            f"{fit['penalty']:g}" + (" (end of the list)" if fit["at_the_edge"] else ""),
+            f"{fit['num_train']:,}",
+            fit["held_out_by"],
+        ]
+        for r in results
+        for name, fit in r.predictions.fits.items()
+    ]
+    blocks.append(
+        html.text_table(
+            ["backbone", "probe", "chosen penalty", "train images", "held out by"], fits
+        )
+    )
     if context.facts:
         blocks.append(html.text_table(["", ""], list(context.facts.items())))
     if context.commands:
-        blocks += [html.paragraph("To get this page again:"),
-                   html.code("\n".join(context.commands))]
+        blocks += [
+            html.paragraph("To get this page again:"),
+            html.code("\n".join(context.commands)),
+        ]
     return blocks
 
 

@@ -81,10 +81,13 @@ def embedding_picture(
         axes.set_yticks([])
         axes.spines[:].set_color("#c8d0d8")
     if left_hand is not None and any(left.any() for left in left_hand.values()):
-        handles = [Line2D([], [], color=SOFT, linestyle="", markersize=5, marker=marker, label=text)
-                   for marker, text in (("o", "right or unknown hand"), ("^", "left hand"))]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9,
-                      frameon=False)
+        handles = [
+            Line2D([], [], color=SOFT, linestyle="", markersize=5, marker=marker, label=text)
+            for marker, text in (("o", "right or unknown hand"), ("^", "left hand"))
+        ]
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False
+        )
     return to_png(figure)
 
 
@@ -110,8 +113,9 @@ def curve_picture(
     for position, (panel, lines) in enumerate(curves.items()):
         axes = figure.add_subplot(1, len(curves), position + 1)
         for name, (x, y) in lines.items():
-            axes.plot(x, y, label=name, linewidth=1.6, marker="o" if len(x) < 15 else None,
-                      markersize=3)
+            axes.plot(
+                x, y, label=name, linewidth=1.6, marker="o" if len(x) < 15 else None, markersize=3
+            )
         axes.set_title(panel, fontsize=10)
         axes.set_xlabel(x_label)
         axes.grid(color="#e6eaee")
@@ -133,8 +137,14 @@ def joint_error_picture(
     axes = figure.add_subplot()
     for name, values in errors.items():
         counted = ~np.isnan(values).all(0)
-        axes.plot(np.flatnonzero(counted), np.nanmean(values[:, counted], axis=0), marker="o",
-                  markersize=4, linewidth=1.4, label=name)
+        axes.plot(
+            np.flatnonzero(counted),
+            np.nanmean(values[:, counted], axis=0),
+            marker="o",
+            markersize=4,
+            linewidth=1.4,
+            label=name,
+        )
     axes.set_xticks(range(len(joint_names)), joint_names, rotation=60, fontsize=8)
     axes.set_xlim(0.5, len(joint_names) - 0.5)
     axes.set_ylim(bottom=0)

@@ -102,19 +102,23 @@ def number_table(
     lines = []
     for row in rows:
         if isinstance(row, Section):
-            lines.append(f'<tr class="section"><td colspan="{len(header)}">'
-                         f"{escape(row.title)}</td></tr>")
+            lines.append(
+                f'<tr class="section"><td colspan="{len(header)}">{escape(row.title)}</td></tr>'
+            )
             continue
-        cells = (f'<td class="main">{escape(cell)}</td>' if i == main_column
-                 else f"<td>{escape(cell)}</td>" for i, cell in enumerate(row))
+        cells = (
+            f'<td class="main">{escape(cell)}</td>'
+            if i == main_column
+            else f"<td>{escape(cell)}</td>"
+            for i, cell in enumerate(row)
+        )
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return _table("", header, lines)
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of names and plain text."""
-    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-             for row in rows]
+    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return _table("text", header, lines)
 
 

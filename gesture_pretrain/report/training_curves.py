@@ -32,8 +32,10 @@ def read_training_curves(run_folder: Path | str) -> dict:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         for name, value in _values(line, f"{path} line {number}"):
             series.setdefault(name, []).append(value)
-    panels = {title: {name: _arrays(points) for name, points in series.items() if word in name}
-              for title, word in PANELS}
+    panels = {
+        title: {name: _arrays(points) for name, points in series.items() if word in name}
+        for title, word in PANELS
+    }
     return {title: curves for title, curves in panels.items() if curves}
 
 
@@ -44,8 +46,11 @@ def _values(line: str, where: str) -> list[tuple[str, tuple[float, float]]]:
     except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
         message = f"{where} is not a JSON object with an iteration: {line[:80]!r}"
         raise ValueError(message) from error
-    return [(name, (iteration, value)) for name, value in values.items()
-            if isinstance(value, int | float)]
+    return [
+        (name, (iteration, value))
+        for name, value in values.items()
+        if isinstance(value, int | float)
+    ]
 
 
 def _arrays(points: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:

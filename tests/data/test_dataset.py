@@ -12,7 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.annotation_files import AnnotationFiles
-from gesture_pretrain.data.dataset import GestureDataset, read_image_rgb, view_of_record
+from gesture_pretrain.data.dataset import (
+    GestureDataset,
+    one_opencv_thread,
+    read_image_rgb,
+    view_of_record,
+)
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.index import HandIndex
@@ -172,6 +177,7 @@ def test_samples_do_not_depend_on_workers_or_order(index, taxonomy):
         DataLoader(
             dataset,
             num_workers=workers,
+            worker_init_fn=one_opencv_thread,
             batch_sampler=EpochBatchSampler(8, batch_size=4, seed=1),
         )
         for workers in (0, 2)
@@ -200,9 +206,7 @@ def test_without_augmentation_every_epoch_is_the_same(index, taxonomy):
 
 
 def test_a_mirrored_sample_has_the_mirrored_class(index, taxonomy):
-    always = dataset_of(
-        index, taxonomy, augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, flip=1.0)
-    )
+    always = dataset_of(index, taxonomy, augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, flip=1.0))
     plain = dataset_of(index, taxonomy)
     for row in range(8):
         one, other = plain[row], always[row]
@@ -269,9 +273,7 @@ def test_a_missing_image_is_named_with_its_row(tmp_path):
 def test_an_image_of_another_size_than_annotated(index):
     record = index.record(0)
     with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x 120"):
-        view_of_record(
-            record, np.zeros((60, 80, 3), np.uint8), box_ratio=1.25, coarse=-1, fine=-1
-        )
+        view_of_record(record, np.zeros((60, 80, 3), np.uint8), box_ratio=1.25, coarse=-1, fine=-1)
 
 
 @pytest.mark.parametrize(

@@ -308,3 +308,37 @@ def test_bad_arguments_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         write_synthetic(tmp_path / "set", workers=0, **{**ARGUMENTS, **change})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("side", ["palm", "back"])
+def test_view_side_is_the_side_that_every_camera_sees(tmp_path, side):
+    root = write_synthetic(
+        tmp_path / side,
+        images_per_split={"val": 8},
+        subjects={"val": 1},
+        size_px=32,
+        view_limit_deg=40,
+        view_side=side,
+        gestures=["neutral_rigid"],
+        workers=0,
+        progress=False,
+    )
+    notes = {
+        part: json.loads((root / f"annotations/val/InterHand2.6M_val_{part}.json").read_text())
+        for part in ("data", "camera", "joint_3d")
+    }
+    for image in notes["data"]["images"]:
+        capture, frame = str(image["capture"]), str(image["frame_idx"])
+        camera = np.array(notes["camera"][capture]["campos"][image["camera"]])
+        joints = np.array(notes["joint_3d"][capture][frame]["world_coord"])
+        right = image["seq_name"].startswith("00")
+        wrist, index, pinky = joints[[20, 7, 19] if right else [41, 28, 40]]
+        back = np.cross(pinky - wrist, index - wrist) * (1 if right else -1)
+        assert (back @ (camera - wrist) > 0) == (side == "back")
+
+
+def test_a_view_side_needs_a_view_limit(tmp_path):
+    with pytest.raises(ValueError, match="needs a view_limit_deg"):
+        write_synthetic(tmp_path / "x", images_per_split={"val": 4}, view_side="palm")
+    with pytest.raises(ValueError, match="choose 'palm', 'back' or 'both'"):
+        write_synthetic(tmp_path / "x", images_per_split={"val": 4}, view_side="front")

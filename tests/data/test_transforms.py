@@ -79,9 +79,7 @@ def test_what_is_drawn_lies_where_the_keypoint_lies(view, taxonomy, motion):
         x, y = np.rint(view.keypoints_px[joint]).astype(int)
         dot = np.zeros_like(view.image_rgb)
         cv2.circle(dot, (int(x), int(y)), 4, (255, 255, 255), -1)
-        moved = move_view(
-            replace(view, image_rgb=dot), motion, size_px=SIZE, taxonomy=taxonomy
-        )
+        moved = move_view(replace(view, image_rgb=dot), motion, size_px=SIZE, taxonomy=taxonomy)
         keypoint = moved.keypoints_px[joint]
         if np.any(keypoint < 6) or np.any(keypoint > SIZE - 7):
             continue

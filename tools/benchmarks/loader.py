@@ -153,13 +153,15 @@ def _mmpose(records: list, size_px: int, *, colour: bool) -> Candidate:
     corners = [np.float32([[*box[:2], *(box[:2] + box[2:])]]) for box in boxes]
 
     def crop(position: int) -> dict:
-        return pipeline({
-            "img_path": str(records[position].image_path),
-            "bbox": corners[position],
-            "bbox_score": np.ones(1, np.float32),
-            "keypoints": np.zeros((1, 21, 2), np.float32),
-            "keypoints_visible": np.ones((1, 21), np.float32),
-        })
+        return pipeline(
+            {
+                "img_path": str(records[position].image_path),
+                "bbox": corners[position],
+                "bbox_score": np.ones(1, np.float32),
+                "keypoints": np.zeros((1, 21, 2), np.float32),
+                "keypoints_visible": np.ones((1, 21), np.float32),
+            }
+        )
 
     return crop
 
