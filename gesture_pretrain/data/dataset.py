@@ -162,9 +162,13 @@ class GestureDataset(Dataset):
         return self.augmentation.draw(augmentation_stream(self.seed, epoch, row))
 
 
-def one_opencv_thread(worker_id: int) -> None:
-    """`worker_init_fn` of a DataLoader: as many workers as cores need no threads of OpenCV's."""
-    cv2.setNumThreads(1)
+def without_opencv_threads(worker_id: int) -> None:
+    """`worker_init_fn` of a DataLoader: as many workers as cores need no threads of OpenCV's.
+
+    0 switches its threads off. 1 would resize a pool whose threads did not survive the fork, and
+    wait for them for ever.
+    """
+    cv2.setNumThreads(0)
 
 
 def read_image_rgb(path: Path, row: int) -> np.ndarray:

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Subset
 from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.dataset import (
     GestureDataset,
-    one_opencv_thread,
     read_image_rgb,
     view_of_record,
+    without_opencv_threads,
 )
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.folders import build_folder_index
@@ -171,13 +171,15 @@ def test_keypoints_are_the_projected_joints_in_the_crop(index, taxonomy):
 
 
 def test_samples_do_not_depend_on_workers_or_order(index, taxonomy):
+    # guards a hang: OpenCV's pool is started before the workers are forked
+    cv2.warpAffine(np.zeros((999, 999, 3), np.uint8), np.eye(2, 3), (999, 999))
     options = {"augmentation": Augmentation(flip=0.5), "seed": 3}
     dataset = dataset_of(index, taxonomy, **options)
     loaders = [
         DataLoader(
             dataset,
             num_workers=workers,
-            worker_init_fn=one_opencv_thread,
+            worker_init_fn=without_opencv_threads,
             batch_sampler=EpochBatchSampler(8, batch_size=4, seed=1),
         )
         for workers in (0, 2)
