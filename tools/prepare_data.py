@@ -6,8 +6,8 @@
     python tools/prepare_data.py verify --data DATA               decode every image
     python tools/prepare_data.py show --data DATA --out FILE.png  draw joints and boxes on images
 
-Every subcommand but `verify` and `show` ends with an index (ROOT/index unless --out says otherwise), which is
-what the training and evaluation tools take as --data.
+The first three end with an index (ROOT/index unless --out says otherwise), which is what the
+training and evaluation tools take as --data.
 """
 
 from __future__ import annotations

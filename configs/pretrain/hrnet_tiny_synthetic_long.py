@@ -19,5 +19,6 @@ with read_base():
 
 tag = "gesture_synthetic_long"
 data.update(index="data/synthetic_long/index")
-schedule.update(epochs=20, warmup_iterations=200)
+backbone.update(arch="hrnet_w16_mini")
+schedule.update(epochs=7, warmup_iterations=200)
 training.update(ema_decay=0.998, log_every=50)

@@ -57,7 +57,7 @@ def write_synthetic(
         roll_limit_deg: largest angle between the fingers and "up" in the picture; None means 45
             with a view limit and no limit without one.
         view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
-            the outline alone tells a right hand from a left one, which makes small runs much easier.
+            the outline alone tells a right hand from a left one, which makes small runs easier.
         subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
         seed: the same seed and arguments give the same bytes.
         workers: processes; 0 or 1 renders in this one.
