@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
+from gesture_pretrain.data.dataset import without_opencv_threads
 from gesture_pretrain.models.backbone import InputSpec
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 
@@ -119,7 +120,9 @@ def extract_features(
     """
     if len(dataset) == 0:
         raise ValueError("There is no sample to extract features from; check split and filters.")
-    loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
+    loader = DataLoader(
+        dataset, batch_size=batch_size, num_workers=workers, worker_init_fn=without_opencv_threads
+    )
     models = {name: model.to(device).eval() for name, model in models.items()}
     normalisers = {
         name: ImageNormaliser(_input_spec(model)).to(device) for name, model in models.items()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from gesture_pretrain.data.dataset import GestureDataset
+from gesture_pretrain.data.dataset import GestureDataset, without_opencv_threads
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.sampling import EpochBatchSampler
 from gesture_pretrain.data.transforms import NONE, Augmentation
@@ -206,6 +206,7 @@ def _loader(dataset, workers: int, seed: int, pin_memory: bool, **batching) -> D
     return DataLoader(
         dataset,
         num_workers=workers,
+        worker_init_fn=without_opencv_threads,
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
