@@ -29,7 +29,7 @@ MMPOSE_FIX = (
 )
 SHARED_MEMORY = Path("/dev/shm")
 ENOUGH_SHARED_MEMORY_GB = 1.0
-_MODULE_OF = {"opencv-python": "cv2", "scikit-learn": "sklearn"}
+_MODULE_OF = {"opencv-python": "cv2", "scikit-learn": "sklearn", "pillow": "PIL"}
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(>=\s*(?P<oldest>[\d.]+))?")
 
 
