@@ -5,7 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from gesture_pretrain.taxonomy import CONTROLS, Taxonomy, packaged_taxonomies
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.taxonomy_file import packaged_taxonomies
 
 HEADER = "label,coarse,fine,hand,flip\n"
 

@@ -42,7 +42,8 @@ from gesture_pretrain.report.backbone_report import (
 from gesture_pretrain.report.contact_sheet import Tile, spread_over_classes
 from gesture_pretrain.report.html import Section
 from gesture_pretrain.report.training_curves import read_training_curves
-from gesture_pretrain.taxonomy import CONTROLS, Taxonomy, packaged_taxonomies
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.taxonomy_file import packaged_taxonomies
 from gesture_pretrain.weight_record import WeightRecord
 
 UNTRAINED = "untrained"
