@@ -36,7 +36,7 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
         (
             "Pretrain a small HRNet on coarse and fine gesture labels, export it to the registry",
             [str(TOOLS / "pretrain_backbone.py"), str(CONFIG), "--data", str(data)]
-            + ["--out", str(run), "--resume", "--overwrite"],
+            + ["--out", str(run), "--overwrite", *(["--resume"] if run.exists() else [])],
         ),
         ("Load it by name in a new process", ["-c", LOAD]),
         (
