@@ -10,8 +10,6 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.index_probe import CANDIDATES
 from benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from benchmarks.measurement import measurement
 
 _PROBE = Path(__file__).with_name("index_probe.py")
 _NEEDS = {"pycocotools": "pycocotools", "xtcocotools": "xtcocotools", "mmpose": "mmpose"}
@@ -31,7 +30,8 @@ def main(argv: list[str]) -> None:
     arguments = _parser().parse_args(argv)
     results = [row for scale in arguments.scale for row in _measure_scale(arguments, scale)]
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_document(argv, results), indent=1))
+        document = measurement("index", argv, packages=_VERSIONS, results=results)
+        arguments.json.write_text(json.dumps(document, indent=1))
         print(f"written: {arguments.json}")
 
 
@@ -100,23 +100,3 @@ def _line(row: dict) -> str:
     if "failed" in row:
         shown = {"failed": row["failed"]}
     return f"{row['candidate']:22} " + "  ".join(f"{key} {value}" for key, value in shown.items())
-
-
-def _document(argv: list[str], results: list[dict]) -> dict:
-    versions = {}
-    for name in _VERSIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return {
-        "command": "python tools/benchmark.py index " + " ".join(argv),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-            "system": platform.platform(),
-        },
-        "versions": {"python": platform.python_version(), **versions},
-        "results": results,
-    }

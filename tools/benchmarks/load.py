@@ -7,14 +7,13 @@ files are in the page cache. Only architectures that timm has can be compared.
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from importlib import metadata
 from pathlib import Path
+
+from benchmarks.measurement import measurement
 
 _CANDIDATES = {
     "gesture_pretrain": """
@@ -47,7 +46,8 @@ def main(argv: list[str]) -> None:
         results = [_measure(arch, arguments.runs, Path(folder)) for arch in arguments.arch]
     _print_table(results)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_document(argv, results), indent=1) + "\n")
+        document = measurement("load", argv, packages=_VERSIONS, results=results)
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
         print(f"written: {arguments.json}")
 
 
@@ -97,14 +97,3 @@ def _print_table(results: list[dict]) -> None:
             ours, timm = (_median(result["seconds"][name][what]) for name in _CANDIDATES)
             cells.append(f"{ours:7.3f} {timm:7.3f} {result['ratio'][what]:6.2f}")
         print(f"{result['arch']:12} {result['megabytes']:8.1f}  " + "  ".join(cells))
-
-
-def _document(argv: list[str], results: list[dict]) -> dict:
-    return {
-        "benchmark": "load",
-        "command": ["python", "tools/benchmark.py", "load", *argv],
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": {name: metadata.version(name) for name in _VERSIONS},
-        "results": results,
-    }

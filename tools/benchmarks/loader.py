@@ -17,8 +17,6 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +27,7 @@ import cv2
 import numpy as np
 
 from benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
@@ -57,7 +56,8 @@ def main(argv: list[str]) -> None:
         print(f"{name:15} {row['images_per_s']:8,.0f} images/s  ({spread})  "
               f"{row['of_bare']:5.2f} of bare")  # fmt: skip
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_document(argv, results), indent=1))
+        document = measurement("loader", argv, packages=_VERSIONS, results=results)
+        arguments.json.write_text(json.dumps(document, indent=1))
         print(f"written: {arguments.json}")
 
 
@@ -190,23 +190,4 @@ def _summary(speeds: dict[str, list[float]]) -> dict[str, dict]:
             "rounds": values,
         }
         for name, values in speeds.items()
-    }
-
-
-def _document(argv: list[str], results: dict) -> dict:
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for name in _VERSIONS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return {
-        "command": " ".join(["python tools/benchmark.py loader", *argv]),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "versions": versions,
-        "results": results,
     }

@@ -1,0 +1,36 @@
+"""What stands beside every measured figure: machine, versions, command, time."""
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Sequence
+
+
+def measurement(
+    benchmark: str, argv: Sequence[str], *, packages: Sequence[str], results: object
+) -> dict:
+    """The JSON document of one run; a package that is not installed has the version None."""
+    return {
+        "benchmark": benchmark,
+        "command": " ".join(["python tools/benchmark.py", benchmark, *argv]),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+            "system": platform.platform(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in packages},
+        },
+        "results": results,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
