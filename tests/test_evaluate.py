@@ -12,6 +12,7 @@ from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.diagnostics import mpjpe_mm
+from gesture_pretrain.evaluation.backbone import evaluate_backbone
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.features import FeatureTable
 from gesture_pretrain.models.backbone import build_backbone
@@ -85,9 +86,9 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluated(tool, rendered, tmp_path_factory):
+def evaluated(rendered, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluation")
-    tool.evaluate_backbone(
+    evaluate_backbone(
         name=NAME,
         data=rendered,
         baselines=["untrained"],
@@ -174,8 +175,8 @@ def test_second_call_skips_extraction_and_agrees(tool, rendered, evaluated, caps
     assert json.loads((evaluated / "metrics.json").read_text())["backbones"] == before["backbones"]
 
 
-def test_control_of_shuffled_labels_is_compared_to_true_ones(tool, rendered, tmp_path):
-    tool.evaluate_backbone(
+def test_control_of_shuffled_labels_is_compared_to_true_ones(rendered, tmp_path):
+    evaluate_backbone(
         name="hrnet_w16_tiny.control", data=rendered, baselines=[NAME], k=3, out=tmp_path, workers=0
     )
     control, plain = (

@@ -1,0 +1,1 @@
+"""Predictions on disk, protocols, metrics, and scores that carry their protocol."""
