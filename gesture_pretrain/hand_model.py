@@ -105,6 +105,22 @@ class HandModel(nn.Module):
         vertices = mano.v_template + torch.einsum("bk,vik->bvi", shape, mano.shapedirs)
         return torch.einsum("jv,bvi->bji", mano.J_regressor, vertices)
 
+    def blend_arrays(self) -> dict[str, np.ndarray]:
+        """What linear blend skinning needs, float64: ``template_m`` (778, 3), ``shape_dirs``
+        (778, 3, 10), ``pose_dirs`` (135, 778, 3), ``regressor`` (16, 778), ``weights`` (778, 16)
+        and ``mean_pose`` (48,), which is added to every pose."""
+        mano = self._mano
+        mean = np.zeros(45) if self.flat_hand_mean else np.asarray(self.hands_mean)
+        tensors = {
+            "template_m": mano.v_template,
+            "shape_dirs": mano.shapedirs,
+            "pose_dirs": mano.posedirs.reshape(135, -1, 3),
+            "regressor": mano.J_regressor,
+            "weights": mano.lbs_weights,
+        }
+        arrays = {k: v.detach().cpu().numpy().astype(np.float64) for k, v in tensors.items()}
+        return {**arrays, "mean_pose": np.concatenate([np.zeros(3), mean])}
+
 
 _UNUSED_PARAMETERS = (
     "create_betas",

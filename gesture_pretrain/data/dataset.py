@@ -255,7 +255,7 @@ def _to_sample(view: HandView, row: int) -> HandSample:
     joints_rel_mm = np.zeros((21, 3), np.float32)
     joints_rel_mm[valid] = view.joints_rel_mm[valid]
     return HandSample(
-        image=torch.from_numpy(_channels_first(view.image_rgb)),
+        image=torch.from_numpy(channels_first(view.image_rgb)),
         coarse=view.coarse,
         fine=view.fine,
         hand=view.hand,
@@ -266,7 +266,7 @@ def _to_sample(view: HandView, row: int) -> HandSample:
     )
 
 
-def _channels_first(image_rgb: np.ndarray) -> np.ndarray:
+def channels_first(image_rgb: np.ndarray) -> np.ndarray:
     """(H, W, 3) -> contiguous (3, H, W); OpenCV's split is several times as fast as a transpose."""
     planes = np.empty((3, *image_rgb.shape[:2]), np.uint8)
     cv2.split(image_rgb, list(planes))

@@ -7,6 +7,7 @@ stream, so a sample depends on (seed, epoch, row) and on nothing else.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -37,6 +38,10 @@ class Motion:
     translation: tuple[float, float] = (0.0, 0.0)
     flip: bool = False
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def mirrored(self, flip: bool) -> "Motion":
+        """The same motion, with or without the mirror."""
+        return replace(self, flip=flip)
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,44 @@ class HandView:
     intrinsics: np.ndarray | None = None
 
 
+class Crop(NamedTuple):
+    """How one crop moves the pixels, vectors and classes of a view.
+
+    Attributes:
+        affine: (2, 3) map from image pixels to crop pixels.
+        rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
+        flip: the crop shows a mirror image.
+        coarse, fine: gesture classes of what the crop shows, -1 where there is none.
+    """
+
+    affine: np.ndarray
+    rotation: np.ndarray
+    flip: bool
+    coarse: int
+    fine: int
+
+
+def plan_crop(
+    view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy, force_flip: bool = False
+) -> Crop:
+    """The map that `move_view` applies.
+
+    Args:
+        view: in image pixels, with a square box.
+        motion: what to do; `Motion()` only crops.
+        size_px: side of the crop.
+        taxonomy: gives the classes of the mirror image.
+        force_flip: flip although the taxonomy defines no mirror image; the classes are then -1.
+    """
+    mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
+    if motion.flip and force_flip and mirrored is None:
+        mirrored = (-1, -1)
+    flip = mirrored is not None
+    rotation = crop_rotation(rotation_deg=motion.rotation_deg, flip=flip)
+    affine = _crop_affine(view.box_xywh_px, motion, rotation, size_px)
+    return Crop(affine, rotation, flip, *(mirrored if flip else (view.coarse, view.fine)))
+
+
 def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy) -> HandView:
     """Crops a view to a square and moves everything in it alike.
 
@@ -135,21 +178,24 @@ def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonom
     Returns:
         The view in crop pixels; its box is the whole crop.
     """
-    mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
-    flip = mirrored is not None
-    rotation = crop_rotation(rotation_deg=motion.rotation_deg, flip=flip)
-    affine = _crop_affine(view.box_xywh_px, motion, rotation, size_px)
-    coarse, fine = mirrored if flip else (view.coarse, view.fine)
+    crop = plan_crop(view, motion, size_px=size_px, taxonomy=taxonomy)
+    return apply_crop(view, crop, size_px=size_px, gain_rgb=motion.gain_rgb)
+
+
+def apply_crop(
+    view: HandView, crop: Crop, *, size_px: int, gain_rgb: tuple[float, float, float]
+) -> HandView:
+    """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
     return replace(
         view,
-        image_rgb=_recolour(warp(view.image_rgb, affine, size_px), motion.gain_rgb),
+        image_rgb=_recolour(warp(view.image_rgb, crop.affine, size_px), gain_rgb),
         box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
-        keypoints_px=apply_affine(view.keypoints_px, affine),
-        joints_rel_mm=view.joints_rel_mm @ rotation.T,
-        hand=_MIRRORED_HAND[view.hand] if flip else view.hand,
-        coarse=coarse,
-        fine=fine,
-        intrinsics=_move_intrinsics(view.intrinsics, affine, rotation),
+        keypoints_px=apply_affine(view.keypoints_px, crop.affine),
+        joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
+        hand=_MIRRORED_HAND[view.hand] if crop.flip else view.hand,
+        coarse=crop.coarse,
+        fine=crop.fine,
+        intrinsics=_move_intrinsics(view.intrinsics, crop.affine, crop.rotation),
     )
 
 

@@ -1,0 +1,330 @@
+"""Crops of single hands with all that a 3D pose can be learned from.
+
+Everything in a sample is in the camera frame of its crop: what the augmentation did to the picture
+it also did to joints, camera and MANO parameters. A sample depends on (seed, epoch, row) only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gesture_pretrain.data.dataset import (
+    GestureDataset,
+    channels_first,
+    read_image_rgb,
+    view_of_record,
+)
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.record import HANDS, HandRecord, ManoFit
+from gesture_pretrain.data.transforms import (
+    Augmentation,
+    Crop,
+    HandView,
+    Motion,
+    apply_crop,
+    augmentation_stream,
+    plan_crop,
+)
+from gesture_pretrain.geometry import (
+    apply_affine,
+    invert_affine,
+    project_px,
+    rodrigues,
+    rotation_vector,
+    world_to_camera_mm,
+)
+from gesture_pretrain.hand_joints import HandJoints
+from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.taxonomy import Taxonomy
+
+_SINGLE = HANDS[:2]
+# an axis-angle vector mirrored about the plane x = 0: (x, -y, -z)
+_MIRROR_AXIS_ANGLE = np.tile([1.0, -1.0, -1.0], 15)
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+class PoseSample(NamedTuple):
+    """One crop of one hand (or, collated, a batch of B of them with a leading axis B).
+
+    What is not known is 0 with its flag False, never a value; read everything through the flags.
+
+    Attributes:
+        image: (3, S, S) uint8, RGB.
+        coarse, fine: int64 gesture classes, -1 where there is none.
+        hand: int64, 0 right, 1 left; of the crop, that is after a mirror.
+        row: int64, row of the index.
+        keypoints_px: (21, 2) float32, annotated joints in crop pixels, mano21 order.
+        joints_rel_mm: (21, 3) float32, annotated joints minus the annotated wrist.
+        joint_valid: (21,) bool, joint and wrist were triangulated and lie before the camera.
+        joint_in_view: (21,) bool, valid, annotated as inside the image, and inside the crop.
+        mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root turns into the
+            camera frame of the crop.
+        mano_shape: (10,) float32.
+        mano_joints_rel_mm: (21, 3) float32, the fit's joints minus the fit's wrist.
+        mano_keypoints_px: (21, 2) float32, the fit's joints in crop pixels.
+        mano_valid: bool, there is a fit, a camera to see it from, and all of it is before it.
+        wrist_depth_mm: float32, z of the annotated wrist; NaN where unknown.
+        crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
+        has_camera: bool.
+        image_from_crop: (2, 3) float32, crop pixels to those of the stored image; undoes a mirror.
+        mirrored: bool, the crop shows a mirror image of the picture.
+    """
+
+    image: Tensor
+    coarse: int
+    fine: int
+    hand: int
+    row: int
+    keypoints_px: Tensor
+    joints_rel_mm: Tensor
+    joint_valid: Tensor
+    joint_in_view: Tensor
+    mano_pose: Tensor
+    mano_shape: Tensor
+    mano_joints_rel_mm: Tensor
+    mano_keypoints_px: Tensor
+    mano_valid: bool
+    wrist_depth_mm: Tensor
+    crop_camera: Tensor
+    has_camera: bool
+    image_from_crop: Tensor
+    mirrored: bool
+
+
+class MovedFit(NamedTuple):
+    """A MANO fit in the camera frame and the pixels of a crop, float64."""
+
+    pose: np.ndarray  # (48,)
+    shape: np.ndarray  # (10,)
+    joints_rel_mm: np.ndarray  # (21, 3)
+    keypoints_px: np.ndarray  # (21, 2)
+
+
+class PoseDataset(Dataset):
+    """Crops of an index's rows with joints, MANO fit, camera and gesture classes.
+
+    `dataset[position]` is the sample of epoch 0, `dataset[epoch, position]` that of an epoch.
+
+    Args:
+        index: the data.
+        rows: (N,) rows of the index, each with one annotated hand.
+        taxonomy: gesture classes of the labels.
+        size_px: side of the crops (S).
+        hand_models: "right" and "left" hand that the fits belong to.
+        augmentation: random motion; None for none.
+        seed: key of the augmentation.
+        box_ratio: side of the crop over the longer side of the annotated box.
+        mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
+            are then those of the right hand. Classes without a mirror image become -1.
+        announce: is handed the lines of `describe`; None for silence.
+
+    Attributes:
+        coarse, fine: (N,) int64 classes as the picture shows them, -1 where masked.
+
+    Raises:
+        ValueError: a row that is not in the index or not of a single hand, a missing hand model, or
+            random flips together with `mirror_left`.
+    """
+
+    def __init__(
+        self,
+        index: HandIndex,
+        rows: Sequence[int],
+        taxonomy: Taxonomy,
+        size_px: int,
+        *,
+        hand_models: Mapping[str, HandModel],
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        box_ratio: float = 1.25,
+        mirror_left: bool = False,
+        announce: Callable[[str], object] | None = print,
+    ):
+        if mirror_left and augmentation is not None and augmentation.flip:
+            raise ValueError(
+                f"mirror_left shows every hand as a right one, and augmentation.flip is "
+                f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
+            )
+        self._classes = GestureDataset(index, rows, taxonomy, size_px, announce=None)
+        self.index, self.rows, self.taxonomy = index, self._classes.rows, taxonomy
+        self.coarse, self.fine = self._classes.coarse, self._classes.fine
+        self.size_px = size_px
+        self.augmentation = augmentation
+        self.seed = seed
+        self.box_ratio = box_ratio
+        self.mirror_left = mirror_left
+        _require_single_hands(index, self.rows)
+        self._hands = {side: HandJoints(_model_of(hand_models, side)) for side in _SINGLE}
+        if announce is not None:
+            announce(self.describe())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> PoseSample:
+        """The sample at a position, or at (epoch, position).
+
+        Raises:
+            DataError: the image is missing, unreadable, or of another size than annotated.
+        """
+        epoch, position = key if isinstance(key, tuple) else (0, key)
+        record = self.index.record(int(self.rows[position]))
+        view = view_of_record(
+            record,
+            read_image_rgb(record.image_path, record.row),
+            box_ratio=self.box_ratio,
+            coarse=int(self.coarse[position]),
+            fine=int(self.fine[position]),
+        )
+        motion = self._motion(epoch, record)
+        crop = plan_crop(
+            view,
+            motion,
+            size_px=self.size_px,
+            taxonomy=self.taxonomy,
+            force_flip=self.mirror_left,
+        )
+        moved = apply_crop(view, crop, size_px=self.size_px, gain_rgb=motion.gain_rgb)
+        fit = move_fit(record, crop, self._hands[record.hand])
+        return _to_sample(record, moved, crop, fit)
+
+    def describe(self) -> str:
+        """What is labelled, and how many hands have joints, a camera and a fit."""
+        counts = self.annotation_counts()
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        return f"{self._classes.describe()}\nOf {len(self)} hands with {listed}."
+
+    def annotation_counts(self) -> dict[str, int]:
+        """How many of the rows have 3D joints and a MANO fit of their hand."""
+        columns, steps = self.index.columns, self.index.values("step", self.rows)
+        joints, fits = columns.get("step_has_joints"), columns.get("step_mano")
+        sides = self.index.values("hand", self.rows)
+        return {
+            "3D joints": 0 if joints is None else int(np.count_nonzero(joints[steps])),
+            "MANO fit": 0 if fits is None else int(np.count_nonzero(fits[steps, sides] >= 0)),
+        }
+
+    def _motion(self, epoch: int, record: HandRecord) -> Motion:
+        if self.augmentation is None:
+            motion = Motion()
+        else:
+            motion = self.augmentation.draw(augmentation_stream(self.seed, epoch, record.row))
+        if self.mirror_left:
+            motion = motion.mirrored(record.hand == "left")
+        return motion
+
+
+def move_fit(record: HandRecord, crop: Crop, hand: HandJoints) -> MovedFit | None:
+    """The MANO fit of a record's one hand as a crop shows it.
+
+    With Q the crop's map of vectors, R the camera's rotation and M = diag(-1, 1, 1), the mesh of
+    the fit becomes ``Q R mesh``. A mirrored mesh is the mesh of the other hand with every finger
+    rotation mirrored, (x, -y, -z), and the root ``Q R root M``.
+
+    Returns:
+        None without a fit or a camera, or where part of the hand is behind the camera.
+    """
+    fit = record.mano[record.hand]
+    if fit is None or record.princpt_px is None:
+        return None
+    joints_world_mm = 1000 * hand.joints_m(fit.pose, fit.shape, fit.trans_m)
+    joints_cam_mm = world_to_camera_mm(joints_world_mm, record.R_cam_world, record.camera_center_mm)
+    if not np.all(joints_cam_mm[:, 2] > 0):
+        return None
+    keypoints_px = project_px(joints_cam_mm, record.focal_px, record.princpt_px)
+    return MovedFit(
+        pose=_moved_pose(fit, crop, record.R_cam_world),
+        shape=fit.shape,
+        joints_rel_mm=(joints_cam_mm - joints_cam_mm[0]) @ crop.rotation.T,
+        keypoints_px=apply_affine(keypoints_px, crop.affine),
+    )
+
+
+def mirror_pose(pose: np.ndarray) -> np.ndarray:
+    """Poses (..., 48) of the mirror image of a hand: (x, -y, -z) for each of the 16 rotations."""
+    return np.asarray(pose) * np.concatenate([[1.0, -1.0, -1.0], _MIRROR_AXIS_ANGLE])
+
+
+def _moved_pose(fit: ManoFit, crop: Crop, R_cam_world: np.ndarray) -> np.ndarray:
+    root = crop.rotation @ np.asarray(R_cam_world, np.float64) @ rodrigues(fit.pose[:3])
+    fingers = fit.pose[3:]
+    if crop.flip:
+        root, fingers = root @ _MIRROR, fingers * _MIRROR_AXIS_ANGLE
+    return np.concatenate([rotation_vector(root), fingers])
+
+
+def _to_sample(record: HandRecord, view: HandView, crop: Crop, fit: MovedFit | None) -> PoseSample:
+    side = HANDS.index(record.hand)
+    valid = view.joint_valid
+    keypoints_px = _masked(view.keypoints_px, valid)
+    inside = np.all((keypoints_px >= 0) & (keypoints_px <= len(view.image_rgb)), axis=1)
+    has_camera = view.intrinsics is not None
+    if fit is None:
+        fit = _NO_FIT
+    return PoseSample(
+        image=torch.from_numpy(channels_first(view.image_rgb)),
+        coarse=view.coarse,
+        fine=view.fine,
+        hand=view.hand,
+        row=record.row,
+        keypoints_px=torch.from_numpy(keypoints_px),
+        joints_rel_mm=torch.from_numpy(_masked(view.joints_rel_mm, valid)),
+        joint_valid=torch.from_numpy(valid.copy()),
+        joint_in_view=torch.from_numpy(valid & record.joint_in_view[side] & inside),
+        mano_pose=_float32(fit.pose),
+        mano_shape=_float32(fit.shape),
+        mano_joints_rel_mm=_float32(fit.joints_rel_mm),
+        mano_keypoints_px=_float32(fit.keypoints_px),
+        mano_valid=fit is not _NO_FIT,
+        wrist_depth_mm=_float32(_wrist_depth_mm(record, side)),
+        crop_camera=_float32(view.intrinsics if has_camera else np.zeros((2, 3))),
+        has_camera=has_camera,
+        image_from_crop=_float32(invert_affine(crop.affine)),
+        mirrored=crop.flip,
+    )
+
+
+_NO_FIT = MovedFit(np.zeros(48), np.zeros(10), np.zeros((21, 3)), np.zeros((21, 2)))
+
+
+def _wrist_depth_mm(record: HandRecord, side: int) -> float:
+    known = record.joints_world_mm is not None and record.R_cam_world is not None
+    if not (known and record.joint_triangulated[side, 0]):
+        return float("nan")
+    offset = record.joints_world_mm[side, 0] - record.camera_center_mm.astype(np.float64)
+    return float(record.R_cam_world[2].astype(np.float64) @ offset)
+
+
+def _masked(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    kept = np.zeros(values.shape, np.float32)
+    kept[valid] = values[valid]
+    return kept
+
+
+def _float32(values) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))
+
+
+def _require_single_hands(index: HandIndex, rows: np.ndarray) -> None:
+    others = np.flatnonzero(index.values("hand", rows) >= len(_SINGLE))
+    if len(others):
+        row = int(rows[others[0]])
+        raise ValueError(
+            f"Row {row} shows '{index.hand_of(row)}' ({len(others)} of {len(rows)} rows are not of "
+            "one right or left hand). Select rows with hands=('right', 'left')."
+        )
+
+
+def _model_of(hand_models: Mapping[str, HandModel], side: str) -> HandModel:
+    model = hand_models.get(side)
+    if model is None or model.hand != side:
+        found = "missing" if model is None else f"a {model.hand} hand"
+        raise ValueError(
+            f"hand_models['{side}'] is {found}; pass {{'right': load_hand_model('right'), "
+            "'left': load_hand_model('left')}."
+        )
+    return model
