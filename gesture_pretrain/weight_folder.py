@@ -4,23 +4,23 @@ Nothing is unpickled: tensors come from safetensors files, everything else from 
 whose hash is checked are the bytes the tensors are made of.
 """
 
-import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.models.undrawn_weights import UndrawnWeights
+from gesture_pretrain.tensor_file import NotATensorFile, read_tensors
 from gesture_pretrain.weight_record import (
     CARD_FILE,
     HEADS_FILE,
     MODEL_FILE,
-    FileRecord,
     WeightRecord,
 )
 
@@ -141,20 +141,24 @@ def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]
 def _tensors(stored: StoredWeights, file: str) -> dict[str, Tensor]:
     path, expected = stored.path / file, stored.record.files[file]
     try:
-        content = path.read_bytes()
+        found, tensors = read_tensors(path)
     except FileNotFoundError as error:
         raise IncompleteWeights(
             f"the card of {stored.name} names {file}, but {path} does not exist. Copy the whole "
             "folder, or export the backbone again."
         ) from error
-    found = FileRecord(hashlib.sha256(content).hexdigest(), len(content))
     if found != expected:
         raise HashMismatch(
             f"{path} is not the file its card describes: expected SHA-256 {expected.sha256} "
             f"({expected.size_bytes} bytes), found {found.sha256} ({found.size_bytes} bytes). "
             "It was changed or copied in part: copy the folder again, or export again."
         )
-    return safetensors.torch.load(content)
+    if isinstance(tensors, NotATensorFile):
+        raise WeightsDoNotFit(
+            f"{path} is the file its card describes, but no safetensors file: {tensors}. Export "
+            "the backbone again."
+        )
+    return tensors
 
 
 def _backbone(record: WeightRecord, tensors: dict[str, Tensor]) -> Backbone:
@@ -182,34 +186,22 @@ def _filled(
 ) -> nn.Module:
     """Build a module and put the tensors into `part` of it, strictly.
 
-    Drawing random weights that are replaced at once takes most of the time of a load; on the meta
-    device nothing is drawn. A network that computes with values while it is built, or keeps values
-    that its state dict does not hold, is built in the ordinary way.
+    Random weights that are replaced at once are not drawn. Where one of them is not replaced, since
+    the network derives something from it or keeps it outside of the state dict, they are.
     """
-    module = _built_without_values(build)
-    if module is not None:
-        _put(part(module), tensors, record)
-        if not _lacks_values(module):
-            return module
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        module = build()
+    with torch.random.fork_rng(devices=[]), _on_the_cpu():
+        with UndrawnWeights() as undrawn:
+            module = build()
+        if not undrawn.all_replaced(part(module)):
+            module = build()
     _put(part(module), tensors, record)
     return module
 
 
-def _built_without_values(build: Callable[[], nn.Module]) -> nn.Module | None:
-    try:
-        with torch.device("meta"):
-            return build()
-    except (NotImplementedError, RuntimeError):  # what torch raises where a value is asked for
-        return None
-
-
-def _lacks_values(module: nn.Module) -> bool:
-    """Whether a buffer outside the state dict, or a tensor kept as plain attribute, is empty."""
-    kept = (value for part in module.modules() for value in vars(part).values())
-    tensors = [*module.parameters(), *module.buffers(), *kept]
-    return any(isinstance(value, Tensor) and value.is_meta for value in tensors)
+def _on_the_cpu():
+    """A context that undoes a default device of the caller's."""
+    at_home = torch.get_default_device().type == "cpu"  # entering it costs time at every call
+    return nullcontext() if at_home else torch.device("cpu")
 
 
 def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:

@@ -122,7 +122,7 @@ class ValuesElsewhere(nn.Module):
 
 @pytest.mark.parametrize("arch", ["test_coatnet", "test_vit", "computes", "keeps"])
 def test_networks_with_values_outside_their_state_dict(arch, tmp_path, monkeypatch):
-    """Built on the meta device, tables that no file holds would be empty after loading."""
+    """What no file holds must be as the architecture makes it."""
     for name in ("computes", "keeps"):
         monkeypatch.setitem(ARCHS, name, partial(ValuesElsewhere, name == "computes"))
     size_px = 160 if arch.startswith("test") else 64
