@@ -40,7 +40,7 @@ class _SmplxMano(smplx.MANO):
 class HandModel(nn.Module):
     """One hand: from pose, shape and translation to vertices and 21 joints.
 
-    Has no trainable parameters; differentiable in all three inputs. Compute in float64 with
+    Has no trainable parameters and an empty state dict; differentiable in all three inputs. Compute in float64 with
     ``.double()``.
 
     Attributes:
@@ -49,6 +49,7 @@ class HandModel(nn.Module):
         flat_hand_mean: if False, ``hands_mean`` is added to the pose.
         faces: (1538, 3) int64 numpy, outward facing.
         weights: (778, 16) float64 numpy, skinning weights.
+        joint_regressor: (16, 778) float64 numpy, from vertices to mano16 joints.
         hands_mean: (45,) float64 numpy, axis-angle, rad; the file's, whatever ``flat_hand_mean``.
     """
 
@@ -64,7 +65,7 @@ class HandModel(nn.Module):
         super().__init__()
         self.hand, self.tip_convention, self.flat_hand_mean = hand, tip_convention, flat_hand_mean
         self.faces, self.weights = arrays["f"], arrays["weights"]
-        self.hands_mean = arrays["hands_mean"]
+        self.hands_mean, self.joint_regressor = arrays["hands_mean"], arrays["J_regressor"]
         tips = torch.tensor(tip_vertices(tip_convention))
         self.register_buffer("_tips", tips, persistent=False)
         self.register_buffer("_order", torch.tensor(MANO21_FROM_MANO16_TIPS), persistent=False)
@@ -76,6 +77,10 @@ class HandModel(nn.Module):
             flat_hand_mean=flat_hand_mean,
             **dict.fromkeys(_UNUSED_PARAMETERS, False),
         )
+        # A hand model is data, not learned: networks that hold one do not save it with their
+        # weights, which also keeps the content of a licensed MANO file out of them.
+        for module in self._mano.modules():
+            module._non_persistent_buffers_set.update(module._buffers)
 
     def forward(self, pose: Tensor, shape: Tensor, trans_m: Tensor) -> HandMesh:
         """Pose the hand.

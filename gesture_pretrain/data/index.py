@@ -101,6 +101,12 @@ class HandIndex:
         """The distinct source labels (sequence or folder names); `sequence` numbers them."""
         return self.meta["labels"]
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash (hex) of the content, wherever the index lies; predictions name it."""
+        content = {key: self.meta[key] for key in ("columns", "labels", "cameras")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
     def label_of(self, row: int) -> str:
         """The source label of one image."""
         return self.labels[self._arrays["sequence"][row]]

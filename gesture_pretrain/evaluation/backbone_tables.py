@@ -1,7 +1,6 @@
 """The feature tables of an evaluation, extracted once and kept on disk."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +67,7 @@ def _origin(model: nn.Module, dataset: GestureDataset, index: HandIndex, split: 
         weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return {
         "weights_sha256": weights.hexdigest(),
-        "columns_sha256": hashlib.sha256(
-            json.dumps(index.meta["columns"], sort_keys=True).encode()
-        ).hexdigest(),
+        "index": index.fingerprint,
         "root": str(index.root),
         "split": split,
         "rows_sha256": hashlib.sha256(np.ascontiguousarray(dataset.rows)).hexdigest(),
