@@ -40,8 +40,8 @@ class _SmplxMano(smplx.MANO):
 class HandModel(nn.Module):
     """One hand: from pose, shape and translation to vertices and 21 joints.
 
-    Has no trainable parameters and an empty state dict; differentiable in all three inputs. Compute in float64 with
-    ``.double()``.
+    Has no trainable parameters and an empty state dict; differentiable in all three inputs.
+    Compute in float64 with ``.double()``.
 
     Attributes:
         hand: ``"right"`` or ``"left"``.

@@ -145,3 +145,12 @@ def test_wrong_input_is_named():
         load_hand_model("right", "open", tip_convention="mano")
     with pytest.raises(ValueError, match="unknown hand"):
         load_hand_model("both", "open")
+
+
+def test_state_dict_is_empty_and_a_network_around_it_saves_nothing_of_it():
+    # so that no weights file holds arrays of a licensed MANO file
+    model = load_hand_model("right", "open")
+    assert model.state_dict() == {}
+    holder = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    holder.hand = model
+    assert list(holder.state_dict()) == ["0.weight", "0.bias"]

@@ -1,8 +1,8 @@
-"""A pretraining config: a Python file of plain sections, with overrides from the command line."""
+"""The config of a run: a Python file of plain sections, with overrides from the command line."""
 
 import ast
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,45 @@ _NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
-def config_sections() -> list[str]:
-    """Names that a config may define: arguments of `build_runner`, and `tag`."""
-    arguments = inspect.signature(build_runner).parameters
+def config_sections(build: Callable = build_runner) -> list[str]:
+    """Names that a config may define: arguments of what builds the run, and `tag`."""
+    arguments = inspect.signature(build).parameters
     return [name for name in arguments if name not in _NOT_IN_CONFIG] + ["tag"]
 
 
-def read_config(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises for the first unknown section or key of a pretraining config, naming the known."""
+    require_sections(config, config_sections(), required=("data", "backbone"))
+    check_sections(
+        **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
+    )
+
+
+def require_sections(
+    config: Mapping[str, Any], known: Iterable[str], *, required: Iterable[str]
+) -> None:
+    """Raises ValueError for a section that is not known, or a required one that is missing."""
+    for name in config:
+        if name not in known:
+            raise ValueError(f"Unknown section or key '{name}'. Known: {', '.join(known)}.")
+    for name in required:
+        if name not in config:
+            raise ValueError(f"The config has no section '{name}', which is required.")
+
+
+def read_config(
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    check: Callable[[Mapping[str, Any]], None] = check_config,
+) -> dict[str, Any]:
     """Reads a config and applies `key=value` overrides.
 
     Args:
         path: a Python file in mmengine's lazy style.
         overrides: `section.key=value`, or `seed=…` and `tag=…`; values are Python literals, or
             true, false, none, or else strings.
+        check: raises for a config that the kind of run does not know.
 
     Returns:
         Nested plain dicts, all of whose sections and keys are known.
@@ -45,7 +71,7 @@ def read_config(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
     config = _plain(Config.fromfile(str(path)).to_dict())
     for override in overrides:
         apply_override(config, override)
-    check_config(config)
+    check(config)
     return config
 
 
@@ -73,20 +99,6 @@ def parse_value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raises for the first unknown section or key, naming the known ones."""
-    known = config_sections()
-    for name in config:
-        if name not in known:
-            raise ValueError(f"Unknown section or key '{name}'. Known: {', '.join(known)}.")
-    for name in ("data", "backbone"):
-        if name not in config:
-            raise ValueError(f"The config has no section '{name}', which is required.")
-    check_sections(
-        **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
-    )
 
 
 def write_config(config: Mapping[str, Any]) -> str:

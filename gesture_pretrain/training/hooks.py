@@ -28,7 +28,7 @@ class LearningRateHook(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         ratio = self.schedule.lr_ratio(batch_idx, runner.max_iters)
         for group in runner.optim_wrapper.param_groups:
-            group["lr"] = self.peak_lr * ratio
+            group["lr"] = self.peak_lr * ratio * group.get("lr_scale", 1.0)
 
 
 class WeightAverageHook(Hook):
@@ -205,10 +205,17 @@ class ProgressHook(Hook):
             parts.append(f"loss {self.loss.item():.2f}")
             parts.append(f"{self.batch_size / self.iteration_s:.0f} images/s")
             parts.append(f"ETA {clock(left)}")
-        scores = [f"{k} {100 * v:.1f} %" for k, v in runner.last_metrics.items() if "top1" in k]
-        if scores:
-            parts.append("validation " + ", ".join(scores).replace("_top1", ""))
+        scores = [shown_score(name, value) for name, value in runner.last_metrics.items()]
+        if any(scores):
+            parts.append("validation " + ", ".join(filter(None, scores)))
         return "  ".join(parts)
+
+
+def shown_score(name: str, value: float) -> str:
+    """A score for the progress line: shares (`*_top1`) in percent, `*_mm` in mm, others not."""
+    if name.endswith("_top1"):
+        return f"{name.removesuffix('_top1')} {100 * value:.1f} %"
+    return f"{name.removesuffix('_mm')} {value:.1f} mm" if name.endswith("_mm") else ""
 
 
 def clock(seconds: float) -> str:

@@ -7,6 +7,7 @@ random state, and is bit for bit the run that was never interrupted.
 
 import random
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +16,18 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .accuracy import GestureAccuracy
 from .device import rank_and_world_size
 from .stopped import NonFiniteLoss
+
+
+class BatchEvaluator(Protocol):
+    """Scores predictions batch by batch, summed over processes."""
+
+    def add(self, predictions: Any, batch: Any) -> None:
+        """Adds what the model gave in mode "predict" for a batch."""
+
+    def compute(self) -> dict[str, float]:
+        """Scores by name, and starts again."""
 
 
 class PretrainLoop(BaseLoop):
@@ -28,7 +38,7 @@ class PretrainLoop(BaseLoop):
 
     Args:
         runner: mmengine's runner.
-        dataloader: batches of `HandSample`, with a batch sampler that has `start_iteration`.
+        dataloader: batches of samples with a `row`; its batch sampler has a `start_iteration`.
         max_iters: iterations of the whole run.
         iterations_per_epoch: what counts as an epoch, for the ramp of the fine loss.
         validate_every: iterations between validations; the last iteration is always validated.
@@ -131,10 +141,10 @@ class ValidationLoop(BaseLoop):
     Args:
         runner: mmengine's runner.
         dataloader: this process's share of the validation samples, each of them once.
-        evaluator: collects logits and labels.
+        evaluator: collects predictions.
     """
 
-    def __init__(self, runner, dataloader: DataLoader, evaluator: GestureAccuracy):
+    def __init__(self, runner, dataloader: DataLoader, evaluator: BatchEvaluator):
         super().__init__(runner, dataloader)
         self.evaluator = evaluator
 
@@ -147,10 +157,10 @@ class ValidationLoop(BaseLoop):
         same_buffers_everywhere(model)
         for index, batch in enumerate(self.dataloader):
             with self.runner.optim_wrapper.optim_context(model):
-                logits = model.val_step(batch)
-            self.evaluator.add(logits, batch)
+                predictions = model.val_step(batch)
+            self.evaluator.add(predictions, batch)
             self.runner.call_hook(
-                "after_val_iter", batch_idx=index, data_batch=batch, outputs=logits
+                "after_val_iter", batch_idx=index, data_batch=batch, outputs=predictions
             )
         metrics = self.evaluator.compute()
         self.runner.call_hook("after_val_epoch", metrics=metrics)

@@ -2,6 +2,7 @@
 step on a number that is not finite."""
 
 import math
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import torch
@@ -20,6 +21,7 @@ def build_optimizer(
     weight_decay: float = 0.05,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
+    lr_scales: Mapping[str, float] | None = None,
 ) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019); biases and normalisation weights are not decayed.
 
@@ -29,13 +31,51 @@ def build_optimizer(
         weight_decay: decay of matrices and kernels.
         betas: decay rates of the two moments.
         eps: added to the denominator.
+        lr_scales: layer-wise learning rates: factor on `lr` by the beginning of a parameter's
+            name; the longest that fits counts, and 1 where none does. {"backbone.": 0.1} trains
+            the backbone at a tenth of the rate.
+
+    Raises:
+        ValueError: a beginning that no parameter has, or a factor that is not above 0.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    groups = {}
+    scales = _checked_scales(model, lr_scales or {})
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decayed, scale = parameter.ndim > 1, _scale_of(name, scales)
+        groups.setdefault((not decayed, -scale), []).append(parameter)
+    sections = [
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if plain else weight_decay,
+            **({"lr_scale": -negative} if scales else {}),
+        }
+        for (plain, negative), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
-    return torch.optim.AdamW(groups, lr=lr, betas=tuple(betas), eps=eps)
+    return torch.optim.AdamW(sections, lr=lr, betas=tuple(betas), eps=eps)
+
+
+def _checked_scales(model: nn.Module, scales: Mapping[str, float]) -> Mapping[str, float]:
+    names = [name for name, _ in model.named_parameters()]
+    for prefix, scale in scales.items():
+        if not any(name.startswith(prefix) for name in names):
+            known = ", ".join(sorted({name.split(".")[0] + "." for name in names}))
+            raise ValueError(
+                f"optimizer.lr_scales: no parameter's name begins with '{prefix}'. They begin with "
+                f"{known}"
+            )
+        if not scale > 0:
+            raise ValueError(
+                f"optimizer.lr_scales['{prefix}'] is {scale}; it must be above 0. What is not to "
+                "train at all is frozen (backbone.frozen=true)."
+            )
+    return scales
+
+
+def _scale_of(name: str, scales: Mapping[str, float]) -> float:
+    fitting = [prefix for prefix in scales if name.startswith(prefix)]
+    return scales[max(fitting, key=len)] if fitting else 1.0
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -13,19 +13,27 @@ from typing import Any
 from gesture_pretrain.atomic_write import write_bytes_atomically
 
 from .checkpoint import full_disk_named
-from .config_file import differing_keys, read_config, write_config
+from .config_file import check_config, differing_keys, read_config, write_config
 
 _PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy")
 
 
-def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device: str) -> list[str]:
+def write_run_folder(
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    name: str,
+    device: str,
+    check: Callable[[Mapping[str, Any]], None] = check_config,
+) -> list[str]:
     """Writes `config.py` and `run.json`; a resumed run adds an entry to the latter.
 
     Args:
         out: the run folder; made where missing.
         config: resolved config.
-        name: under which the run will register its weights.
+        name: of the run: that under which it will register its weights.
         device: what the run trains on.
+        check: as in `read_config`.
 
     Returns:
         Keys that differ from the config the folder had before.
@@ -35,7 +43,7 @@ def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device:
     with full_disk_named(out / "run.json"):
         out.mkdir(parents=True, exist_ok=True)
         if (out / "config.py").exists():
-            changed = differing_keys(read_config(out / "config.py"), dict(config))
+            changed = differing_keys(read_config(out / "config.py", check=check), dict(config))
         write_bytes_atomically(out / "config.py", write_config(config).encode())
         starts = _earlier_starts(out / "run.json")
         starts.append({**start_record(config, device), "changed_keys": changed})

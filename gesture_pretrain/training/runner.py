@@ -6,15 +6,17 @@ Read `build_runner` from top to bottom: device, data, network, optimiser, hooks,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
@@ -33,12 +35,21 @@ from .hooks import (
     ProgressHook,
     WeightAverageHook,
 )
-from .loop import PretrainLoop, ValidationLoop, unwrapped
+from .loop import BatchEvaluator, PretrainLoop, ValidationLoop, unwrapped
 from .optimizer import build_optim_wrapper, build_optimizer, choose_precision
 from .schedule import Schedule
 from .sections import build_from_section, check_section
 
 CHECKPOINTS = "checkpoints"
+
+
+class RunData(Protocol):
+    """What a run needs of its data; see `GestureData`."""
+
+    train: DataLoader
+    validation: DataLoader | None
+    batch_size: int
+    iterations_per_epoch: int
 
 
 @dataclass(frozen=True)
@@ -146,9 +157,9 @@ def build_runner(
         training=training,
     )
     out = Path(out)
-    _refuse_used_folder(out, resume)
+    refuse_used_folder(out, resume)
     options = TrainingOptions(**training)
-    where = _start_processes(device, options)
+    where = start_processes(device, options)
     gesture_data = build_from_section(
         "data",
         build_gesture_data,
@@ -159,7 +170,7 @@ def build_runner(
     )
     trunk = build_backbone(**{"seed": seed, **backbone})
     model = _build_model(trunk, gesture_data, heads, Objective(**objective), options, seed)
-    model = _place(model, where, options)
+    model = place_model(model, where, options)
     adamw = build_optimizer(unwrapped(model), **optimizer)
     plan = Schedule(**schedule)
     average = None
@@ -169,6 +180,7 @@ def build_runner(
         out=out,
         model=model,
         data=gesture_data,
+        evaluator=GestureAccuracy(where),
         optim_wrapper=build_optim_wrapper(
             adamw,
             device=where,
@@ -179,7 +191,6 @@ def build_runner(
         options=options,
         weight_average=average,
         seed=seed,
-        device=where,
         resume=resume,
         hooks=hooks,
         progress=progress,
@@ -207,18 +218,23 @@ def assemble_runner(
     *,
     out: Path,
     model: nn.Module,
-    data: GestureData,
+    data: RunData,
+    evaluator: BatchEvaluator,
     optim_wrapper,
     schedule: Schedule,
     options: TrainingOptions,
     weight_average: WeightAverage | None,
     seed: int,
-    device: torch.device,
     resume: bool,
     hooks: Sequence[Hook] = (),
     progress: bool = True,
 ) -> "PretrainRunner":
-    """The runner from built parts; see `build_runner`."""
+    """The runner from built parts; see `build_runner`.
+
+    Args:
+        data: loaders, batch size and iterations per epoch.
+        evaluator: scores the predictions on `data.validation`.
+    """
     per_epoch = data.iterations_per_epoch
     own_hooks = [
         LearningRateHook(schedule, optim_wrapper.optimizer.defaults["lr"]),
@@ -238,7 +254,7 @@ def assemble_runner(
         validation = {
             "val_dataloader": data.validation,
             "val_cfg": {"type": ValidationLoop},
-            "val_evaluator": GestureAccuracy(device),
+            "val_evaluator": evaluator,
         }
     name = f"{out.name}_{uuid4().hex[:8]}"
     runner = PretrainRunner(
@@ -264,7 +280,7 @@ def assemble_runner(
     )
     runner.checkpoint_folder = out / CHECKPOINTS
     runner.weight_average = weight_average
-    runner.gesture_data = data
+    runner.data = data
     return runner
 
 
@@ -286,19 +302,24 @@ class PretrainRunner(Runner):
     Attributes:
         checkpoint_folder: where `CheckpointHook` writes.
         weight_average: averaged weights, or None.
-        gesture_data: loaders and taxonomy.
+        data: loaders and what they hold.
         last_metrics: scores of the last validation.
         last_losses: means of the last line of metrics.
     """
 
     checkpoint_folder: Path
     weight_average: WeightAverage | None = None
-    gesture_data: GestureData | None = None
+    data: RunData | None = None
 
     def __init__(self, **kwargs):
         self.last_metrics: dict[str, float] = {}
         self.last_losses: dict[str, float] = {}
         super().__init__(**kwargs)
+
+    @property
+    def gesture_data(self) -> GestureData:
+        """`data` of a run that `build_runner` made."""
+        return self.data
 
     def build_logger(self, log_level="INFO", log_file=None, **kwargs) -> MMLogger:
         """mmengine's logger, to its file only."""
@@ -360,7 +381,8 @@ class PretrainRunner(Runner):
         """Nothing: `run.json` has it, without starting a compiler to ask for its version."""
 
 
-def _refuse_used_folder(out: Path, resume: bool) -> None:
+def refuse_used_folder(out: Path, resume: bool) -> None:
+    """Raises FileExistsError where `out` holds checkpoints and the run is not to go on."""
     if not resume and has_checkpoint(out / CHECKPOINTS):
         raise FileExistsError(
             f"{out} holds the checkpoints of a run. Add --resume to go on with it, or choose "
@@ -368,7 +390,8 @@ def _refuse_used_folder(out: Path, resume: bool) -> None:
         )
 
 
-def _start_processes(device: str, options: TrainingOptions) -> torch.device:
+def start_processes(device: str, options: TrainingOptions) -> torch.device:
+    """The device of this process; joins the group of processes where torchrun started it."""
     where = choose_device(device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -413,7 +436,8 @@ def freeze_batch_norm(model: nn.Module) -> None:
             module.train = lambda mode=True, module=module: module
 
 
-def _place(model: GesturePretrainer, device: torch.device, options: TrainingOptions) -> nn.Module:
+def place_model(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
+    """The model on its device, wrapped where several processes train it."""
     model = model.to(device)
     if rank_and_world_size()[1] == 1:
         return model
