@@ -61,7 +61,7 @@ def test_unknown_prefix_and_zero_rate_are_named():
 
 class NoteRates(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.rates = {g["lr_scale"]: g["lr"] for g in runner.optim_wrapper.param_groups}
+        self.rates = {g["lr_scale"]: g["lr"] for g in runner.optim_wrapper.optimizer.param_groups}
 
 
 def test_schedule_multiplies_each_layers_own_rate(tmp_path, tiny_index):
