@@ -31,6 +31,7 @@ ENTRY_POINT_GROUP = "gesture_pretrain.targets"
 LEVELS = ("high", "low")
 BUILT_IN = {
     "eanet": "adapters.eanet:TARGET",
+    "hub": "adapters.hub:TARGET",
     "mmpose": "adapters.mmpose:TARGET",
     "onnx": "adapters.onnx:TARGET",
     "timm": "adapters.timm:TARGET",
@@ -148,12 +149,19 @@ class ExportTarget:
         name: By which it is found.
         summary: One line for a list.
         export: `export(network, path, **options)` writes a `Backbone` or `GestureNetwork` and gives
-            an `ExportReport`; nothing stays at `path` if a check fails.
+            an `ExportReport`; nothing is at `path` if a check fails.
+        takes: "network", or "folder" where `export` takes the `StoredWeights` of an exported
+            folder instead.
     """
 
     name: str
     summary: str
     export: Callable[..., ExportReport]
+    takes: str = "network"
+
+    def __post_init__(self):
+        if self.takes not in ("network", "folder"):
+            raise ValueError(f"takes={self.takes!r}; possible: 'network', 'folder'")
 
 
 def register_target(target: PoseTarget | ExportTarget) -> None:
