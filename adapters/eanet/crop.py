@@ -1,0 +1,133 @@
+"""The crop of EANet and its augmentation.
+
+One `CropView` moves pixels, joints and rotations alike. It is drawn as `transforms.Motion`, from
+the same counter-based streams as all other crops of this toolkit.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gesture_pretrain.data.transforms import Motion
+from gesture_pretrain.geometry import crop_affine, crop_rotation
+
+
+@dataclass(frozen=True)
+class EanetAugmentation:
+    """The random motion of the published training: clipped normal draws, half the crops mirrored.
+
+    Attributes:
+        scale: The side of the box is multiplied by 1 + scale * clip(N(0, 1), -1, 1).
+        rotation_deg: The box turns by rotation_deg * clip(N(0, 1), -2, 2).
+        rotation: Probability that it turns at all.
+        colour: Each channel is multiplied by a uniform factor of 1 +- colour.
+        flip: Probability of a mirrored crop.
+
+    Raises:
+        ValueError: A value that makes no sense.
+    """
+
+    scale: float = 0.25
+    rotation_deg: float = 30.0
+    rotation: float = 0.6
+    colour: float = 0.2
+    flip: float = 0.5
+
+    def __post_init__(self):
+        limits = {"scale": 0.99, "rotation_deg": 90, "rotation": 1, "colour": 1, "flip": 1}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise ValueError(f"EanetAugmentation.{name} is {value}; must be in 0 .. {limit}")
+
+    def draw(self, stream: np.random.Generator) -> Motion:
+        """One motion. Every call takes the same numbers, so a range of 0 changes no other draw."""
+        zoom, turn = stream.standard_normal(2).tolist()
+        turns, flips, *gains = stream.random(5).tolist()
+        angle = self.rotation_deg * min(max(turn, -2.0), 2.0)
+        return Motion(
+            scale=1 + self.scale * min(max(zoom, -1.0), 1.0),
+            rotation_deg=angle if turns < self.rotation else 0.0,
+            flip=flips < self.flip,
+            gain_rgb=tuple(1 + self.colour * (2 * gain - 1) for gain in gains),
+        )
+
+
+@dataclass(frozen=True)
+class CropView:
+    """One crop of one picture.
+
+    Attributes:
+        crop_from_image: (2, 3) affine map, picture px -> crop px; a mirror is part of it.
+        rotation: (3, 3) what the crop does to vectors of the camera frame (`crop_rotation`).
+        mirrored: The crop shows a mirror image of the picture.
+        size_px: Side of the crop.
+        grid: Cells of the heat map along each axis.
+    """
+
+    crop_from_image: np.ndarray
+    rotation: np.ndarray
+    mirrored: bool
+    size_px: int
+    grid: int
+
+    @property
+    def turn(self) -> np.ndarray:
+        """(3, 3) the turn about the viewing axis without the mirror."""
+        return self.rotation @ np.diag([-1.0 if self.mirrored else 1.0, 1.0, 1.0])
+
+
+def view_of_box(bbox_xywh_px: np.ndarray, motion: Motion, *, size_px: int, grid: int) -> CropView:
+    """The crop that shows a box, moved.
+
+    Args:
+        bbox_xywh_px: (4,) box; stretched to the crop if it is not square, as upstream does.
+        motion: What the augmentation drew; `Motion()` for none.
+        size_px: Side of the crop.
+        grid: Cells of the heat map along each axis.
+    """
+    box = np.array(bbox_xywh_px, np.float64)
+    box[:2] += np.asarray(motion.translation) * box[2:]
+    affine = crop_affine(
+        box, size_px, scale=motion.scale, rotation_deg=motion.rotation_deg, flip=motion.flip
+    )
+    rotation = crop_rotation(rotation_deg=motion.rotation_deg, flip=motion.flip)
+    return CropView(affine, rotation, bool(motion.flip), size_px, grid)
+
+
+def crop_image(
+    image_rgb: np.ndarray,
+    view: CropView,
+    gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> np.ndarray:
+    """The pixels of a crop, bilinear, black outside of the picture.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        view: Which crop.
+        gain_rgb: Factor on each channel; the result stays within 0 .. 255.
+
+    Returns:
+        (S, S, 3) float32, 0 .. 255, not rounded.
+    """
+    patch = cv2.warpAffine(
+        image_rgb.astype(np.float32),
+        view.crop_from_image,
+        (view.size_px, view.size_px),
+        flags=cv2.INTER_LINEAR,
+    )
+    return np.clip(patch * np.float32(gain_rgb), 0, 255)
+
+
+def camera_of_crop(focal_px: np.ndarray, princpt_px: np.ndarray, view: CropView) -> np.ndarray:
+    """The camera of the crop for joints that `view.rotation` has turned.
+
+    Returns:
+        (2, 3) K with crop pixel = K @ (x/z, y/z, 1).
+    """
+    camera = np.column_stack([np.diag(np.float64(focal_px)), np.float64(princpt_px)])
+    moved = view.crop_from_image[:, :2] @ camera
+    moved[:, :2] = moved[:, :2] @ view.rotation[:2, :2].T
+    moved[:, 2] += view.crop_from_image[:, 2]
+    return moved

@@ -1,0 +1,278 @@
+"""The loader against the published one on eight synthetic images, and what it promises beside."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from adapters.eanet.dataset import EanetDataset
+from adapters.eanet.rows import box_of, captured_hands, usable_rows
+from eanet import UPSTREAM, Quirks
+from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.transforms import Motion
+from gesture_pretrain.geometry import apply_affine, rodrigues
+from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND
+
+# The index stores positions as float32 mm (3e-5), as upstream computes them; so do its affine maps.
+PIXELS = 2e-3
+CELLS = 2e-4
+METRES = 2e-6
+
+CASES = [("train", 0), ("train", 1), ("train", 2), ("train", 3), ("test", 0)]
+
+
+def make(index, recipes, split="train", **options) -> EanetDataset:
+    options = {"hands": "all", "announce": None, "image_as": "float", "with_mesh": True} | options
+    rows = index.select(split=split)
+    return EanetDataset(index, rows, None, mano=recipes.mano(), **options)
+
+
+@pytest.fixture(scope="module")
+def batches(tiny_index, tiny_golden, recipes):
+    """Our samples of every reference case, collated."""
+    found = {}
+    for split, j in CASES:
+        source = "detected" if split == "test" else "joints"
+        dataset = make(tiny_index, recipes, split, quirks=UPSTREAM, box_source=source)
+        motion = Motion()
+        if split == "train":
+            scale, turn, *gains, flip = tiny_golden["aug"][j].tolist()
+            motion = Motion(scale, turn, flip=bool(flip), gain_rgb=tuple(gains))
+        samples = [dataset.sample(position, motion) for position in range(len(dataset))]
+        found[split, j] = default_collate(samples)
+    return found
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_same_images_are_used(tiny_index, tiny_golden, split):
+    selection = usable_rows(tiny_index, tiny_index.select(split=split))
+    names = [tiny_index.image_path(row).name for row in selection.rows]
+    assert names == tiny_golden[f"{split}.img_names"].tolist()
+    assert selection.dropped["without joint in view"] == 1
+    assert selection.describe() == "EANet uses 7 images; left out: 1 without joint in view"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_records_before_augmentation_are_as_published(tiny_index, tiny_golden, split):
+    golden = {name: tiny_golden[f"{split}.list.{name}"] for name in _LISTED}
+    order = list(MANO21_FROM_INTERHAND)
+    source = "detected" if split == "test" else "joints"
+    for k, row in enumerate(usable_rows(tiny_index, tiny_index.select(split=split)).rows):
+        record = tiny_index.record(row)
+        hands = captured_hands(record)
+        ours = {name: golden[name][k].reshape(2, 21, -1)[:, order] for name in _LISTED[1:]}
+        box = box_of(tiny_index, record, source, box_bug=True)
+        np.testing.assert_allclose(box, golden["bbox"][k], rtol=0, atol=PIXELS)
+        np.testing.assert_array_equal(hands.valid[..., None], ours["joint_valid"] > 0)
+        np.testing.assert_array_equal(hands.in_view[..., None], ours["joint_trunc"] > 0)
+        np.testing.assert_allclose(hands.joints_cam_mm, ours["joint_cam"], rtol=0, atol=2e-3)
+        np.testing.assert_allclose(
+            hands.joints_px[hands.valid], ours["joint_img"][hands.valid][:, :2], rtol=0, atol=PIXELS
+        )
+        assert record.hand == tiny_golden[f"{split}.list.hand_type"][k]
+
+
+_LISTED = ("bbox", "joint_img", "joint_cam", "joint_valid", "joint_trunc")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("name", "mask", "tolerance"),
+    [
+        ("joint_img", "joint_valid", CELLS),
+        ("mano_joint_img", "mano_joint_valid", CELLS),
+        ("joint_cam", "joint_valid", METRES),
+        ("mano_joint_cam", "mano_joint_valid", METRES),
+        ("rel_trans", "rel_trans_valid", METRES),
+        ("mano_shape", "mano_shape_valid", 1e-6),
+    ],
+)
+def test_targets_are_as_published(batches, tiny_golden, case, name, mask, tolerance):
+    split, j = case
+    batch, expected = batches[case], tiny_golden[f"{split}.a{j}.t.{name}"]
+    known = np.broadcast_to(tiny_golden[f"{split}.a{j}.m.{mask}"] > 0, expected.shape)
+    found = getattr(batch, name).numpy()
+    np.testing.assert_allclose(found[known], expected[known], rtol=0, atol=tolerance)
+    assert known.any()
+    if name != "rel_trans":
+        assert not found[~known].any()  # what is not known is 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_poses_are_as_published(batches, tiny_golden, case):
+    split, j = case
+    expected = tiny_golden[f"{split}.a{j}.t.mano_pose"].reshape(-1, 2, 16, 3)
+    found = batches[case].mano_pose.numpy().reshape(-1, 2, 16, 3)
+    np.testing.assert_allclose(found[:, :, 1:], expected[:, :, 1:], rtol=0, atol=1e-6)
+    # compared as rotations: near half a turn the vector may change its sign
+    np.testing.assert_allclose(
+        rodrigues(found[:, :, 0]), rodrigues(expected[:, :, 0]), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "joint_valid",
+        "joint_trunc",
+        "mano_joint_trunc",
+        "mano_joint_valid",
+        "rel_trans_valid",
+        "mano_param_valid",
+        "mano_shape_valid",
+        "is_3D",
+    ],
+)
+def test_flags_are_as_published(batches, tiny_golden, case, name):
+    split, j = case
+    found = getattr(batches[case], name)
+    np.testing.assert_array_equal(found, tiny_golden[f"{split}.a{j}.m.{name}"])
+    assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_crops_and_meshes_are_as_published(batches, tiny_golden, case):
+    (split, j), batch = case, batches[case]
+    golden = {
+        name: tiny_golden[f"{split}.a{j}.{name}"]
+        for name in ("t.mano_mesh_cam", "m.bb2img_trans", "m.do_flip", "img_32th")
+    }
+    np.testing.assert_allclose(
+        batch.mano_mesh_cam[:, ::389], golden["t.mano_mesh_cam"], rtol=0, atol=METRES
+    )
+    np.testing.assert_array_equal(batch.mirrored, golden["m.do_flip"])
+    to_picture = batch.image_from_crop.numpy().astype(np.float64)
+    to_picture[batch.mirrored.numpy(), 0] *= -1  # upstream's map leads into the mirrored picture
+    to_picture[batch.mirrored.numpy(), 0, 2] += 334 - 1
+    np.testing.assert_allclose(to_picture, golden["m.bb2img_trans"], rtol=0, atol=PIXELS)
+    difference = np.abs(batch.image.numpy()[:, :, 16::32, 16::32] - golden["img_32th"])
+    assert difference.mean() < 0.1 / 255
+
+
+def test_the_references_tell_hands_poses_and_mirrors_apart(batches, tiny_golden):
+    """The tolerances above would not pass another hand, another order or a missing turn."""
+    expected = tiny_golden["train.a1.t.joint_img"]
+    found = batches["train", 1].joint_img.numpy()
+    two = tiny_golden["train.list.hand_type"] == "interacting"
+    swapped = np.concatenate([found[:, 21:], found[:, :21]], axis=1)
+    assert np.abs(swapped[two] - expected[two]).max() > 1000 * CELLS
+    assert np.abs(batches["train", 0].joint_img.numpy() - expected)[two].max() > 1000 * CELLS
+
+
+def test_the_camera_of_the_crop_projects_its_joints(tiny_index, recipes):
+    dataset = make(tiny_index, recipes)
+    sample = dataset.sample(1, Motion(1.1, 25.0, flip=True))
+    depth = sample.wrist_depth_mm.numpy()
+    side = int(np.flatnonzero(~np.isnan(depth))[0])
+    wrist = _wrist_of_crop(sample, side)
+    joints = sample.joint_cam.numpy().reshape(2, 21, 3)[side] * 1000 + wrist
+    rays = np.column_stack([joints[:, :2] / joints[:, 2:], np.ones(21)])
+    pixels = rays @ sample.crop_camera.numpy().T
+    expected = sample.joint_img.numpy().reshape(2, 21, 3)[side, :, :2] * 32
+    np.testing.assert_allclose(pixels, expected, rtol=0, atol=0.02)  # float32 of depths near 1 m
+
+
+def _wrist_of_crop(sample, side: int) -> np.ndarray:
+    """The wrist (3,) in mm, from its pixel and depth."""
+    camera = sample.crop_camera.numpy().astype(np.float64)
+    pixel = sample.joint_img.numpy().reshape(2, 21, 3)[side, 0, :2] * 32
+    ray = np.linalg.solve(camera[:, :2], pixel - camera[:, 2])
+    return np.append(ray, 1) * float(sample.wrist_depth_mm[side])
+
+
+def test_crop_pixels_lead_back_to_the_picture(tiny_index, recipes):
+    dataset = make(tiny_index, recipes)
+    sample = dataset.sample(0, Motion(0.9, -20.0, flip=True))
+    hands = captured_hands(tiny_index.record(int(dataset.rows[0])))
+    crop_px = sample.joint_img.numpy().reshape(2, 21, 3)[1, :, :2] * 32  # a right hand, mirrored
+    found = apply_affine(crop_px, sample.image_from_crop.numpy())
+    np.testing.assert_allclose(found, hands.joints_px[0], rtol=0, atol=2e-3)
+    assert (sample.hand, sample.mirrored) == (1, True)
+
+
+def test_exactly_moved_meshes_differ_from_the_published_way(tiny_index, recipes):
+    """The stand-in hand shows the difference; by default the mesh itself is moved."""
+    exact, published = (
+        make(tiny_index, recipes, quirks=quirks).sample(0, Motion())
+        for quirks in (Quirks(), Quirks(posed_wrist_camera=True))
+    )
+    assert torch.equal(exact.mano_pose, published.mano_pose)
+    assert (exact.mano_joint_cam - published.mano_joint_cam).abs().max() > 1e-3
+
+
+def test_the_default_box_of_two_hands_is_not_the_published_one(tiny_index):
+    rows = usable_rows(tiny_index, tiny_index.select(split="train")).rows
+    records = [tiny_index.record(row) for row in rows]
+    differ = [
+        not np.allclose(
+            box_of(tiny_index, record, "joints"),
+            box_of(tiny_index, record, "joints", box_bug=True),
+        )
+        for record in records
+    ]
+    assert any(differ)
+    assert not any(d for d, record in zip(differ, records, strict=True) if record.hand == "right")
+
+
+def test_a_small_crop_has_a_small_grid(tiny_index, recipes):
+    small = make(tiny_index, recipes, size_px=96).sample(0, Motion())
+    large = make(tiny_index, recipes).sample(0, Motion())
+    assert small.image.shape == (3, 96, 96)
+    # the same point is the same share of the crop
+    np.testing.assert_allclose(small.joint_img / 3, large.joint_img / 8, atol=CELLS)
+
+
+def test_bytes_are_the_rounded_floats(tiny_index, recipes):
+    motion = Motion(1.0, 10.0, gain_rgb=(1.2, 1.0, 0.8))
+    exact = make(tiny_index, recipes).sample(0, motion).image
+    rounded = make(tiny_index, recipes, image_as="uint8").sample(0, motion).image
+    assert rounded.dtype == torch.uint8 and exact.dtype == torch.float32
+    assert (rounded - 255 * exact).abs().max() <= 0.5 + 1e-4
+
+
+def test_a_sample_depends_on_seed_epoch_and_row_only(tiny_index, recipes):
+    from adapters.eanet.crop import EanetAugmentation
+
+    options = {"augmentation": EanetAugmentation(), "seed": 4}
+    dataset = make(tiny_index, recipes, **options)
+    again = EanetDataset(
+        tiny_index,
+        dataset.rows[3:5],
+        None,
+        mano=recipes.mano(),
+        hands="all",
+        announce=None,
+        image_as="float",
+        with_mesh=True,
+        **options,
+    )
+    for a, b in zip(dataset[7, 4], again[7, 1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not torch.equal(dataset[7, 4].image, dataset[8, 4].image)
+
+
+def test_two_hands_are_refused_where_one_is_wanted(tiny_index, recipes):
+    with pytest.raises(ValueError, match=r"row 2 shows two hands, as do 3 others"):
+        make(tiny_index, recipes, hands="single")
+
+
+def test_wrong_options_are_refused(tiny_index, recipes):
+    for options, message in [
+        ({"hands": "both"}, "hands is 'both'; possible: single, all"),
+        ({"image_as": "half"}, "image_as is 'half'; possible: uint8, float"),
+        ({"box_source": "gt"}, "unknown box source 'gt'; possible: joints, detected"),
+        ({"size_px": 100}, "100 px give no whole heat map"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make(tiny_index, recipes, **options)
+    with pytest.raises(ValueError, match="row 99 is not in the index"):
+        EanetDataset(tiny_index, [99], None, mano=recipes.mano())
+
+
+def test_an_image_of_another_size_is_refused(tiny_index, recipes, monkeypatch):
+    monkeypatch.setattr(
+        "adapters.eanet.dataset.read_image_rgb", lambda path, row: np.zeros((10, 20, 3), np.uint8)
+    )
+    with pytest.raises(DataError, match="is 20 x 10 px, but its annotation says 334 x 512"):
+        make(tiny_index, recipes)[0]
