@@ -97,9 +97,9 @@ def build_gesture_data(
         ValueError: no images are left, or the batch does not divide among the processes.
     """
     hand_index = HandIndex.open(index)
-    classes = _load_taxonomy(taxonomy, label_variant, label_seed, hand_index)
+    classes = load_taxonomy(taxonomy, label_variant, label_seed, hand_index)
     rank, world_size = rank_and_world_size()
-    _check_batch_size(batch_size, world_size)
+    check_batch_size(batch_size, world_size)
     filters = {
         "hands": hands,
         "labels": labels,
@@ -109,7 +109,7 @@ def build_gesture_data(
     rows = hand_index.select(
         split=train_split, subjects=subjects, fraction=fraction, seed=seed, **filters
     )
-    _require_rows(rows, hand_index, train_split, "train_split")
+    require_rows(rows, hand_index, train_split, "train_split")
     chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
     if overfit:
         rows, chosen = spread(rows, batch_size), NONE
@@ -122,7 +122,7 @@ def build_gesture_data(
         augmentation=chosen,
         seed=seed,
         box_ratio=box_ratio,
-        announce=_announcer("Training", rank),
+        announce=announcer("Training", rank),
     )
     sampler = EpochBatchSampler(
         len(rows),
@@ -132,11 +132,11 @@ def build_gesture_data(
         world_size=world_size,
         class_ids=train_set.coarse if class_balanced else None,
     )
-    train = _loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
+    train = make_loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
     val_rows = rows if overfit else np.empty(0, np.int64)
     if val_split is not None and not overfit:
         val_rows = spread(hand_index.select(split=val_split, **filters), val_images)
-        _require_rows(val_rows, hand_index, val_split, "val_split")
+        require_rows(val_rows, hand_index, val_split, "val_split")
     validation = None
     if len(val_rows):
         val_set = GestureDataset(
@@ -145,10 +145,10 @@ def build_gesture_data(
             classes,
             size_px,
             box_ratio=box_ratio,
-            announce=_announcer("Validation", rank),
+            announce=announcer("Validation", rank),
         )
         share = Subset(val_set, range(rank, len(val_set), world_size))
-        validation = _loader(share, workers, seed, pin_memory, batch_size=batch_size // world_size)
+        validation = make_loader(share, workers, seed, pin_memory, batch_size=batch_size // world_size)
     summary = {
         "index": str(Path(hand_index.root)),
         "taxonomy": classes.name,
@@ -171,7 +171,8 @@ def spread(rows: np.ndarray, count: int | None) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
 
 
-def _load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) -> Taxonomy:
+def load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) -> Taxonomy:
+    """A taxonomy by the keys `taxonomy`, `label_variant` and `label_seed` of a data section."""
     if name == INDEX_LABELS:
         classes = Taxonomy.from_index_labels(index.labels)
     else:
@@ -179,7 +180,8 @@ def _load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) 
     return classes if variant is None else classes.control(variant, seed=seed)
 
 
-def _check_batch_size(batch_size: int, world_size: int) -> None:
+def check_batch_size(batch_size: int, world_size: int) -> None:
+    """Raises ValueError where a batch does not divide among the processes."""
     if batch_size < 1 or batch_size % world_size:
         raise ValueError(
             f"data.batch_size is the batch over all processes: {batch_size} does not divide among "
@@ -187,7 +189,8 @@ def _check_batch_size(batch_size: int, world_size: int) -> None:
         )
 
 
-def _require_rows(rows: np.ndarray, index: HandIndex, split: str, key: str) -> None:
+def require_rows(rows: np.ndarray, index: HandIndex, split: str, key: str) -> None:
+    """Raises ValueError where the filters have left no row of a split."""
     if len(rows) == 0:
         raise ValueError(
             f"No image is left of split '{split}' (data.{key}) of {index.root} after the filters. "
@@ -196,12 +199,13 @@ def _require_rows(rows: np.ndarray, index: HandIndex, split: str, key: str) -> N
         )
 
 
-def _announcer(name: str, rank: int):
+def announcer(name: str, rank: int):
     """Prints what a data set says of itself, once per run."""
     return (lambda text: print(f"{name}. {text}")) if rank == 0 else None
 
 
-def _loader(dataset, workers: int, seed: int, pin_memory: bool, **batching) -> DataLoader:
+def make_loader(dataset, workers: int, seed: int, pin_memory: bool, **batching) -> DataLoader:
+    """A loader whose workers do not depend on torch's global generator."""
     # An own generator: the loader would else draw its base seed from torch's global one.
     return DataLoader(
         dataset,

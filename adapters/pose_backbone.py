@@ -1,0 +1,129 @@
+"""What a pose run starts from: a backbone of the registry, a file, timm's weights, or none."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.registry import find_backbone, load_backbone
+from gesture_pretrain.taxonomy import Taxonomy
+
+DEFAULT_SIZE_PX = 256
+
+
+class StartingPoint(NamedTuple):
+    """The network that a target is built around.
+
+    Attributes:
+        network: the backbone, with its gesture heads where it has some.
+        name: where its weights are from, for the ledger.
+        frozen: it is kept as it is.
+    """
+
+    network: Backbone | GestureNetwork
+    name: str
+    frozen: bool
+
+
+def build_starting_point(
+    *,
+    taxonomy: Taxonomy,
+    gesture_logits: bool,
+    seed: int,
+    name: str | None = None,
+    arch: str | None = None,
+    init: str | Path = "random",
+    size_px: int | None = None,
+    heads: Mapping | None = None,
+    frozen: bool = False,
+) -> StartingPoint:
+    """Loads a backbone by name, or builds one by architecture.
+
+    Args:
+        taxonomy: of the data; gives random heads their number of classes.
+        gesture_logits: the target reads gesture logits, so there must be heads.
+        seed: of random weights.
+        name: `arch.tag` in the registry, or a path of exported weights; its heads come along.
+        arch: architecture, where no name is given.
+        init: of that: "random", "timm", or a file of weights.
+        size_px: side of the crops; that of the stored weights, else 256, where None.
+        heads: hidden units and dropout of random heads.
+        frozen: keep weights and statistics of the backbone as they are.
+
+    Raises:
+        ValueError: neither or both of name and arch, or keys that do not go together.
+        UnknownBackbone: no weights of that name.
+    """
+    _check_choice(name, arch, init, heads)
+    if name is not None:
+        network = _stored(name, size_px)
+        if gesture_logits and isinstance(network, Backbone):
+            raise ValueError(
+                f"The model reads gesture logits, but {name} has no gesture heads. Choose weights "
+                "with heads, or a model without guidance."
+            )
+        return StartingPoint(network, name, frozen)
+    network = build_backbone(arch, init=init, size_px=size_px or DEFAULT_SIZE_PX, seed=seed)
+    if gesture_logits:
+        network = GestureNetwork(network, _random_heads(network, taxonomy, seed, heads or {}))
+    return StartingPoint(network, f"{arch} ({init})", frozen)
+
+
+def crop_size_px(*, name: str | None = None, size_px: int | None = None, **_) -> int:
+    """Side of the crops that a backbone section asks for; no tensor is read."""
+    if size_px is not None:
+        return size_px
+    return DEFAULT_SIZE_PX if name is None else find_backbone(name).record.input.size_px
+
+
+def freeze(backbone: Backbone) -> None:
+    """Keeps weights, statistics and mode: nothing of the backbone changes in training."""
+    backbone.requires_grad_(False)
+    for module in backbone.modules():
+        module.eval()
+        module.train = lambda mode=True, module=module: module
+
+
+def _check_choice(name, arch, init, heads) -> None:
+    if (name is None) == (arch is None):
+        raise ValueError(
+            f"backbone.name is {name!r} and backbone.arch is {arch!r}; give one of them: a name of "
+            "the registry, or an architecture to start from"
+        )
+    if name is not None and (init != "random" or heads is not None):
+        raise ValueError(
+            f"backbone.name={name!r} brings its own weights and heads; backbone.init and "
+            "backbone.heads go with backbone.arch"
+        )
+
+
+def _stored(name: str, size_px: int | None) -> Backbone | GestureNetwork:
+    has_heads = find_backbone(name).record.heads is not None
+    network = load_backbone(name, with_heads=has_heads)
+    backbone = network.backbone if has_heads else network
+    spec = backbone.input_spec
+    if size_px is not None and size_px != spec.size_px:
+        if spec.fixed_size or size_px % spec.multiple_of:
+            raise ValueError(
+                f"{name} takes crops of "
+                + (f"{spec.size_px} px only" if spec.fixed_size else f"{spec.multiple_of} px steps")
+                + f", not backbone.size_px={size_px}"
+            )
+        backbone.input_spec = spec._replace(size_px=size_px)
+    return network
+
+
+def _random_heads(backbone: Backbone, taxonomy: Taxonomy, seed: int, heads: Mapping) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_gesture_heads(
+            backbone.pooled_channels,
+            num_coarse=taxonomy.num_coarse,
+            num_fine=taxonomy.num_fine,
+            **heads,
+        )
