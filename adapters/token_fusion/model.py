@@ -1,0 +1,168 @@
+"""Token fusion as a `PoseModel`: a batch of right-hand crops in, named losses or hands out.
+
+Left hands are mirrored into right ones by the data set (`PoseDataset(mirror_left=True)`) and out
+again by whoever reads the predictions; this file only sees right hands.
+"""
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from adapters.pose_model import MODES, HandPrediction
+from adapters.token_fusion import objective
+from adapters.token_fusion.estimator import TokenFusionNetwork, TokenFusionOutput
+from adapters.token_fusion.mano_kinematics import ManoKinematics
+from adapters.token_fusion.objective import PoseTargets, Weights
+from adapters.token_fusion.targets import pose_targets
+from gesture_pretrain.data.pose_dataset import PoseSample
+from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.image_normaliser import ImageNormaliser
+from gesture_pretrain.models.pretrainer import BatchToDevice
+from gesture_pretrain.rotation import axis_angle_from_matrix, matrix_from_6d
+
+
+class TokenFusionModel(BaseModel):
+    """Network, right hand and objective.
+
+    Args:
+        network: The network.
+        hand_model: The right hand that poses and shapes belong to.
+        weights: Of the objective's terms.
+        freeze_backbone: Leave the backbone as it is, batch-norm statistics included.
+        channels_last: Keep weights and images in channels-last memory order.
+
+    Attributes:
+        epoch: The current epoch, from 0; nothing here depends on it.
+
+    Raises:
+        ValueError: The hand model is of a left hand.
+    """
+
+    def __init__(
+        self,
+        network: TokenFusionNetwork,
+        hand_model: HandModel,
+        *,
+        weights: Weights | None = None,
+        freeze_backbone: bool = False,
+        channels_last: bool = False,
+    ):
+        super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
+        if hand_model.hand != "right":
+            raise ValueError(
+                f"token fusion poses the right hand, got the model of a {hand_model.hand} one. "
+                "Left hands are mirrored: PoseDataset(mirror_left=True)."
+            )
+        self.network = network
+        self.normalise = ImageNormaliser(network.backbone.input_spec, channels_last=channels_last)
+        self.kinematics = ManoKinematics(hand_model)
+        self.weights = Weights() if weights is None else weights
+        self.freeze_backbone = freeze_backbone
+        self.epoch = 0
+        network.backbone.requires_grad_(not freeze_backbone)
+        self.train(self.training)
+        if channels_last:
+            network.to(memory_format=torch.channels_last)
+
+    @property
+    def backbone(self) -> Backbone:
+        return self.network.backbone
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch, from 0, the next batches belong to."""
+        self.epoch = epoch
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """As of any module; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        if self.freeze_backbone:
+            self.network.backbone.eval()
+        return self
+
+    def forward(
+        self, batch: PoseSample, mode: str = "loss"
+    ) -> dict[str, Tensor] | HandPrediction | TokenFusionOutput:
+        """Run a batch.
+
+        Args:
+            batch: Collated samples of right hands.
+            mode: "loss", "predict" or "tensor".
+
+        Returns:
+            "loss": the weighted terms, `*_loss`, to be summed, and for the log `mpjpe_mm` and
+            `keypoint_error_px`, where anything is annotated. "predict": the hands. "tensor": what
+            the network gives.
+
+        Raises:
+            ValueError: Unknown mode, or a left hand.
+        """
+        if mode not in (*MODES, "tensor"):
+            raise ValueError(f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor'")
+        if bool((batch.hand != 0).any()):
+            raise ValueError(
+                "the batch holds left hands; token fusion sees right ones only. Build the data "
+                "set with mirror_left=True, as the target's build_dataset does."
+            )
+        output = self.network(self.normalise(batch.image))
+        if mode == "tensor":
+            return output
+        size_px = batch.image.shape[-1]
+        if mode == "predict":
+            return self.prediction(output, size_px)
+        targets = pose_targets(batch, self.network.grid, self.kinematics.mean_pose)
+        return self.losses(output, targets, size_px)
+
+    def losses(
+        self, output: TokenFusionOutput, targets: PoseTargets, size_px: int
+    ) -> dict[str, Tensor]:
+        """Weighted terms and values for the log, as in `forward`."""
+        grid, weights = self.network.grid, self.weights
+        rotations = matrix_from_6d(output.pose_6d)
+        joints_mm = 1000 * self.kinematics.joints_m(rotations, output.shape)
+        rel_mm = joints_mm - joints_mm[:, :1]
+        cells = output.joints_cells
+        terms = {
+            "pose_loss": weights.pose * objective.pose_term(output.pose_6d, targets),
+            "shape_loss": weights.shape * objective.shape_term(output.shape, targets),
+            "joints_3d_loss": weights.joints_3d
+            * objective.joints_3d_term(cells, targets, grid, size_px),
+            "mano_joints_3d_loss": weights.joints_3d
+            * objective.mano_joints_3d_term(rel_mm, targets),
+            "joints_25d_loss": weights.joints_25d * objective.joints_25d_term(cells, targets),
+            "joints_2d_loss": weights.joints_2d * objective.joints_2d_term(cells, targets),
+            "mano_joints_2d_loss": weights.joints_2d
+            * objective.mano_joints_2d_term(rel_mm, output.weak_camera, targets, grid, size_px),
+            "structure_loss": weights.structure * objective.structure_term(rotations, targets),
+        }
+        return terms | _errors(rel_mm.detach(), cells.detach(), targets, size_px / grid.cells)
+
+    def prediction(self, output: TokenFusionOutput, size_px: int) -> HandPrediction:
+        """The hands that the network's output stands for, in the frame of a crop of `size_px`."""
+        grid = self.network.grid
+        rotations = matrix_from_6d(output.pose_6d)
+        mesh = self.kinematics(rotations, output.shape)
+        wrist = mesh.joints_m[:, :1]
+        pose = axis_angle_from_matrix(rotations).flatten(1)
+        return HandPrediction(
+            joints_rel_mm=1000 * (mesh.joints_m - wrist),
+            vertices_rel_mm=1000 * (mesh.vertices_m - wrist),
+            keypoints_px=grid.px_from_cells(output.joints_cells[..., :2], size_px),
+            joint_depth_rel_mm=grid.depth_from_cells(output.joints_cells[..., 2]),
+            mano_pose=pose - self.kinematics.mean_pose,
+            mano_shape=output.shape,
+            hand=torch.zeros(len(pose), dtype=torch.int64, device=pose.device),
+        )
+
+
+def _errors(
+    rel_mm: Tensor, cells: Tensor, targets: PoseTargets, px_per_cell: float
+) -> dict[str, Tensor]:
+    """Mean joint errors of the samples that have what to compare with."""
+    in_view = targets.joints_cells_valid[..., :2].all(-1)
+    distances = {
+        "mpjpe_mm": (rel_mm - targets.mano_joints_rel_mm).norm(dim=-1)[targets.mano_valid],
+        "keypoint_error_px": px_per_cell
+        * (cells - targets.joints_cells)[..., :2].norm(dim=-1)[in_view],
+    }
+    return {name: values.mean() for name, values in distances.items() if values.numel()}

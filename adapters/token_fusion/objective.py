@@ -1,0 +1,193 @@
+"""The training objective of section 3.2.4, one function per term.
+
+Each term is a mean of absolute errors over the coordinates that are valid in the whole batch (over
+the processes together, in distributed training): a missing fit or joint adds exactly nothing to
+loss and gradient, whatever its place in the batch holds, NaN included. The paper names the terms
+and gives six weights without values; those of `Weights` are our assumption, and so is the form of
+the structural term.
+
+Letters: B batch, J = 21 joints.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, distributed
+
+from adapters.token_fusion.camera import (
+    back_project_mm,
+    project_px,
+    project_weak_perspective_px,
+)
+from adapters.token_fusion.grid import VolumeGrid
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The six weights of the objective.
+
+    Attributes:
+        pose: 6D rotations.
+        shape: Shape coefficients.
+        joints_3d: 3D joints in metres, of the 2.5D prediction and of MANO.
+        joints_25d: 2.5D joints in cells.
+        joints_2d: 2D joints in cells, of the 2.5D prediction and of MANO.
+        structure: Bone continuity.
+    """
+
+    pose: float = 1.0
+    shape: float = 1.0
+    joints_3d: float = 10.0
+    joints_25d: float = 1.0
+    joints_2d: float = 1.0
+    structure: float = 0.1
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if not value >= 0:
+                raise ValueError(f"weight {name} must not be negative, got {value}")
+
+
+class PoseTargets(NamedTuple):
+    """What the terms compare with, made of a batch by `targets.pose_targets`.
+
+    Values that are not valid are finite and arbitrary.
+
+    Attributes:
+        joints_cells: `(B, 21, 3)`, annotated joints in the volume.
+        joints_cells_valid: `(B, 21, 3)` bool, per axis: in view, and within the volume.
+        joints_cam_mm: `(B, 21, 3)`, annotated joints in the camera frame of the crop.
+        joints_cam_valid: `(B, 21)` bool, within the volume, with camera and root depth.
+        pose_6d: `(B, 16, 6)` of the fit, mean pose included.
+        shape: `(B, 10)` of the fit.
+        mano_joints_rel_mm: `(B, 21, 3)`, joints of the fit minus its wrist.
+        mano_keypoints_px: `(B, 21, 2)`, joints of the fit in crop pixels.
+        mano_valid: `(B,)` bool.
+        wrist_depth_mm: `(B,)`, root depth.
+        camera: `(B, 2, 3)`.
+        has_camera: `(B,)` bool, camera and root depth are known.
+    """
+
+    joints_cells: Tensor
+    joints_cells_valid: Tensor
+    joints_cam_mm: Tensor
+    joints_cam_valid: Tensor
+    pose_6d: Tensor
+    shape: Tensor
+    mano_joints_rel_mm: Tensor
+    mano_keypoints_px: Tensor
+    mano_valid: Tensor
+    wrist_depth_mm: Tensor
+    camera: Tensor
+    has_camera: Tensor
+
+
+def valid_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Mean absolute error over valid entries; 0 with zero gradient where there are none.
+
+    Args:
+        predicted, target: `(B, ...)`.
+        valid: bool, the leading axes of `predicted`, or all of them.
+    """
+    valid = valid.reshape(valid.shape + (1,) * (predicted.ndim - valid.ndim))
+    valid = valid.expand_as(predicted)
+    # an entry that is not valid is compared with itself: no error, no gradient, no NaN
+    error = predicted - torch.where(valid, target.to(predicted.dtype), predicted.detach())
+    return error.abs().sum() / _count_per_rank(valid).to(predicted.dtype)
+
+
+def pose_term(pose_6d: Tensor, targets: PoseTargets) -> Tensor:
+    """L1 on the 6D rotations `(B, 16, 6)` of samples with a fit."""
+    return valid_l1(pose_6d, targets.pose_6d, targets.mano_valid)
+
+
+def shape_term(shape: Tensor, targets: PoseTargets) -> Tensor:
+    """L1 on the shape coefficients `(B, 10)` of samples with a fit."""
+    return valid_l1(shape, targets.shape, targets.mano_valid)
+
+
+def joints_3d_term(
+    joints_cells: Tensor, targets: PoseTargets, grid: VolumeGrid, size_px: int
+) -> Tensor:
+    """L1, metres, on the 2.5D joints `(B, 21, 3)` back-projected with intrinsics and root depth."""
+    pixels = grid.px_from_cells(joints_cells[..., :2], size_px)
+    depth = grid.depth_from_cells(joints_cells[..., 2]) + targets.wrist_depth_mm[:, None]
+    joints_cam_mm = back_project_mm(pixels, depth, targets.camera)
+    return valid_l1(joints_cam_mm / 1000, targets.joints_cam_mm / 1000, targets.joints_cam_valid)
+
+
+def mano_joints_3d_term(mano_joints_rel_mm: Tensor, targets: PoseTargets) -> Tensor:
+    """L1, metres, on MANO's joints `(B, 21, 3)` minus its wrist, against those of the fit."""
+    return valid_l1(
+        mano_joints_rel_mm / 1000, targets.mano_joints_rel_mm / 1000, targets.mano_valid
+    )
+
+
+def joints_25d_term(joints_cells: Tensor, targets: PoseTargets) -> Tensor:
+    """L1, cells, on the 2.5D joints `(B, 21, 3)`; each axis counts where it is in the volume."""
+    return valid_l1(joints_cells, targets.joints_cells, targets.joints_cells_valid)
+
+
+def joints_2d_term(joints_cells: Tensor, targets: PoseTargets) -> Tensor:
+    """L1, cells, on the projection of the 2.5D joints `(B, 21, 3)`.
+
+    Projecting what was back-projected with the same camera gives x and y again, so no camera is
+    needed.
+    """
+    return valid_l1(
+        joints_cells[..., :2], targets.joints_cells[..., :2], targets.joints_cells_valid[..., :2]
+    )
+
+
+def mano_joints_2d_term(
+    mano_joints_rel_mm: Tensor,
+    weak_camera: Tensor | None,
+    targets: PoseTargets,
+    grid: VolumeGrid,
+    size_px: int,
+) -> Tensor:
+    """L1, cells, on the projection of MANO's joints `(B, 21, 3)` against that of the fit.
+
+    The wrist stands where the fit's wrist is seen, at the root depth. A crop without intrinsics is
+    projected by the predicted weak-perspective camera if there is one, and does not count if not.
+    """
+    wrist_px = targets.mano_keypoints_px[:, :1]
+    wrist_mm = back_project_mm(wrist_px, targets.wrist_depth_mm[:, None], targets.camera)
+    pixels = project_px(wrist_mm + mano_joints_rel_mm, targets.camera)
+    valid = targets.mano_valid & targets.has_camera
+    if weak_camera is not None:
+        weak = project_weak_perspective_px(mano_joints_rel_mm, weak_camera, size_px)
+        pixels = torch.where(targets.has_camera[:, None, None], pixels, weak)
+        valid = targets.mano_valid
+    return valid_l1(
+        grid.cells_from_px(pixels, size_px),
+        grid.cells_from_px(targets.mano_keypoints_px, size_px),
+        valid,
+    )
+
+
+def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
+    """Bone continuity: how much consecutive joints of a finger turn differently.
+
+    Mean over the 10 pairs of consecutive finger joints of the squared Frobenius norm of the
+    difference of their rotations, which is `8 sin^2(a / 2)` for rotations that are an angle a
+    apart. The root, which turns the whole hand, is in no pair. Counts for samples with a fit, so
+    that a sample without annotation adds nothing.
+
+    Args:
+        rotations: `(B, 16, 3, 3)`, mano16 order.
+        targets: Of the batch.
+    """
+    fingers = rotations[:, 1:].unflatten(1, (5, 3))
+    apart = (fingers[:, :, 1:] - fingers[:, :, :-1]).square().sum((-1, -2))
+    return valid_l1(apart, torch.zeros_like(apart), targets.mano_valid)
+
+
+def _count_per_rank(valid: Tensor) -> Tensor:
+    """Valid entries, as a mean over the processes, whose gradients are averaged; at least 1."""
+    count = valid.sum().double()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(count)
+        return (count / distributed.get_world_size()).clamp(min=1 / distributed.get_world_size())
+    return count.clamp(min=1)

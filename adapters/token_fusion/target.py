@@ -1,0 +1,114 @@
+"""Token fusion as a target: how it is built around a backbone, with which data and in which size."""
+
+from collections.abc import Mapping
+
+import torch
+
+from adapters.base import BackboneNeeds, PoseTarget, backbone_of
+from adapters.token_fusion.estimator import TokenFusionNetwork
+from adapters.token_fusion.guidance import guidance_levels
+from adapters.token_fusion.model import TokenFusionModel
+from adapters.token_fusion.objective import Weights
+from gesture_pretrain.data.pose_dataset import PoseDataset
+from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.training.sections import build_from_section, check_section
+
+PRESETS = {
+    "full": {},
+    "tiny": {
+        "channels": 32,
+        "cells": 8,
+        "depth_cells": 8,
+        "width": 64,
+        "encoder_layers": 1,
+        "fusion_layers": 2,
+        "num_heads": 4,
+        "head_hidden": 128,
+    },
+}
+
+
+def build_token_fusion(
+    network: Backbone | GestureNetwork,
+    *,
+    seed: int = 0,
+    hand_models: Mapping[str, HandModel],
+    allow_projection: bool = False,
+    guidance: str = "both",
+    num_coarse: int = 54,
+    num_fine: int = 70,
+    weights: Mapping | None = None,
+    freeze_backbone: bool = False,
+    channels_last: bool = False,
+    **sizes,
+) -> TokenFusionModel:
+    """Build the model around a backbone, which is taken as it is and not copied.
+
+    Args:
+        network: A `GestureNetwork` brings its gesture heads along; for a `Backbone` fresh ones are
+            made where they guide.
+        seed: Of the fresh weights.
+        hand_models: The "right" one is used.
+        allow_projection: Of no effect: projecting both levels is part of the method.
+        guidance: "none", "coarse", "fine" or "both".
+        num_coarse, num_fine: Classes of fresh heads; those of InterHand2.6M's taxonomy by default.
+        weights: Fields of `objective.Weights` that differ from the defaults.
+        freeze_backbone: Leave the backbone as it is.
+        channels_last: Memory order of weights and images.
+        **sizes: Further arguments of `TokenFusionNetwork`.
+
+    Raises:
+        ValueError: An unknown option, an impossible value, or no right hand.
+        TypeError: Not a network of ours.
+    """
+    backbone = backbone_of(network)
+    given = ("backbone", "gesture_heads", "guidance")
+    check_section("model", TokenFusionNetwork, sizes, given)
+    if "right" not in hand_models:
+        raise ValueError("hand_models needs 'right'; load_hand_model('right') gives it")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        heads = _gesture_heads(network, guidance, num_coarse, num_fine)
+        built = TokenFusionNetwork(backbone, heads, guidance=guidance, **sizes)
+    return TokenFusionModel(
+        built,
+        hand_models["right"],
+        weights=build_from_section("model.weights", Weights, weights or {}),
+        freeze_backbone=freeze_backbone,
+        channels_last=channels_last,
+    )
+
+
+def build_token_fusion_dataset(index, rows, taxonomy, size_px: int, **options) -> PoseDataset:
+    """Crops of right hands, left ones mirrored; `options` are those of `PoseDataset`."""
+    return PoseDataset(index, rows, taxonomy, size_px, mirror_left=True, **options)
+
+
+def token_fusion_needs(*, guidance: str = "both", **_options) -> BackboneNeeds:
+    """Two levels of any width; gesture logits are made where the backbone brings none."""
+    guidance_levels(guidance)
+    return BackboneNeeds(levels=("high", "low"))
+
+
+def _gesture_heads(
+    network: Backbone | GestureNetwork, guidance: str, num_coarse: int, num_fine: int
+) -> GestureHeads | None:
+    if not guidance_levels(guidance):
+        return None
+    if isinstance(network, GestureNetwork):
+        return network.heads
+    return build_gesture_heads(network.pooled_channels, num_coarse=num_coarse, num_fine=num_fine)
+
+
+TARGET = PoseTarget(
+    name="token_fusion",
+    summary="Gesture-guided token fusion: per-joint tokens, a Transformer, MANO parameters",
+    needs=BackboneNeeds(levels=("high", "low")),
+    build_model=build_token_fusion,
+    build_dataset=build_token_fusion_dataset,
+    presets=PRESETS,
+    needs_with=token_fusion_needs,
+)

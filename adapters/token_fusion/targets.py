@@ -1,0 +1,49 @@
+"""From a batch of `PoseSample` to what the objective compares with."""
+
+import torch
+from torch import Tensor
+
+from adapters.token_fusion.camera import back_project_mm
+from adapters.token_fusion.grid import VolumeGrid
+from adapters.token_fusion.objective import PoseTargets
+from gesture_pretrain.data.pose_dataset import PoseSample
+from gesture_pretrain.rotation import rotation_6d_from_axis_angle
+
+# Stands in for a camera or a depth that is not known, so that nothing divides by zero; what comes
+# out is masked.
+_ANY_DEPTH_MM = 1000.0
+_ANY_CAMERA = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+
+def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> PoseTargets:
+    """Targets of a collated batch.
+
+    Args:
+        batch: B samples; its image tells the size of the crop.
+        grid: Of the volume.
+        mean_pose: `(48,)` axis-angle, rad, which MANO adds to a pose.
+    """
+    size_px = batch.image.shape[-1]
+    depth_known = torch.isfinite(batch.wrist_depth_mm)
+    has_camera = batch.has_camera & depth_known
+    any_camera = batch.crop_camera.new_tensor(_ANY_CAMERA)
+    camera = torch.where(has_camera[:, None, None], batch.crop_camera, any_camera)
+    wrist_depth_mm = torch.where(has_camera, batch.wrist_depth_mm, _ANY_DEPTH_MM)
+    wrist_mm = back_project_mm(batch.keypoints_px[:, :1], wrist_depth_mm[:, None], camera)
+    cells = grid.cells_from_25d(batch.keypoints_px, batch.joints_rel_mm[..., 2], size_px)
+    cells_valid = grid.contains(cells) & batch.joint_in_view[..., None]
+    pose = batch.mano_pose + mean_pose.to(batch.mano_pose)
+    return PoseTargets(
+        joints_cells=cells,
+        joints_cells_valid=cells_valid,
+        joints_cam_mm=wrist_mm + batch.joints_rel_mm,
+        joints_cam_valid=cells_valid.all(-1) & has_camera[:, None],
+        pose_6d=rotation_6d_from_axis_angle(pose.unflatten(1, (16, 3))),
+        shape=batch.mano_shape,
+        mano_joints_rel_mm=batch.mano_joints_rel_mm,
+        mano_keypoints_px=batch.mano_keypoints_px,
+        mano_valid=batch.mano_valid,
+        wrist_depth_mm=wrist_depth_mm,
+        camera=camera,
+        has_camera=has_camera,
+    )
