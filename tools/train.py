@@ -1,0 +1,182 @@
+"""Trains a pose network (token fusion, EANet, …) on top of a backbone.
+
+    python tools/train.py CONFIG [--data INDEX_OR_ROOT] [--backbone NAME] [--out DIR] [key=value …]
+    python tools/train.py CONFIG … --resume
+    torchrun --nproc-per-node 4 tools/train.py CONFIG …
+
+The run folder gets `config.py` (resolved), `run.json` (commit, versions, command), `ledger.json`
+(what became of every tensor), `metrics.jsonl`, `tensorboard/`, `checkpoints/` and mmengine's own
+log under `log/`. At the end the network is stored under `model/`, and with `--predict SPLIT` its
+predictions as `predictions_SPLIT.npz`, which tools/evaluate.py scores.
+
+Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupted.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import torch.distributed
+
+from adapters.base import UnknownTarget
+from adapters.pose_checkpoint import save_pose_run
+from adapters.pose_prediction import predict_split
+from adapters.pose_training import PoseRun, build_pose_runner, check_pose_config
+from gesture_pretrain.atomic_write import WriteFailed
+from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.registry import UnknownBackbone
+from gesture_pretrain.training.config_file import read_config
+from gesture_pretrain.training.device import choose_device, rank_and_world_size
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.stopped import TrainingStopped
+
+WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    """Trains and stores; returns the run folder.
+
+    Raises:
+        ValueError, OSError: wrong input.
+        TrainingStopped: the run ended early and can be resumed.
+    """
+    options = parse_arguments(arguments)
+    config = resolved_config(options)
+    out = options.out or Path("runs") / config["tag"]
+    sections = {key: value for key, value in config.items() if key != "tag"}
+    run = build_pose_runner(out=out, resume=options.resume, device=options.device, **sections)
+    is_main = rank_and_world_size()[0] == 0
+    if is_main:
+        changed = write_run_folder(
+            out,
+            config,
+            name=config["tag"],
+            device=str(choose_device(options.device)),
+            check=check_pose_config,
+        )
+        if changed:
+            print("Resuming with changed settings: " + "; ".join(changed))
+        if not options.resume:
+            run.ledger.save(out)
+        print(run.ledger.table())
+        print(f"Run folder {out}")
+    run.train()
+    if is_main:
+        print(f"Stored {config['target']} in {save_pose_run(run, out / 'model', config=config)}")
+        for split in options.predict:
+            predict(run, split, out, config)
+    return out
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(
+        description="Train a pose network on top of a backbone.",
+        epilog="key=value sets one key of a config section, e.g. optimizer.lr=3e-4 "
+        "model.guidance=none data.fraction=0.05 schedule.iterations=2000 backbone.frozen=true",
+    )
+    parser.add_argument("config", type=Path, help="a file of configs/pose")
+    parser.add_argument("--data", help="index folder, or data root with an index in it")
+    parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
+    parser.add_argument("--out", type=Path, help="run folder (default runs/<tag>)")
+    parser.add_argument("--name", metavar="TAG", help="name of the run (default: that of the config)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--predict",
+        action="append",
+        choices=SPLITS,
+        default=[],
+        metavar="SPLIT",
+        help="write predictions of a split at the end (val, test; may be repeated)",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    return parser.parse_intermixed_args(arguments)
+
+
+def resolved_config(options: argparse.Namespace) -> dict:
+    """The config file with everything the command line says on top."""
+    overrides = list(options.overrides)
+    if options.backbone is not None:
+        # a name brings architecture, weights and heads of its own
+        overrides += [f"backbone.{key}=none" for key in ("arch", "heads")]
+        overrides += ["backbone.init='random'"]
+    for key, value in (
+        ("data.index", options.data),
+        ("backbone.name", options.backbone),
+        ("tag", options.name),
+    ):
+        if value is not None:
+            overrides.append(f"{key}={value!r}")
+    config = read_config(options.config, overrides, check=check_pose_config)
+    config.setdefault("tag", options.config.stem)
+    config.setdefault("seed", 0)
+    return config
+
+
+def predict(run: PoseRun, split: str, out: Path, config: dict) -> Path:
+    """Predicts all single hands of a split and writes the file."""
+    rows = run.data.index.select(split=split, hands=("right", "left"))
+    if len(rows) == 0:
+        raise ValueError(f"--predict {split}: {run.data.index.root} has no single hand in it")
+    dataset = run.target.build_dataset(
+        run.data.index,
+        rows,
+        run.data.taxonomy,
+        run.size_px,
+        hand_models=run.hand_models,
+        augmentation=None,
+        seed=run.seed,
+        announce=None,
+    )
+    predictions = predict_split(
+        run.model,
+        dataset,
+        system=config["tag"],
+        provenance={
+            "target": run.target.name,
+            "backbone": run.ledger.backbone_name,
+            "split": split,
+            "seed": run.seed,
+            "iterations": run.runner.iter,
+            "commit": current_commit(),
+        },
+        workers=config["data"].get("workers", 0),
+    )
+    path = predictions.save(out / f"predictions_{split}.npz")
+    print(f"Predicted {len(predictions)} hands of split {split}: {path}")
+    return path
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """`main` with errors as one message and an exit status."""
+    # timm and mmengine warn about their own future; a user of this tool can do nothing about it.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        main(arguments)
+    except TrainingStopped as error:
+        print(f"\nStopped: {error}", file=sys.stderr)
+        return STOPPED
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        UnknownBackbone,
+        UnknownTarget,
+        WriteFailed,
+    ) as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command with --resume goes on.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
