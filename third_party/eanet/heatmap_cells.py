@@ -60,6 +60,6 @@ def lift_joints(
     crop_px, depth_rel_m = crop_from_cells(joints_cells)
     linear, offset = image_from_crop[..., :2], image_from_crop[..., None, :, 2]
     image_px = crop_px @ linear.mT + offset
-    depth_m = depth_rel_m + torch.as_tensor(root_depth_m).to(depth_rel_m).unsqueeze(-1)
+    depth_m = depth_rel_m + torch.as_tensor(root_depth_m, dtype=depth_rel_m.dtype).unsqueeze(-1)
     rays = (image_px - center_px.unsqueeze(-2)) / focal_px.unsqueeze(-2)
     return torch.cat([rays * depth_m.unsqueeze(-1), depth_m.unsqueeze(-1)], dim=-1)

@@ -25,7 +25,8 @@ def axis_angle_from_6d(rotation_6d: Tensor, *, quirks: Quirks = CORRECT) -> Tens
     """
     _require_width(rotation_6d, 6)
     over_batch = quirks.cross_over_batch_of_three and rotation_6d.shape[0] == 3
-    axis_angle = axis_angle_from_matrix(_matrix_from_6d(rotation_6d, cross_dim=-2 * over_batch - 1))
+    matrix = _matrix_from_6d(rotation_6d, cross_dim=0 if over_batch else 1)
+    axis_angle = axis_angle_from_matrix(matrix)
     if quirks.nan_predictions_as_zero:
         axis_angle = torch.where(axis_angle.isnan(), 0.0, axis_angle)
     return axis_angle
@@ -34,7 +35,7 @@ def axis_angle_from_6d(rotation_6d: Tensor, *, quirks: Quirks = CORRECT) -> Tens
 def matrix_from_6d(rotation_6d: Tensor) -> Tensor:
     """(N, 6) -> (N, 3, 3), by Gram-Schmidt on the two columns."""
     _require_width(rotation_6d, 6)
-    return _matrix_from_6d(rotation_6d, cross_dim=-1)
+    return _matrix_from_6d(rotation_6d, cross_dim=1)
 
 
 def axis_angle_from_matrix(matrix: Tensor) -> Tensor:
