@@ -1,0 +1,35 @@
+"""Backbones and a target small enough for any test."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import eanet  # noqa: F401  (before this folder, with its tests/adapters/eanet, is on the path)
+
+sys.path.insert(0, str(Path(__file__).parent))  # toy_target, for importmode=importlib
+
+from gesture_pretrain.export import export_backbone
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+
+
+@pytest.fixture
+def backbone():
+    """An HRNet of one million numbers for 64 px."""
+    return build_backbone("hrnet_w16_tiny", size_px=64)
+
+
+@pytest.fixture
+def gesture_network(backbone):
+    """The same with two small heads."""
+    heads = build_gesture_heads(512, num_coarse=3, num_fine=4, hidden=8)
+    return GestureNetwork(backbone, heads)
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch, backbone):
+    """A registry folder of its own with one backbone in it."""
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
+    return export_backbone(backbone, tag="tiny")

@@ -1,0 +1,98 @@
+"""The backbone as an ONNX graph, in onnxruntime."""
+
+import builtins
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from adapters import onnx as adapter
+from adapters.base import SwapError
+from adapters.onnx import TOLERANCE, export_onnx
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """One export for all tests: the tracing takes seconds."""
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install -e .[onnx]")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    from gesture_pretrain.models.backbone import build_backbone
+
+    backbone = build_backbone("hrnet_w16_tiny", size_px=64).train()
+    path = tmp_path_factory.mktemp("onnx") / "backbone.onnx"
+    report = export_onnx(backbone, path)
+    assert backbone.training, "the export must leave the mode of the network"
+    return backbone, path, report
+
+
+def session(path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def test_onnxruntime_gives_torch_numbers_at_any_batch(exported):
+    backbone, path, _ = exported
+    run = session(path)
+    names = [output.name for output in run.get_outputs()]
+    assert names == [*backbone.feature_specs, "pooled"]
+    for batch in (1, 2, 5):
+        image = torch.randn(batch, 3, 64, 64, generator=torch.Generator().manual_seed(batch))
+        backbone.eval()
+        with torch.no_grad():
+            features = backbone(image)
+        expected = [*features.levels.values(), features.pooled]
+        for one, other in zip(expected, run.run(None, {"image": image.numpy()}), strict=True):
+            difference = np.abs(one.numpy() - other).max() / np.abs(one.numpy()).max()
+            assert difference < TOLERANCE
+
+
+def test_the_report_states_difference_and_tolerance(exported):
+    backbone, _, report = exported
+    assert max(report.checks["largest_difference"].values()) < report.checks["tolerance"]
+    assert len(report.ledger.matched) == len(backbone.net.state_dict())
+
+
+def test_the_file_says_how_to_feed_it(exported):
+    backbone, path, _ = exported
+    metadata = session(path).get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(metadata["mean"])) == backbone.input_spec.mean
+    assert json.loads(metadata["levels"])["final"] == {"channels": 512, "stride": 32}
+    assert metadata["size_px"] == "64"
+
+
+def test_a_difference_beyond_the_tolerance_is_refused(exported):
+    backbone, path, _ = exported
+    import onnxruntime
+
+    wrapped = adapter._NamedOutputs(backbone).eval()
+    with torch.no_grad():
+        backbone.net.final_layer[1].bias.add_(0.01)
+    try:
+        with pytest.raises(SwapError, match="differ by more than 0.0001"):
+            adapter._compare(onnxruntime, path.read_bytes(), wrapped, backbone, TOLERANCE)
+    finally:
+        with torch.no_grad():
+            backbone.net.final_layer[1].bias.sub_(0.01)
+
+
+def test_another_ending_is_refused(backbone, tmp_path):
+    with pytest.raises(ValueError, match=r"ends in \.onnx"):
+        export_onnx(backbone, tmp_path / "x.pth")
+
+
+def test_a_missing_package_is_named_with_the_line_that_installs_it(backbone, tmp_path, monkeypatch):
+    plain = builtins.__import__
+
+    def without_onnx(name, *args, **kwargs):
+        if name == "onnx":
+            raise ImportError("No module named 'onnx'", name="onnx")
+        return plain(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_onnx)
+    with pytest.raises(ImportError, match=r"pip install 'gesture-pretrain\[onnx\]'"):
+        export_onnx(backbone, tmp_path / "x.onnx")
