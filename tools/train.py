@@ -80,7 +80,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", help="index folder, or data root with an index in it")
     parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
     parser.add_argument("--out", type=Path, help="run folder (default runs/<tag>)")
-    parser.add_argument("--name", metavar="TAG", help="name of the run (default: that of the config)")
+    parser.add_argument("--name", metavar="TAG", help="name of the run (default: of the config)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument(
