@@ -107,7 +107,7 @@ def swap_ledger(
             f"{target} put a projection behind the backbone ({', '.join(projections.values())}) "
             "though none was allowed"
         )
-    arrived = carried_state(model)
+    arrived = carried_state(model, with_heads="heads" in _parts(given))
     used = {name: value for name, value in given.items() if _part(name) in _parts(arrived)}
     left_out = {name: value for name, value in given.items() if name not in used}
     trunk = {name: value for name, value in given.items() if _part(name) == "net"}
@@ -132,13 +132,18 @@ def network_state(network: Backbone | GestureNetwork) -> dict[str, Tensor]:
     return state
 
 
-def carried_state(model: nn.Module) -> dict[str, Tensor]:
-    """`network_state` of the backbone, and of the gesture heads if any, inside a model."""
+def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
+    """`network_state` of the backbone inside a model, and of its gesture heads if it has any.
+
+    Args:
+        model: With a `backbone`.
+        with_heads: Heads were given; where none were, those in the model are its own.
+    """
     state = {f"net.{n}": v for n, v in model.backbone.net.state_dict(keep_vars=True).items()}
-    for module in model.modules():
-        if isinstance(module, GestureHeads):
-            state |= {f"heads.{n}": v for n, v in module.state_dict(keep_vars=True).items()}
-            break
+    heads = [module for module in model.modules() if isinstance(module, GestureHeads)]
+    if with_heads and heads:
+        carried = heads[0].state_dict(keep_vars=True)
+        state |= {f"heads.{name}": value for name, value in carried.items()}
     return state
 
 

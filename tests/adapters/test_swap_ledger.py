@@ -64,6 +64,20 @@ def test_gesture_heads_that_the_target_reads_are_matched(gesture_network):
     assert ledger.own.fresh == ("head.weight", "head.bias")  # no alias counted as the target's
 
 
+def test_heads_that_the_target_makes_itself_are_fresh(gesture_network):
+    def build(backbone, **_):
+        model = ToyPose(backbone, nn.Identity())
+        model.guide = gesture_network.heads
+        return model
+
+    target = PoseTarget("guided", "", BackboneNeeds(), build, list)
+    _, ledger = build_swapped(
+        target, gesture_network.backbone, backbone_name="x.y", seed=0, hand_models={}
+    )
+    assert "guide.coarse.layers.0.weight" in ledger.own.fresh
+    assert ledger.is_complete
+
+
 def test_other_channels_need_a_projection_that_is_allowed(backbone):
     with pytest.raises(SwapError, match=r"reads 64 channels, .*'final' of hrnet_w16_tiny has 512"):
         swap(backbone, needs=NARROW)
