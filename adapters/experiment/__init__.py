@@ -1,0 +1,1 @@
+"""The transfer experiment: a plan of arms, targets, label fractions and seeds, run cell by cell."""

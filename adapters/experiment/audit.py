@@ -1,0 +1,74 @@
+"""The leakage audit of a plan: all rows that any of its cells is trained on, against the test's."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.leakage import LeakageAudit, audit_leakage
+from gesture_pretrain.registry import find_backbone
+
+from .cells import (
+    FINETUNING,
+    PRETRAINING,
+    Cell,
+    CellTable,
+    finetuning_rows,
+    pretraining_rows,
+    scored_rows,
+)
+from .plan import Plan
+
+
+def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
+    """What the cells' training rows share with the test rows, by stage.
+
+    Raises:
+        PlanError: nothing to score.
+    """
+    index = HandIndex.open(plan.data["index"])
+    test_index = index if plan.test.index is None else HandIndex.open(plan.test.index)
+    tested = scored_rows(plan, test_index)
+    audits = {}
+    for stage in (PRETRAINING, FINETUNING):
+        rows = _all_rows(index, [cell for cell in table.cells if cell.stage == stage])
+        if len(rows):
+            audits[stage] = audit_leakage(
+                index, rows, test_index, tested, by_content=plan.leakage_by_content
+            )
+    return audits
+
+
+def not_audited(plan: Plan) -> list[str]:
+    """Sentences about weights whose training rows nobody here knows."""
+    sentences = []
+    for name, arm in plan.arms.items():
+        if arm.weights is not None:
+            data = find_backbone(arm.weights).record.data
+            told = "does not say" if data is None else f"says: {data.name}"
+            sentences.append(
+                f"Arm {name} ({arm.weights}) was trained elsewhere; which images, its card {told}. "
+                "Whether they hold test images is not known here."
+            )
+        elif arm.init not in (None, "random"):
+            sentences.append(
+                f"Arm {name} starts from weights ({arm.init}) whose training images are not known "
+                "here."
+            )
+    return sentences
+
+
+def _all_rows(index: HandIndex, cells: Iterable[Cell]) -> np.ndarray:
+    """Union of the training rows; cells that differ only in what they learn share theirs."""
+    parts, seen = [], set()
+    for cell in cells:
+        data = cell.config["sections"]["data"]
+        key = repr(sorted(data.items(), key=lambda item: item[0])) + str(cell.seed)
+        if key in seen:
+            continue
+        seen.add(key)
+        if cell.stage == PRETRAINING:
+            parts.append(pretraining_rows(index, data, cell.seed))
+        else:
+            parts.append(finetuning_rows(index, data))
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)

@@ -1,0 +1,366 @@
+"""A plan: which initial weights are compared, in which pose networks, with how many labels.
+
+A plan is a Python file of plain values in mmengine's lazy style (`configs/experiments`). It is read
+here, checked, and then never changed; `cells.py` turns it into runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.training.config_file import apply_override
+from gesture_pretrain.training.runner import check_sections
+from gesture_pretrain.training.sections import check_section
+
+PRETRAINING_SECTIONS = ("data", "heads", "objective", "optimizer", "schedule", "training")
+FINETUNING_SECTIONS = ("data", "hand_model", "optimizer", "schedule", "training")
+AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
+
+
+class PlanError(ValueError):
+    """A plan that cannot be what its author meant; the message names the place."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One kind of initial weights. One of `init`, `pretrain` and `weights` says which.
+
+    Attributes:
+        init: "random", "timm" (ImageNet) or a weight file: no pretraining by us.
+        pretrain: changes to the plan's pretraining sections; {} for none.
+        weights: a name of the registry or an exported folder, whoever trained it.
+        extra: iterations of fine-tuning on top of the plan's, or "pretraining": as many images
+            more as a pretraining arm has seen.
+        optional: leave the arm out, with the reason, where its weights cannot be had.
+        text: what it is, for the report.
+    """
+
+    init: str | None = None
+    pretrain: Mapping[str, Any] | None = None
+    weights: str | None = None
+    extra: int | str = 0
+    optional: bool = False
+    text: str = ""
+
+    def __post_init__(self):
+        given = [k for k in ("init", "pretrain", "weights") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise PlanError(f"an arm has one of init, pretrain and weights; this one has {given}.")
+        if self.extra != AS_MANY_IMAGES_AS_PRETRAINING and not (
+            isinstance(self.extra, int) and self.extra >= 0
+        ):
+            raise PlanError(f"an arm's extra is iterations or 'pretraining', got {self.extra!r}.")
+
+    @property
+    def pretrained_here(self) -> bool:
+        """Whether the plan pretrains it."""
+        return self.pretrain is not None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One pose network with its options: a block of rows of the table.
+
+    Attributes:
+        target: name of a `PoseTarget`.
+        backbone: key of the plan's `backbones`; may be left out where there is one.
+        model: section `model` of `build_pose_runner`: `size`, `allow_projection`, options.
+        arms: which arms it is run with; None for all.
+        finetuning: changes to the plan's fine-tuning sections.
+        text: what it is, for the report.
+    """
+
+    target: str
+    backbone: str | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+    arms: tuple[str, ...] | None = None
+    finetuning: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference that the plan declares before it is run.
+
+    Attributes:
+        arm, reference: arms; the difference is `arm` minus `reference`.
+        target, reference_target: keys of targets; None for each target with itself.
+        text: what it answers.
+    """
+
+    arm: str
+    reference: str
+    target: str | None = None
+    reference_target: str | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class External:
+    """Predictions of another system, as a file made by `PosePredictions.save`."""
+
+    name: str
+    path: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What is assumed before anything has run.
+
+    Attributes:
+        cluster_sd_mm: standard deviation, over clusters, of the difference of two arms.
+        seed_sd_mm: the same over seeds.
+        images_per_s: of training, per worker.
+        source: where these come from.
+    """
+
+    cluster_sd_mm: float | None = None
+    seed_sd_mm: float | None = None
+    images_per_s: float | None = None
+    source: str = "not stated"
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """The images that all cells are scored on.
+
+    Attributes:
+        split: of the index.
+        images: at most so many, evenly spread over the split; None for all.
+        hands: kinds of annotation that are kept.
+        index: another index; None for that of `data`.
+    """
+
+    __test__ = False  # not a test class, whatever its name looks like
+
+    split: str = "test"
+    images: int | None = None
+    hands: tuple[str, ...] = ("right", "left")
+    index: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment as data; see `configs/experiments`.
+
+    Attributes:
+        name: of the plan; letters, digits, "_" and "-".
+        question: what it is to answer, in one sentence.
+        data: keys that pretraining and fine-tuning share, at least `index`.
+        backbones: name -> keys of `build_backbone` other than `init` and `seed`.
+        arms: name -> `Arm`, in the order of the table.
+        targets: name -> `Target`, in the order of the table.
+        pretraining: sections of `build_runner` that all pretraining arms share.
+        finetuning: sections of `build_pose_runner` that all cells share.
+        seeds: of everything random in a cell; equal seeds are paired.
+        fractions: shares of the pose labels, above 0 and at most 1.
+        comparisons: what is tested, with one Holm correction over all of them.
+        protocols: names of protocols; the first is the one that is tested.
+        test: what is scored.
+        external: other systems' predictions.
+        allowed_leaks: see `gesture_pretrain.data.leakage.require_no_leaks`.
+        leakage_by_content: also compare image files.
+        planning: for the dry run.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    backbones: Mapping[str, Mapping[str, Any]]
+    arms: Mapping[str, Arm]
+    targets: Mapping[str, Target]
+    pretraining: Mapping[str, Any]
+    finetuning: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    question: str = "Do the arms differ?"
+    fractions: tuple[float, ...] = (1.0,)
+    comparisons: tuple[Comparison, ...] = ()
+    protocols: tuple[str, ...] = ("interhand_wrist",)
+    test: TestImages = TestImages()
+    external: tuple[External, ...] = ()
+    allowed_leaks: tuple[str, ...] = ()
+    leakage_by_content: bool = False
+    planning: Planning = Planning()
+
+    def __post_init__(self):
+        _check_plan(self)
+
+    def backbone_of(self, target: str) -> str:
+        """Key of the backbone that a target is built around."""
+        chosen = self.targets[target].backbone
+        if chosen is None and len(self.backbones) == 1:
+            return next(iter(self.backbones))
+        return chosen
+
+    def arms_of(self, target: str) -> tuple[str, ...]:
+        """Arms that a target is run with."""
+        chosen = self.targets[target].arms
+        return tuple(self.arms) if chosen is None else chosen
+
+
+def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
+    """Reads and checks a plan file.
+
+    Args:
+        path: a Python file of plain values.
+        overrides: `key.key=value`, applied to the file's values.
+
+    Raises:
+        FileNotFoundError: no such file.
+        PlanError: something in it cannot be; names the place.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise FileNotFoundError(
+            f"No plan {path}." + (f" In that folder: {', '.join(near)}." if near else "")
+        )
+    values = _plain(Config.fromfile(str(path)).to_dict())
+    for override in overrides:
+        apply_override(values, override)
+    values.setdefault("name", path.stem)
+    return plan_from(values)
+
+
+def plan_from(values: Mapping[str, Any]) -> Plan:
+    """A plan from plain values.
+
+    Raises:
+        PlanError: an unknown or missing key, or values that do not go together.
+    """
+    values = dict(values)
+    known = [item.name for item in fields(Plan)]
+    for key in values:
+        if key not in known:
+            raise PlanError(f"Unknown key '{key}' of a plan. Known: {', '.join(known)}.")
+    _section("plan", Plan, values)
+    for key, kind in (("arms", Arm), ("targets", Target)):
+        values[key] = {
+            name: _section(f"{key}.{name}", kind, content, build=True)
+            for name, content in values[key].items()
+        }
+    for key, kind in (("comparisons", Comparison), ("external", External)):
+        values[key] = tuple(
+            _section(f"{key}[{i}]", kind, content, build=True)
+            for i, content in enumerate(values.get(key, ()))
+        )
+    for key, kind in (("test", TestImages), ("planning", Planning)):
+        values[key] = _section(key, kind, values.get(key, {}), build=True)
+    for key in ("seeds", "fractions", "protocols", "allowed_leaks"):
+        if key in values:
+            values[key] = tuple(values[key])
+    return Plan(**values)
+
+
+def _section(place: str, kind, content, *, build: bool = False):
+    try:
+        check_section(place, kind, content)
+        if build:
+            lists = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+            return kind(**lists)
+    except ValueError as error:
+        raise PlanError(f"{place}: {error}") from error
+    return content
+
+
+def _check_plan(plan: Plan) -> None:
+    if not plan.name.replace("_", "").replace("-", "").isalnum():
+        raise PlanError(f"name {plan.name!r}: possible are letters, digits, '_' and '-'.")
+    if "index" not in plan.data:
+        raise PlanError("data.index is required: the folder of an index or its data set.")
+    for key in ("seeds", "fractions", "arms", "targets", "backbones", "protocols"):
+        values = getattr(plan, key)
+        if not values or len(set(values)) < len(values):
+            raise PlanError(f"{key} is {list(values)}; needed is one or more, none twice.")
+    if bad := [f for f in plan.fractions if not 0 < f <= 1]:
+        raise PlanError(f"fractions {bad}: a share of the labels is above 0 and at most 1.")
+    for name, section in plan.backbones.items():
+        _check("backbones." + name, build_backbone, section, given=("init", "seed"))
+    _check_sections(plan)
+    for name, target in plan.targets.items():
+        _check_target(plan, name, target)
+    for comparison in plan.comparisons:
+        _check_comparison(plan, comparison)
+
+
+def _check(place: str, build, section, given) -> None:
+    try:
+        check_section(place, build, section, given)
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+
+
+def _check_sections(plan: Plan) -> None:
+    for stage, known in (
+        ("pretraining", PRETRAINING_SECTIONS),
+        ("finetuning", FINETUNING_SECTIONS),
+    ):
+        for name in getattr(plan, stage):
+            if name not in known:
+                raise PlanError(f"Unknown section {stage}.{name}. Known: {', '.join(known)}.")
+    for name, arm in plan.arms.items():
+        if not arm.pretrained_here:
+            continue
+        sections = merged(plan.pretraining, arm.pretrain)
+        sections["data"] = {"index": plan.data["index"], **sections.get("data", {})}
+        try:
+            check_sections(**sections)
+        except ValueError as error:
+            raise PlanError(f"arms.{name}.pretrain: {error}") from error
+
+
+def _check_target(plan: Plan, name: str, target: Target) -> None:
+    backbone = plan.backbone_of(name)
+    if backbone not in plan.backbones:
+        raise PlanError(
+            f"targets.{name}.backbone is {target.backbone!r}; possible: {', '.join(plan.backbones)}"
+        )
+    unknown = [arm for arm in plan.arms_of(name) if arm not in plan.arms]
+    if unknown:
+        raise PlanError(f"targets.{name}.arms names {unknown}; possible: {', '.join(plan.arms)}.")
+    for section in target.finetuning:
+        if section not in FINETUNING_SECTIONS:
+            raise PlanError(
+                f"targets.{name}.finetuning.{section}: known are {', '.join(FINETUNING_SECTIONS)}."
+            )
+
+
+def _check_comparison(plan: Plan, comparison: Comparison) -> None:
+    for role in ("arm", "reference"):
+        if getattr(comparison, role) not in plan.arms:
+            raise PlanError(
+                f"a comparison's {role} is {getattr(comparison, role)!r}; possible: "
+                f"{', '.join(plan.arms)}."
+            )
+    for role in ("target", "reference_target"):
+        if getattr(comparison, role) not in (None, *plan.targets):
+            raise PlanError(
+                f"a comparison's {role} is {getattr(comparison, role)!r}; possible: "
+                f"{', '.join(plan.targets)}."
+            )
+    same = comparison.target == comparison.reference_target
+    if same and comparison.arm == comparison.reference:
+        raise PlanError(f"a comparison of {comparison.arm!r} with itself.")
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` on top, dictionaries merged at every depth."""
+    result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

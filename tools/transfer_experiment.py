@@ -1,0 +1,138 @@
+"""Runs, watches and reports a transfer experiment.
+
+    python tools/transfer_experiment.py PLAN run [--data INDEX_OR_ROOT] [--out DIR] [--workers N]
+    python tools/transfer_experiment.py PLAN run --dry-run
+    python tools/transfer_experiment.py PLAN status
+    python tools/transfer_experiment.py PLAN report
+
+PLAN is a file of configs/experiments. Finished cells are never run again, a killed one goes on from
+its last checkpoint, a failed one does not stop the others; the same command picks up where it was.
+Any number of these commands may work on one folder, from several machines too; `--slurm key=value`
+submits them as jobs (needs the package submitit).
+
+Exit status: 0 done, 1 wrong input or a leak, 2 some cells failed, 130 interrupted.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from adapters.experiment.audit import audit_plan, not_audited
+from adapters.experiment.cells import CellTable, cells_of
+from adapters.experiment.execution import Outcome, quiet_warnings, run_plan
+from adapters.experiment.forecast import forecast, forecast_lines
+from adapters.experiment.plan import Plan, read_plan
+from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.data.leakage import LeakageError, require_no_leaks
+
+WRONG_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line asks for; returns the exit status."""
+    options = parse_arguments(arguments)
+    overrides = list(options.overrides)
+    if options.data is not None:
+        overrides.append(f"data.index={options.data!r}")
+    plan = read_plan(options.plan, overrides)
+    out = options.out or Path("runs") / f"experiment_{plan.name}"
+    table = cells_of(plan)
+    for arm, reason in table.left_out.items():
+        print(f"Arm {arm} is left out: {reason}")
+    if options.action == "report":
+        return report(plan, table, out)
+    if options.action == "status" or options.dry_run:
+        show_audit(plan, table, out, write=False)
+        print(
+            "\n".join(
+                forecast_lines(plan, forecast(plan, table, out, workers=options.workers or 1))
+            )
+        )
+        return 0
+    show_audit(plan, table, out, write=True)
+    if options.slurm:
+        return submit(plan, out, options.slurm)
+    result = run_plan(plan, out, workers=options.workers)
+    return tell(result)
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Run a transfer experiment cell by cell.")
+    parser.add_argument("plan", type=Path, help="a file of configs/experiments")
+    parser.add_argument("action", choices=("run", "status", "report"))
+    parser.add_argument("--data", help="index folder, or data root with an index in it")
+    parser.add_argument("--out", type=Path, help="folder (default runs/experiment_<plan>)")
+    parser.add_argument("--workers", type=int, help="processes (default one per GPU, else one)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
+    parser.add_argument("--slurm", nargs="+", metavar="key=value", help="submit jobs, see submitit")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the plan")
+    return parser.parse_intermixed_args(arguments)
+
+
+def show_audit(plan: Plan, table: CellTable, out: Path, *, write: bool) -> None:
+    """Audits the plan for leaks and prints what was found.
+
+    Raises:
+        LeakageError: a leak that the plan does not name.
+    """
+    audits = audit_plan(plan, table)
+    for stage, audit in audits.items():
+        print(f"Leakage audit, {stage}: " + " ".join(audit.sentences()))
+    for sentence in not_audited(plan):
+        print(sentence)
+    if write:
+        content = {"stages": {s: a.to_dict() for s, a in audits.items()}, "plan": asdict(plan)}
+        content["not_audited"] = not_audited(plan)
+        path = out / "plans" / f"{plan.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(path, json.dumps(content, indent=1).encode())
+    require_no_leaks(audits, plan.allowed_leaks)
+
+
+def submit(plan: Plan, out: Path, settings: Sequence[str]) -> int:
+    """Submits workers as SLURM jobs; `jobs=N` says how many, the rest is submitit's."""
+    from adapters.experiment.cluster import submit_workers
+
+    for job in submit_workers(plan, out, settings):
+        print(f"Submitted {job}")
+    return 0
+
+
+def report(plan: Plan, table: CellTable, out: Path) -> int:
+    """Scores what is finished and writes the report."""
+    from adapters.experiment.report import write_report
+
+    path = write_report(plan, table, out)
+    print(f"Report {path}")
+    return 0
+
+
+def tell(result: Outcome) -> int:
+    """Prints how the cells stand."""
+    print(f"{len(result.finished)} cells finished.")
+    for label, error in result.failed.items():
+        print(f"Failed: {label}: {error}")
+    for label, before in result.blocked.items():
+        print(f"Not run: {label}, which needs {before}")
+    return 0 if result.is_complete else SOME_FAILED
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """`main` with errors as one message and an exit status."""
+    quiet_warnings()
+    try:
+        return main(arguments)
+    except (ValueError, FileNotFoundError, FileExistsError, LeakageError, WriteFailed) as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on.", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(run())
