@@ -6,10 +6,11 @@ from typing import NamedTuple
 import golden_recipe
 import numpy as np
 import torch
+from torch import Tensor
+
 from eanet import CORRECT, EANet, EANetOutput, Quirks, ResNet50Map
 from eanet.checkpoint import load_snapshot
 from eanet.key_maps import their_names
-from torch import Tensor
 
 COORDINATES = ("rjoint_img", "ljoint_img")
 POSES_6D = ("rroot_pose_6d", "rpose_6d", "lroot_pose_6d", "lpose_6d")
@@ -69,7 +70,7 @@ class GoldenNetwork:
         training: bool = False,
         loss: Callable[[EANetOutput], tuple[Tensor, dict[str, Tensor]]] = sum_of_squares,
     ) -> GoldenRun:
-        """One pass; the network is as before afterwards (float32 -> float64 -> float32 is exact)."""
+        """One pass; the network is as before afterwards: float32 to float64 and back is exact."""
         buffers = {name: value.clone() for name, value in self.model.named_buffers()}
         self.model.to(dtype).train(training)
         output = self.model(image.to(dtype))

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
+from golden_recipe import FunctionInputs, regressor16
+from torch import Tensor
+
 from eanet import EANetOutput
 from eanet.losses import TrainingTargets, place_hands, training_loss
 from eanet.mano_joints import joint_regressor
-from golden_recipe import FunctionInputs, regressor16
-from torch import Tensor
 
 _BATCH = 4
 

@@ -6,8 +6,9 @@ import golden_recipe
 import numpy as np
 import pytest
 import torch
-from eanet import UPSTREAM
 from golden_runs import NETWORK_OUTPUTS, GoldenNetwork
+
+from eanet import UPSTREAM
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ import golden_training_loss
 import numpy as np
 import pytest
 import torch
+from golden_recipe import FunctionInputs, gen, regressor16
+
 from eanet import UPSTREAM
 from eanet.heatmap_cells import cells_from_crop, crop_from_cells, lift_joints
 from eanet.losses import coord_loss, param_loss, unreduced_terms
@@ -14,7 +16,6 @@ from eanet.mano_joints import MIDDLE_TIP_OF_METRIC, PlacedHand, joint_regressor,
 from eanet.rotation import axis_angle_from_6d
 from eanet.rotation_net import sample_joint_features
 from eanet.soft_argmax import soft_argmax_3d
-from golden_recipe import FunctionInputs, gen, regressor16
 
 # two places of float32 at values of 0.25 to 0.5, where the reference was computed in it
 _FLOAT32 = 2 * 2.0**-25

@@ -14,7 +14,6 @@ import golden_training_loss
 import numpy as np
 import pytest
 import torch
-from eanet.losses import FACTORS
 from golden_runs import (
     AXIS_ANGLES,
     COORDINATES,
@@ -24,6 +23,8 @@ from golden_runs import (
     GoldenNetwork,
     fingerprints,
 )
+
+from eanet.losses import FACTORS
 
 FEATURES = {"feat": "feat", "rhand_feat": "rhand_feat", "lhand_feat": "lhand_feat"}
 ACCEPT_FLOAT32 = {

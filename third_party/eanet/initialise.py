@@ -14,9 +14,9 @@ def initialise_for_training(model: EANet, *, generator: torch.Generator | None =
     """Draw the position and the rotation network anew, as upstream does before training.
 
     Convolutions normal with standard deviation 0.001, linear layers 0.01, biases 0; batch and layer
-    norms 1 and 0; position embeddings and class tokens standard normal. The backbone, which brings
-    pretrained weights, and the gesture heads and fusion, which the author's fork leaves at torch's
-    defaults, stay as they are.
+    norms 1 and 0; position embeddings and class tokens standard normal. The backbone brings its own
+    weights and stays as it is, and so do the gesture heads and the gesture fusion (torch's
+    defaults, and a gate of 0): upstream has neither.
 
     Args:
         model: Changed in place.

@@ -1,0 +1,28 @@
+"""Joints of a mesh and the left hand's mended shape directions."""
+
+import pytest
+import torch
+
+from eanet.mano_joints import correct_left_shape, joint_regressor
+
+
+def test_regressor_rows_are_in_mano21_order():
+    """Each of the model's 16 rows picks a vertex of its own number."""
+    picks = torch.nn.functional.one_hot(torch.arange(16), 778).double()
+    vertices = torch.arange(778).double()[:, None].expand(-1, 3)
+    joints = (joint_regressor(picks) @ vertices)[:, 0].int().tolist()
+    thumb, index, middle = [13, 14, 15, 745], [1, 2, 3, 317], [4, 5, 6, 445]
+    ring, pinky = [10, 11, 12, 556], [7, 8, 9, 673]
+    assert joints == [0, *thumb, *index, *middle, *ring, *pinky]
+
+
+def test_regressor_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\(21, 778\), needed is \(16, 778\)"):
+        joint_regressor(torch.zeros(21, 778))
+
+
+def test_left_shape_is_mended_if_it_is_the_right_ones():
+    right = torch.rand(778, 3, 10)
+    mirrored = right * torch.tensor([-1.0, 1, 1])[:, None]
+    assert torch.equal(correct_left_shape(right, right), mirrored)
+    assert torch.equal(correct_left_shape(right, mirrored), mirrored)
