@@ -63,7 +63,8 @@ class CropView:
         rotation: (3, 3) what the crop does to vectors of the camera frame (`crop_rotation`).
         mirrored: The crop shows a mirror image of the picture.
         size_px: Side of the crop.
-        grid: Cells of the heat map along each axis.
+        grid: Cells of the heat map along x and y.
+        depth_cells: Cells along z.
     """
 
     crop_from_image: np.ndarray
@@ -71,6 +72,7 @@ class CropView:
     mirrored: bool
     size_px: int
     grid: int
+    depth_cells: int = 8
 
     @property
     def turn(self) -> np.ndarray:
@@ -85,7 +87,7 @@ def view_of_box(bbox_xywh_px: np.ndarray, motion: Motion, *, size_px: int, grid:
         bbox_xywh_px: (4,) box; stretched to the crop if it is not square, as upstream does.
         motion: What the augmentation drew; `Motion()` for none.
         size_px: Side of the crop.
-        grid: Cells of the heat map along each axis.
+        grid: Cells of the heat map along x and y; there are always 8 in depth.
     """
     box = np.array(bbox_xywh_px, np.float64)
     box[:2] += np.asarray(motion.translation) * box[2:]

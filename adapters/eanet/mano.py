@@ -1,8 +1,8 @@
 """EANet's view of a MANO hand: vertices from parameters, and 21 joints regressed from vertices.
 
 EANet takes every joint from the mesh: 16 by the regressor of the right hand, for both hands, and
-five fingertips that are vertices (middle 445; its metric uses 444). The joints of a `HandModel`
-come from its skeleton instead and its fingertips may be other vertices, so they are not used here.
+five fingertips that are vertices (middle 445 upstream, tip convention "interhand"; its metric uses
+444). The joints of a `HandModel` come from its skeleton instead, so they are not used here.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,32 +10,54 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from eanet.mano_joints import joint_regressor
 from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 
 # (B, 48) axis-angle, (B, 10), (B, 3) m -> (B, 778, 3) m
 VerticesOf = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ManoHands(nn.Module):
-    """Both hands.
+    """Both hands. Nothing of them is in the state dict: checkpoints hold no licensed model.
 
     Args:
         right, left: Vertices (B, 778, 3), m, from pose (B, 48), shape (B, 10), translation (B, 3).
         regressor: (16, 778) of the right hand, mano16 order.
+        tip_convention: Which vertices are the fingertips, see `skeleton.TIP_VERTICES`.
+
+    Attributes:
+        regressor21: (21, 778), mano21 order.
 
     Raises:
-        ValueError: The regressor has another shape.
+        ValueError: The regressor has another shape, or no such tip convention.
     """
 
-    def __init__(self, right: VerticesOf, left: VerticesOf, regressor: Tensor):
+    def __init__(
+        self,
+        right: VerticesOf,
+        left: VerticesOf,
+        regressor: Tensor,
+        tip_convention: str = "interhand",
+    ):
         super().__init__()
-        self._right, self._left = right, left
-        self.register_buffer("regressor21", joint_regressor(regressor), persistent=False)
+        if regressor.shape != (16, 778):
+            raise ValueError(f"the regressor has shape {tuple(regressor.shape)}, needed (16, 778)")
+        self._hands = (right, left)
+        self.register_buffer("regressor21", _with_tips(regressor, tip_convention), persistent=False)
 
-    def vertices_m(self, side: int, pose: Tensor, shape: Tensor, trans_m: Tensor) -> Tensor:
-        """Vertices (B, 778, 3) of the right (0) or left (1) hand."""
-        return (self._right, self._left)[side](pose, shape, trans_m)
+    def _apply(self, fn, recurse: bool = True):
+        # a tuple hides the hands from the state dict, and from .to(device) unless passed on
+        for hand in self._hands:
+            if isinstance(hand, nn.Module):
+                hand._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def vertices_m(
+        self, side: int, pose: Tensor, shape: Tensor, trans_m: Tensor | None = None
+    ) -> Tensor:
+        """Vertices (B, 778, 3) of the right (0) or left (1) hand; untranslated by default."""
+        trans_m = pose.new_zeros(len(pose), 3) if trans_m is None else trans_m
+        return self._hands[side](pose, shape, trans_m)
 
     def joints_m(self, vertices_m: Tensor) -> Tensor:
         """21 joints (..., 21, 3), mano21 order, of vertices (..., 778, 3)."""
@@ -43,13 +65,14 @@ class ManoHands(nn.Module):
 
 
 def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
-    """Both hands from our hand models.
+    """Both hands from our hand models; fingertips by their tip convention.
 
     Args:
         hand_models: "right" and "left"; poses must count from MANO's mean pose.
 
     Raises:
-        ValueError: A hand is missing, is the other one, or counts poses from the flat hand.
+        ValueError: A hand is missing, is the other one, counts poses from the flat hand, or the
+            two have other fingertips.
     """
     for name in ("right", "left"):
         model = hand_models.get(name)
@@ -63,9 +86,13 @@ def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
                 "InterHand2.6M from MANO's mean pose: load it with flat_hand_mean=False"
             )
     right, left = hand_models["right"], hand_models["left"]
-    return ManoHands(
-        _HandVertices(right), _HandVertices(left), torch.from_numpy(right.joint_regressor).float()
-    )
+    if right.tip_convention != left.tip_convention:
+        raise ValueError(
+            f"right and left hand have other fingertips: {right.tip_convention}, "
+            f"{left.tip_convention}; load both with one tip_convention"
+        )
+    regressor = torch.from_numpy(right.joint_regressor).float()
+    return ManoHands(_HandVertices(right), _HandVertices(left), regressor, right.tip_convention)
 
 
 class _HandVertices(nn.Module):
@@ -75,3 +102,10 @@ class _HandVertices(nn.Module):
 
     def forward(self, pose: Tensor, shape: Tensor, trans_m: Tensor) -> Tensor:
         return self.model(pose, shape, trans_m).vertices_m
+
+
+def _with_tips(regressor: Tensor, tip_convention: str) -> Tensor:
+    """(16, 778) mano16 rows to (21, 778) mano21 rows."""
+    tips = regressor.new_zeros(5, 778)
+    tips[torch.arange(5), torch.tensor(tip_vertices(tip_convention))] = 1
+    return torch.cat([regressor, tips])[list(MANO21_FROM_MANO16_TIPS)]

@@ -3,8 +3,8 @@
 Two sources are kept apart, as the network's losses are: the *captured* joints of the annotation and
 those of the MANO *fit*. Both hands, right first, mano21 order. `joint_img` is in heat-map cells
 (x, y, z): the crop's pixels and the depth relative to the wrist of the same hand in a box of 0.3 m,
-stretched to `grid` cells each. `joint_cam` is in metres, relative to the wrist of the same hand, in
-the camera frame of the (mirrored, turned) crop.
+stretched to `grid` cells each way and `depth_cells` in depth. `joint_cam` is in metres, relative to
+the wrist of the same hand, in the camera frame of the (mirrored, turned) crop.
 """
 
 from typing import NamedTuple
@@ -73,16 +73,17 @@ class Camera(NamedTuple):
 def cells_of(points_px: np.ndarray, depth_rel_m: np.ndarray, view: CropView) -> np.ndarray:
     """Heat-map cells (..., 3) of *picture* pixels (..., 2) and depths (...) relative to the wrist.
 
-    A cell is `size_px / grid` pixels wide; cell 0 begins at pixel 0 and at -0.15 m.
+    A cell is `size_px / grid` pixels wide; the first begins at pixel 0 and at -0.15 m.
     """
     cells = apply_affine(points_px, view.crop_from_image) * (view.grid / view.size_px)
-    depth = (depth_rel_m / HALF_DEPTH_M + 1) / 2 * view.grid
+    depth = (depth_rel_m / HALF_DEPTH_M + 1) / 2 * view.depth_cells
     return np.concatenate([cells, depth[..., None]], axis=-1)
 
 
-def inside_grid(joint_img: np.ndarray, grid: int) -> np.ndarray:
-    """(...) bool: cells (..., 3) that lie within 0 <= cell < grid on all axes."""
-    return np.all((joint_img >= 0) & (joint_img < grid), axis=-1)
+def inside_grid(joint_img: np.ndarray, view: CropView) -> np.ndarray:
+    """(...) bool: cells (..., 3) that lie within 0 <= cell < size on all axes."""
+    sizes = [view.grid, view.grid, view.depth_cells]
+    return np.all((joint_img >= 0) & (joint_img < sizes), axis=-1)
 
 
 def captured_targets(
@@ -110,7 +111,7 @@ def captured_targets(
     if view.mirrored:
         joint_img, joint_cam, valid = joint_img[::-1], joint_cam[::-1], valid[::-1]
         rel_trans = -rel_trans
-    inside = valid & inside_grid(joint_img, view.grid)
+    inside = valid & inside_grid(joint_img, view)
     return CapturedTargets(joint_img, joint_cam, valid, inside, rel_trans)
 
 
@@ -146,7 +147,7 @@ def mano_targets(
     return ManoTargets(
         joint_img,
         relative @ view.rotation.T,
-        inside_grid(joint_img, view.grid),
+        inside_grid(joint_img, view),
         _pose_in_crop(root, pose[3:], view),
         np.zeros(10) if np.any(np.abs(shape) > MAX_SHAPE) else shape,
         vertices,

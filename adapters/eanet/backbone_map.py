@@ -1,0 +1,80 @@
+"""A backbone of ours in the place of EANet's own: crops in, one map at stride 32 out."""
+
+import torch
+from torch import Tensor, nn
+
+from eanet.gesture_logits import GestureLogits
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_heads import GestureHeads
+
+INPUTS = ("backbone", "unit")
+
+
+class BackboneMap(nn.Module):
+    """What EANet calls its backbone.
+
+    Args:
+        backbone: Taken as it is, not copied.
+        backbone_projection: What its map passes through: the identity, or a declared projection.
+        input_normalisation: "backbone": by the mean and deviation that the backbone was trained
+            with. "unit": values of 0 .. 1 as they are, as upstream feeds its ResNet-50.
+
+    Raises:
+        ValueError: Unknown `input_normalisation`.
+    """
+
+    def __init__(
+        self, backbone: Backbone, backbone_projection: nn.Module, *, input_normalisation: str
+    ):
+        super().__init__()
+        if input_normalisation not in INPUTS:
+            raise ValueError(
+                f"input_normalisation is {input_normalisation!r}; possible: {', '.join(INPUTS)}"
+            )
+        self.backbone = backbone
+        self.backbone_projection = backbone_projection
+        own = input_normalisation == "backbone"
+        spec = backbone.input_spec
+        for name, values in (
+            ("mean", spec.mean if own else (0, 0, 0)),
+            ("std", spec.std if own else (1, 1, 1)),
+        ):
+            buffer = torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in 0 .. 1 -> (B, C, H / 32, W / 32)."""
+        features = self.backbone((image - self.mean) / self.std)
+        return self.backbone_projection(features.levels[self.backbone.high])
+
+
+class CarriedHeads(nn.Module):
+    """The gesture heads that came with the backbone, in the place of EANet's own.
+
+    Args:
+        heads: Taken as they are, not copied; they read the pooled map.
+    """
+
+    def __init__(self, heads: GestureHeads):
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, features: Tensor) -> GestureLogits:
+        """(B, C, H, W) -> coarse (main) and fine (sub) logits."""
+        return GestureLogits(*self.heads(features.mean(dim=(2, 3))))
+
+
+def unit_image(image: Tensor) -> Tensor:
+    """A batch of crops in 0 .. 1, float32.
+
+    Args:
+        image: (B, 3, S, S) uint8 in 0 .. 255, or floating point in 0 .. 1.
+
+    Raises:
+        TypeError: Another type.
+    """
+    if image.dtype == torch.uint8:
+        return image.float() / 255
+    if image.is_floating_point():
+        return image.float()
+    raise TypeError(f"images must be uint8 in 0..255 or float in 0..1, got {image.dtype}")

@@ -1,0 +1,162 @@
+"""EANet as a `PoseModel`: a batch of crops in, named losses or hands out."""
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from adapters.eanet.backbone_map import BackboneMap, unit_image
+from adapters.eanet.dataset import EanetSample
+from adapters.eanet.mano import ManoHands
+from adapters.eanet.objective import REDUCTIONS, placed_hands, training_targets, weighted_losses
+from adapters.pose_model import MODES, HandPrediction
+from eanet.heatmap_cells import crop_from_cells
+from eanet.mano_joints import PlacedHand
+from eanet.network import EANet, EANetOutput
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.pretrainer import BatchToDevice
+
+CELL_ORIGINS = {"edge": 0.0, "centre": 0.5}
+
+
+class EanetModel(BaseModel):
+    """Network, MANO hands and losses.
+
+    Args:
+        network: EANet around a `BackboneMap`.
+        hands: The MANO hands; they stay out of the state dict.
+        grid: Cells of the network's heat map along x and y.
+        depth_cells: Along z.
+        reduction: "valid" or "mean", see `objective.weighted_losses`.
+        cell_origin: What a cell's index stands for: "edge", as in upstream's checkpoints, whose
+            network cannot reach the last cell's far side; or "centre".
+
+    Attributes:
+        epoch: The current epoch, from 0; nothing here depends on it.
+
+    Raises:
+        ValueError: Unknown `reduction` or `cell_origin`.
+    """
+
+    def __init__(
+        self,
+        network: EANet,
+        hands: ManoHands,
+        *,
+        grid: int = 8,
+        depth_cells: int = 8,
+        reduction: str = "valid",
+        cell_origin: str = "edge",
+    ):
+        super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
+        _check_choice("reduction", reduction, REDUCTIONS)
+        _check_choice("cell_origin", cell_origin, CELL_ORIGINS)
+        self.network, self.hands = network, hands
+        self.grid, self.depth_cells = grid, depth_cells
+        self.reduction, self.cell_offset = reduction, CELL_ORIGINS[cell_origin]
+        self.epoch = 0
+
+    @property
+    def backbone(self) -> Backbone:
+        slot: BackboneMap = self.network.backbone
+        return slot.backbone
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch, from 0, the next batches belong to."""
+        self.epoch = epoch
+
+    def forward(
+        self, batch: EanetSample, mode: str = "loss"
+    ) -> dict[str, Tensor] | HandPrediction | EANetOutput:
+        """Run a batch.
+
+        Args:
+            batch: Collated samples. Predictions need `image` and `hand` only.
+            mode: "loss", "predict" or "tensor".
+
+        Returns:
+            "loss": the eight weighted terms, `*_loss`, to be summed. "predict": the hand that each
+            crop shows. "tensor": what the network gives.
+
+        Raises:
+            ValueError: Unknown mode, crops of another size, or a prediction for crops of two hands
+                (`predict_side` gives either).
+        """
+        if mode not in (*MODES, "tensor"):
+            raise ValueError(f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor'")
+        self._check_size(batch.image)
+        output = self.network(unit_image(batch.image))
+        if mode == "tensor":
+            return output
+        output = _in_float32(output)
+        with torch.autocast(batch.image.device.type, enabled=False):
+            right, left = placed_hands(output, self.hands)
+            if mode == "loss":
+                return self._losses(batch, output, right, left)
+            return self._of_the_hand_shown(batch, output, (right, left))
+
+    def predict_side(self, batch: EanetSample, side: int) -> HandPrediction:
+        """The right (0) or left (1) hand of every crop, whatever the crops show."""
+        return self(batch._replace(hand=torch.full_like(batch.hand, side)), mode="predict")
+
+    def _losses(
+        self, batch: EanetSample, output: EANetOutput, right: PlacedHand, left: PlacedHand
+    ) -> dict[str, Tensor]:
+        return weighted_losses(
+            output,
+            right,
+            left,
+            training_targets(batch, cell_offset=self.cell_offset),
+            reduction=self.reduction,
+            quirks=self.network.quirks,
+        )
+
+    def _of_the_hand_shown(
+        self, batch: EanetSample, output: EANetOutput, placed: tuple[PlacedHand, PlacedHand]
+    ) -> HandPrediction:
+        hand = batch.hand
+        if bool(((hand != 0) & (hand != 1)).any()):
+            raise ValueError(
+                "the batch holds crops of two hands, and a prediction is of one; "
+                "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"
+            )
+
+        def chosen(right: Tensor, left: Tensor) -> Tensor:
+            return torch.where(hand.view(-1, *[1] * (right.ndim - 1)) == 0, right, left)
+
+        cells = chosen(output.rjoint_img, output.ljoint_img) + self.cell_offset
+        keypoints_px, depth_m = crop_from_cells(
+            cells, crop_px=batch.image.shape[-1], cells=self.grid, depth_cells=self.depth_cells
+        )
+        right, left = placed
+        return HandPrediction(
+            joints_rel_mm=1000 * chosen(right.joint_cam, left.joint_cam),
+            vertices_rel_mm=1000 * chosen(right.mesh_cam, left.mesh_cam),
+            keypoints_px=keypoints_px,
+            joint_depth_rel_mm=1000 * (depth_m - depth_m[:, :1]),
+            mano_pose=torch.cat(
+                [
+                    chosen(output.rroot_pose_aa, output.lroot_pose_aa),
+                    chosen(output.rpose_aa, output.lpose_aa),
+                ],
+                dim=1,
+            ),
+            mano_shape=chosen(output.rshape, output.lshape),
+            hand=hand,
+        )
+
+    def _check_size(self, image: Tensor) -> None:
+        side = 32 * self.grid
+        if image.shape[-2:] != (side, side):
+            raise ValueError(
+                f"crops are {image.shape[-1]} x {image.shape[-2]} px, but a grid of {self.grid} "
+                f"cells reads {side} px: choose size_px={side} or grid={image.shape[-1] // 32}"
+            )
+
+
+def _in_float32(output: EANetOutput) -> EANetOutput:
+    return EANetOutput(*(None if value is None else value.float() for value in output))
+
+
+def _check_choice(name: str, value: str, possible) -> None:
+    if value not in possible:
+        raise ValueError(f"{name} is {value!r}; possible: {', '.join(possible)}")

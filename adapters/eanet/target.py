@@ -1,0 +1,205 @@
+"""EANet as a target: how it is built around a backbone, with which data and in which size."""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from adapters.base import BackboneNeeds, PoseTarget, SwapError, backbone_of
+from adapters.eanet.backbone_map import BackboneMap, CarriedHeads
+from adapters.eanet.dataset import STRIDE, EanetDataset
+from adapters.eanet.mano import mano_hands
+from adapters.eanet.model import EanetModel
+from adapters.projection import ChannelProjection, fit_backbone
+from eanet.initialise import initialise_for_training
+from eanet.network import EANet
+from eanet.quirks import Quirks, find_quirks
+from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_heads import GestureHeads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+
+CHANNELS = 2048
+GESTURE_LOGITS = ("none", "logits")
+
+PRESETS = {
+    "full": {},
+    "upstream": {"quirks": "upstream", "reduction": "mean", "input_normalisation": "unit"},
+    # one that a CPU trains; at three or four cells a side the published origin of the cells would
+    # put a third or a quarter of the crop out of the network's reach
+    "tiny": {
+        "backbone_channels": None,
+        "grid": None,
+        "width": 96,
+        "depth": 1,
+        "mlp_ratio": 2,
+        "fusion_heads": 4,
+        "cell_origin": "centre",
+    },
+}
+
+
+def build_eanet(
+    network: Backbone | GestureNetwork,
+    *,
+    seed: int = 0,
+    hand_models: Mapping[str, HandModel],
+    allow_projection: bool = False,
+    backbone_channels: int | None = CHANNELS,
+    grid: int | None = 8,
+    width: int = 512,
+    num_heads: int = 4,
+    depth: int = 4,
+    mlp_ratio: int = 4,
+    gesture_logits: str = "none",
+    fusion_heads: int = 8,
+    quirks: str | Quirks = "correct",
+    reduction: str = "valid",
+    cell_origin: str = "edge",
+    input_normalisation: str = "backbone",
+) -> EanetModel:
+    """Build the model around a backbone, which is taken as it is and not copied.
+
+    Args:
+        network: For `gesture_logits="logits"` a `GestureNetwork`, whose heads come along.
+        seed: Of the fresh weights, drawn as upstream does before training.
+        hand_models: "right" and "left", poses counted from the mean pose.
+        allow_projection: Bring another number of channels to `backbone_channels` by a 1x1
+            convolution, `network.backbone.backbone_projection`; another experiment.
+        backbone_channels: Of the map that EANet reads; None: as many as the backbone gives.
+        grid: Cells of the heat map; the crops have 32 times as many pixels. None: by the crops
+            that the backbone is meant for.
+        width, num_heads, depth, mlp_ratio: See `eanet.EANet`.
+        gesture_logits: "none", or "logits": fuse the gesture logits with the joint features.
+        fusion_heads: Heads of that fusion.
+        quirks: "correct", "upstream", or `eanet.Quirks`.
+        reduction: "valid" or "mean", see `objective.weighted_losses`.
+        cell_origin: "edge" or "centre", see `EanetModel`.
+        input_normalisation: "backbone" or "unit", see `BackboneMap`.
+
+    Raises:
+        SwapError: The backbone's channels, stride or size do not fit, it brings no gesture heads
+            where they are read, or a projection would stand between it and its heads.
+        ValueError: An impossible value.
+    """
+    backbone = backbone_of(network)
+    needs = eanet_needs(
+        backbone_channels=backbone_channels, grid=grid, gesture_logits=gesture_logits
+    )
+    through = fit_backbone(
+        backbone, needs, target="eanet", allow_projection=allow_projection, seed=seed
+    )
+    heads = _carried_heads(network, gesture_logits, through)
+    cells = backbone.input_spec.size_px // STRIDE if grid is None else grid
+    built = _fresh_eanet(
+        BackboneMap(backbone, through, input_normalisation=input_normalisation),
+        heads,
+        seed=seed,
+        backbone_channels=backbone_channels or backbone.pooled_channels,
+        grid=cells,
+        width=width,
+        num_heads=num_heads,
+        depth=depth,
+        mlp_ratio=mlp_ratio,
+        gesture_fusion=gesture_logits,
+        fusion_heads=fusion_heads,
+        quirks=find_quirks(quirks) if isinstance(quirks, str) else quirks,
+    )
+    return EanetModel(
+        built, mano_hands(hand_models), grid=cells, reduction=reduction, cell_origin=cell_origin
+    )
+
+
+def eanet_needs(
+    *,
+    backbone_channels: int | None = CHANNELS,
+    grid: int | None = 8,
+    gesture_logits: str = "none",
+    **_options,
+) -> BackboneNeeds:
+    """One map at stride 32, and crops of the one size that the position embeddings fix."""
+    if gesture_logits not in GESTURE_LOGITS:
+        raise ValueError(
+            f"gesture_logits is {gesture_logits!r}; possible: {', '.join(GESTURE_LOGITS)}"
+        )
+    return BackboneNeeds(
+        channels=backbone_channels,
+        stride=STRIDE,
+        input_px=None if grid is None else STRIDE * grid,
+        input_px_multiple=STRIDE,
+        gesture_logits=gesture_logits == "logits",
+    )
+
+
+def build_eanet_dataset(
+    index, rows, taxonomy, size_px: int, *, hand_models: Mapping[str, HandModel], **options
+) -> EanetDataset:
+    """Crops with EANet's targets; `options` are those of `EanetDataset`."""
+    return EanetDataset(index, rows, taxonomy, size_px, mano=mano_hands(hand_models), **options)
+
+
+def published_layout(model: EanetModel) -> EANet:
+    """The same network with its tensors named as `eanet.checkpoint` reads and writes them.
+
+    It shares every tensor with the model, so loading a snapshot into it loads the model. The
+    backbone's tensors have timm's names, which for a ResNet are torchvision's, as upstream's are.
+
+    Raises:
+        SwapError: There is a projection, which no published layout has.
+    """
+    slot: BackboneMap = model.network.backbone
+    if isinstance(slot.backbone_projection, ChannelProjection):
+        raise SwapError("a snapshot of EANet has no place for a backbone projection")
+    view = copy.copy(model.network)
+    view._modules = dict(model.network._modules)
+    view._modules["backbone"] = slot.backbone.net
+    heads = model.network.gesture_heads
+    if isinstance(heads, CarriedHeads):
+        view._modules["gesture_heads"] = nn.ModuleDict(
+            {"main": heads.heads.coarse.layers, "sub": heads.heads.fine.layers}
+        )
+    return view
+
+
+def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **sizes) -> EANet:
+    counts = {}
+    if heads is not None:
+        counts = {"num_main": heads.coarse.num_classes, "num_sub": heads.fine.num_classes}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = EANet(slot, **counts, **sizes)
+        initialise_for_training(network)
+    if heads is not None:
+        network.gesture_heads = CarriedHeads(heads)
+    return network
+
+
+def _carried_heads(
+    network: Backbone | GestureNetwork, gesture_logits: str, through: nn.Module
+) -> GestureHeads | None:
+    if gesture_logits == "none":
+        return None
+    if not isinstance(network, GestureNetwork):
+        raise SwapError(
+            "gesture_logits='logits' reads the gesture heads, and this backbone comes without. "
+            "Load it with load_backbone(name, with_heads=True), or choose gesture_logits='none'."
+        )
+    if isinstance(through, ChannelProjection):
+        raise SwapError(
+            "gesture_logits='logits' needs the backbone's own map, and a projection stands before "
+            f"it ({through.describe()}). Choose gesture_logits='none', or give "
+            "backbone_channels=None, so that EANet reads the map as it is."
+        )
+    return network.heads
+
+
+TARGET = PoseTarget(
+    name="eanet",
+    summary="EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters",
+    needs=eanet_needs(),
+    build_model=build_eanet,
+    build_dataset=build_eanet_dataset,
+    presets=PRESETS,
+    needs_with=eanet_needs,
+)
