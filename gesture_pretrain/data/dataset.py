@@ -5,7 +5,7 @@ order of the samples, or on the other rows of the dataset.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -13,20 +13,34 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.hand_annotations import (
+    AnnotationReader,
+    HandAnnotations,
+    joints_in_view,
+)
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.picture import (
+    Picture,
+    PictureFiles,
+    channels_first,
+    read_image_rgb,
+    size_error,
+)
 from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.data.transforms import (
     LEFT,
+    MIRRORED_HAND,
     NO_SIDE,
     RIGHT,
     Augmentation,
     HandView,
     Motion,
-    augmentation_stream,
-    move_view,
+    crop_maps,
+    draw_motions,
+    recolour,
+    warp,
 )
-from gesture_pretrain.geometry import project_px, square_box, world_to_camera_mm
+from gesture_pretrain.geometry import square_box
 from gesture_pretrain.taxonomy import Taxonomy
 
 _SIDE = {"right": RIGHT, "left": LEFT}
@@ -74,6 +88,10 @@ class GestureDataset(Dataset):
         augmentation: random motion; None for none.
         seed: key of the augmentation.
         box_ratio: side of the crop over the longer side of the annotated box.
+        bbox_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
+            shown as they are.
+        reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
+            many pixels as it has.
         strict_labels: refuse unexpected labels, see `Taxonomy.assign`.
         announce: is handed the lines of `describe`; None for silence.
 
@@ -95,6 +113,8 @@ class GestureDataset(Dataset):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         box_ratio: float = 1.25,
+        bbox_source: str = "annotation",
+        reduced_decode: bool = True,
         strict_labels: bool = False,
         announce: Callable[[str], object] | None = print,
     ):
@@ -105,6 +125,9 @@ class GestureDataset(Dataset):
         self.augmentation = augmentation
         self.seed = seed
         self.box_ratio = box_ratio
+        self._annotations = AnnotationReader(index, box_ratio=box_ratio, bbox_source=bbox_source)
+        self._require_boxes(bbox_source)
+        self.pictures = PictureFiles(reduced_decode=reduced_decode)
         self.coarse, self.fine, self.label_report = taxonomy.assign_codes(
             index.values("sequence", self.rows),
             index.labels,
@@ -125,25 +148,98 @@ class GestureDataset(Dataset):
         Raises:
             DataError: the image is missing, unreadable, or of another size than annotated.
         """
-        epoch, position = key if isinstance(key, tuple) else (0, key)
-        row = int(self.rows[position])
-        view = self.view(position)
-        moved = move_view(
-            view, self._motion(epoch, row), size_px=self.size_px, taxonomy=self.taxonomy
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[HandSample]:
+        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+
+        Raises:
+            As for a single one.
+        """
+        epochs, positions = zip(
+            *(key if isinstance(key, tuple) else (0, key) for key in keys), strict=True
         )
-        return _to_sample(moved, row)
+        positions = np.asarray(positions, np.int64)
+        rows = self.rows[positions]
+        motions = self._motions(epochs, rows)
+        return self._samples(positions, rows, self._annotations.read(rows), motions)
+
+    def _samples(
+        self, positions: np.ndarray, rows: np.ndarray, notes: HandAnnotations, motions: list[Motion]
+    ) -> list[HandSample]:
+        flips, hands, coarse, fine = self._shown(positions, notes.hands, motions)
+        affines, rotations = crop_maps(notes.boxes_xywh_px, motions, flips, self.size_px)
+        images = [
+            self._image(int(row), notes, k, motions[k], flips[k], affines[k])
+            for k, row in enumerate(rows)
+        ]
+        valid = notes.joint_valid
+        keypoints_px = notes.keypoints_px @ affines[:, :, :2].swapaxes(1, 2)
+        keypoints_px += affines[:, None, :, 2]
+        joints_rel_mm = notes.joints_rel_mm @ rotations.swapaxes(1, 2)
+        return [
+            HandSample(*sample)
+            for sample in zip(
+                images,
+                coarse,
+                fine,
+                hands,
+                _masked(keypoints_px, valid),
+                _masked(joints_rel_mm, valid),
+                torch.from_numpy(valid).unbind(),
+                rows.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _shown(self, positions: np.ndarray, hands: np.ndarray, motions: list[Motion]) -> tuple:
+        """Of each crop: whether it is mirrored, and the hand and classes that it then shows."""
+        shown = []
+        coarse, fine = self.coarse[positions].tolist(), self.fine[positions].tolist()
+        for motion, hand, *classes in zip(motions, hands.tolist(), coarse, fine, strict=True):
+            mirrored = self.taxonomy.flip(*classes) if motion.flip else None
+            if mirrored is None:
+                shown.append((False, hand, *classes))
+            else:
+                shown.append((True, MIRRORED_HAND[hand], *mirrored))
+        return tuple(zip(*shown, strict=True))
+
+    def _image(
+        self,
+        row: int,
+        notes: HandAnnotations,
+        k: int,
+        motion: Motion,
+        flip: bool,
+        affine: np.ndarray,
+    ) -> torch.Tensor:
+        """(3, S, S) crop of the `k`-th image of a batch; without a box it is shown whole."""
+        size_wh = tuple(notes.sizes_wh[k].tolist())
+        side = float(notes.boxes_xywh_px[k, 2])
+        annotated = side == side  # not NaN
+        shrink = (side if annotated else max(size_wh)) * motion.scale / self.size_px
+        picture = self.pictures.read(row, notes.files[k], size_wh, shrink, annotated=annotated)
+        if not annotated:
+            affine = self._affine_of_whole(picture, size_wh, motion, flip)
+        crop = warp(picture.image_rgb, picture.crop_affine(affine), self.size_px)
+        return torch.from_numpy(channels_first(recolour(crop, motion.gain_rgb)))
+
+    def _affine_of_whole(
+        self, picture: Picture, size_wh: tuple[int, int], motion: Motion, flip: bool
+    ) -> np.ndarray:
+        whole = size_wh if picture.step_px > 1 else picture.image_rgb.shape[1::-1]
+        box = square_box([0, 0, *whole])
+        return crop_maps(box[None], [motion], [flip], self.size_px)[0][0]
 
     def view(self, position: int) -> HandView:
         """The whole image at a position with everything that `move_view` will move."""
         record = self.index.record(int(self.rows[position]))
         image = read_image_rgb(record.image_path, record.row)
-        return view_of_record(
-            record,
-            image,
-            box_ratio=self.box_ratio,
-            coarse=int(self.coarse[position]),
-            fine=int(self.fine[position]),
-        )
+        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
+        view = view_of_record(record, image, box_ratio=self.box_ratio, **classes)
+        if record.bbox_xywh_px is None:
+            return view
+        return replace(view, box_xywh_px=self._annotations.boxes(self.rows[[position]])[0])
 
     def describe(self) -> str:
         """What is labelled, what is masked and why, and whether crops can be mirrored."""
@@ -156,10 +252,20 @@ class GestureDataset(Dataset):
             "taxonomy does not say which class their mirror image has (column `flip`)."
         )
 
-    def _motion(self, epoch: int, row: int) -> Motion:
+    def _require_boxes(self, bbox_source: str) -> None:
+        if bbox_source == "annotation":
+            return  # a photograph without a box is shown whole
+        lacking = np.flatnonzero(np.isnan(self._annotations.boxes(self.rows)[:, 0]))
+        if len(lacking):
+            raise ValueError(
+                f"{len(lacking)} of {len(self.rows)} rows have no box from {bbox_source}, first "
+                f"row {self.rows[lacking[0]]}. Leave them out, or use bbox_source='annotation'."
+            )
+
+    def _motions(self, epochs: Sequence[int], rows: np.ndarray) -> list[Motion]:
         if self.augmentation is None:
-            return Motion()
-        return self.augmentation.draw(augmentation_stream(self.seed, epoch, row))
+            return [Motion()] * len(rows)
+        return draw_motions(self.augmentation, self.seed, epochs, rows.tolist())
 
 
 def without_opencv_threads(worker_id: int) -> None:
@@ -169,33 +275,6 @@ def without_opencv_threads(worker_id: int) -> None:
     wait for them for ever.
     """
     cv2.setNumThreads(0)
-
-
-def read_image_rgb(path: Path, row: int) -> np.ndarray:
-    """Decodes a picture to (H, W, 3) uint8 RGB.
-
-    OpenCV's colour mode does the rest: grey becomes three equal channels, alpha is dropped, 16 bits
-    are reduced to 8, and a rotation in the EXIF data is applied.
-
-    Raises:
-        DataError: the file is missing or not a picture; names path and row.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(_why_unreadable(Path(path), row))
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-
-
-def _why_unreadable(path: Path, row: int) -> str:
-    if not path.is_file():
-        return (
-            f"Image of row {row} does not exist: {path}. Was the data set moved? "
-            "tools/prepare_data.py verify lists all missing images."
-        )
-    return (
-        f"Image of row {row} is not a readable picture: {path} ({path.stat().st_size} bytes). "
-        "tools/prepare_data.py verify lists all such images; fetch them again or leave them out."
-    )
 
 
 def view_of_record(
@@ -211,7 +290,8 @@ def view_of_record(
     if record.bbox_xywh_px is None:
         box = square_box([0, 0, width, height])
     else:
-        _check_size(record, width, height)
+        if (width, height) != tuple(record.image_size_wh):
+            raise size_error(record.row, record.image_path, (width, height), record.image_size_wh)
         box = square_box(record.bbox_xywh_px, box_ratio)
         joints = _joints_of_record(record)
     return HandView(
@@ -233,53 +313,26 @@ def _joints_of_record(record: HandRecord) -> dict[str, np.ndarray]:
     if record.joints_world_mm is None or record.hand not in _SIDE:
         return camera
     side = _SIDE[record.hand]
-    valid = record.joint_triangulated[side]
-    joints_cam_mm = world_to_camera_mm(
-        np.where(valid[:, None], record.joints_world_mm[side], 0),
-        record.R_cam_world,
-        record.camera_center_mm,
+    keypoints_px, joints_rel_mm, valid = joints_in_view(
+        record.joints_world_mm[side],
+        record.joint_triangulated[side],
+        R_cam_world=record.R_cam_world,
+        camera_center_mm=record.camera_center_mm,
+        focal_px=record.focal_px,
+        princpt_px=record.princpt_px,
     )
     return {
         **camera,
-        "keypoints_px": project_px(joints_cam_mm, record.focal_px, record.princpt_px),
-        "joints_rel_mm": joints_cam_mm - joints_cam_mm[0],
-        # without a wrist nothing is relative to it; behind the camera nothing has a pixel
-        "joint_valid": valid & valid[0] & (joints_cam_mm[:, 2] > 0),
+        "keypoints_px": keypoints_px,
+        "joints_rel_mm": joints_rel_mm,
+        "joint_valid": valid,
     }
 
 
-def _to_sample(view: HandView, row: int) -> HandSample:
-    valid = view.joint_valid
-    keypoints_px = np.zeros((21, 2), np.float32)
-    keypoints_px[valid] = view.keypoints_px[valid]
-    joints_rel_mm = np.zeros((21, 3), np.float32)
-    joints_rel_mm[valid] = view.joints_rel_mm[valid]
-    return HandSample(
-        image=torch.from_numpy(channels_first(view.image_rgb)),
-        coarse=view.coarse,
-        fine=view.fine,
-        hand=view.hand,
-        keypoints_px=torch.from_numpy(keypoints_px),
-        joints_rel_mm=torch.from_numpy(joints_rel_mm),
-        joint_valid=torch.from_numpy(valid.copy()),
-        row=row,
-    )
-
-
-def channels_first(image_rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) -> contiguous (3, H, W); OpenCV's split is several times as fast as a transpose."""
-    planes = np.empty((3, *image_rgb.shape[:2]), np.uint8)
-    cv2.split(image_rgb, list(planes))
-    return planes
-
-
-def _check_size(record: HandRecord, width: int, height: int) -> None:
-    if (width, height) != tuple(record.image_size_wh):
-        raise DataError(
-            f"Image of row {record.row} is {width} x {height} px, but its annotation says "
-            f"{record.image_size_wh[0]} x {record.image_size_wh[1]}: {record.image_path}. Are "
-            "images and annotations of one release?"
-        )
+def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """One float32 tensor per image, 0 where not valid."""
+    kept = np.where(valid[..., None], values, 0).astype(np.float32)
+    return torch.from_numpy(kept).unbind()
 
 
 def _checked_rows(rows: Sequence[int], size: int) -> np.ndarray:

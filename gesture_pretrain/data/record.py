@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,38 @@ class ManoFit:
     pose: np.ndarray
     shape: np.ndarray
     trans_m: np.ndarray
+
+
+class StoredFits(Mapping):
+    """The fits of a time step by hand, "right" and "left"; each is read when it is asked for.
+
+    Args:
+        numbers: (F, 61) all fits of the index.
+        right, left: row of each hand's fit, -1 where there is none.
+    """
+
+    __slots__ = ("_numbers", "_rows")
+
+    def __init__(self, numbers: np.ndarray, right: int, left: int):
+        self._numbers = numbers
+        self._rows = {"right": right, "left": left}
+
+    def __getitem__(self, hand: str) -> ManoFit | None:
+        row = self._rows[hand]
+        if row < 0:
+            return None
+        numbers = self._numbers[row].copy()
+        return ManoFit(numbers[:48], numbers[48:58], numbers[58:])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __reduce__(self) -> tuple:
+        """Pickled as the fits themselves, not with all the index."""
+        return dict, (list(self.items()),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,19 @@ box becomes size / 2. What is random is drawn beforehand (`Augmentation.draw`) f
 stream, so a sample depends on (seed, epoch, row) and on nothing else.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from gesture_pretrain.geometry import apply_affine, crop_rotation
+from gesture_pretrain.geometry import apply_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
 RIGHT, LEFT, NO_SIDE = 0, 1, -1
-_MIRRORED_HAND = {RIGHT: LEFT, LEFT: RIGHT, NO_SIDE: NO_SIDE}
+MIRRORED_HAND = {RIGHT: LEFT, LEFT: RIGHT, NO_SIDE: NO_SIDE}
 # last word of the counter: keeps the streams of one key apart (the sampler's order has another)
 _AUGMENTATION_STREAM = 1
 
@@ -97,6 +99,26 @@ def augmentation_stream(seed: int, epoch: int, row: int) -> np.random.Generator:
     )
 
 
+def draw_motions(
+    augmentation: Augmentation, seed: int, epochs: Sequence[int], rows: Sequence[int]
+) -> list[Motion]:
+    """`augmentation.draw(augmentation_stream(seed, epoch, row))` for each epoch and row.
+
+    The same numbers from one generator that is moved from stream to stream; to make a new one takes
+    longer than to draw.
+    """
+    bits = np.random.Philox(key=np.zeros(2, np.uint64))
+    stream, state = np.random.Generator(bits), bits.state
+    key, counter = state["state"]["key"], state["state"]["counter"]
+    key[0], counter[3] = seed, _AUGMENTATION_STREAM
+    motions = []
+    for epoch, row in zip(epochs, rows, strict=True):
+        key[1], counter[2] = epoch, row
+        bits.state = state
+        motions.append(augmentation.draw(stream))
+    return motions
+
+
 @dataclass(frozen=True)
 class HandView:
     """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
@@ -157,9 +179,8 @@ def plan_crop(
     if motion.flip and force_flip and mirrored is None:
         mirrored = (-1, -1)
     flip = mirrored is not None
-    rotation = crop_rotation(rotation_deg=motion.rotation_deg, flip=flip)
-    affine = _crop_affine(view.box_xywh_px, motion, rotation, size_px)
-    return Crop(affine, rotation, flip, *(mirrored if flip else (view.coarse, view.fine)))
+    affines, rotations = crop_maps(view.box_xywh_px[None], [motion], [flip], size_px)
+    return Crop(affines[0], rotations[0], flip, *(mirrored if flip else (view.coarse, view.fine)))
 
 
 def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy) -> HandView:
@@ -188,31 +209,52 @@ def apply_crop(
     """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
     return replace(
         view,
-        image_rgb=_recolour(warp(view.image_rgb, crop.affine, size_px), gain_rgb),
+        image_rgb=recolour(warp(view.image_rgb, crop.affine, size_px), gain_rgb),
         box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
         keypoints_px=apply_affine(view.keypoints_px, crop.affine),
         joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
-        hand=_MIRRORED_HAND[view.hand] if crop.flip else view.hand,
+        hand=MIRRORED_HAND[view.hand] if crop.flip else view.hand,
         coarse=crop.coarse,
         fine=crop.fine,
         intrinsics=_move_intrinsics(view.intrinsics, crop.affine, crop.rotation),
     )
 
 
-def _crop_affine(
-    box_xywh_px: np.ndarray, motion: Motion, rotation: np.ndarray, size_px: int
-) -> np.ndarray:
-    """`geometry.crop_affine` of the shifted box, without its float32 rounding (3e-5 px).
+def crop_maps(
+    boxes_xywh_px: np.ndarray, motions: Sequence[Motion], flips: Sequence[bool], size_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """How crops move pixels and vectors, for N crops at once.
 
-    That function solves for the map as other loaders do, to the last digit of theirs, and takes
-    ten times as long; per sample it would be the loader's largest cost after decode and warp.
+    The pixels move as in `geometry.crop_affine` of the shifted box, without its float32 rounding
+    (3e-5 px): that function solves for the map as other loaders do, to the last digit of theirs.
+
+    Args:
+        boxes_xywh_px: (N, 4) squares.
+        motions: N motions; their `flip` is not looked at.
+        flips: N times whether the crop is mirrored.
+        size_px: side of the crops.
+
+    Returns:
+        (N, 2, 3) maps from image to crop pixels, (N, 3, 3) maps of camera-frame vectors
+        (`geometry.crop_rotation`).
     """
-    x, y, side, _ = box_xywh_px.tolist()
-    right, down = motion.translation
-    centre = (x + side * (0.5 + right), y + side * (0.5 + down))
-    affine = rotation[:2] * (size_px / (side * motion.scale))
-    affine[:, 2] = size_px / 2 - affine[:, :2] @ centre
-    return affine
+    turns = (math.radians(motion.rotation_deg) for motion in motions)
+    numbers = [
+        (math.cos(turn), math.sin(turn), motion.scale, *motion.translation)
+        for turn, motion in zip(turns, motions, strict=True)
+    ]
+    cos, sin, scale, right, down = np.array(numbers).T
+    mirror = np.where(flips, -1.0, 1.0)
+    rotations = np.zeros((len(motions), 3, 3))
+    rotations[:, 0, 0], rotations[:, 0, 1] = cos * mirror, sin
+    rotations[:, 1, 0], rotations[:, 1, 1] = -sin * mirror, cos
+    rotations[:, 2, 2] = 1
+    x, y, side = boxes_xywh_px[:, 0], boxes_xywh_px[:, 1], boxes_xywh_px[:, 2]
+    centre_x, centre_y = x + side * (0.5 + right), y + side * (0.5 + down)
+    affines = rotations[:, :2] * (size_px / (side * scale))[:, None, None]
+    moved = affines[:, :, 0] * centre_x[:, None] + affines[:, :, 1] * centre_y[:, None]
+    affines[:, :, 2] = size_px / 2 - moved
+    return affines, rotations
 
 
 def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
@@ -220,7 +262,7 @@ def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
     return cv2.warpAffine(image, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
 
 
-def _recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
+def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
     """Multiplies each channel, rounds and saturates (OpenCV does it in one pass over the bytes)."""
     if tuple(gain_rgb) == (1.0, 1.0, 1.0):
         return image_rgb

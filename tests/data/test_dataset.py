@@ -23,7 +23,12 @@ from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
 from gesture_pretrain.data.sampling import EpochBatchSampler
-from gesture_pretrain.data.transforms import Augmentation, Motion, move_view
+from gesture_pretrain.data.transforms import (
+    Augmentation,
+    Motion,
+    augmentation_stream,
+    move_view,
+)
 from gesture_pretrain.geometry import crop_affine, project_px, square_box, world_to_camera_mm
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -190,6 +195,40 @@ def test_samples_do_not_depend_on_workers_or_order(index, taxonomy):
     for position in range(8):
         assert_same(dataset[2, position], backwards[2, 7 - position])
     assert_same(dataset_of(index, taxonomy, rows=[5], **options)[2, 0], dataset[2, 5])
+
+
+def test_a_batch_gives_the_samples_that_its_keys_give_alone(index, taxonomy):
+    dataset = dataset_of(index, taxonomy, augmentation=Augmentation(flip=0.5), seed=4)
+    keys = [(2, 5), 3, (0, 3), (7, 0), (2, 4), (1, 6), (9, 7)]
+    for sample, key in zip(dataset.__getitems__(keys), keys, strict=True):
+        assert_same(sample, dataset[key])
+
+
+def test_a_sample_is_the_moved_view(index, taxonomy):
+    """The batch's arithmetic and that of one view are the same, to rounding."""
+    augmentation = Augmentation(flip=0.5)
+    dataset = dataset_of(index, taxonomy, augmentation=augmentation, seed=1)
+    for epoch in range(4):
+        for position in range(8):
+            motion = augmentation.draw(augmentation_stream(1, epoch, position))
+            view = move_view(dataset.view(position), motion, size_px=SIZE, taxonomy=taxonomy)
+            sample = dataset[epoch, position]
+            assert torch.equal(sample.image, torch.from_numpy(view.image_rgb).permute(2, 0, 1))
+            assert (sample.hand, sample.coarse, sample.fine) == (view.hand, view.coarse, view.fine)
+            valid = view.joint_valid
+            assert np.array_equal(sample.joint_valid.numpy(), valid)
+            for mine, theirs in (
+                (sample.keypoints_px, view.keypoints_px),
+                (sample.joints_rel_mm, view.joints_rel_mm),
+            ):
+                np.testing.assert_allclose(mine.numpy()[valid], theirs[valid], rtol=1e-6, atol=1e-4)
+
+
+def test_boxes_of_rootnet_need_an_index_with_them(index, taxonomy):
+    with pytest.raises(ValueError, match="the index has no RootNet boxes"):
+        dataset_of(index, taxonomy, bbox_source="rootnet")
+    with pytest.raises(ValueError, match="possible: annotation, rootnet"):
+        dataset_of(index, taxonomy, bbox_source="yolo")
 
 
 def test_epochs_and_seeds_differ_and_a_plain_position_is_epoch_0(index, taxonomy):

@@ -134,6 +134,19 @@ def test_a_record_can_be_changed_without_changing_the_index(index):
     assert again.bbox_xywh_px.any() and again.mano["right"].pose.any()
 
 
+def test_fits_are_read_when_asked_for_and_pickled_alone(index):
+    fits = index.record(0).mano
+    assert list(fits) == ["right", "left"] and len(fits) == 2
+    copied = pickle.loads(pickle.dumps(fits))
+    assert list(copied) == list(fits)
+    for hand, fit in fits.items():
+        assert (fit is None) == (copied[hand] is None)
+        if fit is not None:
+            assert np.array_equal(fit.pose, copied[hand].pose) and fit.pose.shape == (48,)
+    with pytest.raises(KeyError):
+        fits["both"]
+
+
 def test_row_access_takes_microseconds(index):
     """The aim is 10 us; ten times that still separates it from building objects (180 us)."""
     rows = list(range(len(index))) * 200

@@ -15,6 +15,8 @@ from gesture_pretrain.data.transforms import (
     HandView,
     Motion,
     augmentation_stream,
+    crop_maps,
+    draw_motions,
     move_view,
 )
 from gesture_pretrain.geometry import apply_affine, crop_affine, crop_rotation, project_px
@@ -210,3 +212,23 @@ def test_one_range_does_not_change_the_draw_of_another():
 def test_senseless_ranges_are_refused(name, value):
     with pytest.raises(ValueError, match=f"Augmentation.{name} is {value}; it must lie in 0"):
         Augmentation(**{name: value})
+
+
+def test_one_generator_moved_from_stream_to_stream_draws_the_same():
+    augmentation = Augmentation(flip=0.5)
+    keys = [(0, 0), (3, 1_361_061), (2**40, 7), (0, 0)]
+    epochs, rows = zip(*keys, strict=True)
+    alone = [augmentation.draw(augmentation_stream(11, *key)) for key in keys]
+    assert draw_motions(augmentation, 11, epochs, rows) == alone
+
+
+def test_maps_are_those_of_the_geometry():
+    """Within 1e-4 px: `geometry.crop_affine` rounds the box to float32 as other loaders do."""
+    box = np.array([[31.25, 40.5, 120.0, 120.0]])
+    for flip in (False, True):
+        motion = Motion(scale=1.2, rotation_deg=-50.0)
+        affines, rotations = crop_maps(box, [motion], [flip], SIZE)
+        options = {"rotation_deg": motion.rotation_deg, "flip": flip}
+        expected = crop_affine(box[0], SIZE, scale=motion.scale, **options)
+        np.testing.assert_allclose(affines[0], expected, atol=1e-4)
+        np.testing.assert_allclose(rotations[0], crop_rotation(**options), atol=1e-15)

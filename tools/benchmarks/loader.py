@@ -3,14 +3,18 @@
 Every candidate reads the same picture files and makes crops of the same size:
 
     bare      cv2.imread, then cv2.warpAffine with the matrices of `ours`, made beforehand
-    ours      GestureDataset: index, box, joints, classes, random crop and colour
+    ours      GestureDataset, batch by batch as a DataLoader asks for them: index, box, joints,
+              classes, random crop and colour
+    ours_single            the same, asked for one image at a time
+    plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
+              boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
               dicts (no annotation is looked up), no colour change
     mmpose_colour          the same and PhotometricDistortion
 
-Candidates take turns, so that a slower minute of the machine hits all of them; the medians of the
-rounds are given. OpenCV runs on one thread, as in a loading process. Without --data, pictures and
-annotations of InterHand2.6M's size and structure are made up (about 20 kB per picture).
+Candidates take turns batch by batch, so that a slower moment of the machine hits all of them; the
+medians of the rounds are given. OpenCV runs on one thread, as in a loading process. Without --data,
+pictures and annotations of InterHand2.6M's size and structure are made up (about 20 kB a picture).
 """
 
 import argparse
@@ -25,6 +29,7 @@ from statistics import median
 
 import cv2
 import numpy as np
+import torch
 
 from benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
 from benchmarks.measurement import measurement
@@ -37,7 +42,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25
 _VERSIONS = ("numpy", "opencv-python", "torch", "mmpose", "mmcv-lite")
-Candidate = Callable[[int], object]  # position -> one crop
+Candidate = Callable[[list[int]], object]  # positions of a batch -> its crops
 
 
 def main(argv: list[str]) -> None:
@@ -48,7 +53,7 @@ def main(argv: list[str]) -> None:
         index = _index(arguments, Path(folder))
         rows = index.select(single_hand_only=True)[: arguments.images]
         candidates = _candidates(index, rows, arguments.size)
-        speeds = _alternate(candidates, len(rows), arguments.rounds)
+        speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
     for name, row in results.items():
@@ -70,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="index of your own data; made up by default")
     parser.add_argument("--images", type=int, default=400, help="pictures per round")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=32, help="images asked for at once")
     parser.add_argument("--size", type=int, default=256, help="side of the crop, pixels")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     return parser
@@ -104,13 +110,22 @@ def _candidates(index: HandIndex, rows: np.ndarray, size_px: int) -> dict[str, C
         index, rows, taxonomy, size_px, augmentation=Augmentation(), announce=None
     )
     records = [index.record(int(row)) for row in rows]
-    candidates = {"bare": _bare(records, size_px), "ours": dataset.__getitem__}
+    candidates = {
+        "bare": _one_by_one(_bare(records, size_px)),
+        "ours": dataset.__getitems__,
+        "ours_single": _one_by_one(dataset.__getitem__),
+        "plain": _one_by_one(_plain(records, size_px)),
+    }
     if importlib.util.find_spec("mmpose") is None:
         print("mmpose is not installed and left out; `make env` installs it")
         return candidates
-    candidates["mmpose"] = _mmpose(records, size_px, colour=False)
-    candidates["mmpose_colour"] = _mmpose(records, size_px, colour=True)
+    candidates["mmpose"] = _one_by_one(_mmpose(records, size_px, colour=False))
+    candidates["mmpose_colour"] = _one_by_one(_mmpose(records, size_px, colour=True))
     return candidates
+
+
+def _one_by_one(crop: Callable[[int], object]) -> Candidate:
+    return lambda positions: [crop(position) for position in positions]
 
 
 def _box_of(record) -> np.ndarray:
@@ -118,7 +133,7 @@ def _box_of(record) -> np.ndarray:
     return whole if record.bbox_xywh_px is None else record.bbox_xywh_px
 
 
-def _bare(records: list, size_px: int) -> Candidate:
+def _bare(records: list, size_px: int) -> Callable[[int], object]:
     paths = [str(record.image_path) for record in records]
     affines = [_drawn_affine(record, size_px) for record in records]
 
@@ -136,7 +151,23 @@ def _drawn_affine(record, size_px: int) -> np.ndarray:
     return crop_affine(box, size_px, scale=motion.scale, rotation_deg=motion.rotation_deg)
 
 
-def _mmpose(records: list, size_px: int, *, colour: bool) -> Candidate:
+def _plain(records: list, size_px: int) -> Callable[[int], object]:
+    paths = [str(record.image_path) for record in records]
+    boxes = [square_box(_box_of(record), BOX_RATIO) for record in records]
+    random = np.random.default_rng(0)
+
+    def crop(position: int) -> torch.Tensor:
+        image = cv2.cvtColor(cv2.imread(paths[position]), cv2.COLOR_BGR2RGB)
+        scale, turn = random.uniform(0.75, 1.25), random.uniform(-30, 30)
+        affine = crop_affine(boxes[position], size_px, scale=scale, rotation_deg=turn)
+        image = cv2.warpAffine(image, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
+        image = np.clip(image * random.uniform(0.8, 1.2, 3), 0, 255).astype(np.uint8)
+        return torch.from_numpy(image).permute(2, 0, 1).contiguous()
+
+    return crop
+
+
+def _mmpose(records: list, size_px: int, *, colour: bool) -> Callable[[int], object]:
     from mmengine.dataset import Compose
     from mmpose.datasets import transforms
 
@@ -167,17 +198,21 @@ def _mmpose(records: list, size_px: int, *, colour: bool) -> Candidate:
 
 
 def _alternate(
-    candidates: dict[str, Candidate], images: int, rounds: int
+    candidates: dict[str, Candidate], images: int, rounds: int, batch: int
 ) -> dict[str, list[float]]:
     """Images per second of each candidate in each round; a first, unmeasured round warms up."""
     speeds: dict[str, list[float]] = {name: [] for name in candidates}
+    batches = [list(range(i, min(i + batch, images))) for i in range(0, images, batch)]
     for number in range(rounds + 1):
-        for name, crop in candidates.items():
-            start = time.perf_counter()
-            for position in range(images):
-                crop(position)
-            if number:
-                speeds[name].append(images / (time.perf_counter() - start))
+        seconds = dict.fromkeys(candidates, 0.0)
+        for positions in batches:
+            for name, crops in candidates.items():
+                start = time.perf_counter()
+                crops(positions)
+                seconds[name] += time.perf_counter() - start
+        if number:
+            for name, total in seconds.items():
+                speeds[name].append(images / total)
     return speeds
 
 
