@@ -115,9 +115,7 @@ class TokenFusionNetwork(nn.Module):
         if self.gesture_heads:
             classes = {level: head.num_classes for level, head in self.gesture_heads.items()}
             self.guidance = GestureGuidance(classes, width, gate=gate)
-        self.fusion = TokenFusion(
-            width, layers=fusion_layers, num_heads=num_heads, dropout=dropout
-        )
+        self.fusion = TokenFusion(width, layers=fusion_layers, num_heads=num_heads, dropout=dropout)
         self.mano_heads = ManoHeads(
             width, num_joints=NUM_JOINTS, hidden=head_hidden, camera_head=camera_head
         )

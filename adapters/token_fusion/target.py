@@ -1,4 +1,4 @@
-"""Token fusion as a target: how it is built around a backbone, with which data and in which size."""
+"""Token fusion as a target: how it is built around a backbone, on which data, in which sizes."""
 
 from collections.abc import Mapping
 

@@ -41,7 +41,10 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
         pose_6d=rotation_6d_from_axis_angle(pose.unflatten(1, (16, 3))),
         shape=batch.mano_shape,
         mano_joints_rel_mm=batch.mano_joints_rel_mm,
-        mano_keypoints_px=batch.mano_keypoints_px,
+        # its wrist also places the predicted hand, so that it must be finite
+        mano_keypoints_px=torch.where(
+            batch.mano_valid[:, None, None], batch.mano_keypoints_px, 0.0
+        ),
         mano_valid=batch.mano_valid,
         wrist_depth_mm=wrist_depth_mm,
         camera=camera,

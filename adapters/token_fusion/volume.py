@@ -53,6 +53,6 @@ def soft_argmax_3d(scores: Tensor) -> Tensor:
 
 
 def _expected_cell(weights: Tensor) -> Tensor:
-    """`(..., N)` weights that sum to 1 to the mean cell `(...)`; no matrix product, for autocast."""
+    """Weights `(..., N)` that sum to 1 to the mean cell `(...)`; autocast leaves this alone."""
     cells = torch.arange(weights.shape[-1], dtype=weights.dtype, device=weights.device)
     return (weights * cells).sum(-1)

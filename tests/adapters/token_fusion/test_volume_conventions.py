@@ -106,6 +106,4 @@ def test_keypoints_joints_and_camera_of_a_rendered_crop_agree(batch):
     depth = batch.joints_rel_mm[..., 2] + batch.wrist_depth_mm[:, None]
     points = back_project_mm(batch.keypoints_px, depth, batch.crop_camera)
     # float32 pixels: 100 px * 6e-8 * z / f, far below 0.01 mm; annotations are stored in float32
-    torch.testing.assert_close(
-        points - points[:, :1], batch.joints_rel_mm, atol=0.02, rtol=0
-    )
+    torch.testing.assert_close(points - points[:, :1], batch.joints_rel_mm, atol=0.02, rtol=0)
