@@ -8,6 +8,7 @@ from eanet import CORRECT, UPSTREAM, EANet, Quirks, find_quirks
 from eanet.gesture_logits import GestureFusion
 from eanet.initialise import initialise_for_training
 from eanet.losses import coord_loss
+from eanet.mano_joints import joint_regressor, place_hand
 from eanet.rotation import axis_angle_from_6d, axis_angle_from_matrix, matrix_from_6d
 
 
@@ -64,6 +65,38 @@ def test_compiles_into_one_graph(build_tiny, tiny_images):
         for ours, reference in zip(compiled(tiny_images), model(tiny_images), strict=True):
             assert torch.equal(ours, reference)
     torch.compiler.reset()
+
+
+def test_coordinates_keep_float32_under_autocast(build_tiny, tiny_images):
+    """bfloat16 layers move the cells by their rounding, but do not put them on a coarse grid."""
+    model = build_tiny().eval()
+    exact = model(tiny_images)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(tiny_images)
+    for name in ("rjoint_img", "rroot_pose_aa", "lpose_aa"):
+        value = getattr(output, name)
+        assert value.dtype == torch.float32
+        assert not torch.equal(value, value.bfloat16().float())
+        torch.testing.assert_close(value, getattr(exact, name), rtol=0, atol=0.05)
+
+
+def test_placed_joints_keep_float32_under_autocast():
+    generator = torch.Generator().manual_seed(0)
+    vertices, cam = torch.rand(1, 778, 3, generator=generator), torch.ones(1, 3)
+    regressor = joint_regressor(torch.rand(16, 778, generator=generator) / 389)
+    with torch.autocast("cpu", torch.bfloat16):
+        placed = place_hand(vertices, torch.ones(1, 3), regressor)
+    assert torch.equal(
+        placed.joint_cam, place_hand(vertices, torch.ones(1, 3), regressor).joint_cam
+    )
+
+
+def test_memory_format_changes_rounding_only(build_tiny, tiny_images):
+    model = build_tiny().eval()
+    plain = model(tiny_images)
+    model.to(memory_format=torch.channels_last)
+    other = model(tiny_images.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(other.rpose_6d, plain.rpose_6d, rtol=0, atol=1e-4)
 
 
 def test_initialisation_is_upstreams(build_tiny):

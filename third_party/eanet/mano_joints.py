@@ -72,7 +72,8 @@ def place_hand(vertices: Tensor, cam: Tensor, regressor21: Tensor) -> PlacedHand
     Returns:
         The hand; the projection is taken before the wrist is subtracted.
     """
-    joints = regressor21 @ vertices
+    with torch.autocast(vertices.device.type, enabled=False):  # 8 bits of 0.1 m are 0.4 mm
+        joints = regressor21 @ vertices
     projected = joints[..., :2] * cam[:, None, :1] + cam[:, None, 1:]
     wrist = joints[:, :1]
     return PlacedHand(projected, joints - wrist, vertices - wrist, wrist)

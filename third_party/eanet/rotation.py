@@ -7,6 +7,7 @@ The 6 numbers are a 3x2 matrix in row-major order: the first column is entries 0
 import torch
 from torch import Tensor
 
+from eanet.precision import at_least_float32
 from eanet.quirks import CORRECT, Quirks
 
 _NORM_FLOOR = 1e-12
@@ -21,11 +22,11 @@ def axis_angle_from_6d(rotation_6d: Tensor, *, quirks: Quirks = CORRECT) -> Tens
         quirks: ``cross_over_batch_of_three`` and ``nan_predictions_as_zero`` apply.
 
     Returns:
-        (N, 3) rad, angle in [0, pi].
+        (N, 3) rad, angle in [0, pi]; float32 or better.
     """
     _require_width(rotation_6d, 6)
     over_batch = quirks.cross_over_batch_of_three and rotation_6d.shape[0] == 3
-    matrix = _matrix_from_6d(rotation_6d, cross_dim=0 if over_batch else 1)
+    matrix = _matrix_from_6d(at_least_float32(rotation_6d), cross_dim=0 if over_batch else 1)
     axis_angle = axis_angle_from_matrix(matrix)
     if quirks.nan_predictions_as_zero:
         axis_angle = torch.where(axis_angle.isnan(), 0.0, axis_angle)

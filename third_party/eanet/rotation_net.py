@@ -35,15 +35,15 @@ def sample_joint_features(features: Tensor, joints_cells: Tensor) -> Tensor:
         joints_cells: (B, J, 2) x (column) and y (row), in cells.
 
     Returns:
-        (B, J, C).
+        (B, J, C), of the features' type; the sampling itself is done in that of the joints.
     """
     height, width = features.shape[2:]
     last = joints_cells.new_tensor([width - 1, height - 1])
     where = (2 * joints_cells / last - 1).unsqueeze(2)
     sampled = nn.functional.grid_sample(
-        features, where, mode="bilinear", padding_mode="zeros", align_corners=True
+        features.to(where), where, mode="bilinear", padding_mode="zeros", align_corners=True
     )
-    return sampled.squeeze(3).mT
+    return sampled.squeeze(3).mT.to(features)
 
 
 class JointTransformer(nn.Module):
@@ -123,8 +123,8 @@ class RotationNet(nn.Module):
         left = sample_joint_features(self.left_reduce(features.left), left_cells[..., :2])
         if self.gesture_fusion is not None:
             right, left = self.gesture_fusion(right, left, *gesture_logits)
-        right = torch.cat([self.right_transformer(right), right_cells], dim=-1).flatten(1)
-        left = torch.cat([self.left_transformer(left), left_cells], dim=-1).flatten(1)
+        right = _append(self.right_transformer(right), right_cells)
+        left = _append(self.left_transformer(left), left_cells)
         right_mean, left_mean = features.right.mean(dim=(2, 3)), features.left.mean(dim=(2, 3))
         return ManoRegression(
             rroot_pose_6d=self.right_root(right),
@@ -137,3 +137,8 @@ class RotationNet(nn.Module):
             lcam=self.left_camera(left_mean),
             rel_trans=self.relative_translation(torch.cat([right_mean, left_mean], dim=1)),
         )
+
+
+def _append(tokens: Tensor, cells: Tensor) -> Tensor:
+    """(B, J, C) and (B, J, 3) -> (B, J * (C + 3)), each joint's features before its x, y, z."""
+    return torch.cat([tokens, cells.to(tokens)], dim=-1).flatten(1)

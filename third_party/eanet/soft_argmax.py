@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from eanet.precision import at_least_float32
+
 
 def soft_argmax_3d(heatmaps: Tensor) -> Tensor:
     """Expected cell index under the softmax over all cells of a joint.
@@ -15,8 +17,9 @@ def soft_argmax_3d(heatmaps: Tensor) -> Tensor:
         heatmaps: (B, J, D, H, W) scores: depth, row, column.
 
     Returns:
-        (B, J, 3): x (column), y (row), z (depth), in cells.
+        (B, J, 3): x (column), y (row), z (depth), in cells; float32 or better.
     """
+    heatmaps = at_least_float32(heatmaps)
     probability = heatmaps.flatten(2).softmax(dim=2).view_as(heatmaps)
     return torch.stack(
         [
@@ -31,4 +34,4 @@ def soft_argmax_3d(heatmaps: Tensor) -> Tensor:
 def _expected_index(probability: Tensor) -> Tensor:
     """(B, J, N) -> (B, J)."""
     index = torch.arange(probability.shape[-1], device=probability.device, dtype=probability.dtype)
-    return probability @ index
+    return (probability * index).sum(-1)  # a matrix product would be rounded under autocast
