@@ -74,8 +74,9 @@ def build_pose_data(
     """Opens the index and builds both loaders.
 
     Which images are in which batch, and how each is augmented, depends on this section and the
-    run's seed alone, not on the network: runs that differ in the network see the same samples in
-    the same order.
+    run's seed alone, not on the network: runs of one target that differ in backbone or options see
+    the same samples in the same order. (Two targets may: one can leave out rows that it cannot use,
+    and says so.)
 
     Args:
         build_dataset: of the target, see `adapters.base.PoseTarget`.

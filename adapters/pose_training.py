@@ -113,8 +113,8 @@ def build_pose_runner(
 ) -> PoseRun:
     """Everything a run needs; `.train()` then trains it.
 
-    Two runs with the same `data`, `schedule`, batch size and seed see the same samples in the same
-    order for the same number of steps, whatever their target, backbone and options are.
+    Two runs of a target with the same `data`, `schedule` and seed see the same samples in the same
+    order for the same number of steps, whatever their backbone and options are.
 
     Args:
         out: run folder; made where missing.

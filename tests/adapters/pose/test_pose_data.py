@@ -1,0 +1,93 @@
+"""Which images a run sees: nested label fractions, one order for all arms."""
+
+import numpy as np
+import pytest
+from mmengine.hooks import Hook
+from pose_run import SIZE_PX, build_toy_dataset, pose_sections
+
+from adapters.pose_data import build_pose_data
+from adapters.pose_training import build_pose_runner
+from gesture_pretrain.data.index import HandIndex
+
+
+@pytest.fixture
+def data(pose_index, hands):
+    def build(**changes):
+        options = {"size_px": SIZE_PX, "seed": 0, "workers": 0, "batch_size": 8, **changes}
+        return build_pose_data(
+            build_dataset=build_toy_dataset, hand_models=hands, index=pose_index, **options
+        )
+
+    return build
+
+
+def train_rows(built) -> set[int]:
+    return set(built.train.dataset.rows.tolist())
+
+
+def test_smaller_fractions_are_parts_of_larger_ones_and_the_runs_seed_does_not_enter(data):
+    parts = [train_rows(data(fraction=share)) for share in (1 / 3, 2 / 3, 1.0)]
+    assert parts[0] < parts[1] < parts[2] and len(parts[2]) == 48
+    assert train_rows(data(fraction=2 / 3, seed=9)) == parts[1]
+    assert train_rows(data(fraction=2 / 3, fraction_seed=9)) != parts[1]
+    assert data(fraction=0.5).validation.dataset.dataset.rows.shape == (16,)
+
+
+def test_fraction_keeps_whole_time_steps(data, pose_index):
+    index = HandIndex.open(pose_index)
+    kept = np.array(sorted(train_rows(data(fraction=1 / 3))))
+    steps = index.values("step", kept)
+    assert np.isin(index.values("step"), steps).sum() == len(kept)
+
+
+def test_overfit_is_one_batch_without_augmentation_that_is_also_validated(data):
+    built = data(overfit=True)
+    assert len(train_rows(built)) == 8 and built.iterations_per_epoch == 1
+    assert set(built.validation.dataset.dataset.rows.tolist()) == train_rows(built)
+    first, second = (next(iter(built.train)) for _ in range(2))
+    assert {*first.row.tolist()} == {*second.row.tolist()}
+    by_row = dict(zip(first.row.tolist(), first.image, strict=True))
+    for row, image in zip(second.row.tolist(), second.image, strict=True):
+        assert (by_row[row] == image).all()
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"hands": "interacting"}, "'right', 'left'"),
+        ({"hands": []}, "'right', 'left'"),
+        ({"subjects": [99]}, "no images of subject 99"),
+        ({"labels": ["0000_nothing"]}, "0000_nothing"),
+        ({"fraction": 0.0}, "fraction is 0.0"),
+        ({"augmentation": {"flip": 0.5}}, "mirror_left"),
+        ({"augmentation": {"rotation": 1}}, "rotation_deg"),
+    ],
+)
+def test_wrong_selection_is_named(data, changes, said):
+    with pytest.raises(ValueError, match=said):
+        data(**changes)
+
+
+class NoteRows(Hook):
+    def __init__(self):
+        self.seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append((data_batch.row.tolist(), int(data_batch.image.long().sum())))
+
+
+def test_every_arm_sees_the_same_samples_in_the_same_order(tmp_path, pose_index):
+    arms = {
+        "one": {},
+        "another": {"backbone": {"arch": "test_vit", "size_px": SIZE_PX}, "model": {"dropout": 0}},
+        "frozen": {"backbone": {"frozen": True}, "optimizer": {"lr": 1e-4}},
+    }
+    seen = {}
+    for name, changes in arms.items():
+        note = NoteRows()
+        changes = {"data": {"val_split": None}, "schedule": {"iterations": 8}, **changes}
+        sections = pose_sections(pose_index, **changes)
+        build_pose_runner(out=tmp_path / name, hooks=[note], **sections).train()
+        seen[name] = note.seen
+    assert seen["one"] == seen["another"] == seen["frozen"]
+    assert len({tuple(rows) for rows, _ in seen["one"]}) == 8
