@@ -85,10 +85,8 @@ def test_placed_joints_keep_float32_under_autocast():
     vertices, cam = torch.rand(1, 778, 3, generator=generator), torch.ones(1, 3)
     regressor = joint_regressor(torch.rand(16, 778, generator=generator) / 389)
     with torch.autocast("cpu", torch.bfloat16):
-        placed = place_hand(vertices, torch.ones(1, 3), regressor)
-    assert torch.equal(
-        placed.joint_cam, place_hand(vertices, torch.ones(1, 3), regressor).joint_cam
-    )
+        placed = place_hand(vertices, cam, regressor)
+    assert torch.equal(placed.joint_cam, place_hand(vertices, cam, regressor).joint_cam)
 
 
 def test_memory_format_changes_rounding_only(build_tiny, tiny_images):
