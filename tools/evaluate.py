@@ -3,7 +3,12 @@
     python tools/evaluate.py backbone NAME --data INDEX --baseline untrained --out FOLDER
 
 puts the frozen features of a backbone beside those of baselines: gesture scores, k-NN and linear
-probes to gesture and to wrist-relative 3D joints, pictures (see `gesture_pretrain.evaluation`).
+probes to gesture and to wrist-relative 3D joints, pictures.
+
+    python tools/evaluate.py predictions FILE [NAME=FILE ...] --data INDEX --out FOLDER
+
+scores predicted poses, ours and other systems', under several protocols in one table: per joint,
+gesture and subject, each number with its protocol's card.
 """
 
 import argparse
@@ -13,6 +18,8 @@ from pathlib import Path
 
 from gesture_pretrain.evaluation.backbone import evaluate_backbone
 from gesture_pretrain.evaluation.backbone_models import UNTRAINED
+from gesture_pretrain.evaluation.pose import HAND_KINDS, evaluate_predictions
+from gesture_pretrain.evaluation.protocol import PROTOCOLS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,11 +27,14 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     _add_backbone_arguments(commands.add_parser("backbone", help="what frozen features are worth"))
+    _add_prediction_arguments(commands.add_parser("predictions", help="what poses are worth"))
     arguments = vars(parser.parse_args(argv))
-    arguments.pop("command")
+    run = {"backbone": evaluate_backbone, "predictions": evaluate_predictions}[
+        arguments.pop("command")
+    ]
     typed = sys.argv[1:] if argv is None else argv
     try:
-        evaluate_backbone(**arguments, command="python tools/evaluate.py " + shlex.join(typed))
+        run(**arguments, command="python tools/evaluate.py " + shlex.join(typed))
     except (ValueError, OSError, LookupError) as error:
         raise SystemExit(f"error: {error}") from error
 
@@ -66,6 +76,52 @@ def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2, help="loading processes")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn samples and of t-SNE")
+
+
+def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="[NAME=]FILE",
+        help="predictions: .npz of this toolkit, or .npz/.json of another system",
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of an index")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--protocol",
+        dest="protocols",
+        nargs="+",
+        default=["all"],
+        metavar="NAME",
+        help=f"of {', '.join(PROTOCOLS)}; all (default)",
+    )
+    parser.add_argument(
+        "--split", help="images that should be predicted (default: those that each file predicts)"
+    )
+    parser.add_argument(
+        "--hands", choices=HAND_KINDS, default="single", help="of that split (default: single)"
+    )
+    parser.add_argument(
+        "--mano",
+        metavar="PATH",
+        help="hand models for fits and meshes: a MANO file or folder, 'open', or 'none' "
+        "(default: the documented places)",
+    )
+    parser.add_argument("--taxonomy", default="interhand26m", help="packaged name or CSV")
+    parser.add_argument("--joint-order", help="of other systems' files that do not state it")
+    parser.add_argument("--unit", choices=("m", "mm"), help="likewise")
+    parser.add_argument("--box-source", help="where crops came from; likewise")
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="score although hands have no prediction; they are counted in the table",
+    )
+    parser.add_argument(
+        "--no-skeleton-check",
+        dest="check_skeleton",
+        action="store_false",
+        help="accept other systems' joints whose bones are not a hand's in the stated order",
+    )
 
 
 if __name__ == "__main__":

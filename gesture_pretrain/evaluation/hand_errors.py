@@ -82,8 +82,8 @@ def hand_errors(
     if not protocol.root_counted:
         joint_mm[:, _ROOTS[protocol.root]] = np.nan
         counted[:, _ROOTS[protocol.root]] = False
-    vertex_mm = _vertex_errors(protocol, predictions, truth, predicted, reader)
     _require_numbers(protocol, predictions, joint_mm, counted)
+    vertex_mm = _vertex_errors(protocol, predictions, truth, reader)
     return HandErrors(joint_mm, vertex_mm, excluded)
 
 
@@ -164,26 +164,26 @@ def _scale(protocol, predicted, target) -> np.ndarray | float:
     return bone_scale(predicted, target) if protocol.alignment == "root and bone" else 1.0
 
 
-def _vertex_errors(protocol, predictions, truth, predicted_joints, reader) -> np.ndarray:
+def _vertex_errors(protocol, predictions, truth, reader) -> np.ndarray:
     """Mean distance of the mesh, (N,); NaN without a fit, or where no mesh is predicted."""
     errors = np.full(len(truth), np.nan)
-    if not protocol.vertices or predictions.vertices_rel_mm is None:
-        return errors
     known = truth.has_fit
-    predicted, target = predictions.vertices_rel_mm[known], truth.fit_vertices_cam_mm[known]
-    if protocol.alignment == "similarity":
-        errors[known] = procrustes_errors(predicted.astype(np.float64), target).mean(1)
+    if not protocol.vertices or predictions.vertices_rel_mm is None or not known.any():
         return errors
-    # meshes are compared about the joints regressed from them, also where joints are annotated
-    fit_joints = reader.metric_joints_mm(target, truth.hand[known], tip_convention=protocol.tips)
-    joints, root = predicted_joints[known], _ROOTS[protocol.root]
-    errors[known] = root_aligned_errors(
-        predicted,
-        target,
-        joints[:, root],
-        fit_joints[:, root],
-        _scale(protocol, joints, fit_joints),
-    ).mean(1)
+    meshes = [
+        vertices[known].astype(np.float64)
+        for vertices in (predictions.vertices_rel_mm, truth.fit_vertices_cam_mm)
+    ]
+    if protocol.alignment == "similarity":
+        errors[known] = procrustes_errors(*meshes).mean(1)
+        return errors
+    # about the joints regressed from them, also where the protocol's joints are annotated ones
+    joints = [
+        reader.metric_joints_mm(vertices, truth.hand[known], tip_convention=protocol.tips)
+        for vertices in meshes
+    ]
+    roots = [points[:, _ROOTS[protocol.root]] for points in joints]
+    errors[known] = root_aligned_errors(*meshes, *roots, _scale(protocol, *joints)).mean(1)
     return errors
 
 

@@ -58,8 +58,8 @@ class Protocol:
         averaging: order of the means.
         empty_joint: a joint without any counted sample makes the mean NaN, or is left out.
         images: which images count.
-        vertices: whether there is an error of the mesh against the fit's, aligned in the same way
-            (by vertices where the alignment is "similarity").
+        vertices: whether there is an error of the mesh against the fit's: aligned in the same way,
+            by the joints regressed from both, or by vertices where the alignment is "similarity".
         aligned_scores: also PCK curves and F-scores, raw and after similarity alignment.
         box_source: where the crops came from; set by ``bound``.
         split: the evaluated split; set by ``bound``.
@@ -118,7 +118,7 @@ class Protocol:
         lines = [
             f"Protocol {self.name}: {self.title} [{self.source}]",
             f"  ground truth: {self._ground_truth_text()}; joints: {self.joints}"
-            + (f" (tips: {self._tips_text()})" if self.tips != "as predicted" else ""),
+            + (f" (mesh tips: {self._tips_text()})" if self.tips != "as predicted" else ""),
             f"  root: {self.root}, {'counted as 0 mm' if self.root_counted else 'not counted'}"
             if self.alignment != "similarity"
             else "  root: none (similarity alignment per hand, no reflections)",
@@ -201,7 +201,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "interwild",
             "MPJPE against annotations, MPVPE against fits, both wrist-aligned",
             "InterWild, CVPR 2023",
-            joints="regressed from the mesh",
             tips="interhand",
             averaging="joint, then joints",
             empty_joint="left out",
