@@ -59,11 +59,11 @@ def _read_npz(path: Path) -> ExternalFile:
 def _read_json(path: Path) -> ExternalFile:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        hands = found.pop("predictions")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError) as error:
-        raise PredictionError(
-            f"{path} is not a JSON object with a list 'predictions' ({error!r})"
-        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PredictionError(f"{path} is not readable JSON ({error})") from None
+    hands = found.pop("predictions", None) if isinstance(found, dict) else None
+    if not isinstance(hands, list) or not all(isinstance(entry, dict) for entry in hands):
+        raise PredictionError(f"{path} is not a JSON object with a list 'predictions' of objects")
     _refuse_unknown(found, path)
     names = dict.fromkeys(name for entry in hands for name in entry)
     _refuse_unknown(names, path)

@@ -6,7 +6,6 @@ import numpy as np
 
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.joint_order import JOINT_ORDERS, JointOrderError, permutation
-from gesture_pretrain.evaluation.metrics import MIDDLE_KNUCKLE, WRIST
 from gesture_pretrain.evaluation.predictions import PredictionError
 from gesture_pretrain.skeleton import BONES_MANO21
 
@@ -14,7 +13,7 @@ _CHECKED_HANDS = 256
 # Mean deviation of 20 bones, as a share: people differ by less than 0.1 from one another; joints of
 # two known orders exchanged, or shuffled joints, deviate by 0.4 and more.
 _SUSPICIOUS, _IMPOSSIBLE = 0.15, 0.35
-_HAND_MM = (40.0, 160.0)  # wrist to middle knuckle
+_SPREAD_MM = (5.0, 500.0)
 
 
 def require_skeleton(
@@ -39,7 +38,7 @@ def require_skeleton(
         name: _deviation(joints[:, permutation("mano21", name)], reference) for name in JOINT_ORDERS
     }
     best = min(others, key=others.get)
-    if stated > _SUSPICIOUS and others[best] < stated / 2:
+    if others[best] < min(_SUSPICIOUS, stated / 2) and stated > _SUSPICIOUS:
         raise JointOrderError(
             f"{path}: the joints are said to be in order '{order.name}', but their bones are those "
             f"of '{best}' (mean deviation {others[best]:.0%} instead of {stated:.0%})"
@@ -53,16 +52,17 @@ def require_skeleton(
 
 
 def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
-    """Refuses hands (N, 21, 3), mano21 order, that are no hand's size.
+    """Refuses joints (N, 21, 3), any order, that are far from any hand's size.
 
     Raises:
-        PredictionError: the median from wrist to middle knuckle is outside 40 to 160 mm.
+        PredictionError: their median spread about their mean is outside 5 to 500 mm.
     """
-    size = np.median(np.linalg.norm(joints_mm[:, MIDDLE_KNUCKLE] - joints_mm[:, WRIST], axis=-1))
-    if not _HAND_MM[0] <= size <= _HAND_MM[1]:
+    centred = joints_mm - joints_mm.mean(1, keepdims=True)
+    spread = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
+    if not _SPREAD_MM[0] <= spread <= _SPREAD_MM[1]:
         raise PredictionError(
-            f"{path}: read in unit '{unit}', wrist and middle knuckle are {size:.3g} mm apart "
-            f"(median); a hand has {_HAND_MM[0]:.0f} to {_HAND_MM[1]:.0f}. State the right unit"
+            f"{path}: read in unit '{unit}', the joints spread by {spread:.3g} mm about their mean "
+            "(median); those of a hand do by about 50. State the right unit"
         )
 
 
