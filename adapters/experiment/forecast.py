@@ -39,7 +39,7 @@ class Forecast:
 def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Forecast:
     """The forecast of a plan, from finished cells where there are any, else from `planning`."""
     index = HandIndex.open(plan.test.index or plan.data["index"])
-    clusters, subjects = test_clusters(index, scored_rows(plan, index))
+    clusters, subjects = count_clusters(index, scored_rows(plan, index))
     speed, origin = _images_per_s(plan, table, out)
     rows, seconds = [], 0.0
     for cell in table.cells:
@@ -73,16 +73,13 @@ def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Fo
     )
 
 
-def test_clusters(index: HandIndex, rows) -> tuple[int, int]:
+def count_clusters(index: HandIndex, rows) -> tuple[int, int]:
     """Numbers of (subject, sequence) clusters and of subjects among some rows."""
     sequence = index.values("sequence", rows)
     if "subject" not in index.columns:
         return len(set(sequence.tolist())), 1
     subject = index.values("subject", rows)
     return int(cluster_ids(subject, sequence).max()) + 1, len(set(subject.tolist()))
-
-
-test_clusters.__test__ = False  # not a test, whatever its name looks like
 
 
 def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:

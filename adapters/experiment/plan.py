@@ -126,6 +126,19 @@ class Planning:
 
 
 @dataclass(frozen=True)
+class Diagnostics:
+    """How many images frozen features are compared on, for the report.
+
+    Attributes:
+        train_images: with joints, that the probe is fitted to.
+        test_images: that it is scored on.
+    """
+
+    train_images: int = 1000
+    test_images: int = 500
+
+
+@dataclass(frozen=True)
 class TestImages:
     """The images that all cells are scored on.
 
@@ -166,6 +179,7 @@ class Plan:
         allowed_leaks: see `gesture_pretrain.data.leakage.require_no_leaks`.
         leakage_by_content: also compare image files.
         planning: for the dry run.
+        diagnostics: of frozen features; None for none.
     """
 
     name: str
@@ -185,6 +199,7 @@ class Plan:
     allowed_leaks: tuple[str, ...] = ()
     leakage_by_content: bool = False
     planning: Planning = Planning()
+    diagnostics: Diagnostics | None = None
 
     def __post_init__(self):
         _check_plan(self)
@@ -250,6 +265,10 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
         )
     for key, kind in (("test", TestImages), ("planning", Planning)):
         values[key] = _section(key, kind, values.get(key, {}), build=True)
+    if values.get("diagnostics") is not None:
+        values["diagnostics"] = _section(
+            "diagnostics", Diagnostics, values["diagnostics"], build=True
+        )
     for key in ("seeds", "fractions", "protocols", "allowed_leaks"):
         if key in values:
             values[key] = tuple(values[key])

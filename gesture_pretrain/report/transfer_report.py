@@ -1,0 +1,269 @@
+"""The report of a transfer experiment: one page, and its tables as Markdown, CSV and LaTeX."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gesture_pretrain.atomic_write import write_bytes_atomically
+from gesture_pretrain.report import html
+from gesture_pretrain.report import transfer_figures as pictures
+from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.transfer_results import TransferResults
+from gesture_pretrain.report.transfer_tables import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    comparison_rows,
+    transfer_rows,
+)
+from gesture_pretrain.report.transfer_verdict import headline, verdict
+
+CONTROLLED = (
+    "Architecture, optimiser, schedule, number of steps, batch size, augmentation and the order of "
+    "the samples are the same in all arms of a target, as the stream of samples depends on seed "
+    "and step alone.",
+    "Which pose labels are used depends on share and seed alone: all arms get the same.",
+    "The last weights are scored. Nothing is chosen on the test images, in any arm.",
+    "Equal seeds are paired; all arms are scored on the same hands.",
+)
+
+
+def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
+    """Writes report.html, report.md, table.csv, comparisons.csv and table.tex.
+
+    Returns:
+        The path of report.html.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table, compared = transfer_rows(results), comparison_rows(results)
+    caption = f"{results.question} Data: {results.kind}."
+    for name, text in (
+        ("report.html", _page(results)),
+        ("report.md", _markdown(results)),
+        ("table.csv", as_csv(*table)),
+        ("comparisons.csv", as_csv(*compared)),
+        ("table.tex", as_latex(*table, caption)),
+    ):
+        write_bytes_atomically(folder / name, text.encode("utf-8"))
+    return folder / "report.html"
+
+
+def confounded(results: TransferResults) -> list[str]:
+    """What differs between arms apart from what they are meant to differ in."""
+    return [
+        *results.confounds,
+        "Pretraining and test have gesture classes in common; see the gains on gestures that "
+        "pretraining did not have.",
+        "Each seed draws its own part of the pose labels: the spread over seeds has the draw in it.",
+    ]
+
+
+def _page(results: TransferResults) -> str:
+    blocks = [html.summary(verdict(results))]
+    if results.trouble:
+        blocks += [html.notice("Trouble: " + " ".join(results.trouble))]
+    blocks += _table_blocks(results)
+    blocks += _comparison_blocks(results)
+    blocks += _cause_blocks(results)
+    blocks += _gain_blocks(results)
+    blocks += _feature_blocks(results)
+    blocks += _picture_blocks(results)
+    blocks += _record_blocks(results)
+    kind = "synthetic images" if results.synthetic else "photographs"
+    return html.page(
+        f"{headline(results)}: {results.question}",
+        f"Transfer experiment {results.name} on {results.data_title} ({kind}).",
+        blocks,
+    )
+
+
+def _table_blocks(results: TransferResults) -> list[str]:
+    header, rows = transfer_rows(results)
+    blocks = [
+        html.heading("Transfer table"),
+        html.number_table(header, rows, main_column=3),
+        html.paragraph(
+            "Mean ± standard deviation over seeds, mm; lower is better. The last column is the "
+            "first declared comparison of the row."
+        ),
+    ]
+    for protocol in results.protocols:
+        if protocol in results.cards:
+            blocks.append(html.code("\n".join(results.cards[protocol])))
+    refused = {f"{row.target}: {why}" for row in results.rows for why in row.refused.values()}
+    if refused:
+        blocks.append(html.bullets(sorted(refused)))
+    return blocks
+
+
+def _comparison_blocks(results: TransferResults) -> list[str]:
+    if not results.pairs:
+        return []
+    blocks = [html.heading("Declared comparisons"), html.number_table(*comparison_rows(results))]
+    blocks.append(
+        html.paragraph(
+            "Differences are paired by hand and seed. Intervals: clusters are (subject, sequence), "
+            "resampled; seeds enter as a second level by Student's t. 'Interval over subjects' "
+            "takes whole subjects as clusters and is the one to read for new people. Holm's "
+            "correction is over all rows of this table. 'Detectable': the true difference that "
+            "such data would find in 80 of 100 repetitions."
+        )
+    )
+    if any(pair.joints for pair in results.pairs):
+        image = pictures.difference_picture(
+            results.pairs, title=f"Differences with 95 % intervals: {results.kind}"
+        )
+        blocks.append(html.picture(image, "Dot: difference. Bar: interval. Ticks: single seeds."))
+    if len({row.fraction for row in results.rows if row.fraction}) > 1:
+        image = pictures.label_curves(
+            results.rows, results.protocols[0], title=f"Label efficiency: {results.kind}"
+        )
+        blocks.append(html.picture(image, f"{results.protocols[0]}, mm. A dot is a seed."))
+    return blocks
+
+
+def _cause_blocks(results: TransferResults) -> list[str]:
+    named = [[name, text] for name, text in (*results.arms.items(), *results.targets.items())]
+    return [
+        html.heading("What is confounded and what is not"),
+        html.paragraph("Not confounded:"),
+        html.bullets(CONTROLLED),
+        html.paragraph("Confounded, or not shown by this experiment:"),
+        html.bullets(confounded(results)),
+        html.text_table(["arm or target", "what it is"], named),
+        html.bullets(results.compute),
+        html.heading("Leakage audit"),
+        html.bullets(results.audit),
+    ]
+
+
+def _gain_blocks(results: TransferResults) -> list[str]:
+    compared = [pair for pair in results.pairs if pair.joints is not None]
+    if not compared:
+        return []
+    first = compared[0]
+    blocks = [html.heading("Where the difference is")]
+    parts = {"seen": True, "unseen": False}
+    for name, is_seen in parts.items():
+        gains = [gain for gain in first.by_gesture if gain.seen is is_seen]
+        if gains:
+            hands = sum(gain.hands for gain in gains)
+            mean = sum(gain.difference_mm * gain.hands for gain in gains) / hands
+            blocks.append(
+                html.paragraph(
+                    f"Gestures {name} in pretraining: {len(gains)}, {hands:,} hands, mean "
+                    f"difference {mean:+.2f} mm."
+                )
+            )
+    if first.by_gesture and not any(gain.seen is False for gain in first.by_gesture):
+        blocks.append(
+            html.paragraph(
+                "All gestures of the test were in pretraining: nothing is said of unseen ones."
+            )
+        )
+    if first.by_gesture:
+        title = f"{first.label}: by gesture\n{results.kind}"
+        image = pictures.gesture_gains_picture(first.by_gesture, title=title)
+        blocks.append(html.picture(image, "In brackets: hands. No interval; read it as a hint."))
+    if first.by_joint:
+        image = pictures.joint_gains_picture(compared[:6], title=f"By joint: {results.kind}")
+        blocks.append(html.picture(image, "The wrist is the root and has no error."))
+    return blocks
+
+
+def _feature_blocks(results: TransferResults) -> list[str]:
+    if not results.features:
+        return []
+    rows = [
+        [
+            f"{score.arm}, {score.backbone}, seed {score.seed}",
+            f"{score.probe_mpjpe_mm:.2f}",
+            f"{score.knn_mpjpe_mm:.2f}",
+            ", ".join(f"{target} {gain:+.2f}" for target, gain in score.gain_mm.items()) or "–",
+        ]
+        for score in results.features
+    ]
+    blocks = [
+        html.heading("Do frozen features foretell the gain?"),
+        html.number_table(
+            ["initial weights", "probe to joints, mm", "k-NN to joints, mm", "gain, mm"], rows
+        ),
+        html.paragraph(
+            "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
+            "pretraining never saw. Gain: error of the reference arm minus this arm's after "
+            "fine-tuning, same seed, least labels."
+        ),
+    ]
+    if any(score.gain_mm for score in results.features):
+        image = pictures.foretelling_picture(
+            results.features, title=f"Frozen features against gain: {results.kind}"
+        )
+        blocks.append(html.picture(image, "One dot per arm and seed."))
+    if results.feature_points:
+        image = embedding_picture(
+            results.feature_points,
+            title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
+            num_classes=results.feature_classes,
+        )
+        blocks.append(
+            html.picture(
+                image,
+                "Coloured by coarse gesture, which the gesture arm was trained with: circular, "
+                "for the eye only. The numbers above are not.",
+            )
+        )
+    return blocks
+
+
+def _picture_blocks(results: TransferResults) -> list[str]:
+    if not results.pose_pairs:
+        return []
+    pair = next(pair for pair in results.pairs if pair.joints is not None)
+    image = pictures.pose_pairs_picture(
+        results.pose_pairs,
+        title=f"{pair.label}\n{results.kind}",
+        arm=f"{pair.target}, {pair.arm}",
+        reference=f"{pair.reference_target}, {pair.reference}",
+    )
+    return [
+        html.heading("Same hand, two systems"),
+        html.picture(
+            image, "Error of the reference → error of the arm. " + results.pose_pairs_text
+        ),
+    ]
+
+
+def _record_blocks(results: TransferResults) -> list[str]:
+    blocks = [html.heading("Weights that arrived")]
+    blocks += [html.code(f"{name}\n{table}") for name, table in results.ledgers.items()]
+    blocks += [
+        html.heading("Record"),
+        html.text_table(["", ""], [[name, text] for name, text in results.facts.items()]),
+        html.code("\n".join(results.commands)),
+        html.code(results.plan_text),
+    ]
+    return blocks
+
+
+def _markdown(results: TransferResults) -> str:
+    lines = [f"# {headline(results)}: {results.question}", "", f"Data: {results.kind}.", ""]
+    lines += [f"- {sentence}" for sentence in verdict(results)]
+    lines += ["", "## Transfer table", "", as_markdown(*transfer_rows(results))]
+    for protocol, card in results.cards.items():
+        lines += ["", "```", *card, "```"] if protocol in results.protocols else []
+    if results.pairs:
+        lines += ["", "## Declared comparisons", "", as_markdown(*comparison_rows(results))]
+    lines += ["", "## Not confounded", "", *(f"- {text}" for text in CONTROLLED)]
+    lines += ["", "## Confounded", "", *(f"- {text}" for text in confounded(results))]
+    lines += ["", "## Leakage audit", "", *(f"- {text}" for text in results.audit)]
+    lines += _listed("Trouble", results.trouble) + _listed("Compute", results.compute)
+    lines += ["", "## Record", "", *(f"- {k}: {v}" for k, v in _facts(results).items()), ""]
+    return "\n".join(lines)
+
+
+def _listed(title: str, items) -> list[str]:
+    return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []
+
+
+def _facts(results: TransferResults) -> Mapping[str, str]:
+    return {**results.facts, "commands": "; ".join(results.commands)}

@@ -1,0 +1,169 @@
+"""The tables of a transfer experiment as rows of text: for HTML, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from gesture_pretrain.evaluation.statistics import PairedDifference
+from gesture_pretrain.report.transfer_results import (
+    ComparedPair,
+    TableRow,
+    TransferResults,
+    percent,
+)
+
+DASH = "–"
+
+
+def transfer_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows in the form of the paper's Table 2, with spread and difference."""
+    first = results.protocols[0]
+    header = ["method", "labels", "seeds"]
+    for protocol in results.protocols:
+        header.append(f"MPJPE {protocol}")
+        if _has_meshes(results, protocol):
+            header.append(f"MPVPE {protocol}")
+    header.append(f"MPJPE {first}: difference to its reference [95 % interval]")
+    rows = []
+    for row in results.rows:
+        cells = [_method(row), percent(row.fraction) if row.fraction else DASH, _count(row)]
+        for protocol in results.protocols:
+            cells.append(mean_and_spread(row.mpjpe_mm.get(protocol, ())))
+            if _has_meshes(results, protocol):
+                cells.append(mean_and_spread(row.mpvpe_mm.get(protocol, ())))
+        cells.append(_difference_cell(results, row))
+        rows.append(cells)
+    return header, rows
+
+
+def comparison_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the declared comparisons."""
+    header = [
+        "comparison", "difference, mm", "95 % interval", "%", "p", "p, Holm", "finding",
+        "interval over subjects", "MPVPE, mm", "detectable, mm", "seeds, clusters, hands",
+    ]  # fmt: skip
+    rows = []
+    for pair in results.pairs:
+        d = pair.joints
+        if d is None:
+            rows.append([pair.label, *[DASH] * 5, f"not run: {pair.missing}", *[DASH] * 4])
+            continue
+        rows.append(
+            [
+                pair.label,
+                f"{d.difference_mm:+.2f}",
+                interval_text(d),
+                f"{d.percent:+.1f} [{d.percent_low:+.1f}, {d.percent_high:+.1f}]",
+                p_text(d.p_value),
+                p_text(pair.joints_p_holm),
+                pair.finding + (f" ({pair.missing})" if pair.missing else ""),
+                interval_text(pair.by_subject),
+                DASH
+                if pair.meshes is None
+                else f"{pair.meshes.difference_mm:+.2f} {interval_text(pair.meshes)}",
+                f"{d.detectable_mm:.2f}",
+                f"{d.seeds}, {d.clusters}, {d.samples:,}",
+            ]
+        )
+    return header, rows
+
+
+def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [list(header), ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
+    )
+
+
+def as_csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def as_latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """The same as a LaTeX table (package booktabs)."""
+    lines = [" & ".join(latex_text(cell) for cell in row) + r" \\" for row in rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\caption{" + latex_text(caption) + "}",
+            r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
+            r"\toprule",
+            " & ".join(latex_text(cell) for cell in header) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def latex_text(text: str) -> str:
+    """Text with LaTeX's own characters escaped."""
+    replaced = text.replace("\\", r"\textbackslash ")
+    for character in "&%$#_{}":
+        replaced = replaced.replace(character, "\\" + character)
+    for character, command in (("–", "--"), ("±", r"$\pm$"), ("→", r"$\to$"), ("−", "$-$")):
+        replaced = replaced.replace(character, command)
+    return replaced
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """ "47.70 ± 0.41": mean and standard deviation over seeds."""
+    if not len(values):
+        return DASH
+    if np.isnan(values).any():
+        return "NaN"
+    mean = f"{np.mean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
+
+
+def interval_text(d: PairedDifference | None) -> str:
+    """ "[-1.20, 0.31]"."""
+    if d is None or np.isnan(d.low_mm):
+        return DASH
+    return f"[{d.low_mm:+.2f}, {d.high_mm:+.2f}]"
+
+
+def p_text(p: float) -> str:
+    """A p-value with the resolution it has."""
+    if np.isnan(p):
+        return DASH
+    return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
+
+
+def _difference_cell(results: TransferResults, row: TableRow) -> str:
+    pair = _pair_of(results, row)
+    if pair is None or pair.joints is None:
+        return DASH
+    return f"{pair.joints.difference_mm:+.2f} {interval_text(pair.joints)} to {pair.reference}"
+
+
+def _pair_of(results: TransferResults, row: TableRow) -> ComparedPair | None:
+    """The first declared comparison whose arm this row is."""
+    for pair in results.pairs:
+        if (pair.target, pair.arm, pair.fraction) == (row.target, row.arm, row.fraction):
+            return pair
+    return None
+
+
+def _method(row: TableRow) -> str:
+    return f"{row.target} (external)" if row.is_external else f"{row.target}, {row.arm}"
+
+
+def _count(row: TableRow) -> str:
+    return DASH if row.is_external else str(len(row.seeds))
+
+
+def _has_meshes(results: TransferResults, protocol: str) -> bool:
+    return any(
+        len(row.mpvpe_mm.get(protocol, ())) and not np.isnan(row.mpvpe_mm[protocol]).all()
+        for row in results.rows
+    )

@@ -1,0 +1,128 @@
+"""What a transfer experiment says, in sentences: the verdict first."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gesture_pretrain.report.transfer_results import (
+    ComparedPair,
+    TransferResults,
+    percent,
+)
+from gesture_pretrain.report.transfer_tables import interval_text, p_text
+
+_WORDS = {
+    "better": "HELPS",
+    "worse": "HURTS",
+    "undecided": "NOT DECIDED",
+    "mixed": "MIXED",
+    "not run": "NOT RUN",
+}
+
+
+def verdict(results: TransferResults) -> list[str]:
+    """What a reader should know after ten seconds."""
+    if not results.pairs:
+        return [_data_sentence(results), "The plan declares no comparison: there is no verdict."]
+    groups = _groups(results.pairs)
+    sentences = [_finding_sentence(pairs, results) for pairs in groups]
+    sentences.append(_sureness_sentence(results))
+    sentences.append(_data_sentence(results))
+    if results.trouble:
+        sentences.append(f"Incomplete: {len(results.trouble)} remarks below, under Trouble.")
+    return sentences
+
+
+def headline(results: TransferResults) -> str:
+    """The verdict in one word."""
+    if not results.pairs:
+        return "NO COMPARISON"
+    return _WORDS[_overall(_groups(results.pairs)[0])]
+
+
+def _groups(pairs: Sequence[ComparedPair]) -> list[list[ComparedPair]]:
+    found: dict[tuple, list[ComparedPair]] = {}
+    for pair in pairs:
+        crossed = pair.target != pair.reference_target
+        key = (pair.arm, pair.reference, (pair.target, pair.reference_target) if crossed else None)
+        found.setdefault(key, []).append(pair)
+    return list(found.values())
+
+
+def _overall(pairs: Sequence[ComparedPair]) -> str:
+    findings = {pair.finding for pair in pairs} - {"not run"}
+    if not findings:
+        return "not run"
+    return findings.pop() if len(findings) == 1 else "mixed"
+
+
+def _finding_sentence(pairs: Sequence[ComparedPair], results: TransferResults) -> str:
+    overall = _overall(pairs)
+    first = pairs[0]
+    crossed = first.target != first.reference_target
+    what = f"{first.arm} against {first.reference}"
+    if crossed:
+        what = (
+            f"{first.arm} in {first.target} against {first.reference} in {first.reference_target}"
+        )
+    if overall == "not run":
+        return f"{what}: {_WORDS[overall]}."
+    compared = [pair for pair in pairs if pair.joints is not None]
+    better = sum(pair.finding == "better" for pair in compared)
+    worse = sum(pair.finding == "worse" for pair in compared)
+    count = len(compared)
+    tally = f"lower error in {better} of {count}"
+    if worse:
+        tally += f", higher in {worse}"
+    if better + worse < count:
+        tally += f", not decided in {count - better - worse}"
+    details = "; ".join(_detail(pair) for pair in _most_telling(compared))
+    more = "" if count <= 4 else f" (the first 4 of {count})"
+    text = f" {first.text}" if first.text else ""
+    return f"{_WORDS[overall]} – {what}: {tally} settings. MPJPE{more}: {details}.{text}"
+
+
+def _most_telling(pairs: Sequence[ComparedPair]) -> Sequence[ComparedPair]:
+    return pairs[:4]
+
+
+def _detail(pair: ComparedPair) -> str:
+    d = pair.joints
+    interval = interval_text(d)
+    return (
+        f"{pair.target}, {percent(pair.fraction)} of the labels: {d.reference_mm:.2f} → "
+        f"{d.mean_mm:.2f} mm, {d.difference_mm:+.2f} mm ({d.percent:+.1f} %), "
+        f"95 % interval {interval}, p {p_text(pair.joints_p_holm)} after Holm"
+    )
+
+
+def _sureness_sentence(results: TransferResults) -> str:
+    compared = [pair.joints for pair in results.pairs if pair.joints is not None]
+    if not compared:
+        return "How sure: nothing was compared."
+    seeds = sorted({d.seeds for d in compared})
+    clusters = sorted({d.clusters for d in compared})
+    detectable = [d.detectable_mm for d in compared if not np.isnan(d.detectable_mm)]
+    text = (
+        f"How sure: {_span(seeds)} seeds, {_span(clusters)} clusters (subject, sequence); the "
+        "intervals hold for other sequences and other seeds of this experiment"
+    )
+    if detectable:
+        text += (
+            f"; a difference of {min(detectable):.2f} to {max(detectable):.2f} mm would be found"
+        )
+    caveats = dict.fromkeys(caveat for d in compared for caveat in d.caveats)
+    return f"{text}. " + " ".join(caveats)
+
+
+def _span(values: Sequence[int]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _data_sentence(results: TransferResults) -> str:
+    kind = (
+        "SYNTHETIC, rendered images: this is no statement about photographs"
+        if results.synthetic
+        else "photographs"
+    )
+    return f"On what: {results.data_title}, {kind}. {results.test_text}"
