@@ -177,6 +177,38 @@ def test_a_pickle_with_code_is_not_opened(tmp_path):
         read_file(tmp_path / "bad.pth.tar")
 
 
+@pytest.mark.parametrize(
+    ("ours", "layout", "theirs"),
+    [
+        ("backbone.layer1.0.conv1.weight", "upstream", "hand_backbone.layer1.0.conv1.weight"),
+        (
+            "position_net.extract_adapt.left_stem.0.bias",
+            "upstream",
+            "hand_position_net.EABlock.conv_l.0.bias",
+        ),
+        (
+            "position_net.extract_adapt.adapt_right.cross.context_pos_embed",
+            "upstream",
+            "hand_position_net.EABlock.Adapt_r.CA_T.pos_embed2",
+        ),
+        (
+            "rotation_net.relative_translation.2.weight",
+            "author_fork",
+            "rotation_net.root_relative.2.weight",
+        ),
+        ("gesture_heads.sub.3.bias", "author_fork", "backbone.sub_classifier.3.bias"),
+        (
+            "rotation_net.gesture_fusion.main.class_embed.weight",
+            "author_fork",
+            "rotation_net.main_cross_scalar.pos_b.weight",
+        ),
+    ],
+)
+def test_names_are_those_of_the_published_snapshots(ours, layout, theirs):
+    """The whole list is compared where the reference is at hand, in test_golden_network.py."""
+    assert their_names([ours], layout) == {ours: theirs}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_two_tensors_share_a_name(build_tiny, layout):
     fusion = "logits" if layout == "author_fork" else "none"
