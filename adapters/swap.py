@@ -10,7 +10,7 @@ from adapters.base import PoseTarget, SwapError, backbone_of
 from adapters.projection import ChannelProjection, find_projections
 from adapters.swap_ledger import SwapLedger
 from gesture_pretrain.models.backbone import Backbone
-from gesture_pretrain.models.gesture_heads import GestureHeads
+from gesture_pretrain.models.gesture_heads import GestureHead
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.weight_ledger import (
     LedgerEntry,
@@ -107,7 +107,7 @@ def swap_ledger(
             f"{target} put a projection behind the backbone ({', '.join(projections.values())}) "
             "though none was allowed"
         )
-    arrived = carried_state(model, with_heads="heads" in _parts(given))
+    arrived = carried_state(model, with_heads=_parts(given) != {"net"})
     used = {name: value for name, value in given.items() if _part(name) in _parts(arrived)}
     left_out = {name: value for name, value in given.items() if name not in used}
     trunk = {name: value for name, value in given.items() if _part(name) == "net"}
@@ -133,17 +133,18 @@ def network_state(network: Backbone | GestureNetwork) -> dict[str, Tensor]:
 
 
 def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
-    """`network_state` of the backbone inside a model, and of its gesture heads if it has any.
+    """`network_state` of the backbone inside a model, and of the gesture heads that it has.
 
     Args:
-        model: With a `backbone`.
+        model: With a `backbone`. A model may keep one of the two heads, by its own name.
         with_heads: Heads were given; where none were, those in the model are its own.
     """
     state = {f"net.{n}": v for n, v in model.backbone.net.state_dict(keep_vars=True).items()}
-    heads = [module for module in model.modules() if isinstance(module, GestureHeads)]
-    if with_heads and heads:
-        carried = heads[0].state_dict(keep_vars=True)
-        state |= {f"heads.{name}": value for name, value in carried.items()}
+    for path, head in model.named_modules():
+        if with_heads and isinstance(head, GestureHead):
+            carried = head.state_dict(keep_vars=True)
+            level = path.rpartition(".")[2]
+            state |= {f"heads.{level}.{name}": value for name, value in carried.items()}
     return state
 
 
@@ -186,7 +187,9 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _part(name: str) -> str:
-    return name.partition(".")[0]
+    """ "net", "heads.coarse" or "heads.fine"."""
+    first, _, rest = name.partition(".")
+    return f"{first}.{rest.partition('.')[0]}" if first == "heads" else first
 
 
 def _parts(state: Mapping[str, Tensor]) -> set[str]:

@@ -6,7 +6,7 @@ again by whoever reads the predictions; this file only sees right hands.
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from adapters.pose_model import MODES, HandPrediction
 from adapters.token_fusion import objective
@@ -29,8 +29,6 @@ class TokenFusionModel(BaseModel):
         network: The network.
         hand_model: The right hand that poses and shapes belong to.
         weights: Of the objective's terms.
-        freeze_backbone: Leave the backbone as it is, batch-norm statistics included.
-        channels_last: Keep weights and images in channels-last memory order.
 
     Attributes:
         epoch: The current epoch, from 0; nothing here depends on it.
@@ -45,8 +43,6 @@ class TokenFusionModel(BaseModel):
         hand_model: HandModel,
         *,
         weights: Weights | None = None,
-        freeze_backbone: bool = False,
-        channels_last: bool = False,
     ):
         super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
         if hand_model.hand != "right":
@@ -55,15 +51,10 @@ class TokenFusionModel(BaseModel):
                 "Left hands are mirrored: PoseDataset(mirror_left=True)."
             )
         self.network = network
-        self.normalise = ImageNormaliser(network.backbone.input_spec, channels_last=channels_last)
+        self.normalise = ImageNormaliser(network.backbone.input_spec)
         self.kinematics = ManoKinematics(hand_model)
         self.weights = Weights() if weights is None else weights
-        self.freeze_backbone = freeze_backbone
         self.epoch = 0
-        network.backbone.requires_grad_(not freeze_backbone)
-        self.train(self.training)
-        if channels_last:
-            network.to(memory_format=torch.channels_last)
 
     @property
     def backbone(self) -> Backbone:
@@ -72,13 +63,6 @@ class TokenFusionModel(BaseModel):
     def set_epoch(self, epoch: int) -> None:
         """Tell which epoch, from 0, the next batches belong to."""
         self.epoch = epoch
-
-    def train(self, mode: bool = True) -> nn.Module:
-        """As of any module; a frozen backbone stays in eval mode."""
-        super().train(mode)
-        if self.freeze_backbone:
-            self.network.backbone.eval()
-        return self
 
     def forward(
         self, batch: PoseSample, mode: str = "loss"

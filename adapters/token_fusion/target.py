@@ -41,8 +41,6 @@ def build_token_fusion(
     num_coarse: int = 54,
     num_fine: int = 70,
     weights: Mapping | None = None,
-    freeze_backbone: bool = False,
-    channels_last: bool = False,
     **sizes,
 ) -> TokenFusionModel:
     """Build the model around a backbone, which is taken as it is and not copied.
@@ -56,8 +54,6 @@ def build_token_fusion(
         guidance: "none", "coarse", "fine" or "both".
         num_coarse, num_fine: Classes of fresh heads; those of InterHand2.6M's taxonomy by default.
         weights: Fields of `objective.Weights` that differ from the defaults.
-        freeze_backbone: Leave the backbone as it is.
-        channels_last: Memory order of weights and images.
         **sizes: Further arguments of `TokenFusionNetwork`.
 
     Raises:
@@ -77,8 +73,6 @@ def build_token_fusion(
         built,
         hand_models["right"],
         weights=build_from_section("model.weights", Weights, weights or {}),
-        freeze_backbone=freeze_backbone,
-        channels_last=channels_last,
     )
 
 
@@ -88,9 +82,8 @@ def build_token_fusion_dataset(index, rows, taxonomy, size_px: int, **options) -
 
 
 def token_fusion_needs(*, guidance: str = "both", **_options) -> BackboneNeeds:
-    """Two levels of any width; gesture logits are made where the backbone brings none."""
-    guidance_levels(guidance)
-    return BackboneNeeds(levels=("high", "low"))
+    """Two levels of any width, and gesture logits where they guide."""
+    return BackboneNeeds(levels=("high", "low"), gesture_logits=bool(guidance_levels(guidance)))
 
 
 def _gesture_heads(
@@ -106,7 +99,7 @@ def _gesture_heads(
 TARGET = PoseTarget(
     name="token_fusion",
     summary="Gesture-guided token fusion: per-joint tokens, a Transformer, MANO parameters",
-    needs=BackboneNeeds(levels=("high", "low")),
+    needs=token_fusion_needs(),
     build_model=build_token_fusion,
     build_dataset=build_token_fusion_dataset,
     presets=PRESETS,

@@ -4,13 +4,16 @@ import pytest
 import torch
 
 from adapters.base import find_target
+from adapters.pose_backbone import freeze
 from adapters.pose_model import PoseModel, check_prediction
+from adapters.swap import build_swapped
 from adapters.token_fusion import TARGET
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.weight_ledger import fingerprint
 from gesture_pretrain.rotation import matrix_from_axis_angle
+from gesture_pretrain.training.optimizer import build_optimizer
 
 LOSSES = {
     "pose_loss",
@@ -126,7 +129,9 @@ def test_a_bare_backbone_gets_fresh_heads_where_they_guide(hand_models):
 
 
 def test_a_frozen_backbone_stays_as_it_is(build, batch):
-    model = build(freeze_backbone=True).train()
+    model = build()
+    freeze(model.backbone)
+    model.train()
     before = fingerprint(model.backbone.state_dict())
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     total(model(batch, mode="loss")).backward()
@@ -199,3 +204,46 @@ def test_rotations_begin_at_the_identity(build, batch):
     output = build().eval()(batch, mode="tensor")
     identity = matrix_from_axis_angle(torch.zeros(3))[:, :2].flatten()
     torch.testing.assert_close(output.pose_6d, identity.expand(8, 16, 6), atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "matched", "dropped"),
+    [
+        ("both", {"net", "heads.coarse", "heads.fine"}, set()),
+        ("fine", {"net", "heads.fine"}, {"heads.coarse"}),
+        ("none", {"net"}, {"heads.coarse", "heads.fine"}),
+    ],
+)
+def test_the_ledger_says_which_heads_came_along(hand_models, guidance, matched, dropped):
+    backbone = build_backbone("test_resnet", size_px=64)
+    heads = build_gesture_heads(backbone.pooled_channels, num_coarse=5, num_fine=7, hidden=8)
+    _, ledger = build_swapped(
+        TARGET,
+        GestureNetwork(backbone, heads),
+        backbone_name="test",
+        seed=0,
+        hand_models=hand_models,
+        guidance=guidance,
+        **TARGET.options("tiny"),
+    )
+
+    def parts(names):
+        return {".".join(name.split(".")[: 1 + name.startswith("heads")]) for name in names}
+
+    assert parts(ledger.backbone.matched) == matched
+    assert parts(ledger.backbone.dropped_by_name) == dropped
+    assert not [entry for entry in ledger.own.entries if "gesture_heads" in entry.name]
+
+
+def test_guidance_asks_for_gesture_logits():
+    assert TARGET.needs_for(guidance="coarse", cells=8).gesture_logits
+    assert not TARGET.needs_for(guidance="none").gesture_logits
+
+
+def test_the_backbone_can_have_its_own_learning_rate(build):
+    model = build()
+    groups = build_optimizer(model, lr=1e-3, lr_scales={"network.backbone.": 0.1}).param_groups
+    scale = {id(p): group["lr_scale"] for group in groups for p in group["params"]}
+    of_backbone = {id(p) for p in model.backbone.parameters()}
+    assert all(scale[i] == (0.1 if i in of_backbone else 1.0) for i in scale)
+    assert of_backbone < set(scale)
