@@ -96,6 +96,8 @@ class PoseTarget:
             seed, announce)` gives samples as named tuples with at least `image` and `row`.
         presets: Options of `build_model` by the name of a size; "full" is the published one.
         needs_with: `needs_with(**options)` where what is asked depends on the options.
+        export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
+            does; None where there is no such code.
     """
 
     name: str
@@ -105,6 +107,7 @@ class PoseTarget:
     build_dataset: Callable[..., Dataset]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"full": {}})
     needs_with: Callable[..., BackboneNeeds] | None = None
+    export: "Callable[..., ExportReport] | None" = None
 
     def options(self, size: str) -> dict[str, Any]:
         """Options of `build_model` for a preset.

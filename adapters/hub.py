@@ -136,10 +136,19 @@ def pull_backbone(
     return open_weights(target)
 
 
-def _export(stored: StoredWeights, path: str | Path, **options) -> ExportReport:
+def export_to_hub(
+    stored: StoredWeights,
+    path: str | Path,
+    *,
+    private: bool = True,
+    revision: str | None = None,
+    client: HubClient | None = None,
+) -> ExportReport:
     """`push_backbone` as an export target: `path` is the repository id."""
     repository = str(path).removeprefix(HUB_PREFIX)
-    source = push_backbone(stored.path, repository, **options)
+    source = push_backbone(
+        stored.path, repository, private=private, revision=revision, client=client
+    )
     state = load_weights(stored.path).net.state_dict()
     entries = tuple(LedgerEntry(n, "matched", v.numel(), v.nbytes) for n, v in state.items())
     files = tuple(stored.path / name for name in FILES if (stored.path / name).is_file())
@@ -177,6 +186,6 @@ def _unreachable(verb: str, repository: str, error: Exception) -> ConnectionErro
 TARGET = ExportTarget(
     name="hub",
     summary="the exported folder in a Hugging Face repository (--export ORGANISATION/NAME)",
-    export=_export,
+    export=export_to_hub,
     takes="folder",
 )

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
 
-ENDINGS = (".safetensors", ".pth")
+PICKLED = (".pth", ".tar")
+ENDINGS = (".safetensors", *PICKLED)
 
 
 def write_tensors(
@@ -25,7 +26,8 @@ def write_tensors(
     """Write tensors by name, after `check` has accepted the very same bytes.
 
     Args:
-        path: `.safetensors`, or `.pth` for torch's own format; an existing file is replaced.
+        path: `.safetensors`, or `.pth` or `.tar` for torch's own format; a file that is there is
+            replaced.
         tensors: By name.
         check: Called with a copy beside the system's other temporary files; raises to refuse it.
         pickled: What a `.pth` file holds, from the tensors by name; these alone if not given.
@@ -58,7 +60,7 @@ def _bytes(suffix: str, tensors: Mapping[str, Tensor], pickled) -> bytes:
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     if suffix == ".safetensors":
         return safetensors.torch.save(plain, metadata={"format": "pt"})
-    if suffix == ".pth":
+    if suffix in PICKLED:
         buffer = io.BytesIO()
         torch.save(plain if pickled is None else pickled(plain), buffer)
         return buffer.getvalue()

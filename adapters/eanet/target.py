@@ -9,6 +9,7 @@ from torch import nn
 from adapters.base import BackboneNeeds, PoseTarget, SwapError, backbone_of
 from adapters.eanet.backbone_map import BackboneMap, CarriedHeads
 from adapters.eanet.dataset import STRIDE, EanetDataset
+from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.model import EanetModel
 from adapters.projection import ChannelProjection, fit_backbone
@@ -202,4 +203,5 @@ TARGET = PoseTarget(
     build_dataset=build_eanet_dataset,
     presets=PRESETS,
     needs_with=eanet_needs,
+    export=export_encoder,
 )

@@ -1,0 +1,341 @@
+"""Puts a registered backbone into another network or another library's file.
+
+    python tools/swap_backbone.py --list
+    python tools/swap_backbone.py --target eanet --backbone NAME --dry-run
+    python tools/swap_backbone.py --target timm --backbone NAME --export FILE.safetensors
+    python tools/swap_backbone.py --target eanet --backbone NAME --baseline random \
+        --data INDEX_OR_ROOT --size tiny --steps 1000 --out DIR [key=value …]
+
+A dry run prints the ledger (every tensor: matched, fresh, dropped by name) and parameter counts.
+With `--export` it writes the file that other people's code reads. With `--data` it trains the
+target around the backbone and around each baseline, on the same samples in the same order for the
+same number of steps, predicts the held-out split and prints both with the paired difference;
+`--out` gets `comparison.md`, `comparison.json` and a run folder per arm.
+
+Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from adapters.backbone_comparison import comparison_arms, train_arms
+from adapters.base import (
+    ExportReport,
+    ExportTarget,
+    PoseTarget,
+    UnknownTarget,
+    find_target,
+    list_targets,
+)
+from adapters.comparison_table import PROTOCOL_NAMES, Comparison, compare_arms
+from adapters.pose_hand_models import HandModelSource
+from adapters.pose_training import check_pose_config, model_options
+from adapters.swap import build_swapped
+from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.protocol import PROTOCOLS, find_protocols
+from gesture_pretrain.models.initial_weights import WeightsUnavailableError
+from gesture_pretrain.registry import UnknownBackbone, find_backbone, load_backbone
+from gesture_pretrain.training.config_file import apply_override, read_config
+from gesture_pretrain.training.sections import check_section
+from gesture_pretrain.training.stopped import TrainingStopped
+
+WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
+KINDS = {PoseTarget: "network", ExportTarget: "file"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Does what the command line asks for; see the module's docstring.
+
+    Raises:
+        ValueError, LookupError, OSError, ImportError: wrong input.
+        TrainingStopped: a run ended early.
+    """
+    options = parse_arguments(arguments)
+    if options.list:
+        print(target_list())
+        return
+    target = find_target(options.target)
+    check_request(options, target)
+    if options.dry_run:
+        dry_run(target, options)
+        return
+    if options.export is not None:
+        print_report(export(target, options, options.export))
+    if options.data is not None:
+        comparison = compare(target, options)
+        print("\n" + comparison.markdown())
+        print(f"Written to {options.out}")
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(
+        description="Put a registered backbone into another network or another library's file.",
+        epilog="section.key=value sets one key of the run, e.g. optimizer.lr=3e-4 "
+        "data.fraction=0.05 model.width=128; a --config sets many. With --export, key=value is an "
+        "option of the file, e.g. num_classes=10 (torchvision) or layout=author_fork (eanet).",
+    )
+    parser.add_argument("--list", action="store_true", help="show the targets")
+    parser.add_argument("--target", help="name of a target, see --list")
+    parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
+    parser.add_argument("--dry-run", action="store_true", help="print the ledger, write nothing")
+    parser.add_argument("--export", metavar="PATH", help="write the file for other people's code")
+    parser.add_argument(
+        "--allow-projection", action="store_true", help="allow a declared 1x1 projection"
+    )
+    parser.add_argument("--size", help="preset of the target: full, tiny, …")
+    training = parser.add_argument_group("training and comparing")
+    training.add_argument("--data", help="index folder, or data root with an index in it")
+    training.add_argument(
+        "--baseline",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="random, imagenet, or a registry name; may be several",
+    )
+    training.add_argument("--config", type=Path, help="sections of the run (configs/pose)")
+    training.add_argument("--steps", type=int, help="steps of the optimiser in every run")
+    training.add_argument("--epochs", type=float, help="passes over the training images")
+    training.add_argument("--seed", type=int, nargs="+", default=[0], help="one run per seed")
+    training.add_argument("--split", choices=SPLITS, default="test", help="held-out split")
+    training.add_argument(
+        "--protocol",
+        nargs="+",
+        choices=sorted(PROTOCOLS),
+        default=list(PROTOCOL_NAMES),
+        metavar="NAME",
+        help=f"default: {' '.join(PROTOCOL_NAMES)}",
+    )
+    training.add_argument(
+        "--mano", metavar="PATH", help="MANO file or folder, or 'open' for the hand that ships"
+    )
+    training.add_argument("--out", type=Path, help="folder of the runs and the table")
+    training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    options = parser.parse_intermixed_args(arguments)
+    if not options.list and None in (options.target, options.backbone):
+        parser.error("--target and --backbone are needed; --list shows the targets")
+    return options
+
+
+def target_list() -> str:
+    """All targets with kind and summary; one that cannot be imported says why."""
+    lines = []
+    for name in list_targets():
+        try:
+            target = find_target(name)
+            kind, text = KINDS[type(target)], target.summary
+        except ImportError as error:
+            kind, text = "?", f"not available: {error}"
+        lines.append(f"{name:14} {kind:8} {text}")
+    return "\n".join(lines)
+
+
+def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
+    """Raises ValueError for options that do not go together."""
+    if not (options.dry_run or options.export or options.data):
+        raise ValueError("nothing to do: give --dry-run, --export PATH or --data INDEX")
+    if isinstance(target, ExportTarget):
+        idle = [n for n in ("data", "baseline", "size", "steps", "epochs") if getattr(options, n)]
+        if idle:
+            raise ValueError(
+                f"target {target.name!r} writes a file and is not trained here, so --{idle[0]} "
+                "has no meaning; --list shows the networks that are"
+            )
+    elif options.export and target.export is None:
+        raise ValueError(
+            f"target {target.name!r} has no code of its own that reads a backbone's file. For "
+            "other code there are the targets timm, torchvision, mmpose and onnx."
+        )
+    if options.data and options.out is None:
+        raise ValueError("--data needs --out DIR for the runs and the table")
+    if options.data and not options.baseline:
+        raise ValueError(
+            "--data needs at least one --baseline to compare with, such as --baseline random. One "
+            "network alone is trained by tools/train.py."
+        )
+    if options.steps is not None and options.epochs is not None:
+        raise ValueError("--steps and --epochs both set the length; give one of them")
+
+
+def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> None:
+    """Prints what would become of every tensor."""
+    if isinstance(target, ExportTarget):
+        if target.takes == "folder":
+            stored = find_backbone(options.backbone)
+            print(f"would export the folder {stored.path} of {stored.name}")
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            name = Path(options.export or "dry_run").name
+            file = Path(folder) / (name if Path(name).suffix else f"{name}{_ending(target.name)}")
+            report = export(target, options, str(file))
+        print(f"{target.name}: tried out, nothing was kept")
+        print(report.ledger.table())
+        return
+    network = load_network(options.backbone)
+    config = run_sections(options, target)
+    choices = model_options(target, config.get("model") or {})
+    # The hand model holds no weights; any will do to count tensors
+    model, ledger = build_swapped(
+        target,
+        network,
+        backbone_name=find_backbone(options.backbone).name,
+        seed=options.seed[0],
+        hand_models=HandModelSource("open").load(),
+        **choices,
+    )
+    print(ledger.table())
+    print(parameter_table(model, ledger.projections))
+
+
+def export(
+    target: PoseTarget | ExportTarget, options: argparse.Namespace, path: str
+) -> ExportReport:
+    """Writes the file of a target; an override without a dot is an option of the export."""
+    settings = {"stand_in_ops": True} if target.name == "mmpose" else {}
+    for override in options.overrides:
+        if "." not in override.partition("=")[0]:
+            apply_override(settings, override)
+    check_section("export", target.export, settings, ("network", "stored", "path"))
+    whole = isinstance(target, ExportTarget) and target.takes == "folder"
+    source = find_backbone(options.backbone) if whole else load_network(options.backbone)
+    return target.export(source, path, **settings)
+
+
+def print_report(report: ExportReport) -> None:
+    """Prints what was written and how it is loaded."""
+    print(report.ledger.table())
+    for name, value in report.checks.items():
+        print(f"check: {name}: {value}")
+    print(f"Wrote {', '.join(str(file) for file in report.files)}. Load it with:\n")
+    print(report.how_to_load)
+
+
+def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
+    """Trains swapped and baselines alike, scores them and writes the table."""
+    config = run_sections(options, target)
+    arms = comparison_arms(options.backbone, options.baseline)
+    protocols = find_protocols(options.protocol)
+    trained, run = train_arms(
+        arms,
+        sections=config,
+        seeds=options.seed,
+        split=options.split,
+        out=options.out,
+        device=options.device,
+    )
+    reader = GroundTruthReader(run.data.index, hand_models=run.hand_models)
+    comparison = compare_arms(target.name, trained, reader, protocols)
+    write_bytes_atomically(options.out / "comparison.md", comparison.markdown().encode())
+    content = {**comparison.to_json(), "sections": config, "command": sys.argv}
+    text = json.dumps(content, indent=1, default=str, allow_nan=False)
+    write_bytes_atomically(options.out / "comparison.json", text.encode())
+    return comparison
+
+
+def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
+    """Sections of `build_pose_runner` without `backbone` and `seed`, all keys known.
+
+    Raises:
+        ValueError: an unknown section or key.
+    """
+    config = {}
+    if options.config is not None:
+        config = read_config(options.config, check=lambda _: None)
+    for name in ("backbone", "seed", "tag"):
+        config.pop(name, None)
+    config["target"] = target.name
+    if options.data is not None:
+        apply_override(config, f"data.index={options.data!r}")
+        _choose_hand(config, options)
+    for key, value in (
+        ("model.size", options.size),
+        ("model.allow_projection", options.allow_projection or None),
+        ("schedule.iterations", options.steps),
+        ("schedule.epochs", options.epochs),
+    ):
+        if value is not None:
+            apply_override(config, f"{key}={value!r}")
+    if options.epochs is not None:
+        config["schedule"].pop("iterations", None)
+    for override in options.overrides:
+        if not (options.export and "." not in override.partition("=")[0]):
+            apply_override(config, override)
+    check_pose_config({"data": {"index": ""}, **config, "backbone": {}})
+    return config
+
+
+def _choose_hand(config: dict, options: argparse.Namespace) -> None:
+    """The hand model of the data: the open one for the embedded set, else MANO."""
+    if options.mano is not None:
+        apply_override(config, f"hand_model.path={options.mano!r}")
+    if config.get("hand_model") is None and HandIndex.open(options.data).meta.get("synthetic"):
+        config["hand_model"] = {"path": "open", "tip_convention": "smplx"}
+        print("The data are rendered with the open hand, so that is the hand model.")
+
+
+def parameter_table(model, projections) -> str:
+    """Parameters of backbone, projection and target, and how many of them are trained."""
+    of_backbone = {id(p) for p in model.backbone.parameters()}
+    counts: dict[str, list[int]] = {}
+    for name, parameter in model.named_parameters():
+        projected = any(name.startswith(f"{module}.") for module in projections)
+        part = "backbone" if id(parameter) in of_backbone else "target"
+        row = counts.setdefault("projection" if projected else part, [0, 0])
+        row[0] += parameter.numel()
+        row[1] += parameter.numel() * parameter.requires_grad
+    counts["all"] = [sum(row[i] for row in counts.values()) for i in (0, 1)]
+    lines = [f"{'parameters':11}{'':16}{'':9}{'all':>14}{'trained':>16}"]
+    return "\n".join(
+        [*lines, *(f"{part:11}{'':25}{a:14,d}{b:16,d}" for part, (a, b) in counts.items())]
+    )
+
+
+def load_network(name: str):
+    """The network of registered weights, with its gesture heads where it has some."""
+    return load_backbone(name, with_heads=find_backbone(name).record.heads is not None)
+
+
+def _ending(target: str) -> str:
+    return {"onnx": ".onnx", "mmpose": ".pth"}.get(target, ".safetensors")
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """`main` with errors as one message and an exit status."""
+    # timm, mmengine and torch's exporter warn about their own future
+    for kind in (FutureWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", category=kind)
+    try:
+        main(arguments)
+    except TrainingStopped as error:
+        print(f"\nStopped: {error}", file=sys.stderr)
+        return STOPPED
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        ImportError,
+        ConnectionError,
+        UnknownBackbone,
+        UnknownTarget,
+        WeightsUnavailableError,
+        WriteFailed,
+    ) as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
