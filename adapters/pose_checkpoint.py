@@ -28,6 +28,7 @@ from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.models.weight_ledger import compare_tensors
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
@@ -206,15 +207,29 @@ def load_pose_model(
     model = find_pose_target(card.target).build_model(
         network, seed=0, hand_models=_hands_of(card, hand_model), **card.options
     )
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
+    _put(model, tensors, card, folder)
+    return StoredPoseModel(model.eval().to(device), card, hand_models, folder)
+
+
+def _put(model: nn.Module, tensors: dict[str, Tensor], card: PoseCard, folder: Path) -> None:
+    # torch's own strictness lets a batch norm without num_batches_tracked pass
+    ledger = compare_tensors(model.state_dict(), tensors)
+    faults = {
+        status: ledger.names(status)
+        for status in ("missing", "wrong_shape", "unexpected")
+        if ledger.names(status)
+    }
+    if faults:
+        listed = "; ".join(
+            f"{len(names)} {status}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+            for status, names in faults.items()
+        )
         made_with = ", ".join(f"{name} {version}" for name, version in card.versions.items())
         raise PoseCheckpointError(
             f"the weights in {folder} do not fit {card.target} as it is built here; they were made "
-            f"with {made_with}, commit {card.commit}. {error}"
-        ) from error
-    return StoredPoseModel(model.eval().to(device), card, hand_models, folder)
+            f"with {made_with}, commit {card.commit}. Of the tensors, {listed}"
+        )
+    model.load_state_dict(tensors, strict=True)
 
 
 def read_pose_card(folder: str | PathLike) -> PoseCard:

@@ -43,33 +43,38 @@ def start(index: Path, out: Path, *, workers: int) -> int:
         os._exit(status)
 
 
-def killed_after(child: int, seconds: float) -> bool:
-    """Kills the child after a while; False if it was done before."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def finished(child: int) -> bool:
+    """Waits for a child to end by itself, and says whether it ended well."""
+    return os.waitpid(child, 0)[1] == 0
+
+
+def killed_at(child: int, folder: Path, iteration: int, delay_s: float) -> bool:
+    """Kills the child a moment after the checkpoint of an iteration; False if it was done before.
+
+    A checkpoint is written in each iteration, so some of the kills hit the writing of the next.
+    """
+    while not any(int(p.stem[-8:]) >= iteration for p in folder.glob("iteration_*.json")):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             assert status == 0, f"the child failed with status {status}"
             return False
-        time.sleep(0.002)
+        time.sleep(0.001)
+    time.sleep(delay_s)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    return os.waitpid(child, 0)[1] != 0
 
 
 def main(index: Path, folder: Path) -> None:
-    began = time.monotonic()
-    assert not killed_after(start(index, folder / "whole", workers=0), 300)
-    whole_s = time.monotonic() - began
     moments = random.Random(3)
-    kills = 0
-    while kills < 3:
-        if not killed_after(
-            start(index, folder / "killed", workers=1), moments.uniform(0.2, 0.6) * whole_s
-        ):
-            break
-        kills += 1
-    assert not killed_after(start(index, folder / "killed", workers=1), 300)
+    assert finished(start(index, folder / "whole", workers=0))
+    killed = folder / "killed"
+    kills = sum(
+        killed_at(
+            start(index, killed, workers=1), killed / "checkpoints", k, moments.uniform(0, 0.03)
+        )
+        for k in (2, 4, 7)
+    )
+    assert finished(start(index, killed, workers=1))
     print(f"kills {kills}")
 
 
