@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.taxonomy import Taxonomy
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,20 @@ def test_verify_fails_and_writes_its_report(tool, photographs, tmp_path, capsys)
     assert "missing: 1" in capsys.readouterr().out
     written = json.loads(report.read_text())
     assert written["rows"] == [1, 3] and not written["ok"]
+
+
+def test_shards(tool, photographs, tmp_path, capsys):
+    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    out = tmp_path / "shards"
+    command = ["shards", "--data", str(photographs), "--out", str(out), "--size", "8", "--quiet"]
+    assert tool.main(command) == 0
+    assert f"shards: {out} (6 images" in capsys.readouterr().out
+    index = HandIndex.open(photographs)
+    options = {"taxonomy": Taxonomy.from_index_labels(index.labels), "size_px": 8}
+    dataset = GestureDataset(index, range(6), **options, shards=out, announce=None)
+    assert dataset[4].image[:, 4, 4].tolist() == [200, 100, 50]
+    assert tool.main([*command[:-1], "--scale", "2", "--quiet"]) == 1
+    assert "Augmentation.scale is 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

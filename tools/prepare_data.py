@@ -5,6 +5,7 @@
     python tools/prepare_data.py folders --root PHOTOS            index class-per-folder photographs
     python tools/prepare_data.py verify --data DATA               decode every image
     python tools/prepare_data.py show --data DATA --out FILE.png  draw joints and boxes on images
+    python tools/prepare_data.py shards --data DATA --out SHARDS --size 256   decode once, for speed
 
 The first three end with an index (ROOT/index unless --out says otherwise), which is what the
 training and evaluation tools take as --data.
@@ -16,14 +17,19 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from gesture_pretrain.data.annotation_files import SUBSETS, AnnotationFiles
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.hand_annotations import BOX_SOURCES
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.index_report import describe_index
 from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
 from gesture_pretrain.data.published_counts import RELEASES
 from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.transforms import Augmentation
 from gesture_pretrain.data.verify import verify_index
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -47,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_interhand(commands.add_parser("interhand", help="index InterHand2.6M"))
     _add_folders(commands.add_parser("folders", help="index class-per-folder photographs"))
     _add_verify(commands.add_parser("verify", help="find missing, broken and black images"))
+    _add_shards(commands.add_parser("shards", help="decode all pictures once, for faster loading"))
     _add_show(commands.add_parser("show", help="draw the annotation on some images"))
     return parser
 
@@ -248,6 +255,55 @@ def _run_verify(arguments: argparse.Namespace) -> int:
         arguments.report.write_text(report.to_json(), encoding="utf-8")
         print(f"report: {arguments.report}")
     return 0 if report.ok else 1
+
+
+# --- shards ------------------------------------------------------------------------------------
+
+
+def _add_shards(parser: argparse.ArgumentParser) -> None:
+    limits = Augmentation()
+    parser.add_argument("--data", type=Path, required=True, help="an index, or a data set with one")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--size", type=int, default=256, help="side of the crops (default 256)")
+    parser.add_argument("--box-ratio", type=float, default=1.25)
+    parser.add_argument("--bbox-source", choices=BOX_SOURCES, default="annotation")
+    for name in ("scale", "rotation_deg", "translation"):
+        value = getattr(limits, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=value,
+            help=f"largest augmentation that is to find its pixels (default {value})",
+        )
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, help="default: all there are")
+    parser.add_argument("--single-hand-only", action="store_true", help="leave out two hands")
+    parser.add_argument("--workers", type=int, default=2, help="decoding threads (default 2)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_run_shards)
+
+
+def _run_shards(arguments: argparse.Namespace) -> int:
+    index = HandIndex.open(arguments.data)
+    single = {"single_hand_only": arguments.single_hand_only}
+    parts = [index.select(split, **single) for split in arguments.splits or [None]]
+    limits = {name: getattr(arguments, name) for name in ("scale", "rotation_deg", "translation")}
+    try:
+        settings = ShardSettings(
+            arguments.size, arguments.box_ratio, arguments.bbox_source, Augmentation(**limits)
+        )
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    out = write_shards(
+        index,
+        np.concatenate(parts),
+        arguments.out,
+        settings,
+        workers=arguments.workers,
+        progress=not arguments.quiet,
+    )
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(f"shards: {out} ({sum(map(len, parts)):,} images, {size / 1e9:.2f} GB)")
+    return 0
 
 
 # --- show --------------------------------------------------------------------------------------

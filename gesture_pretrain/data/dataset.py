@@ -6,6 +6,7 @@ order of the samples, or on the other rows of the dataset.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -22,15 +23,18 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.picture import (
     Picture,
     PictureFiles,
+    PictureSource,
     channels_first,
     read_image_rgb,
     size_error,
 )
 from gesture_pretrain.data.record import HANDS, HandRecord
+from gesture_pretrain.data.shards import ShardSettings, open_shards
 from gesture_pretrain.data.transforms import (
     LEFT,
     MIRRORED_HAND,
     NO_SIDE,
+    NONE,
     RIGHT,
     Augmentation,
     HandView,
@@ -92,6 +96,7 @@ class GestureDataset(Dataset):
             shown as they are.
         reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
+        shards: folder of decoded pictures, see `data.shards`; None reads the picture files.
         strict_labels: refuse unexpected labels, see `Taxonomy.assign`.
         announce: is handed the lines of `describe`; None for silence.
 
@@ -100,7 +105,9 @@ class GestureDataset(Dataset):
         label_report: how many images have a class and why the others do not.
 
     Raises:
-        ValueError: a row is not in the index, or `strict_labels` and an unexpected label.
+        ValueError: a row is not in the index or has no box of `bbox_source`, or `strict_labels`
+            and an unexpected label.
+        DataError: the shards do not serve this data set.
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class GestureDataset(Dataset):
         box_ratio: float = 1.25,
         bbox_source: str = "annotation",
         reduced_decode: bool = True,
+        shards: str | Path | None = None,
         strict_labels: bool = False,
         announce: Callable[[str], object] | None = print,
     ):
@@ -127,7 +135,10 @@ class GestureDataset(Dataset):
         self.box_ratio = box_ratio
         self._annotations = AnnotationReader(index, box_ratio=box_ratio, bbox_source=bbox_source)
         self._require_boxes(bbox_source)
-        self.pictures = PictureFiles(reduced_decode=reduced_decode)
+        self.pictures: PictureSource = PictureFiles(reduced_decode=reduced_decode)
+        if shards is not None:
+            settings = ShardSettings(size_px, box_ratio, bbox_source, augmentation or NONE)
+            self.pictures = open_shards(shards, index, self.rows, settings)
         self.coarse, self.fine, self.label_report = taxonomy.assign_codes(
             index.values("sequence", self.rows),
             index.labels,

@@ -62,6 +62,9 @@ def build_gesture_data(
     workers: int = 2,
     augmentation: Mapping | None = None,
     box_ratio: float = 1.25,
+    bbox_source: str = "annotation",
+    reduced_decode: bool = True,
+    shards: str | Path | None = None,
     class_balanced: bool = False,
     overfit: bool = False,
 ) -> GestureData:
@@ -89,6 +92,9 @@ def build_gesture_data(
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
         box_ratio: side of the crop over that of the annotated box.
+        bbox_source: "annotation" or "rootnet", see `GestureDataset`.
+        reduced_decode: see `GestureDataset`.
+        shards: folder made by tools/prepare_data.py shards; None reads the picture files.
         class_balanced: draw training images so that all coarse classes are equally frequent.
         overfit: train on one unaugmented batch, and validate on the same, to see that the loss
             can reach zero.
@@ -106,6 +112,12 @@ def build_gesture_data(
         "single_hand_only": single_hand_only,
         "labelled_by": classes if labelled_only else None,
     }
+    pictures = {
+        "box_ratio": box_ratio,
+        "bbox_source": bbox_source,
+        "reduced_decode": reduced_decode,
+        "shards": shards,
+    }
     rows = hand_index.select(
         split=train_split, subjects=subjects, fraction=fraction, seed=seed, **filters
     )
@@ -121,7 +133,7 @@ def build_gesture_data(
         size_px,
         augmentation=chosen,
         seed=seed,
-        box_ratio=box_ratio,
+        **pictures,
         announce=announcer("Training", rank),
     )
     sampler = EpochBatchSampler(
@@ -144,11 +156,13 @@ def build_gesture_data(
             val_rows,
             classes,
             size_px,
-            box_ratio=box_ratio,
+            **pictures,
             announce=announcer("Validation", rank),
         )
         share = Subset(val_set, range(rank, len(val_set), world_size))
-        validation = make_loader(share, workers, seed, pin_memory, batch_size=batch_size // world_size)
+        validation = make_loader(
+            share, workers, seed, pin_memory, batch_size=batch_size // world_size
+        )
     summary = {
         "index": str(Path(hand_index.root)),
         "taxonomy": classes.name,

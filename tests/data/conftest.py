@@ -118,6 +118,11 @@ class TinyRelease:
         return root
 
 
+@pytest.fixture(scope="session")
+def tiny_release_class() -> type[TinyRelease]:
+    return TinyRelease
+
+
 @pytest.fixture
 def tiny_release() -> TinyRelease:
     return TinyRelease()

@@ -18,6 +18,7 @@ from gesture_pretrain.data.transforms import (
     crop_maps,
     draw_motions,
     move_view,
+    warp,
 )
 from gesture_pretrain.geometry import apply_affine, crop_affine, crop_rotation, project_px
 from gesture_pretrain.taxonomy import Taxonomy
@@ -232,3 +233,13 @@ def test_maps_are_those_of_the_geometry():
         expected = crop_affine(box[0], SIZE, scale=motion.scale, **options)
         np.testing.assert_allclose(affines[0], expected, atol=1e-4)
         np.testing.assert_allclose(rotations[0], crop_rotation(**options), atol=1e-15)
+
+
+def test_the_crop_is_opencvs_own():
+    """The way by four channels gives the bytes of a plain `cv2.warpAffine`."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        image = random.integers(0, 256, (97, 131, 3), np.uint8)
+        affine = random.uniform([[-1.5, -1.5, -60]] * 2, [[1.5, 1.5, 150]] * 2)
+        expected = cv2.warpAffine(image, affine, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
+        assert np.array_equal(warp(image, affine, SIZE), expected)

@@ -6,6 +6,7 @@ Every candidate reads the same picture files and makes crops of the same size:
     ours      GestureDataset, batch by batch as a DataLoader asks for them: index, box, joints,
               classes, random crop and colour
     ours_single            the same, asked for one image at a time
+    ours_shards            `ours` from pictures decoded beforehand (data.shards)
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
@@ -36,6 +37,7 @@ from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.shards import ShardSettings, write_shards
 from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
 from gesture_pretrain.geometry import crop_affine, square_box
 from gesture_pretrain.taxonomy import Taxonomy
@@ -52,7 +54,10 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as folder:
         index = _index(arguments, Path(folder))
         rows = index.select(single_hand_only=True)[: arguments.images]
-        candidates = _candidates(index, rows, arguments.size)
+        shards = write_shards(
+            index, rows, Path(folder) / "shards", ShardSettings(arguments.size), progress=False
+        )
+        candidates = _candidates(index, rows, arguments.size, shards)
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
@@ -104,15 +109,26 @@ def _write_picture(path: Path, size_wh: tuple[int, int], seed: int) -> None:
     cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def _candidates(index: HandIndex, rows: np.ndarray, size_px: int) -> dict[str, Candidate]:
-    taxonomy = Taxonomy.load("interhand26m")
-    dataset = GestureDataset(
-        index, rows, taxonomy, size_px, augmentation=Augmentation(), announce=None
+def _candidates(
+    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
+) -> dict[str, Candidate]:
+    dataset, stored = (
+        GestureDataset(
+            index,
+            rows,
+            Taxonomy.load("interhand26m"),
+            size_px,
+            augmentation=Augmentation(),
+            shards=source,
+            announce=None,
+        )
+        for source in (None, shards)
     )
     records = [index.record(int(row)) for row in rows]
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
         "ours": dataset.__getitems__,
+        "ours_shards": stored.__getitems__,
         "ours_single": _one_by_one(dataset.__getitem__),
         "plain": _one_by_one(_plain(records, size_px)),
     }
