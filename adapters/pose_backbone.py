@@ -52,26 +52,24 @@ def build_starting_point(
         arch: architecture, where no name is given.
         init: of that: "random", "timm", or a file of weights.
         size_px: side of the crops; that of the stored weights, else 256, where None.
-        heads: hidden units and dropout of random heads.
+        heads: hidden units and dropout of random heads, where the model reads gesture logits and
+            the weights bring none; {} for the defaults.
         frozen: keep weights and statistics of the backbone as they are.
 
     Raises:
         ValueError: neither or both of name and arch, or keys that do not go together.
         UnknownBackbone: no weights of that name.
     """
-    _check_choice(name, arch, init, heads)
+    _check_choice(name, arch, init)
     if name is not None:
-        network = _stored(name, size_px)
-        if gesture_logits and isinstance(network, Backbone):
-            raise ValueError(
-                f"The model reads gesture logits, but {name} has no gesture heads. Choose weights "
-                "with heads, or a model without guidance."
-            )
-        return StartingPoint(network, name, frozen)
-    network = build_backbone(arch, init=init, size_px=size_px or DEFAULT_SIZE_PX, seed=seed)
-    if gesture_logits:
+        network, source = _stored(name, size_px), name
+        _check_heads(network, name, heads, gesture_logits)
+    else:
+        network = build_backbone(arch, init=init, size_px=size_px or DEFAULT_SIZE_PX, seed=seed)
+        source = f"{arch} ({init})"
+    if gesture_logits and isinstance(network, Backbone):
         network = GestureNetwork(network, _random_heads(network, taxonomy, seed, heads or {}))
-    return StartingPoint(network, f"{arch} ({init})", frozen)
+    return StartingPoint(network, source, frozen)
 
 
 def crop_size_px(*, name: str | None = None, size_px: int | None = None, **_) -> int:
@@ -89,16 +87,28 @@ def freeze(backbone: Backbone) -> None:
         module.train = lambda mode=True, module=module: module
 
 
-def _check_choice(name, arch, init, heads) -> None:
+def _check_choice(name, arch, init) -> None:
     if (name is None) == (arch is None):
         raise ValueError(
             f"backbone.name is {name!r} and backbone.arch is {arch!r}; give one of them: a name of "
             "the registry, or an architecture to start from"
         )
-    if name is not None and (init != "random" or heads is not None):
+    if name is not None and init != "random":
         raise ValueError(
-            f"backbone.name={name!r} brings its own weights and heads; backbone.init and "
-            "backbone.heads go with backbone.arch"
+            f"backbone.name={name!r} brings its own weights; backbone.init goes with backbone.arch"
+        )
+
+
+def _check_heads(network, name: str, heads: Mapping | None, gesture_logits: bool) -> None:
+    if isinstance(network, GestureNetwork) and heads is not None:
+        raise ValueError(
+            f"{name} brings its own gesture heads; backbone.heads describes random ones. Leave it "
+            "out."
+        )
+    if isinstance(network, Backbone) and gesture_logits and heads is None:
+        raise ValueError(
+            f"The model reads gesture logits, but {name} has no gesture heads. Choose weights with "
+            "heads or a model without guidance; or ask for random heads with backbone.heads={}."
         )
 
 

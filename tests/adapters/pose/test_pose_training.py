@@ -231,6 +231,9 @@ def test_heads_are_made_at_random_where_the_target_needs_them_and_named_weights_
     sections["backbone"] = {"name": "test_resnet.bare"}
     with pytest.raises(ValueError, match="test_resnet.bare has no gesture heads"):
         build_pose_runner(out=tmp_path / "named", **sections)
+    sections["backbone"]["heads"] = {}
+    run = build_pose_runner(out=tmp_path / "named", **sections)
+    assert run.network.heads.fine.num_classes == 70
 
 
 @pytest.mark.parametrize(
@@ -240,6 +243,7 @@ def test_heads_are_made_at_random_where_the_target_needs_them_and_named_weights_
         ({"size_px": 32}, ValueError, "give one of them"),
         ({"name": "test_resnet.tinny"}, UnknownBackbone, "test_resnet.tiny"),
         ({"name": "test_resnet.tiny", "init": "timm"}, ValueError, "backbone.init"),
+        ({"name": "test_resnet.tiny", "heads": {}}, ValueError, "own gesture heads"),
         ({"name": "test_resnet.tiny", "size_px": 33}, ValueError, "size_px=33"),
         ({"arch": "hrnet_w19"}, ValueError, "hrnet_w18"),
     ],
