@@ -262,8 +262,18 @@ def check_pose_config(config: Mapping[str, Any]) -> None:
 
 
 def model_options(target: PoseTarget, model: Mapping) -> dict[str, Any]:
-    """Options of `target.build_model`: those of the preset `size`, then the section's own."""
-    own = {key: value for key, value in model.items() if key != "size"}
+    """Options of `target.build_model`: those of the preset `size`, then the section's own.
+
+    The word none on the command line is read as None; an option whose default is a word has it as a
+    word (`guidance="none"`).
+    """
+    parameters = inspect.signature(target.build_model).parameters
+    words = {name for name, p in parameters.items() if isinstance(p.default, str)}
+    own = {
+        key: "none" if value is None and key in words else value
+        for key, value in model.items()
+        if key != "size"
+    }
     return {**target.options(model.get("size", "full")), **own}
 
 
