@@ -29,6 +29,7 @@ class GoldenRun(NamedTuple):
     grad_head: dict[str, np.ndarray]  # first 8 entries
     bn_sum: dict[str, float]  # sums of the running statistics after the pass
     extra: dict[str, np.ndarray]  # what the loss function returned beside the loss
+    taps: dict[str, tuple[tuple[int, ...], np.ndarray]]  # module -> shape and summary of its output
 
 
 def sum_of_squares(output: EANetOutput) -> tuple[Tensor, dict[str, Tensor]]:
@@ -69,11 +70,18 @@ class GoldenNetwork:
         dtype: torch.dtype,
         training: bool = False,
         loss: Callable[[EANetOutput], tuple[Tensor, dict[str, Tensor]]] = sum_of_squares,
+        taps: tuple[str, ...] = (),
     ) -> GoldenRun:
         """One pass; the network is as before afterwards: float32 to float64 and back is exact."""
         buffers = {name: value.clone() for name, value in self.model.named_buffers()}
         self.model.to(dtype).train(training)
+        tapped, hooks = {}, []
+        for name in taps:
+            module = self.model.get_submodule(name)
+            hooks.append(module.register_forward_hook(_tap_into(tapped, name)))
         output = self.model(image.to(dtype))
+        for hook in hooks:
+            hook.remove()
         total, extra = loss(output)
         total.backward()
         result = GoldenRun(
@@ -82,6 +90,7 @@ class GoldenNetwork:
             *self._gradients(),
             self._bn_sums(),
             _as_numpy(extra),
+            tapped,
         )
         self.model.zero_grad(set_to_none=True)
         self.model.float()
@@ -105,6 +114,16 @@ class GoldenNetwork:
 
 def _as_numpy(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: value.detach().double().numpy() for name, value in tensors.items()}
+
+
+def _tap_into(tapped: dict, name: str) -> Callable:
+    def hook(module, inputs, output: Tensor) -> None:
+        values = output.detach()
+        of_all = [values.mean(), values.std(correction=0), values.abs().max()]
+        ends = [*values[0].flatten()[:6], *values[1].flatten()[-6:]]
+        tapped[name] = (tuple(values.shape), np.array([float(v) for v in (*of_all, *ends)]))
+
+    return hook
 
 
 def fingerprints(feature_map: np.ndarray) -> dict[str, np.ndarray]:

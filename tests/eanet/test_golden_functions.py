@@ -88,8 +88,11 @@ def coordinates(inputs):
 
 def test_coord_loss(golden_functions, coordinates):
     is_3d = torch.tensor([1.0, 0.0, 1.0, 0.0])
-    _same(coord_loss(**coordinates), golden_functions["coord_loss.no3d"])
-    _same(coord_loss(**coordinates, is_3d=is_3d), golden_functions["coord_loss.is3d"])
+    without, with_depth = coord_loss(**coordinates), coord_loss(**coordinates, is_3d=is_3d)
+    _same(without, golden_functions["coord_loss.no3d"])
+    _same(with_depth, golden_functions["coord_loss.is3d"])
+    means = torch.stack([without.mean(), with_depth.mean()])
+    _same(means, golden_functions["coord_loss.mean"][:2])
 
 
 def test_coord_loss_with_unknown_targets(golden_functions, coordinates, inputs):
@@ -100,7 +103,9 @@ def test_coord_loss_with_unknown_targets(golden_functions, coordinates, inputs):
     is_3d = torch.tensor([1.0, 0.0, 1.0, 0.0])
     loss = coord_loss(out, target, coordinates["valid"], is_3d)
     _same(loss, golden_functions["coord_loss.nan"])
+    assert loss.mean().item() == pytest.approx(golden_functions["coord_loss.mean"][2], abs=1e-9)
     loss.mean().backward()
+    assert out.grad.isnan().sum() == golden_functions["coord_loss.nan_grad_isnan_count"]
     _same(out.grad, golden_functions["coord_loss.nan_grad_nan_to_zero"])
 
 

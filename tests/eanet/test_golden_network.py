@@ -38,6 +38,33 @@ ACCEPT_FLOAT32_TRAINING = {
     **dict.fromkeys((*POSES_6D, *AXIS_ANGLES), 1.5e-2),
     **dict.fromkeys(SHAPE_AND_CAMERA, 5e-3),
 }
+# the reference's taps (upstream's module names) and where the same value appears here
+TAPS = {
+    **{f"hand_backbone.{m}": f"backbone.{m}" for m in ("maxpool", "layer1", "layer2", "layer3")},
+    "hand_position_net.EABlock.conv_r": "position_net.extract_adapt.right_stem",
+    "hand_position_net.EABlock.conv_l": "position_net.extract_adapt.left_stem",
+    **{
+        f"hand_position_net.EABlock.Extract{theirs}": f"position_net.extract_adapt.extract{ours}"
+        for theirs, ours in {
+            ".FC": ".join",
+            ".SA_T.0": ".self_blocks.0",
+            ".SA_T.3": ".self_blocks.3",
+            ".FC2": ".bridge",
+            ".CA_T.blocks.0": ".cross.blocks.0",
+            ".CA_T": ".cross",
+            "": "",
+        }.items()
+    },
+    "hand_position_net.EABlock.Adapt_r": "position_net.extract_adapt.adapt_right",
+    "hand_position_net.EABlock.Adapt_l": "position_net.extract_adapt.adapt_left",
+    "hand_position_net.conv_r2": "position_net.right_heatmap",
+    "hand_position_net.conv_l2": "position_net.left_heatmap",
+    "hand_rotation_net.rconv": "rotation_net.right_reduce",
+    "hand_rotation_net.lconv": "rotation_net.left_reduce",
+    "hand_rotation_net.Transformer_r.blocks.0": "rotation_net.right_transformer.blocks.0",
+    "hand_rotation_net.Transformer_r": "rotation_net.right_transformer",
+    "hand_rotation_net.Transformer_l": "rotation_net.left_transformer",
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +90,7 @@ def train_image(golden):
 
 @pytest.fixture(scope="module")
 def eval64(network, eval_image):
-    return network.run(eval_image, dtype=torch.float64)
+    return network.run(eval_image, dtype=torch.float64, taps=tuple(TAPS.values()))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +144,16 @@ def test_float64_features(golden, eval64, name):
         )
 
 
+def test_float64_intermediate_values(golden, eval64):
+    assert {key.removeprefix("tap.") for key in golden if key.startswith("tap.")} == set(TAPS)
+    for theirs, ours in TAPS.items():
+        shape, summary = eval64.taps[ours]
+        assert shape == tuple(golden[f"tapshape.{theirs}"]), theirs
+        np.testing.assert_allclose(
+            summary, golden[f"tap.{theirs}"], rtol=0, atol=1e-9, err_msg=theirs
+        )
+
+
 def test_float64_gradients(golden, eval64):
     assert eval64.loss == pytest.approx(golden["eval_loss"], abs=1e-9)
     _check_gradients(golden, eval64, "grad_norm", relative=1e-7)
@@ -142,6 +179,8 @@ def _check_gradients(golden, run, key, *, relative):
 def test_float32_output(golden, eval32, name):
     difference = np.abs(eval32.output[name] - golden[name]).max()
     assert difference < ACCEPT_FLOAT32[name]
+    from_float32 = np.abs(eval32.output[name] - golden[f"f32.{name}"]).max()
+    assert from_float32 < 2 * ACCEPT_FLOAT32[name]
 
 
 @pytest.mark.parametrize("name", FEATURES)
