@@ -21,8 +21,10 @@ from adapters.pose_prediction import predict_split
 from adapters.pose_training import PoseRun, build_pose_runner
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.evaluation.predictions import PosePredictions
+from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.training.run_folder import current_commit
+from gesture_pretrain.training.runner import refuse_used_folder
 from gesture_pretrain.weight_record import WeightRecord
 
 RANDOM, IMAGENET = "random", "imagenet"
@@ -101,6 +103,7 @@ def comparison_arms(backbone: str, baselines: Sequence[str]) -> list[Arm]:
     Raises:
         ValueError: A baseline twice, or the backbone itself.
         UnknownBackbone: No weights of a name.
+        WeightsUnavailableError: timm's weights are not to be had.
     """
     record = find_backbone(backbone).record
     arms = [Arm(record.name, {"name": backbone})]
@@ -145,17 +148,25 @@ def train_arms(
             same samples.
         As `build_pose_runner`.
     """
+    folders = {(arm.label, seed): run_folder(out, arm, seed) for seed in seeds for arm in arms}
+    for folder in folders.values():
+        refuse_used_folder(folder, resume=False)
     trained, run = [], None
     for seed in seeds:
         of_seed = []
         for arm in arms:
-            folder = out / f"seed{seed}" / re.sub(r"[^\w.-]+", "_", arm.label).strip("_")
+            folder = folders[arm.label, seed]
             announce(f"\n{arm.label}, seed {seed}: {folder}")
             result, run = _train(arm, sections, seed, split, folder, device, announce)
             of_seed.append(result)
         require_same_samples(of_seed)
         trained += of_seed
     return trained, run
+
+
+def run_folder(out: Path, arm: Arm, seed: int) -> Path:
+    """Where a run of a comparison goes."""
+    return Path(out) / f"seed{seed}" / re.sub(r"[^\w.-]+", "_", arm.label).strip("_")
 
 
 def require_same_samples(arms: Sequence[TrainedArm]) -> None:
@@ -180,6 +191,7 @@ def _baseline(text: str, record: WeightRecord) -> Arm:
     if text == RANDOM:
         return Arm(f"{record.arch} (random)", {**same, "init": "random"})
     if text == IMAGENET:
+        build_backbone(**same, init="timm")  # refused now, not after hours of training
         return Arm(f"{record.arch} (imagenet)", {**same, "init": "timm"})
     other = find_backbone(text).record
     return Arm(other.name, {"name": text, "size_px": size_px})

@@ -9,10 +9,27 @@ import eanet  # noqa: F401  (before this folder, with its tests/adapters/eanet, 
 
 sys.path.insert(0, str(Path(__file__).parent))  # toy_target, for importmode=importlib
 
+from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+
+
+@pytest.fixture(scope="session")
+def swap_index(tmp_path_factory):
+    """Index of 24 training, 8 validation and 16 test images of 64 px of the embedded set."""
+    root = tmp_path_factory.mktemp("swap") / "data"
+    write_synthetic(
+        root,
+        images_per_split={"train": 24, "val": 8, "test": 16},
+        size_px=64,
+        subjects={"train": 2, "val": 1, "test": 2},
+        workers=0,
+        progress=False,
+    )
+    return build_interhand_index(root, progress=False)
 
 
 @pytest.fixture
