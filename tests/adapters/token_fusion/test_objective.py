@@ -106,13 +106,13 @@ def test_weak_camera_stands_in_where_there_are_no_intrinsics():
 
 
 def test_structure_term_of_one_bend():
-    """8 sin^2(a / 2) per pair of joints that are an angle a apart; the root is in no pair."""
+    """8 / 9 sin^2(a / 2) per pair of joints that are an angle a apart; the root is in no pair."""
     angle = torch.zeros(1, 16, 3, dtype=torch.float64)
     angle[0, 0, 1] = 2.0  # the root
     angle[0, 3, 2] = math.pi / 2  # the last joint of the index: one pair
     angle[0, 5, 0] = math.pi / 3  # the second joint of the middle finger: two pairs
     value = objective.structure_term(matrix_from_axis_angle(angle), make_targets(1))
-    assert value.item() == pytest.approx((4 + 2 * 2) / 10)
+    assert value.item() == pytest.approx((4 + 2 * 2) / 9 / 10)
 
 
 def test_structure_term_is_zero_where_all_joints_bend_alike():
