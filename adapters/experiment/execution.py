@@ -171,8 +171,8 @@ def _attempt(cell, folders, device, invocation, say, run_cell: RunCell) -> None:
         say(f"    the whole message: {folder.path / 'failure.json'}; the other cells go on")
         return
     finally:
-        gc.collect()  # a run holds its loaders and its model in cycles
         if device != "cpu":
+            gc.collect()  # a run holds its loaders and its model in cycles
             torch.cuda.empty_cache()
     say(f"    finished in {time.monotonic() - begun:.0f} s")
 

@@ -75,7 +75,7 @@ class LeakageAudit:
         compared = "by moment, camera and content" if self.by_content else "by moment and camera"
         found = [
             f"{self.training_images:,} training images against {self.test_images:,} test images, "
-            f"{compared}: {self.same_image} test images are trained on, of {self.other_view} more "
+            f"{compared}: {self.same_image} test images are trained on; of {self.other_view} more, "
             "another view of the same moment is."
         ]
         if self.shared_subjects is None:

@@ -126,6 +126,7 @@ def joint_gains_picture(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
 
 def foretelling_picture(features: Sequence[FeatureScore], *, title: str) -> bytes:
     """Probe error of frozen features against the error after fine-tuning, a panel per target."""
+    features = [score for score in features if score.gain_mm]
     targets = list(dict.fromkeys(name for score in features for name in score.gain_mm))
     arms = _names(features, "arm")
     figure = Figure(figsize=(max(6.0, 4.6 * len(targets)), 3.9), layout="constrained")

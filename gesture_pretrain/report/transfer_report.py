@@ -54,7 +54,7 @@ def confounded(results: TransferResults) -> list[str]:
         *results.confounds,
         "Pretraining and test have gesture classes in common; see the gains on gestures that "
         "pretraining did not have.",
-        "Each seed draws its own part of the pose labels: the spread over seeds has the draw in it.",
+        "Each seed draws its own part of the pose labels: the spread over seeds includes it.",
     ]
 
 
@@ -99,13 +99,21 @@ def _table_blocks(results: TransferResults) -> list[str]:
 def _comparison_blocks(results: TransferResults) -> list[str]:
     if not results.pairs:
         return []
-    blocks = [html.heading("Declared comparisons"), html.number_table(*comparison_rows(results))]
+    header, rows = comparison_rows(results)
+    main, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
+    blocks = [html.heading("Declared comparisons")]
+    for columns in (main, details):
+        blocks.append(
+            html.number_table(
+                [header[i] for i in columns], [[row[i] for i in columns] for row in rows]
+            )
+        )
     blocks.append(
         html.paragraph(
             "Differences are paired by hand and seed. Intervals: clusters are (subject, sequence), "
             "resampled; seeds enter as a second level by Student's t. 'Interval over subjects' "
             "takes whole subjects as clusters and is the one to read for new people. Holm's "
-            "correction is over all rows of this table. 'Detectable': the true difference that "
+            "correction is over all rows of the table. 'Detectable': the true difference that "
             "such data would find in 80 of 100 repetitions."
         )
     )

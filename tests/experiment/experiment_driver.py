@@ -1,0 +1,68 @@
+"""Runs the toy experiment in child processes: killed three times, and two plans at once.
+
+    python experiment_driver.py INDEX FOLDER
+
+Libraries are imported once; every attempt is a fork of this process, which has computed nothing.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from toy_pose import register_toy, toy_plan
+
+from adapters.experiment.execution import run_plan
+from adapters.experiment.plan import plan_from
+
+
+def start(values: dict, out: Path) -> int:
+    """Forks a process that runs a plan to its end."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        status = 0 if run_plan(plan_from(values), out, workers=1, say=str).is_complete else 1
+    finally:
+        os._exit(status)
+
+
+def killed_after(child: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0, f"the child ended with status {status}"
+            return False
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def main(index: Path, folder: Path) -> None:
+    register_toy()
+    both = toy_plan(index)
+    parts = []
+    for name in ("gesture", "shuffled"):
+        arms = {"random": both["arms"]["random"], name: both["arms"][name]}
+        comparisons = [{"arm": name, "reference": "random"}]
+        parts.append({**both, "name": name, "arms": arms, "comparisons": comparisons})
+    began = time.monotonic()
+    children = [start(values, folder / "shared") for values in parts]
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    whole_s = time.monotonic() - began
+    moments = random.Random(5)
+    kills = 0
+    for _ in range(3):
+        kills += killed_after(start(both, folder / "killed"), moments.uniform(0.1, 0.4) * whole_s)
+    assert not killed_after(start(both, folder / "killed"), 300)
+    print(f"kills {kills}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

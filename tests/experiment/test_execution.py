@@ -1,0 +1,127 @@
+"""Which cells a worker runs, and what it makes of failures and changes."""
+
+import json
+import threading
+
+import pytest
+from fake_stage import FakeStage
+from toy_pose import toy_plan
+
+from adapters.experiment.cell_folder import CellFolder, CellFolderError
+from adapters.experiment.cells import cells_of
+from adapters.experiment.execution import outcome, run_plan, states, work
+from adapters.experiment.forecast import forecast, forecast_lines
+from adapters.experiment.plan import plan_from
+
+
+def go(toy, stage, invocation="one"):
+    work(
+        toy.table, toy.out, device="cpu", invocation=invocation, say=toy.said.append, run_cell=stage
+    )
+    return outcome(toy.table, toy.out)
+
+
+def test_finished_cells_are_not_run_again(toy):
+    first, second = FakeStage(), FakeStage()
+    assert go(toy, first).is_complete and len(first.ran) == len(toy.table.cells) == 10
+    assert go(toy, second, "two").is_complete and second.ran == []
+
+
+def test_failing_cell_is_reported_and_the_others_go_on(toy):
+    failing = "toy_random_50pc_s0"
+    result = go(toy, FakeStage(failing=[failing]))
+    assert result.failed == {failing: f"RuntimeError: {failing} cannot"}
+    assert len(result.finished) == 9 and not result.blocked
+    assert any("failed: RuntimeError" in line for line in toy.said)
+    stored = json.loads(next(toy.out.glob(f"cells/{failing}-*/failure.json")).read_text())
+    assert "be run" in stored["traceback"]
+    # the next run tries it again, once, and nothing else
+    again = FakeStage()
+    assert go(toy, again, "two").is_complete and again.ran == [failing]
+
+
+def test_cells_that_need_failed_weights_are_blocked_not_run(toy):
+    stage = FakeStage(failing=["pretrain_gesture_tiny_s1"])
+    result = go(toy, stage)
+    assert result.blocked == {"toy_gesture_50pc_s1": "pretrain_gesture_tiny_s1"}
+    assert "toy_gesture_50pc_s1" not in stage.ran and len(result.finished) == 8
+
+
+def test_changed_configuration_is_another_cell(toy, toy_index):
+    go(toy, FakeStage())
+    values = toy_plan(toy_index)
+    values["finetuning"]["schedule"] = {"iterations": 5}
+    changed = cells_of(plan_from(values))
+    stage = FakeStage()
+    work(changed, toy.out, device="cpu", invocation="two", say=str, run_cell=stage)
+    assert sorted(stage.ran) == sorted(c.label for c in changed.cells if c.target)
+    assert len(list((toy.out / "cells").iterdir())) == 4 + 6 + 6
+
+
+def test_edited_or_renamed_cell_folder_is_refused_and_said(toy):
+    go(toy, FakeStage())
+    cell = toy.table.cells[-1]
+    path = CellFolder(toy.out, cell).path / "cell.json"
+    content = json.loads(path.read_text())
+    content["config"]["seed"] = 7
+    path.write_text(json.dumps(content))
+    with pytest.raises(CellFolderError, match="another cell .*Delete the folder"):
+        CellFolder(toy.out, cell).result()
+    assert "unusable" in states(toy.table, toy.out)[cell.label]
+    stage = FakeStage()
+    assert cell.label in go(toy, stage, "two").failed and stage.ran == []
+
+
+def test_damaged_weights_are_not_passed_on(toy):
+    pretraining = next(c for c in toy.table.cells if c.arm == "gesture" and c.target is None)
+    dependent = next(c for c in toy.table.cells if c.needs == pretraining.key)
+    go(toy, FakeStage(failing=[dependent.label]))
+    (CellFolder(toy.out, pretraining).weights / "w.safetensors").write_text("changed")
+    result = go(toy, FakeStage(), "two")
+    assert "hash differs" in result.failed[dependent.label]
+
+
+def test_workers_share_the_cells_and_run_each_once(toy):
+    stage = FakeStage(seconds=0.02)
+    workers = [threading.Thread(target=go, args=(toy, stage)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(stage.ran) == sorted(cell.label for cell in toy.table.cells)
+    assert outcome(toy.table, toy.out).is_complete
+
+
+def test_states_and_forecast(toy):
+    assert set(states(toy.table, toy.out).values()) == {"waiting"}
+    told = forecast(toy.plan, toy.table, toy.out)
+    text = "\n".join(forecast_lines(toy.plan, told))
+    assert told.hours is None and told.detectable_mm is None and not toy.out.exists()
+    assert "Scored on 40 images" in text and "of 3 subjects, 2 seeds" in text
+    go(toy, FakeStage(failing=["toy_random_50pc_s0"]))
+    told = forecast(toy.plan, toy.table, toy.out)
+    # the one to go has 4 steps of 8 images; finished cells noted one second each
+    assert told.hours == pytest.approx(1 / 3600)
+    assert states(toy.table, toy.out)["toy_random_50pc_s0"] == "failed"
+
+
+def test_forecast_of_the_smallest_difference_follows_seeds_and_spread(toy_index, tmp_path):
+    def detectable(**changes):
+        plan = plan_from(
+            toy_plan(
+                toy_index,
+                planning={"cluster_sd_mm": 2.0, "seed_sd_mm": 0.5, "source": "a pilot"},
+                **changes,
+            )
+        )
+        table = cells_of(plan)
+        told = forecast(plan, table, tmp_path)
+        assert "a pilot" in "\n".join(forecast_lines(plan, told))
+        return told.detectable_mm
+
+    assert detectable(seeds=[0, 1, 2, 3, 4]) < detectable(seeds=[0, 1]) / 2
+
+
+def test_impossible_number_of_workers(toy):
+    with pytest.raises(ValueError, match="1 or more"):
+        run_plan(toy.plan, toy.out, workers=0)
