@@ -19,22 +19,21 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import platformdirs
-import timm
 import torch
 from torch import nn
 
 from gesture_pretrain.models import architectures
+from gesture_pretrain.models.architectures import ENTRY_POINT_GROUP, announced, package_of
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weight_folder import StoredWeights, load_weights, open_weights
 from gesture_pretrain.weight_record import CARD_FILE, is_backbone_name
 
 HOME_VARIABLE = "GESTURE_PRETRAIN_HOME"
-ENTRY_POINT_GROUP = "gesture_pretrain.backbones"
 HUB_PREFIX = "hf-hub:"
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _HUB_FILES = (CARD_FILE, "*.safetensors", "README.md")
@@ -77,7 +76,6 @@ def load_backbone(
     """
     target = _present_device(device)
     stored = find_backbone(source, home=home)
-    _provide_architecture(stored.record.arch)
     return load_weights(stored.path, with_heads=with_heads).to(target)
 
 
@@ -107,8 +105,8 @@ def list_backbones(
     """
     folder = registry_home(home)
     stored = {card.parent.name for card in folder.glob(f"*.*/{CARD_FILE}")}
-    announced = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
-    names = filter(is_backbone_name, stored | set(_registered_folders) | announced)
+    offered = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    names = filter(is_backbone_name, stored | set(_registered_folders) | offered)
     return sorted(name for name in names if pattern is None or fnmatch.fnmatchcase(name, pattern))
 
 
@@ -180,8 +178,8 @@ def _named(name: str, home: Path) -> StoredWeights:
     if name in _registered_folders:
         places["register_backbone"] = _registered_folders[name]
     if is_backbone_name(name):
-        for point in _announced(name):
-            places[f"package {_package(point)}"] = Path(point.load())
+        for point in announced(name):
+            places[f"package {package_of(point)}"] = Path(point.load())
     if not places:
         raise UnknownBackbone(_unknown_message(name, home))
     if len(set(places.values())) > 1:
@@ -217,26 +215,6 @@ def _unknown_message(name: str, home: Path) -> str:
         "folder). export_backbone and tools/pretrain_backbone.py add one; a bare architecture is "
         "built by build_backbone(arch)."
     )
-
-
-def _provide_architecture(arch: str) -> None:
-    """Import the package that announces an architecture which is not known yet."""
-    if arch in architectures.ARCHS or timm.is_model(arch):
-        return
-    points = _announced(arch)
-    if len(points) > 1:
-        packages = ", ".join(_package(point) for point in points)
-        raise ValueError(f"architecture {arch!r} is announced by several packages: {packages}")
-    for point in points:
-        register_backbone(arch, point.load())
-
-
-def _announced(name: str) -> list[EntryPoint]:
-    return list(entry_points(group=ENTRY_POINT_GROUP, name=name))
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.value
 
 
 def _from_hub(identifier: str) -> Path:

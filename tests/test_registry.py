@@ -286,6 +286,22 @@ def test_package_brings_architecture_and_weights(plugin):
     assert "pluginnet" in architectures.ARCHS
 
 
+def test_architecture_of_a_package_is_built_by_its_name(plugin):
+    """A config can name it: no weights, and nothing registered beforehand."""
+    assert "pluginnet" not in architectures.ARCHS
+    backbone = build_backbone("pluginnet", size_px=64)
+    assert isinstance(backbone.net, TinyNet) and backbone.pooled_channels == 8
+
+
+def test_architecture_of_two_packages_is_not_chosen_silently(plugin):
+    second = plugin / "rival-1.0.dist-info"
+    shutil.copytree(plugin / "handplugin-1.0.dist-info", second)
+    (second / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
+    importlib.invalidate_caches()
+    with pytest.raises(ValueError, match="several packages: .*rival"):
+        build_backbone("pluginnet", size_px=64)
+
+
 def test_broken_package_harms_only_its_own_name(plugin):
     load_backbone(NAME)
     with pytest.raises(ModuleNotFoundError, match="handplugin_absent"):

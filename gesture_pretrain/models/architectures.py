@@ -1,16 +1,21 @@
-"""Architectures of ours that timm does not have, by name.
+"""Architectures that timm does not have, by name: ours, registered ones, and those of packages.
 
 A builder takes no argument and returns a network with random weights that either is a timm model
 or defines `forward_levels(image)` and `feature_specs`. Names that timm knows are not listed here.
+A package that announces a builder (see `gesture_pretrain.registry`) is imported when its name is
+first asked for.
 """
 
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 
 import timm
 from torch import nn
 
 from gesture_pretrain.models.small_hrnet import SmallHRNet
+
+ENTRY_POINT_GROUP = "gesture_pretrain.backbones"
 
 
 def hrnet_config(
@@ -84,3 +89,26 @@ def add_architecture(name: str, builder: Callable[[], nn.Module]) -> None:
     if "." in name:
         raise ValueError(f"architecture {name!r} holds a dot, which separates it from the tag")
     ARCHS[name] = builder
+
+
+def is_architecture(name: str) -> bool:
+    """Whether `build_backbone` can build `name`; imports the package that announces it."""
+    if name in ARCHS or timm.is_model(name):
+        return True
+    points = announced(name)
+    if len(points) > 1:
+        packages = ", ".join(package_of(point) for point in points)
+        raise ValueError(f"architecture {name!r} is announced by several packages: {packages}")
+    for point in points:
+        add_architecture(name, point.load())
+    return bool(points)
+
+
+def announced(name: str) -> list[EntryPoint]:
+    """What installed packages offer under a name, an architecture's or one of weights."""
+    return list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+
+
+def package_of(point: EntryPoint) -> str:
+    """Who offers it, for messages."""
+    return point.dist.name if point.dist is not None else point.value

@@ -13,7 +13,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from gesture_pretrain.models.architectures import ARCHS
+from gesture_pretrain.models.architectures import ARCHS, is_architecture
 from gesture_pretrain.models.feature_levels import FeatureSpec, feature_levels, global_average
 from gesture_pretrain.models.unused_head import remove_unused_head
 from gesture_pretrain.models.weight_ledger import WeightLedger
@@ -139,7 +139,8 @@ def build_backbone(
     """Build a backbone by name.
 
     Args:
-        arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag") or a name of `ARCHS`.
+        arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), or a name of `ARCHS` or
+            of an architecture that an installed package announces.
         init: "random"; "timm" for the weights timm publishes (its cache, or the network); or a
             file of weights, see `initial_weights.load_initial_weights`.
         size_px: Side of the square crops it is meant for.
@@ -181,7 +182,7 @@ def unknown_arch_message(arch: str) -> str:
 
 def _random_net(arch: str, size_px: int, seed: int | None) -> nn.Module:
     name = arch.partition(".")[0]
-    if name not in ARCHS and not timm.is_model(name):
+    if not is_architecture(name):
         raise ValueError(unknown_arch_message(arch))
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
