@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import huggingface_hub  # timm depends on it
 import timm
 import torch
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -31,6 +32,7 @@ from gesture_pretrain.models.weight_ledger import WeightLedger, compare_tensors
 if TYPE_CHECKING:
     from gesture_pretrain.models.backbone import Backbone
 
+_HUB_ANSWERS_WITHIN_S = 10.0
 PICKLED = (".pth", ".pt", ".bin", ".tar", ".ckpt")
 
 
@@ -116,6 +118,8 @@ def load_timm_weights(backbone: "Backbone", arch: str) -> WeightLedger:
     if cached:
         options["pretrained_cfg_overlay"] = {"file": cached}
     try:
+        if not cached:
+            _ask_hub(config.hf_hub_id)
         published = timm.create_model(arch, pretrained=True, **options)
     except Exception as error:  # network, proxy, hub and cache each raise their own kind
         raise WeightsUnavailableError(_unreachable_message(arch, error)) from error
@@ -224,6 +228,21 @@ def _cached_file(hub_id: str | None) -> str | None:
         if isinstance(path, str):
             return path
     return None
+
+
+def _ask_hub(hub_id: str | None) -> None:
+    """One short question before timm's download, which tries for most of a minute when offline.
+
+    Raises:
+        Exception: Whatever the client raises where the hub does not answer.
+    """
+    if not hub_id:
+        return
+    url = huggingface_hub.hf_hub_url(hub_id, "model.safetensors")
+    try:
+        huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_ANSWERS_WITHIN_S)
+    except HfHubHTTPError:
+        return  # an answer, if only that the file has another name
 
 
 def _require_complete(ledger: WeightLedger, arch: str) -> None:

@@ -1,7 +1,11 @@
 """Reading weight files: every promised refusal, and that a refused file changes nothing."""
 
 import os
+import socket
+import threading
+import time
 from collections import OrderedDict
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -157,14 +161,57 @@ def test_checkpoint_without_one_place_for_tensors(backbone, tmp_path, stored, to
 
 
 def test_timm_weights_out_of_reach_say_how_to_give_a_file(monkeypatch):
+    """The hub is asked once; timm's own download would try again and again."""
+
     def unreachable(*args, **options):
         raise ConnectionError("no route")
 
+    def downloads(*args, **options):
+        raise AssertionError("timm was asked to download")
+
     monkeypatch.setattr(initial_weights, "_cached_file", lambda hub_id: None)
+    monkeypatch.setattr(initial_weights.huggingface_hub, "get_hf_file_metadata", unreachable)
     backbone = build_backbone("resnet18", size_px=64)
-    monkeypatch.setattr(timm, "create_model", unreachable)
+    monkeypatch.setattr(timm, "create_model", downloads)
     with pytest.raises(WeightsUnavailableError, match="(?s)no route.*init='resnet18.safetensors'"):
         initial_weights.load_timm_weights(backbone, "resnet18")
+
+
+def _hub_at(monkeypatch, port: int) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    url = f"http://127.0.0.1:{port}/model.safetensors"
+    monkeypatch.setattr(initial_weights.huggingface_hub, "hf_hub_url", lambda *names: url)
+
+
+def test_the_hubs_client_gives_up_soon_without_a_network(monkeypatch):
+    """The real client on a port where no one listens; timm's download takes 46 s there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    _hub_at(monkeypatch, port)
+    start = time.perf_counter()
+    with pytest.raises(WeightsUnavailableError, match="nor to be reached"):
+        build_backbone("resnet18", init="timm", size_px=64)
+    assert time.perf_counter() - start < 10
+
+
+def test_an_answer_of_the_hub_is_not_an_error(monkeypatch):
+    """A repository without model.safetensors may have pytorch_model.bin: that is timm's affair."""
+
+    class NotFound(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), NotFound) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        _hub_at(monkeypatch, server.server_port)
+        initial_weights._ask_hub("timm/some")
 
 
 def test_timm_weights_from_the_local_cache(monkeypatch, tmp_path):
