@@ -262,12 +262,14 @@ class _Source:
             return {"stored": str(arm.weights), "files": hashes}
         if arm.init is None:
             return {}
+        # where a target reads gesture logits, random heads are of the pretrained ones' size
+        heads = {"heads": dict(self.plan.pretraining.get("heads", {}))}
         if arm.init == "timm" and backbone not in self._with_timm_weights:
             load_timm_weights(build_backbone(**self.plan.backbones[backbone]), arch)
             self._with_timm_weights.add(backbone)
         elif arm.init not in ("random", "timm"):
-            return {"arch": arch, "init": arm.init, "sha256": file_sha256(arm.init)}
-        return {"arch": arch, "init": arm.init}
+            return {"arch": arch, "init": arm.init, "sha256": file_sha256(arm.init), **heads}
+        return {"arch": arch, "init": arm.init, **heads}
 
 
 def pretraining_rows(index: HandIndex, data: Mapping[str, Any], seed: int) -> np.ndarray:

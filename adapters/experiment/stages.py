@@ -183,7 +183,7 @@ def _backbone_section(cell: Cell, weights: Path | None) -> dict[str, Any]:
         return {**section, "name": str(weights)}
     if "stored" in chosen:
         return {**section, "name": chosen["stored"]}
-    return {**section, "arch": chosen["arch"], "init": chosen["init"]}
+    return {**section, **{key: chosen[key] for key in ("arch", "init", "heads")}}
 
 
 def _require_rows(rows, expected, cell: Cell, *, some_left_out: bool = False) -> None:

@@ -50,7 +50,8 @@ def main(index: Path, folder: Path) -> None:
     for name in ("gesture", "shuffled"):
         arms = {"random": both["arms"]["random"], name: both["arms"][name]}
         comparisons = [{"arm": name, "reference": "random"}]
-        parts.append({**both, "name": name, "arms": arms, "comparisons": comparisons})
+        changes = {"name": name, "arms": arms, "comparisons": comparisons, "seeds": [0]}
+        parts.append({**both, **changes})
     began = time.monotonic()
     children = [start(values, folder / "shared") for values in parts]
     for child in children:

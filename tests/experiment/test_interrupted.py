@@ -31,9 +31,14 @@ def driven(toy_index, tmp_path_factory, repo_root) -> Path:
     return folder
 
 
+def cells_in(finished, name) -> list:
+    """The two plans at once have the first seed only."""
+    return [c for c in finished.table.cells if name == "killed" or c.seed == 0]
+
+
 @pytest.mark.parametrize("name", ["killed", "shared"])
 def test_predictions_are_those_of_the_uninterrupted_run(finished, driven, name):
-    for cell in finished.table.cells:
+    for cell in cells_in(finished, name):
         if cell.target is None:
             continue
         whole, other = (CellFolder(out, cell) for out in (finished.out, driven / name))
@@ -43,18 +48,17 @@ def test_predictions_are_those_of_the_uninterrupted_run(finished, driven, name):
             assert all(np.array_equal(a[key], b[key]) for key in a.files), cell.label
 
 
-@pytest.mark.parametrize("name", ["killed", "shared"])
-def test_tables_are_the_same_to_the_letter(finished, driven, name):
+def test_tables_are_the_same_to_the_letter(finished, driven):
     pages = [
         write_report(finished.plan, finished.table, out).parent
-        for out in (finished.out, driven / name)
+        for out in (finished.out, driven / "killed")
     ]
     for file in ("table.csv", "comparisons.csv", "table.tex", "comparisons.json"):
         assert (pages[0] / file).read_bytes() == (pages[1] / file).read_bytes()
 
 
 def test_two_plans_at_once_run_every_shared_cell_once(finished, driven):
-    for cell in finished.table.cells:
+    for cell in cells_in(finished, "shared"):
         record = json.loads((CellFolder(driven / "shared", cell).run / "run.json").read_text())
         assert len(record["starts"]) == 1, cell.label
 

@@ -1,0 +1,42 @@
+r"""How much is gesture pretraining worth in pose labels: 1, 5, 10, 25 and 100 % of them.
+
+Command:
+    python tools/prepare_data.py interhand --root data/interhand26m
+    python tools/transfer_experiment.py configs/experiments/label_efficiency.py run --dry-run
+    python tools/transfer_experiment.py configs/experiments/label_efficiency.py run
+
+Steps are the same at every share, so that only the labels differ. Needs MANO in $MANO_DIR.
+Hardware, hours, numbers: not measured by us.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .table2 import *
+
+name = "label_efficiency"
+question = "How many pose labels is gesture pretraining worth?"
+
+backbones = dict(hrnet=dict(arch="hrnet_w18", size_px=256))
+arms = dict(
+    random=dict(init="random", text="no pretraining"),
+    gesture=dict(pretrain=dict(), text="coarse and fine gestures"),
+    shuffled=dict(
+        pretrain=dict(data=dict(label_variant="shuffled")),
+        text="gestures exchanged among the images",
+    ),
+)
+targets = {
+    "token fusion": dict(
+        target="token_fusion", model=dict(guidance="none"), text="token fusion, without guidance"
+    ),
+    "EANet": dict(
+        target="eanet", model=dict(gesture_logits="none"), text="EANet, initial weights only"
+    ),
+}
+fractions = [0.01, 0.05, 0.1, 0.25, 1.0]
+finetuning.update(schedule=dict(iterations=20000, warmup_iterations=1000, final_lr_ratio=0.01))
+comparisons = [
+    dict(arm="gesture", reference="random", text="Pretraining as a whole."),
+    dict(arm="gesture", reference="shuffled", text="What the gestures add to the images."),
+]
