@@ -49,24 +49,33 @@ def procrustes_errors(
     if mask is not None and mask.all():
         mask = None
     errors = np.empty(predicted.shape[:2])
-    block = max(1, _BLOCK_NUMBERS // max(1, predicted[0].size if len(predicted) else 1))
+    num_points = predicted.shape[1]
+    block = max(1, _BLOCK_NUMBERS // max(1, 3 * num_points))
+    room = [np.empty((3 * num_points, min(block, len(predicted)))) for _ in range(3)]
     for start in range(0, len(predicted), block):
         part = slice(start, start + block)
         sub_mask = None if mask is None else mask[part]
-        errors[part] = _block_errors(predicted[part], target[part], sub_mask)
+        errors[part] = _block_errors(predicted[part], target[part], sub_mask, room)
     return errors
 
 
-def _block_errors(predicted: np.ndarray, target: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    source, goal = _centred(predicted, mask), _centred(target, mask)
+def _block_errors(
+    predicted: np.ndarray, target: np.ndarray, mask: np.ndarray | None, room: list[np.ndarray]
+) -> np.ndarray:
+    """(n, J) errors; `room` holds three arrays (3 J, n or more) to compute in."""
+    room = [array[:, : len(predicted)] for array in room]
+    source, goal = _centred(predicted, mask, room[0]), _centred(target, mask, room[1])
+    aligned = room[2].reshape(source.shape)
     source_spread, goal_spread = (np.einsum("jan,jan->n", x, x) for x in (source, goal))
     with np.errstate(all="ignore"):  # what is not finite goes to the careful way below
         found = _rotations(
             np.einsum("jan,jbn->abn", source, goal), np.sqrt(source_spread * goal_spread)
         )
-        aligned = np.einsum("abn,jbn->jan", found.rotation * (found.root / source_spread), source)
+        matrix = found.rotation * (found.root / source_spread)
+        np.einsum("abn,jbn->jan", matrix, source, out=aligned)
         aligned -= goal
-        errors = np.sqrt(np.einsum("jan,jan->jn", aligned, aligned)).T
+        squares = np.einsum("jan,jan->jn", aligned, aligned)
+        errors = np.sqrt(squares, out=squares).T
     if not found.sound.all():
         rest = ~found.sound
         sub_mask = None if mask is None else mask[rest]
@@ -75,16 +84,18 @@ def _block_errors(predicted: np.ndarray, target: np.ndarray, mask: np.ndarray | 
     return errors if mask is None else np.where(mask, errors, np.nan)
 
 
-def _centred(points: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """(J, 3, n) float64: minus the mean of the valid points; zero where not valid."""
-    num_points = points.shape[1]
+def _centred(points: np.ndarray, mask: np.ndarray | None, room: np.ndarray) -> np.ndarray:
+    """Points (n, J, 3) as (J, 3, n) in `room`: minus the mean of the valid; others zero."""
+    room[...] = points.reshape(len(points), -1).T
+    centred = room.reshape(-1, 3, len(points))  # a view: one axis becomes two
     if mask is None:
-        mean = points.reshape(len(points), -1) @ np.tile(np.eye(3) / num_points, (num_points, 1))
-        return np.subtract(points.transpose(1, 2, 0), mean.T, order="C", dtype=np.float64)
-    kept = np.where(mask[..., None], points, 0.0)
-    mean = kept.sum(1) / np.maximum(mask.sum(1), 1)[:, None]
-    kept = np.where(mask[..., None], kept - mean[:, None], 0.0)
-    return np.ascontiguousarray(kept.transpose(1, 2, 0))
+        centred -= centred.mean(0)
+        return centred
+    left_out = ~mask.T[:, None]
+    np.copyto(centred, 0.0, where=left_out)
+    centred -= centred.sum(0) / np.maximum(mask.sum(1), 1)
+    np.copyto(centred, 0.0, where=left_out)
+    return centred
 
 
 class _Rotations(NamedTuple):
