@@ -12,6 +12,7 @@ from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.registry import find_backbone, load_backbone
 from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weight_record import TaxonomyRecord
 
 DEFAULT_SIZE_PX = 256
 
@@ -23,11 +24,14 @@ class StartingPoint(NamedTuple):
         network: the backbone, with its gesture heads where it has some.
         name: where its weights are from, for the ledger.
         frozen: it is kept as it is.
+        head_classes: what its gesture heads were trained to tell apart; None where there are none
+            or they are random.
     """
 
     network: Backbone | GestureNetwork
     name: str
     frozen: bool
+    head_classes: TaxonomyRecord | None = None
 
 
 def build_starting_point(
@@ -64,12 +68,14 @@ def build_starting_point(
     if name is not None:
         network, source = _stored(name, size_px), name
         _check_heads(network, name, heads, gesture_logits)
+        classes = find_backbone(name).record.taxonomy
     else:
+        classes = None
         network = build_backbone(arch, init=init, size_px=size_px or DEFAULT_SIZE_PX, seed=seed)
         source = f"{arch} ({init})"
     if gesture_logits and isinstance(network, Backbone):
         network = GestureNetwork(network, _random_heads(network, taxonomy, seed, heads or {}))
-    return StartingPoint(network, source, frozen)
+    return StartingPoint(network, source, frozen, classes)
 
 
 def crop_size_px(*, name: str | None = None, size_px: int | None = None, **_) -> int:

@@ -51,7 +51,8 @@ class PoseCard:
         input: what the backbone wants as input, `InputSpec` as a dict.
         heads: arguments of `build_gesture_heads` where heads came with the backbone, else None.
         backbone_name: what it was trained from.
-        taxonomy: name, sha256 and class names of the data's gestures.
+        head_classes: name, sha256, coarse_names and fine_names of what the gesture heads were
+            trained to tell apart; None where there are none or they began at random.
         hand: `path` ("open", or None for a MANO file of the user's), `tip_convention`, and the
             fingerprint of each side.
         aliases: names of tensors that are one and the same as another, to that one.
@@ -72,7 +73,7 @@ class PoseCard:
     input: Mapping[str, Any]
     heads: Mapping[str, Any] | None
     backbone_name: str
-    taxonomy: Mapping[str, Any]
+    head_classes: Mapping[str, Any] | None
     hand: Mapping[str, Any]
     aliases: Mapping[str, str]
     weights: Mapping[str, Any]
@@ -121,12 +122,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         size_px=run.size_px,
         heads=_heads_of(run.network),
         backbone_name=run.ledger.backbone_name,
-        taxonomy={
-            "name": run.data.taxonomy.name,
-            "sha256": run.data.taxonomy.sha256,
-            "coarse_names": list(run.data.taxonomy.coarse_names),
-            "fine_names": list(run.data.taxonomy.fine_names),
-        },
+        head_classes=None if run.head_classes is None else asdict(run.head_classes),
         hand_source=run.hand_source,
         hand_models=run.hand_models,
         data={**summary, "name": run.data.summary["source"]["data_name"]},

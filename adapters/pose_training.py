@@ -44,6 +44,7 @@ from gesture_pretrain.training.runner import (
 )
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.sections import check_section
+from gesture_pretrain.weight_record import TaxonomyRecord
 
 _GIVEN_TO_DATA = ("build_dataset", "size_px", "seed", "hand_models", "pin_memory")
 _GIVEN_TO_BACKBONE = ("taxonomy", "gesture_logits", "seed")
@@ -58,6 +59,7 @@ class PoseRun:
         runner: `runner.train()` trains; `runner.last_metrics` are the last validation's scores.
         target: what is trained.
         network: the backbone, maybe with heads, that the target was built around.
+        head_classes: what these heads were trained to tell apart, None where nothing.
         options: of `target.build_model`, presets resolved.
         size_px: side of the crops.
         hand_source: which hand model.
@@ -70,6 +72,7 @@ class PoseRun:
     runner: PretrainRunner
     target: PoseTarget
     network: Backbone | GestureNetwork
+    head_classes: TaxonomyRecord | None
     options: Mapping[str, Any]
     size_px: int
     hand_source: HandModelSource
@@ -214,6 +217,7 @@ def build_pose_runner(
         runner=runner,
         target=chosen,
         network=start.network,
+        head_classes=start.head_classes,
         options=options,
         size_px=size_px,
         hand_source=hand_source,

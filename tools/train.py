@@ -25,6 +25,7 @@ from adapters.pose_prediction import predict_split
 from adapters.pose_training import PoseRun, build_pose_runner, check_pose_config
 from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import UnknownBackbone
 from gesture_pretrain.training.config_file import read_config
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
@@ -165,6 +166,7 @@ def run(arguments: list[str] | None = None) -> int:
         FileExistsError,
         UnknownBackbone,
         UnknownTarget,
+        WeightsUnavailableError,
         WriteFailed,
     ) as error:
         print(f"\nError: {error}", file=sys.stderr)

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from pose_run import SIZE_PX, TOY, pose_sections
 
 from adapters.base import BackboneNeeds, PoseTarget, UnknownTarget
+from adapters.pose_checkpoint import read_pose_card, save_pose_run
 from adapters.pose_training import build_pose_runner
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.models.backbone import build_backbone
@@ -209,6 +210,9 @@ def test_backbone_of_the_registry_arrives_bit_for_bit(tmp_path, pose_index, regi
     assert differing(stored.state_dict(), run.runner.model.backbone.state_dict()) == []
     assert run.ledger.backbone_name == registered and run.ledger.backbone.matched
     run.train()
+    card = read_pose_card(save_pose_run(run, tmp_path / "model"))
+    assert card.head_classes["name"] == "interhand26m"
+    assert len(card.head_classes["fine_names"]) == card.heads["num_fine"] == 70
 
 
 def needing_logits() -> PoseTarget:
