@@ -19,11 +19,11 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 
 @pytest.fixture(scope="session")
 def swap_index(tmp_path_factory):
-    """Index of 24 training, 8 validation and 16 test images of 64 px of the embedded set."""
+    """Index of 12 training, 4 validation and 16 test images of 64 px of the embedded set."""
     root = tmp_path_factory.mktemp("swap") / "data"
     write_synthetic(
         root,
-        images_per_split={"train": 24, "val": 8, "test": 16},
+        images_per_split={"train": 12, "val": 4, "test": 16},
         size_px=64,
         subjects={"train": 2, "val": 1, "test": 2},
         workers=0,

@@ -86,7 +86,7 @@ def test_tensors_of_another_shape_are_refused(tmp_path):
 
 
 def test_another_file_ending_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\.safetensors or \.pth, not '\.h5'"):
+    with pytest.raises(ValueError, match=r"\.safetensors or \.pth or \.tar, not '\.h5'"):
         export_timm(build_backbone("resnet18", size_px=64), tmp_path / "x.h5")
 
 
