@@ -107,6 +107,9 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
         "--roll-limit", type=float, metavar="DEG", help="largest angle of the fingers to upright"
     )
     parser.add_argument("--view-side", choices=["both", "palm", "back"], default="both")
+    parser.add_argument(
+        "--grey-cameras", type=int, default=0, help="monochrome cameras of each person (default 0)"
+    )
     parser.add_argument("--gestures", nargs="+", help="only these gesture folders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
@@ -128,6 +131,7 @@ def _run_synthetic(arguments: argparse.Namespace) -> int:
         view_limit_deg=arguments.view_limit,
         roll_limit_deg=arguments.roll_limit,
         view_side=arguments.view_side,
+        grey_cameras=arguments.grey_cameras,
         subjects={split: count for split, count in subjects.items() if count is not None},
         seed=arguments.seed,
         workers=arguments.workers,

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from gesture_pretrain.data.gesture_pose import gesture_folders
 from gesture_pretrain.data.synthetic_annotations import camera_note, write_lists, write_split
+from gesture_pretrain.data.synthetic_detections import DETECTED_SPLITS, write_detections
 from gesture_pretrain.data.synthetic_plan import SPLITS, Chunk, Settings, Subject, make_plan
 from gesture_pretrain.data.synthetic_renderer import ChunkRenderer
 
@@ -39,6 +40,7 @@ def write_synthetic(
     view_limit_deg: float | None = None,
     roll_limit_deg: float | None = None,
     view_side: str = "both",
+    grey_cameras: int = 0,
     subjects: dict[str, int] | None = None,
     seed: int = 0,
     workers: int = 2,
@@ -58,6 +60,8 @@ def write_synthetic(
             with a view limit and no limit without one.
         view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
             the outline alone tells a right hand from a left one, which makes small runs easier.
+        grey_cameras: how many of each person's cameras, of which there are 24 or more, are
+            monochrome: named 41xxxx, pictures with three equal channels.
         subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
         seed: the same seed and arguments give the same bytes.
         workers: processes; 0 or 1 renders in this one.
@@ -84,6 +88,7 @@ def write_synthetic(
         subjects={**DEFAULT_SUBJECTS, **(subjects or {})},
         seed=seed,
         gestures=None if gestures is None else list(gestures),
+        grey_cameras=grey_cameras,
     )
     _check(settings)
     folders = gesture_folders(settings.gestures)
@@ -113,6 +118,7 @@ def _check(settings: Settings) -> None:
     for name, low, high in (
         ("size_px", 32, 1024),
         ("cameras_per_frame", 1, 24),
+        ("grey_cameras", 0, 24),
         ("seed", 0, 2**63),
     ):
         if not low <= getattr(settings, name) <= high:
@@ -141,7 +147,9 @@ def _is_there(root: Path, settings: Settings) -> bool:
         raise FileExistsError(
             f"{root} exists and is not a rendered data set; choose another folder"
         )
-    different = sorted(key for key in wanted if found.get(key) != wanted[key])
+    different = sorted(
+        key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)
+    )
     raise FileExistsError(
         f"{root} holds a data set rendered with other {different}; "
         "remove it or choose another folder"
@@ -159,14 +167,16 @@ def _move(staging: Path, root: Path, settings: Settings) -> None:
             raise
 
 
-def _parameters(settings: Settings) -> dict:
-    return json.loads(json.dumps(vars(settings)))
-
-
 def _write(staging: Path, settings: Settings, folders, workers: int, progress: bool) -> None:
     chunks = make_plan(settings, folders, staging / "images")
     files = {
-        split: {"data": {"images": [], "annotations": []}, "camera": {}, "joint_3d": {}, "mano": {}}
+        split: {
+            "data": {"images": [], "annotations": []},
+            "detections": [],
+            "camera": {},
+            "joint_3d": {},
+            "mano": {},
+        }
         for split in SPLITS
         if split in settings.images_per_split
     }
@@ -177,6 +187,8 @@ def _write(staging: Path, settings: Settings, folders, workers: int, progress: b
             bar.update(len(notes["images"]))
     for split, parts in files.items():
         write_split(staging / "annotations" / split, split, parts)
+        if split in DETECTED_SPLITS:
+            write_detections(staging, split, parts["detections"])
     write_lists(staging, settings, chunks)
 
 
@@ -184,6 +196,7 @@ def _collect(parts: dict, subject: Subject, notes: dict) -> None:
     capture = str(subject.capture)
     parts["data"]["images"] += notes["images"]
     parts["data"]["annotations"] += notes["annotations"]
+    parts["detections"] += notes["detections"]
     parts["camera"].setdefault(capture, camera_note(subject.cameras))
     parts["joint_3d"].setdefault(capture, {}).update(notes["joint_3d"])
     parts["mano"].setdefault(capture, {}).update(notes["mano"])

@@ -19,7 +19,7 @@ GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
 
 _FRAMES_PER_CHUNK = 16  # fixed: the batch of the hand model decides its rounding
 _FRAME_STEP = {"train": 18, "val": 6, "test": 6}
-_STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4}
+_STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4, "detection": 5, "grey": 6}
 
 
 class Subject(NamedTuple):
@@ -62,6 +62,7 @@ class Settings:
     seed: int
     gestures: list[str] | None
     generator_version: int = GENERATOR_VERSION
+    grey_cameras: int = 0
 
     @property
     def limits(self) -> ViewLimits:
@@ -69,7 +70,10 @@ class Settings:
 
     def as_json(self) -> dict:
         """The same as plain JSON values, as written beside the pictures."""
-        return json.loads(json.dumps(asdict(self)))
+        values = json.loads(json.dumps(asdict(self)))
+        if not self.grey_cameras:
+            del values["grey_cameras"]  # as data sets before there were any say it
+        return values
 
 
 def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:
@@ -127,4 +131,7 @@ def _subject(settings: Settings, split: str, capture: int, number: int) -> Subje
     cameras = make_rig(
         rng, size_px=settings.size_px, num_cameras=num_cameras, max_elevation_deg=elevation
     )
+    grey = stream(settings.seed, "grey", split, number).permutation(num_cameras)
+    for slot in grey[: settings.grey_cameras]:  # 40xxxx is a colour camera, 41xxxx is not
+        cameras[slot] = cameras[slot]._replace(name=f"41{cameras[slot].name[2:]}")
     return Subject(split, capture, number, cameras)

@@ -19,6 +19,7 @@ from gesture_pretrain.data.synthetic_annotations import (
     joint_note,
     mano_note,
 )
+from gesture_pretrain.data.synthetic_detections import detection_note
 from gesture_pretrain.data.synthetic_plan import Chunk, FramePlan, Settings, Subject, stream
 from gesture_pretrain.data.synthetic_rig import PosedHand, draw_placement
 from gesture_pretrain.data.synthetic_scene import Frame, Studio, View
@@ -90,7 +91,13 @@ class ChunkRenderer:
     def render(self, chunk: Chunk) -> dict:
         """Write the pictures of a chunk and return its annotations."""
         texture = self._texture(chunk.subject)
-        notes = {"images": [], "annotations": [], "joint_3d": {}, "mano": {}}
+        notes = {
+            "images": [],
+            "annotations": [],
+            "detections": [],
+            "joint_3d": {},
+            "mano": {},
+        }
         posed = self.posed_hands(chunk)
         for plan, (hand, pose, shape) in zip(chunk.frames, posed, strict=True):
             placement, frame, views = self._views(chunk.subject, plan, hand, texture)
@@ -99,10 +106,23 @@ class ChunkRenderer:
             notes["mano"][key] = mano_note(hand.hand, placement, pose, shape)
             for image_id, (quality, view) in zip(plan.image_ids, views, strict=True):
                 image, annotation = image_notes(chunk.subject, plan, image_id, view, self.settings)
-                save_jpeg(Path(chunk.images_root) / image["file_name"], view.image_bgr, quality)
+                picture = _as_seen_by(view)
+                save_jpeg(Path(chunk.images_root) / image["file_name"], picture, quality)
                 notes["images"].append(image)
                 notes["annotations"].append(annotation)
+                notes["detections"].append(self._detection(chunk.subject, annotation, view, frame))
         return notes
+
+    def _detection(self, subject: Subject, annotation: dict, view: View, frame: Frame) -> dict:
+        camera, number = view.camera, annotation["id"]
+        offset_mm = 1000 * frame.joints_m[0] - camera.center_mm
+        return detection_note(
+            stream(self.settings.seed, "detection", subject.split, number),
+            annotation_id=number,
+            hand=annotation["hand_type"],
+            bbox_xywh_px=annotation["bbox"],
+            wrist_depth_mm=float(camera.R_cam_world[2] @ offset_mm),
+        )
 
     def _texture(self, subject: Subject) -> SkinTexture:
         """The person's skin; the last one is kept, as chunks of a person follow each other."""
@@ -146,6 +166,13 @@ class ChunkRenderer:
 def _as_array(value) -> np.ndarray:
     """A buffer of the hand model as numpy, whether it is kept as a tensor or an array."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _as_seen_by(view: View) -> np.ndarray:
+    """The picture, with three equal channels if the camera is monochrome."""
+    if not view.camera.name.startswith("41"):
+        return view.image_bgr
+    return cv2.cvtColor(cv2.cvtColor(view.image_bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
 def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:

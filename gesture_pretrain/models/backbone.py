@@ -139,8 +139,8 @@ def build_backbone(
     """Build a backbone by name.
 
     Args:
-        arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), or a name of `ARCHS` or
-            of an architecture that an installed package announces.
+        arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), a name of `ARCHS`, or
+            an architecture that an installed package announces.
         init: "random"; "timm" for the weights timm publishes (its cache, or the network); or a
             file of weights, see `initial_weights.load_initial_weights`.
         size_px: Side of the square crops it is meant for.
