@@ -15,7 +15,7 @@ pip=("$venv/bin/python" -m pip install --quiet)
 echo "1/3 build tools"
 "${pip[@]}" "setuptools<80" wheel cython "numpy>=1.26"
 echo "2/3 gesture-pretrain with its dependencies (torch is the large one)"
-"${pip[@]}" --no-build-isolation -e ".[test,lint]"
+"${pip[@]}" --no-build-isolation -e ".[test,lint,onnx]"
 echo "3/3 mmpose"
 "${pip[@]}" munkres json_tricks six
 "${pip[@]}" --no-build-isolation --no-binary xtcocotools xtcocotools
