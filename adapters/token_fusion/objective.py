@@ -176,8 +176,8 @@ def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
     Mean over the 10 pairs of consecutive finger joints of the mean squared difference of their
     rotations' nine entries, which is `8 / 9 sin^2(a / 2)` for rotations that are an angle a apart.
     (Their sum instead holds the fingers straighter than they are, against the L1 on the pose: 0.7
-    mm when eight samples are overfitted.) The root, which turns the whole hand, is in no pair. Counts for samples with a fit, so
-    that a sample without annotation adds nothing.
+    mm when eight samples are overfitted.) The root, which turns the whole hand, is in no pair.
+    Counts for samples with a fit, so that a sample without annotation adds nothing.
 
     Args:
         rotations: `(B, 16, 3, 3)`, mano16 order.

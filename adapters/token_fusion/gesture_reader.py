@@ -1,0 +1,131 @@
+"""Which gesture a right-looking crop shows, and how much it looks like a right hand.
+
+Gesture logits come from a gesture network of Stage 1, or from the heads that guide a pose network.
+The latter saw right hands only, and no gesture label, while the pose was trained; their classes may
+have drifted.
+
+Letters: B batch, K classes.
+"""
+
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.models.image_normaliser import ImageNormaliser
+from gesture_pretrain.registry import find_backbone, load_backbone
+from gesture_pretrain.taxonomy import Taxonomy
+
+LEVELS = ("coarse", "fine")
+
+
+class Gesture(NamedTuple):
+    """One class of a taxonomy and its probability, given the side of the hand."""
+
+    name: str
+    probability: float
+
+
+class GestureReader:
+    """Logits by level `(B, K)` to names and sides, by a taxonomy.
+
+    Args:
+        taxonomy: Of the logits.
+        network: A gesture network that gives logits of its own; None where those of the pose
+            network are read.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, network: GestureNetwork | None = None):
+        self.taxonomy, self.network = taxonomy, network
+        self._normalise = None
+        if network is not None:
+            device = next(network.parameters()).device
+            self._normalise = ImageNormaliser(network.backbone.input_spec).to(device)
+        self._names = {"coarse": taxonomy.coarse_names, "fine": taxonomy.fine_names}
+        self._flips = {"coarse": taxonomy.coarse_flip, "fine": taxonomy.fine_flip}
+        self._sides = {level: _sides_of_classes(taxonomy, level) for level in LEVELS}
+
+    def logits(self, image: Tensor) -> dict[str, Tensor]:
+        """Of crops `(B, 3, S, S)` uint8, by the network of its own."""
+        output = self.network(self._normalise(image))
+        return {"coarse": output.coarse_logits, "fine": output.fine_logits}
+
+    def tells_sides(self) -> bool:
+        """Whether the taxonomy has classes of right and of left hands."""
+        return all({"right", "left"} <= set(sides) for sides in self._sides.values())
+
+    def right_probability(self, logits: dict[str, Tensor]) -> np.ndarray:
+        """Summed probability `(B,)` of the classes of right hands, finest level there is."""
+        level = "fine" if "fine" in logits else "coarse"
+        chances = logits[level].float().softmax(-1).cpu().numpy()
+        return chances[:, self._sides[level] == "right"].sum(-1)
+
+    def gestures(self, logits: dict[str, Tensor], hands: list[str]) -> list[dict[str, Gesture]]:
+        """The likeliest gesture of each hand and level.
+
+        Args:
+            logits: By level, of crops that look like right hands.
+            hands: B sides; a left hand's class is the mirror image of what its crop shows.
+
+        Returns:
+            B dicts by level.
+        """
+        found: list[dict[str, Gesture]] = [{} for _ in hands]
+        for level, values in logits.items():
+            shown = torch.from_numpy(self._sides[level] != "left").to(values.device)
+            chances = values.float().masked_fill(~shown, -torch.inf).softmax(-1).cpu()
+            for i, (chance, best) in enumerate(zip(*chances.max(-1), strict=True)):
+                mirror = self._flips[level][best] if hands[i] == "left" else int(best)
+                if mirror is not None:
+                    found[i][level] = Gesture(self._names[level][mirror], float(chance))
+        return found
+
+
+def stored_gesture_reader(
+    source: str | PathLike, *, device: str | torch.device, taxonomy: str | PathLike | None = None
+) -> GestureReader:
+    """The reader of a gesture network that `load_backbone` finds.
+
+    Raises:
+        ValueError: It has no gesture heads, or the taxonomy is another than theirs.
+        As `load_backbone`.
+    """
+    record = find_backbone(source).record
+    if record.heads is None or record.taxonomy is None:
+        raise ValueError(f"{source} has no gesture heads; choose weights that have")
+    classes = matching_taxonomy(record.taxonomy.name, record.taxonomy.sha256, taxonomy)
+    return GestureReader(classes, load_backbone(source, with_heads=True, device=device))
+
+
+def matching_taxonomy(name: str, sha256: str, source: str | PathLike | None = None) -> Taxonomy:
+    """The taxonomy that weights were trained on.
+
+    Args:
+        name: As their card says.
+        sha256: As their card says.
+        source: Name or file of the taxonomy; the card's name where None.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    taxonomy = Taxonomy.load(name if source is None else source)
+    if taxonomy.sha256 != sha256:
+        raise ValueError(
+            f"the weights were trained on another taxonomy than {taxonomy.name!r} as it is here "
+            f"(theirs is {name!r}, SHA-256 {sha256[:12]}…, found {taxonomy.sha256[:12]}…). Give "
+            "the file that they were trained with as taxonomy=…"
+        )
+    return taxonomy
+
+
+def _sides_of_classes(taxonomy: Taxonomy, level: str) -> np.ndarray:
+    """Side of each class, "" where its labels have none."""
+    of = taxonomy.coarse_of if level == "coarse" else taxonomy.fine_of
+    count = taxonomy.num_coarse if level == "coarse" else taxonomy.num_fine
+    sides = np.full(count, "", dtype="<U11")
+    for label in taxonomy.labels:
+        sides[of[label]] = taxonomy.hand_of(label) or ""
+    return sides

@@ -1,0 +1,245 @@
+"""A trained token-fusion network for a user's own pictures.
+
+from adapters.token_fusion import HandEstimator
+hand = HandEstimator("runs/my_run/model").predict([image], hands="right")[0]
+"""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.pose_checkpoint import StoredPoseModel, load_pose_model
+from adapters.pose_frames import CameraPrediction, to_camera_frame
+from adapters.pose_model import HandPrediction
+from adapters.token_fusion.gesture_reader import (
+    Gesture,
+    GestureReader,
+    matching_taxonomy,
+    stored_gesture_reader,
+)
+from adapters.token_fusion.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
+from gesture_pretrain.data.pose_dataset import mirror_pose
+
+SIDES = ("right", "left")
+
+
+class HandEstimate(NamedTuple):
+    """One hand, in the pixels of its picture and the axes of the picture's camera, float32.
+
+    Attributes:
+        hand: "right" or "left".
+        hand_probability: Of that side; None where the side was given.
+        box_xywh_px: `(4,)`, the square that was looked at.
+        keypoints_px: `(21, 2)`, mano21 order.
+        joint_depth_rel_mm: `(21,)`, depth of the joints minus the wrist's, with `keypoints_px`.
+        joints_rel_mm: `(21, 3)`, joints of the MANO hand minus its wrist.
+        vertices_rel_mm: `(778, 3)`, its mesh minus the same wrist.
+        mano_pose: `(48,)` axis-angle, rad, minus MANO's mean pose, of the hand model of `hand`.
+        mano_shape: `(10,)`.
+        image_from_mm: `(3,)`: scale s in px per mm and shift in px, so that `s * (x, y) + shift`
+            of `joints_rel_mm` lies on `keypoints_px` as well as it can: where to draw the mesh
+            when the camera is not known.
+        coarse, fine: Gesture and its probability given the side; None where no head tells.
+    """
+
+    hand: str
+    hand_probability: float | None
+    box_xywh_px: np.ndarray
+    keypoints_px: np.ndarray
+    joint_depth_rel_mm: np.ndarray
+    joints_rel_mm: np.ndarray
+    vertices_rel_mm: np.ndarray
+    mano_pose: np.ndarray
+    mano_shape: np.ndarray
+    image_from_mm: np.ndarray
+    coarse: Gesture | None
+    fine: Gesture | None
+
+
+class HandEstimator:
+    """Pictures to hands.
+
+    Args:
+        source: Folder that tools/train.py stored, or what `load_pose_model` gave.
+        gestures: Name or folder of a gesture network (Stage 1) that tells side and gesture. Where
+            None, the heads that guide the pose network tell them, if it has any that were trained
+            in Stage 1. Trust those less: Stage 2 went on training them, on right hands and without
+            gesture labels.
+        taxonomy: File of the gestures' taxonomy, where it is not one that ships.
+        hand_model: MANO file or folder, see `load_pose_model`.
+        device: Where to compute.
+        box_ratio: Side of the crop over the longer side of a box.
+
+    Raises:
+        ValueError: Another target than token fusion, or weights of another taxonomy.
+        As `load_pose_model` and `load_backbone`.
+    """
+
+    def __init__(
+        self,
+        source: str | PathLike | StoredPoseModel,
+        *,
+        gestures: str | PathLike | None = None,
+        taxonomy: str | PathLike | None = None,
+        hand_model: str | PathLike | None = None,
+        device: str | torch.device = "cpu",
+        box_ratio: float = 1.25,
+    ):
+        if not isinstance(source, StoredPoseModel):
+            source = load_pose_model(source, hand_model=hand_model, device=device)
+        self.card, self.hand_models = source.card, source.hand_models
+        if self.card.target != "token_fusion":
+            raise ValueError(
+                f"{source.path} is a network of target {self.card.target!r}; HandEstimator runs "
+                "'token_fusion'"
+            )
+        self.model = source.model.eval().to(device)
+        self.device, self.box_ratio = torch.device(device), box_ratio
+        self.reader = self._gesture_reader(gestures, taxonomy)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[Sequence[float] | None] | None = None,
+        hands: str | Sequence[str | None] | None = None,
+        *,
+        batch_size: int = 16,
+    ) -> list[HandEstimate]:
+        """The hand in each picture.
+
+        Args:
+            images: `(H, W, 3)` uint8, RGB, of any size.
+            boxes: Per picture x, y, width, height in pixels, or None for the whole picture.
+            hands: "right" or "left", for all or per picture; None where the gestures are to tell.
+            batch_size: Pictures at a time.
+
+        Returns:
+            One estimate per picture, in order.
+
+        Raises:
+            TypeError, ValueError: A picture, box or side that is none, named by its number; or a
+                side that nothing can tell.
+        """
+        sides = _per_picture("hands", hands, len(images))
+        boxes = _per_picture("boxes", boxes, len(images))
+        squares = []
+        for number, (image, box, side) in enumerate(zip(images, boxes, sides, strict=True)):
+            check_image(image, number)
+            self._check_side(side, number)
+            squares.append(square_hand_box(image, box, box_ratio=self.box_ratio, number=number))
+        estimates: list[HandEstimate] = []
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            estimates += self._predict(list(images[part]), squares[part], sides[part])
+        return estimates
+
+    def _predict(self, images, squares, sides: list[str | None]) -> list[HandEstimate]:
+        chosen, chances = self._choose_sides(images, squares, sides)
+        crops = self._crops(images, squares, [side == "left" for side in chosen])
+        output = self.model(crops, mode="tensor")
+        hands = self.model.prediction(output, self.card.size_px)
+        gestures: list[dict[str, Gesture]] = [{} for _ in images]
+        if self.reader is not None:
+            gestures = self.reader.gestures(self._logits(crops, output), chosen)
+        camera = to_camera_frame(hands, crops)
+        return [
+            _estimate(i, chosen[i], chances[i], squares[i], camera, hands, gestures[i])
+            for i in range(len(images))
+        ]
+
+    def _choose_sides(
+        self, images, squares, sides: list[str | None]
+    ) -> tuple[list[str], list[float | None]]:
+        """The given sides, and where none is given that of the crop that looks more right."""
+        open_ = [i for i, side in enumerate(sides) if side is None]
+        chosen, chances = list(sides), [None] * len(sides)
+        if not open_:
+            return chosen, chances
+        pictures = [images[i] for i in open_], [squares[i] for i in open_]
+        as_is, mirrored = (
+            self.reader.right_probability(self._logits(self._crops(*pictures, [flip] * len(open_))))
+            for flip in (False, True)
+        )
+        for i, right in zip(open_, as_is / np.maximum(as_is + mirrored, 1e-12), strict=True):
+            chosen[i] = "right" if right >= 0.5 else "left"
+            chances[i] = float(max(right, 1 - right))
+        return chosen, chances
+
+    def _crops(self, images, squares, mirrored: list[bool]) -> HandCrops:
+        crops = crop_hands(images, squares, mirrored, self.card.size_px)
+        return HandCrops(*(field.to(self.device) for field in crops))
+
+    def _logits(self, crops: HandCrops, output=None) -> dict[str, Tensor]:
+        if self.reader.network is not None:
+            return self.reader.logits(crops.image)
+        if output is None:
+            output = self.model(crops, mode="tensor")
+        logits = {"coarse": output.coarse_logits, "fine": output.fine_logits}
+        return {level: values for level, values in logits.items() if values is not None}
+
+    def _gesture_reader(self, gestures, taxonomy) -> GestureReader | None:
+        if gestures is not None:
+            return stored_gesture_reader(gestures, device=self.device, taxonomy=taxonomy)
+        facts = self.card.head_classes
+        if facts is None or not self.model.network.gesture_heads:
+            return None
+        return GestureReader(matching_taxonomy(facts["name"], facts["sha256"], taxonomy))
+
+    def _check_side(self, side: str | None, number: int) -> None:
+        if side is None and (self.reader is None or not self.reader.tells_sides()):
+            raise ValueError(
+                f"nothing tells whether picture {number} shows a right or a left hand. Give "
+                "hands='right' or 'left', or gestures=… with a network whose taxonomy tells sides."
+            )
+        if side not in (*SIDES, None):
+            raise ValueError(f"hand of picture {number} is {side!r}; possible: 'right', 'left'")
+
+
+def fit_image_from_mm(joints_rel_mm: np.ndarray, keypoints_px: np.ndarray) -> np.ndarray:
+    """Scale and shift `(3,)` that bring x and y of `(N, 3)` onto `(N, 2)` in least squares."""
+    flat, seen = np.float64(joints_rel_mm[:, :2]), np.float64(keypoints_px)
+    flat_mean, seen_mean = flat.mean(0), seen.mean(0)
+    spread = np.sum((flat - flat_mean) ** 2)
+    scale = np.sum((flat - flat_mean) * (seen - seen_mean)) / max(spread, 1e-12)
+    return np.array([scale, *(seen_mean - scale * flat_mean)], np.float32)
+
+
+def _estimate(
+    i: int,
+    side: str,
+    chance: float | None,
+    square: np.ndarray,
+    camera: CameraPrediction,
+    hands: HandPrediction,
+    gesture: dict[str, Gesture],
+) -> HandEstimate:
+    pose = hands.mano_pose[i].cpu().numpy()
+    joints, keypoints = camera.joints_rel_mm[i], camera.keypoints_image_px[i]
+    return HandEstimate(
+        hand=side,
+        hand_probability=chance,
+        box_xywh_px=np.float32(square),
+        keypoints_px=keypoints,
+        joint_depth_rel_mm=camera.joint_depth_rel_mm[i],
+        joints_rel_mm=joints,
+        vertices_rel_mm=camera.vertices_rel_mm[i],
+        mano_pose=np.float32(mirror_pose(pose) if side == "left" else pose),
+        mano_shape=hands.mano_shape[i].cpu().numpy(),
+        image_from_mm=fit_image_from_mm(joints, keypoints),
+        coarse=gesture.get("coarse"),
+        fine=gesture.get("fine"),
+    )
+
+
+def _per_picture(name: str, values, count: int) -> list:
+    """One value per picture; a single one, or None, stands for all."""
+    if values is None or isinstance(values, str):
+        return [values] * count
+    if len(values) != count:
+        raise ValueError(f"{len(values)} {name} for {count} pictures; one each is needed")
+    return list(values)

@@ -1,0 +1,220 @@
+"""Pictures to hands: the same as the data set's way, left hands back out, and wrong input."""
+
+import numpy as np
+import pytest
+import torch
+
+from adapters.pose_checkpoint import load_pose_model, save_pose_model
+from adapters.pose_hand_models import HandModelSource
+from adapters.pose_prediction import predict_split
+from adapters.token_fusion import TARGET, HandEstimator
+from adapters.token_fusion.gesture_reader import GestureReader
+from adapters.token_fusion.hand_estimator import fit_image_from_mm
+from gesture_pretrain.data.dataset import read_image_rgb
+from gesture_pretrain.export import export_backbone
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.taxonomy import Taxonomy
+
+HEADS = {"num_coarse": 54, "num_fine": 70, "hidden": 8, "dropout": 0.0}
+
+
+def store(folder, hand_models, *, guidance: str, taxonomy: Taxonomy | None):
+    """A random network whose hands differ from picture to picture."""
+    backbone = build_backbone("test_resnet", size_px=64)
+    torch.manual_seed(0)
+    heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
+    options = {**TARGET.options("tiny"), "guidance": guidance}
+    model = TARGET.build_model(GestureNetwork(backbone, heads), hand_models=hand_models, **options)
+    torch.nn.init.normal_(model.network.mano_heads.pose[-1].weight, std=0.2)
+    return save_pose_model(
+        model,
+        folder,
+        target="token_fusion",
+        options=options,
+        size_px=64,
+        heads={"in_channels": backbone.pooled_channels, **HEADS},
+        backbone_name="test_resnet (random)",
+        head_classes=taxonomy and {"name": taxonomy.name, "sha256": taxonomy.sha256},
+        hand_source=HandModelSource("open", "smplx"),
+        hand_models=hand_models,
+    )
+
+
+@pytest.fixture(scope="module")
+def taxonomy():
+    return Taxonomy.load("interhand26m")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, hand_models, taxonomy):
+    folder = tmp_path_factory.mktemp("stored") / "model"
+    return store(folder, hand_models, guidance="both", taxonomy=taxonomy)
+
+
+@pytest.fixture(scope="module")
+def estimator(stored):
+    return HandEstimator(stored)
+
+
+@pytest.fixture(scope="module")
+def pictures(dataset):
+    """Images, boxes and sides of the eight rows."""
+    records = [dataset.index.record(row) for row in range(8)]
+    images = [read_image_rgb(record.image_path, record.row) for record in records]
+    return images, [r.bbox_xywh_px for r in records], [r.hand for r in records]
+
+
+def test_it_gives_what_the_data_set_s_way_gives(estimator, dataset, hand_models, pictures):
+    options = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
+    small = TARGET.build_dataset(dataset.index, dataset.rows, dataset.taxonomy, 64, **options)
+    expected = predict_split(estimator.model, small, system="test", progress=False)
+    found = estimator.predict(*pictures, batch_size=3)
+    assert [estimate.hand for estimate in found] == pictures[2]
+    assert {"right", "left"} == set(pictures[2])
+    for name, columns, tolerance in (
+        # crops are the same bytes; convolutions of 3 instead of 8 images differ by rounding
+        ("joints_rel_mm", expected.joints_rel_mm, 0.05),
+        ("vertices_rel_mm", expected.vertices_rel_mm, 0.05),
+        ("keypoints_px", expected.keypoints_image_px, 0.05),
+        ("joint_depth_rel_mm", expected.joint_depth_rel_mm, 0.05),
+    ):
+        values = np.stack([getattr(estimate, name) for estimate in found])
+        np.testing.assert_allclose(values, columns, atol=tolerance, rtol=0, err_msg=name)
+
+
+def test_parameters_pose_the_mesh_with_the_hand_model_of_their_side(
+    estimator, hand_models, pictures
+):
+    for estimate in estimator.predict(*pictures):
+        pose, shape = (torch.from_numpy(v)[None] for v in (estimate.mano_pose, estimate.mano_shape))
+        mesh = hand_models[estimate.hand](pose, shape, torch.zeros(1, 3))
+        vertices = 1000 * (mesh.vertices_m - mesh.joints_m[:, :1])[0].numpy()
+        np.testing.assert_allclose(estimate.vertices_rel_mm, vertices, atol=0.01, rtol=0)
+
+
+def test_a_mirrored_picture_has_the_mirrored_hand(estimator, pictures):
+    image = pictures[0][0]
+    width = image.shape[1]
+    right = estimator.predict([image], hands="right")[0]
+    # the crop of the mirrored picture, mirrored, samples pixel width - x where x was: 1 px aside
+    flipped = np.ascontiguousarray(np.roll(image[:, ::-1], 1, axis=1))
+    left = estimator.predict([flipped], hands="left")[0]
+    mirror = np.array([-1.0, 1.0, 1.0])
+    np.testing.assert_allclose(left.joints_rel_mm, right.joints_rel_mm * mirror, atol=2.0)
+    mirrored_px = np.array([width, 0]) + right.keypoints_px * [-1, 1]
+    np.testing.assert_allclose(left.keypoints_px, mirrored_px, atol=1.0)
+
+
+def test_the_side_is_that_of_the_crop_that_looks_more_right(estimator, pictures):
+    found = estimator.predict(pictures[0])
+    flipped = estimator.predict([np.ascontiguousarray(i[:, ::-1]) for i in pictures[0]])
+    for one, other in zip(found, flipped, strict=True):
+        assert 0.5 <= one.hand_probability <= 1
+        assert one.box_xywh_px.tolist() == [0, 0, 128, 128]
+        if one.hand_probability > 0.51:
+            assert one.hand != other.hand
+
+
+def test_gestures_are_named_for_the_side(estimator, pictures):
+    for estimate in estimator.predict(*pictures):
+        assert estimate.coarse.name.startswith(f"{estimate.hand} ")
+        assert estimate.fine.name.startswith(f"{estimate.hand} ")
+        assert 1 / 27 <= estimate.coarse.probability <= 1
+        assert estimate.hand_probability is None
+
+
+def test_reader_by_hand(taxonomy):
+    """Right and left classes of the same gesture, and the probability given the side."""
+    reader = GestureReader(taxonomy)
+    logits = torch.full((2, 54), -30.0)
+    logits[:, 3], logits[:, 5], logits[:, 30] = 2.0, 2.0 - np.log(3), 2.0
+    right = reader.right_probability({"coarse": logits})
+    np.testing.assert_allclose(right, (1 + 1 / 3) / (2 + 1 / 3), rtol=1e-5)
+    found = reader.gestures({"coarse": logits}, ["right", "left"])
+    assert [f["coarse"].name for f in found] == [
+        taxonomy.coarse_names[3],
+        taxonomy.coarse_names[taxonomy.coarse_flip[3]],
+    ]
+    assert found[0]["coarse"].probability == pytest.approx(0.75)
+
+
+def test_a_gesture_network_of_its_own_tells_instead(stored, pictures, taxonomy, tmp_path):
+    backbone = build_backbone("test_resnet", size_px=64, seed=4)
+    heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
+    weights = export_backbone(
+        GestureNetwork(backbone, heads), tag="test", taxonomy=taxonomy, out=tmp_path
+    )
+    estimator = HandEstimator(stored, gestures=weights.path)
+    assert estimator.reader.network is not None
+    estimates = estimator.predict(pictures[0])
+    assert all(e.coarse is not None and e.hand_probability is not None for e in estimates)
+
+
+def test_weights_of_another_taxonomy_are_refused(tmp_path, hand_models, taxonomy):
+    other = taxonomy.handedness_only()
+    folder = store(tmp_path / "model", hand_models, guidance="both", taxonomy=other)
+    with pytest.raises(ValueError, match="another taxonomy"):
+        HandEstimator(folder, taxonomy="interhand26m")
+
+
+@pytest.mark.parametrize("guidance", ["none", "both"])
+def test_without_trained_gestures_the_side_must_be_given(tmp_path, hand_models, guidance, pictures):
+    """Heads that began at random name no class, guide as they may."""
+    folder = store(tmp_path / "model", hand_models, guidance=guidance, taxonomy=None)
+    estimator = HandEstimator(load_pose_model(folder))
+    with pytest.raises(ValueError, match="nothing tells whether picture 0 shows a right or a left"):
+        estimator.predict(pictures[0][:1])
+    estimate = estimator.predict(pictures[0][:1], hands="left")[0]
+    assert estimate.hand == "left" and estimate.coarse is None and estimate.fine is None
+
+
+def test_no_picture_gives_no_hand(estimator):
+    assert estimator.predict([]) == []
+
+
+IMAGE = np.zeros((40, 60, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (IMAGE[:, :, 0], ValueError, "picture 0 has shape"),
+        (np.zeros((40, 60, 4), np.uint8), ValueError, "needed is .H, W, 3., RGB"),
+        (IMAGE.astype(np.uint16), TypeError, "picture 0 is uint16"),
+        (IMAGE[:0], ValueError, "picture 0 has shape"),
+        ("hand.png", TypeError, "picture 0 is str"),
+    ],
+)
+def test_what_is_no_rgb_picture_is_refused(estimator, image, error, message):
+    with pytest.raises(error, match=message):
+        estimator.predict([image], hands="right")
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ([10, 10, 0, 5], "width and height above 0"),
+        ([10, 10, 5], "width and height above 0"),
+        ([10, np.nan, 5, 5], "width and height above 0"),
+        ([60, 10, 20, 20], "lies outside of its 60 x 40 px"),
+        ([-30, 0, 30, 20], "lies outside"),
+    ],
+)
+def test_a_box_without_area_or_outside_is_refused(estimator, box, message):
+    with pytest.raises(ValueError, match=message):
+        estimator.predict([IMAGE, IMAGE], boxes=[None, box], hands="right")
+
+
+def test_a_wrong_side_or_count_is_refused(estimator):
+    with pytest.raises(ValueError, match="hand of picture 1 is 'both'"):
+        estimator.predict([IMAGE] * 2, hands=["left", "both"])
+    with pytest.raises(ValueError, match="1 boxes for 2 pictures"):
+        estimator.predict([IMAGE] * 2, boxes=[None], hands="right")
+
+
+def test_fit_of_scale_and_shift_by_hand():
+    joints = np.array([[0.0, 0, 5], [100, 0, 7], [0, 50, 9]])
+    pixels = joints[:, :2] * 0.4 + [30, 20]
+    np.testing.assert_allclose(fit_image_from_mm(joints, pixels), [0.4, 30, 20], rtol=1e-5)
