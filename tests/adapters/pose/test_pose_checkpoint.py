@@ -18,7 +18,10 @@ from adapters.pose_checkpoint import (
 )
 from adapters.pose_prediction import predict_split
 from adapters.pose_training import build_pose_runner
+from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
+from gesture_pretrain.evaluation.protocol import Protocol
+from gesture_pretrain.evaluation.score import score_predictions
 from gesture_pretrain.mano_file import ManoFileError, MissingManoFile
 
 SECTIONS = {
@@ -188,3 +191,22 @@ def test_predictions_of_chosen_rows_and_their_provenance(run, tmp_path):
         predict_split(run.model, dataset, [999], system="s", progress=False)
     with pytest.raises(ValueError, match="no row to predict"):
         predict_split(run.model, dataset, [], system="s", progress=False)
+
+
+def test_validation_error_is_that_of_the_scored_predictions(run):
+    # two paths to one number: batch by batch in the run, and from the predictions as a file
+    predictions = predict_split(run.model, validation_set(run), system="run", progress=False)
+    protocol = Protocol(
+        name="validation",
+        title="wrist-relative joints of the annotation",
+        source="this test",
+        mask="triangulated",
+        root_counted=False,
+    )
+    reader = GroundTruthReader(run.data.index, hand_models=run.hand_models)
+    scores, refused = score_predictions(predictions, reader, [protocol])
+    assert not refused
+    found = run.runner.last_metrics
+    # of another batch size, see above
+    tolerance = 2000 * 100 * 2**-24
+    assert scores[0].hand_means_mm().mean() == pytest.approx(found["mpjpe_mm"], abs=tolerance)
