@@ -2,7 +2,8 @@ r"""The rows of the paper's Table 2 on InterHand2.6M, with controls, seeds and i
 
 Paper (arXiv 2603.17396), single-hand subset, MPJPE / MPVPE in mm, one run per row: EANet 4.94 /
 5.26, with gesture pretraining 4.86 / 5.17; token fusion without pretraining 5.00 / 5.35, full 4.84
-/ 5.19. There "without" also lacks the gesture guidance; here initial weights and guidance are two factors.
+/ 5.19. There "without" also lacks the gesture guidance; here initial weights and guidance are two
+factors.
 
 Command:
     python tools/prepare_data.py interhand --root data/interhand26m
