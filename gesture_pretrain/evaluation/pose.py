@@ -20,6 +20,7 @@ import gesture_pretrain
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.error_file import save_hand_errors
 from gesture_pretrain.evaluation.external_predictions import read_external_predictions
+from gesture_pretrain.evaluation.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.protocol import find_protocols
@@ -82,6 +83,7 @@ def evaluate_predictions(
     )
     reader = GroundTruthReader(index, hand_models=models, taxonomy=Taxonomy.load(taxonomy))
     rows = None if split is None else _expected_rows(index, split, hands)
+    fit_mm = fit_distance_mm(reader, index.select(split=split) if rows is None else rows)
     scores: list[Score] = []
     refused: dict[str, Mapping[str, str]] = {}
     out = Path(out)
@@ -104,7 +106,7 @@ def evaluate_predictions(
         if found:
             save_hand_errors(out / f"{_file_name(predictions.system)}.errors.npz", found)
         scores += found
-    table = ScoreTable(scores, refused, _facts(index, models, command))
+    table = ScoreTable(scores, refused, _facts(index, models, fit_mm, command))
     table.save(out)
     print(table.to_text())
     print(f"\nReport: {out / 'report.html'}    ({time.monotonic() - start:.0f} s)")
@@ -161,13 +163,15 @@ def _expected_rows(index: HandIndex, split: str, hands: str) -> np.ndarray:
     return rows
 
 
-def _facts(index: HandIndex, models, command: str) -> dict[str, str]:
+def _facts(index: HandIndex, models, fit_mm: float | None, command: str) -> dict[str, str]:
     facts = {
         "data": f"{index.meta['data_name']}, index {index.fingerprint[:12]}",
         "versions": f"gesture-pretrain {gesture_pretrain.__version__}, Python "
         f"{sys.version.split()[0]}, numpy {version('numpy')}, scipy {version('scipy')}",
         "hand models": "none" if models is None else f"tips '{models['right'].tip_convention}'",
     }
+    if fit_mm is not None:
+        facts["fits from annotated joints"] = f"{fit_mm:.1f} mm (median, about the wrist)"
     return {**facts, "command": command} if command else facts
 
 

@@ -125,8 +125,7 @@ class Protocol:
             f"  scale and rotation: {self._alignment_text()}",
             f"  mask: {self._mask_text()}",
             f"  hands without a fit: {self.missing_fit}",
-            f"  mean: {_AVERAGING_TEXT[self.averaging]}; a joint without samples: "
-            f"{'makes it NaN' if self.empty_joint == 'nan' else 'left out'}; images: {self.images}",
+            f"  mean: {self._mean_text()}; images: {self.images}",
             f"  split: {self.split}; boxes: {self.box_source}",
         ]
         return lines
@@ -158,6 +157,13 @@ class Protocol:
     def _tips_text(self) -> str:
         vertices = TIP_VERTICES[self.tips]
         return ", ".join(f"{finger} {vertex}" for finger, vertex in vertices.items())
+
+    def _mean_text(self) -> str:
+        text = _AVERAGING_TEXT[self.averaging]
+        if not self.averaging.startswith("joint"):
+            return text
+        effect = {"nan": "makes it NaN", "left out": "is left out"}[self.empty_joint]
+        return f"{text}; a joint without samples {effect}"
 
     def _alignment_text(self) -> str:
         return {

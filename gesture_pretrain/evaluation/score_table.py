@@ -132,11 +132,8 @@ class ScoreTable:
         return groups
 
     def _refusals(self) -> list[str]:
-        return [
-            f"Not available: {reason}"
-            for reasons in self.refused.values()
-            for reason in reasons.values()
-        ]
+        every = (reason for reasons in self.refused.values() for reason in reasons.values())
+        return [f"Not available: {reason}" for reason in dict.fromkeys(every)]
 
 
 def _merged(scores: list[Score]) -> Protocol:
@@ -159,9 +156,8 @@ def _merged(scores: list[Score]) -> Protocol:
 
 def _number_rows(scores: list[Score]) -> tuple[list[str], list[list[str]]]:
     columns = list(dict.fromkeys(name for score in scores for name in score.values()))
-    if not any(score.info["interacting"].any() for score in scores):
-        # a data set of single hands: "all" is kept, it may differ by the order of the means
-        columns = [name for name in columns if not name.endswith("interacting")]
+    if _single_hands_only(scores):
+        columns = [name for name in columns if not name.endswith((" interacting", " all"))]
     header = ["system", *columns, "hands"]
     rows = [
         [score.system]
@@ -180,6 +176,8 @@ def _number(name: str, value: float) -> str:
 
 def _notes(scores: list[Score]) -> list[str]:
     notes = ["Errors in mm; AUC and F-scores are shares."]
+    if _single_hands_only(scores):
+        notes[0] += " No image shows two hands."
     for score in scores:
         left_out = [f"{count:,} {reason}" for reason, count in score.excluded.items() if count]
         notes.append(f"{score.system}: {'; '.join(left_out) if left_out else 'nothing left out'}.")
@@ -195,7 +193,7 @@ def _empty_joint_notes(score: Score) -> list[str]:
     if not score.protocol.averaging.startswith("joint"):
         return notes
     for group, names in score.averages.empty_joints.items():
-        if group == "interacting" and not score.info["interacting"].any():
+        if group != "single" and _single_hands_only([score]):
             continue
         if names:
             shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
@@ -204,6 +202,10 @@ def _empty_joint_notes(score: Score) -> list[str]:
                 f"({shown}), {effect}."
             )
     return notes
+
+
+def _single_hands_only(scores: list[Score]) -> bool:
+    return not any(score.info["interacting"].any() for score in scores)
 
 
 def _hands_key(score: Score) -> bytes:

@@ -1,9 +1,12 @@
 """The truth in the camera's frame, from annotations and from fits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from gesture_pretrain.evaluation.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.geometry import project_px, world_to_camera_mm
 from gesture_pretrain.hand_model import load_hand_model, mano_world_to_camera
@@ -72,3 +75,20 @@ def test_wrong_hand_model_is_refused(rendered_index, hand_models):
     reader = GroundTruthReader(rendered_index)
     with pytest.raises(ValueError, match="pass hand_models"):
         reader.metric_joints_mm(np.zeros((1, 778, 3)), np.zeros(1), tip_convention="smplx")
+
+
+class _OtherModel(GroundTruthReader):
+    """Fits posed with a hand 1.6 times as large."""
+
+    def read(self, rows, hand):
+        truth = super().read(rows, hand)
+        return dataclasses.replace(truth, fit_joints_cam_mm=1.6 * truth.fit_joints_cam_mm)
+
+
+def test_fits_of_another_hand_model_are_noticed(reader, rendered_index, hand_models):
+    rows = np.arange(len(rendered_index))
+    # rendered with this model; float32 joints about a world origin
+    assert fit_distance_mm(reader, rows) < 1e-3
+    with pytest.raises(ValueError, match="made with another model"):
+        fit_distance_mm(_OtherModel(rendered_index, hand_models=hand_models), rows)
+    assert fit_distance_mm(GroundTruthReader(rendered_index), rows) is None
