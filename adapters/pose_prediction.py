@@ -46,8 +46,8 @@ def predict_split(
         dataset: of its target, with `index` and `rows`, built without augmentation.
         rows: those to predict, among `dataset.rows`; all of them where None.
         system: name of the system, the row of a score table.
-        provenance: plain values that say what made the predictions; `box_source` is "annotation"
-            where it says nothing else.
+        provenance: plain values that say what made the predictions; `box_source` is that of the
+            data set, or "annotation" where neither says anything.
         batch_size: images at a time.
         workers: loading processes.
         progress: show a progress bar on a terminal.
@@ -66,7 +66,10 @@ def predict_split(
     return PosePredictions(
         system=system,
         index_fingerprint=dataset.index.fingerprint,
-        provenance={"box_source": BOX_SOURCE, **(provenance or {})},
+        provenance={
+            "box_source": getattr(dataset, "box_source", BOX_SOURCE),
+            **(provenance or {}),
+        },
         **joined._asdict(),
     )
 

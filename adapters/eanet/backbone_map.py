@@ -3,11 +3,15 @@
 import torch
 from torch import Tensor, nn
 
+from adapters.base import SwapError
+from adapters.projection import ChannelProjection
 from eanet.gesture_logits import GestureLogits
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads
+from gesture_pretrain.models.gesture_network import GestureNetwork
 
 INPUTS = ("backbone", "unit")
+GESTURE_LOGITS = ("none", "logits")
 
 
 class BackboneMap(nn.Module):
@@ -62,6 +66,35 @@ class CarriedHeads(nn.Module):
     def forward(self, features: Tensor) -> GestureLogits:
         """(B, C, H, W) -> coarse (main) and fine (sub) logits."""
         return GestureLogits(*self.heads(features.mean(dim=(2, 3))))
+
+
+def carried_heads(
+    network: Backbone | GestureNetwork, gesture_logits: str, through: nn.Module
+) -> GestureHeads | None:
+    """The gesture heads of a network, where logits are read; None where they are not.
+
+    Args:
+        network: Comes with heads if it is a `GestureNetwork`.
+        gesture_logits: "none" or "logits".
+        through: What the map passes through, see `adapters.projection.fit_backbone`.
+
+    Raises:
+        SwapError: It has no heads, or a projection would stand between it and them.
+    """
+    if gesture_logits == "none":
+        return None
+    if not isinstance(network, GestureNetwork):
+        raise SwapError(
+            "gesture_logits='logits' reads the gesture heads, and this backbone comes without. "
+            "Load it with load_backbone(name, with_heads=True), or choose gesture_logits='none'."
+        )
+    if isinstance(through, ChannelProjection):
+        raise SwapError(
+            "gesture_logits='logits' needs the backbone's own map, and a projection stands before "
+            f"it ({through.describe()}). Choose gesture_logits='none', or let EANet read the map "
+            "as it is (backbone_channels=None)."
+        )
+    return network.heads
 
 
 def unit_image(image: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class CheckoutReport:
 
     Attributes:
         root: Folder of the checkout.
+        heads: What became of the backbone's gesture heads.
         entry: Which of its files ran, and with which arguments.
         shims: What was put in place for current packages: name, applied, reason, effect.
         missing_packages: What the published code may import and is not installed.
@@ -54,6 +55,7 @@ class CheckoutReport:
     """
 
     root: Path
+    heads: str
     entry: tuple[str, ...]
     shims: list[dict[str, Any]]
     missing_packages: list[str]
@@ -71,7 +73,7 @@ class CheckoutReport:
 
     def describe(self) -> str:
         """What ran, what was shimmed and what became of the backbone, as text."""
-        lines = [f"checkout: {' '.join(self.entry)}"]
+        lines = [f"checkout: {' '.join(self.entry)}", f"gesture heads: {self.heads}"]
         for shim in self.shims:
             state = f"put in: {shim['effect']}" if shim["applied"] else "not needed"
             lines.append(f"shim {shim['name']}: {state} ({shim['reason']})")
@@ -125,6 +127,7 @@ def run_checkout(
     entry: str = "train.py",
     arguments: Sequence[str] = (),
     layout: str = "upstream",
+    gesture_logits: str = "none",
     how: str = "class",
     place: str | None = None,
     allow_projection: bool = False,
@@ -137,11 +140,12 @@ def run_checkout(
 
     Args:
         root: Of the checkout.
-        network: The backbone; for the fork's gesture logits a `GestureNetwork`.
+        network: The backbone; its gesture heads, if any, are used for gesture logits alone.
         entry: File in the checkout's main folder: "train.py", "test.py".
         arguments: Of the entry, as on its command line.
         layout: "upstream", or "author_fork": there the backbone is the attribute `backbone`, with
             `feature_encoder` and, with gesture logits, two classifiers in it.
+        gesture_logits: "none", or "logits" for the fork with its logits switched on.
         how: "class": put a factory in the place of the backbone's class. "attribute": let the
             checkout build its own, then replace it in the model and in `trainable_modules`.
         place: Where, see `checkout_worker.swap_in`; `PLACES` by default.
@@ -159,18 +163,22 @@ def run_checkout(
     """
     place = _place(layout, how) if place is None else place
     main_folder = find_main_folder(root, entry, place.partition(":")[0])
-    _check_fit(network, layout, allow_projection, input_normalisation)
+    wrapping = {
+        "layout": layout,
+        "gesture_logits": gesture_logits,
+        "allow_projection": allow_projection,
+        "input_normalisation": input_normalisation,
+        "seed": seed,
+    }
+    checkout_backbone(network, **wrapping)  # refuse here what would be refused there
     with tempfile.TemporaryDirectory(prefix="eanet_checkout_") as folder:
         spec = {
             "main_folder": str(main_folder),
             "entry": entry,
             "arguments": [str(argument) for argument in arguments],
-            "layout": layout,
             "how": how,
             "place": place,
-            "allow_projection": allow_projection,
-            "input_normalisation": input_normalisation,
-            "seed": seed,
+            **wrapping,
             "network": f"{folder}/network.pth",
             "report": f"{folder}/report.json",
         }
@@ -180,6 +188,7 @@ def run_checkout(
     raise_failure(seen, output)
     report = CheckoutReport(
         root=Path(root),
+        heads=_heads(network, gesture_logits),
         entry=(entry, *spec["arguments"]),
         output=output,
         **{key: seen[key] for key in _SEEN},
@@ -203,16 +212,6 @@ def _place(layout: str, how: str) -> str:
             "place='module:Class', or choose how='attribute'"
         )
     return PLACES[layout, how]
-
-
-def _check_fit(network, layout: str, allow_projection: bool, input_normalisation: str) -> None:
-    """Refuse here, before a process is started, what would be refused there."""
-    checkout_backbone(
-        network,
-        layout=layout,
-        allow_projection=allow_projection,
-        input_normalisation=input_normalisation,
-    )
 
 
 def _run_worker(
@@ -267,6 +266,12 @@ def raise_failure(seen: dict[str, Any], output: str) -> None:
     raise CheckoutError(
         f"the checkout failed: {seen['error']}{hint}\nIt printed last:\n{_tail(output)}"
     )
+
+
+def _heads(network: Backbone | GestureNetwork, gesture_logits: str) -> str:
+    if not isinstance(network, GestureNetwork):
+        return "the backbone has none"
+    return "came along" if gesture_logits == "logits" else "dropped by name"
 
 
 def _require_proof(report: CheckoutReport, *, trains: bool) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.base import BackboneNeeds, SwapError, backbone_of
-from adapters.eanet.backbone_map import BackboneMap
-from adapters.projection import ChannelProjection, fit_backbone
+from adapters.base import BackboneNeeds, backbone_of
+from adapters.eanet.backbone_map import GESTURE_LOGITS, BackboneMap, carried_heads
+from adapters.projection import fit_backbone
 from gesture_pretrain.models.backbone import Backbone, build_backbone
-from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 
 NEEDS = BackboneNeeds(channels=2048, stride=32, input_px=256, input_px_multiple=32)
@@ -41,13 +41,13 @@ class ForkBackbone(nn.Module):
         feature_encoder, main_classifier, sub_classifier: By their names in the fork.
     """
 
-    def __init__(self, encoder: CheckoutBackbone, network: Backbone | GestureNetwork):
+    def __init__(self, encoder: CheckoutBackbone, heads: GestureHeads | None = None):
         super().__init__()
         self.feature_encoder = encoder
-        self.use_gesture_logits = isinstance(network, GestureNetwork)
-        if self.use_gesture_logits:
-            self.main_classifier = network.heads.coarse.layers
-            self.sub_classifier = network.heads.fine.layers
+        self.use_gesture_logits = heads is not None
+        if heads is not None:
+            self.main_classifier = heads.coarse.layers
+            self.sub_classifier = heads.fine.layers
 
     def init_weights(self) -> None:
         """Called by the checkout before training; the weights are there already."""
@@ -65,6 +65,7 @@ def checkout_backbone(
     network: Backbone | GestureNetwork,
     *,
     layout: str = "upstream",
+    gesture_logits: str = "none",
     allow_projection: bool = False,
     input_normalisation: str = "backbone",
     seed: int = 0,
@@ -72,35 +73,38 @@ def checkout_backbone(
     """Wrap a backbone for a checkout.
 
     Args:
-        network: For the fork's gesture logits a `GestureNetwork`.
+        network: Its gesture heads, if any, are used for `gesture_logits="logits"` alone.
         layout: "upstream" or "author_fork".
+        gesture_logits: "none", or "logits", which the author's fork reads and upstream does not.
         allow_projection: Bring other channels to 2048 by a 1x1 convolution.
         input_normalisation: See `BackboneMap`.
         seed: Of the projection.
 
     Raises:
-        SwapError: Channels, stride or size do not fit, or a projection would stand between the
-            backbone and its heads.
-        ValueError: Unknown layout, or upstream's, which has no logits, with gesture heads.
+        SwapError: Channels, stride or size do not fit, heads are wanted that are not there, or a
+            projection would stand between the backbone and its heads.
+        ValueError: Unknown layout or logits, or logits for upstream.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout is {layout!r}; possible: {', '.join(LAYOUTS)}")
+    _check_choices(layout, gesture_logits)
     backbone = backbone_of(network)
-    if layout == "upstream" and network is not backbone:
-        raise ValueError(
-            "upstream's EANet reads no gesture logits; give the backbone without its heads, or "
-            "layout='author_fork'"
-        )
     through = fit_backbone(
         backbone, NEEDS, target="EANet's checkout", allow_projection=allow_projection, seed=seed
     )
-    if network is not backbone and isinstance(through, ChannelProjection):
-        raise SwapError(
-            "the fork's gesture heads read the backbone's own map, and a projection stands before "
-            f"it ({through.describe()}); give the backbone without its heads"
-        )
     encoder = CheckoutBackbone(backbone, through, input_normalisation=input_normalisation)
-    return encoder if layout == "upstream" else ForkBackbone(encoder, network)
+    if layout == "upstream":
+        return encoder
+    return ForkBackbone(encoder, carried_heads(network, gesture_logits, through))
+
+
+def _check_choices(layout: str, gesture_logits: str) -> None:
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout is {layout!r}; possible: {', '.join(LAYOUTS)}")
+    if gesture_logits not in GESTURE_LOGITS:
+        raise ValueError(
+            f"gesture_logits is {gesture_logits!r}; possible: {', '.join(GESTURE_LOGITS)}"
+        )
+    if layout == "upstream" and gesture_logits != "none":
+        raise ValueError("upstream's EANet reads no gesture logits; layout='author_fork' does")
 
 
 def pack_network(network: Backbone | GestureNetwork) -> dict[str, Any]:

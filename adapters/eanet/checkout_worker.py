@@ -46,6 +46,7 @@ def _drive(spec: dict[str, Any], report: dict[str, Any]) -> None:
     backbone = checkout_backbone(
         unpack_network(packed),
         layout=spec["layout"],
+        gesture_logits=spec["gesture_logits"],
         allow_projection=spec["allow_projection"],
         input_normalisation=spec["input_normalisation"],
         seed=spec["seed"],

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adapters.base import BackboneNeeds, PoseTarget, SwapError, backbone_of
-from adapters.eanet.backbone_map import BackboneMap, CarriedHeads
+from adapters.eanet.backbone_map import GESTURE_LOGITS, BackboneMap, CarriedHeads, carried_heads
 from adapters.eanet.dataset import STRIDE, EanetDataset
 from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
@@ -22,7 +22,6 @@ from gesture_pretrain.models.gesture_heads import GestureHeads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 
 CHANNELS = 2048
-GESTURE_LOGITS = ("none", "logits")
 
 PRESETS = {
     "full": {},
@@ -91,7 +90,7 @@ def build_eanet(
     through = fit_backbone(
         backbone, needs, target="eanet", allow_projection=allow_projection, seed=seed
     )
-    heads = _carried_heads(network, gesture_logits, through)
+    heads = carried_heads(network, gesture_logits, through)
     cells = backbone.input_spec.size_px // STRIDE if grid is None else grid
     built = _fresh_eanet(
         BackboneMap(backbone, through, input_normalisation=input_normalisation),
@@ -174,25 +173,6 @@ def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **
     if heads is not None:
         network.gesture_heads = CarriedHeads(heads)
     return network
-
-
-def _carried_heads(
-    network: Backbone | GestureNetwork, gesture_logits: str, through: nn.Module
-) -> GestureHeads | None:
-    if gesture_logits == "none":
-        return None
-    if not isinstance(network, GestureNetwork):
-        raise SwapError(
-            "gesture_logits='logits' reads the gesture heads, and this backbone comes without. "
-            "Load it with load_backbone(name, with_heads=True), or choose gesture_logits='none'."
-        )
-    if isinstance(through, ChannelProjection):
-        raise SwapError(
-            "gesture_logits='logits' needs the backbone's own map, and a projection stands before "
-            f"it ({through.describe()}). Choose gesture_logits='none', or give "
-            "backbone_channels=None, so that EANet reads the map as it is."
-        )
-    return network.heads
 
 
 TARGET = PoseTarget(

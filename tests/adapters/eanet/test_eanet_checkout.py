@@ -44,7 +44,9 @@ def trained(tmp_path_factory, backbone):
     root = tmp_path_factory.mktemp("trained") / "checkout"
     shutil.copytree(DOUBLE, root)
     before = hashes(root)
-    return root, before, run_checkout(root, backbone, arguments=["--gpu", "0"], **TRAIN)
+    heads = build_gesture_heads(512, num_coarse=3, num_fine=4, hidden=8)
+    network = GestureNetwork(backbone, heads)
+    return root, before, run_checkout(root, network, arguments=["--gpu", "0"], **TRAIN)
 
 
 def hashes(root: Path) -> dict[str, str]:
@@ -88,6 +90,7 @@ def test_the_report_says_what_was_shimmed(trained):
     assert all(shim["reason"] and bool(shim["effect"]) == shim["applied"] for shim in report.shims)
     text = report.describe()
     assert "shim torchvision.models.resnet.model_urls: put in" in text
+    assert "gesture heads: dropped by name" in text
     assert "backbone in snapshot" in text and "all with a gradient" in text
     assert json.loads(report.to_json())["steps"] == 2
     assert not hasattr(nn.Module, "_stay_on_cpu") and "epoch 0 step 1" in report.output
@@ -151,9 +154,10 @@ def test_other_channels_are_refused_unless_projected(checkout, backbone):
 
 
 def test_impossible_options_are_refused(checkout, backbone):
-    heads = build_gesture_heads(512, num_coarse=3, num_fine=4, hidden=8)
     with pytest.raises(ValueError, match="reads no gesture logits"):
-        run_checkout(checkout, GestureNetwork(backbone, heads), **TRAIN)
+        run_checkout(checkout, backbone, gesture_logits="logits", **TRAIN)
+    with pytest.raises(ValueError, match="gesture_logits is 'both'; possible: none, logits"):
+        run_checkout(checkout, backbone, gesture_logits="both", **TRAIN)
     with pytest.raises(ValueError, match="how is 'edit'"):
         run_checkout(checkout, backbone, how="edit", **TRAIN)
     with pytest.raises(ValueError, match="name of the backbone's class is not known"):
@@ -223,7 +227,10 @@ def test_the_map_is_what_the_checkout_expects(small, backbone):
         assert isinstance(plain, ForkBackbone) and plain(image).shape == (1, 2048, 8, 8)
     with pytest.raises(SwapError, match="projection"):
         checkout_backbone(
-            GestureNetwork(backbone, heads), layout="author_fork", allow_projection=True
+            GestureNetwork(backbone, heads),
+            layout="author_fork",
+            gesture_logits="logits",
+            allow_projection=True,
         )
 
 
@@ -236,7 +243,7 @@ def test_the_forks_triple_has_the_logits_of_our_heads(monkeypatch):
         build_backbone("hrnet_w16_tiny", size_px=64),
         build_gesture_heads(512, num_coarse=3, num_fine=4, hidden=8),
     ).eval()
-    fork = checkout_backbone(network, layout="author_fork", input_normalisation="backbone")
+    fork = checkout_backbone(network, layout="author_fork", gesture_logits="logits")
     image = torch.rand(2, 3, 64, 64)
     spec = network.backbone.input_spec
     normalised = (image - torch.tensor(spec.mean).view(3, 1, 1)) / torch.tensor(spec.std).view(

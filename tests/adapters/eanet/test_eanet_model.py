@@ -434,6 +434,7 @@ def test_it_trains_in_the_common_runner_and_is_predicted_from(index, tmp_path):
         announce=None,
     )
     predictions = predict_split(run.runner.model, dataset, system="eanet", progress=False)
+    assert predictions.box_source == "joints"
     assert predictions.joints_rel_mm.shape == (len(dataset), 21, 3)
     np.testing.assert_array_equal(predictions.hand, index.values("hand", dataset.rows))
 
