@@ -135,8 +135,10 @@ def joint_error_picture(
     """
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
+    first = len(joint_names)  # the wrist is shown where it is counted
     for name, values in errors.items():
         counted = ~np.isnan(values).all(0)
+        first = min([first, *np.flatnonzero(counted)])
         axes.plot(
             np.flatnonzero(counted),
             np.nanmean(values[:, counted], axis=0),
@@ -146,7 +148,7 @@ def joint_error_picture(
             label=name,
         )
     axes.set_xticks(range(len(joint_names)), joint_names, rotation=60, fontsize=8)
-    axes.set_xlim(0.5, len(joint_names) - 0.5)
+    axes.set_xlim(first - 0.5, len(joint_names) - 0.5)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean error, mm")
     axes.set_title(title, fontsize=11)
