@@ -70,8 +70,12 @@ def test_run_folder_has_network_ledger_and_predictions(run, tmp_path, index, cap
     predictions.require_index(data)
     assert predictions.rows.tolist() == data.select(split="test").tolist()
     assert predictions.system == "first" and predictions.provenance["split"] == "test"
+    assert predictions.box_source == "annotation"
     stored = load_pose_model(out / "model")
     assert stored.card.config["schedule"]["iterations"] == 3 and stored.card.size_px == 64
+    assert run("--resume", "--predict", "val", "--boxes", "detected") == 0
+    detected = PosePredictions.load(out / "predictions_val.npz")
+    assert detected.box_source == "detected" and len(detected) == 16
 
 
 def test_finished_run_resumes_and_a_changed_setting_is_said(run, tmp_path, capsys):

@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> Path:
     if is_main:
         print(f"Stored {config['target']} in {save_pose_run(run, out / 'model', config=config)}")
         for split in options.predict:
-            predict(run, split, out, config)
+            predict(run, split, out, config, boxes=options.boxes)
     return out
 
 
@@ -92,6 +92,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="SPLIT",
         help="write predictions of a split at the end (val, test; may be repeated)",
     )
+    parser.add_argument(
+        "--boxes",
+        choices=("detected",),
+        help="predict from detected (RootNet) boxes; else from those of the training",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     return parser.parse_intermixed_args(arguments)
 
@@ -116,7 +121,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     return config
 
 
-def predict(run: PoseRun, split: str, out: Path, config: dict) -> Path:
+def predict(run: PoseRun, split: str, out: Path, config: dict, *, boxes: str | None = None) -> Path:
     """Predicts all single hands of a split and writes the file."""
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
@@ -130,6 +135,7 @@ def predict(run: PoseRun, split: str, out: Path, config: dict) -> Path:
         augmentation=None,
         seed=run.seed,
         announce=None,
+        **({} if boxes is None else {"box_source": boxes}),
     )
     predictions = predict_split(
         run.model,

@@ -5,6 +5,7 @@ it also did to joints, camera and MANO parameters. A sample depends on (seed, ep
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from gesture_pretrain.data.dataset import (
     read_image_rgb,
     view_of_record,
 )
+from gesture_pretrain.data.hand_annotations import AnnotationReader
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import HANDS, HandRecord, ManoFit
 from gesture_pretrain.data.transforms import (
@@ -42,6 +44,8 @@ from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
 
 _SINGLE = HANDS[:2]
+# our names to those of the annotation reader
+_BOX_SOURCES = {"annotation": "annotation", "detected": "rootnet"}
 # an axis-angle vector mirrored about the plane x = 0: (x, -y, -z)
 _MIRROR_AXIS_ANGLE = np.tile([1.0, -1.0, -1.0], 15)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
@@ -118,6 +122,9 @@ class PoseDataset(Dataset):
         augmentation: random motion; None for none.
         seed: key of the augmentation.
         box_ratio: side of the crop over the longer side of the annotated box.
+        box_source: "annotation", or "detected" for RootNet's boxes, which are square and enlarged
+            already and are taken as they are; published numbers on InterHand2.6M's test split use
+            these.
         mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
         announce: is handed the lines of `describe`; None for silence.
@@ -126,8 +133,8 @@ class PoseDataset(Dataset):
         coarse, fine: (N,) int64 classes as the picture shows them, -1 where masked.
 
     Raises:
-        ValueError: a row that is not in the index or not of a single hand, a missing hand model, or
-            random flips together with `mirror_left`.
+        ValueError: a row that is not in the index, not of a single hand or without a box of
+            `box_source`, a missing hand model, or random flips together with `mirror_left`.
     """
 
     def __init__(
@@ -141,6 +148,7 @@ class PoseDataset(Dataset):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         box_ratio: float = 1.25,
+        box_source: str = "annotation",
         mirror_left: bool = False,
         announce: Callable[[str], object] | None = print,
     ):
@@ -149,13 +157,17 @@ class PoseDataset(Dataset):
                 f"mirror_left shows every hand as a right one, and augmentation.flip is "
                 f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
             )
-        self._classes = GestureDataset(index, rows, taxonomy, size_px, announce=None)
+        if box_source not in _BOX_SOURCES:
+            raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(_BOX_SOURCES)}")
+        boxes = {"box_ratio": box_ratio, "bbox_source": _BOX_SOURCES[box_source]}
+        self._classes = GestureDataset(index, rows, taxonomy, size_px, announce=None, **boxes)
+        self._boxes = AnnotationReader(index, **boxes)
         self.index, self.rows, self.taxonomy = index, self._classes.rows, taxonomy
         self.coarse, self.fine = self._classes.coarse, self._classes.fine
         self.size_px = size_px
         self.augmentation = augmentation
         self.seed = seed
-        self.box_ratio = box_ratio
+        self.box_ratio, self.box_source = box_ratio, box_source
         self.mirror_left = mirror_left
         _require_single_hands(index, self.rows)
         self._hands = {side: HandJoints(_model_of(hand_models, side)) for side in _SINGLE}
@@ -180,6 +192,9 @@ class PoseDataset(Dataset):
             coarse=int(self.coarse[position]),
             fine=int(self.fine[position]),
         )
+        if self.box_source == "detected":
+            box = self._boxes.boxes(self.rows[position : position + 1])[0]
+            view = replace(view, box_xywh_px=box)
         motion = self._motion(epoch, record)
         crop = plan_crop(
             view,

@@ -32,9 +32,9 @@ def index(tmp_path_factory) -> HandIndex:
     root = tmp_path_factory.mktemp("pose") / "data"
     write_synthetic(
         root,
-        images_per_split={"train": 24},
+        images_per_split={"train": 24, "val": 8},
         size_px=96,
-        subjects={"train": 2},
+        subjects={"train": 2, "val": 1},
         gestures=["fist", "indexpoint", "two_count"],
         workers=0,
         progress=False,
@@ -56,7 +56,7 @@ def exact_hands():
 @pytest.fixture
 def dataset(index, hands):
     def build(rows=None, **options):
-        rows = np.arange(len(index)) if rows is None else rows
+        rows = index.select(split="train") if rows is None else rows
         options = {"hand_models": hands, "announce": None, **options}
         return PoseDataset(index, rows, Taxonomy.load("interhand26m"), SIZE_PX, **options)
 
@@ -154,7 +154,7 @@ def test_image_from_crop_leads_back_to_the_picture(dataset):
 
 
 def test_mirrored_left_hand_is_a_right_hand_in_every_field(dataset, index, exact_hands):
-    lefts = index.select(hands=["left"])
+    lefts = index.select(split="train", hands=["left"])
     taxonomy = Taxonomy.load("interhand26m")
     plain, mirrored = dataset(lefts), dataset(lefts, mirror_left=True)
     for position in range(len(lefts)):
@@ -286,7 +286,7 @@ def test_fit_behind_the_camera_is_no_fit(dataset, index, monkeypatch):
 
 
 def test_sample_depends_on_seed_epoch_and_row_only(dataset, index):
-    rows = np.arange(len(index))
+    rows = index.select(split="train")
     one = dataset(rows, augmentation=STRONG, seed=7)
     other = dataset(rows[::-1].copy(), augmentation=STRONG, seed=7)
     assert all_equal(one[3, 2], other[3, len(rows) - 3])
@@ -333,4 +333,29 @@ def test_wrong_arguments_are_named(dataset, hands):
 def test_describe_counts_what_is_annotated(dataset, index):
     lines = []
     dataset(announce=lines.append)
-    assert f"3D joints {len(index)}, MANO fit {len(index)}" in lines[0]
+    assert "3D joints 24, MANO fit 24" in lines[0]
+
+
+@pytest.mark.parametrize("mirror_left", [False, True])
+def test_detected_boxes_are_cropped_as_they_are_and_all_still_agrees(dataset, index, mirror_left):
+    rows = index.select(split="val")
+    options = {"box_source": "detected", "mirror_left": mirror_left}
+    for sample, record in samples(dataset(rows, **options), epochs=1):
+        corner = np.array([[0.0, 0.0], [SIZE_PX, SIZE_PX]])
+        shown = np.sort(apply_affine(corner, sample.image_from_crop.numpy()), axis=0)
+        x, y, side, _ = index.values("detected_bbox_xywh_px", np.array([record.row]))[0]
+        np.testing.assert_allclose(shown, [[x, y], [x + side, y + side]], rtol=0, atol=PX)
+        wrist = back_project(
+            sample.crop_camera, sample.keypoints_px[0].numpy(), float(sample.wrist_depth_mm)
+        )
+        joints = sample.joints_rel_mm.double().numpy() + wrist
+        np.testing.assert_allclose(
+            project(sample.crop_camera, joints), sample.keypoints_px, rtol=0, atol=PX
+        )
+
+
+def test_detected_boxes_that_are_not_there_are_refused(dataset):
+    with pytest.raises(ValueError, match="have no box from rootnet"):
+        dataset(box_source="detected")
+    with pytest.raises(ValueError, match="possible: annotation, detected"):
+        dataset(box_source="rootnet")
