@@ -233,6 +233,20 @@ def list_targets() -> list[str]:
     return sorted({*BUILT_IN, *_registered, *points})
 
 
+def describe_targets() -> str:
+    """A line per target: name, kind and summary; one that cannot be imported says why."""
+    lines = []
+    for name in list_targets():
+        try:
+            target = find_target(name)
+            kind = "network" if isinstance(target, PoseTarget) else "file"
+            text = target.summary
+        except ImportError as error:
+            kind, text = "?", f"not available: {error}"
+        lines.append(f"{name:14} {kind:8} {text}")
+    return "\n".join(lines)
+
+
 def backbone_of(network: Backbone | GestureNetwork) -> Backbone:
     """The backbone of a network of ours.
 

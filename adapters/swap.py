@@ -148,6 +148,23 @@ def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
     return state
 
 
+def parameter_table(model: nn.Module, projections: Mapping[str, str]) -> str:
+    """Parameters of backbone, projection and target, and how many of them are trained."""
+    of_backbone = {id(p) for p in model.backbone.parameters()}
+    counts: dict[str, list[int]] = {}
+    for name, parameter in model.named_parameters():
+        projected = any(name.startswith(f"{module}.") for module in projections)
+        part = "backbone" if id(parameter) in of_backbone else "target"
+        row = counts.setdefault("projection" if projected else part, [0, 0])
+        row[0] += parameter.numel()
+        row[1] += parameter.numel() * parameter.requires_grad
+    counts["all"] = [sum(row[i] for row in counts.values()) for i in (0, 1)]
+    lines = [f"{'parameters':11}{'':16}{'':9}{'all':>14}{'trained':>16}"]
+    return "\n".join(
+        [*lines, *(f"{part:11}{'':25}{a:14,d}{b:16,d}" for part, (a, b) in counts.items())]
+    )
+
+
 def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedger:
     """The model's tensors that are not the carried ones, whatever names these have in it."""
     arrived = {id(value) for value in carried.values()}

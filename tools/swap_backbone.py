@@ -5,18 +5,22 @@
     python tools/swap_backbone.py --target timm --backbone NAME --export FILE.safetensors
     python tools/swap_backbone.py --target eanet --backbone NAME --baseline random \
         --data INDEX_OR_ROOT --size tiny --steps 1000 --out DIR [key=value …]
+    python tools/swap_backbone.py --target eanet --backbone NAME --eanet-root CHECKOUT \
+        --entry 'train.py --gpu 0-3' --out DIR [layout=author_fork …]
 
 A dry run prints the ledger (every tensor: matched, fresh, dropped by name) and parameter counts.
 With `--export` it writes the file that other people's code reads. With `--data` it trains the
 target around the backbone and around each baseline, on the same samples in the same order for the
 same number of steps, predicts the held-out split and prints both with the paired difference;
-`--out` gets `comparison.md`, `comparison.json` and a run folder per arm.
+`--out` gets `comparison.md`, `comparison.json` and a run folder per arm. With `--eanet-root`
+EANet's own code runs, in a process of its own, with this backbone in the place of its own.
 
 Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
 """
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 import warnings
@@ -28,13 +32,14 @@ from adapters.base import (
     ExportTarget,
     PoseTarget,
     UnknownTarget,
+    describe_targets,
     find_target,
-    list_targets,
 )
 from adapters.comparison_table import PROTOCOL_NAMES, Comparison, compare_arms
+from adapters.eanet.checkout import CheckoutError, run_checkout
 from adapters.pose_hand_models import HandModelSource
 from adapters.pose_training import check_pose_config, model_options
-from adapters.swap import build_swapped
+from adapters.swap import build_swapped, parameter_table
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import SPLITS
@@ -47,7 +52,6 @@ from gesture_pretrain.training.sections import check_section
 from gesture_pretrain.training.stopped import TrainingStopped
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
-KINDS = {PoseTarget: "network", ExportTarget: "file"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,10 +63,13 @@ def main(arguments: list[str] | None = None) -> None:
     """
     options = parse_arguments(arguments)
     if options.list:
-        print(target_list())
+        print(describe_targets())
         return
     target = find_target(options.target)
     check_request(options, target)
+    if options.eanet_root is not None:
+        drive_checkout(options)
+        return
     if options.dry_run:
         dry_run(target, options)
         return
@@ -119,6 +126,19 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     training.add_argument("--out", type=Path, help="folder of the runs and the table")
     training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    checkout = parser.add_argument_group("EANet's own code")
+    checkout.add_argument(
+        "--eanet-root",
+        type=Path,
+        metavar="DIR",
+        help="checkout of EANet or of the author's fork, run as it is with this backbone",
+    )
+    checkout.add_argument(
+        "--entry",
+        default="train.py",
+        metavar="'FILE ARGUMENTS'",
+        help="what of it runs, in quotes, e.g. 'train.py --gpu 0-3' (default: train.py)",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     options = parser.parse_intermixed_args(arguments)
     if not options.list and None in (options.target, options.backbone):
@@ -126,21 +146,11 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def target_list() -> str:
-    """All targets with kind and summary; one that cannot be imported says why."""
-    lines = []
-    for name in list_targets():
-        try:
-            target = find_target(name)
-            kind, text = KINDS[type(target)], target.summary
-        except ImportError as error:
-            kind, text = "?", f"not available: {error}"
-        lines.append(f"{name:14} {kind:8} {text}")
-    return "\n".join(lines)
-
-
 def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
     """Raises ValueError for options that do not go together."""
+    if options.eanet_root is not None:
+        check_checkout_request(options, target)
+        return
     if not (options.dry_run or options.export or options.data):
         raise ValueError("nothing to do: give --dry-run, --export PATH or --data INDEX")
     if isinstance(target, ExportTarget):
@@ -164,6 +174,35 @@ def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget
         )
     if options.steps is not None and options.epochs is not None:
         raise ValueError("--steps and --epochs both set the length; give one of them")
+
+
+def check_checkout_request(options: argparse.Namespace, target) -> None:
+    """Raises ValueError for options that mean nothing to EANet's own code."""
+    if target.name != "eanet":
+        raise ValueError(f"--eanet-root goes with --target eanet, not {target.name!r}")
+    idle = ("data", "baseline", "size", "steps", "epochs", "export", "dry_run", "config")
+    given = [name for name in idle if getattr(options, name)]
+    if given:
+        raise ValueError(
+            f"--{given[0].replace('_', '-')} has no meaning with --eanet-root: EANet's own code "
+            "reads its own data and settings. Give it its arguments with --entry 'train.py …'."
+        )
+
+
+def drive_checkout(options: argparse.Namespace) -> None:
+    """Runs a user's checkout with the backbone, and prints and stores what became of it."""
+    settings: dict = {"seed": options.seed[0]}
+    for override in options.overrides:
+        apply_override(settings, override)
+    entry, *arguments = shlex.split(options.entry)
+    given = {"entry": entry, "arguments": arguments, "allow_projection": options.allow_projection}
+    check_section("checkout", run_checkout, settings, ("root", "network", *given))
+    report = run_checkout(options.eanet_root, load_network(options.backbone), **given, **settings)
+    print(report.describe())
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(options.out / "checkout.json", report.to_json().encode())
+        write_bytes_atomically(options.out / "checkout.log", report.output.encode())
 
 
 def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> None:
@@ -282,23 +321,6 @@ def _choose_hand(config: dict, options: argparse.Namespace) -> None:
         print("The data are rendered with the open hand, so that is the hand model.")
 
 
-def parameter_table(model, projections) -> str:
-    """Parameters of backbone, projection and target, and how many of them are trained."""
-    of_backbone = {id(p) for p in model.backbone.parameters()}
-    counts: dict[str, list[int]] = {}
-    for name, parameter in model.named_parameters():
-        projected = any(name.startswith(f"{module}.") for module in projections)
-        part = "backbone" if id(parameter) in of_backbone else "target"
-        row = counts.setdefault("projection" if projected else part, [0, 0])
-        row[0] += parameter.numel()
-        row[1] += parameter.numel() * parameter.requires_grad
-    counts["all"] = [sum(row[i] for row in counts.values()) for i in (0, 1)]
-    lines = [f"{'parameters':11}{'':16}{'':9}{'all':>14}{'trained':>16}"]
-    return "\n".join(
-        [*lines, *(f"{part:11}{'':25}{a:14,d}{b:16,d}" for part, (a, b) in counts.items())]
-    )
-
-
 def load_network(name: str):
     """The network of registered weights, with its gesture heads where it has some."""
     return load_backbone(name, with_heads=find_backbone(name).record.heads is not None)
@@ -324,6 +346,7 @@ def run(arguments: list[str] | None = None) -> int:
         FileExistsError,
         ImportError,
         ConnectionError,
+        CheckoutError,
         UnknownBackbone,
         UnknownTarget,
         WeightsUnavailableError,

@@ -1,5 +1,6 @@
 """Push to and pull from a repository, with a local folder in the hub's place."""
 
+import inspect
 import shutil
 from pathlib import Path
 
@@ -113,6 +114,26 @@ def test_a_taken_name_is_not_replaced_unasked(registered, hub):
 def test_no_access_says_what_to_look_at(hub):
     with pytest.raises(ConnectionError, match="cannot pull lab/none: 404.*login"):
         pull_backbone("lab/none", client=hub)
+
+
+def test_the_real_client_takes_what_it_is_given(registered, hub, tmp_path):
+    """Every call that the stand-in got fits the signature of huggingface_hub's own method."""
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is absent")
+    seen = []
+
+    class Recorder:
+        def __getattr__(self, name):
+            def call(*args, **kwargs):
+                method = getattr(huggingface_hub.HfApi, name)
+                inspect.signature(method).bind(None, *args, **kwargs)
+                seen.append(name)
+                return getattr(hub, name)(*args, **kwargs)
+
+            return call
+
+    push_backbone(registered.name, "lab/x", client=Recorder())
+    pull_backbone("lab/x", home=tmp_path / "other", client=Recorder())
+    assert seen == ["create_repo", "upload_folder", "snapshot_download"]
 
 
 @pytest.mark.parametrize("repository", ["lab", "lab/x/y", "lab/x@v2", ""])

@@ -91,6 +91,13 @@ def test_another_package_brings_a_target(install):
     assert find_target("theirs").summary == "from another package"
 
 
+def test_a_target_that_cannot_be_imported_is_listed_with_the_reason(install):
+    install("theirs = no_such_module:TARGET")
+    lines = base.describe_targets().splitlines()
+    line = next(line for line in lines if line.startswith("theirs"))
+    assert "not available: No module named 'no_such_module'" in line
+
+
 def test_an_announced_target_must_have_the_announced_name(install):
     install("theirs = other_targets:TARGET", name="something")
     with pytest.raises(ValueError, match="announces 'theirs'.*called 'something'"):
