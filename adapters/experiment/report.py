@@ -219,9 +219,9 @@ def _ledgers(table: CellTable, out: Path) -> dict[str, str]:
         if cell.stage == FINETUNING and name not in found and path.exists():
             content = json.loads(path.read_text())
             lines = [
-                f"  {row['part']}: {row['matched']} of {row['tensors']} tensors arrived"
-                if {"part", "matched", "tensors"} <= row.keys()
-                else "  " + ", ".join(f"{key} {value}" for key, value in row.items())
+                f"  {row['part']:9} {row['status']:16} {row['tensors']:5} tensors "
+                f"{row['numbers']:12,} numbers"
+                + ("" if row["share"] is None else f" {100 * row['share']:6.1f} % of the model")
                 for row in content["counts"]
             ]
             lines.append(f"  complete: {content['complete']}")

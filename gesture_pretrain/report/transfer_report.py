@@ -81,10 +81,10 @@ def _table_blocks(results: TransferResults) -> list[str]:
     header, rows = transfer_rows(results)
     blocks = [
         html.heading("Transfer table"),
-        html.number_table(header, rows, main_column=3),
+        html.number_table(header, rows, main_column=4),
         html.paragraph(
-            "Mean ± standard deviation over seeds, mm; lower is better. The last column is the "
-            "first declared comparison of the row."
+            "Mean ± standard deviation over seeds, mm; lower is better. The difference is "
+            "that of the first protocol's MPJPE, of the first comparison declared for the row."
         ),
     ]
     for protocol in results.protocols:

@@ -19,21 +19,19 @@ DASH = "–"
 
 def transfer_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
     """Header and rows in the form of the paper's Table 2, with spread and difference."""
-    first = results.protocols[0]
-    header = ["method", "labels", "seeds"]
-    for protocol in results.protocols:
-        header.append(f"MPJPE {protocol}")
-        if _has_meshes(results, protocol):
-            header.append(f"MPVPE {protocol}")
-    header.append(f"MPJPE {first}: difference to its reference [95 % interval]")
+    first, *others = results.protocols
+    header = ["method", "labels", "seeds", "hands", *_columns(results, first)]
+    header.append("difference to its reference [95 % interval]")
+    for protocol in others:
+        header += _columns(results, protocol)
     rows = []
     for row in results.rows:
         cells = [_method(row), percent(row.fraction) if row.fraction else DASH, _count(row)]
-        for protocol in results.protocols:
-            cells.append(mean_and_spread(row.mpjpe_mm.get(protocol, ())))
-            if _has_meshes(results, protocol):
-                cells.append(mean_and_spread(row.mpvpe_mm.get(protocol, ())))
+        cells.append(f"{row.hands.get(first, 0):,}")
+        cells += _values(results, row, first)
         cells.append(_difference_cell(results, row))
+        for protocol in others:
+            cells += _values(results, row, protocol)
         rows.append(cells)
     return header, rows
 
@@ -137,6 +135,18 @@ def p_text(p: float) -> str:
     if np.isnan(p):
         return DASH
     return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
+
+
+def _columns(results: TransferResults, protocol: str) -> list[str]:
+    meshes = [f"MPVPE {protocol}"] if _has_meshes(results, protocol) else []
+    return [f"MPJPE {protocol}", *meshes]
+
+
+def _values(results: TransferResults, row: TableRow, protocol: str) -> list[str]:
+    cells = [mean_and_spread(row.mpjpe_mm.get(protocol, ()))]
+    if _has_meshes(results, protocol):
+        cells.append(mean_and_spread(row.mpvpe_mm.get(protocol, ())))
+    return cells
 
 
 def _difference_cell(results: TransferResults, row: TableRow) -> str:

@@ -66,7 +66,7 @@ def _finding_sentence(pairs: Sequence[ComparedPair], results: TransferResults) -
             f"{first.arm} in {first.target} against {first.reference} in {first.reference_target}"
         )
     if overall == "not run":
-        return f"{what}: {_WORDS[overall]}."
+        return f"{_WORDS[overall]} – {what}."
     compared = [pair for pair in pairs if pair.joints is not None]
     better = sum(pair.finding == "better" for pair in compared)
     worse = sum(pair.finding == "worse" for pair in compared)
@@ -76,10 +76,11 @@ def _finding_sentence(pairs: Sequence[ComparedPair], results: TransferResults) -
         tally += f", higher in {worse}"
     if better + worse < count:
         tally += f", not decided in {count - better - worse}"
+    tally += " settings" if count > 1 else " setting"
     details = "; ".join(_detail(pair) for pair in _most_telling(compared))
     more = "" if count <= 4 else f" (the first 4 of {count})"
     text = f" {first.text}" if first.text else ""
-    return f"{_WORDS[overall]} – {what}: {tally} settings. MPJPE{more}: {details}.{text}"
+    return f"{_WORDS[overall]} – {what}: {tally}. MPJPE{more}: {details}.{text}"
 
 
 def _most_telling(pairs: Sequence[ComparedPair]) -> Sequence[ComparedPair]:
@@ -104,8 +105,8 @@ def _sureness_sentence(results: TransferResults) -> str:
     clusters = sorted({d.clusters for d in compared})
     detectable = [d.detectable_mm for d in compared if not np.isnan(d.detectable_mm)]
     text = (
-        f"How sure: {_span(seeds)} seeds, {_span(clusters)} clusters (subject, sequence); the "
-        "intervals hold for other sequences and other seeds of this experiment"
+        f"How sure: {_span(seeds)} seed{'' if seeds == [1] else 's'}, {_span(clusters)} clusters "
+        "(subject, sequence); the intervals hold for other sequences and seeds of this experiment"
     )
     if detectable:
         text += (

@@ -1,0 +1,187 @@
+"""The report says what was found: the verdict, synthetic data, what is missing."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gesture_pretrain.evaluation.statistics import compare_paired
+from gesture_pretrain.report.transfer_report import write_transfer_report
+from gesture_pretrain.report.transfer_results import (
+    ComparedPair,
+    FeatureScore,
+    GroupGain,
+    PosePair,
+    TableRow,
+    TransferResults,
+)
+from gesture_pretrain.report.transfer_tables import latex_text, mean_and_spread, transfer_rows
+from gesture_pretrain.report.transfer_verdict import headline, verdict
+
+
+def difference(mean_mm, *, spread_mm=1.0, seeds=3):
+    rng = np.random.default_rng(0)
+    reference = np.full((seeds, 200), 50.0)
+    errors = reference + mean_mm + rng.normal(0, spread_mm, (seeds, 200))
+    return compare_paired(errors, reference, np.arange(200) // 5)
+
+
+def pair(mean_mm, *, target="net", reference="random", p_holm=None, fraction=0.1, **options):
+    d = None if mean_mm is None else difference(mean_mm, **options)
+    known = np.nan if d is None else d.p_value
+    return ComparedPair(
+        target=target,
+        reference_target=target,
+        fraction=fraction,
+        arm="gesture",
+        reference=reference,
+        joints=d,
+        joints_p_holm=known if p_holm is None else p_holm,
+        by_subject=d,
+        by_gesture=(
+            GroupGain("0016_fist", -3.0, 12, True),
+            GroupGain("0011_aokay", 1.0, 8, False),
+        ),
+        by_joint=tuple(GroupGain(f"index{k}", -1.0 * k, 20) for k in (1, 2, 3, 4)),
+        missing="" if d else "no seed has both of its cells finished",
+    )
+
+
+def results(*pairs, **changes):
+    rows = [
+        TableRow(
+            target=target,
+            arm=arm,
+            fraction=fraction,
+            seeds=(0, 1),
+            mpjpe_mm={"interhand_wrist": (50.0 + shift, 52.0 + shift)},
+            mpvpe_mm={},
+            hands={"interhand_wrist": 200},
+        )
+        for target in ("net",)
+        for fraction in (0.1, 1.0)
+        for arm, shift in (("random", 0.0), ("gesture", -5.0))
+    ]
+    defaults = {
+        "name": "try",
+        "question": "Does it help?",
+        "data_title": "made-up hands",
+        "synthetic": True,
+        "test_text": "Scored on 200 images.",
+        "protocols": ("interhand_wrist",),
+        "cards": {"interhand_wrist": ("Protocol interhand_wrist: a card",)},
+        "rows": tuple(rows),
+        "pairs": pairs,
+        "arms": {"random": "no pretraining", "gesture": "gestures"},
+        "targets": {"net": "a network"},
+        "seeds": (0, 1),
+    }
+    return TransferResults(**{**defaults, **changes})
+
+
+@pytest.mark.parametrize(
+    "pairs, word, finding",
+    [
+        ([pair(-5.0), pair(-4.0, target="other")], "HELPS", "better"),
+        ([pair(5.0)], "HURTS", "worse"),
+        ([pair(0.0)], "NOT DECIDED", "undecided"),
+        ([pair(-5.0), pair(0.0, target="other")], "MIXED", "better"),
+        ([pair(None)], "NOT RUN", "not run"),
+        ([], "NO COMPARISON", None),
+    ],
+)
+def test_verdict_in_one_word(pairs, word, finding):
+    found = results(*pairs)
+    assert headline(found) == word
+    if pairs:
+        assert pairs[0].finding == finding and verdict(found)[0].startswith(word.split()[0])
+
+
+def test_what_is_not_significant_after_holm_is_not_called_better():
+    raw = pair(-5.0)
+    assert raw.finding == "better" and replace(raw, joints_p_holm=0.06).finding == "undecided"
+
+
+def test_verdict_says_how_much_how_sure_and_on_what():
+    text = " ".join(verdict(results(pair(-5.0), pair(-2.0, reference="shuffled"))))
+    d = difference(-5.0)
+    assert f"{d.difference_mm:+.2f} mm ({d.percent:+.1f} %)" in text
+    assert f"[{d.low_mm:+.2f}, {d.high_mm:+.2f}]" in text and "after Holm" in text
+    assert "gesture against shuffled" in text and "3 seeds, 40 clusters" in text
+    assert "SYNTHETIC" in text and "no statement about photographs" in text
+    real = " ".join(verdict(results(pair(-5.0), synthetic=False)))
+    assert "SYNTHETIC" not in real and "photographs" in real
+    assert "leaves out the spread from training again" in " ".join(
+        verdict(results(pair(-5.0, seeds=1)))
+    )
+
+
+def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_path, monkeypatch):
+    titles = []
+    from gesture_pretrain.report import transfer_figures, transfer_report
+
+    for name in (
+        "difference_picture", "label_curves", "gesture_gains_picture", "joint_gains_picture",
+        "foretelling_picture", "pose_pairs_picture",
+    ):  # fmt: skip
+        original = getattr(transfer_figures, name)
+
+        def noted(*args, title, original=original, **options):
+            titles.append(title)
+            return original(*args, title=title, **options)
+
+        monkeypatch.setattr(transfer_figures, name, noted)
+    original_embedding = transfer_report.embedding_picture
+
+    def noted_embedding(*args, title, **options):
+        titles.append(title)
+        return original_embedding(*args, title=title, **options)
+
+    monkeypatch.setattr(transfer_report, "embedding_picture", noted_embedding)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (64, 64, 3), np.uint8)
+    points = rng.uniform(0, 64, (21, 2))
+    points[3] = np.nan
+    found = results(
+        pair(-5.0),
+        pair(None, reference="shuffled"),
+        features=(FeatureScore("gesture", "tiny", 0, 40.0, 42.0, {"net": 5.0}),),
+        feature_points={"gesture": (rng.normal(size=(20, 2)), np.arange(20) % 3)},
+        feature_classes=3,
+        pose_pairs=(PosePair(image, points, points + 2, points - 2, "best: 9 → 5 mm"),),
+        trouble=("Cell x failed: RuntimeError.",),
+        audit=("pretraining: nothing.",),
+        ledgers={"net, gesture": "complete"},
+        facts={"commits": "abc"},
+        plan_text='{"name": "try"}',
+        commands=("python tools/transfer_experiment.py try report",),
+    )
+    page = write_transfer_report(tmp_path, found).read_text()
+    assert len(titles) == 7 and all("SYNTHETIC" in title for title in titles)
+    assert page.count("<img") == 7 and "http" not in re.sub(r"base64,[^\"]*", "", page)
+    for text in (
+        "HELPS: Does it help?", "Cell x failed", "Protocol interhand_wrist: a card",
+        "not run: no seed has both", "pretraining: nothing.", "commits", "in pretraining: 1, 12",
+        "Not confounded", "tools/transfer_experiment.py try report",
+    ):  # fmt: skip
+        assert text in page, text
+    markdown = (tmp_path / "report.md").read_text()
+    assert markdown.startswith("# HELPS: Does it help?") and "SYNTHETIC" in markdown
+    assert "| net, gesture | 10 % | 2 | 200 | 46.00 ± 1.41 |" in markdown
+    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith('"net, random",10 %,2')
+    latex = (tmp_path / "table.tex").read_text()
+    assert r"46.00 $\pm$ 1.41" in latex and r"10 \%" in latex and r"interhand\_wrist" in latex
+
+
+def test_table_has_external_rows_and_marks_what_is_not_there():
+    external = TableRow("HaMeR", "", None, (), {"interhand_wrist": (16.1,)}, {}, {})
+    empty = TableRow("net", "late", 0.1, (0,), {}, {}, {})
+    header, rows = transfer_rows(results(pair(-5.0), rows=(external, empty)))
+    assert rows[0][:3] == ["HaMeR (external)", "–", "–"] and "16.10" in rows[0]
+    assert rows[1][4] == "–" and len(header) == len(rows[0])
+    assert mean_and_spread((1.0, float("nan"))) == "NaN"
+
+
+def test_latex_escapes_its_own_characters():
+    assert latex_text("a_b & 5 % → c") == r"a\_b \& 5 \% $\to$ c"
