@@ -9,7 +9,8 @@ Command:
     python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_long.py \
         --data data/synthetic_long
 
-Expected: not measured yet.
+Expected: coarse top-1 84.0 % of 54 classes, fine 77.7 % of 70, on 2,000 images of unseen persons;
+52.9 minutes on 2 cores of a shared virtual machine (seed 0; docs/measured.md).
 """
 
 from mmengine.config import read_base
@@ -20,5 +21,5 @@ with read_base():
 tag = "gesture_synthetic_long"
 data.update(index="data/synthetic_long/index")
 backbone.update(arch="hrnet_w16_mini")
-schedule.update(epochs=7, warmup_iterations=200)
+schedule.update(epochs=10, warmup_iterations=200)
 training.update(ema_decay=0.998, log_every=50)
