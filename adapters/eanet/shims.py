@@ -72,8 +72,8 @@ def _torchgeometry() -> Shim:
     if importlib.util.find_spec(name) is not None:
         return Shim(name, False, "it is installed")
     stand_in = types.ModuleType(name)
-    stand_in.rotation_matrix_to_angle_axis = _angle_axis_of_matrix
-    stand_in.angle_axis_to_rotation_matrix = _matrix_of_angle_axis
+    stand_in.rotation_matrix_to_angle_axis = angle_axis_of_matrix
+    stand_in.angle_axis_to_rotation_matrix = matrix_of_angle_axis
     sys.modules[name] = stand_in
     return Shim(
         name,
@@ -83,14 +83,14 @@ def _torchgeometry() -> Shim:
     )
 
 
-def _angle_axis_of_matrix(rotation_matrix: Tensor) -> Tensor:
+def angle_axis_of_matrix(rotation_matrix: Tensor) -> Tensor:
     """(N, 3, 3) or (N, 3, 4) -> (N, 3) rad."""
     from eanet.rotation import axis_angle_from_matrix
 
     return axis_angle_from_matrix(rotation_matrix[:, :3, :3])
 
 
-def _matrix_of_angle_axis(angle_axis: Tensor) -> Tensor:
+def matrix_of_angle_axis(angle_axis: Tensor) -> Tensor:
     """(N, 3) rad -> (N, 4, 4) homogeneous."""
     from gesture_pretrain.rotation import matrix_from_axis_angle
 
@@ -147,7 +147,7 @@ def _cuda_calls() -> Shim:
         return Shim(name, False, "CUDA is available")
     for cls in (Tensor, nn.Module):
         cls.cuda = _stay_on_cpu
-        cls.to = _to_without_cuda(cls.to)
+        cls.to = to_without_cuda(cls.to)
     return Shim(
         name,
         True,
@@ -160,7 +160,9 @@ def _stay_on_cpu(self, *args, **kwargs):
     return self
 
 
-def _to_without_cuda(to: Callable) -> Callable:
+def to_without_cuda(to: Callable) -> Callable:
+    """The same method `to`, for which every CUDA device is the CPU."""
+
     def on_cpu(value):
         is_device = isinstance(value, str | torch.device)
         return "cpu" if is_device and str(value).startswith("cuda") else value

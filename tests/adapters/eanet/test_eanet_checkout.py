@@ -19,7 +19,12 @@ from adapters.eanet.checkout_backbone import (
 )
 from adapters.eanet.checkout_watch import CheckoutWatch, require_tensors
 from adapters.eanet.checkout_worker import place_in_model, swap_in
-from adapters.eanet.shims import with_boolean_subtraction
+from adapters.eanet.shims import (
+    angle_axis_of_matrix,
+    matrix_of_angle_axis,
+    to_without_cuda,
+    with_boolean_subtraction,
+)
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -346,3 +351,19 @@ def test_masks_are_negated_within_the_shimmed_function_only():
     assert with_boolean_subtraction(lambda m: 1 - m.float())(mask).tolist() == [0.0, 1.0]
     with pytest.raises(RuntimeError, match="bool"):
         1 - mask
+
+
+def test_the_stand_in_for_torchgeometry_turns_there_and_back():
+    turns = torch.randn(20, 3, dtype=torch.float64)
+    turns = turns / turns.norm(dim=1, keepdim=True) * torch.linspace(0.01, 3.1, 20)[:, None]
+    matrix = matrix_of_angle_axis(turns)
+    assert matrix.shape == (20, 4, 4) and (matrix[:, 3] == torch.tensor([0, 0, 0, 1.0])).all()
+    # float64, but near half a turn the vector is a quotient of small differences
+    torch.testing.assert_close(angle_axis_of_matrix(matrix[:, :3]), turns, rtol=0, atol=1e-9)
+
+
+def test_without_cuda_its_devices_are_the_cpu():
+    seen = to_without_cuda(lambda self, *args, **kwargs: (args, kwargs))
+    assert seen(None, "cuda:1", torch.float64) == (("cpu", torch.float64), {})
+    assert seen(None, device=torch.device("cuda")) == ((), {"device": "cpu"})
+    assert seen(None, torch.device("cpu")) == ((torch.device("cpu"),), {})

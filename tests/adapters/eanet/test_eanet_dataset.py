@@ -1,5 +1,7 @@
 """The loader against the published one on eight synthetic images, and what it promises beside."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -251,6 +253,34 @@ def test_a_sample_depends_on_seed_epoch_and_row_only(tiny_index, recipes):
     for a, b in zip(dataset[7, 4], again[7, 1], strict=True):
         np.testing.assert_array_equal(a, b)
     assert not torch.equal(dataset[7, 4].image, dataset[8, 4].image)
+
+
+def test_labels_follow_the_mirror(tiny_index, recipes, monkeypatch):
+    dataset = make(tiny_index, recipes)
+    dataset.coarse, dataset.fine = np.arange(7), np.arange(7) + 10
+    swap = {(0, 10): (5, 15), (1, 11): None}
+    dataset.taxonomy = SimpleNamespace(flip=lambda coarse, fine: swap[coarse, fine])
+    plain, mirrored = (dataset.sample(0, Motion(flip=flip)) for flip in (False, True))
+    assert (plain.coarse, plain.fine) == (0, 10) and (mirrored.coarse, mirrored.fine) == (5, 15)
+    undefined = dataset.sample(1, Motion(flip=True))
+    assert (undefined.coarse, undefined.fine) == (-1, -1)
+
+
+def test_an_index_without_joints_or_detections_is_refused(tiny_index):
+    empty = SimpleNamespace(columns={}, path="somewhere")
+    with pytest.raises(DataError, match="somewhere lacks step_joints_world_mm"):
+        usable_rows(empty, [0])
+    columns = {k: v for k, v in tiny_index.columns.items() if not k.startswith("detected")}
+    with pytest.raises(DataError, match="lacks detected_bbox_xywh_px"):
+        usable_rows(SimpleNamespace(columns=columns, path="i"), [0], "detected")
+
+
+def test_images_without_a_detected_box_are_left_out(tiny_index):
+    rows = tiny_index.select(split="train")  # RootNet's file is of the test split
+    selection = usable_rows(tiny_index, rows, "detected")
+    assert len(selection.rows) == 0 and selection.dropped["without usable box"] == 7
+    with pytest.raises(ValueError, match="row 0 has no detected box"):
+        box_of(tiny_index, tiny_index.record(0), "detected")
 
 
 def test_two_hands_are_refused_where_one_is_wanted(tiny_index, recipes):
