@@ -2,7 +2,8 @@
 
 `eager`, `channels_last`, `bf16` (autocast) and `compiled` take turns in one process on as many
 threads as it finds; medians of the runs, random weights. A way that cannot run here is listed with
-the reason. One multiply-add counts as two FLOPs; the parts are timed in the eager runs.
+the reason; compiling takes minutes on a CPU. A multiply-add counts as two FLOPs; the parts are
+timed in the eager runs.
 """
 
 import argparse
