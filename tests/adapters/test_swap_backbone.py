@@ -186,5 +186,8 @@ def test_a_checkout_of_eanet_is_run_with_the_backbone(capsys, tmp_path, monkeypa
     stored = json.loads((tmp_path / "out/checkout.json").read_text())
     assert stored["saved"][0]["prefix"] == "module.hand_backbone."
     snapshot = root / "output/model_dump/snapshot_0.pth.tar"
-    names = torch.load(snapshot, weights_only=True)["network"]
-    assert "module.hand_backbone.conv1.weight" in names
+    saved = {
+        name.removeprefix("module.hand_backbone.")
+        for name in torch.load(snapshot, weights_only=True)["network"]
+    }
+    assert set(build_backbone("test_resnet").net.state_dict()) <= saved
