@@ -96,6 +96,8 @@ class PoseTarget:
             seed, announce)` gives samples as named tuples with at least `image` and `row`.
         presets: Options of `build_model` by the name of a size; "full" is the published one.
         needs_with: `needs_with(**options)` where what is asked depends on the options.
+        dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where
+            what is trained on depends on them.
         export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
             does; None where there is no such code.
     """
@@ -107,6 +109,7 @@ class PoseTarget:
     build_dataset: Callable[..., Dataset]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"full": {}})
     needs_with: Callable[..., BackboneNeeds] | None = None
+    dataset_with: Callable[..., Callable[..., Dataset]] | None = None
     export: "Callable[..., ExportReport] | None" = None
 
     def options(self, size: str) -> dict[str, Any]:
@@ -123,6 +126,10 @@ class PoseTarget:
     def needs_for(self, **options) -> BackboneNeeds:
         """What it asks of a backbone with these options of `build_model`."""
         return self.needs if self.needs_with is None else self.needs_with(**options)
+
+    def dataset_for(self, **options) -> Callable[..., Dataset]:
+        """`build_dataset` for a model with these options of `build_model`."""
+        return self.build_dataset if self.dataset_with is None else self.dataset_with(**options)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def build_pose_runner(
     hand_models = hand_source.load()
     size_px = crop_size_px(**backbone)
     pose_data = build_pose_data(
-        build_dataset=chosen.build_dataset,
+        build_dataset=chosen.dataset_for(**options),
         size_px=size_px,
         seed=seed,
         hand_models=hand_models,

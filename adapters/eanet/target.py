@@ -1,10 +1,12 @@
 """EANet as a target: how it is built around a backbone, with which data and in which size."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from adapters.base import BackboneNeeds, PoseTarget, SwapError, backbone_of
 from adapters.eanet.backbone_map import GESTURE_LOGITS, BackboneMap, CarriedHeads, carried_heads
@@ -139,6 +141,12 @@ def build_eanet_dataset(
     return EanetDataset(index, rows, taxonomy, size_px, mano=mano_hands(hand_models), **options)
 
 
+def eanet_dataset_with(*, quirks: str | Quirks = "correct", **_options) -> Callable[..., Dataset]:
+    """`build_eanet_dataset` with the quirks of the model, for training."""
+    chosen = find_quirks(quirks) if isinstance(quirks, str) else quirks
+    return partial(build_eanet_dataset, quirks=chosen)
+
+
 def published_layout(model: EanetModel) -> EANet:
     """The same network with its tensors named as `eanet.checkpoint` reads and writes them.
 
@@ -183,5 +191,6 @@ TARGET = PoseTarget(
     build_dataset=build_eanet_dataset,
     presets=PRESETS,
     needs_with=eanet_needs,
+    dataset_with=eanet_dataset_with,
     export=export_encoder,
 )

@@ -17,7 +17,7 @@ from adapters.pose_model import PoseModel, check_prediction
 from adapters.pose_prediction import predict_split
 from adapters.pose_training import build_pose_runner
 from adapters.swap import build_swapped
-from eanet import UPSTREAM
+from eanet import CORRECT, UPSTREAM
 from eanet.checkpoint import load_snapshot, save_snapshot
 from eanet.key_maps import their_names
 from eanet.losses import training_loss
@@ -458,6 +458,14 @@ def test_it_trains_in_the_common_runner_and_is_predicted_from(index, tmp_path):
     assert predictions.box_source == "joints"
     assert predictions.joints_rel_mm.shape == (len(dataset), 21, 3)
     np.testing.assert_array_equal(predictions.hand, index.values("hand", dataset.rows))
+
+
+def test_the_upstream_preset_reaches_the_data(index, hands):
+    arguments = (index, index.select(split="val"), None, SIZE_PX)
+    common = {"hand_models": hands, "augmentation": None, "seed": 0, "announce": None}
+    for size, expected in (("full", CORRECT), ("upstream", UPSTREAM)):
+        dataset = TARGET.dataset_for(**TARGET.options(size))(*arguments, **common)
+        assert dataset.quirks == expected
 
 
 def test_it_is_found_by_name():
