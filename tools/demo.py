@@ -1,9 +1,11 @@
-"""`make demo`: the whole of Stage 1 on a CPU, from nothing to a backbone in the registry.
+"""`make demo`: both stages on a CPU, from nothing to the report of a transfer experiment.
 
 Runs the commands that a user would type, one after the other, and prints each of them:
 the embedded data set is rendered, a small HRNet is pretrained on its gesture labels and exported,
-a new process loads it by name, and an evaluation puts it beside the same network untrained.
-A stage that is complete is not done again; an interrupted pretraining goes on where it stopped.
+a new process loads it by name, and an evaluation puts it beside the same network untrained. Then the
+backbone goes into a small EANet, and the plan `configs/experiments/demo.py` asks whether gesture
+pretraining helps: two networks, guidance off and on, random and shuffled-label arms, two seeds.
+A stage that is complete is not done again; an interrupted one goes on where it stopped.
 """
 
 import argparse
@@ -15,7 +17,10 @@ import time
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent
-CONFIG = TOOLS.parent / "configs" / "pretrain" / "hrnet_tiny_synthetic_demo.py"
+CONFIGS = TOOLS.parent / "configs"
+CONFIG = CONFIGS / "pretrain" / "hrnet_tiny_synthetic_demo.py"
+EANET = CONFIGS / "pose" / "eanet_tiny_synthetic.py"
+PLAN = CONFIGS / "experiments" / "demo.py"
 NAME = "hrnet_w16_tiny.gesture_synthetic_demo"
 LOAD = f"""\
 from gesture_pretrain import load_backbone
@@ -26,6 +31,8 @@ print(backbone.feature_specs)"""
 def stages(folder: Path) -> list[tuple[str, list[str]]]:
     """The commands in their order: what a stage is for, and its arguments after `python`."""
     data, run, report = folder / "data", folder / "run", folder / "report"
+    plan = [str(TOOLS / "transfer_experiment.py"), str(PLAN)]
+    experiment = ["--data", str(data), "--out", str(folder / "experiment")]
     render = ["--train", "16000", "--val", "2000", "--test", "400", "--size", "144"]
     views = ["--view-limit", "50", "--roll-limit", "45", "--view-side", "palm"]
     return [
@@ -44,6 +51,18 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
             [str(TOOLS / "evaluate.py"), "backbone", NAME, "--baseline", "untrained"]
             + ["--data", str(data / "index"), "--run", str(run), "--out", str(report)],
         ),
+        (
+            "Swap it into a small EANet, beside the same network from random weights",
+            [str(TOOLS / "swap_backbone.py"), "--target", "eanet", "--backbone", NAME]
+            + ["--baseline", "random", "--size", "tiny", "--allow-projection"]
+            + ["--data", str(data), "--config", str(EANET), "--out", str(folder / "swap")]
+            + ["--steps", "150", "data.fraction=0.1"],
+        ),
+        (
+            "Does gesture pretraining help? Two networks, three arms, guidance off and on, two seeds",
+            [*plan, "run", *experiment, "--workers", "2"],
+        ),
+        ("Report of the experiment", [*plan, "report", *experiment]),
     ]
 
 
@@ -59,15 +78,18 @@ def main(argv: list[str] | None = None) -> None:
         if arguments[0] != "-c":
             shown = [os.path.relpath(a) if os.path.isabs(a) else a for a in arguments]
             print("  $ python " + shlex.join(shown), flush=True)
+        began = time.monotonic()
         done = subprocess.run([sys.executable, *arguments], check=False)
         if done.returncode:
             raise SystemExit(done.returncode)
+        print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
     _say_where(folder, time.monotonic() - start)
 
 
 def _say_where(folder: Path, seconds: float) -> None:
     print(f"\nDone in {seconds / 60:.1f} minutes. Synthetic data: {folder / 'data'}")
-    print(f"Report: {folder / 'report' / 'report.html'}    Run: {folder / 'run'}")
+    print(f"Backbone: {folder / 'report' / 'report.html'}    Run: {folder / 'run'}")
+    print(f"Does it help? {folder / 'experiment' / 'report' / 'report.html'}")
     print("Use the backbone in any code base of this environment:\n")
     print("    " + LOAD.replace("\n", "\n    "))
 

@@ -35,6 +35,11 @@ targets = {
         model=dict(size="tiny", guidance="none"),
         text="token fusion, tiny, without guidance",
     ),
+    "token fusion, guided": dict(
+        target="token_fusion",
+        model=dict(size="tiny", guidance="both"),
+        text="token fusion, tiny, guided by coarse and fine gesture logits",
+    ),
     "EANet": dict(
         target="eanet",
         model=dict(size="tiny", allow_projection=True),
