@@ -25,7 +25,6 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.training.run_folder import current_commit
 from gesture_pretrain.training.runner import refuse_used_folder
-from gesture_pretrain.weight_record import WeightRecord
 
 RANDOM, IMAGENET = "random", "imagenet"
 ARM_FILE = "arm.json"
@@ -89,16 +88,20 @@ class SampleOrder(Hook):
         return self._digest.hexdigest()
 
 
-def comparison_arms(backbone: str, baselines: Sequence[str]) -> list[Arm]:
+def comparison_arms(
+    backbone: str, baselines: Sequence[str], *, size_px: int | None = None
+) -> list[Arm]:
     """The swapped backbone and its baselines.
 
     Args:
         backbone: Name or path of registered weights.
         baselines: "random" (same architecture, random weights), "imagenet" (same architecture, the
             weights timm publishes), or names of other registered weights.
+        size_px: Side of the crops, where the target reads one size only; else that of the
+            swapped backbone.
 
     Returns:
-        The swapped arm first. All see crops of the swapped backbone's size.
+        The swapped arm first. All see crops of one size.
 
     Raises:
         ValueError: A baseline twice, or the backbone itself.
@@ -106,9 +109,10 @@ def comparison_arms(backbone: str, baselines: Sequence[str]) -> list[Arm]:
         WeightsUnavailableError: timm's weights are not to be had.
     """
     record = find_backbone(backbone).record
-    arms = [Arm(record.name, {"name": backbone})]
+    size_px = size_px or record.input.size_px
+    arms = [Arm(record.name, {"name": backbone, "size_px": size_px})]
     for baseline in baselines:
-        arms.append(_baseline(baseline, record))
+        arms.append(_baseline(baseline, record.arch, size_px))
     labels = [arm.label for arm in arms]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
@@ -185,14 +189,13 @@ def require_same_samples(arms: Sequence[TrainedArm]) -> None:
             )
 
 
-def _baseline(text: str, record: WeightRecord) -> Arm:
-    size_px = record.input.size_px
-    same = {"arch": record.arch, "size_px": size_px}
+def _baseline(text: str, arch: str, size_px: int) -> Arm:
+    same = {"arch": arch, "size_px": size_px}
     if text == RANDOM:
-        return Arm(f"{record.arch} (random)", {**same, "init": "random"})
+        return Arm(f"{arch} (random)", {**same, "init": "random"})
     if text == IMAGENET:
         build_backbone(**same, init="timm")  # refused now, not after hours of training
-        return Arm(f"{record.arch} (imagenet)", {**same, "init": "timm"})
+        return Arm(f"{arch} (imagenet)", {**same, "init": "timm"})
     other = find_backbone(text).record
     return Arm(other.name, {"name": text, "size_px": size_px})
 

@@ -261,7 +261,11 @@ def print_report(report: ExportReport) -> None:
 def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
     """Trains swapped and baselines alike, scores them and writes the table."""
     config = run_sections(options, target)
-    arms = comparison_arms(options.backbone, options.baseline)
+    choices = model_options(target, config.get("model") or {})
+    choices.pop("allow_projection", None)
+    arms = comparison_arms(
+        options.backbone, options.baseline, size_px=target.needs_for(**choices).input_px
+    )
     protocols = find_protocols(options.protocol)
     trained, run = train_arms(
         arms,

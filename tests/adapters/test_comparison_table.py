@@ -172,9 +172,14 @@ def test_the_order_of_samples_is_recorded(batches):
 
 def test_arms_name_architecture_weights_and_size(registered):
     swapped, untrained = comparison_arms(registered.name, ["random"])
-    assert swapped.backbone == {"name": "hrnet_w16_tiny.tiny"}
+    assert swapped.backbone == {"name": "hrnet_w16_tiny.tiny", "size_px": 64}
     assert untrained.backbone == {"arch": "hrnet_w16_tiny", "size_px": 64, "init": "random"}
     assert untrained.label == "hrnet_w16_tiny (random)"
+
+
+def test_a_target_of_one_crop_size_decides_the_size_of_all_arms(registered):
+    for arm in comparison_arms(registered.name, ["random"], size_px=256):
+        assert arm.backbone["size_px"] == 256
 
 
 def test_imagenet_is_the_same_architecture_with_published_weights(registered, monkeypatch):
