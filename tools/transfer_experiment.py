@@ -8,21 +8,27 @@
 PLAN is a file of configs/experiments. Finished cells are never run again, a killed one goes on from
 its last checkpoint, a failed one does not stop the others; the same command picks up where it was.
 Any number of these commands may work on one folder, from several machines too; `--slurm key=value`
-submits them as jobs (needs the package submitit).
+submits them as jobs (needs the package submitit). One cell on several GPUs:
+
+    torchrun --nproc-per-node 4 tools/transfer_experiment.py PLAN run --only CELL
 
 Exit status: 0 done, 1 wrong input or a leak, 2 some cells failed, 130 interrupted.
 """
 
 import argparse
 import json
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch.distributed
+
 from adapters.experiment.audit import audit_plan, not_audited
 from adapters.experiment.cells import CellTable, cells_of
-from adapters.experiment.execution import Outcome, quiet_warnings, run_plan
+from adapters.experiment.execution import Outcome, quiet_warnings, run_one, run_plan
 from adapters.experiment.forecast import forecast, forecast_lines
 from adapters.experiment.plan import Plan, read_plan
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
@@ -52,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         )
         return 0
-    show_audit(plan, table, out, write=True)
+    show_audit(plan, table, out, write=int(os.environ.get("RANK", 0)) == 0)
+    if options.only:
+        run_one(table, out, options.only)
+        return 0
     if options.slurm:
         return submit(plan, out, options.slurm)
     result = run_plan(plan, out, workers=options.workers)
@@ -68,6 +77,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder (default runs/experiment_<plan>)")
     parser.add_argument("--workers", type=int, help="processes (default one per GPU, else one)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
+    parser.add_argument("--only", metavar="CELL", help="run one cell, under torchrun if wanted")
     parser.add_argument("--slurm", nargs="+", metavar="key=value", help="submit jobs, see submitit")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the plan")
     return parser.parse_intermixed_args(arguments)
@@ -106,7 +116,7 @@ def report(plan: Plan, table: CellTable, out: Path) -> int:
     """Scores what is finished and writes the report."""
     from adapters.experiment.report import write_report
 
-    path = write_report(plan, table, out)
+    path = write_report(plan, table, out, command=shlex.join(["python", *sys.argv]))
     print(f"Report {path}")
     return 0
 
@@ -132,6 +142,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on.", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ whether they were started together, by another plan, or on another machine.
 
 import gc
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -114,6 +115,42 @@ def work(
             return
         if not did_one:
             time.sleep(_LOOK_AGAIN_S)
+
+
+def run_one(table: CellTable, out: Path, label: str, *, device: str = "auto") -> None:
+    """Runs one cell in this process, or in all processes that torchrun has started.
+
+    Args:
+        table: cells of the plan.
+        out: folder of the experiment.
+        label: of the cell.
+        device: see `choose_device`.
+
+    Raises:
+        ValueError: no such cell, another process works in it, or it needs weights that are not
+            there yet. What the run itself raises is not caught.
+    """
+    from .stages import run_cell
+
+    folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
+    named = {cell.label: cell for cell in table.cells}
+    if label not in named:
+        raise ValueError(f"the plan has no cell {label!r}; it has {', '.join(named)}.")
+    cell = named[label]
+    folder = folders[cell.key]
+    if folder.result() is not None:
+        return
+    if cell.needs is not None and folders[cell.needs].result() is None:
+        raise ValueError(f"{label} needs {folders[cell.needs].cell.label}, which is not finished.")
+    weights = _weights(cell, folders)
+    if int(os.environ.get("RANK", 0)):
+        run_cell(folder, weights, device=device)
+        return
+    with cell_lock(folder.path) as mine:
+        if not mine:
+            raise ValueError(f"another process works in {folder.path}.")
+        folder.prepare()
+        run_cell(folder, weights, device=device)
 
 
 def outcome(table: CellTable, out: Path) -> Outcome:

@@ -19,7 +19,7 @@ from gesture_pretrain.data.leakage import rows_fingerprint
 from gesture_pretrain.data.transforms import NONE
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.training.checkpoint import has_checkpoint
-from gesture_pretrain.training.device import choose_device
+from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.gesture_data import spread
 from gesture_pretrain.training.loop import evaluated_model
 from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
@@ -50,6 +50,9 @@ def run_cell(folder: CellFolder, weights: Path | None, *, device: str) -> None:
         notes, files = _pretrain(folder, device, resumed)
     else:
         notes, files = _finetune(folder, weights, device, resumed)
+    rank, world_size = rank_and_world_size()
+    if rank:
+        return
     folder.finish(
         {
             **notes,
@@ -58,6 +61,7 @@ def run_cell(folder: CellFolder, weights: Path | None, *, device: str) -> None:
             "seconds": time.monotonic() - begun,
             "resumed": resumed,
             "device": _device_name(device),
+            "processes": world_size,
             "commit": current_commit(),
             "versions": library_versions(),
         },
@@ -80,10 +84,10 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     index = HandIndex.open(cell.places["index"])
     rows = runner.data.train.dataset.rows
     _require_rows(rows, pretraining_rows(index, sections["data"], cell.seed), cell)
-    write_run_folder(
-        folder.run, {**sections, "seed": cell.seed}, name=cell.label, device=_device_name(device)
-    )
+    _write_run_folder(folder, device)
     runner.train()
+    if rank_and_world_size()[0]:
+        return {}, []
     stored = export_backbone(
         evaluated_model(runner).network,
         tag=cell.key[:12],
@@ -123,8 +127,10 @@ def _finetune(
     rows = run.data.train.dataset.rows
     offered = finetuning_rows(run.data.index, sections["data"])
     _require_rows(rows, offered, cell, some_left_out=True)
-    write_run_folder(folder.run, dict(cell.config), name=cell.label, device=_device_name(device))
+    _write_run_folder(folder, device)
     model = run.train()
+    if rank_and_world_size()[0]:
+        return {}, []
     predictions = _predict(run, model, cell)
     predictions.save(folder.predictions)
     notes = {
@@ -193,6 +199,14 @@ def _require_rows(rows, expected, cell: Cell, *, some_left_out: bool = False) ->
         raise StageError(
             f"{cell.label} would be trained on {len(rows)} images that are not the {len(expected)} "
             "which were audited for leaks. This is a defect of the experiment's code; report it."
+        )
+
+
+def _write_run_folder(folder: CellFolder, device: str) -> None:
+    if rank_and_world_size()[0] == 0:
+        cell = folder.cell
+        write_run_folder(
+            folder.run, dict(cell.config), name=cell.label, device=_device_name(device)
         )
 
 

@@ -1,5 +1,6 @@
 """Which cells a worker runs, and what it makes of failures and changes."""
 
+import importlib.util
 import json
 import threading
 
@@ -9,7 +10,8 @@ from toy_pose import toy_plan
 
 from adapters.experiment.cell_folder import CellFolder, CellFolderError
 from adapters.experiment.cells import cells_of
-from adapters.experiment.execution import outcome, run_plan, states, work
+from adapters.experiment.cluster import parse_settings, submit_workers
+from adapters.experiment.execution import outcome, run_one, run_plan, states, work
 from adapters.experiment.forecast import forecast, forecast_lines
 from adapters.experiment.plan import plan_from
 
@@ -125,3 +127,25 @@ def test_forecast_of_the_smallest_difference_follows_seeds_and_spread(toy_index,
 def test_impossible_number_of_workers(toy):
     with pytest.raises(ValueError, match="1 or more"):
         run_plan(toy.plan, toy.out, workers=0)
+
+
+def test_one_named_cell_is_run_when_its_weights_are_there(toy):
+    with pytest.raises(ValueError, match="no cell 'colour'; it has pretrain_gesture_tiny_s0"):
+        run_one(toy.table, toy.out, "colour")
+    with pytest.raises(ValueError, match="needs pretrain_gesture_tiny_s0, which is not finished"):
+        run_one(toy.table, toy.out, "toy_gesture_50pc_s0")
+    run_one(toy.table, toy.out, "toy_random_50pc_s0", device="cpu")
+    found = states(toy.table, toy.out)
+    assert found["toy_random_50pc_s0"] == "finished"
+    assert list(found.values()).count("finished") == 1
+
+
+def test_jobs_take_their_settings_and_say_what_is_missing(toy):
+    assert parse_settings(["jobs=4", "slurm_partition=gpu"]) == {
+        "jobs": 4, "slurm_partition": "gpu",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="'gpu' is not of the form key=value"):
+        parse_settings(["gpu"])
+    if importlib.util.find_spec("submitit") is None:
+        with pytest.raises(ImportError, match="pip install submitit"):
+            submit_workers(toy.plan, toy.out, ["jobs=2"])
