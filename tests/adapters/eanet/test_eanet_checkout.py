@@ -116,7 +116,8 @@ def test_the_backbone_comes_back_from_their_snapshot(trained, backbone):
     assert "pose [" in report.output and "came back" in report.describe()
 
 
-def test_a_backbone_frozen_by_accident_is_refused(checkout, backbone):
+@pytest.mark.slow
+def test_a_checkout_that_freezes_the_backbone_is_refused(checkout, backbone):
     with pytest.raises(SwapError, match=r"parameters are frozen \(requires_grad=False\)"):
         run_checkout(checkout, backbone, arguments=["--gpu", "0", "--freeze"], **TRAIN)
     assert not (checkout / "output").exists()
@@ -282,6 +283,13 @@ def step(watch: CheckoutWatch, parameters, loss) -> None:
         optimizer.step()
     finally:
         watch.stop()
+
+
+def test_a_backbone_frozen_by_accident_is_refused():
+    slot, head = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 1)
+    both = [*slot.parameters(), *head.parameters()]
+    with pytest.raises(SwapError, match=r"2 of 2 backbone parameters are frozen \(requires_grad"):
+        step(CheckoutWatch(slot), both, head(slot(torch.ones(1, 2))).sum())
 
 
 def test_a_backbone_outside_of_the_optimiser_is_refused():
