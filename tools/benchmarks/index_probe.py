@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _ROWS = 100_000
-_WORKERS = 4
+_READER_ROWS = 20_000
+_WORKERS = (0, 4, 8, 32)
+_BATCH = 64
 
 
 def _memory_mib(field: str, file: str = "status") -> float:
@@ -73,10 +75,10 @@ def _private_mib() -> float:
     )
 
 
-def _random_rows(count: int, seed: int) -> Sequence[int]:
+def _random_rows(count: int, seed: int, rows: int = _ROWS) -> Sequence[int]:
     """A compact array: a list of numbers would count as memory of the index."""
     draw = random.Random(seed)
-    return array("q", (draw.randrange(count) for _ in range(_ROWS)))
+    return array("q", (draw.randrange(count) for _ in range(rows)))
 
 
 def _microseconds_each(access: Callable[[int], object], rows: Sequence[int]) -> float:
@@ -90,33 +92,75 @@ def _reader(path: str, barrier, results) -> None:
     from gesture_pretrain.data.index import HandIndex
 
     index = HandIndex.open(path)
-    for row in _random_rows(len(index), 1):
+    for row in _random_rows(len(index), 1, _READER_ROWS):
         index.record(row)
     barrier.wait()  # all have touched the index before anyone measures
     results.put((_memory_mib("VmRSS"), _memory_mib("Pss", "smaps_rollup"), _private_mib()))
     barrier.wait()
 
 
-def _ours_workers(root: Path) -> dict:
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(_WORKERS), context.Queue()
-    workers = [
-        context.Process(target=_reader, args=(str(root), barrier, results)) for _ in range(_WORKERS)
-    ]
+def _ours_epoch(root: Path) -> dict:
+    """One shuffled pass over what a loader reads of the index, without pictures."""
+    from gesture_pretrain.data.hand_annotations import AnnotationReader
+    from gesture_pretrain.data.index import HandIndex
+    from gesture_pretrain.data.sampling import EpochBatchSampler
+
+    resident, private = _memory_mib("VmRSS"), _private_mib()
     start = time.perf_counter()
+    index = HandIndex.open(root)
+    opened = time.perf_counter() - start
+    reader = AnnotationReader(index, box_ratio=1.25)
+    rows = index.select()
+    sampler = EpochBatchSampler(len(rows), batch_size=_BATCH)
+    start = time.perf_counter()
+    batches = iter(sampler)
+    for _ in range(sampler.iterations_per_epoch):
+        reader.read(rows[[position for _, position in next(batches)]])
+    seconds = time.perf_counter() - start
+    return {
+        "open_s": opened,
+        "seconds": seconds,
+        "row_us": seconds / (sampler.iterations_per_epoch * _BATCH) * 1e6,
+        "private_mib": _private_mib() - private,
+        "resident_mib": _memory_mib("VmRSS") - resident,
+    }
+
+
+def _reading_workers(root: Path, count: int) -> dict:
+    """Memory of `count` processes that have read the index, and of this one."""
+    from gesture_pretrain.data.index import HandIndex
+
+    context = multiprocessing.get_context("spawn")
+    index = HandIndex.open(root)
+    for row in _random_rows(len(index), 1, _READER_ROWS):
+        index.record(row)
+    barrier, results = context.Barrier(count + 1), context.Queue()
+    workers = [
+        context.Process(target=_reader, args=(str(root), barrier, results)) for _ in range(count)
+    ]
     for worker in workers:
         worker.start()
-    memory = [results.get() for _ in workers]
+    barrier.wait()
+    own = _memory_mib("VmRSS"), _memory_mib("Pss", "smaps_rollup"), _private_mib()
+    memory = [own, *(results.get() for _ in workers)]
+    barrier.wait()
     for worker in workers:
         worker.join()
-    rss, pss, private = (max(of_workers) for of_workers in zip(*memory, strict=True))
+    rss, pss, private = zip(*memory, strict=True)
     return {
-        "seconds": time.perf_counter() - start,
-        "workers": _WORKERS,
-        "worker_rss_mib": rss,
-        "worker_pss_mib": pss,
-        "worker_private_mib": private,
+        f"{count}_workers_pss_sum_mib": sum(pss),
+        f"{count}_workers_rss_largest_mib": max(rss),
+        f"{count}_workers_private_largest_mib": max(private),
     }
+
+
+def _ours_workers(root: Path) -> dict:
+    """With 0 workers there is this process alone; the sum over processes counts each page once."""
+    start = time.perf_counter()
+    measured: dict[str, object] = {}
+    for count in _WORKERS:
+        measured |= _reading_workers(root, count)
+    return {"seconds": time.perf_counter() - start, **measured}
 
 
 def _json_load(root: Path) -> dict:
@@ -168,6 +212,7 @@ CANDIDATES = {
     "ours: build": _ours_build,
     "ours: open": _ours_open,
     "ours: workers": _ours_workers,
+    "ours: epoch": _ours_epoch,
     "json.load": _json_load,
     "json.load without gc": _json_load_without_gc,
     "pycocotools": _pycocotools,
