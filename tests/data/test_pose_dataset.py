@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
 from gesture_pretrain.data.pose_dataset import PoseDataset, mirror_pose
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.transforms import Augmentation, HandView, Motion, move_view
@@ -359,3 +360,36 @@ def test_detected_boxes_that_are_not_there_are_refused(dataset):
         dataset(box_source="detected")
     with pytest.raises(ValueError, match="possible: annotation, detected"):
         dataset(box_source="rootnet")
+
+
+@pytest.mark.parametrize("options", ARMS, ids=["plain", "strong", "mirror_left"])
+def test_real_annotations_without_fits_agree_and_are_flagged(shared_dir, tmp_path, hands, options):
+    sample = shared_dir / "interhand" / "sample"
+    kinds = ("data", "camera", "joint_3d")
+    files = [sample / f"test_interhand2.6m_{kind}.json" for kind in kinds]
+    real = HandIndex.open(
+        build_index_from_files(
+            [AnnotationFiles("test", sample, *files)], sample, tmp_path / "index", progress=False
+        )
+    )
+    rows = real.select(hands=["right", "left"])
+    assert len(rows) == 2
+    options = {"hand_models": hands, "announce": None, **options}
+    crops = PoseDataset(real, rows, Taxonomy.load("interhand26m"), 128, **options)
+    for found, record in samples(crops, epochs=4):
+        assert not found.mano_valid and not found.mano_pose.any()
+        side = ("right", "left").index(record.hand)
+        known = record.joint_triangulated[side]
+        assert found.joint_valid.tolist() == (known & known[0]).tolist()
+        wrist = back_project(
+            found.crop_camera, found.keypoints_px[0].numpy(), float(found.wrist_depth_mm)
+        )
+        pixels = project(found.crop_camera, found.joints_rel_mm.double().numpy() + wrist)
+        valid = found.joint_valid.numpy()
+        # focal lengths of 1290 px over boxes from 100 px: K's entries are up to 5 times as large as
+        # in the rendered set
+        np.testing.assert_allclose(
+            pixels[valid], found.keypoints_px.numpy()[valid], rtol=0, atol=5 * PX
+        )
+        if not options.get("augmentation"):  # the box holds all that is in the picture
+            assert found.joint_in_view.tolist() == (record.joint_in_view[side] & valid).tolist()
