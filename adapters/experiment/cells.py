@@ -325,6 +325,7 @@ def _test_config(plan: Plan) -> dict[str, Any]:
         "split": plan.test.split,
         "images": plan.test.images,
         "hands": list(plan.test.hands),
+        "box_source": plan.test.box_source,
     }
 
 

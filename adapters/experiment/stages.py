@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.pose_prediction import BOX_SOURCE, predict_split
+from adapters.pose_prediction import predict_split
 from adapters.pose_training import PoseRun, build_pose_runner
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.leakage import rows_fingerprint
@@ -144,7 +144,7 @@ def _finetune(
 
 def _predict(run: PoseRun, model, cell: Cell):
     index = HandIndex.open(cell.places["test_index"])
-    rows = _test_rows(index, cell.config["test"])
+    rows, boxes = _test_rows(index, cell.config["test"]), cell.config["test"]["box_source"]
     dataset = run.target.build_dataset(
         index,
         rows,
@@ -154,6 +154,7 @@ def _predict(run: PoseRun, model, cell: Cell):
         augmentation=NONE,
         seed=0,
         announce=None,
+        **({} if boxes is None else {"box_source": boxes}),
     )
     return predict_split(
         model,
@@ -161,7 +162,6 @@ def _predict(run: PoseRun, model, cell: Cell):
         system=cell.label,
         provenance={
             "cell": cell.key,
-            "box_source": BOX_SOURCE,
             "split": cell.config["test"]["split"],
         },
         batch_size=_PREDICTED_AT_ONCE,
