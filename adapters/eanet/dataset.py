@@ -18,9 +18,8 @@ from adapters.eanet.mano import ManoHands
 from adapters.eanet.rows import box_of, camera_of, captured_hands, usable_rows
 from adapters.eanet.targets import CapturedTargets, ManoTargets, captured_targets, mano_targets
 from eanet import CORRECT, Quirks
-from gesture_pretrain.data.dataset import read_image_rgb
-from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.picture import channels_first, read_image_rgb, size_error
 from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.data.transforms import Augmentation, Motion, augmentation_stream
 from gesture_pretrain.geometry import invert_affine
@@ -99,7 +98,7 @@ class EanetDataset(Dataset):
         seed: Key of the augmentation.
         grid: Cells of the heat map; S / 32 by default.
         hands: "single" refuses images of two hands, "all" takes them.
-        box_source: "joints" or "detected", see `rows.box_of`.
+        box_source: "joints" or "rootnet", see `rows.box_of`.
         quirks: What to do as upstream does although it is a mistake.
         image_as: "uint8", rounded; or "float", as upstream has it, four times the bytes.
         with_mesh: Also give the fits' vertices.
@@ -169,7 +168,10 @@ class EanetDataset(Dataset):
         """The sample at a position under a given motion."""
         record = self.index.record(int(self.rows[position]))
         image = read_image_rgb(record.image_path, record.row)
-        _check_size(record, image)
+        if image.shape[1::-1] != tuple(record.image_size_wh):
+            raise size_error(
+                record.row, record.image_path, image.shape[1::-1], record.image_size_wh
+            )
         view = view_of_box(self.box(record), motion, size_px=self.size_px, grid=self.grid)
         coarse, fine = self._labels(position, view.mirrored)
         return EanetSample(
@@ -281,9 +283,7 @@ def _float32(values) -> Tensor:
 def _image_tensor(image: np.ndarray, image_as: str) -> Tensor:
     if image_as == "float":
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)) / np.float32(255))
-    planes = np.empty((3, *image.shape[:2]), np.uint8)
-    cv2.split(cv2.convertScaleAbs(image), list(planes))
-    return torch.from_numpy(planes)
+    return torch.from_numpy(channels_first(cv2.convertScaleAbs(image)))
 
 
 def _hand_code(hand: str, mirrored: bool) -> int:
@@ -333,12 +333,3 @@ def _rows_of_index(rows: Sequence[int], size: int) -> np.ndarray:
 def _check_choice(name: str, value: str, possible: tuple[str, ...]) -> None:
     if value not in possible:
         raise ValueError(f"{name} is {value!r}; possible: {', '.join(possible)}")
-
-
-def _check_size(record: HandRecord, image: np.ndarray) -> None:
-    if (image.shape[1], image.shape[0]) != tuple(record.image_size_wh):
-        raise DataError(
-            f"image of row {record.row} is {image.shape[1]} x {image.shape[0]} px, but its "
-            f"annotation says {record.image_size_wh[0]} x {record.image_size_wh[1]}: "
-            f"{record.image_path}. Are images and annotations of one release?"
-        )

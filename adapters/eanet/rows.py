@@ -12,7 +12,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.geometry import project_px, translation_of_camera_mm, world_to_camera_mm
 
-BOX_SOURCES = ("joints", "detected")
+BOX_SOURCES = ("joints", "rootnet")
 _CHUNK = 4096
 _NEEDED = ("step_joints_world_mm", "step_triangulated_bits", "in_view_bits", "calibration")
 
@@ -86,7 +86,7 @@ def box_of(
     Args:
         index: Holds the record.
         record: The image.
-        source: "joints": from the captured joints, as in training. "detected": RootNet's box as it
+        source: "joints": from the captured joints, as in training. "rootnet": RootNet's box as it
             is, as in upstream's test.
         box_bug: See `boxes.box_of_hands`.
 
@@ -97,11 +97,11 @@ def box_of(
         hands = captured_hands(record)
         around = box_of_hands(hands.joints_px, hands.valid, record.hand, box_bug=box_bug)
         return crop_box(around, record.image_size_wh)
-    if source != "detected":
+    if source != "rootnet":
         raise ValueError(f"unknown box source {source!r}; possible: {', '.join(BOX_SOURCES)}")
     box = index.columns["detected_bbox_xywh_px"][record.row].astype(np.float64)
     if np.isnan(box).any():
-        raise ValueError(f"row {record.row} has no detected box; use the box source 'joints'")
+        raise ValueError(f"row {record.row} has no box of RootNet's; use the box source 'joints'")
     return box
 
 
@@ -118,18 +118,18 @@ def usable_rows(
     no usable box. (A joint counts only if the wrist of its hand does.)
 
     Raises:
-        DataError: The index has no joints, flags or cameras, or no detected boxes if those are
+        DataError: The index has no joints, flags or cameras, or no boxes of RootNet's if those are
             asked for.
         ValueError: Unknown box source.
     """
     if box_source not in BOX_SOURCES:
         raise ValueError(f"unknown box source {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
-    needed = _NEEDED + (("detected_bbox_xywh_px",) if box_source == "detected" else ())
+    needed = _NEEDED + (("detected_bbox_xywh_px",) if box_source == "rootnet" else ())
     missing = [name for name in needed if name not in index.columns]
     if missing:
         raise DataError(
             f"{index.path} lacks {', '.join(missing)}; EANet needs triangulated joints, cameras "
-            "and, for box source 'detected', RootNet's output in InterHand2.6M's layout."
+            "and, for box source 'rootnet', RootNet's output in InterHand2.6M's layout."
         )
     rows = np.asarray(rows, np.int64)
     kept, dropped = [], {}
@@ -158,7 +158,7 @@ def _reasons(
         triangulated &= (columns["step_has_joints"][steps] > 0)[:, None, None]
     joints = _joints_cam_mm(columns, steps, camera)
     triangulated &= joints[..., 2] > 0
-    if box_source == "detected":
+    if box_source == "rootnet":
         has_box = ~np.isnan(columns["detected_bbox_xywh_px"][rows]).any(axis=1)
     else:
         pixels = _project_px(columns, joints, camera)

@@ -34,7 +34,7 @@ def batches(tiny_index, tiny_golden, recipes):
     """Our samples of every reference case, collated."""
     found = {}
     for split, j in CASES:
-        source = "detected" if split == "test" else "joints"
+        source = "rootnet" if split == "test" else "joints"
         dataset = make(tiny_index, recipes, split, quirks=UPSTREAM, box_source=source)
         motion = Motion()
         if split == "train":
@@ -58,7 +58,7 @@ def test_the_same_images_are_used(tiny_index, tiny_golden, split):
 def test_records_before_augmentation_are_as_published(tiny_index, tiny_golden, split):
     golden = {name: tiny_golden[f"{split}.list.{name}"] for name in _LISTED}
     order = list(MANO21_FROM_INTERHAND)
-    source = "detected" if split == "test" else "joints"
+    source = "rootnet" if split == "test" else "joints"
     for k, row in enumerate(usable_rows(tiny_index, tiny_index.select(split=split)).rows):
         record = tiny_index.record(row)
         hands = captured_hands(record)
@@ -272,15 +272,15 @@ def test_an_index_without_joints_or_detections_is_refused(tiny_index):
         usable_rows(empty, [0])
     columns = {k: v for k, v in tiny_index.columns.items() if not k.startswith("detected")}
     with pytest.raises(DataError, match="lacks detected_bbox_xywh_px"):
-        usable_rows(SimpleNamespace(columns=columns, path="i"), [0], "detected")
+        usable_rows(SimpleNamespace(columns=columns, path="i"), [0], "rootnet")
 
 
-def test_images_without_a_detected_box_are_left_out(tiny_index):
+def test_images_that_rootnet_has_no_box_of_are_left_out(tiny_index):
     rows = tiny_index.select(split="train")  # RootNet's file is of the test split
-    selection = usable_rows(tiny_index, rows, "detected")
+    selection = usable_rows(tiny_index, rows, "rootnet")
     assert len(selection.rows) == 0 and selection.dropped["without usable box"] == 7
-    with pytest.raises(ValueError, match="row 0 has no detected box"):
-        box_of(tiny_index, tiny_index.record(0), "detected")
+    with pytest.raises(ValueError, match="row 0 has no box of RootNet's"):
+        box_of(tiny_index, tiny_index.record(0), "rootnet")
 
 
 def test_two_hands_are_refused_where_one_is_wanted(tiny_index, recipes):
@@ -292,7 +292,7 @@ def test_wrong_options_are_refused(tiny_index, recipes):
     for options, message in [
         ({"hands": "both"}, "hands is 'both'; possible: single, all"),
         ({"image_as": "half"}, "image_as is 'half'; possible: uint8, float"),
-        ({"box_source": "gt"}, "unknown box source 'gt'; possible: joints, detected"),
+        ({"box_source": "gt"}, "unknown box source 'gt'; possible: joints, rootnet"),
         ({"size_px": 100}, "100 px give no whole heat map"),
     ]:
         with pytest.raises(ValueError, match=message):
