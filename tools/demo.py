@@ -2,9 +2,9 @@
 
 Runs the commands that a user would type, one after the other, and prints each of them:
 the embedded data set is rendered, a small HRNet is pretrained on its gesture labels and exported,
-a new process loads it by name, and an evaluation puts it beside the same network untrained. Then the
-backbone goes into a small EANet, and the plan `configs/experiments/demo.py` asks whether gesture
-pretraining helps: two networks, guidance off and on, random and shuffled-label arms, two seeds.
+a new process loads it by name, and an evaluation puts it beside the same network untrained. Then
+the backbone goes into a small EANet, and the plan `configs/experiments/demo.py` asks whether
+gesture pretraining helps: two networks, guidance off and on, random and shuffled-label arms.
 A stage that is complete is not done again; an interrupted one goes on where it stopped.
 """
 
@@ -59,7 +59,7 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
             + ["--steps", "150", "data.fraction=0.1"],
         ),
         (
-            "Does gesture pretraining help? Two networks, three arms, guidance off and on, two seeds",
+            "Does gesture pretraining help? Two networks, guidance off and on, three arms, two seeds",
             [*plan, "run", *experiment, "--workers", "2"],
         ),
         ("Report of the experiment", [*plan, "report", *experiment]),
