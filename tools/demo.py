@@ -59,7 +59,7 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
             + ["--steps", "150", "data.fraction=0.1"],
         ),
         (
-            "Does gesture pretraining help? Two networks, guidance off and on, three arms, two seeds",
+            "Does gesture pretraining help? Three networks, three arms, two seeds",
             [*plan, "run", *experiment, "--workers", "2"],
         ),
         ("Report of the experiment", [*plan, "report", *experiment]),
