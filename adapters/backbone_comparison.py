@@ -25,6 +25,7 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.training.run_folder import current_commit
 from gesture_pretrain.training.runner import refuse_used_folder
+from gesture_pretrain.weight_record import WeightRecord
 
 RANDOM, IMAGENET = "random", "imagenet"
 ARM_FILE = "arm.json"
@@ -55,6 +56,7 @@ class TrainedArm:
         sample_order: SHA-256 over the index rows of all batches, in order.
         predictions: Path of the predictions file.
         projections: Declared projections behind the backbone.
+        reads_heads: The target reads gesture heads that came along with the backbone.
     """
 
     label: str
@@ -64,6 +66,7 @@ class TrainedArm:
     sample_order: str
     predictions: Path
     projections: Mapping[str, str]
+    reads_heads: bool = False
 
 
 class SampleOrder(Hook):
@@ -112,7 +115,7 @@ def comparison_arms(
     size_px = size_px or record.input.size_px
     arms = [Arm(record.name, {"name": backbone, "size_px": size_px})]
     for baseline in baselines:
-        arms.append(_baseline(baseline, record.arch, size_px))
+        arms.append(_baseline(baseline, record, size_px))
     labels = [arm.label for arm in arms]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
@@ -189,13 +192,16 @@ def require_same_samples(arms: Sequence[TrainedArm]) -> None:
             )
 
 
-def _baseline(text: str, arch: str, size_px: int) -> Arm:
-    same = {"arch": arch, "size_px": size_px}
+def _baseline(text: str, record: WeightRecord, size_px: int) -> Arm:
+    arch, same = record.arch, {"arch": record.arch, "size_px": size_px}
+    heads = {}
+    if record.heads is not None:  # where the target reads them, those of the arms are of one shape
+        heads = {"heads": {"hidden": record.heads.hidden, "dropout": record.heads.dropout}}
     if text == RANDOM:
-        return Arm(f"{arch} (random)", {**same, "init": "random"})
+        return Arm(f"{arch} (random)", {**same, **heads, "init": "random"})
     if text == IMAGENET:
         build_backbone(**same, init="timm")  # refused now, not after hours of training
-        return Arm(f"{arch} (imagenet)", {**same, "init": "timm"})
+        return Arm(f"{arch} (imagenet)", {**same, **heads, "init": "timm"})
     other = find_backbone(text).record
     return Arm(other.name, {"name": text, "size_px": size_px})
 
@@ -231,6 +237,7 @@ def _train(
         sample_order=order.sha256,
         predictions=predictions.save(folder / f"predictions_{split}.npz"),
         projections=dict(run.ledger.projections),
+        reads_heads=run.ledger.carries_heads,
     )
     text = json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(result).items()})
     write_bytes_atomically(folder / ARM_FILE, text.encode())

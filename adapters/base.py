@@ -90,7 +90,8 @@ class PoseTarget:
         build_model: `build_model(network, *, seed, hand_models, allow_projection=False, **options)`
             gives an mmengine `BaseModel` whose attribute `backbone` is that of `network`
             (a `Backbone`, or a `GestureNetwork` where the logits are used), the same object and
-            not a copy. `forward(batch, mode="loss")` gives weighted losses by name, `*_loss`;
+            not a copy; gesture heads that it keeps are called `coarse` and `fine` in it.
+            `forward(batch, mode="loss")` gives weighted losses by name, `*_loss`;
             `mode="predict"` a `HandPrediction` in the frame of the crop; `set_epoch(epoch)`.
         build_dataset: `build_dataset(index, rows, taxonomy, size_px, *, hand_models, augmentation,
             seed, announce)` gives samples as named tuples with at least `image` and `row`.

@@ -122,6 +122,11 @@ class Comparison:
             (arm.label, text) for arm in self.arms for text in arm.projections.values()
         ):
             lines.append(f"{label}: behind a declared {text}; this is another experiment.")
+        if any(arm.reads_heads for arm in self.arms):
+            lines.append(
+                "The target reads gesture logits, and each arm's heads are its own (random where "
+                "its backbone is): the difference is that of backbone and heads together."
+            )
         if len(seeds) == 1:
             lines.append(
                 "With one seed the interval and p tell these two trained networks apart, not the "

@@ -148,21 +148,23 @@ def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
     return state
 
 
-def parameter_table(model: nn.Module, projections: Mapping[str, str]) -> str:
-    """Parameters of backbone, projection and target, and how many of them are trained."""
-    of_backbone = {id(p) for p in model.backbone.parameters()}
+def parameter_table(model: nn.Module, ledger: SwapLedger) -> str:
+    """Parameters of each part of a swapped model, and how many of them are trained, as text."""
+    parts = {id(p): "backbone" for p in model.backbone.parameters()}
+    if ledger.carries_heads:
+        heads = (module for module in model.modules() if isinstance(module, GestureHead))
+        parts |= {id(p): "heads" for head in heads for p in head.parameters()}
+    for name in ledger.projections:
+        parts |= {id(p): "projection" for p in model.get_submodule(name).parameters()}
     counts: dict[str, list[int]] = {}
-    for name, parameter in model.named_parameters():
-        projected = any(name.startswith(f"{module}.") for module in projections)
-        part = "backbone" if id(parameter) in of_backbone else "target"
-        row = counts.setdefault("projection" if projected else part, [0, 0])
+    for parameter in model.parameters():
+        row = counts.setdefault(parts.get(id(parameter), "target"), [0, 0])
         row[0] += parameter.numel()
         row[1] += parameter.numel() * parameter.requires_grad
     counts["all"] = [sum(row[i] for row in counts.values()) for i in (0, 1)]
-    lines = [f"{'parameters':11}{'':16}{'':9}{'all':>14}{'trained':>16}"]
-    return "\n".join(
-        [*lines, *(f"{part:11}{'':25}{a:14,d}{b:16,d}" for part, (a, b) in counts.items())]
-    )
+    lines = [f"{'parameters':36}{'all':>14}{'trained':>16}"]
+    lines += [f"{part:36}{total:14,d}{some:16,d}" for part, (total, some) in counts.items()]
+    return "\n".join(lines)
 
 
 def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedger:

@@ -52,6 +52,11 @@ class SwapLedger:
     first_step: Mapping[str, Any] | None = None
 
     @property
+    def carries_heads(self) -> bool:
+        """The target reads gesture heads that came along with the backbone."""
+        return any(name.startswith("heads.") for name in self.backbone.matched)
+
+    @property
     def is_complete(self) -> bool:
         """Every tensor is accounted for and the backbone is bit for bit the one given."""
         return not (self.problems() or self.before_swap != self.after_swap)
@@ -86,7 +91,8 @@ class SwapLedger:
     def counts(self) -> list[dict[str, Any]]:
         """One row per kind of tensor: part, status, tensors, numbers, bytes and shares."""
         groups = [
-            ("backbone", self.backbone.entries),
+            ("backbone", [e for e in self.backbone.entries if not _is_of_heads(e)]),
+            ("heads", [e for e in self.backbone.entries if _is_of_heads(e)]),
             ("projection", [e for e in self.own.entries if self._projects(e)]),
             ("target", [e for e in self.own.entries if not self._projects(e)]),
         ]
@@ -161,6 +167,10 @@ class SwapLedger:
         if self.after_first_step is not None:
             stages.append(("after the first step", self.after_first_step))
         return ["backbone " + ", ".join(f"{stage} {value[:12]}" for stage, value in stages)]
+
+
+def _is_of_heads(entry: LedgerEntry) -> bool:
+    return entry.name.startswith("heads.")
 
 
 def _is_in_model(entry: LedgerEntry) -> bool:

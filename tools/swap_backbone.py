@@ -232,7 +232,7 @@ def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> N
         **choices,
     )
     print(ledger.table())
-    print(parameter_table(model, ledger.projections))
+    print(parameter_table(model, ledger))
 
 
 def export(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,9 +23,12 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.protocol import find_protocols
+from gesture_pretrain.export import export_backbone
 from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import UnknownBackbone
+from gesture_pretrain.taxonomy import Taxonomy
 
 PROTOCOLS = ("eanet_corrected", "eanet_upstream", "interhand_wrist")
 SHIFT_MM = 5.0
@@ -180,6 +184,25 @@ def test_arms_name_architecture_weights_and_size(registered):
 def test_a_target_of_one_crop_size_decides_the_size_of_all_arms(registered):
     for arm in comparison_arms(registered.name, ["random"], size_px=256):
         assert arm.backbone["size_px"] == 256
+
+
+def test_baselines_have_heads_of_the_same_shape(gesture_network, tmp_path, monkeypatch):
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path))
+    taxonomy = Taxonomy.from_index_labels(["a", "b", "c"])
+    gesture_network.heads = build_gesture_heads(
+        512, num_coarse=taxonomy.num_coarse, num_fine=taxonomy.num_fine, hidden=8, dropout=0.25
+    )
+    name = export_backbone(gesture_network, tag="h", taxonomy=taxonomy).name
+    assert comparison_arms(name, ["random"])[1].backbone["heads"] == {"hidden": 8, "dropout": 0.25}
+
+
+def test_heads_that_the_target_reads_are_named_beside_the_table(reader, tmp_path):
+    arms = [predict(reader, tmp_path, label, shift_mm=0) for label in ("one", "two")]
+    text = compare_arms("toy", arms, reader, find_protocols(PROTOCOLS)).markdown()
+    assert "backbone and heads together" not in text
+    arms = [replace(arm, reads_heads=True) for arm in arms]
+    text = compare_arms("toy", arms, reader, find_protocols(PROTOCOLS)).markdown()
+    assert "the difference is that of backbone and heads together" in text
 
 
 def test_imagenet_is_the_same_architecture_with_published_weights(registered, monkeypatch):

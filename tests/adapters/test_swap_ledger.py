@@ -9,7 +9,7 @@ from toy_target import TOY, ToyPose
 
 from adapters.base import BackboneNeeds, PoseTarget, SwapError
 from adapters.projection import fit_backbone
-from adapters.swap import build_swapped
+from adapters.swap import build_swapped, parameter_table
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.weight_ledger import LedgerEntry, WeightLedger
 
@@ -61,6 +61,14 @@ def test_gesture_heads_that_the_target_reads_are_matched(gesture_network):
     assert isinstance(model.guide, GestureNetwork)
     assert not ledger.backbone.dropped_by_name
     assert any(name.startswith("heads.coarse") for name in ledger.backbone.matched)
+    assert ledger.carries_heads
+    parts = {row["part"]: row["numbers"] for row in ledger.counts()}
+    assert parts["heads"] == sum(p.numel() for p in gesture_network.heads.parameters())
+    counted = {
+        line.split()[0]: line.split()[1] for line in parameter_table(model, ledger).split("\n")
+    }
+    assert int(counted["heads"].replace(",", "")) == parts["heads"]
+    assert int(counted["all"].replace(",", "")) == sum(p.numel() for p in model.parameters())
     assert ledger.own.fresh == ("head.weight", "head.bias")  # no alias counted as the target's
 
 
