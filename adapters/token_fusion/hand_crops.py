@@ -1,4 +1,4 @@
-"""From pictures and boxes to right-looking crops, as the data set makes them."""
+"""From pictures and boxes to crops, left hands mirrored or not, as the data sets make them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class HandCrops(NamedTuple):
 
     Attributes:
         image: `(B, 3, S, S)` uint8, RGB.
-        hand: `(B,)` int64, 0: all look like right hands.
+        hand: `(B,)` int64, 0 right: all look like right hands, or are as they are in the picture.
         row: `(B,)` int64, number of the picture.
         image_from_crop: `(B, 2, 3)` float32, crop pixels to those of the picture.
     """
@@ -56,7 +56,7 @@ def crop_hands(
 
 
 def square_hand_box(
-    image: np.ndarray, box_xywh_px: Sequence[float] | None, *, box_ratio: float, number: int
+    image: np.ndarray, box_xywh_px: Sequence[float] | None, *, box_ratio: float, number: int | str
 ) -> np.ndarray:
     """The square that is cropped: `box_ratio` times the box, or the whole picture without one.
 
@@ -64,7 +64,7 @@ def square_hand_box(
         image: `(H, W, 3)`.
         box_xywh_px: Box of the hand, or None.
         box_ratio: Side of the square over the longer side of the box.
-        number: Of the picture, for messages.
+        number: Number or name of the picture, for messages.
 
     Raises:
         ValueError: The box has no area, or lies outside of the picture.

@@ -1,4 +1,4 @@
-"""A trained token-fusion network for a user's own pictures.
+"""A trained pose network, token fusion or another target's, for a user's own pictures.
 
 from adapters.token_fusion import HandEstimator
 hand = HandEstimator("runs/my_run/model").predict([image], hands="right")[0]
@@ -15,6 +15,7 @@ from torch import Tensor
 from adapters.pose_checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose_frames import CameraPrediction, to_camera_frame
 from adapters.pose_model import HandPrediction
+from adapters.pose_prediction import predict_batch
 from adapters.token_fusion.gesture_reader import (
     Gesture,
     GestureReader,
@@ -66,16 +67,20 @@ class HandEstimator:
     Args:
         source: Folder that tools/train.py stored, or what `load_pose_model` gave.
         gestures: Name or folder of a gesture network (Stage 1) that tells side and gesture. Where
-            None, the heads that guide the pose network tell them, if it has any that were trained
-            in Stage 1. Trust those less: Stage 2 went on training them, on right hands and without
-            gesture labels.
+            None, the heads that guide a token-fusion network tell them, if it has any that were
+            trained in Stage 1. Trust those less: Stage 2 went on training them, on right hands and
+            without gesture labels. Heads of other targets are not read.
         taxonomy: File of the gestures' taxonomy, where it is not one that ships.
         hand_model: MANO file or folder, see `load_pose_model`.
         device: Where to compute.
         box_ratio: Side of the crop over the longer side of a box.
 
+    Attributes:
+        sees_right_hands_only: Left hands are mirrored in and out, as token fusion was trained;
+            other targets are shown every hand as it is and told its side.
+
     Raises:
-        ValueError: Another target than token fusion, or weights of another taxonomy.
+        ValueError: Weights of another taxonomy.
         As `load_pose_model` and `load_backbone`.
     """
 
@@ -92,11 +97,7 @@ class HandEstimator:
         if not isinstance(source, StoredPoseModel):
             source = load_pose_model(source, hand_model=hand_model, device=device)
         self.card, self.hand_models = source.card, source.hand_models
-        if self.card.target != "token_fusion":
-            raise ValueError(
-                f"{source.path} is a network of target {self.card.target!r}; HandEstimator runs "
-                "'token_fusion'"
-            )
+        self.sees_right_hands_only = self.card.target == "token_fusion"
         self.model = source.model.eval().to(device)
         self.device, self.box_ratio = torch.device(device), box_ratio
         self.reader = self._gesture_reader(gestures, taxonomy)
@@ -138,14 +139,25 @@ class HandEstimator:
             estimates += self._predict(list(images[part]), squares[part], sides[part])
         return estimates
 
+    def tells_sides(self) -> bool:
+        """Whether gestures tell right from left, so that `hands` need not be given."""
+        return self.reader is not None and self.reader.tells_sides()
+
     def _predict(self, images, squares, sides: list[str | None]) -> list[HandEstimate]:
         chosen, chances = self._choose_sides(images, squares, sides)
-        crops = self._crops(images, squares, [side == "left" for side in chosen])
-        output = self.model(crops, mode="tensor")
-        hands = self.model.prediction(output, self.card.size_px)
+        is_left = [side == "left" for side in chosen]
+        looks_right = self._crops(images, squares, is_left)
+        crops, output = looks_right, None
+        if self.sees_right_hands_only:
+            output = self.model(crops, mode="tensor")
+            hands = self.model.prediction(output, self.card.size_px)
+        else:
+            crops = self._crops(images, squares, [False] * len(images))
+            crops = crops._replace(hand=torch.tensor(is_left).to(crops.hand))
+            hands = predict_batch(self.model, crops)
         gestures: list[dict[str, Gesture]] = [{} for _ in images]
         if self.reader is not None:
-            gestures = self.reader.gestures(self._logits(crops, output), chosen)
+            gestures = self.reader.gestures(self._logits(looks_right, output), chosen)
         camera = to_camera_frame(hands, crops)
         return [
             _estimate(i, chosen[i], chances[i], squares[i], camera, hands, gestures[i])
@@ -186,12 +198,12 @@ class HandEstimator:
         if gestures is not None:
             return stored_gesture_reader(gestures, device=self.device, taxonomy=taxonomy)
         facts = self.card.head_classes
-        if facts is None or not self.model.network.gesture_heads:
+        if not self.sees_right_hands_only or facts is None or not self.model.network.gesture_heads:
             return None
         return GestureReader(matching_taxonomy(facts["name"], facts["sha256"], taxonomy))
 
     def _check_side(self, side: str | None, number: int) -> None:
-        if side is None and (self.reader is None or not self.reader.tells_sides()):
+        if side is None and not self.tells_sides():
             raise ValueError(
                 f"nothing tells whether picture {number} shows a right or a left hand. Give "
                 "hands='right' or 'left', or gestures=… with a network whose taxonomy tells sides."
@@ -228,7 +240,7 @@ def _estimate(
         joint_depth_rel_mm=camera.joint_depth_rel_mm[i],
         joints_rel_mm=joints,
         vertices_rel_mm=camera.vertices_rel_mm[i],
-        mano_pose=np.float32(mirror_pose(pose) if side == "left" else pose),
+        mano_pose=np.float32(mirror_pose(pose) if side != SIDES[int(hands.hand[i])] else pose),
         mano_shape=hands.mano_shape[i].cpu().numpy(),
         image_from_mm=fit_image_from_mm(joints, keypoints),
         coarse=gesture.get("coarse"),

@@ -36,36 +36,29 @@ class ImageToHand(nn.Module):
 
 
 def test_it_compiles_as_one_graph_and_gives_the_same(model, image):
-    """fullgraph=True raises at the first break; aot_eager also traces the backward pass."""
+    """fullgraph=True raises at the first break in the graph."""
     whole = ImageToHand(model)
     torch._dynamo.reset()
-    compiled = torch.compile(whole, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(whole, fullgraph=True, backend="eager")
     for found, expected in zip(compiled(image), whole(image), strict=True):
-        # the same operators, decomposed: float32 rounding
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        # the same operators; float32 rounding where they are put together differently
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     compiled(image)[0].sum().backward()
     assert model.network.volume.layers[0].weight.grad.abs().max() > 0
 
 
-def test_bfloat16_autocast_stays_near(model, image):
-    """Coordinates and rotations are kept in float32; what feeds them has 8 bits.
-
-    Stated tolerance: 0.25 cells, 1 mm per 100 mm of hand, 2 % of the scale of 6D and shape.
-    """
+def test_bfloat16_autocast_keeps_coordinates_and_trains(model, image):
+    """Coordinates, rotations and mesh stay float32; how far they move is in test_overfit.py."""
     whole = ImageToHand(model)
-    with torch.no_grad():
-        expected = whole(image)
-        with torch.autocast("cpu", torch.bfloat16):
-            found = whole(image)
-    names = (*model.network(image)._fields, "vertices_m", "joints_m")
-    for name, a, b in zip(names, found, expected, strict=True):
-        limit = {"joints_cells": 0.25, "vertices_m": 2e-3, "joints_m": 2e-3}.get(name, 0.02)
-        if not name.endswith("logits"):
-            assert a.dtype == torch.float32, name
-        assert (a.float() - b).abs().max() < limit * max(1.0, b.abs().max().item() * 0.1), name
     with torch.autocast("cpu", torch.bfloat16):
-        sum(value.float().sum() for value in whole(image)).backward()
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+        found = whole(image)
+        names = (*model.network(image)._fields, "vertices_m", "joints_m")
+    kinds = dict(zip(names, (value.dtype for value in found), strict=True))
+    assert kinds["coarse_logits"] == torch.bfloat16
+    assert {kinds[n] for n in kinds if not n.endswith("logits")} == {torch.float32}
+    sum(value.float().sum() for value in found).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
 def test_onnx_gives_the_same(model, image, tmp_path):
@@ -81,6 +74,7 @@ def test_onnx_gives_the_same(model, image, tmp_path):
         dynamic_shapes={"image": {0: batch}},
         input_names=["image"],
         verbose=False,
+        optimize=False,
     )
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     five = torch.randn(5, 3, 64, 64, generator=torch.Generator().manual_seed(1))
