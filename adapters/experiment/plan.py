@@ -147,8 +147,8 @@ class TestImages:
         images: at most so many, evenly spread over the split; None for all.
         hands: kinds of annotation that are kept.
         index: another index; None for that of `data`.
-        box_source: "detected" for the boxes of a detector; None for those of the annotation, as in
-            training.
+        box_source: "rootnet" for the boxes that RootNet detected; None for those of the annotation,
+            as in training.
     """
 
     __test__ = False  # not a test class, whatever its name looks like

@@ -23,7 +23,7 @@ backbones = dict(
 )
 seeds = [0, 1, 2]
 fractions = [1.0]
-test = dict(split="test", box_source="detected")  # RootNet's boxes, as in the paper's protocol
+test = dict(split="test", box_source="rootnet")  # RootNet's boxes, as in the paper's protocol
 
 arms = dict(
     random=dict(init="random", text="no pretraining"),

@@ -45,7 +45,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 _SINGLE = HANDS[:2]
 # our names to those of the annotation reader
-_BOX_SOURCES = {"annotation": "annotation", "detected": "rootnet"}
+_BOX_SOURCES = {"annotation": "annotation", "detected": "rootnet", "rootnet": "rootnet"}
 # an axis-angle vector mirrored about the plane x = 0: (x, -y, -z)
 _MIRROR_AXIS_ANGLE = np.tile([1.0, -1.0, -1.0], 15)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
@@ -122,9 +122,9 @@ class PoseDataset(Dataset):
         augmentation: random motion; None for none.
         seed: key of the augmentation.
         box_ratio: side of the crop over the longer side of the annotated box.
-        box_source: "annotation", or "detected" for RootNet's boxes, which are square and enlarged
-            already and are taken as they are; published numbers on InterHand2.6M's test split use
-            these.
+        box_source: "annotation", or "rootnet" (also called "detected") for RootNet's boxes, which
+            are square and enlarged already and are taken as they are; published numbers on
+            InterHand2.6M's test split use these.
         mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
         announce: is handed the lines of `describe`; None for silence.
@@ -192,7 +192,7 @@ class PoseDataset(Dataset):
             coarse=int(self.coarse[position]),
             fine=int(self.fine[position]),
         )
-        if self.box_source == "detected":
+        if self.box_source != "annotation":
             box = self._boxes.boxes(self.rows[position : position + 1])[0]
             view = replace(view, box_xywh_px=box)
         motion = self._motion(epoch, record)
