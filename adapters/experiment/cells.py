@@ -321,11 +321,12 @@ def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:
 
 
 def _test_config(plan: Plan) -> dict[str, Any]:
+    boxes = plan.test.box_source
     return {
         "split": plan.test.split,
         "images": plan.test.images,
         "hands": list(plan.test.hands),
-        "box_source": plan.test.box_source,
+        **({} if boxes is None else {"box_source": boxes}),
     }
 
 

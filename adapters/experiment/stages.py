@@ -144,7 +144,7 @@ def _finetune(
 
 def _predict(run: PoseRun, model, cell: Cell):
     index = HandIndex.open(cell.places["test_index"])
-    rows, boxes = _test_rows(index, cell.config["test"]), cell.config["test"]["box_source"]
+    rows, boxes = _test_rows(index, cell.config["test"]), cell.config["test"].get("box_source")
     dataset = run.target.build_dataset(
         index,
         rows,
