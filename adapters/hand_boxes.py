@@ -1,0 +1,204 @@
+"""Where the hands are in a user's pictures: boxes given by argument or by a file.
+
+Boxes are x and y of the upper left corner, width and height, in pixels of the upright picture. A
+file is one of
+
+* CSV with a header of `image,x,y,width,height` and, where wanted, `hand` and `frame`;
+* JSON by picture name: `{"a.jpg": [x, y, w, h], "b.jpg": [{"box": [x, y, w, h], "hand": "left"}]}`;
+* JSON as a list of `{"image": …, "box": [x, y, w, h], "hand": …, "frame": …}`;
+* JSON in COCO's layout (`images` with `file_name`, `annotations` with `bbox` and, where there is
+  one, `hand_type`), which is that of InterHand2.6M and of mmpose's hand data sets.
+
+A picture may have several boxes. `frame` is the number of a video's frame, from 0; without it a box
+is that of every frame.
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIDES = ("right", "left")
+_CSV_COLUMNS = ("image", "x", "y", "width", "height")
+
+
+class HandBox(NamedTuple):
+    """A box and the side of the hand in it.
+
+    Attributes:
+        box_xywh_px: Four numbers; None for the whole picture.
+        hand: "right" or "left"; None where not known.
+    """
+
+    box_xywh_px: tuple[float, ...] | None = None
+    hand: str | None = None
+
+
+class HandBoxes:
+    """The boxes of each picture.
+
+    Args:
+        same: Box of every picture, where there is no file.
+        by_picture: Boxes by (file name, frame); a frame of None means all.
+        source: What to call them in messages.
+    """
+
+    def __init__(
+        self,
+        same: HandBox | None = None,
+        by_picture: Mapping[tuple[str, int | None], Sequence[HandBox]] | None = None,
+        source: str = "the boxes given",
+    ):
+        self.same, self.by_picture, self.source = same or HandBox(), by_picture, source
+
+    def of(self, name: str, frame: int | None = None) -> list[HandBox]:
+        """The boxes of a picture or of a video's frame; none where the file has none."""
+        if self.by_picture is None:
+            return [self.same]
+        places = [(name, None)] if frame is None else [(name, frame), (name, None)]
+        return [box for place in places for box in self.by_picture.get(place, ())]
+
+    def at_most(self, name: str) -> int:
+        """The largest number of boxes that a picture, or a frame of a video, has."""
+        frames = {frame for picture, frame in self.by_picture or {} if picture == name}
+        return max((len(self.of(name, frame)) for frame in frames), default=1)
+
+    def require_some(self, names: Sequence[str]) -> None:
+        """Refuse boxes of other pictures altogether.
+
+        Raises:
+            ValueError: The file has a box of none of the pictures `names`.
+        """
+        if self.by_picture is None:
+            return
+        boxed = sorted({name for name, _ in self.by_picture})
+        if not set(boxed) & set(names):
+            raise ValueError(
+                f"{self.source} has a box of none of the pictures: it names {_some(boxed)}, the "
+                f"pictures are {_some(sorted(names))}. Names are compared without folders."
+            )
+
+
+def boxes_from_file(path: str | PathLike) -> HandBoxes:
+    """Boxes of a CSV or JSON file; see the module for the layouts.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Another kind of file or layout, or a box or side that is none, with its place.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of boxes {path}")
+    readers = {".csv": _csv_entries, ".json": _json_entries}
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"{path}: boxes are read from .csv or .json, not {path.suffix!r}")
+    try:
+        entries = readers[path.suffix.lower()](path)
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
+    by_picture: dict[tuple[str, int | None], list[HandBox]] = {}
+    for place, entry in entries:
+        name, frame, box = _checked(entry, f"{path}, {place}")
+        by_picture.setdefault((name, frame), []).append(box)
+    return HandBoxes(by_picture=by_picture, source=str(path))
+
+
+def _csv_entries(path: Path) -> list[tuple[str, dict]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _CSV_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{path} lacks the columns {', '.join(missing)}; its first line must name "
+                f"{','.join(_CSV_COLUMNS)} and may name hand,frame"
+            )
+        return [
+            (f"line {reader.line_num}", {**row, "box": [row[name] for name in _CSV_COLUMNS[1:]]})
+            for row in reader
+        ]
+
+
+def _json_entries(path: Path) -> list[tuple[str, dict]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and {"images", "annotations"} <= set(content):
+        return _coco_entries(content, path)
+    if isinstance(content, dict):
+        pairs = [(name, item) for name, items in content.items() for item in _listed(items)]
+        content = [
+            {"image": name, **(item if isinstance(item, dict) else {"box": item})}
+            for name, item in pairs
+        ]
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise ValueError(
+            f'{path} is of an unknown layout. Possible: {{"name.jpg": [x, y, w, h]}}, a list of '
+            '{"image": …, "box": [x, y, w, h], "hand": …}, or COCO\'s images and annotations.'
+        )
+    return [(f"entry {i}", entry) for i, entry in enumerate(content)]
+
+
+def _coco_entries(content: dict, path: Path) -> list[tuple[str, dict]]:
+    try:
+        files = {image["id"]: image["file_name"] for image in content["images"]}
+        return [
+            (
+                f"annotation {i}",
+                {
+                    "image": files[annotation["image_id"]],
+                    "box": annotation["bbox"],
+                    "hand": _side_of_hand_type(annotation.get("hand_type")),
+                },
+            )
+            for i, annotation in enumerate(content["annotations"])
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} has images and annotations, but not as COCO has them: {error!r} is missing"
+        ) from error
+
+
+def _side_of_hand_type(hand_type: Any) -> Any:
+    """InterHand2.6M's "interacting" is two hands in one box; which of them is meant is not said."""
+    return None if hand_type == "interacting" else hand_type
+
+
+def _listed(items: Any) -> list:
+    """The boxes of one picture: one box is given as itself, several as a list."""
+    is_list_of_boxes = isinstance(items, list) and items and isinstance(items[0], list | dict)
+    return items if is_list_of_boxes else [items]
+
+
+def _checked(entry: Mapping, place: str) -> tuple[str, int | None, HandBox]:
+    name, side, frame = (entry.get(key) for key in ("image", "hand", "frame"))
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{place} names no image")
+    if (side or None) not in (*SIDES, None):
+        raise ValueError(f"{place}: hand is {side!r}; possible: 'right', 'left', or nothing")
+    try:
+        number = None if frame in (None, "") else int(frame)
+    except (TypeError, ValueError):
+        raise ValueError(f"{place}: frame is {frame!r}; needed is a whole number") from None
+    return Path(name).name, number, HandBox(box_of_four(entry.get("box"), place), side or None)
+
+
+def box_of_four(values: Any, place: str) -> tuple[float, ...]:
+    """Four finite numbers.
+
+    Raises:
+        ValueError: Something else.
+    """
+    try:
+        box = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        box = ()
+    if len(box) != 4 or not np.isfinite(box).all():
+        raise ValueError(f"{place}: box is {values}; needed are x, y, width, height in pixels")
+    return box
+
+
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(names[:limit]) or "none") + more

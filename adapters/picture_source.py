@@ -1,0 +1,223 @@
+"""Pictures of a user's own: files, folders and videos, read upright as RGB bytes.
+
+Pictures are decoded as a viewer shows them: turned as their EXIF data says, grey as three equal
+channels, 16 bits reduced to the upper 8, alpha dropped. All pixel coordinates, those of boxes and
+those of results, are of that upright picture.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from gesture_pretrain.data.folders import IMAGE_SUFFIXES
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+# Some containers state a length in seconds only, which rounds to a frame more or less.
+_FRAMES_OF_ROUNDING = 1
+
+
+class UnreadablePicture(ValueError):
+    """A file that should be a picture or a video and cannot be read as one."""
+
+
+class SeenPicture(NamedTuple):
+    """One picture that was read.
+
+    Attributes:
+        name: File name.
+        image_rgb: `(H, W, 3)` uint8.
+        frame: Number in its video, from 0; None for a picture file.
+    """
+
+    name: str
+    image_rgb: np.ndarray
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Picture files, in order.
+
+    Attributes:
+        paths: The files.
+        unreadable: By file name, why it could not be read; filled while they are read.
+    """
+
+    paths: tuple[Path, ...]
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[SeenPicture]:
+        """Those that can be read."""
+        for path in self.paths:
+            try:
+                yield SeenPicture(path.name, read_picture(path))
+            except UnreadablePicture as error:
+                self.unreadable[path.name] = str(error)
+
+
+@dataclass
+class VideoFile:
+    """The frames of a video.
+
+    Attributes:
+        path: The file.
+        every: Only each `every`-th frame, from the first.
+        frames_per_s: Of the frames that are given.
+        frames_stated: How many frames the file says it has; 0 where it does not say.
+        frames_read: How many could be read so far, those between `every` included.
+    """
+
+    path: Path
+    every: int = 1
+    frames_per_s: float = field(init=False)
+    frames_stated: int = field(init=False)
+    frames_read: int = field(default=0, init=False)
+
+    def __post_init__(self):
+        if self.every < 1:
+            raise ValueError(f"every is {self.every}; 1 gives each frame, 2 every other one")
+        capture = _open_video(self.path)
+        stated, rate = (capture.get(k) for k in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+        capture.release()
+        self.frames_stated = max(int(stated), 0)
+        self.frames_per_s = (rate if np.isfinite(rate) and rate > 0 else 25.0) / self.every
+
+    def __len__(self) -> int:
+        return -(-self.frames_stated // self.every)
+
+    def __iter__(self) -> Iterator[SeenPicture]:
+        """Frames until the file ends or cannot be read any further; see `ended_early`."""
+        capture = _open_video(self.path)
+        self.frames_read = 0
+        try:
+            while True:
+                there, frame_bgr = capture.read()
+                if not there:
+                    break
+                number, self.frames_read = self.frames_read, self.frames_read + 1
+                if number % self.every == 0:
+                    image = np.ascontiguousarray(frame_bgr[..., ::-1])
+                    yield SeenPicture(self.path.name, image, number)
+        finally:
+            capture.release()
+        if self.frames_read == 0:
+            raise UnreadablePicture(f"no frame of the video {self.path} can be read")
+
+    @property
+    def ended_early(self) -> str | None:
+        """Once read: what to say where there were fewer frames than the file states."""
+        if self.frames_read >= self.frames_stated - _FRAMES_OF_ROUNDING:
+            return None
+        return (
+            f"{self.path} ends early: {self.frames_read} of the {self.frames_stated} frames that "
+            "it states could be read. The results are of those."
+        )
+
+
+def find_pictures(
+    inputs: Sequence[str | PathLike], *, every: int = 1
+) -> list[PictureFiles | VideoFile]:
+    """The pictures and videos that are named, or in folders that are named.
+
+    Args:
+        inputs: Files and folders. In a folder the pictures and videos directly inside count, by
+            name; hidden ones do not.
+        every: See `VideoFile`.
+
+    Returns:
+        All picture files together, if there are any, then each video.
+
+    Raises:
+        FileNotFoundError: A path that does not exist.
+        ValueError: A folder without any, a file of an unknown kind, or two files of one name.
+        UnreadablePicture: A video that cannot be opened.
+    """
+    files = [path for entry in inputs for path in _files_of(Path(entry))]
+    _require_different_names(files)
+    pictures = tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    found: list[PictureFiles | VideoFile] = [PictureFiles(pictures)] if pictures else []
+    return found + [VideoFile(path, every) for path in videos]
+
+
+def read_picture(path: str | PathLike) -> np.ndarray:
+    """A picture file as `(H, W, 3)` uint8, RGB, upright.
+
+    Raises:
+        UnreadablePicture: It is missing, no picture, damaged, or cut off.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UnreadablePicture(f"there is no picture {path}")
+    reason = _why_damaged(path)
+    image = None if reason else cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise UnreadablePicture(
+            f"{path} is not a readable picture ({path.stat().st_size} bytes"
+            f"{f'; {reason}' if reason else ''}). Fetch or export it again."
+        )
+    return image
+
+
+def _why_damaged(path: Path) -> str | None:
+    """OpenCV gives a file that is cut off as a picture that is grey from there on; Pillow tells."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+    except UnidentifiedImageError:
+        return "no known picture format"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return str(error)
+    return None
+
+
+def _files_of(entry: Path) -> list[Path]:
+    known = sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    if entry.is_dir():
+        inside = [path for path in sorted(entry.iterdir()) if path.is_file()]
+        found = [p for p in inside if p.suffix.lower() in known and not p.name.startswith(".")]
+        if not found:
+            raise ValueError(
+                f"the folder {entry} holds no picture and no video ({len(inside)} other files; "
+                f"folders inside it are not searched). Looked for {', '.join(known)}."
+            )
+        return found
+    if not entry.exists():
+        raise FileNotFoundError(f"there is no file or folder {entry}")
+    if entry.suffix.lower() not in known:
+        raise ValueError(
+            f"{entry} is of an unknown kind; possible: {', '.join(known)}, or a folder"
+        )
+    return [entry]
+
+
+def _require_different_names(files: list[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in files:
+        if seen.setdefault(path.name, path) is not path:
+            raise ValueError(
+                f"{seen[path.name]} and {path} have one name, and results are called by it. Rename "
+                "one, or predict them in two runs."
+            )
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise UnreadablePicture(
+            f"{path} is not a readable video ({path.stat().st_size} bytes). It may be cut off, or "
+            "of a codec that OpenCV was built without; converting it to MP4 helps."
+        )
+    return capture

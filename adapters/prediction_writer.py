@@ -1,0 +1,232 @@
+"""Predicted hands of a user's pictures as files: JSON, pictures or a video, meshes.
+
+    predictions.json                        everything but the meshes' vertices
+    pictures/NAME.png                       joints, mesh and side view of a picture
+    pictures/NAME.mp4                       likewise of a video
+    meshes/NAME_HAND.obj or .ply            one mesh per hand, of frames NAME_FRAME_HAND
+
+NAME is that of the input file with its ending, so that `a.jpg` and `a.png` do not meet.
+"""
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from adapters.picture_hands import PictureHands
+from adapters.token_fusion.gesture_reader import Gesture
+from adapters.token_fusion.hand_estimator import HandEstimate
+from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.report.hand_overlay import DrawnHand, hand_sheet
+from gesture_pretrain.report.mesh_file import MESH_FORMATS, write_mesh
+from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+
+FORMAT = 1
+PREDICTIONS_FILE = "predictions.json"
+UNITS = {
+    "keypoints_px": "px of the upright picture, (21, 2)",
+    "joint_depth_rel_mm": "mm from the wrist, away from the camera, with keypoints_px, (21,)",
+    "joints_rel_mm": "mm from the wrist, x right, y down, z away from the camera, (21, 3)",
+    "mano_pose": "axis-angle, rad, minus MANO's mean pose, (48,)",
+    "mano_shape": "(10,)",
+    "image_from_mm": "scale px/mm and shift px: scale * (x, y) + shift of joints_rel_mm",
+    "box_xywh_px": "the square that was looked at",
+}
+
+
+class PredictionWriter:
+    """Writes results into a folder as they come; use it in a `with` block.
+
+    Args:
+        folder: Made where missing.
+        network: Plain values that say what predicts.
+        faces: `(F, 3)` by side, of the meshes.
+        mesh_format: "obj", "ply", or None for no meshes.
+        draw: Write pictures and videos.
+        overwrite: Go into a folder that has results already; what has other names stays.
+
+    Raises:
+        FileExistsError: The folder has results, and `overwrite` is false.
+        ValueError: An unknown mesh format.
+    """
+
+    def __init__(
+        self,
+        folder: str | PathLike,
+        *,
+        network: Mapping[str, Any],
+        faces: Mapping[str, np.ndarray],
+        mesh_format: str | None = "obj",
+        draw: bool = True,
+        overwrite: bool = False,
+    ):
+        if mesh_format not in (*MESH_FORMATS, None):
+            raise ValueError(f"mesh format {mesh_format!r}; possible: {', '.join(MESH_FORMATS)}")
+        self.folder, self.network, self.faces = Path(folder), dict(network), faces
+        self.mesh_format, self.draw = mesh_format, draw
+        self.pictures: list[dict] = []
+        self.notes: list[str] = []
+        self._video: _VideoPart | None = None
+        if not overwrite and (self.folder / PREDICTIONS_FILE).exists():
+            raise FileExistsError(
+                f"{self.folder} holds predictions already. Choose another folder with --out, or "
+                "replace them with --overwrite."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "PredictionWriter":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        """What was done until an error or an interruption is kept."""
+        self.end_video()
+        self._write_json()
+
+    def begin_video(self, name: str, frames_per_s: float, hands_at_most: int) -> None:
+        """From here on results are frames of a video.
+
+        Args:
+            name: File name of the video.
+            frames_per_s: Of the results.
+            hands_at_most: For how many hands there is to be room.
+        """
+        self.end_video()
+        if self.draw:
+            self._video = _VideoPart(self._place("pictures", f"{name}.mp4"), frames_per_s)
+            self._video.places = max(hands_at_most, 1)
+
+    def end_video(self) -> None:
+        """Results are picture files again; the video's file takes its name."""
+        video, self._video = self._video, None
+        if video is not None:
+            video.close()
+
+    def add(self, result: PictureHands) -> None:
+        """Writes what belongs to one picture or frame.
+
+        Raises:
+            WriteFailed: The disk refused.
+        """
+        picture = result.picture
+        height, width = picture.image_rgb.shape[:2]
+        self.pictures.append(
+            {
+                "picture": picture.name,
+                **({} if picture.frame is None else {"frame": picture.frame}),
+                "size_wh": [width, height],
+                "hands": [_as_json(hand) for hand in result.hands],
+                **({"faults": result.faults} if result.faults else {}),
+            }
+        )
+        if self.draw:
+            self._draw(result)
+        if self.mesh_format is not None:
+            self._write_meshes(result)
+
+    def note(self, text: str) -> None:
+        """Keeps a remark that belongs to no single result, as that a video ended early."""
+        self.notes.append(text)
+
+    def _draw(self, result: PictureHands) -> None:
+        drawn = [
+            DrawnHand(
+                hand=hand.hand,
+                vertices_rel_mm=hand.vertices_rel_mm,
+                faces=self.faces[hand.hand],
+                keypoints_px=hand.keypoints_px,
+                image_from_mm=hand.image_from_mm,
+                box_xywh_px=hand.box_xywh_px,
+                caption=caption(hand),
+            )
+            for hand in result.hands
+        ]
+        image = result.picture.image_rgb
+        if self._video is not None:
+            self._video.write(hand_sheet(image, drawn, places=self._video.places))
+            return
+        path = self._place("pictures", f"{result.picture.name}.png")
+        _, content = cv2.imencode(".png", hand_sheet(image, drawn)[..., ::-1])
+        write_bytes_atomically(path, content.tobytes())
+
+    def _write_meshes(self, result: PictureHands) -> None:
+        frame = "" if result.picture.frame is None else f"_{result.picture.frame:06d}"
+        for number, hand in enumerate(result.hands):
+            several = f"_{number}" if len(result.hands) > 1 else ""
+            name = f"{result.picture.name}{frame}{several}_{hand.hand}.{self.mesh_format}"
+            write_mesh(
+                self._place("meshes", name),
+                hand.vertices_rel_mm,
+                self.faces[hand.hand],
+                mesh_format=self.mesh_format,
+                comment=f"{hand.hand} hand of {result.picture.name}{frame}, minus its wrist",
+            )
+
+    def _place(self, kind: str, name: str) -> Path:
+        (self.folder / kind).mkdir(exist_ok=True)
+        return self.folder / kind / name
+
+    def _write_json(self) -> None:
+        content = {
+            "format": FORMAT,
+            "network": self.network,
+            "joint_names": list(JOINT_NAMES_MANO21),
+            "units": UNITS,
+            "notes": self.notes,
+            "pictures": self.pictures,
+        }
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        write_bytes_atomically(self.folder / PREDICTIONS_FILE, text.encode())
+
+
+def caption(hand: HandEstimate) -> str:
+    """Side and gesture of a hand with their probabilities, one line of ASCII."""
+    side = hand.hand
+    if hand.hand_probability is not None:
+        side += f" {hand.hand_probability:.0%}"
+    gestures = [
+        f"{level}: {gesture.name} {gesture.probability:.0%}"
+        for level, gesture in (("coarse", hand.coarse), ("fine", hand.fine))
+        if gesture is not None
+    ]
+    return "   ".join([side, *gestures]).encode("ascii", "replace").decode()
+
+
+def _as_json(hand: HandEstimate) -> dict[str, Any]:
+    """Everything but the vertices; four decimals of a mm, px or rad are more than is known."""
+    content: dict[str, Any] = {"hand": hand.hand, "hand_probability": hand.hand_probability}
+    for level in ("coarse", "fine"):
+        gesture: Gesture | None = getattr(hand, level)
+        content[level] = None if gesture is None else gesture._asdict()
+    for name in UNITS:
+        values = np.asarray(getattr(hand, name), np.float64)
+        content[name] = values.round(4).tolist()
+    return content
+
+
+class _VideoPart:
+    """A video that takes its name when it is closed."""
+
+    def __init__(self, path: Path, frames_per_s: float):
+        self.path, self.frames_per_s, self.places = path, frames_per_s, 1
+        self._part = path.with_name(f".{path.stem}.part.mp4")
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, image_rgb: np.ndarray) -> None:
+        if self._writer is None:
+            height, width = image_rgb.shape[:2]
+            code = cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(
+                str(self._part), code, self.frames_per_s, (width, height)
+            )
+            if not self._writer.isOpened():
+                raise WriteFailed(None, f"could not begin the video {self.path}", self.path, None)
+        self._writer.write(np.ascontiguousarray(image_rgb[..., ::-1]))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._part.replace(self.path)

@@ -1,0 +1,212 @@
+"""Hands in your own pictures and videos, with a trained pose network.
+
+    python tools/predict.py MODEL INPUT [INPUT ...] [--boxes FILE | --box X Y W H]
+        [--hand right|left] [--gestures NAME] [--out DIR]
+
+MODEL is the folder that tools/train.py stored (`<run>/model`); an INPUT is a picture, a video, or a
+folder of them. Without boxes the hand is taken to fill the picture. The folder of results gets
+`predictions.json` (joints, MANO parameters, gestures), `pictures/` (joints, mesh and side view as
+PNG or MP4) and `meshes/` (OBJ or PLY). docs/prediction.md says what the numbers mean.
+
+Exit status: 0 done, 1 wrong input, 2 done but for pictures, frames or boxes that could not be used
+(they are named), 130 interrupted (what was done is kept).
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adapters.base import UnknownTarget
+from adapters.hand_boxes import HandBox, HandBoxes, box_of_four, boxes_from_file
+from adapters.picture_hands import estimate_pictures, title
+from adapters.picture_source import PictureFiles, VideoFile, find_pictures
+from adapters.prediction_writer import PredictionWriter
+from adapters.token_fusion import HandEstimator
+from gesture_pretrain.atomic_write import WriteFailed
+from gesture_pretrain.registry import UnknownBackbone
+from gesture_pretrain.report.mesh_file import MESH_FORMATS
+
+WRONG_INPUT, PARTLY_DONE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
+    """Predicts and writes.
+
+    Returns:
+        The folder of results, and what could not be used.
+
+    Raises:
+        ValueError, OSError, LookupError: Wrong input.
+    """
+    options = parse_arguments(arguments)
+    sources = find_pictures(options.inputs, every=options.every)
+    boxes = boxes_of(options, sources)
+    estimator = HandEstimator(
+        options.model,
+        gestures=options.gestures,
+        taxonomy=options.taxonomy,
+        hand_model=options.mano,
+        device=options.device,
+        box_ratio=options.box_ratio,
+    )
+    writer = PredictionWriter(
+        options.out,
+        network=network_facts(estimator, options),
+        faces={side: model.faces for side, model in estimator.hand_models.items()},
+        mesh_format=mesh_format(options, sources),
+        draw=options.draw,
+        overwrite=options.overwrite,
+    )
+    with writer:
+        for source in sources:
+            predict_source(estimator, source, boxes, writer, options)
+        if not any(picture["hands"] for picture in writer.pictures):
+            raise ValueError("no hand was predicted. " + " ".join(writer.notes or ["No box."]))
+    return options.out, writer.notes
+
+
+def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description="Hands in your own pictures and videos.")
+    parser.add_argument("model", type=Path, help="folder of a stored pose network")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="picture, video or folder")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the hands, CSV or JSON")
+    where.add_argument(
+        "--box", nargs=4, type=float, metavar=tuple("XYWH"), help="one box for every picture, px"
+    )
+    parser.add_argument(
+        "--box-ratio",
+        type=float,
+        default=1.25,
+        help="side of the crop over the longer side of a box (default 1.25, as in training)",
+    )
+    parser.add_argument(
+        "--hand",
+        choices=("right", "left"),
+        help="side of the hands whose box does not say it (default: the gestures tell it)",
+    )
+    parser.add_argument(
+        "--gestures", metavar="NAME", help="gesture network that tells side and gesture"
+    )
+    parser.add_argument("--taxonomy", metavar="FILE", help="of the gestures, if it does not ship")
+    parser.add_argument("--mano", metavar="PATH", help="MANO file or folder, if trained with MANO")
+    parser.add_argument("--out", type=Path, default=Path("runs/predictions"))
+    parser.add_argument("--overwrite", action="store_true", help="replace predictions in --out")
+    parser.add_argument(
+        "--mesh",
+        choices=(*MESH_FORMATS, "none"),
+        help="format of the meshes (default: obj for pictures, none where there are videos)",
+    )
+    parser.add_argument(
+        "--no-pictures", dest="draw", action="store_false", help="JSON, meshes only"
+    )
+    parser.add_argument("--every", type=int, default=1, help="each how manieth frame of a video")
+    parser.add_argument("--batch", type=int, default=16, help="hands at a time (default 16)")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda …")
+    options = parser.parse_intermixed_args(arguments)
+    for name in ("batch", "every", "box_ratio"):
+        if not getattr(options, name) > 0:
+            raise ValueError(f"--{name.replace('_', '-')} must be above 0")
+    return options
+
+
+def boxes_of(options: argparse.Namespace, sources: list[PictureFiles | VideoFile]) -> HandBoxes:
+    """The boxes that the command line gives; without any, the whole picture."""
+    if options.boxes is not None:
+        boxes = boxes_from_file(options.boxes)
+        boxes.require_some([name for source in sources for name in names_of(source)])
+        return boxes
+    if options.box is None:
+        return HandBoxes()
+    return HandBoxes(HandBox(box_of_four(options.box, "--box")))
+
+
+def names_of(source: PictureFiles | VideoFile) -> list[str]:
+    """File names of a source."""
+    paths = source.paths if isinstance(source, PictureFiles) else [source.path]
+    return [path.name for path in paths]
+
+
+def predict_source(
+    estimator: HandEstimator,
+    source: PictureFiles | VideoFile,
+    boxes: HandBoxes,
+    writer: PredictionWriter,
+    options: argparse.Namespace,
+) -> None:
+    """Predicts all pictures of a source, writes them, and notes what could not be used."""
+    is_video = isinstance(source, VideoFile)
+    label = names_of(source)[0] if is_video else "pictures"
+    if is_video:
+        writer.begin_video(label, source.frames_per_s, boxes.at_most(label))
+    results = estimate_pictures(
+        estimator, source, boxes, hand=options.hand, batch_size=options.batch
+    )
+    unit = "frame" if is_video else "picture"
+    boxless = 0
+    for result in tqdm(results, total=len(source) or None, desc=label, unit=unit):
+        writer.add(result)
+        for fault in result.faults:
+            writer.note(fault)
+        if not result.hands and not result.faults:
+            boxless += 1
+            if not is_video:
+                writer.note(f"{title(result.picture)} has no box in {boxes.source}.")
+    if is_video:
+        writer.end_video()
+        if source.ended_early:
+            writer.note(source.ended_early)
+        if boxless:
+            writer.note(f"{boxless} frames of {label} have no box in {boxes.source}.")
+    else:
+        for reason in source.unreadable.values():
+            writer.note(reason)
+
+
+def mesh_format(options: argparse.Namespace, sources: list[PictureFiles | VideoFile]) -> str | None:
+    """Format of the meshes; by default there are none of videos, whose frames are many."""
+    if options.mesh is None:
+        return None if any(isinstance(source, VideoFile) for source in sources) else "obj"
+    return None if options.mesh == "none" else options.mesh
+
+
+def network_facts(estimator: HandEstimator, options: argparse.Namespace) -> dict:
+    """What predicts, for the file of results."""
+    card = estimator.card
+    return {
+        "target": card.target,
+        "backbone": card.backbone_name,
+        "weights_sha256": card.weights["sha256"],
+        "trained_on": card.data.get("name"),
+        "hand_model": card.hand["path"] or "MANO",
+        "tip_convention": card.hand["tip_convention"],
+        "crop_px": card.size_px,
+        "box_ratio": options.box_ratio,
+        "gestures": options.gestures,
+    }
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """`main` with errors as one message and an exit status."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        folder, notes = main(arguments)
+    except (ValueError, OSError, UnknownBackbone, UnknownTarget, WriteFailed) as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was predicted until here is written.", file=sys.stderr)
+        return INTERRUPTED
+    print(f"Predictions in {folder}")
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
+    return PARTLY_DONE if notes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
