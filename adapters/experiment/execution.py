@@ -272,6 +272,7 @@ def quiet_warnings() -> None:
 
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message="Multi-processing start method")  # mmengine's
 
 
 def states(table: CellTable, out: Path) -> dict[str, str]:

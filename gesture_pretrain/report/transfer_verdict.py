@@ -109,9 +109,9 @@ def _sureness_sentence(results: TransferResults) -> str:
         "(subject, sequence); the intervals hold for other sequences and seeds of this experiment"
     )
     if detectable:
-        text += (
-            f"; a difference of {min(detectable):.2f} to {max(detectable):.2f} mm would be found"
-        )
+        least, most = f"{min(detectable):.2f}", f"{max(detectable):.2f}"
+        span = least if least == most else f"{least} to {most}"
+        text += f"; differences of {span} mm or more would be found"
     caveats = dict.fromkeys(caveat for d in compared for caveat in d.caveats)
     return f"{text}. " + " ".join(caveats)
 
