@@ -238,10 +238,9 @@ def _confounds(plan: Plan) -> list[str]:
     trained = [n for n, arm in plan.arms.items() if arm.pretrained_here]
     if untrained and trained:
         found.append(
-            f"{', '.join(trained)}: trained for more steps in all than {', '.join(untrained)}, also "
-            "on images whose pose labels are not used. The arm with shuffled labels has the "
-            "same compute and images without the gestures; an arm with 'extra' spends the steps on "
-            "pose."
+            f"{', '.join(trained)}: more steps in all than {', '.join(untrained)}, also on images "
+            "whose pose labels are not used. The arm with shuffled labels has the same compute and "
+            "images without the gestures; an arm with 'extra' spends the steps on pose."
         )
     longer = [name for name, arm in plan.arms.items() if arm.extra]
     if longer:
