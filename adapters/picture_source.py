@@ -163,8 +163,8 @@ def read_picture(path: str | PathLike) -> np.ndarray:
     image = None if reason else cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise UnreadablePicture(
-            f"{path} is not a readable picture ({path.stat().st_size} bytes"
-            f"{f'; {reason}' if reason else ''}). Fetch or export it again."
+            f"{path} is not a readable picture ({path.stat().st_size} bytes; "
+            f"{reason or 'OpenCV cannot decode it'}). Fetch it again, or export it as JPEG or PNG."
         )
     return image
 

@@ -1,0 +1,94 @@
+"""Boxes by file: every layout gives the same, and what is no box is named with its place."""
+
+import json
+
+import pytest
+
+from adapters.hand_boxes import HandBox, HandBoxes, boxes_from_file
+
+A, B = (1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 7.0, 8.0)
+BY_NAME = {"a.jpg": [*A], "b.png": [{"box": [*A], "hand": "left"}, {"box": [*B]}]}
+LISTED = [
+    {"image": "folder/a.jpg", "box": [*A]},
+    {"image": "b.png", "box": [*A], "hand": "left"},
+    {"image": "b.png", "box": [*B], "hand": None},
+]
+COCO = {
+    "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "Capture0/b.png"}],
+    "annotations": [
+        {"image_id": 7, "bbox": [*A]},
+        {"image_id": 9, "bbox": [*A], "hand_type": "left"},
+        {"image_id": 9, "bbox": [*B], "hand_type": "interacting"},
+    ],
+}
+CSV = "image,x,y,width,height,hand\na.jpg,1,2,30,40,\nb.png,1,2,30,40,left\nb.png,5,6,7,8,\n"
+
+
+@pytest.mark.parametrize(
+    "content", [BY_NAME, LISTED, COCO, CSV], ids=["name", "list", "coco", "csv"]
+)
+def test_every_layout_gives_the_same(tmp_path, content):
+    path = tmp_path / ("boxes.csv" if isinstance(content, str) else "boxes.json")
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    boxes = boxes_from_file(path)
+    assert boxes.of("a.jpg") == [HandBox(A, None)]
+    assert boxes.of("b.png") == [HandBox(A, "left"), HandBox(B, None)]
+    assert boxes.of("c.png") == []
+    assert boxes.at_most("b.png") == 2
+
+
+def test_boxes_of_frames(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,x,y,width,height,frame\nv.mp4,1,2,30,40,3\nv.mp4,5,6,7,8,\n")
+    boxes = boxes_from_file(path)
+    assert boxes.of("v.mp4", 3) == [HandBox(A), HandBox(B)]
+    assert boxes.of("v.mp4", 4) == [HandBox(B)]
+    assert boxes.at_most("v.mp4") == 2
+
+
+def test_without_a_file_every_picture_has_one_box():
+    assert HandBoxes().of("any.jpg", 5) == [HandBox(None, None)]
+    assert HandBoxes(HandBox(A, "left")).of("any.jpg") == [HandBox(A, "left")]
+    assert HandBoxes().at_most("any.jpg") == 1
+    HandBoxes().require_some(["any.jpg"])
+
+
+def test_boxes_of_other_pictures_altogether_are_refused(tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(BY_NAME))
+    boxes = boxes_from_file(path)
+    boxes.require_some(["b.png", "z.png"])
+    with pytest.raises(ValueError, match=r"it names a\.jpg, b\.png, the pictures are z\.png"):
+        boxes.require_some(["z.png"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("b.json", '{"a.jpg": [1, 2, 3]}', r"entry 0: box is \[1, 2, 3\]; needed are x, y"),
+        ("b.json", '{"a.jpg": [1, 2, 3, "wide"]}', "entry 0: box is"),
+        ("b.json", '{"a.jpg": [1, 2, 3, NaN]}', "entry 0: box is"),
+        (
+            "b.json",
+            '[{"image": "a", "box": [1,2,3,4], "hand": "both"}]',
+            "hand is 'both'; possible",
+        ),
+        ("b.json", '[{"box": [1, 2, 3, 4]}]', "entry 0 names no image"),
+        ("b.json", "[1, 2, 3, 4]", "unknown layout"),
+        ("b.json", "{", "cannot be read as JSON"),
+        ("b.json", '{"images": [{"id": 1}], "annotations": []}', "not as COCO has them"),
+        ("b.csv", "image,x,y\na,1,2\n", "lacks the columns width, height"),
+        ("b.csv", "image,x,y,width,height\na,1,2,3,\n", "line 2: box is"),
+        ("b.csv", "image,x,y,width,height,frame\na,1,2,3,4,x\n", "line 2: frame is 'x'"),
+        ("b.txt", "", "read from .csv or .json, not '.txt'"),
+    ],
+)
+def test_what_is_no_box_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        boxes_from_file(tmp_path / name)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file of boxes"):
+        boxes_from_file(tmp_path / "absent.csv")
