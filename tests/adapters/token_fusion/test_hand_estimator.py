@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from adapters.base import find_pose_target
 from adapters.pose_checkpoint import load_pose_model, save_pose_model
 from adapters.pose_hand_models import HandModelSource
 from adapters.pose_prediction import predict_split
@@ -188,6 +189,45 @@ def test_without_trained_gestures_the_side_must_be_given(tmp_path, hand_models, 
         estimator.predict(pictures[0][:1])
     estimate = estimator.predict(pictures[0][:1], hands="left")[0]
     assert estimate.hand == "left" and estimate.coarse is None and estimate.fine is None
+
+
+def test_another_target_is_shown_left_hands_as_they_are(tmp_path, dataset, hand_models, pictures):
+    """EANet knows both hands; its own data set gives the same, in the same boxes."""
+    eanet, source = find_pose_target("eanet"), HandModelSource("open", "smplx")
+    options = eanet.options("tiny")
+    backbone = build_backbone("hrnet_w16_tiny", size_px=64, seed=0)
+    folder = save_pose_model(
+        eanet.build_model(backbone, hand_models=hand_models, seed=0, **options),
+        tmp_path / "model",
+        target="eanet",
+        options=options,
+        size_px=64,
+        heads=None,
+        backbone_name="hrnet_w16_tiny (random)",
+        head_classes=None,
+        hand_source=source,
+        hand_models=hand_models,
+    )
+    given = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
+    small = eanet.build_dataset(dataset.index, dataset.rows, dataset.taxonomy, 64, **given)
+    # its boxes are squares, enlarged already
+    boxes = [small.box(dataset.index.record(int(row))) for row in small.rows]
+    estimator = HandEstimator(folder, box_ratio=1.0)
+    expected = predict_split(estimator.model, small, system="test", progress=False)
+    images, _, sides = pictures
+    rows = [int(row) for row in small.rows]
+    found = estimator.predict([images[i] for i in rows], boxes, [sides[i] for i in rows])
+    assert {e.hand for e in found} == {"right", "left"} and len(found) >= 6
+    for name, values in (
+        ("joints_rel_mm", expected.joints_rel_mm),
+        ("vertices_rel_mm", expected.vertices_rel_mm),
+        ("keypoints_px", expected.keypoints_image_px),
+        ("joint_depth_rel_mm", expected.joint_depth_rel_mm),
+    ):
+        ours = np.stack([getattr(estimate, name) for estimate in found])
+        np.testing.assert_allclose(ours, values, atol=0.05, rtol=0, err_msg=name)
+    with pytest.raises(ValueError, match="nothing tells whether picture 0 shows a right or a left"):
+        estimator.predict(images[:1])
 
 
 def test_no_picture_gives_no_hand(estimator):
