@@ -71,19 +71,26 @@ class EanetModel(BaseModel):
 
         Args:
             batch: Collated samples. Predictions need `image` and `hand` only.
-            mode: "loss", "predict" or "tensor".
+            mode: "loss", "predict", "tensor" or "count".
 
         Returns:
             "loss": the eight weighted terms, `*_loss`, to be summed. "predict": the hand that each
-            crop shows. "tensor": what the network gives.
+            crop shows. "tensor": what the network gives. "count": nothing; the objective counts
+            what is known, see `gesture_pretrain.models.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, crops of another size, or a prediction for crops of two hands
                 (`predict_side` gives either).
         """
-        if mode not in (*MODES, "tensor"):
-            raise ValueError(f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor'")
+        if mode not in (*MODES, "tensor", "count"):
+            raise ValueError(
+                f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor', 'count'"
+            )
         self._check_size(batch.image)
+        if mode == "count":
+            blank = _blank_output(len(batch.hand), batch.mano_pose)
+            self._losses(batch, blank, *placed_hands(blank, self.hands))
+            return {}
         output = self.network(unit_image(batch.image))
         if mode == "tensor":
             return output
@@ -151,6 +158,15 @@ class EanetModel(BaseModel):
                 f"crops are {image.shape[-1]} x {image.shape[-2]} px, but a grid of {self.grid} "
                 f"cells reads {side} px: choose size_px={side} or grid={image.shape[-1] // 32}"
             )
+
+
+def _blank_output(count: int, like: Tensor) -> EANetOutput:
+    sizes = {"joint_img": (21, 3), "root_pose_6d": (6,), "pose_6d": (90,), "shape": (10,)}
+    sizes |= {"cam": (3,), "root_pose_aa": (3,), "pose_aa": (45,)}
+    hands = {f"{side}{name}": size for side in "rl" for name, size in sizes.items()}
+    values = {n: like.new_zeros(count, *size) for n, size in {**hands, "rel_trans": (3,)}.items()}
+    values |= {f"{side}cam": like.new_ones(count, 3) for side in "rl"}
+    return EANetOutput(**{name: values.get(name) for name in EANetOutput._fields})
 
 
 def _in_float32(output: EANetOutput) -> EANetOutput:

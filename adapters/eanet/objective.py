@@ -9,6 +9,7 @@ from eanet.losses import FACTORS, TrainingTargets, unreduced_terms
 from eanet.mano_joints import PlacedHand, place_hand
 from eanet.network import EANetOutput
 from eanet.quirks import Quirks
+from gesture_pretrain.models.step_mean import step_mean_count
 
 REDUCTIONS = ("valid", "mean")
 
@@ -65,7 +66,8 @@ def weighted_losses(
         output: Of the network.
         right, left: Of `placed_hands`.
         targets: With masks.
-        reduction: "valid": the mean over what is known; a term about which nothing is known is 0.
+        reduction: "valid": the mean over what is known in the whole step; a term about which
+            nothing is known is 0.
             "mean": over all entries, what is masked counted as zeros, as upstream: there a batch
             of single hands has half the loss, and half the gradient, of one of two hands.
         quirks: `nan_predictions_as_zero` applies.
@@ -76,7 +78,7 @@ def weighted_losses(
     else:
         known = _known(targets)
         reduced = {
-            name: term.sum() / _count(known[name], term).clamp(min=1)
+            name: term.sum() / step_mean_count(_count(known[name], term)).to(term.dtype)
             for name, term in terms.items()
         }
     return {f"{name}_loss": FACTORS[name] * value for name, value in reduced.items()}

@@ -44,7 +44,7 @@ class TokenFusionModel(BaseModel):
         *,
         weights: Weights | None = None,
     ):
-        super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
+        super().__init__(data_preprocessor=RightHandsToDevice(non_blocking=True))
         if hand_model.hand != "right":
             raise ValueError(
                 f"token fusion poses the right hand, got the model of a {hand_model.hand} one. "
@@ -71,23 +71,26 @@ class TokenFusionModel(BaseModel):
 
         Args:
             batch: Collated samples of right hands.
-            mode: "loss", "predict" or "tensor".
+            mode: "loss", "predict", "tensor" or "count".
 
         Returns:
             "loss": the weighted terms, `*_loss`, to be summed, and for the log `mpjpe_mm` and
-            `keypoint_error_px`, where anything is annotated. "predict": the hands. "tensor": what
-            the network gives.
+            `keypoint_error_px`, where anything is annotated (on a GPU NaN where nothing is).
+            "predict": the hands. "tensor": what the network gives. "count": nothing; the objective
+            counts what is annotated, see `gesture_pretrain.models.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, or a left hand.
         """
-        if mode not in (*MODES, "tensor"):
-            raise ValueError(f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor'")
-        if bool((batch.hand != 0).any()):
+        if mode not in (*MODES, "tensor", "count"):
             raise ValueError(
-                "the batch holds left hands; token fusion sees right ones only. Build the data "
-                "set with mirror_left=True, as the target's build_dataset does."
+                f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor', 'count'"
             )
+        refuse_left_hands(batch.hand)
+        if mode == "count":
+            targets = pose_targets(batch, self.network.grid, self.kinematics.mean_pose)
+            self.losses(self._blank_output(len(batch.hand)), targets, batch.image.shape[-1])
+            return {}
         output = self.network(self.normalise(batch.image))
         if mode == "tensor":
             return output
@@ -138,15 +141,55 @@ class TokenFusionModel(BaseModel):
             hand=torch.zeros(len(pose), dtype=torch.int64, device=pose.device),
         )
 
+    def _blank_output(self, count: int) -> TokenFusionOutput:
+        like = self.kinematics.mean_pose
+        return TokenFusionOutput(
+            joints_cells=like.new_zeros(count, 21, 3),
+            pose_6d=like.new_ones(count, 16, 6),
+            shape=like.new_zeros(count, 10),
+            weak_camera=like.new_ones(count, 3) if self.network.mano_heads.camera else None,
+            coarse_logits=None,
+            fine_logits=None,
+        )
+
+
+class RightHandsToDevice(BatchToDevice):
+    """Moves a batch, after a look at its hands where looking costs nothing."""
+
+    def forward(self, data: PoseSample, training: bool = False) -> dict[str, PoseSample]:
+        refuse_left_hands(data.hand)
+        return super().forward(data, training)
+
+
+def refuse_left_hands(hand: Tensor) -> None:
+    """Raises ValueError for a batch with left hands; only on the CPU, a GPU would be waited for."""
+    if hand.device.type == "cpu" and bool((hand != 0).any()):
+        raise ValueError(
+            "the batch holds left hands; token fusion sees right ones only. Build the data "
+            "set with mirror_left=True, as the target's build_dataset does."
+        )
+
 
 def _errors(
     rel_mm: Tensor, cells: Tensor, targets: PoseTargets, px_per_cell: float
 ) -> dict[str, Tensor]:
     """Mean joint errors of the samples that have what to compare with."""
     in_view = targets.joints_cells_valid[..., :2].all(-1)
-    distances = {
-        "mpjpe_mm": (rel_mm - targets.mano_joints_rel_mm).norm(dim=-1)[targets.mano_valid],
-        "keypoint_error_px": px_per_cell
-        * (cells - targets.joints_cells)[..., :2].norm(dim=-1)[in_view],
+    means = {
+        "mpjpe_mm": _mean_where(
+            (rel_mm - targets.mano_joints_rel_mm).norm(dim=-1),
+            targets.mano_valid[:, None].expand_as(in_view),
+        ),
+        "keypoint_error_px": _mean_where(
+            px_per_cell * (cells - targets.joints_cells)[..., :2].norm(dim=-1), in_view
+        ),
     }
-    return {name: values.mean() for name, values in distances.items() if values.numel()}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _mean_where(values: Tensor, valid: Tensor) -> Tensor | None:
+    """Mean of the valid values; without any None on the CPU, NaN on a GPU (nothing is awaited)."""
+    count = valid.sum()
+    if count.device.type == "cpu" and count == 0:
+        return None
+    return torch.where(valid, values, 0.0).sum() / count

@@ -1,10 +1,10 @@
 """The training objective of section 3.2.4, one function per term.
 
 Each term is a mean of absolute errors over the coordinates that are valid in the whole batch (over
-the processes together, in distributed training): a missing fit or joint adds exactly nothing to
-loss and gradient, whatever its place in the batch holds, NaN included. The paper names the terms
-and gives six weights without values; those of `Weights` are our assumption, and so is the form of
-the structural term.
+the processes together, in distributed training, and over all parts of an accumulated step): a
+missing fit or joint adds exactly nothing to loss and gradient, whatever its place in the batch
+holds, NaN included. The paper names the terms and gives six weights without values; those of
+`Weights` are our assumption, and so is the form of the structural term.
 
 Letters: B batch, J = 21 joints.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from adapters.token_fusion.camera import (
     back_project_mm,
@@ -21,6 +21,7 @@ from adapters.token_fusion.camera import (
     project_weak_perspective_px,
 )
 from adapters.token_fusion.grid import VolumeGrid
+from gesture_pretrain.models.step_mean import step_mean_count
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def valid_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     valid = valid.expand_as(predicted)
     # an entry that is not valid is compared with itself: no error, no gradient, no NaN
     error = predicted - torch.where(valid, target.to(predicted.dtype), predicted.detach())
-    return error.abs().sum() / _count_per_rank(valid).to(predicted.dtype)
+    return error.abs().sum() / step_mean_count(valid.sum()).to(predicted.dtype)
 
 
 def pose_term(pose_6d: Tensor, targets: PoseTargets) -> Tensor:
@@ -186,12 +187,3 @@ def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
     fingers = rotations[:, 1:].unflatten(1, (5, 3))
     apart = (fingers[:, :, 1:] - fingers[:, :, :-1]).square().mean((-1, -2))
     return valid_l1(apart, torch.zeros_like(apart), targets.mano_valid)
-
-
-def _count_per_rank(valid: Tensor) -> Tensor:
-    """Valid entries, as a mean over the processes, whose gradients are averaged; at least 1."""
-    count = valid.sum().double()
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(count)
-        return (count / distributed.get_world_size()).clamp(min=1 / distributed.get_world_size())
-    return count.clamp(min=1)

@@ -10,8 +10,10 @@ Letters: B batch, K classes. Label -1 means "no label": such samples add neither
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional as F
+
+from gesture_pretrain.models.step_mean import step_mean_count
 
 UNLABELLED = -1
 
@@ -50,9 +52,9 @@ def labelled_cross_entropy(
 ) -> Tensor:
     """Mean cross entropy over the labelled samples of the batch.
 
-    In distributed training the mean is over the labelled samples of all ranks, scaled so that the
-    average over ranks (which the gradient reduction takes) is that mean, however the labels are
-    spread.
+    In distributed training, and where a batch is taken in parts, the mean is over the labelled
+    samples of the whole step, scaled so that the average over ranks and parts is that mean, however
+    the labels are spread.
 
     Args:
         logits: `(B, K)`; half precision is raised to float32.
@@ -72,24 +74,18 @@ def labelled_cross_entropy(
     total = F.cross_entropy(
         logits, labels, ignore_index=UNLABELLED, reduction="sum", label_smoothing=label_smoothing
     )
-    return total / _labelled_per_rank(labels).clamp(min=1e-9).to(total.dtype)
+    return total / step_mean_count((labels != UNLABELLED).sum()).to(total.dtype)
 
 
 def top1_accuracy(logits: Tensor, labels: Tensor) -> Tensor | None:
-    """Share of labelled samples whose largest logit is their label; None where none is."""
-    labelled = labels != UNLABELLED
-    if not bool(labelled.any()):
+    """Share of labelled samples whose largest logit is their label; None where none is.
+
+    On a GPU NaN instead of None: whether any sample is labelled is not known without waiting.
+    """
+    count = (labels != UNLABELLED).sum()
+    if count.device.type == "cpu" and count == 0:
         return None
-    return (logits.argmax(dim=1) == labels)[labelled].float().mean()
-
-
-def _labelled_per_rank(labels: Tensor) -> Tensor:
-    """Labelled samples, as a mean over the ranks (a float scalar)."""
-    count = (labels != UNLABELLED).sum().double()
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(count)
-        count = count / distributed.get_world_size()
-    return count
+    return (logits.argmax(dim=1) == labels).sum().float() / count  # never true for -1
 
 
 def _check_labels(labels: Tensor, num_classes: int) -> None:

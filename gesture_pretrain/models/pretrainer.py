@@ -94,19 +94,25 @@ class GesturePretrainer(BaseModel):
         Args:
             batch: Collated samples: `image` `(B, 3, S, S)` uint8 RGB; `coarse` and `fine` `(B,)`
                 int64, -1 for "no label". Its other fields are not read.
-            mode: "loss", "predict" or "tensor".
+            mode: "loss", "predict", "tensor" or "count".
 
         Returns:
             "loss": `loss_coarse` and `loss_fine`, weighted, to be summed; `coarse_top1` and
-            `fine_top1` of the labelled samples, left out where there are none; `fine_weight`.
-            "predict": the logits. "tensor": features and logits.
+            `fine_top1` of the labelled samples, left out (on a GPU NaN) where there are none;
+            `fine_weight`. "predict": the logits. "tensor": features and logits. "count": nothing;
+            the objective counts what is labelled, see `StepCounts`.
 
         Raises:
             ValueError: Unknown mode, an image size or a label that does not fit.
             TypeError: The image is not uint8.
         """
-        if mode not in ("loss", "predict", "tensor"):
-            raise ValueError(f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor'")
+        if mode not in ("loss", "predict", "tensor", "count"):
+            raise ValueError(
+                f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor', 'count'"
+            )
+        if mode == "count":
+            self.losses(self._blank_logits(len(batch.coarse)), batch.coarse, batch.fine)
+            return {}
         output = self.network(self.normalise(batch.image))
         if mode == "tensor":
             return output
@@ -126,3 +132,8 @@ class GesturePretrainer(BaseModel):
             "fine_weight": torch.tensor(self.fine_weight),
         }
         return {name: value for name, value in values.items() if value is not None}
+
+    def _blank_logits(self, count: int) -> GestureLogits:
+        heads, like = self.network.heads, self.normalise.mean
+        classes = (heads.coarse.num_classes, heads.fine.num_classes)
+        return GestureLogits(*(like.new_zeros(count, each) for each in classes))

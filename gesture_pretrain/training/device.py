@@ -1,6 +1,7 @@
 """Device and process group of a run: one process on CPU or CUDA, or several under torchrun."""
 
 import os
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -48,10 +49,11 @@ def launched_by_torchrun() -> bool:
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
 
 
-def join_process_group(device: torch.device) -> None:
+def join_process_group(device: torch.device, *, timeout_s: float = 600.0) -> None:
     """Joins the group that torchrun describes in the environment: NCCL for CUDA, gloo for CPU.
 
-    mmengine's own launcher takes CUDA for granted; it accepts a group that exists already.
+    A process that waits longer than `timeout_s` for the others gives up. mmengine's own launcher
+    takes CUDA for granted; it accepts a group that exists already.
     """
     if dist.is_initialized():
         return
@@ -59,7 +61,9 @@ def join_process_group(device: torch.device) -> None:
     os.environ.setdefault("MKL_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=timeout_s)
+    )
 
 
 def rank_and_world_size() -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 The decay warms up as min(decay, (1 + k) / (10 + k)) after k updates, so that short runs are not
 dominated by their initial weights. Floating-point buffers (batch-norm statistics) are averaged
-like the weights, integer buffers are copied.
+like the weights, integer buffers are copied. An update is a few operations on lists of tensors and
+waits for nothing.
 """
 
 from copy import deepcopy
@@ -25,17 +26,22 @@ class WeightAverage:
         self.decay = decay
         self.updates = 0
         self.module = deepcopy(module).eval().requires_grad_(False)
+        tensors = self.module.state_dict()
+        self._averaged = [name for name, value in tensors.items() if value.is_floating_point()]
+        self._copied = [name for name, value in tensors.items() if not value.is_floating_point()]
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Moves the average towards the present weights of `module`."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        present = module.state_dict()
-        for name, average in self.module.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(present[name], 1 - decay)
-            else:
-                average.copy_(present[name])
+        present, average = module.state_dict(), self.module.state_dict()
+        torch._foreach_lerp_(
+            [average[name] for name in self._averaged],
+            [present[name] for name in self._averaged],
+            1 - decay,
+        )
+        for name in self._copied:
+            average[name].copy_(present[name], non_blocking=True)
         self.updates += 1
 
     def state_dict(self) -> dict:

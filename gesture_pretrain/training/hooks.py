@@ -63,6 +63,7 @@ class CheckpointHook(Hook):
             self._save(runner)
 
     def _save(self, runner):
+        runner.gather_run_state()
         if rank_and_world_size()[0] == 0:
             save_checkpoint(self.folder, runner.iter, runner.run_state(), keep=self.keep)
 
@@ -94,8 +95,12 @@ class MetricsHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         for name, value in outputs.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
-            self.counts[name] = self.counts.get(name, 0) + 1
+            value = value.detach().double()
+            counted = torch.ones_like(value)
+            if "loss" not in name:  # NaN: on a GPU, a score of a batch that has nothing to score
+                counted, value = (~value.isnan()).double(), value.nan_to_num(nan=0.0)
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0.0) + counted
         self.iterations += 1
         if (batch_idx + 1) % self.every == 0 or batch_idx + 1 == runner.max_iters:
             self._write_window(runner, batch_idx)
@@ -117,6 +122,7 @@ class MetricsHook(Hook):
         self.since = time.perf_counter()
 
     def _write_window(self, runner, batch_idx):
+        runner.train_loop.settle()
         means = mean_over_processes(self.sums, self.counts)
         seconds = time.perf_counter() - self.since
         runner.last_losses = means
@@ -225,7 +231,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def mean_over_processes(sums: dict, counts: dict[str, int]) -> dict[str, float]:
+def mean_over_processes(sums: dict, counts: dict) -> dict[str, float]:
     """Means by name of values that were summed in this process, over all processes.
 
     A name that one process lacks (an accuracy without labels) is left out there with count 0, so
@@ -244,8 +250,8 @@ def mean_over_processes(sums: dict, counts: dict[str, int]) -> dict[str, float]:
     for row, name in enumerate(names):
         if name in sums:
             table[row, 0], table[row, 1] = sums[name], counts[name]
-    table = sum_over_processes(table)
-    return {name: float(total / n) for name, (total, n) in zip(names, table, strict=True)}
+    table = sum_over_processes(table).tolist()
+    return {name: total / n for name, (total, n) in zip(names, table, strict=True) if n}
 
 
 def drop_lines_after(path: Path, iteration: int) -> None:

@@ -6,7 +6,9 @@ random state, and is bit for bit the run that was never interrupted.
 """
 
 import random
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +18,10 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from .accumulation import accumulated_step, check_parts
 from .device import rank_and_world_size
+from .interruption import told_to_end
+from .optimizer import Verdict
 from .stopped import NonFiniteLoss
 
 
@@ -30,11 +35,25 @@ class BatchEvaluator(Protocol):
         """Scores by name, and starts again."""
 
 
+@dataclass(frozen=True)
+class DoneStep:
+    """A step whose verdict may not have been read yet."""
+
+    iteration: int
+    epoch: int
+    batch: Any
+    outputs: dict[str, torch.Tensor]
+    verdict: Verdict
+
+
 class PretrainLoop(BaseLoop):
     """Trains by iterations; calls mmengine's hook points and one more, `after_step`.
 
     `after_step` follows validation, with the iteration already counted: what is written there
     (the checkpoint) includes everything that belongs to the iteration.
+
+    Where the optimiser wrapper is deferred nothing here waits for the device: whether a step was
+    broken is asked one step later (the broken one was not taken), or in `settle`.
 
     Args:
         runner: mmengine's runner.
@@ -43,6 +62,10 @@ class PretrainLoop(BaseLoop):
         iterations_per_epoch: what counts as an epoch, for the ramp of the fine loss.
         validate_every: iterations between validations; the last iteration is always validated.
         seed: key of the network's random numbers.
+        accumulate: parts in which each process takes its share of a batch.
+
+    Attributes:
+        waited_s: time in which the loop waited for data.
     """
 
     def __init__(
@@ -54,8 +77,12 @@ class PretrainLoop(BaseLoop):
         iterations_per_epoch: int,
         validate_every: int,
         seed: int,
+        accumulate: int = 1,
     ):
         super().__init__(runner, dataloader)
+        self.accumulate = accumulate
+        self.waited_s = 0.0
+        self._unread: DoneStep | None = None
         self.max_iters = max_iters
         self.iterations_per_epoch = iterations_per_epoch
         self.validate_every = validate_every
@@ -73,18 +100,31 @@ class PretrainLoop(BaseLoop):
         return -(-self.max_iters // self.iterations_per_epoch)
 
     def run(self) -> nn.Module:
-        """Trains from the present iteration to the last one."""
+        """Trains from the present iteration to the last one.
+
+        Raises:
+            TrainingStopped: the run ended early and can be resumed.
+        """
+        with told_to_end(self.runner):
+            self._run()
+        return self.runner.model
+
+    def _run(self) -> None:
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         batches = self._batches() if self.iter < self.max_iters else iter(())
         while self.iter < self.max_iters:
-            self.run_iter(next(batches))
+            asked = time.perf_counter()
+            batch = next(batches)
+            self.waited_s += time.perf_counter() - asked
+            self.run_iter(batch)
             if self._validation_is_due():
+                self.settle()
                 self.runner.val_loop.run()
             self.runner.call_hook("after_step")
+        self.settle()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
-        return self.runner.model
 
     def run_iter(self, batch) -> None:
         """One batch: forward, backward, step.
@@ -96,12 +136,40 @@ class PretrainLoop(BaseLoop):
         unwrapped(self.runner.model).set_epoch(self.epoch)
         self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
         seed_all(self.seed, self.iter, rank_and_world_size()[0])
-        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        self._stop_unless_finite(batch, outputs)
+        outputs = self._step(batch)
+        self._check(DoneStep(self.iter, self.epoch, batch, outputs, self._verdict()))
         self.runner.call_hook(
             "after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs
         )
         self.iter += 1
+
+    def settle(self) -> None:
+        """Asks what became of the last step, where that has not been asked yet; waits for it.
+
+        Raises:
+            NonFiniteLoss: it was not taken.
+        """
+        done, self._unread = self._unread, None
+        if done is not None:
+            self._stop_if_broken(done)
+
+    def _step(self, batch) -> dict[str, torch.Tensor]:
+        model, wrapper = self.runner.model, self.runner.optim_wrapper
+        if self.accumulate == 1:
+            return model.train_step(batch, optim_wrapper=wrapper)
+        check_parts(self.accumulate, len(batch.row), wrapper)
+        return accumulated_step(model, batch, parts=self.accumulate, optim_wrapper=wrapper)
+
+    def _verdict(self) -> Verdict:
+        return getattr(self.runner.optim_wrapper, "verdict", Verdict(None))
+
+    def _check(self, done: DoneStep) -> None:
+        """Now where it is known, else with the next step, which the device works on meanwhile."""
+        self.settle()
+        if getattr(self.runner.optim_wrapper, "deferred", False):
+            self._unread = done
+        else:
+            self._stop_if_broken(done)
 
     def _batches(self) -> Iterator:
         self.dataloader.batch_sampler.start_iteration = self.iter
@@ -112,13 +180,13 @@ class PretrainLoop(BaseLoop):
             return False
         return self.iter % self.validate_every == 0 or self.iter == self.max_iters
 
-    def _stop_unless_finite(self, batch, outputs: dict) -> None:
-        broken = getattr(self.runner.optim_wrapper, "broken", None)
+    def _stop_if_broken(self, done: DoneStep) -> None:
+        broken = done.verdict.read()
         if broken is None:
             return
         terms = [
             f"{name} = {value.item()}"
-            for name, value in outputs.items()
+            for name, value in done.outputs.items()
             if name != "loss" and "loss" in name and not torch.isfinite(value).all()
         ]
         if broken == "gradient":
@@ -128,8 +196,8 @@ class PretrainLoop(BaseLoop):
         else:
             what = "The loss is not finite on another process"
         raise NonFiniteLoss(
-            f"{what}, at iteration {self.iter} (epoch {self.epoch}), in the batch of index rows "
-            f"{batch.row.tolist()}. No step was taken. Look at these images, or lower "
+            f"{what}, at iteration {done.iteration} (epoch {done.epoch}), in the batch of index "
+            f"rows {done.batch.row.tolist()}. No step was taken. Look at these images, or lower "
             "optimizer.lr or set training.precision=fp32, and go on from the last checkpoint with "
             "--resume."
         )

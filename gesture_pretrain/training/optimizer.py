@@ -146,9 +146,7 @@ class FiniteOptimWrapper(OptimWrapper):
         verdict: what the last step found, see `Verdict`.
     """
 
-    def __init__(
-        self, *, device_type: str, autocast: bool, deferred: bool | None = None, **kwargs
-    ):
+    def __init__(self, *, device_type: str, autocast: bool, deferred: bool | None = None, **kwargs):
         super().__init__(**kwargs)
         self.device_type, self.autocast = device_type, autocast
         fused = bool(stepping_optimizer(self.optimizer).defaults.get("fused"))

@@ -16,6 +16,7 @@ from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.utils.data import DataLoader
 
 from gesture_pretrain.models.backbone import Backbone, build_backbone
@@ -23,8 +24,11 @@ from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_he
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.pretrainer import FineWeightRamp, GesturePretrainer
 
+from .accumulation import check_parts
 from .accuracy import GestureAccuracy
+from .activation_checkpointing import checkpoint_activations
 from .checkpoint import has_checkpoint, load_newest_checkpoint
+from .compilation import check_compile, compile_network
 from .device import choose_device, join_process_group, launched_by_torchrun, rank_and_world_size
 from .ema import WeightAverage
 from .gesture_data import GestureData, build_gesture_data
@@ -39,8 +43,16 @@ from .loop import BatchEvaluator, PretrainLoop, ValidationLoop, unwrapped
 from .optimizer import build_optim_wrapper, build_optimizer, choose_precision
 from .schedule import Schedule
 from .sections import build_from_section, check_section
+from .speed import SpeedHook
 
 CHECKPOINTS = "checkpoints"
+_AT_LEAST_ONE = (
+    "checkpoint_every",
+    "keep_checkpoints",
+    "validate_every",
+    "log_every",
+    "accumulate",
+)
 
 
 class RunData(Protocol):
@@ -70,6 +82,15 @@ class TrainingOptions:
         log_every: iterations between lines of metrics.jsonl.
         threads: CPU threads of torch; None leaves torch's choice.
         deterministic: refuse operations without a deterministic form (CUDA; the CPU needs no flag).
+        accumulate: parts in which each process takes its share of a batch, one after the other; the
+            gradient is that of the whole batch, see `accumulated_step`.
+        checkpoint_activations: keep only the inputs of the backbone's blocks and compute the rest
+            again for the gradient: less memory, about a third more computation.
+        compile: None, or a mode of torch.compile for the network ("default", "reduce-overhead" for
+            CUDA graphs, "max-autotune"). Compiling takes minutes.
+        timeout_s: how long a process waits for the others before the run is given up.
+        peak_tflops: what the device can do in this precision, for the share of it that is used;
+            None looks it up by the device's name.
     """
 
     precision: str = "auto"
@@ -84,12 +105,20 @@ class TrainingOptions:
     log_every: int = 10
     threads: int | None = None
     deterministic: bool = False
+    accumulate: int = 1
+    checkpoint_activations: bool = False
+    compile: str | None = None
+    timeout_s: float = 600.0
+    peak_tflops: float | None = None
 
     def __post_init__(self):
-        for name in ("checkpoint_every", "keep_checkpoints", "validate_every", "log_every"):
+        for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"training.{name} must be at least 1, got {value}.")
+        if self.timeout_s <= 0:
+            raise ValueError(f"training.timeout_s must be above 0, got {self.timeout_s}.")
+        check_compile(self.compile, self.checkpoint_activations)
 
 
 @dataclass(frozen=True)
@@ -236,6 +265,7 @@ def assemble_runner(
         evaluator: scores the predictions on `data.validation`.
     """
     per_epoch = data.iterations_per_epoch
+    check_parts(options.accumulate, data.batch_size // rank_and_world_size()[1], optim_wrapper)
     own_hooks = [
         LearningRateHook(schedule, optim_wrapper.optimizer.defaults["lr"]),
         MetricsHook(out, every=options.log_every, batch_size=data.batch_size),
@@ -245,6 +275,15 @@ def assemble_runner(
             keep=options.keep_checkpoints,
         ),
     ]
+    own_hooks.append(
+        SpeedHook(
+            out,
+            every=options.log_every,
+            batch_size=data.batch_size,
+            peak_tflops=options.peak_tflops,
+            show=progress,
+        )
+    )
     if weight_average is not None:
         own_hooks.append(WeightAverageHook())
     if progress:
@@ -267,6 +306,7 @@ def assemble_runner(
             "iterations_per_epoch": per_epoch,
             "validate_every": options.validate_every or per_epoch,
             "seed": seed,
+            "accumulate": options.accumulate,
         },
         **validation,
         optim_wrapper=optim_wrapper,
@@ -352,6 +392,17 @@ class PretrainRunner(Runner):
                 print(note)
             print(f"Going on from {loaded.path.name}, iteration {self.iter} of {self.max_iters}.")
 
+    def gather_run_state(self) -> None:
+        """What all processes do before the first one takes `run_state`.
+
+        Raises:
+            NonFiniteLoss: the last step was not taken.
+        """
+        self.train_loop.settle()
+        optimizer = self.optim_wrapper.optimizer
+        if isinstance(optimizer, ZeroRedundancyOptimizer):
+            optimizer.consolidate_state_dict(to=0)
+
     def run_state(self) -> dict:
         """All that the rest of the run depends on, apart from the config and the iteration."""
         average = self.weight_average
@@ -396,7 +447,7 @@ def start_processes(device: str, options: TrainingOptions) -> torch.device:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if launched_by_torchrun():
-        join_process_group(where)
+        join_process_group(where, timeout_s=options.timeout_s)
     return where
 
 
@@ -437,8 +488,22 @@ def freeze_batch_norm(model: nn.Module) -> None:
 
 
 def place_model(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
-    """The model on its device, wrapped where several processes train it."""
+    """The model on its device, wrapped where several processes train it, compiled where asked."""
     model = model.to(device)
+    if options.checkpoint_activations:
+        checkpoint_activations(backbone_of(model))
+    model = _over_processes(model, device, options)
+    if options.compile is not None:
+        compile_network(unwrapped(model), options.compile)
+    return model
+
+
+def backbone_of(model: nn.Module) -> Backbone:
+    """The backbone in a model of a run, Stage 1 or pose."""
+    return model.network.backbone if isinstance(model, GesturePretrainer) else model.backbone
+
+
+def _over_processes(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
     if rank_and_world_size()[1] == 1:
         return model
     if options.sync_bn:

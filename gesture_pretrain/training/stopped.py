@@ -15,3 +15,11 @@ class NoRoomForRun(TrainingStopped):
 
 class NoIntactCheckpoint(TrainingStopped):
     """Checkpoints are there, but none of them can be read whole."""
+
+
+class ProcessLost(TrainingStopped):
+    """Another process of the run ended, or could not be reached in time."""
+
+
+class ToldToEnd(TrainingStopped):
+    """The system asked the run to end (SIGTERM: a cluster's time limit, or torchrun)."""
