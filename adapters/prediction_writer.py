@@ -3,7 +3,8 @@
     predictions.json                        everything but the meshes' vertices
     pictures/NAME.png                       joints, mesh and side view of a picture
     pictures/NAME.mp4                       likewise of a video
-    meshes/NAME_HAND.obj or .ply            one mesh per hand, of frames NAME_FRAME_HAND
+    meshes/NAME_HAND.obj or .ply            one mesh per hand; NAME_FRAME_HAND of a video's frame,
+                                            NAME_0_HAND, NAME_1_HAND where there are several
 
 NAME is that of the input file with its ending, so that `a.jpg` and `a.png` do not meet.
 """
