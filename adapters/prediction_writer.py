@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from adapters.picture_hands import PictureHands
+from adapters.picture_hands import PictureHands, title
 from adapters.token_fusion.gesture_reader import Gesture
 from adapters.token_fusion.hand_estimator import HandEstimate
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
@@ -47,6 +47,7 @@ class PredictionWriter:
         network: Plain values that say what predicts.
         faces: `(F, 3)` by side, of the meshes.
         mesh_format: "obj", "ply", or None for no meshes.
+        meshes_of_frames: Also write those of a video's frames, which are many.
         draw: Write pictures and videos.
         overwrite: Go into a folder that has results already; what has other names stays.
 
@@ -62,6 +63,7 @@ class PredictionWriter:
         network: Mapping[str, Any],
         faces: Mapping[str, np.ndarray],
         mesh_format: str | None = "obj",
+        meshes_of_frames: bool = False,
         draw: bool = True,
         overwrite: bool = False,
     ):
@@ -69,6 +71,7 @@ class PredictionWriter:
             raise ValueError(f"mesh format {mesh_format!r}; possible: {', '.join(MESH_FORMATS)}")
         self.folder, self.network, self.faces = Path(folder), dict(network), faces
         self.mesh_format, self.draw = mesh_format, draw
+        self.meshes_of_frames = meshes_of_frames
         self.pictures: list[dict] = []
         self.notes: list[str] = []
         self._video: _VideoPart | None = None
@@ -110,9 +113,12 @@ class PredictionWriter:
         """Writes what belongs to one picture or frame.
 
         Raises:
+            ValueError: The network gave values that are not finite.
             WriteFailed: The disk refused.
         """
         picture = result.picture
+        for hand in result.hands:
+            _require_finite(hand, title(picture))
         height, width = picture.image_rgb.shape[:2]
         self.pictures.append(
             {
@@ -125,7 +131,7 @@ class PredictionWriter:
         )
         if self.draw:
             self._draw(result)
-        if self.mesh_format is not None:
+        if self.mesh_format is not None and (picture.frame is None or self.meshes_of_frames):
             self._write_meshes(result)
 
     def note(self, text: str) -> None:
@@ -206,6 +212,15 @@ def _as_json(hand: HandEstimate) -> dict[str, Any]:
         values = np.asarray(getattr(hand, name), np.float64)
         content[name] = values.round(4).tolist()
     return content
+
+
+def _require_finite(hand: HandEstimate, name: str) -> None:
+    for part in (*UNITS, "vertices_rel_mm"):
+        if not np.isfinite(getattr(hand, part)).all():
+            raise ValueError(
+                f"the network's {part} of {name} are not finite: its weights are broken, or the "
+                "training that made them had diverged. Results until there are written."
+            )
 
 
 class _VideoPart:

@@ -318,6 +318,40 @@ def test_wrong_arguments(tool, model, folder, tmp_path, capsys, arguments, messa
     assert message in said
 
 
+def test_a_folder_of_both_has_meshes_of_the_pictures_only(tool, model, folder, tmp_path):
+    write_video(folder / "v.avi", 2)
+    out = tmp_path / "out"
+    assert tool.run([str(model), str(folder), "--hand", "right", "--out", str(out)]) == 0
+    names = sorted(path.name for path in (out / "meshes").iterdir())
+    assert names == [f"{name}.png_right.obj" for name in ("alpha", "deep", "grey")]
+    assert len(read(out)["pictures"]) == 5
+
+
+def test_a_network_that_gives_nan_is_named(tool, model, folder, tmp_path, monkeypatch, capsys):
+    def broken(self, *arguments, **options):
+        found = predict(self, *arguments, **options)
+        return [found[0]._replace(mano_shape=np.full(10, np.nan, np.float32)), *found[1:]]
+
+    predict = HandEstimator.predict
+    monkeypatch.setattr(HandEstimator, "predict", broken)
+    out = tmp_path / "out"
+    said = refused(tool, capsys, model, folder, "--out", out)
+    assert "the network's mano_shape of alpha.png are not finite" in said
+    assert read(out)["pictures"] == []
+
+
+def test_many_notes_are_counted(tool, model, tmp_path, capsys):
+    video, out = write_video(tmp_path / "v.avi", 12), tmp_path / "out"
+    boxes = tmp_path / "boxes.json"
+    rows = [{"image": "v.avi", "box": [500, 0, 9, 9], "frame": frame} for frame in range(11)]
+    boxes.write_text(json.dumps([*rows, {"image": "v.avi", "box": [0, 0, 40, 40], "frame": 11}]))
+    arguments = [str(model), str(video), "--boxes", str(boxes), "--hand", "right"]
+    assert tool.run([*arguments, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("Note: box of picture v.avi, frame") == 10
+    assert "and 1 further notes, see the file" in said and len(read(out)["notes"]) == 11
+
+
 def test_a_folder_that_holds_no_network(tool, folder, tmp_path, capsys):
     assert "holds no pose network" in refused(tool, capsys, tmp_path, folder)
 

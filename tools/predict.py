@@ -30,6 +30,7 @@ from gesture_pretrain.registry import UnknownBackbone
 from gesture_pretrain.report.mesh_file import MESH_FORMATS
 
 WRONG_INPUT, PARTLY_DONE, INTERRUPTED = 1, 2, 130
+NOTES_SHOWN = 10
 
 
 def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
@@ -56,7 +57,8 @@ def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
         options.out,
         network=network_facts(estimator, options),
         faces={side: model.faces for side, model in estimator.hand_models.items()},
-        mesh_format=mesh_format(options, sources),
+        mesh_format=None if options.mesh == "none" else options.mesh or "obj",
+        meshes_of_frames=options.mesh is not None,
         draw=options.draw,
         overwrite=options.overwrite,
     )
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
         for source in sources:
             predict_source(estimator, source, boxes, writer, options)
         if not any(picture["hands"] for picture in writer.pictures):
-            raise ValueError("no hand was predicted. " + " ".join(writer.notes or ["No box."]))
+            raise ValueError("no hand was predicted. " + " ".join(writer.notes[:NOTES_SHOWN]))
     return options.out, writer.notes
 
 
@@ -99,7 +101,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--mesh",
         choices=(*MESH_FORMATS, "none"),
-        help="format of the meshes (default: obj for pictures, none where there are videos)",
+        help="format of the meshes (default: obj for pictures, none for frames of videos)",
     )
     parser.add_argument(
         "--no-pictures", dest="draw", action="store_false", help="JSON, meshes only"
@@ -167,13 +169,6 @@ def predict_source(
             writer.note(reason)
 
 
-def mesh_format(options: argparse.Namespace, sources: list[PictureFiles | VideoFile]) -> str | None:
-    """Format of the meshes; by default there are none of videos, whose frames are many."""
-    if options.mesh is None:
-        return None if any(isinstance(source, VideoFile) for source in sources) else "obj"
-    return None if options.mesh == "none" else options.mesh
-
-
 def network_facts(estimator: HandEstimator, options: argparse.Namespace) -> dict:
     """What predicts, for the file of results."""
     card = estimator.card
@@ -203,8 +198,10 @@ def run(arguments: list[str] | None = None) -> int:
         print("\nInterrupted. What was predicted until here is written.", file=sys.stderr)
         return INTERRUPTED
     print(f"Predictions in {folder}")
-    for note in notes:
+    for note in notes[:NOTES_SHOWN]:
         print(f"Note: {note}", file=sys.stderr)
+    if len(notes) > NOTES_SHOWN:
+        print(f"and {len(notes) - NOTES_SHOWN} further notes, see the file", file=sys.stderr)
     return PARTLY_DONE if notes else 0
 
 
