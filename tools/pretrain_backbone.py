@@ -20,6 +20,7 @@ from pathlib import Path
 import torch.distributed
 
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.registry import registry_home
 from gesture_pretrain.training.config_file import read_config
@@ -133,7 +134,10 @@ def export(runner: PretrainRunner, config: dict) -> Path:
         network_of(runner),
         tag=config["tag"],
         taxonomy=data.taxonomy,
-        data=DataRecord.from_index_meta(data.summary["source"]),
+        data=DataRecord.from_index_meta(
+            data.summary["source"],
+            index_fingerprint=HandIndex.open(config["data"]["index"]).fingerprint,
+        ),
         metrics={
             "iterations": runner.iter,
             "train_images": data.summary["train_images"],

@@ -7,6 +7,7 @@ import numpy as np
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.leakage import LeakageAudit, audit_leakage
 from gesture_pretrain.registry import find_backbone
+from gesture_pretrain.weight_record import WeightRecord
 
 from .cells import (
     FINETUNING,
@@ -32,6 +33,8 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
     audits = {}
     for stage in (PRETRAINING, FINETUNING):
         rows = _all_rows(index, [cell for cell in table.cells if cell.stage == stage])
+        if stage == PRETRAINING:
+            rows = np.union1d(rows, _rows_of_stored_weights(plan, index))
         if len(rows):
             audits[stage] = audit_leakage(
                 index, rows, test_index, tested, by_content=plan.leakage_by_content
@@ -42,9 +45,13 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
 def not_audited(plan: Plan) -> list[str]:
     """Sentences about weights whose training rows nobody here knows."""
     sentences = []
+    index = HandIndex.open(plan.data["index"])
     for name, arm in plan.arms.items():
         if arm.weights is not None:
-            data = find_backbone(arm.weights).record.data
+            record = find_backbone(arm.weights).record
+            data = record.data
+            if trained_on(record, index):
+                continue
             told = "does not say" if data is None else f"says: {data.name}"
             sentences.append(
                 f"Arm {name} ({arm.weights}) was trained elsewhere; which images, its card {told}. "
@@ -56,6 +63,25 @@ def not_audited(plan: Plan) -> list[str]:
                 "here."
             )
     return sentences
+
+
+def trained_on(record: WeightRecord, index: HandIndex) -> bool:
+    """Whether a card says that its weights were trained on rows of this very index."""
+    told = record.data is not None and record.data.details.get("index_fingerprint")
+    return told == index.fingerprint and "data" in (record.config or {})
+
+
+def _rows_of_stored_weights(plan: Plan, index: HandIndex) -> np.ndarray:
+    """Union of the rows that the arms' stored weights were trained on, where their cards tell."""
+    parts = [np.empty(0, np.int64)]
+    for arm in plan.arms.values():
+        if arm.weights is None:
+            continue
+        record = find_backbone(arm.weights).record
+        if trained_on(record, index):
+            config = record.config
+            parts.append(pretraining_rows(index, config["data"], config.get("seed", 0)))
+    return np.unique(np.concatenate(parts))
 
 
 def _all_rows(index: HandIndex, cells: Iterable[Cell]) -> np.ndarray:

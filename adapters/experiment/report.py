@@ -10,6 +10,7 @@ import numpy as np
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.leakage import LeakageAudit
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
+from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.report.transfer_report import write_transfer_report
 from gesture_pretrain.report.transfer_results import (
     ComparedPair,
@@ -19,7 +20,7 @@ from gesture_pretrain.report.transfer_results import (
 )
 from gesture_pretrain.training.gesture_data import load_taxonomy
 
-from .audit import audit_plan, not_audited
+from .audit import audit_plan, not_audited, trained_on
 from .cell_folder import CellFolder
 from .cells import FINETUNING, PRETRAINING, CellTable, scored_rows
 from .comparing import compare_plan, write_pairs_json
@@ -79,7 +80,7 @@ def collect_results(
         pose_pairs_text=TEXT,
         ledgers=_ledgers(table, out),
         confounds=tuple(_confounds(plan)),
-        compute=tuple(_compute(table)),
+        compute=(*_compute_of_stored(plan), *_compute(table)),
         trouble=tuple(_trouble(plan, table, out, scored)),
         facts=_facts(table, out),
         plan_text=json.dumps(asdict(plan), indent=1),
@@ -235,7 +236,8 @@ def _ledgers(table: CellTable, out: Path) -> dict[str, str]:
 def _confounds(plan: Plan) -> list[str]:
     found = []
     untrained = [n for n, arm in plan.arms.items() if arm.init == "random" and not arm.extra]
-    trained = [n for n, arm in plan.arms.items() if arm.pretrained_here]
+    stored = _trained_on_the_same_index(plan)
+    trained = [n for n, arm in plan.arms.items() if arm.pretrained_here or n in stored]
     if untrained and trained:
         found.append(
             f"{', '.join(trained)}: more steps in all than {', '.join(untrained)}, also on images "
@@ -245,12 +247,50 @@ def _confounds(plan: Plan) -> list[str]:
     longer = [name for name, arm in plan.arms.items() if arm.extra]
     if longer:
         found.append(f"{', '.join(longer)}: more steps of fine-tuning, on the same pose labels.")
-    other = [n for n, a in plan.arms.items() if a.weights or a.init not in (None, "random")]
+    if stored:
+        found.append(
+            f"{', '.join(stored)}: stored weights, one pretraining for all seeds. The seeds vary "
+            "the fine-tuning alone; another pretraining could differ."
+        )
+    other = [
+        n
+        for n, a in plan.arms.items()
+        if (a.weights or a.init not in (None, "random")) and n not in stored
+    ]
     if other:
         found.append(
             f"{', '.join(other)}: trained elsewhere, on other images and with more compute."
         )
+    own_share = "fraction_seed" not in {**plan.data, **plan.finetuning.get("data", {})}
+    found.append(
+        "Each seed draws its own part of the pose labels: the spread over seeds includes it."
+        if own_share
+        else "All seeds have the same part of the pose labels: the spread over seeds leaves out "
+        "what another part would change."
+    )
     return found
+
+
+def _trained_on_the_same_index(plan: Plan) -> list[str]:
+    index = HandIndex.open(plan.data["index"])
+    named = {name: arm.weights for name, arm in plan.arms.items() if arm.weights is not None}
+    return [
+        name for name, weights in named.items() if trained_on(find_backbone(weights).record, index)
+    ]
+
+
+def _compute_of_stored(plan: Plan) -> list[str]:
+    """What the stored weights cost, as their cards tell."""
+    lines = []
+    for name, arm in plan.arms.items():
+        if arm.weights is None:
+            continue
+        record = find_backbone(arm.weights).record
+        steps = record.metrics.get("iterations")
+        batch = (record.config or {}).get("data", {}).get("batch_size")
+        told = "cost not in its card" if steps is None else f"{steps:,.0f} steps of {batch} images"
+        lines.append(f"pretraining, {name}: {told}, 1 run, stored as {arm.weights}")
+    return lines
 
 
 def _compute(table: CellTable) -> list[str]:

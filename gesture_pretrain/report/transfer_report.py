@@ -54,7 +54,6 @@ def confounded(results: TransferResults) -> list[str]:
         *results.confounds,
         "Pretraining and test have gesture classes in common; see the gains on gestures that "
         "pretraining did not have.",
-        "Each seed draws its own part of the pose labels: the spread over seeds includes it.",
     ]
 
 

@@ -3,8 +3,13 @@
 import pytest
 from toy_pose import toy_plan
 
+from adapters.experiment.audit import audit_plan, not_audited
 from adapters.experiment.cells import FINETUNING, PRETRAINING, cells_of
 from adapters.experiment.plan import PlanError, plan_from, read_plan
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.export import export_backbone
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.weight_record import DataRecord
 
 
 def cells(index, **changes):
@@ -88,6 +93,34 @@ def test_optional_arm_without_weights_is_left_out_with_the_reason(toy_index, tmp
         cells(toy_index, arms={**arms, "other": {**missing, "optional": False}})
 
 
+@pytest.mark.parametrize("same_index", [True, False])
+def test_stored_weights_are_audited_where_their_card_tells_the_rows(
+    toy_index, tmp_path, monkeypatch, same_index
+):
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path))
+    index = HandIndex.open(toy_index)
+    source = DataRecord.from_index_meta(
+        index.meta, index_fingerprint=index.fingerprint if same_index else "another"
+    )
+    # the weights were trained on the very images that the plan scores
+    export_backbone(
+        build_backbone("test_resnet", size_px=32),
+        tag="elsewhere",
+        data=source,
+        config={"data": {"index": "x", "train_split": "test"}, "seed": 0},
+        metrics={"iterations": 4},
+    )
+    arms = {"random": {"init": "random"}, "stored": {"weights": "test_resnet.elsewhere"}}
+    plan = plan_from(toy_plan(toy_index, arms=arms, comparisons=[]))
+    audits = audit_plan(plan, cells_of(plan))
+    if same_index:
+        assert not_audited(plan) == []
+        assert audits[PRETRAINING].same_image == audits[PRETRAINING].test_images
+    else:
+        assert "Whether they hold test images is not known" in not_audited(plan)[0]
+        assert PRETRAINING not in audits
+
+
 def test_arms_of_a_target_restrict_it(toy_index):
     targets = {"toy": {"target": "toy_pose"}, "few": {"target": "toy_pose", "arms": ["gesture"]}}
     table = cells(toy_index, targets=targets)
@@ -127,8 +160,6 @@ def test_a_missing_plan_lists_those_there(repo_root):
 
 
 def test_nothing_to_train_on_or_to_score_is_named(toy_index):
-    from adapters.experiment.audit import audit_plan
-
     with pytest.raises(PlanError, match="no training image is left"):
         cells(toy_index, data={"index": str(toy_index), "train_split": "val"})
     plan = plan_from(toy_plan(toy_index, test={"split": "val"}))
