@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.sampling import EpochBatchSampler
@@ -18,6 +18,7 @@ from gesture_pretrain.training.gesture_data import (
     check_batch_size,
     load_taxonomy,
     make_loader,
+    own_batches,
     require_rows,
     spread,
 )
@@ -148,9 +149,12 @@ def build_pose_data(
     validation = None
     if len(val_rows):
         val_set = dataset("Validation", val_rows, NONE)
-        share = Subset(val_set, range(rank, len(val_set), world_size))
         validation = make_loader(
-            share, workers, seed, pin_memory, batch_size=batch_size // world_size
+            val_set,
+            workers,
+            seed,
+            pin_memory,
+            batch_sampler=own_batches(len(val_set), batch_size, rank, world_size),
         )
     summary = {
         "index": str(Path(hand_index.root)),

@@ -198,7 +198,7 @@ def build_pose_runner(
         out=out,
         model=trained,
         data=pose_data,
-        evaluator=PoseErrors(truth, where),
+        evaluator=PoseErrors(truth),
         optim_wrapper=build_optim_wrapper(
             adamw,
             device=where,

@@ -3,12 +3,11 @@
 from typing import Any
 
 import numpy as np
-import torch
 
 from adapters.pose_frames import CameraPrediction, to_camera_frame
 from adapters.pose_model import HandPrediction, check_prediction
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
-from gesture_pretrain.training.device import sum_over_processes
+from gesture_pretrain.training.exact_sum import exact_sums
 
 _NAMES = ("mpjpe_mm", "mpvpe_mm")
 
@@ -19,34 +18,35 @@ class PoseErrors:
     `mpjpe_mm`: of each hand the mean distance over its triangulated joints without the wrist, to
     the annotated joints; hands without a wrist or any other joint are left out. `mpvpe_mm`: of each
     hand with a MANO fit the mean distance over the 778 vertices, each mesh relative to its wrist.
-    A hand predicted as the other side is an error in both, as large as it is.
+    A hand predicted as the other side is an error in both, as large as it is. The means are the
+    same to the last digit however many processes share the batches.
 
     Args:
         truth: of the index that the batches' rows count in, with hand models.
-        device: where the sums are kept (the process group must be able to add them there).
     """
 
-    def __init__(self, truth: GroundTruthReader, device: torch.device):
-        self.truth, self.device = truth, device
-        self._reset()
-
-    def _reset(self) -> None:
-        self.sums = torch.zeros(len(_NAMES), 2, dtype=torch.float64)
+    def __init__(self, truth: GroundTruthReader):
+        self.truth = truth
+        self.errors: list[np.ndarray] = []  # of each batch (B, 2), mm
 
     def add(self, predictions: HandPrediction, batch: Any) -> None:
         """Adds a batch: predictions in the frame of the crops that `batch` describes."""
         check_prediction(predictions, len(batch.row))
         errors = hand_errors_mm(to_camera_frame(predictions, batch), self.truth)
-        for position, values in enumerate(errors):
-            known = values[~np.isnan(values)]
-            self.sums[position] += torch.tensor([len(known), known.sum()])
+        self.errors.append(np.stack(errors, axis=1))
 
     def compute(self) -> dict[str, float]:
         """`mpjpe_mm` and `mpvpe_mm` over all processes, and resets; none without any hand."""
-        sums = sum_over_processes(self.sums.to(self.device)).tolist()
-        self._reset()
+        errors = np.concatenate(self.errors) if self.errors else np.empty((0, len(_NAMES)))
+        self.errors = []
+        known = ~np.isnan(errors)
+        terms = np.concatenate([known, np.where(known, errors, 0)], axis=1)
+        sums = exact_sums(terms, 2 * len(_NAMES))
+        counts, totals = sums[: len(_NAMES)], sums[len(_NAMES) :]
         return {
-            name: total / count for name, (count, total) in zip(_NAMES, sums, strict=True) if count
+            name: total / count
+            for name, count, total in zip(_NAMES, counts, totals, strict=True)
+            if count
         }
 
 

@@ -65,8 +65,8 @@ def main(arguments: list[str] | None = None) -> Path:
     run.train()
     if is_main:
         print(f"Stored {config['target']} in {save_pose_run(run, out / 'model', config=config)}")
-        for split in options.predict:
-            predict(run, split, out, config, boxes=options.boxes)
+    for split in options.predict:
+        predict(run, split, out, config, boxes=options.boxes)
     return out
 
 
@@ -122,7 +122,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
 
 
 def predict(run: PoseRun, split: str, out: Path, config: dict, *, boxes: str | None = None) -> Path:
-    """Predicts all single hands of a split and writes the file."""
+    """Predicts all single hands of a split, all processes together, and writes the file."""
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
         raise ValueError(f"--predict {split}: {run.data.index.root} has no single hand in it")
@@ -150,8 +150,12 @@ def predict(run: PoseRun, split: str, out: Path, config: dict, *, boxes: str | N
             "commit": current_commit(),
         },
         workers=config["data"].get("workers", 0),
+        shared=True,
     )
-    path = predictions.save(out / f"predictions_{split}.npz")
+    path = out / f"predictions_{split}.npz"
+    if rank_and_world_size()[0] > 0:
+        return path
+    predictions.save(path)
     print(f"Predicted {len(predictions)} hands of split {split}: {path}")
     return path
 

@@ -59,8 +59,9 @@ def _forgetting(kind: type[nn.Module]) -> type[nn.Module]:
         def forward(self, *inputs, **options):
             if not torch.is_grad_enabled() or not self.training:
                 return super().forward(*inputs, **options)
+            forward = super().forward
             return checkpoint(
-                super().forward,
+                lambda *given, **named: forward(*map(_own_list, given), **named),
                 *inputs,
                 use_reentrant=False,
                 context_fn=lambda: (nullcontext(), _without_counting(self)),
@@ -69,6 +70,11 @@ def _forgetting(kind: type[nn.Module]) -> type[nn.Module]:
 
     Forgetting.__name__ = Forgetting.__qualname__ = f"Forgetting{kind.__name__}"
     return Forgetting
+
+
+def _own_list(value):
+    """HRNet's modules write into the list of maps that they are given."""
+    return list(value) if isinstance(value, list) else value
 
 
 @contextmanager
@@ -81,10 +87,11 @@ def _without_counting(block: nn.Module) -> Iterator[None]:
         and module.training
         and module.track_running_stats
     ]
-    for norm in norms:
-        norm.track_running_stats = False
+    kept = [dict(norm._buffers) for norm in norms]
+    for norm in norms:  # as many tensors as in the first pass, or torch would object
+        norm._buffers.update({name: value.clone() for name, value in norm._buffers.items()})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from gesture_pretrain.data.dataset import GestureDataset, without_opencv_threads
 from gesture_pretrain.data.index import HandIndex
@@ -18,6 +18,7 @@ from .device import rank_and_world_size
 from .sections import build_from_section
 
 INDEX_LABELS = "index_labels"
+LARGEST_EVALUATED = 64  # images at once, in one process
 
 
 class GestureData(NamedTuple):
@@ -159,9 +160,12 @@ def build_gesture_data(
             **pictures,
             announce=announcer("Validation", rank),
         )
-        share = Subset(val_set, range(rank, len(val_set), world_size))
         validation = make_loader(
-            share, workers, seed, pin_memory, batch_size=batch_size // world_size
+            val_set,
+            workers,
+            seed,
+            pin_memory,
+            batch_sampler=own_batches(len(val_set), batch_size, rank, world_size),
         )
     summary = {
         "index": str(Path(hand_index.root)),
@@ -183,6 +187,22 @@ def spread(rows: np.ndarray, count: int | None) -> np.ndarray:
     if count is None or count >= len(rows):
         return rows
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
+
+
+def own_batches(count: int, batch_size: int, rank: int, world_size: int) -> list[range]:
+    """A process's batches of a pass over `count` samples; every sample is in one batch of one.
+
+    Whole batches are shared out, so that each is computed exactly as by a single process: how many
+    images are computed at once can change the last digit.
+
+    Args:
+        count: samples.
+        batch_size: of all processes; never more than `LARGEST_EVALUATED` are taken at once.
+        rank, world_size: which process of how many.
+    """
+    size = min(batch_size, LARGEST_EVALUATED)
+    batches = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    return batches[rank::world_size]
 
 
 def load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) -> Taxonomy:

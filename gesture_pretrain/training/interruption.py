@@ -34,9 +34,8 @@ def told_to_end(runner) -> Iterator[None]:
     """
 
     def stop(number, frame):
-        raise ToldToEnd(
-            f"The run was told to end ({_signal_name(number)}). {_how_to_go_on(runner)}"
-        )
+        name = signal.Signals(number).name
+        raise ToldToEnd(f"The run was told to end ({name}). {_how_to_go_on(runner)}")
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None

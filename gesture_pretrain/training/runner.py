@@ -209,7 +209,7 @@ def build_runner(
         out=out,
         model=model,
         data=gesture_data,
-        evaluator=GestureAccuracy(where),
+        evaluator=GestureAccuracy(),
         optim_wrapper=build_optim_wrapper(
             adamw,
             device=where,

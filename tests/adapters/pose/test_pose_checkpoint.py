@@ -47,7 +47,7 @@ def stored(run, tmp_path):
 
 
 def validation_set(run):
-    return run.data.validation.dataset.dataset
+    return run.data.validation.dataset
 
 
 def same(a: PosePredictions, b: PosePredictions) -> bool:

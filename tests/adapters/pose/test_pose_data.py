@@ -30,7 +30,7 @@ def test_smaller_fractions_are_parts_of_larger_ones_and_the_runs_seed_does_not_e
     assert parts[0] < parts[1] < parts[2] and len(parts[2]) == 48
     assert train_rows(data(fraction=2 / 3, seed=9)) == parts[1]
     assert train_rows(data(fraction=2 / 3, fraction_seed=9)) != parts[1]
-    assert data(fraction=0.5).validation.dataset.dataset.rows.shape == (16,)
+    assert data(fraction=0.5).validation.dataset.rows.shape == (16,)
 
 
 def test_fraction_keeps_whole_time_steps(data, pose_index):
@@ -43,7 +43,7 @@ def test_fraction_keeps_whole_time_steps(data, pose_index):
 def test_overfit_is_one_batch_without_augmentation_that_is_also_validated(data):
     built = data(overfit=True)
     assert len(train_rows(built)) == 8 and built.iterations_per_epoch == 1
-    assert set(built.validation.dataset.dataset.rows.tolist()) == train_rows(built)
+    assert set(built.validation.dataset.rows.tolist()) == train_rows(built)
     first, second = (next(iter(built.train)) for _ in range(2))
     assert {*first.row.tolist()} == {*second.row.tolist()}
     by_row = dict(zip(first.row.tolist(), first.image, strict=True))

@@ -18,7 +18,6 @@ from gesture_pretrain.taxonomy import Taxonomy
 # Axis-angle entries up to pi and coordinates up to 1500 mm are float32 in the samples; see
 # tests/data/test_pose_dataset.py. The mesh is posed in float32 besides: a hundred roundings.
 MM = (5 * 200 * np.pi + 2 * 1500 + 100 * 200) * 2**-24
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +88,7 @@ def test_stretched_crop_is_refused(index, hands):
 
 
 def errors(index, hands, prediction, batch) -> dict:
-    scores = PoseErrors(GroundTruthReader(index, hand_models=hands), CPU)
+    scores = PoseErrors(GroundTruthReader(index, hand_models=hands))
     scores.add(prediction, batch)
     return scores.compute()
 
@@ -124,7 +123,7 @@ def test_hands_count_alike_whatever_the_batches_and_unknown_ones_not_at_all(
     batch = crops(index, hands)
     perfect = truth_as_prediction(batch, hands)
     parts = [type(batch)(*(v[s] for v in batch)) for s in (slice(0, 3), slice(3, None))]
-    scores = PoseErrors(GroundTruthReader(index, hand_models=hands), CPU)
+    scores = PoseErrors(GroundTruthReader(index, hand_models=hands))
     for part, share in zip(parts, (slice(0, 3), slice(3, None)), strict=True):
         piece = HandPrediction(*(v[share] for v in perfect))
         spoilt = piece.joints_rel_mm.clone()
