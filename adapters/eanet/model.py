@@ -121,7 +121,7 @@ class EanetModel(BaseModel):
         self, batch: EanetSample, output: EANetOutput, placed: tuple[PlacedHand, PlacedHand]
     ) -> HandPrediction:
         hand = batch.hand
-        if bool(((hand != 0) & (hand != 1)).any()):
+        if not torch.compiler.is_compiling() and bool(((hand != 0) & (hand != 1)).any()):
             raise ValueError(
                 "the batch holds crops of two hands, and a prediction is of one; "
                 "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"
