@@ -55,6 +55,8 @@ targets = {
     ),
 }
 
+# the heads of the demo's pretraining: what guides "random" is of the same size
+pretraining = dict(heads=dict(hidden=256, dropout=0.2))
 finetuning = dict(
     data=dict(
         batch_size=16,
