@@ -1,5 +1,5 @@
 # make env    a virtual environment in .venv with everything, mmpose included (about 3 minutes)
-# make demo   embedded data set -> pretrained backbone -> registry -> report
+# make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
 # make test   the fast tests: CPU, offline, no licensed file
 # make lint   ruff;   make bench   speed and memory as ratios
 PYTHON ?= python3
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: env demo test lint bench clean-env
 env: $(STAMP)
 
-$(STAMP): setup.cfg tools/install.sh
+$(STAMP): setup.cfg setup.py tools/install.sh
 	PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh
 	touch $(STAMP)
 
@@ -19,7 +19,7 @@ demo: env
 	$(BIN)/python tools/demo.py
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .
