@@ -3,8 +3,9 @@
 Runs the commands that a user would type, one after the other, and prints each of them:
 the embedded data set is rendered, a small HRNet is pretrained on its gesture labels and exported,
 a new process loads it by name, and an evaluation puts it beside the same network untrained. Then
-the backbone goes into a small EANet, and the plan `configs/experiments/demo.py` asks whether
-gesture pretraining helps: two networks, guidance off and on, random and shuffled-label arms.
+the plan `configs/experiments/demo.py` puts it into a small EANet and into token fusion (guidance
+off and on), beside random weights and a backbone pretrained on shuffled labels, and reports
+whether gesture pretraining helps.
 A stage that is complete is not done again; an interrupted one goes on where it stopped.
 """
 
@@ -19,7 +20,6 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / "configs"
 CONFIG = CONFIGS / "pretrain" / "hrnet_tiny_synthetic_demo.py"
-EANET = CONFIGS / "pose" / "eanet_tiny_synthetic.py"
 PLAN = CONFIGS / "experiments" / "demo.py"
 NAME = "hrnet_w16_tiny.gesture_synthetic_demo"
 LOAD = f"""\
@@ -31,6 +31,8 @@ print(backbone.feature_specs)"""
 def stages(folder: Path) -> list[tuple[str, list[str]]]:
     """The commands in their order: what a stage is for, and its arguments after `python`."""
     data, run, report = folder / "data", folder / "run", folder / "report"
+    control = folder / "run_shuffled"
+    pretrain = [str(TOOLS / "pretrain_backbone.py"), str(CONFIG), "--data", str(data)]
     plan = [str(TOOLS / "transfer_experiment.py"), str(PLAN)]
     experiment = ["--data", str(data), "--out", str(folder / "experiment")]
     render = ["--train", "16000", "--val", "2000", "--test", "400", "--size", "144"]
@@ -42,8 +44,7 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
         ),
         (
             "Pretrain a small HRNet on coarse and fine gesture labels, export it to the registry",
-            [str(TOOLS / "pretrain_backbone.py"), str(CONFIG), "--data", str(data)]
-            + ["--out", str(run), "--overwrite", *(["--resume"] if run.exists() else [])],
+            [*pretrain, "--out", str(run), "--overwrite", *resumed(run)],
         ),
         ("Load it by name in a new process", ["-c", LOAD]),
         (
@@ -52,18 +53,26 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
             + ["--data", str(data / "index"), "--run", str(run), "--out", str(report)],
         ),
         (
-            "Swap it into a small EANet, beside the same network from random weights",
-            [str(TOOLS / "swap_backbone.py"), "--target", "eanet", "--backbone", NAME]
-            + ["--baseline", "random", "--size", "tiny", "--allow-projection"]
-            + ["--data", str(data), "--config", str(EANET), "--out", str(folder / "swap")]
-            + ["--steps", "150", "data.fraction=0.1"],
+            "The control: the same pretraining with labels exchanged among the images",
+            [*pretrain, "--out", str(control), "--overwrite", "--name", "shuffled_synthetic_demo"]
+            + ["data.label_variant=shuffled", "data.val_split=none", *resumed(control)],
         ),
         (
-            "Does gesture pretraining help? Three networks, three arms, two seeds",
+            "What would arrive in a small EANet: every tensor accounted for",
+            [str(TOOLS / "swap_backbone.py"), "--target", "eanet", "--backbone", NAME]
+            + ["--size", "tiny", "--allow-projection", "--dry-run"],
+        ),
+        (
+            "Does gesture pretraining help? EANet and token fusion, three arms, three seeds",
             [*plan, "run", *experiment, "--workers", "2"],
         ),
         ("Report of the experiment", [*plan, "report", *experiment]),
     ]
+
+
+def resumed(run: Path) -> list[str]:
+    """The option that goes on with a run that was begun."""
+    return ["--resume"] if run.exists() else []
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -89,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
 def _say_where(folder: Path, seconds: float) -> None:
     print(f"\nDone in {seconds / 60:.1f} minutes. Synthetic data: {folder / 'data'}")
     print(f"Backbone: {folder / 'report' / 'report.html'}    Run: {folder / 'run'}")
-    print(f"Does it help? {folder / 'experiment' / 'report' / 'report.html'}")
+    print(f"Does it help? {folder / 'experiment' / 'reports' / 'demo' / 'report.html'}")
     print("Use the backbone in any code base of this environment:\n")
     print("    " + LOAD.replace("\n", "\n    "))
 
