@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .checkpoint import full_disk_named
@@ -155,18 +156,20 @@ def peak_memory_mb(device: torch.device) -> float:
 def training_flops(model: nn.Module, batch) -> float:
     """FLOPs per image of forward and backward through the model's network.
 
-    Counted without computing (on torch's meta device), so it costs neither time nor memory. A
-    multiply-add counts as two; matrix products, convolutions and attention are counted.
+    Counted on tensors without values, so nothing is computed; it takes seconds. A multiply-add
+    counts as two; matrix products, convolutions and attention are counted, and what activation
+    checkpointing computes twice is counted twice.
 
     Args:
         model: has `network`, or else `backbone`, which takes normalised images.
         batch: has `image` `(B, 3, S, S)`.
     """
     network = getattr(model, "network", None)
-    network = deepcopy(model.backbone if network is None else network).to("meta").train()
-    side = batch.image.shape[-1]
-    with FlopCounterMode(display=False) as counter:
-        output = network(torch.zeros(2, 3, side, side, device="meta"))
+    network = deepcopy(model.backbone if network is None else network).train()
+    side, device = batch.image.shape[-1], next(network.parameters()).device
+    counter = FlopCounterMode(display=False)
+    with FakeTensorMode(allow_non_fake_inputs=True), counter:
+        output = network(torch.zeros(2, 3, side, side, device=device))
         total = sum(value.float().sum() for value in _tensors(output) if value.requires_grad)
         if isinstance(total, Tensor):
             total.backward()

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ import torch
 from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from adapters.base import find_pose_target
+from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.training.activation_checkpointing import checkpoint_activations
 from gesture_pretrain.training.device_peak import peak_tflops
@@ -287,6 +291,23 @@ def test_flops_of_a_layer_are_counted_by_hand():
     forward = 2 * 3 * 4 * 9 * 8 * 8
     # the image needs no gradient, so backward computes that of the weights only
     assert training_flops(Model(), Batch) == 2 * forward
+
+
+@pytest.mark.parametrize("name", ["token_fusion", "eanet"])
+def test_flops_of_a_pose_network_are_three_times_its_forward(name):
+    target = find_pose_target(name)
+    hands = {side: load_hand_model(side, path="open") for side in ("right", "left")}
+    options = target.options("tiny")
+    network = build_backbone("test_resnet", size_px=64)
+    model = target.build_model(network, seed=0, hand_models=hands, **options)
+    image = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.network(image)
+    counted = training_flops(model, SimpleNamespace(image=image))
+    # backward is two products for each of forward's, but for the image, which needs no gradient,
+    # and what no output depends on
+    assert 2.5 * counter.get_total_flops() < counted < 3 * counter.get_total_flops()
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(
