@@ -1,0 +1,76 @@
+r"""Does gesture pretraining help, and with how many labels: the embedded set, one GPU, a day.
+
+Larger than `demo` in everything: 60,000 rendered images with palm and back in view, HRNet-W18 at
+224 px, both pose networks at full size, five shares of the pose labels, three seeds. A seed has its
+own pretraining and its own part of the pose labels.
+
+Command:
+    python tools/prepare_data.py synthetic --root data/synthetic_large --train 60000 --val 3000 \
+        --test 6000 --size 320 --train-subjects 100 --val-subjects 20 --test-subjects 30
+    python tools/transfer_experiment.py configs/experiments/embedded.py run --dry-run
+    python tools/transfer_experiment.py configs/experiments/embedded.py run
+
+Hardware, hours, numbers: not measured by us; docs/experiments.md has the dry run.
+"""
+
+name = "embedded"
+question = "Does gesture pretraining lower the error of hand poses?"
+
+data = dict(index="data/synthetic_large/index", taxonomy="interhand26m", workers=8, val_split=None)
+backbones = dict(hrnet=dict(arch="hrnet_w18", size_px=224))
+seeds = [0, 1, 2]
+fractions = [0.01, 0.05, 0.1, 0.25, 1.0]
+
+arms = dict(
+    random=dict(init="random", text="no pretraining"),
+    gesture=dict(pretrain=dict(), text="pretrained on coarse and fine gestures"),
+    shuffled=dict(
+        pretrain=dict(data=dict(label_variant="shuffled")),
+        text="the same pretraining, gestures exchanged among the images",
+    ),
+)
+targets = {
+    "token fusion": dict(
+        target="token_fusion",
+        model=dict(guidance="none", cells=14),
+        text="token fusion, without guidance",
+    ),
+    "EANet": dict(
+        target="eanet",
+        model=dict(gesture_logits="none", grid=7),
+        text="EANet on a grid of 7 x 7, without gesture logits",
+    ),
+}
+
+pretraining = dict(
+    data=dict(
+        batch_size=128,
+        augmentation=dict(scale=0.25, rotation_deg=45.0, translation=0.05, colour=0.2, flip=0.5),
+    ),
+    objective=dict(ramp=dict(start=0.1, step=0.1, every_epochs=4, maximum=1.0)),
+    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    schedule=dict(iterations=18000, warmup_iterations=500, final_lr_ratio=0.01),
+    training=dict(clip_norm=1.0, ema_decay=0.999, channels_last=True, checkpoint_every=1000),
+)
+finetuning = dict(
+    data=dict(
+        batch_size=64,
+        augmentation=dict(scale=0.25, rotation_deg=45.0, translation=0.05, colour=0.2, flip=0.0),
+    ),
+    hand_model=dict(path="open", tip_convention="smplx"),
+    optimizer=dict(lr=5e-4, weight_decay=0.05),
+    schedule=dict(iterations=8000, warmup_iterations=500, final_lr_ratio=0.01),
+    training=dict(clip_norm=1.0, channels_last=True, checkpoint_every=1000),
+)
+
+protocols = ["interhand_wrist", "eanet_corrected", "eanet_upstream", "pa_mpjpe"]
+comparisons = [
+    dict(arm="gesture", reference="random", text="Pretraining as a whole."),
+    dict(arm="gesture", reference="shuffled", text="What the gestures add to the images."),
+]
+planning = dict(
+    cluster_sd_mm=6.0,
+    seed_sd_mm=1.0,
+    images_per_s=800.0,
+    source="a guess, to be replaced by an earlier report",
+)
