@@ -62,7 +62,6 @@ class BackboneNeeds:
         stride: Of that map; None where any will do.
         levels: Which maps are read: "high" (F_hi), "low" (F_lo).
         input_px: The only side of the square crop that will do; None where any will do.
-        input_px_multiple: The side must be a multiple of this.
         gesture_logits: The gesture heads must come along.
     """
 
@@ -70,7 +69,6 @@ class BackboneNeeds:
     stride: int | None = None
     levels: tuple[str, ...] = ("high",)
     input_px: int | None = None
-    input_px_multiple: int = 1
     gesture_logits: bool = False
 
     def __post_init__(self):
@@ -94,7 +92,9 @@ class PoseTarget:
             `forward(batch, mode="loss")` gives weighted losses by name, `*_loss`;
             `mode="predict"` a `HandPrediction` in the frame of the crop; `set_epoch(epoch)`.
         build_dataset: `build_dataset(index, rows, taxonomy, size_px, *, hand_models, augmentation,
-            seed, announce)` gives samples as named tuples with at least `image` and `row`.
+            seed, announce)` gives a data set with `index`, `rows` and `box_source`, its samples
+            named tuples with at least `image` and `row`. It also takes `box_source`: "rootnet" for
+            RootNet's detected boxes; the boxes that the target is trained on by default.
         presets: Options of `build_model` by the name of a size; "full" is the published one.
         needs_with: `needs_with(**options)` where what is asked depends on the options.
         dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where

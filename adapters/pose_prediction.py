@@ -16,8 +16,6 @@ from gesture_pretrain.training.device import rank_and_world_size
 from gesture_pretrain.training.gesture_data import make_loader, own_batches
 from gesture_pretrain.training.loop import same_buffers_everywhere
 
-BOX_SOURCE = "annotation"
-
 
 @torch.no_grad()
 def predict_batch(model: nn.Module, batch: Any) -> HandPrediction:
@@ -46,11 +44,11 @@ def predict_split(
 
     Args:
         model: a `PoseModel`.
-        dataset: of its target, with `index` and `rows`, built without augmentation.
+        dataset: of its target, see `PoseTarget.build_dataset`; built without augmentation.
         rows: those to predict, among `dataset.rows`; all of them where None.
         system: name of the system, the row of a score table.
         provenance: plain values that say what made the predictions; `box_source` is that of the
-            data set, or "annotation" where neither says anything.
+            data set unless it is given.
         batch_size: images at a time.
         workers: loading processes.
         progress: show a progress bar on a terminal.
@@ -78,10 +76,7 @@ def predict_split(
     return PosePredictions(
         system=system,
         index_fingerprint=dataset.index.fingerprint,
-        provenance={
-            "box_source": getattr(dataset, "box_source", BOX_SOURCE),
-            **(provenance or {}),
-        },
+        provenance={"box_source": dataset.box_source, **(provenance or {})},
         **joined._asdict(),
     )
 

@@ -73,9 +73,25 @@ def test_run_folder_has_network_ledger_and_predictions(run, tmp_path, index, cap
     assert predictions.box_source == "annotation"
     stored = load_pose_model(out / "model")
     assert stored.card.config["schedule"]["iterations"] == 3 and stored.card.size_px == 64
-    assert run("--resume", "--predict", "val", "--boxes", "detected") == 0
-    detected = PosePredictions.load(out / "predictions_val.npz")
-    assert detected.box_source == "detected" and len(detected) == 16
+
+
+@pytest.mark.parametrize("target", ["token_fusion", "eanet"])
+def test_predictions_from_detected_boxes_whatever_the_target(run, tmp_path, target):
+    extra = ["target=eanet", "model={'size': 'tiny'}"] if target == "eanet" else []
+    assert run(*extra, "--predict", "val", "--boxes", "rootnet") == 0
+    detected = PosePredictions.load(tmp_path / "run" / "predictions_val.npz")
+    assert detected.box_source == "rootnet" and len(detected) == 16
+
+
+def test_boxes_that_are_not_there_are_refused_before_the_training(run, tmp_path, capsys):
+    for name, said in [("train", "no box from rootnet"), ("test", "possible: annotation, rootnet")]:
+        boxes = "rootnet" if name == "train" else "yolo"
+        assert run("--predict", name, "--boxes", boxes, out=name) == 1
+        assert said in capsys.readouterr().err
+        assert not list((tmp_path / name).glob("checkpoints/*"))
+    with pytest.raises(SystemExit):
+        run("--boxes", "rootnet")
+    assert "--predict SPLIT" in capsys.readouterr().err
 
 
 def test_finished_run_resumes_and_a_changed_setting_is_said(run, tmp_path, capsys):

@@ -7,7 +7,8 @@
 The run folder gets `config.py` (resolved), `run.json` (commit, versions, command), `ledger.json`
 (what became of every tensor), `metrics.jsonl`, `tensorboard/`, `checkpoints/` and mmengine's own
 log under `log/`. At the end the network is stored under `model/`, and with `--predict SPLIT` its
-predictions as `predictions_SPLIT.npz`, which tools/evaluate.py scores.
+predictions as `predictions_SPLIT.npz`, which tools/evaluate.py scores. `--boxes rootnet` predicts
+from RootNet's detected boxes, as published numbers on InterHand2.6M's test split do.
 
 Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupted.
 """
@@ -18,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import torch.distributed
+from torch.utils.data import Dataset
 
 from adapters.base import UnknownTarget
 from adapters.pose_checkpoint import save_pose_run
@@ -47,6 +49,8 @@ def main(arguments: list[str] | None = None) -> Path:
     out = options.out or Path("runs") / config["tag"]
     sections = {key: value for key, value in config.items() if key != "tag"}
     run = build_pose_runner(out=out, resume=options.resume, device=options.device, **sections)
+    # before the training, so that a split or a kind of box that is not there costs no run
+    predicted = {split: dataset_of(run, split, options.boxes) for split in options.predict}
     is_main = rank_and_world_size()[0] == 0
     if is_main:
         changed = write_run_folder(
@@ -65,8 +69,8 @@ def main(arguments: list[str] | None = None) -> Path:
     run.train()
     if is_main:
         print(f"Stored {config['target']} in {save_pose_run(run, out / 'model', config=config)}")
-    for split in options.predict:
-        predict(run, split, out, config, boxes=options.boxes)
+    for split, dataset in predicted.items():
+        predict(run, split, dataset, out, config)
     return out
 
 
@@ -94,11 +98,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--boxes",
-        choices=("detected",),
-        help="predict from detected (RootNet) boxes; else from those of the training",
+        metavar="SOURCE",
+        help="boxes that --predict crops to: rootnet for detected ones; else as in the training",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    if options.boxes is not None and not options.predict:
+        parser.error("--boxes is about predictions; say which with --predict SPLIT")
+    return options
 
 
 def resolved_config(options: argparse.Namespace) -> dict:
@@ -121,12 +128,16 @@ def resolved_config(options: argparse.Namespace) -> dict:
     return config
 
 
-def predict(run: PoseRun, split: str, out: Path, config: dict, *, boxes: str | None = None) -> Path:
-    """Predicts all single hands of a split, all processes together, and writes the file."""
+def dataset_of(run: PoseRun, split: str, boxes: str | None) -> Dataset:
+    """All single hands of a split that the target can use, without augmentation.
+
+    Raises:
+        ValueError: there is none, or the target has no such boxes.
+    """
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
         raise ValueError(f"--predict {split}: {run.data.index.root} has no single hand in it")
-    dataset = run.target.build_dataset(
+    return run.target.build_dataset(
         run.data.index,
         rows,
         run.data.taxonomy,
@@ -137,6 +148,10 @@ def predict(run: PoseRun, split: str, out: Path, config: dict, *, boxes: str | N
         announce=None,
         **({} if boxes is None else {"box_source": boxes}),
     )
+
+
+def predict(run: PoseRun, split: str, dataset: Dataset, out: Path, config: dict) -> Path:
+    """Predicts a split, all processes together, and writes the file."""
     predictions = predict_split(
         run.model,
         dataset,

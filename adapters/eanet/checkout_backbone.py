@@ -13,7 +13,7 @@ from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 
-NEEDS = BackboneNeeds(channels=2048, stride=32, input_px=256, input_px_multiple=32)
+NEEDS = BackboneNeeds(channels=2048, stride=32, input_px=256)
 LAYOUTS = ("upstream", "author_fork")
 _NET = "backbone.net."
 

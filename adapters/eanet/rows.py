@@ -98,10 +98,10 @@ def box_of(
         around = box_of_hands(hands.joints_px, hands.valid, record.hand, box_bug=box_bug)
         return crop_box(around, record.image_size_wh)
     if source != "rootnet":
-        raise ValueError(f"unknown box source {source!r}; possible: {', '.join(BOX_SOURCES)}")
+        raise ValueError(f"box_source is {source!r}; possible: {', '.join(BOX_SOURCES)}")
     box = index.columns["detected_bbox_xywh_px"][record.row].astype(np.float64)
     if np.isnan(box).any():
-        raise ValueError(f"row {record.row} has no box of RootNet's; use the box source 'joints'")
+        raise ValueError(f"row {record.row} has no box of RootNet's; use box_source 'joints'")
     return box
 
 
@@ -123,13 +123,13 @@ def usable_rows(
         ValueError: Unknown box source.
     """
     if box_source not in BOX_SOURCES:
-        raise ValueError(f"unknown box source {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
+        raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
     needed = _NEEDED + (("detected_bbox_xywh_px",) if box_source == "rootnet" else ())
     missing = [name for name in needed if name not in index.columns]
     if missing:
         raise DataError(
             f"{index.path} lacks {', '.join(missing)}; EANet needs triangulated joints, cameras "
-            "and, for box source 'rootnet', RootNet's output in InterHand2.6M's layout."
+            "and, for box_source 'rootnet', RootNet's output in InterHand2.6M's layout."
         )
     rows = np.asarray(rows, np.int64)
     kept, dropped = [], {}

@@ -129,7 +129,6 @@ def eanet_needs(
         channels=backbone_channels,
         stride=STRIDE,
         input_px=None if grid is None else STRIDE * grid,
-        input_px_multiple=STRIDE,
         gesture_logits=gesture_logits == "logits",
     )
 

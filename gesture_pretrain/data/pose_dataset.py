@@ -19,7 +19,7 @@ from gesture_pretrain.data.dataset import (
     read_image_rgb,
     view_of_record,
 )
-from gesture_pretrain.data.hand_annotations import AnnotationReader
+from gesture_pretrain.data.hand_annotations import BOX_SOURCES, AnnotationReader
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import HANDS, HandRecord, ManoFit
 from gesture_pretrain.data.transforms import (
@@ -44,8 +44,6 @@ from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
 
 _SINGLE = HANDS[:2]
-# our names to those of the annotation reader
-_BOX_SOURCES = {"annotation": "annotation", "detected": "rootnet", "rootnet": "rootnet"}
 # an axis-angle vector mirrored about the plane x = 0: (x, -y, -z)
 _MIRROR_AXIS_ANGLE = np.tile([1.0, -1.0, -1.0], 15)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
@@ -122,9 +120,9 @@ class PoseDataset(Dataset):
         augmentation: random motion; None for none.
         seed: key of the augmentation.
         box_ratio: side of the crop over the longer side of the annotated box.
-        box_source: "annotation", or "rootnet" (also called "detected") for RootNet's boxes, which
-            are square and enlarged already and are taken as they are; published numbers on
-            InterHand2.6M's test split use these.
+        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are square
+            and enlarged already and are taken as they are; published numbers on InterHand2.6M's
+            test split use these.
         mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
         announce: is handed the lines of `describe`; None for silence.
@@ -157,9 +155,9 @@ class PoseDataset(Dataset):
                 f"mirror_left shows every hand as a right one, and augmentation.flip is "
                 f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
             )
-        if box_source not in _BOX_SOURCES:
-            raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(_BOX_SOURCES)}")
-        boxes = {"box_ratio": box_ratio, "bbox_source": _BOX_SOURCES[box_source]}
+        if box_source not in BOX_SOURCES:
+            raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
+        boxes = {"box_ratio": box_ratio, "bbox_source": box_source}
         self._classes = GestureDataset(index, rows, taxonomy, size_px, announce=None, **boxes)
         self._boxes = AnnotationReader(index, **boxes)
         self.index, self.rows, self.taxonomy = index, self._classes.rows, taxonomy

@@ -340,7 +340,7 @@ def test_describe_counts_what_is_annotated(dataset, index):
 @pytest.mark.parametrize("mirror_left", [False, True])
 def test_detected_boxes_are_cropped_as_they_are_and_all_still_agrees(dataset, index, mirror_left):
     rows = index.select(split="val")
-    options = {"box_source": "detected", "mirror_left": mirror_left}
+    options = {"box_source": "rootnet", "mirror_left": mirror_left}
     for sample, record in samples(dataset(rows, **options), epochs=1):
         corner = np.array([[0.0, 0.0], [SIZE_PX, SIZE_PX]])
         shown = np.sort(apply_affine(corner, sample.image_from_crop.numpy()), axis=0)
@@ -356,10 +356,9 @@ def test_detected_boxes_are_cropped_as_they_are_and_all_still_agrees(dataset, in
 
 
 def test_detected_boxes_that_are_not_there_are_refused(dataset):
-    for name in ("detected", "rootnet"):  # two names of one thing
-        with pytest.raises(ValueError, match="have no box from rootnet"):
-            dataset(box_source=name)
-    with pytest.raises(ValueError, match="possible: annotation, detected, rootnet"):
+    with pytest.raises(ValueError, match="have no box from rootnet"):
+        dataset(box_source="rootnet")
+    with pytest.raises(ValueError, match="possible: annotation, rootnet"):
         dataset(box_source="joints")
 
 

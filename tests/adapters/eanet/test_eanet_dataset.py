@@ -292,7 +292,7 @@ def test_wrong_options_are_refused(tiny_index, recipes):
     for options, message in [
         ({"hands": "both"}, "hands is 'both'; possible: single, all"),
         ({"image_as": "half"}, "image_as is 'half'; possible: uint8, float"),
-        ({"box_source": "gt"}, "unknown box source 'gt'; possible: joints, rootnet"),
+        ({"box_source": "gt"}, "box_source is 'gt'; possible: joints, rootnet"),
         ({"size_px": 100}, "100 px give no whole heat map"),
     ]:
         with pytest.raises(ValueError, match=message):
