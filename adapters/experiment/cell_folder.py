@@ -23,7 +23,6 @@ from .cell_lock import is_held
 from .cells import Cell, config_key
 
 FINISHED, FAILED, RUNNING, STARTED, WAITING = "finished", "failed", "running", "started", "waiting"
-STATES = (FINISHED, FAILED, RUNNING, STARTED, WAITING)
 
 
 class CellFolderError(ValueError):
@@ -108,7 +107,7 @@ class CellFolder:
             shutil.rmtree(self.run / name, ignore_errors=True)
 
     def state(self) -> str:
-        """One of `STATES`."""
+        """`FINISHED`, `FAILED`, `RUNNING`, `STARTED` or `WAITING`."""
         if self.result() is not None:
             return FINISHED
         if is_held(self.path):

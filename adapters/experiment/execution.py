@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import torch
 
-from .cell_folder import FINISHED, CellFolder, CellFolderError
+from .cell_folder import CellFolder, CellFolderError
 from .cell_lock import cell_lock
 from .cells import Cell, CellTable, cells_of
 from .plan import Plan, plan_from
@@ -284,8 +284,3 @@ def states(table: CellTable, out: Path) -> dict[str, str]:
         except CellFolderError as error:
             found[cell.label] = f"unusable: {error}"
     return found
-
-
-def is_finished(table: CellTable, out: Path) -> bool:
-    """Whether every cell is finished."""
-    return all(state == FINISHED for state in states(table, out).values())

@@ -14,7 +14,6 @@ from gesture_pretrain.report.transfer_results import (
     GroupGain,
     PosePair,
     TableRow,
-    percent,
 )
 from gesture_pretrain.skeleton import BONES_MANO21
 
@@ -198,8 +197,3 @@ def _plain(axes, title: str) -> None:
     axes.grid(color="#e6eaee", axis="both")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def shares_text(rows: Sequence[TableRow]) -> str:
-    """The shares of the labels that occur, as text."""
-    return ", ".join(percent(f) for f in sorted({r.fraction for r in rows if r.fraction}))

@@ -5,7 +5,7 @@ checkpoint depends on in any case (soft-argmax range, fingertip vertex 445, the 
 masked entries, the right hand's regressor for both hands) is not an option; ``README.md`` lists it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 LogitsToHands = Literal["both", "main_right_sub_left"]
@@ -55,7 +55,6 @@ UPSTREAM = Quirks(
     posed_wrist_camera=True,
     logits_to_hands="main_right_sub_left",
 )
-QUIRK_NAMES = tuple(field.name for field in fields(Quirks))
 PRESETS = {"correct": CORRECT, "upstream": UPSTREAM}
 
 
