@@ -60,7 +60,8 @@ def comparison_rows(results: TransferResults) -> tuple[list[str], list[list[str]
                 interval_text(pair.by_subject),
                 DASH
                 if pair.meshes is None
-                else f"{pair.meshes.difference_mm:+.2f} {interval_text(pair.meshes)}",
+                else f"{pair.meshes.difference_mm:+.2f} {interval_text(pair.meshes)}, "
+                f"{pair.meshes_protocol}",
                 f"{d.detectable_mm:.2f}",
                 f"{d.seeds}, {d.clusters}, {d.samples:,}",
             ]
