@@ -13,9 +13,9 @@ taken up again.
 """
 
 import hashlib
+import io
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -247,10 +247,9 @@ def _write_shard(content: Path, places: Path, pictures: Iterator[tuple[int, Pict
         blocks.append(np.ascontiguousarray(picture.image_rgb).tobytes())
         start += len(blocks[-1])
     write_bytes_atomically(content, b"".join(blocks))
-    part = places.with_suffix(".part")
-    with open(part, "wb") as file:
-        np.save(file, np.array(table, _PLACE), allow_pickle=False)
-    os.replace(part, places)
+    packed = io.BytesIO()
+    np.save(packed, np.array(table, _PLACE), allow_pickle=False)
+    write_bytes_atomically(places, packed.getbuffer())
 
 
 def _card(index: HandIndex, rows: np.ndarray, settings: ShardSettings) -> dict:
