@@ -119,8 +119,7 @@ def compare_paired(
         ValueError: shapes that do not fit, errors counted in one system only, or nothing to count.
     """
     errors, reference, clusters, weights = _counted(errors_mm, reference_mm, clusters, weights)
-    sums = _cluster_sums(errors - reference, clusters, weights)
-    means, shares = sums
+    means, shares = _cluster_sums(errors - reference, clusters, weights)
     spread = variance_parts(means, shares)
     low, high = interval(means, shares, level=level, resamples=resamples, seed=seed)
     base, own = (float(np.average(e, axis=1, weights=weights).mean()) for e in (reference, errors))
