@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
+from torch.utils.data import Dataset
 
 from adapters.base import SwapError
 from adapters.pose_checkpoint import save_pose_run
@@ -226,9 +227,10 @@ def _train(
     )
     run.ledger.save(folder)
     announce(run.ledger.table())
+    held_out = _held_out(run, split)
     run.train()
     save_pose_run(run, folder / "model", config={**sections, "backbone": dict(arm.backbone)})
-    predictions = _predict(run, arm.label, split, seed)
+    predictions = _predict(run, arm.label, split, held_out)
     result = TrainedArm(
         label=arm.label,
         seed=seed,
@@ -244,23 +246,17 @@ def _train(
     return result, run
 
 
-def _predict(run: PoseRun, label: str, split: str, seed: int) -> PosePredictions:
+def _held_out(run: PoseRun, split: str) -> Dataset:
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
         raise ValueError(
             f"split {split!r} of {run.data.index.root} has no image of one hand to evaluate on. "
             "Choose another --split."
         )
-    dataset = run.target.build_dataset(
-        run.data.index,
-        rows,
-        run.data.taxonomy,
-        run.size_px,
-        hand_models=run.hand_models,
-        augmentation=None,
-        seed=seed,
-        announce=None,
-    )
+    return run.dataset(rows)
+
+
+def _predict(run: PoseRun, label: str, split: str, dataset: Dataset) -> PosePredictions:
     return predict_split(
         run.model,
         dataset,
@@ -270,7 +266,7 @@ def _predict(run: PoseRun, label: str, split: str, seed: int) -> PosePredictions
             "backbone": run.ledger.backbone_name,
             "projections": dict(run.ledger.projections),
             "split": split,
-            "seed": seed,
+            "seed": run.seed,
             "iterations": run.runner.iter,
             "commit": current_commit(),
         },

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from torch import nn
+from torch.utils.data import Dataset
 
 from adapters.base import PoseTarget, find_pose_target
 from adapters.first_step import FirstStepCheck
@@ -21,6 +22,7 @@ from adapters.pose_hand_models import HandModelSource
 from adapters.pose_validation import PoseErrors
 from adapters.swap import build_swapped
 from adapters.swap_ledger import SwapLedger
+from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.models.backbone import Backbone
@@ -90,6 +92,35 @@ class PoseRun:
     def ledger(self) -> SwapLedger:
         """Of the swap; completed by the first step."""
         return self.first_step.ledger
+
+    def dataset(
+        self,
+        rows: Sequence[int],
+        *,
+        index: HandIndex | None = None,
+        box_source: str | None = None,
+    ) -> Dataset:
+        """What the network is shown of some rows, without augmentation, to predict them.
+
+        Args:
+            rows: rows of `index`, each of one hand; the target may leave out some.
+            index: the data; None for that of the training.
+            box_source: "rootnet" for RootNet's detected boxes; None for those of the training.
+
+        Raises:
+            ValueError: the target or the index has no such boxes.
+        """
+        return self.target.build_dataset(
+            self.data.index if index is None else index,
+            rows,
+            self.data.taxonomy,
+            self.size_px,
+            hand_models=self.hand_models,
+            augmentation=None,
+            seed=self.seed,
+            announce=None,
+            **({} if box_source is None else {"box_source": box_source}),
+        )
 
     def train(self) -> nn.Module:
         """Trains to the end and returns `model`."""

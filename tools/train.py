@@ -137,17 +137,7 @@ def dataset_of(run: PoseRun, split: str, boxes: str | None) -> Dataset:
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
         raise ValueError(f"--predict {split}: {run.data.index.root} has no single hand in it")
-    return run.target.build_dataset(
-        run.data.index,
-        rows,
-        run.data.taxonomy,
-        run.size_px,
-        hand_models=run.hand_models,
-        augmentation=None,
-        seed=run.seed,
-        announce=None,
-        **({} if boxes is None else {"box_source": boxes}),
-    )
+    return run.dataset(rows, box_source=boxes)
 
 
 def predict(run: PoseRun, split: str, dataset: Dataset, out: Path, config: dict) -> Path:

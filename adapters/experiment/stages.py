@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from adapters.pose_prediction import predict_split
 from adapters.pose_training import PoseRun, build_pose_runner
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.leakage import rows_fingerprint
-from gesture_pretrain.data.transforms import NONE
+from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.training.checkpoint import has_checkpoint
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
@@ -127,11 +128,12 @@ def _finetune(
     rows = run.data.train.dataset.rows
     offered = finetuning_rows(run.data.index, sections["data"])
     _require_rows(rows, offered, cell, some_left_out=True)
+    test_set = _test_set(run, cell)  # before the training: boxes that are not there cost no run
     _write_run_folder(folder, device)
     model = run.train()
     if rank_and_world_size()[0]:
         return {}, []
-    predictions = _predict(run, model, cell)
+    predictions = _predict(model, test_set, cell)
     predictions.save(folder.predictions)
     notes = {
         "metrics": dict(run.runner.last_metrics),
@@ -142,20 +144,12 @@ def _finetune(
     return notes, [folder.predictions]
 
 
-def _predict(run: PoseRun, model, cell: Cell):
-    index = HandIndex.open(cell.places["test_index"])
-    rows, boxes = _test_rows(index, cell.config["test"]), cell.config["test"].get("box_source")
-    dataset = run.target.build_dataset(
-        index,
-        rows,
-        run.data.taxonomy,
-        run.size_px,
-        hand_models=run.hand_models,
-        augmentation=NONE,
-        seed=0,
-        announce=None,
-        **({} if boxes is None else {"box_source": boxes}),
-    )
+def _test_set(run: PoseRun, cell: Cell) -> Dataset:
+    index, test = HandIndex.open(cell.places["test_index"]), cell.config["test"]
+    return run.dataset(_test_rows(index, test), index=index, box_source=test.get("box_source"))
+
+
+def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
     return predict_split(
         model,
         dataset,
