@@ -72,7 +72,7 @@ class VideoFile:
     Attributes:
         path: The file.
         every: Only each `every`-th frame, from the first.
-        frames_per_s: Of the frames that are given.
+        frames_per_s: Of the frames that are given; counted from 25 where the file does not say.
         frames_stated: How many frames the file says it has; 0 where it does not say.
         frames_read: How many could be read so far, those between `every` included.
     """

@@ -111,9 +111,7 @@ def _imported(module: str, distribution: str) -> tuple[str, str | None]:
     """(version, None), or ("", why it cannot be imported)."""
     try:
         loaded = importlib.import_module(module)
-    except (
-        Exception
-    ) as error:  # whatever an import raises, a foreign binary included, is the finding
+    except Exception as error:  # a foreign binary may raise anything, and that is the finding
         return "", _reason(module, error)
     version = getattr(loaded, "__version__", None)
     return str(version or _installed_version(distribution)), None

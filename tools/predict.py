@@ -106,7 +106,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-pictures", dest="draw", action="store_false", help="JSON, meshes only"
     )
-    parser.add_argument("--every", type=int, default=1, help="each how manieth frame of a video")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="take every N-th frame of a video"
+    )
     parser.add_argument("--batch", type=int, default=16, help="hands at a time (default 16)")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda …")
     options = parser.parse_intermixed_args(arguments)

@@ -318,7 +318,7 @@ def _require_single(index: HandIndex, rows: np.ndarray) -> None:
     if len(two):
         raise ValueError(
             f"row {two[0]} shows two hands, as do {len(two) - 1} others. Select rows with "
-            "single_hand_only=True, or give hands='all'."
+            "hands=('right', 'left'), or give the data set hands='all'."
         )
 
 
