@@ -48,7 +48,7 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"an ONNX file ends in .onnx, not {path.suffix!r}")
-    onnx, runtime = _libraries()
+    onnx, runtime = onnx_libraries()
     backbone = backbone_of(network)
     was_training = backbone.training
     try:
@@ -81,14 +81,19 @@ class _NamedOutputs(nn.Module):
         return tuple(features.levels[name] for name in self.names[:-1]) + (features.pooled,)
 
 
-def _libraries() -> tuple[ModuleType, ModuleType]:
+def onnx_libraries() -> tuple[ModuleType, ModuleType]:
+    """`onnx` and `onnxruntime`.
+
+    Raises:
+        ImportError: One of them, or onnxscript, is not installed.
+    """
     try:
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ImportError as error:
         raise ImportError(
-            f"the ONNX export needs the package {error.name}: pip install 'gesture-pretrain[onnx]'"
+            f"ONNX needs the package {error.name}: pip install 'gesture-pretrain[onnx]'"
         ) from error
     return onnx, onnxruntime
 
@@ -144,7 +149,7 @@ def _compare(
             expected = wrapped(image)
         found = session.run(None, {"image": image.numpy()})
         for name, one, other in zip(wrapped.names, expected, found, strict=True):
-            worst[name] = max(worst[name], _difference(one.numpy(), other))
+            worst[name] = max(worst[name], relative_difference(one.numpy(), other))
     if max(worst.values()) > limit:
         raise SwapError(
             f"onnxruntime and torch differ by more than {limit:g} of an output's largest value: "
@@ -153,10 +158,17 @@ def _compare(
     return worst
 
 
-def _difference(expected: np.ndarray, found: np.ndarray) -> float:
+def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Largest difference over the largest expected value; infinite where one is not finite.
+
+    Raises:
+        SwapError: Arrays of different shapes.
+    """
     if expected.shape != found.shape:
         raise SwapError(f"onnxruntime gives {found.shape} where torch gives {expected.shape}")
-    return float(np.abs(expected - found).max() / np.abs(expected).max())
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        return float("inf")  # NaN would compare as no difference
+    return float(np.abs(expected - found).max() / max(np.abs(expected).max(), 1e-12))
 
 
 def _ledger(backbone: Backbone) -> WeightLedger:

@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adapters.base import SwapError
+from adapters.onnx import onnx_libraries, relative_difference
 from adapters.pose_checkpoint import StoredPoseModel
 from adapters.pose_model import HandPrediction
 from gesture_pretrain.atomic_write import write_bytes_atomically
@@ -62,7 +62,7 @@ class PoseSession:
     """
 
     def __init__(self, content: bytes):
-        runtime = _libraries()
+        _, runtime = onnx_libraries()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self._session = runtime.InferenceSession(
@@ -120,7 +120,7 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
     Raises:
         SwapError: torch cannot write this network as a graph.
     """
-    _libraries()
+    onnx_libraries()
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8), torch.zeros(2).long()
     free = {0: torch.export.Dim.DYNAMIC}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -158,20 +158,6 @@ def _differences(content: bytes, stored: StoredPoseModel) -> dict[str, float]:
         with torch.no_grad():
             expected = CropsToHands(stored.model)(image, hand)
         found = session.run(image, hand)
-        for name, one, other in zip(OUTPUTS, expected, found, strict=False):
-            scale = float(one.abs().max())
-            apart = float(np.abs(one.numpy() - other.numpy()).max())
-            worst[name] = max(worst[name], apart / max(scale, 1e-12))
+        for name, one, other in zip(OUTPUTS, expected, found[:-1], strict=True):
+            worst[name] = max(worst[name], relative_difference(one.numpy(), other.numpy()))
     return worst
-
-
-def _libraries():
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch's exporter needs it
-    except ImportError as error:
-        raise ImportError(
-            f"ONNX needs the package {error.name}: pip install 'gesture-pretrain[onnx]'"
-        ) from error
-    return onnxruntime

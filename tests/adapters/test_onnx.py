@@ -10,7 +10,7 @@ import torch
 
 from adapters import onnx as adapter
 from adapters.base import SwapError
-from adapters.onnx import TOLERANCE, export_onnx
+from adapters.onnx import TOLERANCE, export_onnx, relative_difference
 
 
 @pytest.fixture(
@@ -69,6 +69,13 @@ def test_the_file_says_how_to_feed_it(exported):
         name: spec._asdict() for name, spec in backbone.feature_specs.items()
     }
     assert metadata["size_px"] == "64"
+
+
+def test_a_graph_that_gives_nan_does_not_pass_for_equal():
+    """`max` and `>` let NaN through."""
+    fine, broken = np.ones((2, 3), np.float32), np.full((2, 3), np.nan, np.float32)
+    assert relative_difference(fine, fine) == 0
+    assert relative_difference(fine, broken) == relative_difference(broken, fine) == np.inf
 
 
 def test_a_difference_beyond_the_tolerance_is_refused(exported):
