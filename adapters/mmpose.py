@@ -5,8 +5,8 @@
 
     model = dict(
         type="TopdownPoseEstimator",
-        data_preprocessor=data_preprocessor_config("hrnet_w32.gesture_ih26m"),
-        backbone=dict(type="GestureBackbone", name="hrnet_w32.gesture_ih26m",
+        data_preprocessor=data_preprocessor_config("hrnet_w32.gesture_interhand26m"),
+        backbone=dict(type="GestureBackbone", name="hrnet_w32.gesture_interhand26m",
                       out_levels=("stride4", "stride8", "stride16", "stride32")),
         ...)
 

@@ -38,7 +38,7 @@ def backbone_name(arch: str, tag: str) -> str:
         if not isinstance(part, str) or not _PART.fullmatch(part):
             raise ValueError(
                 f"{role} {part!r} cannot be part of a name. Possible: letters, digits, '_' and "
-                "'-', the first a letter or digit; for example tag='gesture_ih26m'."
+                "'-', the first a letter or digit; for example tag='gesture_interhand26m'."
             )
     if tag.lower() in _FILE_ENDINGS:
         raise ValueError(f"tag {tag!r} would make the name look like a file. Choose another tag.")
