@@ -30,7 +30,8 @@ from adapters.experiment.audit import audit_plan, not_audited
 from adapters.experiment.cells import CellTable, cells_of
 from adapters.experiment.execution import Outcome, quiet_warnings, run_one, run_plan
 from adapters.experiment.forecast import forecast, forecast_lines
-from adapters.experiment.plan import Plan, read_plan
+from adapters.experiment.plan import Plan
+from adapters.experiment.plan_file import read_plan
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
 from gesture_pretrain.data.leakage import LeakageError, require_no_leaks
 

@@ -59,7 +59,7 @@ def run_worker(values: dict, out: str, invocation: str) -> None:
 
     from .cells import cells_of
     from .execution import work
-    from .plan import plan_from
+    from .plan_file import plan_from
 
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     work(cells_of(plan_from(values)), Path(out), device=device, invocation=invocation)

@@ -21,7 +21,8 @@ import torch
 from .cell_folder import CellFolder, CellFolderError
 from .cell_lock import cell_lock
 from .cells import Cell, CellTable, cells_of
-from .plan import Plan, plan_from
+from .plan import Plan
+from .plan_file import plan_from
 
 _LOOK_AGAIN_S = 0.5
 

@@ -1,18 +1,14 @@
 """A plan: which initial weights are compared, in which pose networks, with how many labels.
 
-A plan is a Python file of plain values in mmengine's lazy style (`configs/experiments`). It is read
-here, checked, and then never changed; `cells.py` turns it into runs.
+`plan_file.py` reads one from a file; it is checked here and then never changed; `cells.py` turns it
+into runs.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from mmengine.config import Config
-
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.training.config_file import apply_override
 from gesture_pretrain.training.runner import check_sections
 from gesture_pretrain.training.sections import check_section
 
@@ -220,75 +216,6 @@ class Plan:
         return tuple(self.arms) if chosen is None else chosen
 
 
-def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
-    """Reads and checks a plan file.
-
-    Args:
-        path: a Python file of plain values.
-        overrides: `key.key=value`, applied to the file's values.
-
-    Raises:
-        FileNotFoundError: no such file.
-        PlanError: something in it cannot be; names the place.
-    """
-    path = Path(path)
-    if not path.is_file():
-        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"No plan {path}." + (f" In that folder: {', '.join(near)}." if near else "")
-        )
-    values = _plain(Config.fromfile(str(path)).to_dict())
-    for override in overrides:
-        apply_override(values, override)
-    values.setdefault("name", path.stem)
-    return plan_from(values)
-
-
-def plan_from(values: Mapping[str, Any]) -> Plan:
-    """A plan from plain values.
-
-    Raises:
-        PlanError: an unknown or missing key, or values that do not go together.
-    """
-    values = dict(values)
-    known = [item.name for item in fields(Plan)]
-    for key in values:
-        if key not in known:
-            raise PlanError(f"Unknown key '{key}' of a plan. Known: {', '.join(known)}.")
-    _section("plan", Plan, values)
-    for key, kind in (("arms", Arm), ("targets", Target)):
-        values[key] = {
-            name: _section(f"{key}.{name}", kind, content, build=True)
-            for name, content in values[key].items()
-        }
-    for key, kind in (("comparisons", Comparison), ("external", External)):
-        values[key] = tuple(
-            _section(f"{key}[{i}]", kind, content, build=True)
-            for i, content in enumerate(values.get(key, ()))
-        )
-    for key, kind in (("test", TestImages), ("planning", Planning)):
-        values[key] = _section(key, kind, values.get(key, {}), build=True)
-    if values.get("diagnostics") is not None:
-        values["diagnostics"] = _section(
-            "diagnostics", Diagnostics, values["diagnostics"], build=True
-        )
-    for key in ("seeds", "fractions", "protocols", "allowed_leaks"):
-        if key in values:
-            values[key] = tuple(values[key])
-    return Plan(**values)
-
-
-def _section(place: str, kind, content, *, build: bool = False):
-    try:
-        check_section(place, kind, content)
-        if build:
-            lists = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-            return kind(**lists)
-    except ValueError as error:
-        raise PlanError(f"{place}: {error}") from error
-    return content
-
-
 def _check_plan(plan: Plan) -> None:
     if not plan.name.replace("_", "").replace("-", "").isalnum():
         raise PlanError(f"name {plan.name!r}: possible are letters, digits, '_' and '-'.")
@@ -378,11 +305,3 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             result[key] = value
     return result
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

@@ -12,7 +12,8 @@ from toy_pose import register_toy, toy_plan, write_toy_index  # noqa: E402
 
 from adapters.experiment.cells import CellTable, cells_of  # noqa: E402
 from adapters.experiment.execution import run_plan  # noqa: E402
-from adapters.experiment.plan import Plan, plan_from  # noqa: E402
+from adapters.experiment.plan import Plan  # noqa: E402
+from adapters.experiment.plan_file import plan_from  # noqa: E402
 
 register_toy()
 

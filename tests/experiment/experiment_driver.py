@@ -16,7 +16,7 @@ from pathlib import Path
 from toy_pose import register_toy, toy_plan
 
 from adapters.experiment.execution import run_plan
-from adapters.experiment.plan import plan_from
+from adapters.experiment.plan_file import plan_from
 
 
 def start(values: dict, out: Path) -> int:

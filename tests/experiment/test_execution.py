@@ -13,7 +13,7 @@ from adapters.experiment.cells import cells_of
 from adapters.experiment.cluster import parse_settings, submit_workers
 from adapters.experiment.execution import outcome, run_one, run_plan, states, work
 from adapters.experiment.forecast import forecast, forecast_lines
-from adapters.experiment.plan import plan_from
+from adapters.experiment.plan_file import plan_from
 
 
 def go(toy, stage, invocation="one"):

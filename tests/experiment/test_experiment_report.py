@@ -13,7 +13,7 @@ from toy_pose import toy_plan
 
 from adapters.experiment.cell_folder import CellFolder
 from adapters.experiment.cells import cells_of
-from adapters.experiment.plan import plan_from
+from adapters.experiment.plan_file import plan_from
 from adapters.experiment.pose_pairs import hidden_joints
 from adapters.experiment.report import collect_results, write_report
 from gesture_pretrain.data.index import HandIndex

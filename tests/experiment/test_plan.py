@@ -5,7 +5,8 @@ from toy_pose import toy_plan
 
 from adapters.experiment.audit import audit_plan, not_audited
 from adapters.experiment.cells import FINETUNING, PRETRAINING, cells_of
-from adapters.experiment.plan import PlanError, plan_from, read_plan
+from adapters.experiment.plan import PlanError
+from adapters.experiment.plan_file import plan_from, read_plan
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.models.backbone import build_backbone

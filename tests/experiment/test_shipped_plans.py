@@ -10,7 +10,7 @@ from adapters.base import find_pose_target
 from adapters.experiment.audit import audit_plan
 from adapters.experiment.cells import FINETUNING, PRETRAINING, cells_of
 from adapters.experiment.execution import run_plan
-from adapters.experiment.plan import read_plan
+from adapters.experiment.plan_file import read_plan
 from adapters.experiment.report import write_report
 from adapters.pose_training import check_pose_sections
 from gesture_pretrain.data.interhand import build_interhand_index
