@@ -293,6 +293,7 @@ def test_flops_of_a_layer_are_counted_by_hand():
     assert training_flops(Model(), Batch) == 2 * forward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["token_fusion", "eanet"])
 def test_flops_of_a_pose_network_are_three_times_its_forward(name):
     target = find_pose_target(name)

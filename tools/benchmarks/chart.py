@@ -54,12 +54,13 @@ def draw(panels: list[tuple[str, list[Bar]]], out: Path) -> None:
         axis.barh(range(len(bars)), values, color="#4477aa", height=0.65)
         axis.axvline(1, color="#333333", linewidth=1, linestyle="--")
         axis.set_yticks(range(len(bars)), names, fontsize=8)
-        axis.invert_yaxis()
+        axis.set_ylim(len(bars) - 0.3, -0.7)
         axis.set_xlim(0, 1.15 * max(*values, 1))
         axis.set_title(title, fontsize=9, loc="left")
         axis.tick_params(axis="x", labelsize=8)
         for place, value in enumerate(values):
-            axis.text(value, place, f" {value:.2f}", va="center", fontsize=8)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axis.text(value, place, f" {value:.2f}", va="center", fontsize=8, bbox=box)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.savefig(out, dpi=130, metadata={"Date": None} if out.suffix == ".svg" else None)
@@ -77,7 +78,7 @@ def _options(results: dict) -> tuple[str, list[Bar]]:
 
 def _step(results: dict) -> tuple[str, list[Bar]]:
     title = f"Training step, ours over timm in a bare loop ({results['device']})"
-    return title, [("hrnet_w32, 256 px", results["ours_of_bare"])]
+    return title, [(f"batch {results['batch']}", results["ours_of_bare"])]
 
 
 def _token_fusion(results: dict) -> tuple[str, list[Bar]]:
