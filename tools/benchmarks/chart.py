@@ -59,8 +59,15 @@ def draw(panels: list[tuple[str, list[Bar]]], out: Path) -> None:
         axis.set_title(title, fontsize=9, loc="left")
         axis.tick_params(axis="x", labelsize=8)
         for place, value in enumerate(values):
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            axis.text(value, place, f" {value:.2f}", va="center", fontsize=8, bbox=box)
+            axis.annotate(
+                f"{value:.2f}",
+                (value, place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     figure.savefig(out, dpi=130, metadata={"Date": None} if out.suffix == ".svg" else None)
