@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SIDES = ("right", "left")
+from gesture_pretrain.skeleton import HANDS
+
 _CSV_COLUMNS = ("image", "x", "y", "width", "height")
 
 
@@ -175,7 +176,7 @@ def _checked(entry: Mapping, place: str) -> tuple[str, int | None, HandBox]:
     name, side, frame = (entry.get(key) for key in ("image", "hand", "frame"))
     if not isinstance(name, str) or not name:
         raise ValueError(f"{place} names no image")
-    if (side or None) not in (*SIDES, None):
+    if (side or None) not in (*HANDS, None):
         raise ValueError(f"{place}: hand is {side!r}; possible: 'right', 'left', or nothing")
     try:
         number = None if frame in (None, "") else int(frame)

@@ -11,6 +11,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.sampling import EpochBatchSampler
 from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.training.device import rank_and_world_size
 from gesture_pretrain.training.gesture_data import (
@@ -23,8 +24,6 @@ from gesture_pretrain.training.gesture_data import (
     spread,
 )
 from gesture_pretrain.training.sections import build_from_section
-
-SINGLE_HANDS = ("right", "left")
 
 
 class PoseData(NamedTuple):
@@ -60,7 +59,7 @@ def build_pose_data(
     taxonomy: str = "interhand26m",
     train_split: str = "train",
     val_split: str | None = "val",
-    hands: str | Sequence[str] = SINGLE_HANDS,
+    hands: str | Sequence[str] = HANDS,
     labels: Sequence[str] | None = None,
     subjects: Sequence[int] | None = None,
     labelled_only: bool = False,
@@ -181,7 +180,7 @@ def build_pose_data(
 
 def _single_hands(hands: str | Sequence[str]) -> list[str]:
     chosen = [hands] if isinstance(hands, str) else list(hands)
-    others = [name for name in chosen if name not in SINGLE_HANDS]
+    others = [name for name in chosen if name not in HANDS]
     if others or not chosen:
         raise ValueError(
             f"data.hands is {hands!r}; a pose is learned from images of one hand: 'right', 'left' "

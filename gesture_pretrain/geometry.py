@@ -281,6 +281,12 @@ def _quaternion_outer_product(matrix: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def mirror_pose(pose: ArrayLike) -> np.ndarray:
+    """Axis-angle vectors (..., 3 k) of the mirror image about x = 0: (x, y, z) to (x, -y, -z)."""
+    vectors = np.asarray(pose)
+    return vectors * np.tile([1.0, -1.0, -1.0], vectors.shape[-1] // 3)
+
+
 def rotation_6d(rotation: ArrayLike) -> np.ndarray:
     """Rotation matrices (..., 3, 3) to the 6D form of Zhou et al. (CVPR 2019), (..., 6).
 

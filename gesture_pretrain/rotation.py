@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from gesture_pretrain.precision import at_least_float32
+
 # Below this squared angle the Taylor series below are exact to float64's rounding: the first terms
 # left out are (1e-4)**3 / 5040 and (1e-4)**3 / 40320.
 _SMALL_SQUARED = 1e-4
@@ -23,7 +25,7 @@ def matrix_from_axis_angle(axis_angle_rad: Tensor) -> Tensor:
 
     The gradient is finite at every angle, zero included.
     """
-    vector = _full_precision(axis_angle_rad)
+    vector = at_least_float32(axis_angle_rad)
     squared = (vector * vector).sum(-1)
     small = squared < _SMALL_SQUARED
     angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
@@ -48,7 +50,7 @@ def axis_angle_from_matrix(rotation: Tensor) -> Tensor:
     half turns. At exactly pi the two opposite vectors are the same rotation and either may come
     back; its gradient is that of the branch taken.
     """
-    candidates = _quaternion_outer_product(_full_precision(rotation))
+    candidates = _quaternion_outer_product(at_least_float32(rotation))
     largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)
     place = largest[..., None, None].expand(*largest.shape, 1, 4)
     quaternion = normalize(candidates.gather(-2, place).squeeze(-2), dim=-1)
@@ -72,7 +74,7 @@ def matrix_from_6d(six: Tensor) -> Tensor:
     not be normalised or orthogonal. Norms are floored at 1e-12, so a zero vector gives a matrix
     that is no rotation, but a finite one.
     """
-    columns = _full_precision(six).unflatten(-1, (3, 2))
+    columns = at_least_float32(six).unflatten(-1, (3, 2))
     first, second = columns[..., 0], columns[..., 1]
     x_axis = normalize(first, dim=-1, eps=_NORM_FLOOR)
     along = (x_axis * second).sum(-1, keepdim=True)
@@ -82,16 +84,12 @@ def matrix_from_6d(six: Tensor) -> Tensor:
 
 def rotation_6d_from_matrix(rotation: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) to the interleaved 6D form (..., 6)."""
-    return _full_precision(rotation)[..., :2].flatten(-2)
+    return at_least_float32(rotation)[..., :2].flatten(-2)
 
 
 def rotation_6d_from_axis_angle(axis_angle_rad: Tensor) -> Tensor:
     """Axis-angle vectors (..., 3), radians, to the interleaved 6D form (..., 6)."""
     return rotation_6d_from_matrix(matrix_from_axis_angle(axis_angle_rad))
-
-
-def _full_precision(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _cross_matrix(vector: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from adapters.eanet.crop import CropView
 from adapters.eanet.mano import ManoHands
 from gesture_pretrain.data.record import ManoFit
-from gesture_pretrain.geometry import apply_affine, rodrigues, rotation_vector
+from gesture_pretrain.geometry import apply_affine, mirror_pose, rodrigues, rotation_vector
 
 HALF_DEPTH_M = 0.15
 MAX_SHAPE = 3.0
@@ -180,8 +180,7 @@ def _mesh_in_camera(
 
 
 def _pose_in_crop(root_cam: np.ndarray, fingers: np.ndarray, view: CropView) -> np.ndarray:
-    pose = np.concatenate([root_cam, fingers]).reshape(16, 3)
+    pose = np.concatenate([root_cam, fingers])
     if view.mirrored:
-        pose = pose * [1, -1, -1]
-    root = rotation_vector(view.turn @ rodrigues(pose[0]))
-    return np.concatenate([root, pose[1:].ravel()])
+        pose = mirror_pose(pose)
+    return np.concatenate([rotation_vector(view.turn @ rodrigues(pose[:3])), pose[3:]])

@@ -23,9 +23,8 @@ from adapters.token_fusion.gesture_reader import (
     stored_gesture_reader,
 )
 from adapters.token_fusion.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
-from gesture_pretrain.data.pose_dataset import mirror_pose
-
-SIDES = ("right", "left")
+from gesture_pretrain.geometry import mirror_pose
+from gesture_pretrain.skeleton import HANDS
 
 
 class HandEstimate(NamedTuple):
@@ -208,7 +207,7 @@ class HandEstimator:
                 f"nothing tells whether picture {number} shows a right or a left hand. Give "
                 "hands='right' or 'left', or gestures=… with a network whose taxonomy tells sides."
             )
-        if side not in (*SIDES, None):
+        if side not in (*HANDS, None):
             raise ValueError(f"hand of picture {number} is {side!r}; possible: 'right', 'left'")
 
 
@@ -240,7 +239,7 @@ def _estimate(
         joint_depth_rel_mm=camera.joint_depth_rel_mm[i],
         joints_rel_mm=joints,
         vertices_rel_mm=camera.vertices_rel_mm[i],
-        mano_pose=np.float32(mirror_pose(pose) if side != SIDES[int(hands.hand[i])] else pose),
+        mano_pose=np.float32(mirror_pose(pose) if side != HANDS[int(hands.hand[i])] else pose),
         mano_shape=hands.mano_shape[i].cpu().numpy(),
         image_from_mm=fit_image_from_mm(joints, keypoints),
         coarse=gesture.get("coarse"),

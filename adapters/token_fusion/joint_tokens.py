@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adapters.token_fusion.grid import VolumeGrid
-from adapters.token_fusion.precision import at_least_float32
+from gesture_pretrain.precision import at_least_float32
 
 
 class JointTokens(nn.Module):

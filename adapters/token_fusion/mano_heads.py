@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adapters.token_fusion.precision import at_least_float32
+from gesture_pretrain.precision import at_least_float32
 
 NUM_ROTATIONS, NUM_SHAPE = 16, 10
 IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)  # interleaved, see gesture_pretrain.rotation

@@ -11,7 +11,7 @@ Letters: B batch, J joints, D, H', W' cells in depth, height and width.
 import torch
 from torch import Tensor, nn
 
-from adapters.token_fusion.precision import at_least_float32
+from gesture_pretrain.precision import at_least_float32
 
 
 class VolumetricHead(nn.Module):

@@ -134,12 +134,6 @@ def hand_pose_from_angles(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> 
     return pose.reshape(len(angles), 45)
 
 
-def mirror_pose(pose: np.ndarray) -> np.ndarray:
-    """Axis-angle pose (..., 3k) of the other hand: mirroring x turns (x, y, z) into (x, -y, -z)."""
-    flipped = np.asarray(pose).reshape(*np.shape(pose)[:-1], -1, 3) * np.array([1.0, -1.0, -1.0])
-    return flipped.reshape(np.shape(pose))
-
-
 def _finger_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """(B, 3, 3) rotation vectors of MCP, PIP, DIP from (B, 4) flexions and abduction."""
     axis = _unit(np.cross(direction, [0.0, -1.0, 0.0]))

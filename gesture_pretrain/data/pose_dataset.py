@@ -34,6 +34,7 @@ from gesture_pretrain.data.transforms import (
 from gesture_pretrain.geometry import (
     apply_affine,
     invert_affine,
+    mirror_pose,
     project_px,
     rodrigues,
     rotation_vector,
@@ -44,8 +45,6 @@ from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
 
 _SINGLE = HANDS[:2]
-# an axis-angle vector mirrored about the plane x = 0: (x, -y, -z)
-_MIRROR_AXIS_ANGLE = np.tile([1.0, -1.0, -1.0], 15)
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
@@ -257,16 +256,11 @@ def move_fit(record: HandRecord, crop: Crop, hand: HandJoints) -> MovedFit | Non
     )
 
 
-def mirror_pose(pose: np.ndarray) -> np.ndarray:
-    """Poses (..., 48) of the mirror image of a hand: (x, -y, -z) for each of the 16 rotations."""
-    return np.asarray(pose) * np.concatenate([[1.0, -1.0, -1.0], _MIRROR_AXIS_ANGLE])
-
-
 def _moved_pose(fit: ManoFit, crop: Crop, R_cam_world: np.ndarray) -> np.ndarray:
     root = crop.rotation @ np.asarray(R_cam_world, np.float64) @ rodrigues(fit.pose[:3])
     fingers = fit.pose[3:]
     if crop.flip:
-        root, fingers = root @ _MIRROR, fingers * _MIRROR_AXIS_ANGLE
+        root, fingers = root @ _MIRROR, mirror_pose(fingers)
     return np.concatenate([rotation_vector(root), fingers])
 
 

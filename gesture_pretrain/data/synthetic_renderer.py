@@ -9,7 +9,6 @@ import numpy as np
 from gesture_pretrain.data.gesture_pose import (
     gesture_angles_deg,
     hand_pose_from_angles,
-    mirror_pose,
     vary_angles_deg,
 )
 from gesture_pretrain.data.skin import SkinTexture
@@ -23,6 +22,7 @@ from gesture_pretrain.data.synthetic_detections import detection_note
 from gesture_pretrain.data.synthetic_plan import Chunk, FramePlan, Settings, Subject, stream
 from gesture_pretrain.data.synthetic_rig import PosedHand, draw_placement
 from gesture_pretrain.data.synthetic_scene import Frame, Studio, View
+from gesture_pretrain.geometry import mirror_pose
 
 
 class ChunkRenderer:

@@ -8,10 +8,9 @@ from gesture_pretrain.data.gesture_pose import (
     gesture_angles_deg,
     gesture_folders,
     hand_pose_from_angles,
-    mirror_pose,
     vary_angles_deg,
 )
-from gesture_pretrain.geometry import rodrigues
+from gesture_pretrain.geometry import mirror_pose, rodrigues
 
 # A straight flat right hand: fingers along -x, thumb along the rest direction of the angles' zero
 THUMB_REST = np.array(

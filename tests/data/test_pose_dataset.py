@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
-from gesture_pretrain.data.pose_dataset import PoseDataset, mirror_pose
+from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.transforms import Augmentation, HandView, Motion, move_view
-from gesture_pretrain.geometry import apply_affine, project_px, world_to_camera_mm
+from gesture_pretrain.geometry import apply_affine, mirror_pose, project_px, world_to_camera_mm
 from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.taxonomy import Taxonomy
 
