@@ -104,7 +104,7 @@ def read_external_predictions(
             "file": path.name,
             "joint_order": order.name,
             "unit": unit,
-            "box_source": box_source or content.stated.get("box_source"),
+            "box_source": _agreed(content, "box_source", box_source, path),
             "joints": "as predicted" if "joints" in content.columns else "regressed from the mesh",
         },
     )
@@ -113,13 +113,19 @@ def read_external_predictions(
 # --- what is stated -----------------------------------------------------------------------
 
 
-def _stated(content: ExternalFile, name: str, asked: str | None, path: Path) -> str:
+def _agreed(content: ExternalFile, name: str, asked: str | None, path: Path) -> str | None:
+    """What the file or the caller states; None where neither does."""
     own = content.stated.get(name)
     if own is not None and asked is not None and own != asked:
         raise PredictionError(f"{path} states {name} {own!r}, but {asked!r} is given")
-    if own is None and asked is None:
+    return own if asked is None else asked
+
+
+def _stated(content: ExternalFile, name: str, asked: str | None, path: Path) -> str:
+    value = _agreed(content, name, asked, path)
+    if value is None:
         raise PredictionError(f"{path} does not state its {name}; say which it is")
-    return str(own if asked is None else asked)
+    return str(value)
 
 
 @dataclass(frozen=True)
@@ -246,7 +252,7 @@ def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray, path: Path
             )
         return hand
     values = content.columns["hand"]
-    names = [HANDS[int(v)] if str(v) in "01" else str(v) for v in values.tolist()]
+    names = [HANDS[int(v)] if str(v) in ("0", "1") else str(v) for v in values.tolist()]
     if wrong := sorted(set(names) - set(HANDS[:2])):
         raise PredictionError(f"{path}: hand is {', '.join(wrong)}; needed is right or left")
     return np.array([HANDS.index(name) for name in names], np.int64)

@@ -145,6 +145,9 @@ def test_order_and_unit_must_be_stated_once_or_alike(write, rendered_index):
         read_external_predictions(write(joint_order="coco"), rendered_index)
     with pytest.raises(PredictionError, match="states unit 'mm', but 'm' is given"):
         read_external_predictions(write(), rendered_index, unit="m")
+    with pytest.raises(PredictionError, match="states box_source 'A', but 'B' is given"):
+        read_external_predictions(write(box_source="A"), rendered_index, box_source="B")
+    assert read_external_predictions(write(box_source="A"), rendered_index).box_source == "A"
 
 
 # --- everything else -------------------------------------------------------------------------
@@ -165,6 +168,7 @@ def test_wrong_unit_is_refused(write, rendered_index, truth):
         ({"row": None, "annotation_id": np.arange(24) + 10**6}, "24 of 24 images are not in"),
         ({"row": None, "image": ["x.jpg"] * 24}, "the first is x.jpg"),
         ({"hand": ["both"] * 24}, "hand is both; needed is right or left"),
+        ({"hand": [""] * 24}, "hand is ; needed is right or left"),
         ({"unit": "cm"}, "unit 'cm' is not known"),
         ({"joints": None, "vertices": None}, "neither joints nor vertices"),
         ({"vertices": np.zeros((24, 779, 3))}, r"needed are numbers \(N, 778, 3\)"),
