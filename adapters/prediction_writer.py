@@ -85,10 +85,12 @@ class PredictionWriter:
     def __enter__(self) -> "PredictionWriter":
         return self
 
-    def __exit__(self, *_exception) -> None:
-        """What was done until an error or an interruption is kept."""
+    def __exit__(self, error_type: type[BaseException] | None, *_exception) -> None:
+        """What was done until an error or an interruption is kept; nothing done leaves no file."""
         self.end_video()
-        self._write_json()
+        failed = error_type is not None and issubclass(error_type, Exception)
+        if self.pictures or not failed:
+            self._write_json()
 
     def begin_video(self, name: str, frames_per_s: float, hands_at_most: int) -> None:
         """From here on results are frames of a video.

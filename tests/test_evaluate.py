@@ -250,6 +250,21 @@ def test_wrong_input(tool, rendered, tmp_path, arguments, message):
         )
 
 
+def test_a_misspelt_name_leaves_no_folder(tool, rendered, tmp_path):
+    # runs/evaluate_<misspelt name> stayed behind, empty
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match="unknown backbone"):
+        tool.main(["backbone", "hrnet_w16_tiny.nope", "--data", str(rendered), "--out", str(out)])
+    assert not out.exists()
+
+
+def test_a_missing_predictions_file_is_named(tool, rendered, tmp_path):
+    # it said "[Errno 2] No such file or directory"
+    arguments = ["predictions", str(tmp_path / "no.npz"), "--data", str(rendered)]
+    with pytest.raises(SystemExit, match="there is no predictions file .*no.npz"):
+        tool.main([*arguments, "--mano", "open", "--out", str(tmp_path / "out")])
+
+
 def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
     with pytest.raises(SystemExit, match="has a label of taxonomy 'interhand26m'.*dark, light"):
         tool.main(["backbone", NAME, "--data", str(photographs), "--out", str(tmp_path)])

@@ -62,7 +62,6 @@ def evaluate_backbone(
     """
     start = time.monotonic()
     out = Path(out) if out is not None else Path("runs") / f"evaluate_{Path(name).name}"
-    out.mkdir(parents=True, exist_ok=True)
     _check_device(device)
     if split == train_split:
         raise ValueError(
@@ -76,6 +75,7 @@ def evaluate_backbone(
     left_out: list[str] = []
     models = open_models(name, baselines, record, classes, with_heads, left_out)
     size_px = common_size(models)
+    out.mkdir(parents=True, exist_ok=True)
     sets = {
         part: labelled_dataset(index, part, classes, size_px, limit=limit, seed=seed)
         for part, limit in ((train_split, max_train), (split, max_eval))

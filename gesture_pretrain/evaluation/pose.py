@@ -125,6 +125,11 @@ def read_predictions(
         external: arguments of `read_external_predictions`.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no predictions file {path}. tools/train.py --predict SPLIT writes one into "
+            "its run folder; files of other systems are .npz or .json."
+        )
     if path.suffix != ".npz" or not _is_ours(path):
         return read_external_predictions(path, index, system=system, **external)
     predictions = PosePredictions.load(path)
