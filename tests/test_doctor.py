@@ -117,3 +117,12 @@ def test_missing_core_gives_exit_status_1(doctor, monkeypatch, capsys):
     assert "-> pip install torch" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "diagnose", lambda: iter([optional]))
     assert doctor.main() == 0
+
+
+def test_help_is_help(doctor, capsys):
+    # --help and any misspelt option ran the whole examination
+    for option, status in (("--help", 0), ("--hlp", 2)):
+        with pytest.raises(SystemExit) as end:
+            doctor.main([option])
+        assert end.value.code == status
+    assert "torch" not in capsys.readouterr().out

@@ -6,6 +6,7 @@ Exit status 0 if the core works; what is marked "optional" does not count. Only 
 is needed to run it.
 """
 
+import argparse
 import configparser
 import importlib
 import os
@@ -48,8 +49,12 @@ class Finding:
     fix: str = ""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print every finding; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args(arguments or [])
     findings = []
     for finding in diagnose():
         findings.append(finding)
@@ -235,4 +240,4 @@ def check_registry() -> Finding:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
