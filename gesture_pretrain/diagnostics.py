@@ -308,8 +308,10 @@ def _shared_ids(gallery_groups, query_groups) -> tuple[np.ndarray, np.ndarray] |
 
 def _top_k(cosines: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions and values of the k largest of each row, largest first."""
+    if k < 1:
+        raise ValueError(f"k must be at least 1 neighbour, got {k}.")
     usable = np.isfinite(cosines).sum(1).min()
-    if not 0 < k <= usable:
+    if k > usable:
         raise ValueError(
             f"k = {k}, but a query has {usable} neighbours outside its own (capture, frame) group. "
             "Use a smaller k or more train samples."

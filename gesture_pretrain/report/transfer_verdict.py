@@ -106,7 +106,8 @@ def _sureness_sentence(results: TransferResults) -> str:
     detectable = [d.detectable_mm for d in compared if not np.isnan(d.detectable_mm)]
     text = (
         f"How sure: {_span(seeds)} seed{'' if seeds == [1] else 's'}, {_span(clusters)} clusters "
-        "(subject, sequence); the intervals hold for other sequences and seeds of this experiment"
+        "(subject, sequence); the intervals hold for other sequences"
+        f"{'' if seeds == [1] else ' and seeds'} of this experiment"
     )
     if detectable:
         least, most = f"{min(detectable):.2f}", f"{max(detectable):.2f}"

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 import pytest
 
 from gesture_pretrain.training.runner import build_runner
-from gesture_pretrain.training.sections import build_from_section
+from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.sections import build_from_section, check_section
 
 
 @dataclass
@@ -57,3 +58,10 @@ def test_nested_sections_refuse_a_misspelt_key(tmp_path, tiny_index):
     data = {"index": str(tiny_index), "augmentation": {"rotation": 1}}
     with pytest.raises(ValueError, match=r"data.augmentation.rotation.*rotation_deg"):
         build_runner(out=tmp_path, data=data, backbone=backbone)
+
+
+def test_a_word_for_a_number_is_named_before_anything_is_built():
+    # schedule.epochs=x ended in a TypeError of the comparison
+    with pytest.raises(ValueError, match="schedule.epochs is 'x'; it must be float"):
+        check_section("schedule", Schedule, {"epochs": "x"})
+    check_section("schedule", Schedule, {"epochs": 2, "iterations": None})
