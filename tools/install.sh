@@ -13,7 +13,9 @@ venv=${VENV:-.venv}
 pip=("$venv/bin/python" -m pip install --quiet)
 
 echo "1/3 build tools"
-"${pip[@]}" "setuptools<80" wheel cython "numpy>=1.26"
+# torch asks for 77 and mmpose for pkg_resources, which 80 no longer has: an older one that is already
+# there would be replaced by the newest
+"${pip[@]}" "setuptools>=77.0.3,<80" wheel cython "numpy>=1.26"
 echo "2/3 gesture-pretrain with its dependencies (torch is the large one)"
 "${pip[@]}" --no-build-isolation -e ".[test,lint,onnx]"
 echo "3/3 mmpose"
