@@ -195,7 +195,8 @@ def _try_in_mmpose(
     import mmpose.models  # noqa: F401
     from mmpose.registry import MODELS
 
-    theirs = MODELS.build(config)
+    # a runner of another scope may have lived in this process
+    theirs = MODELS.build({**config, "_scope_": "mmpose"})
     theirs.eval()  # gives None here
     theirs.load_state_dict(tensors, strict=True)
     return {"loaded_by_mmpose": "strictly", **_same_maps(backbone, theirs)}

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from adapters import mmcv_ops, mmpose
 from adapters.base import SwapError
@@ -33,6 +34,13 @@ def models():
     from mmpose.registry import MODELS
 
     return MODELS
+
+
+@pytest.fixture(autouse=True)
+def scope_of_mmpose():
+    """As in a process that mmpose's own tools started; an earlier test's runner has another."""
+    with DefaultScope.overwrite_default_scope("mmpose"):
+        yield
 
 
 @pytest.fixture(scope="module")

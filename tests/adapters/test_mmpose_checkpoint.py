@@ -5,6 +5,7 @@ import warnings
 import pytest
 import timm
 import torch
+from mmengine.registry import DefaultScope
 
 from adapters.base import SwapError
 from adapters.mmpose_checkpoint import (
@@ -83,7 +84,7 @@ def test_without_a_head_it_stays_random_and_the_ledger_says_so(exported, tmp_pat
 
 def test_mmpose_loads_the_file_strictly_and_gives_the_same_maps(models, exported):
     backbone, path, _ = exported
-    theirs = models.build(mmpose_backbone_config(backbone))
+    theirs = models.build({**mmpose_backbone_config(backbone), "_scope_": "mmpose"})
     theirs.load_state_dict(torch.load(path, weights_only=True)["state_dict"], strict=True)
     theirs.eval()
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
@@ -112,7 +113,7 @@ def test_resnet_has_the_same_names(models, tmp_path, arch, depth):
 def test_hrnet_w32_shares_1830_of_1956_names(models):
     with torch.device("meta"):
         backbone = build_backbone("hrnet_w32", seed=None)
-        config = mmpose_backbone_config(backbone)
+        config = {**mmpose_backbone_config(backbone), "_scope_": "mmpose"}
         theirs = models.build(config).state_dict()
         config["extra"]["stage4"]["multiscale_output"] = False
         fewer = models.build(config).state_dict()
@@ -122,6 +123,15 @@ def test_hrnet_w32_shares_1830_of_1956_names(models):
     lost = theirs.keys() - fewer.keys()
     assert len(lost) == 78
     assert all(name.startswith("stage4.2.fuse_layers.") for name in lost)
+
+
+def test_export_is_tried_out_after_a_runner_of_another_scope(models, tmp_path):
+    # mmengine's default scope of an earlier run hid mmpose's classes: "not in the registry"
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        report = export_mmpose(
+            build_backbone("resnet18", size_px=64), tmp_path / "x.pth", stand_in_ops=True
+        )
+    assert report.checks["loaded_by_mmpose"] == "strictly"
 
 
 def test_a_file_without_the_fuse_layers_is_refused(exported, tmp_path):
