@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import eanet  # noqa: F401  (before this folder, with its tests/adapters/eanet, is on the path)
-
 sys.path.insert(0, str(Path(__file__).parent))  # toy_target, for importmode=importlib
 
 from gesture_pretrain.data.interhand import build_interhand_index
