@@ -177,7 +177,8 @@ def test_weights_that_timm_does_not_have_are_no_baseline(capsys, tmp_path, argum
 
 def test_a_checkout_of_eanet_is_run_with_the_backbone(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads of a busy machine wait for one another
-    root = Path(shutil.copytree(Path(__file__).parent / "eanet_target/checkout_double", tmp_path / "c"))
+    double = Path(__file__).parent / "eanet_target/checkout_double"
+    root = Path(shutil.copytree(double, tmp_path / "c"))
     export_backbone(build_backbone("test_resnet", size_px=256), tag="x")
     arguments = ["--target", "eanet", "--backbone", "test_resnet.x", "--allow-projection"]
     arguments += ["--eanet-root", str(root), "--entry", "train.py --gpu 0"]
