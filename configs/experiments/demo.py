@@ -66,8 +66,8 @@ finetuning = dict(
     ),
     hand_model=dict(path="open", tip_convention="smplx"),
     optimizer=dict(lr=2e-3, weight_decay=0.05),
-    schedule=dict(iterations=120, warmup_iterations=15, final_lr_ratio=0.01),
-    training=dict(clip_norm=1.0, channels_last=True, checkpoint_every=60, log_every=15, threads=1),
+    schedule=dict(iterations=150, warmup_iterations=15, final_lr_ratio=0.01),
+    training=dict(clip_norm=1.0, channels_last=True, checkpoint_every=75, log_every=15, threads=1),
 )
 
 protocols = ["interhand_wrist", "eanet_corrected", "eanet_upstream", "pa_mpjpe"]
