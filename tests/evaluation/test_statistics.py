@@ -13,10 +13,8 @@ from gesture_pretrain.evaluation.statistics import (
     compare_paired,
     detectable_difference,
     holm,
-    interval,
-    p_value,
-    variance_parts,
 )
+from gesture_pretrain.evaluation.two_level_interval import interval, p_value, variance_parts
 
 REPETITIONS = 2000
 # standard error of a simulated coverage near 95 %: sqrt(0.95 * 0.05 / 2000)
