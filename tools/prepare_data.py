@@ -270,7 +270,7 @@ def _add_shards(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--size", type=int, default=256, help="side of the crops (default 256)")
     parser.add_argument("--box-ratio", type=float, default=1.25)
-    parser.add_argument("--bbox-source", choices=BOX_SOURCES, default="annotation")
+    parser.add_argument("--box-source", choices=BOX_SOURCES, default="annotation")
     for name in ("scale", "rotation_deg", "translation"):
         value = getattr(limits, name)
         parser.add_argument(
@@ -293,7 +293,7 @@ def _run_shards(arguments: argparse.Namespace) -> int:
     limits = {name: getattr(arguments, name) for name in ("scale", "rotation_deg", "translation")}
     try:
         settings = ShardSettings(
-            arguments.size, arguments.box_ratio, arguments.bbox_source, Augmentation(**limits)
+            arguments.size, arguments.box_ratio, arguments.box_source, Augmentation(**limits)
         )
     except ValueError as error:
         raise DataError(str(error)) from None

@@ -92,7 +92,7 @@ class GestureDataset(Dataset):
         augmentation: random motion; None for none.
         seed: key of the augmentation.
         box_ratio: side of the crop over the longer side of the annotated box.
-        bbox_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
+        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
             shown as they are.
         reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
@@ -105,7 +105,7 @@ class GestureDataset(Dataset):
         label_report: how many images have a class and why the others do not.
 
     Raises:
-        ValueError: a row is not in the index or has no box of `bbox_source`, or `strict_labels`
+        ValueError: a row is not in the index or has no box of `box_source`, or `strict_labels`
             and an unexpected label.
         DataError: the shards do not serve this data set.
     """
@@ -120,7 +120,7 @@ class GestureDataset(Dataset):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         box_ratio: float = 1.25,
-        bbox_source: str = "annotation",
+        box_source: str = "annotation",
         reduced_decode: bool = True,
         shards: str | Path | None = None,
         strict_labels: bool = False,
@@ -133,11 +133,11 @@ class GestureDataset(Dataset):
         self.augmentation = augmentation
         self.seed = seed
         self.box_ratio = box_ratio
-        self._annotations = AnnotationReader(index, box_ratio=box_ratio, bbox_source=bbox_source)
-        self._require_boxes(bbox_source)
+        self._annotations = AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)
+        self._require_boxes(box_source)
         self.pictures: PictureSource = PictureFiles(reduced_decode=reduced_decode)
         if shards is not None:
-            settings = ShardSettings(size_px, box_ratio, bbox_source, augmentation or NONE)
+            settings = ShardSettings(size_px, box_ratio, box_source, augmentation or NONE)
             self.pictures = open_shards(shards, index, self.rows, settings)
         self.coarse, self.fine, self.label_report = taxonomy.assign_codes(
             index.values("sequence", self.rows),
@@ -263,14 +263,14 @@ class GestureDataset(Dataset):
             "taxonomy does not say which class their mirror image has (column `flip`)."
         )
 
-    def _require_boxes(self, bbox_source: str) -> None:
-        if bbox_source == "annotation":
+    def _require_boxes(self, box_source: str) -> None:
+        if box_source == "annotation":
             return  # a photograph without a box is shown whole
         lacking = np.flatnonzero(np.isnan(self._annotations.boxes(self.rows)[:, 0]))
         if len(lacking):
             raise ValueError(
-                f"{len(lacking)} of {len(self.rows)} rows have no box from {bbox_source}, first "
-                f"row {self.rows[lacking[0]]}. Leave them out, or use bbox_source='annotation'."
+                f"{len(lacking)} of {len(self.rows)} rows have no box from {box_source}, first "
+                f"row {self.rows[lacking[0]]}. Leave them out, or use box_source='annotation'."
             )
 
     def _motions(self, epochs: Sequence[int], rows: np.ndarray) -> list[Motion]:

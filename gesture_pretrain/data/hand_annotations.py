@@ -42,27 +42,27 @@ class AnnotationReader:
     Args:
         index: the index.
         box_ratio: side of the square over the longer side of the annotated box.
-        bbox_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
+        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
             square and enlarged already and are taken as they are.
 
     Raises:
         ValueError: another source, or the index has no detections.
     """
 
-    def __init__(self, index: HandIndex, *, box_ratio: float, bbox_source: str = "annotation"):
-        self.index, self.box_ratio, self.bbox_source = index, box_ratio, bbox_source
+    def __init__(self, index: HandIndex, *, box_ratio: float, box_source: str = "annotation"):
+        self.index, self.box_ratio, self.box_source = index, box_ratio, box_source
         self._columns = {name: np.asarray(column) for name, column in index.columns.items()}
-        if bbox_source not in BOX_SOURCES:
-            raise ValueError(f"bbox_source is {bbox_source!r}; possible: {', '.join(BOX_SOURCES)}")
-        if bbox_source == "rootnet" and "detected_bbox_xywh_px" not in self._columns:
+        if box_source not in BOX_SOURCES:
+            raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
+        if box_source == "rootnet" and "detected_bbox_xywh_px" not in self._columns:
             raise ValueError(
                 "the index has no RootNet boxes. Put rootnet_interhand2.6m_output_*.json where "
-                "the data set's page says, build the index again, or use bbox_source='annotation'."
+                "the data set's page says, build the index again, or use box_source='annotation'."
             )
         self._sizes_wh = np.asarray(index.meta["image_sizes"], np.int64).reshape(-1, 2)
 
     def __reduce__(self) -> tuple:
-        return _reader, (self.index, self.box_ratio, self.bbox_source)
+        return _reader, (self.index, self.box_ratio, self.box_source)
 
     def read(self, rows: np.ndarray) -> HandAnnotations:
         """The annotations of some rows."""
@@ -79,7 +79,7 @@ class AnnotationReader:
 
     def boxes(self, rows: np.ndarray) -> np.ndarray:
         """(N, 4) squares that crops show, xywh pixels; NaN where an image has no box."""
-        if self.bbox_source == "rootnet":
+        if self.box_source == "rootnet":
             return self._columns["detected_bbox_xywh_px"][rows].astype(np.float64)
         if "bbox_xywh_px" not in self._columns:
             return np.full((len(rows), 4), np.nan)
@@ -144,5 +144,5 @@ def joints_in_view(
     return keypoints_px, joints_cam_mm - joints_cam_mm[..., :1, :], valid
 
 
-def _reader(index: HandIndex, box_ratio: float, bbox_source: str) -> AnnotationReader:
-    return AnnotationReader(index, box_ratio=box_ratio, bbox_source=bbox_source)
+def _reader(index: HandIndex, box_ratio: float, box_source: str) -> AnnotationReader:
+    return AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)

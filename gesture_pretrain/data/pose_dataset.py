@@ -19,7 +19,7 @@ from gesture_pretrain.data.dataset import (
     read_image_rgb,
     view_of_record,
 )
-from gesture_pretrain.data.hand_annotations import BOX_SOURCES, AnnotationReader
+from gesture_pretrain.data.hand_annotations import AnnotationReader
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import HANDS, HandRecord, ManoFit
 from gesture_pretrain.data.transforms import (
@@ -154,9 +154,7 @@ class PoseDataset(Dataset):
                 f"mirror_left shows every hand as a right one, and augmentation.flip is "
                 f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
             )
-        if box_source not in BOX_SOURCES:
-            raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
-        boxes = {"box_ratio": box_ratio, "bbox_source": box_source}
+        boxes = {"box_ratio": box_ratio, "box_source": box_source}
         self._classes = GestureDataset(index, rows, taxonomy, size_px, announce=None, **boxes)
         self._boxes = AnnotationReader(index, **boxes)
         self.index, self.rows, self.taxonomy = index, self._classes.rows, taxonomy

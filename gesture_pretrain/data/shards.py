@@ -58,13 +58,13 @@ class ShardSettings:
     Attributes:
         size_px: side of the crops.
         box_ratio: as in `GestureDataset`.
-        bbox_source: as in `GestureDataset`.
+        box_source: as in `GestureDataset`.
         augmentation: the largest motion; a loader may use a smaller one.
     """
 
     size_px: int
     box_ratio: float = 1.25
-    bbox_source: str = "annotation"
+    box_source: str = "annotation"
     augmentation: Augmentation = Augmentation()
 
     def as_json(self) -> dict:
@@ -202,7 +202,7 @@ class _Reader:
         self.index, self.settings = index, settings
         self.pictures = PictureFiles()
         self.annotations = AnnotationReader(
-            index, box_ratio=settings.box_ratio, bbox_source=settings.bbox_source
+            index, box_ratio=settings.box_ratio, box_source=settings.box_source
         )
 
     def read(self, row: int) -> Picture:
@@ -319,7 +319,7 @@ def _check_card(folder: Path, card: dict, index: HandIndex, settings: ShardSetti
     problems = []
     if card["index"] != index.fingerprint:
         problems.append(f"the index {index.path} was built anew or is another one")
-    for key in ("size_px", "box_ratio", "bbox_source"):
+    for key in ("size_px", "box_ratio", "box_source"):
         if made[key] != wanted[key]:
             problems.append(f"{key} is {wanted[key]!r}, they were made for {made[key]!r}")
     for key in ("scale", "rotation_deg", "translation"):

@@ -63,7 +63,7 @@ def build_gesture_data(
     workers: int = 2,
     augmentation: Mapping | None = None,
     box_ratio: float = 1.25,
-    bbox_source: str = "annotation",
+    box_source: str = "annotation",
     reduced_decode: bool = True,
     shards: str | Path | None = None,
     class_balanced: bool = False,
@@ -93,7 +93,7 @@ def build_gesture_data(
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
         box_ratio: side of the crop over that of the annotated box.
-        bbox_source: "annotation" or "rootnet", see `GestureDataset`.
+        box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: see `GestureDataset`.
         shards: folder made by tools/prepare_data.py shards; None reads the picture files.
         class_balanced: draw training images so that all coarse classes are equally frequent.
@@ -115,7 +115,7 @@ def build_gesture_data(
     }
     pictures = {
         "box_ratio": box_ratio,
-        "bbox_source": bbox_source,
+        "box_source": box_source,
         "reduced_decode": reduced_decode,
         "shards": shards,
     }

@@ -226,9 +226,9 @@ def test_a_sample_is_the_moved_view(index, taxonomy):
 
 def test_boxes_of_rootnet_need_an_index_with_them(index, taxonomy):
     with pytest.raises(ValueError, match="the index has no RootNet boxes"):
-        dataset_of(index, taxonomy, bbox_source="rootnet")
+        dataset_of(index, taxonomy, box_source="rootnet")
     with pytest.raises(ValueError, match="possible: annotation, rootnet"):
-        dataset_of(index, taxonomy, bbox_source="yolo")
+        dataset_of(index, taxonomy, box_source="yolo")
 
 
 def test_epochs_and_seeds_differ_and_a_plain_position_is_epoch_0(index, taxonomy):

@@ -142,6 +142,7 @@ def test_nothing_else_is_overwritten(index, tmp_path):
     [
         ({"size_px": 96}, "size_px is 96, they were made for 64"),
         ({"box_ratio": 1.5}, "box_ratio is 1.5, they were made for 1.25"),
+        ({"box_source": "rootnet"}, "box_source is 'rootnet', they were made for 'annotation'"),
         ({"augmentation": Augmentation(rotation_deg=90)}, "augmentation.rotation_deg is 90"),
         ({"augmentation": Augmentation(scale=0.5)}, "augmentation.scale is 0.5"),
     ],

@@ -93,7 +93,7 @@ def test_errors_have_the_stated_size():
 
 def test_a_data_set_crops_the_detected_boxes(index):
     rows, taxonomy = index.select("val"), Taxonomy.load("interhand26m")
-    dataset = GestureDataset(index, rows, taxonomy, 32, bbox_source="rootnet", announce=None)
+    dataset = GestureDataset(index, rows, taxonomy, 32, box_source="rootnet", announce=None)
     box = index.values("detected_bbox_xywh_px", rows)[3]
     annotated = GestureDataset(index, rows, taxonomy, 32, announce=None)
     assert np.array_equal(dataset.view(3).box_xywh_px, box)
@@ -106,7 +106,7 @@ def test_a_data_set_crops_the_detected_boxes(index):
 
 def test_rows_without_a_detected_box_are_refused(index):
     with pytest.raises(ValueError, match="24 of 48 rows have no box from rootnet, first row 0"):
-        GestureDataset(index, range(48), Taxonomy.load("interhand26m"), 32, bbox_source="rootnet")
+        GestureDataset(index, range(48), Taxonomy.load("interhand26m"), 32, box_source="rootnet")
 
 
 def test_grey_cameras_have_grey_pictures_and_the_reader_knows_them(grey):
