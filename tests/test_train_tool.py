@@ -78,7 +78,7 @@ def test_run_folder_has_network_ledger_and_predictions(run, tmp_path, index, cap
 @pytest.mark.parametrize("target", ["token_fusion", "eanet"])
 def test_predictions_from_detected_boxes_whatever_the_target(run, tmp_path, target):
     extra = ["target=eanet", "model={'size': 'tiny'}"] if target == "eanet" else []
-    assert run(*extra, "--predict", "val", "--boxes", "rootnet") == 0
+    assert run(*extra, "--predict", "val", "--box-source", "rootnet") == 0
     detected = PosePredictions.load(tmp_path / "run" / "predictions_val.npz")
     assert detected.box_source == "rootnet" and len(detected) == 16
 
@@ -86,11 +86,11 @@ def test_predictions_from_detected_boxes_whatever_the_target(run, tmp_path, targ
 def test_boxes_that_are_not_there_are_refused_before_the_training(run, tmp_path, capsys):
     for name, said in [("train", "no box from rootnet"), ("test", "possible: annotation, rootnet")]:
         boxes = "rootnet" if name == "train" else "yolo"
-        assert run("--predict", name, "--boxes", boxes, out=name) == 1
+        assert run("--predict", name, "--box-source", boxes, out=name) == 1
         assert said in capsys.readouterr().err
         assert not list((tmp_path / name).glob("checkpoints/*"))
     with pytest.raises(SystemExit):
-        run("--boxes", "rootnet")
+        run("--box-source", "rootnet")
     assert "--predict SPLIT" in capsys.readouterr().err
 
 

@@ -7,8 +7,8 @@
 The run folder gets `config.py` (resolved), `run.json` (commit, versions, command), `ledger.json`
 (what became of every tensor), `metrics.jsonl`, `tensorboard/`, `checkpoints/` and mmengine's own
 log under `log/`. At the end the network is stored under `model/`, and with `--predict SPLIT` its
-predictions as `predictions_SPLIT.npz`, which tools/evaluate.py scores. `--boxes rootnet` predicts
-from RootNet's detected boxes, as published numbers on InterHand2.6M's test split do.
+predictions as `predictions_SPLIT.npz`, which tools/evaluate.py scores. `--box-source rootnet`
+predicts from RootNet's detected boxes, as published numbers on InterHand2.6M's test split do.
 
 Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupted.
 """
@@ -24,7 +24,8 @@ from torch.utils.data import Dataset
 from adapters.base import UnknownTarget
 from adapters.pose_checkpoint import save_pose_run
 from adapters.pose_prediction import predict_split
-from adapters.pose_training import PoseRun, build_pose_runner, check_pose_config
+from adapters.pose_run import PoseRun
+from adapters.pose_training import build_pose_runner, check_pose_config
 from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.data.record import SPLITS
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> Path:
     sections = {key: value for key, value in config.items() if key != "tag"}
     run = build_pose_runner(out=out, resume=options.resume, device=options.device, **sections)
     # before the training, so that a split or a kind of box that is not there costs no run
-    predicted = {split: dataset_of(run, split, options.boxes) for split in options.predict}
+    predicted = {split: dataset_of(run, split, options.box_source) for split in options.predict}
     is_main = rank_and_world_size()[0] == 0
     if is_main:
         changed = write_run_folder(
@@ -97,14 +98,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="write predictions of a split at the end (val, test; may be repeated)",
     )
     parser.add_argument(
-        "--boxes",
+        "--box-source",
         metavar="SOURCE",
         help="boxes that --predict crops to: rootnet for detected ones; else as in the training",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     options = parser.parse_intermixed_args(arguments)
-    if options.boxes is not None and not options.predict:
-        parser.error("--boxes is about predictions; say which with --predict SPLIT")
+    if options.box_source is not None and not options.predict:
+        parser.error("--box-source is about predictions; say which with --predict SPLIT")
     return options
 
 
@@ -128,7 +129,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     return config
 
 
-def dataset_of(run: PoseRun, split: str, boxes: str | None) -> Dataset:
+def dataset_of(run: PoseRun, split: str, box_source: str | None) -> Dataset:
     """All single hands of a split that the target can use, without augmentation.
 
     Raises:
@@ -137,7 +138,7 @@ def dataset_of(run: PoseRun, split: str, boxes: str | None) -> Dataset:
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
         raise ValueError(f"--predict {split}: {run.data.index.root} has no single hand in it")
-    return run.dataset(rows, box_source=boxes)
+    return run.dataset(rows, box_source=box_source)
 
 
 def predict(run: PoseRun, split: str, dataset: Dataset, out: Path, config: dict) -> Path:

@@ -4,7 +4,7 @@ Command:
     python tools/prepare_data.py interhand --root data/interhand26m
     torchrun --nproc-per-node 4 tools/pretrain_backbone.py configs/pretrain/resnet50_interhand.py
     torchrun --nproc-per-node 4 tools/train.py configs/pose/eanet_resnet50_interhand.py \
-        --predict test --boxes rootnet
+        --predict test --box-source rootnet
 
 Needs MANO (right and left) in $MANO_DIR. Expected, by the paper: MPJPE 4.86 mm, MPVPE 5.17 mm under
 EANet's protocol (4.94 and 5.26 without gesture pretraining); not measured by us.

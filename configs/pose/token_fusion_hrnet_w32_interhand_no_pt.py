@@ -5,7 +5,7 @@ MPVPE 5.35 mm) changes both at once, which is model.guidance=none on top of this
 
 Command:
     torchrun --nproc-per-node 4 tools/train.py \
-        configs/pose/token_fusion_hrnet_w32_interhand_no_pt.py --predict test --boxes rootnet
+        configs/pose/token_fusion_hrnet_w32_interhand_no_pt.py --predict test --box-source rootnet
 
 Needs MANO (right and left) in $MANO_DIR. Expected: not measured by us.
 """
