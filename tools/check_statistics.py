@@ -15,6 +15,7 @@ import numpy as np
 from gesture_pretrain.evaluation.two_level_interval import interval
 
 SEEDS, CLUSTERS, SEED_SD = (1, 2, 3, 5), (6, 10, 40, 200), (0.0, 0.1, 0.3, 1.0, 3.0)
+INTERACTION_SD = (0.3, 1.0)
 SHAPES = ("normal", "normal, unequal sizes", "skewed")
 
 
@@ -51,8 +52,11 @@ def main(arguments: list[str] | None = None) -> None:
     repetitions = parser.parse_args(arguments).repetitions
     rng = np.random.default_rng(0)
     print(f"Coverage in % of the 95 % interval, {repetitions} repetitions each")
-    print("seeds clusters shape                  " + "".join(f"seed sd {s:<6}" for s in SEED_SD))
-    for seeds, clusters, shape in itertools.product(SEEDS, CLUSTERS, SHAPES):
+    print("interaction seeds clusters shape                  ", end="")
+    print("".join(f"seed sd {s:<6}" for s in SEED_SD))
+    for both_sd, seeds, clusters, shape in itertools.product(
+        INTERACTION_SD, SEEDS, CLUSTERS, SHAPES
+    ):
         cells = []
         for seed_sd in SEED_SD if seeds > 1 else (0.0,):
             drawn = simulated_means(
@@ -62,9 +66,10 @@ def main(arguments: list[str] | None = None) -> None:
                 clusters=clusters,
                 seed_sd=seed_sd,
                 shape=shape,
+                both_sd=both_sd,
             )
             cells.append(f"{100 * coverage(*drawn, resamples=999):<14.1f}")
-        print(f"{seeds:<5} {clusters:<8} {shape:<23}" + "".join(cells))
+        print(f"{both_sd:<11} {seeds:<5} {clusters:<8} {shape:<23}" + "".join(cells))
 
 
 if __name__ == "__main__":

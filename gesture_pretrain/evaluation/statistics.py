@@ -21,6 +21,7 @@ from gesture_pretrain.evaluation.two_level_interval import (
     FEWEST_FOR_BOOTSTRAP,
     LEVEL,
     RESAMPLES,
+    combined_reach,
     effective_clusters,
     interval,
     p_value,
@@ -166,9 +167,13 @@ def detectable_difference(
     """
     if not clusters > 1:
         return float("nan")
-    reach = stats.t.ppf((1 + level) / 2, max(clusters - 1, 1)) * cluster_se_mm
-    if seeds > 1:
-        reach = np.hypot(reach, stats.t.ppf((1 + level) / 2, seeds - 1) * seed_se_mm)
+    reach = combined_reach(
+        np.float64(cluster_se_mm),
+        np.float64(seed_se_mm),
+        alpha=1 - level,
+        clusters=clusters,
+        seeds=seeds,
+    )
     return float(reach + stats.norm.ppf(power) * np.hypot(cluster_se_mm, seed_se_mm))
 
 

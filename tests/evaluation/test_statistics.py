@@ -36,32 +36,36 @@ def drawn(seed, **changes):
     return simulation().simulated_means(rng, **{**settings, **changes})
 
 
-# One of the two levels outweighs the other, as it does in practice; few and many of each.
+# One of the two levels outweighs the other, or both count alike; little and much interaction.
 @pytest.mark.parametrize(
-    "seeds, clusters, seed_sd, shape",
+    "seeds, clusters, seed_sd, shape, both_sd",
     [
-        (1, 10, 0.0, "normal"),
-        (1, 40, 0.0, "skewed"),
-        (2, 10, 1.0, "normal"),
-        (2, 40, 3.0, "normal, unequal sizes"),
-        (3, 10, 0.0, "normal, unequal sizes"),
-        (3, 20, 0.1, "skewed"),
-        (5, 40, 0.1, "normal"),
-        (5, 10, 3.0, "skewed"),
+        (1, 10, 0.0, "normal", 0.3),
+        (1, 40, 0.0, "skewed", 0.3),
+        (2, 10, 1.0, "normal", 0.3),
+        (2, 40, 3.0, "normal, unequal sizes", 0.3),
+        (2, 40, 0.3, "normal", 0.3),
+        (2, 200, 0.3, "skewed", 1.0),
+        (3, 10, 0.0, "normal, unequal sizes", 0.3),
+        (3, 20, 0.1, "skewed", 0.3),
+        (3, 10, 0.3, "normal", 1.0),
+        (3, 40, 0.3, "normal", 0.3),
+        (5, 40, 0.1, "normal", 1.0),
+        (5, 10, 0.6, "normal", 0.3),
+        (5, 10, 3.0, "skewed", 0.3),
     ],
 )
-def test_interval_covers_the_truth_in_93_to_97_of_100(seeds, clusters, seed_sd, shape):
-    means, shares = drawn(1, seeds=seeds, clusters=clusters, seed_sd=seed_sd, shape=shape)
+def test_interval_covers_the_truth_in_93_to_97_of_100(seeds, clusters, seed_sd, shape, both_sd):
+    settings = {"seeds": seeds, "clusters": clusters, "seed_sd": seed_sd}
+    means, shares = drawn(1, **settings, shape=shape, both_sd=both_sd)
     covered = simulation().coverage(means, shares, resamples=999)
     assert 0.93 - 2 * SIMULATION_ERROR <= covered <= 0.97 + 2 * SIMULATION_ERROR
 
 
-@pytest.mark.parametrize("seeds, clusters", [(2, 6), (3, 10)])
-def test_where_both_levels_count_alike_the_interval_is_cautious_never_too_narrow(seeds, clusters):
-    covered = simulation().coverage(
-        *drawn(2, seeds=seeds, clusters=clusters, seed_sd=0.4), resamples=999
-    )
-    assert 0.95 <= covered <= 0.99
+def test_two_seeds_that_disagree_much_over_the_clusters_do_not_make_it_narrow():
+    # 91 of 100 were covered while the interaction was taken from the variance over the seeds
+    means, shares = drawn(2, seeds=2, clusters=100, seed_sd=0.3, both_sd=1.0, repetitions=8000)
+    assert simulation().coverage(means, shares, resamples=199) >= 0.92
 
 
 def test_intervals_that_ignore_a_level_would_miss_the_truth():
@@ -88,7 +92,9 @@ def test_p_value_and_interval_are_of_one_test():
     p = p_value(means, shares, resamples=999)
     outside = (low > 0) | (high < 0)
     assert 0.1 < outside.mean() < 0.9
-    assert (outside == (p < 0.05)).mean() > 0.99  # a p-value has the resolution of the resamples
+    # they may differ where p is within the resolution of the resamples, 0.002, of 0.05; about three
+    # tenths of the p-values fall in 0 to 0.1 here, so in fewer than 2 of 100
+    assert (outside == (p < 0.05)).mean() > 0.98
 
 
 def test_family_wise_error_after_holm_is_at_most_5_in_100():
