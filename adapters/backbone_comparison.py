@@ -19,13 +19,14 @@ from torch.utils.data import Dataset
 from adapters.base import SwapError
 from adapters.pose_checkpoint import save_pose_run
 from adapters.pose_prediction import predict_split
-from adapters.pose_training import PoseRun, build_pose_runner
+from adapters.pose_run import PoseRun
+from adapters.pose_training import build_pose_runner
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.registry import find_backbone
+from gesture_pretrain.training.checkpoint import refuse_used_folder
 from gesture_pretrain.training.run_folder import current_commit
-from gesture_pretrain.training.runner import refuse_used_folder
 from gesture_pretrain.weight_record import WeightRecord
 
 RANDOM, IMAGENET = "random", "imagenet"

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from adapters.base import find_pose_target
 from adapters.pose_hand_models import HandModelSource, hand_fingerprints
-from adapters.pose_training import PoseRun
+from adapters.pose_run import PoseRun
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone

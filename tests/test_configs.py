@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "training"))
 from tiny_run import write_tiny_index  # noqa: E402
 
 from gesture_pretrain.training.config_file import read_config, write_config  # noqa: E402
-from gesture_pretrain.training.runner import build_runner  # noqa: E402
+from gesture_pretrain.training.pretraining import build_runner  # noqa: E402
 
 SMALL = ["backbone.init=random", "backbone.size_px=64", "data.batch_size=4", "data.workers=0"]
 

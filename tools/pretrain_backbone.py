@@ -26,8 +26,9 @@ from gesture_pretrain.registry import registry_home
 from gesture_pretrain.training.config_file import read_config
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
+from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.run_folder import claimed_name, current_commit, write_run_folder
-from gesture_pretrain.training.runner import PretrainRunner, build_runner
+from gesture_pretrain.training.runner import PretrainRunner
 from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weight_record import DataRecord, backbone_name
 

@@ -38,7 +38,8 @@ from adapters.base import (
 from adapters.comparison_table import PROTOCOL_NAMES, Comparison, compare_arms
 from adapters.eanet.checkout import CheckoutError, run_checkout
 from adapters.pose_hand_models import HandModelSource
-from adapters.pose_training import check_pose_config, model_options
+from adapters.pose_sections import model_options
+from adapters.pose_training import check_pose_config
 from adapters.swap import build_swapped, parameter_table
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
 from gesture_pretrain.data.index import HandIndex

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.training.runner import check_sections
+from gesture_pretrain.training.pretraining import check_sections
 from gesture_pretrain.training.sections import check_section
 
 PRETRAINING_SECTIONS = ("data", "heads", "objective", "optimizer", "schedule", "training")

@@ -22,6 +22,7 @@ from gesture_pretrain.atomic_write import NO_ROOM, remove_abandoned_parts, write
 from .stopped import NoIntactCheckpoint, NoRoomForRun
 
 FORMAT = 1
+CHECKPOINTS = "checkpoints"  # their folder in a run folder
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,15 @@ def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint
 def has_checkpoint(folder: Path) -> bool:
     """Whether any checkpoint was finished in `folder`."""
     return any(Path(folder).glob("iteration_*.json"))
+
+
+def refuse_used_folder(out: Path, resume: bool) -> None:
+    """Raises FileExistsError where `out` holds checkpoints and the run is not to go on."""
+    if not resume and has_checkpoint(out / CHECKPOINTS):
+        raise FileExistsError(
+            f"{out} holds the checkpoints of a run. Add --resume to go on with it, or choose "
+            "another --out."
+        )
 
 
 @contextmanager

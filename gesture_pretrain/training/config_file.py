@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .runner import build_runner, check_sections
+from .pretraining import build_runner, check_sections
 
 # Arguments of `build_runner` that the command line gives, not the config.
 _NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")

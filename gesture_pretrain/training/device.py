@@ -66,6 +66,22 @@ def join_process_group(device: torch.device, *, timeout_s: float = 600.0) -> Non
     )
 
 
+def start_process(name: str, *, threads: int | None, timeout_s: float) -> torch.device:
+    """The device of this process; joins the group of processes where torchrun started it.
+
+    Args:
+        name: see `choose_device`.
+        threads: CPU threads of torch; None leaves torch's choice.
+        timeout_s: see `join_process_group`.
+    """
+    device = choose_device(name)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if launched_by_torchrun():
+        join_process_group(device, timeout_s=timeout_s)
+    return device
+
+
 def rank_and_world_size() -> tuple[int, int]:
     """(rank, number of processes); (0, 1) without a process group."""
     if dist.is_available() and dist.is_initialized():

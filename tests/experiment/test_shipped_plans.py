@@ -12,7 +12,7 @@ from adapters.experiment.cells import FINETUNING, PRETRAINING, cells_of
 from adapters.experiment.execution import run_plan
 from adapters.experiment.plan_file import read_plan
 from adapters.experiment.report import write_report
-from adapters.pose_training import check_pose_sections
+from adapters.pose_sections import check_pose_sections
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.export import export_backbone

@@ -22,7 +22,7 @@ from adapters.pose_validation import PoseErrors
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.training.accuracy import GestureAccuracy
 from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.pretraining import build_runner
 
 STEPS = 50
 TRAINING = {"ema_decay": 0.9, "log_every": 1, "threads": 1, "validate_every": STEPS}

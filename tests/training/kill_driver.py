@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tiny_run import tiny_sections
 
-from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.pretraining import build_runner
 
 CHANGES = {
     "schedule": {"iterations": 40, "warmup_iterations": 5},

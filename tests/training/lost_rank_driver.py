@@ -17,7 +17,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
-from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.stopped import TrainingStopped
 
 WHERE, STOPPED, LIMIT_S = 7, 3, 60

@@ -10,8 +10,9 @@ from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.step_mean import StepCounts, step_mean_count
 from gesture_pretrain.training.accumulation import accumulated_step, split_batch
+from gesture_pretrain.training.batch_norm import freeze_batch_norm
 from gesture_pretrain.training.optimizer import FiniteOptimWrapper
-from gesture_pretrain.training.runner import build_runner, freeze_batch_norm
+from gesture_pretrain.training.pretraining import build_runner
 
 BATCH = 8
 

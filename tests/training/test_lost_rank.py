@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
 from gesture_pretrain.training.checkpoint import load_newest_checkpoint
-from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.stopped import ToldToEnd
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from tiny_run import tiny_sections
 from gesture_pretrain.training.checkpoint import load_newest_checkpoint
 from gesture_pretrain.training.hooks import ProgressHook
 from gesture_pretrain.training.loop import unwrapped
-from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.stopped import NonFiniteLoss, NoRoomForRun
 
 

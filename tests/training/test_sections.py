@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gesture_pretrain.training.runner import build_runner
+from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.sections import build_from_section, check_section
 

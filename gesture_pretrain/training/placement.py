@@ -1,0 +1,42 @@
+"""A model on the device of its process, wrapped and compiled as the options of the run say."""
+
+import torch
+from mmengine.model import BaseModel, MMDistributedDataParallel
+from torch import nn
+
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.pretrainer import GesturePretrainer
+
+from .activation_checkpointing import checkpoint_activations
+from .batch_norm import synchronise_batch_norm
+from .compilation import compile_network
+from .device import rank_and_world_size
+from .loop import unwrapped
+from .options import TrainingOptions
+
+
+def place_model(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
+    """The model on its device, wrapped where several processes train it, compiled where asked."""
+    model = model.to(device)
+    if options.checkpoint_activations:
+        checkpoint_activations(_backbone_of(model))
+    if rank_and_world_size()[1] > 1:
+        model = _over_processes(model, device, options)
+    if options.compile is not None:
+        compile_network(unwrapped(model), options.compile)
+    return model
+
+
+def _backbone_of(model: nn.Module) -> Backbone:
+    """The backbone in a model of a run, Stage 1 or pose."""
+    return model.network.backbone if isinstance(model, GesturePretrainer) else model.backbone
+
+
+def _over_processes(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
+    if options.sync_bn:
+        model = synchronise_batch_norm(model, device)
+    return MMDistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        broadcast_buffers=True,  # batch-norm statistics are the first process's
+    )

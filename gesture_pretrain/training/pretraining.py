@@ -1,0 +1,169 @@
+"""Pretraining a backbone on gesture labels (Stage 1), built from plain sections.
+
+Read `build_runner` from top to bottom: device, data, network, optimiser, runner.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+
+from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.models.pretrainer import FineWeightRamp, GesturePretrainer
+
+from .accuracy import GestureAccuracy
+from .batch_norm import freeze_batch_norm
+from .checkpoint import refuse_used_folder
+from .device import start_process
+from .gesture_data import GestureData, build_gesture_data
+from .loop import unwrapped
+from .optimizer import build_optimizer
+from .options import TrainingOptions
+from .placement import place_model
+from .runner import PretrainRunner, assemble_runner
+from .schedule import Schedule
+from .sections import build_from_section, check_section
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the losses; see `FineWeightRamp` and `GesturePretrainer`.
+
+    Attributes:
+        coarse_weight: weight of the coarse cross entropy.
+        ramp: fields of `FineWeightRamp`.
+        label_smoothing: of both cross entropies.
+    """
+
+    coarse_weight: float = 1.0
+    ramp: Mapping | None = None
+    label_smoothing: float = 0.0
+
+
+def build_runner(
+    *,
+    out: str | Path,
+    data: Mapping,
+    backbone: Mapping,
+    heads: Mapping | None = None,
+    objective: Mapping | None = None,
+    optimizer: Mapping | None = None,
+    schedule: Mapping | None = None,
+    training: Mapping | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    hooks: Sequence[Hook] = (),
+    progress: bool = True,
+) -> PretrainRunner:
+    """Everything a run needs; `runner.train()` then trains it.
+
+    Args:
+        out: run folder; made where missing.
+        data: keys of `build_gesture_data`.
+        backbone: keys of `build_backbone`.
+        heads: keys of `build_gesture_heads`.
+        objective: keys of `Objective`.
+        optimizer: keys of `build_optimizer`.
+        schedule: keys of `Schedule`.
+        training: keys of `TrainingOptions`.
+        seed: of initial weights, order, augmentation and dropout.
+        device: see `choose_device`.
+        resume: go on from the newest intact checkpoint in `out`.
+        hooks: further mmengine hooks.
+        progress: show the progress display.
+
+    Raises:
+        ValueError: an unknown key or an impossible value; the message names it.
+        FileExistsError: `out` holds checkpoints and `resume` is false.
+    """
+    heads, objective, optimizer, schedule, training = (
+        section or {} for section in (heads, objective, optimizer, schedule, training)
+    )
+    check_sections(
+        data=data,
+        backbone=backbone,
+        heads=heads,
+        objective=objective,
+        optimizer=optimizer,
+        schedule=schedule,
+        training=training,
+    )
+    out = Path(out)
+    refuse_used_folder(out, resume)
+    options = TrainingOptions(**training)
+    where = start_process(device, threads=options.threads, timeout_s=options.timeout_s)
+    gesture_data = build_from_section(
+        "data",
+        build_gesture_data,
+        data,
+        size_px=backbone.get("size_px", 256),
+        seed=seed,
+        pin_memory=where.type == "cuda",
+    )
+    trunk = build_backbone(**{"seed": seed, **backbone})
+    model = _build_model(trunk, gesture_data, heads, Objective(**objective), options, seed)
+    model = place_model(model, where, options)
+    return assemble_runner(
+        out=out,
+        model=model,
+        data=gesture_data,
+        evaluator=GestureAccuracy(),
+        optimizer=build_optimizer(unwrapped(model), **optimizer),
+        schedule=Schedule(**schedule),
+        options=options,
+        device=where,
+        seed=seed,
+        resume=resume,
+        hooks=hooks,
+        progress=progress,
+    )
+
+
+def check_sections(**sections: Mapping) -> None:
+    """Raises for the first unknown or missing key of any section of `build_runner`."""
+    parts = {
+        "data": (build_gesture_data, ("size_px", "seed", "pin_memory")),
+        "backbone": (build_backbone, ()),
+        "heads": (build_gesture_heads, ("in_channels", "num_coarse", "num_fine")),
+        "objective": (Objective, ()),
+        "optimizer": (build_optimizer, ("model",)),
+        "schedule": (Schedule, ()),
+        "training": (TrainingOptions, ()),
+    }
+    for name, section in sections.items():
+        check_section(name, parts[name][0], section, parts[name][1])
+    ramp = sections.get("objective", {}).get("ramp") or {}
+    check_section("objective.ramp", FineWeightRamp, ramp)
+
+
+def _build_model(
+    trunk: Backbone,
+    data: GestureData,
+    heads: Mapping,
+    objective: Objective,
+    options: TrainingOptions,
+    seed: int,
+) -> GesturePretrainer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifiers: GestureHeads = build_gesture_heads(
+            trunk.pooled_channels,
+            num_coarse=data.taxonomy.num_coarse,
+            num_fine=data.taxonomy.num_fine,
+            **heads,
+        )
+    model = GesturePretrainer(
+        GestureNetwork(trunk, classifiers),
+        ramp=FineWeightRamp(**(objective.ramp or {})),
+        coarse_weight=objective.coarse_weight,
+        label_smoothing=objective.label_smoothing,
+        channels_last=options.channels_last,
+    )
+    if options.freeze_bn:
+        freeze_batch_norm(model)
+    return model
