@@ -11,7 +11,8 @@ from PIL import Image
 
 from adapters.pose_checkpoint import save_pose_model
 from adapters.pose_hand_models import HandModelSource
-from adapters.token_fusion import TARGET, HandEstimator
+from adapters.prediction.hand_estimator import HandEstimator
+from adapters.token_fusion import TARGET
 from gesture_pretrain.mano_file import open_hand
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads

@@ -20,11 +20,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from adapters.base import UnknownTarget
-from adapters.hand_boxes import HandBox, HandBoxes, box_of_four, boxes_from_file
-from adapters.picture_hands import estimate_pictures, title
-from adapters.picture_source import PictureFiles, VideoFile, find_pictures
-from adapters.prediction_writer import PredictionWriter
-from adapters.token_fusion import HandEstimator
+from adapters.prediction.hand_boxes import HandBox, HandBoxes, box_of_four, boxes_from_file
+from adapters.prediction.hand_estimator import HandEstimator
+from adapters.prediction.picture_hands import estimate_pictures, title
+from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
+from adapters.prediction.prediction_writer import PredictionWriter
 from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.registry import UnknownBackbone
 from gesture_pretrain.report.mesh_file import MESH_FORMATS

@@ -1,6 +1,5 @@
 """Stage 2: gesture-guided token fusion on top of a pretrained backbone."""
 
-from adapters.token_fusion.hand_estimator import HandEstimate, HandEstimator
 from adapters.token_fusion.target import TARGET
 
-__all__ = ["TARGET", "HandEstimate", "HandEstimator"]
+__all__ = ["TARGET"]

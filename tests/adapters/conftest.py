@@ -7,9 +7,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # toy_target, for importmode=importlib
 
+from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.export import export_backbone
+from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -28,6 +30,26 @@ def swap_index(tmp_path_factory):
         progress=False,
     )
     return build_interhand_index(root, progress=False)
+
+
+@pytest.fixture(scope="session")
+def hand_models():
+    return {side: load_hand_model(side, "open") for side in ("right", "left")}
+
+
+@pytest.fixture(scope="session")
+def eight_hands(tmp_path_factory) -> HandIndex:
+    """Eight pictures of 128 px: four views of a left hand and four of a right one."""
+    root = tmp_path_factory.mktemp("hands") / "set"
+    write_synthetic(
+        root,
+        images_per_split={"train": 8},
+        size_px=128,
+        subjects={"train": 2},
+        workers=0,
+        progress=False,
+    )
+    return HandIndex.open(build_interhand_index(root, progress=False))
 
 
 @pytest.fixture

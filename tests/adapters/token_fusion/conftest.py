@@ -1,14 +1,10 @@
-"""Rendered hands, hand models and a tiny network, shared by the tests of token fusion."""
+"""Crops of rendered hands and a tiny network, shared by the tests of token fusion."""
 
 import pytest
 import torch
 from torch.utils.data import default_collate
 
 from adapters.token_fusion import TARGET
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
-from gesture_pretrain.data.synthetic import write_synthetic
-from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -18,25 +14,10 @@ SIZE_PX = 96
 
 
 @pytest.fixture(scope="package")
-def hand_models():
-    return {side: load_hand_model(side, "open") for side in ("right", "left")}
-
-
-@pytest.fixture(scope="package")
-def dataset(tmp_path_factory, hand_models):
-    """Eight crops of 96 px: four views of a left hand and four of a right one."""
-    root = tmp_path_factory.mktemp("hands") / "set"
-    write_synthetic(
-        root,
-        images_per_split={"train": 8},
-        size_px=128,
-        subjects={"train": 2},
-        workers=0,
-        progress=False,
-    )
-    index = HandIndex.open(build_interhand_index(root, progress=False))
+def dataset(eight_hands, hand_models):
+    """Crops of 96 px of the eight hands."""
     return TARGET.build_dataset(
-        index,
+        eight_hands,
         list(range(8)),
         Taxonomy.load("interhand26m"),
         SIZE_PX,

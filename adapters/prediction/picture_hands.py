@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from adapters.hand_boxes import HandBox, HandBoxes
-from adapters.picture_source import SeenPicture
-from adapters.token_fusion.hand_crops import square_hand_box
-from adapters.token_fusion.hand_estimator import HandEstimate, HandEstimator
+from adapters.prediction.hand_boxes import HandBox, HandBoxes
+from adapters.prediction.hand_crops import square_hand_box
+from adapters.prediction.hand_estimator import HandEstimate, HandEstimator
+from adapters.prediction.picture_source import SeenPicture
 
 
 class PictureHands(NamedTuple):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.picture_source import (
+from adapters.prediction.picture_source import (
     PictureFiles,
     UnreadablePicture,
     VideoFile,

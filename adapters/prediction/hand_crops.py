@@ -12,7 +12,7 @@ from gesture_pretrain.geometry import crop_affine, invert_affine, square_box
 
 
 class HandCrops(NamedTuple):
-    """B crops; `TokenFusionModel` takes them as a batch for prediction.
+    """B crops; a pose network takes them as a batch for prediction.
 
     Attributes:
         image: `(B, 3, S, S)` uint8, RGB.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters.hand_boxes import HandBox, HandBoxes, boxes_from_file
+from adapters.prediction.hand_boxes import HandBox, HandBoxes, boxes_from_file
 
 A, B = (1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 7.0, 8.0)
 BY_NAME = {"a.jpg": [*A], "b.png": [{"box": [*A], "hand": "left"}, {"box": [*B]}]}

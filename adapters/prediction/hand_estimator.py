@@ -1,6 +1,6 @@
 """A trained pose network, token fusion or another target's, for a user's own pictures.
 
-from adapters.token_fusion import HandEstimator
+from adapters.prediction.hand_estimator import HandEstimator
 hand = HandEstimator("runs/my_run/model").predict([image], hands="right")[0]
 """
 
@@ -16,13 +16,13 @@ from adapters.pose_checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose_frames import CameraPrediction, to_camera_frame
 from adapters.pose_model import HandPrediction
 from adapters.pose_prediction import predict_batch
-from adapters.token_fusion.gesture_reader import (
+from adapters.prediction.gesture_reader import (
     Gesture,
     GestureReader,
     matching_taxonomy,
     stored_gesture_reader,
 )
-from adapters.token_fusion.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
+from adapters.prediction.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
 from gesture_pretrain.geometry import mirror_pose
 from gesture_pretrain.skeleton import HANDS
 

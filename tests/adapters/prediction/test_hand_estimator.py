@@ -8,9 +8,9 @@ from adapters.base import find_pose_target
 from adapters.pose_checkpoint import load_pose_model, save_pose_model
 from adapters.pose_hand_models import HandModelSource
 from adapters.pose_prediction import predict_split
-from adapters.token_fusion import TARGET, HandEstimator
-from adapters.token_fusion.gesture_reader import GestureReader
-from adapters.token_fusion.hand_estimator import fit_image_from_mm
+from adapters.prediction.gesture_reader import GestureReader
+from adapters.prediction.hand_estimator import HandEstimator, fit_image_from_mm
+from adapters.token_fusion import TARGET
 from gesture_pretrain.data.dataset import read_image_rgb
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.models.backbone import build_backbone
@@ -60,16 +60,18 @@ def estimator(stored):
 
 
 @pytest.fixture(scope="module")
-def pictures(dataset):
+def pictures(eight_hands):
     """Images, boxes and sides of the eight rows."""
-    records = [dataset.index.record(row) for row in range(8)]
+    records = [eight_hands.record(row) for row in range(8)]
     images = [read_image_rgb(record.image_path, record.row) for record in records]
     return images, [r.bbox_xywh_px for r in records], [r.hand for r in records]
 
 
-def test_it_gives_what_the_data_set_s_way_gives(estimator, dataset, hand_models, pictures):
+def test_it_gives_what_the_data_set_s_way_gives(
+    estimator, eight_hands, taxonomy, hand_models, pictures
+):
     options = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
-    small = TARGET.build_dataset(dataset.index, dataset.rows, dataset.taxonomy, 64, **options)
+    small = TARGET.build_dataset(eight_hands, range(8), taxonomy, 64, **options)
     expected = predict_split(estimator.model, small, system="test", progress=False)
     found = estimator.predict(*pictures, batch_size=3)
     assert [estimate.hand for estimate in found] == pictures[2]
@@ -191,7 +193,9 @@ def test_without_trained_gestures_the_side_must_be_given(tmp_path, hand_models, 
     assert estimate.hand == "left" and estimate.coarse is None and estimate.fine is None
 
 
-def test_another_target_is_shown_left_hands_as_they_are(tmp_path, dataset, hand_models, pictures):
+def test_another_target_is_shown_left_hands_as_they_are(
+    tmp_path, eight_hands, taxonomy, hand_models, pictures
+):
     """EANet knows both hands; its own data set gives the same, in the same boxes."""
     eanet, source = find_pose_target("eanet"), HandModelSource("open", "smplx")
     options = eanet.options("tiny")
@@ -209,9 +213,9 @@ def test_another_target_is_shown_left_hands_as_they_are(tmp_path, dataset, hand_
         hand_models=hand_models,
     )
     given = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
-    small = eanet.build_dataset(dataset.index, dataset.rows, dataset.taxonomy, 64, **given)
+    small = eanet.build_dataset(eight_hands, range(8), taxonomy, 64, **given)
     # its boxes are squares, enlarged already
-    boxes = [small.box(dataset.index.record(int(row))) for row in small.rows]
+    boxes = [small.box(eight_hands.record(int(row))) for row in small.rows]
     estimator = HandEstimator(folder, box_ratio=1.0)
     expected = predict_split(estimator.model, small, system="test", progress=False)
     images, _, sides = pictures

@@ -18,9 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from adapters.picture_hands import PictureHands, title
-from adapters.token_fusion.gesture_reader import Gesture
-from adapters.token_fusion.hand_estimator import HandEstimate
+from adapters.prediction.gesture_reader import Gesture
+from adapters.prediction.hand_estimator import HandEstimate
+from adapters.prediction.picture_hands import PictureHands, title
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
 from gesture_pretrain.report.hand_overlay import DrawnHand, hand_sheet
 from gesture_pretrain.report.mesh_file import MESH_FORMATS, write_mesh
