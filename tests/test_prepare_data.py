@@ -11,6 +11,8 @@ from PIL import Image
 
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.shards import ShardSettings
+from gesture_pretrain.data.transforms import Augmentation
 from gesture_pretrain.taxonomy import Taxonomy
 
 
@@ -69,6 +71,21 @@ def test_shards(tool, photographs, tmp_path, capsys):
     assert dataset[4].image[:, 4, 4].tolist() == [200, 100, 50]
     assert tool.main([*command[:-1], "--scale", "2", "--quiet"]) == 1
     assert "Augmentation.scale is 2" in capsys.readouterr().err
+
+
+def test_shards_command_of_a_refusal_is_understood(tool, photographs, tmp_path, capsys):
+    """Every option that the message about unfitting shards can name is one of the tool's."""
+    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    motion = Augmentation(scale=0.5, rotation_deg=40.0, translation=0.1)
+    command = ShardSettings(8, 1.5, augmentation=motion).command().split()[1:]
+    out = tmp_path / "shards"
+    assert tool.main([*command, "--data", str(photographs), "--out", str(out), "--quiet"]) == 0
+    settings = json.loads((out / "shards.json").read_text())["settings"]
+    assert settings["size_px"] == 8 and settings["box_ratio"] == 1.5
+    assert settings["augmentation"]["rotation_deg"] == 40.0
+    rootnet = ShardSettings(8, box_source="rootnet").command().split()[1:]
+    assert tool.main([*rootnet, "--data", str(photographs), "--out", str(tmp_path / "new")]) == 1
+    assert "box_source='annotation'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -295,16 +295,16 @@ def _run_shards(arguments: argparse.Namespace) -> int:
         settings = ShardSettings(
             arguments.size, arguments.box_ratio, arguments.box_source, Augmentation(**limits)
         )
-    except ValueError as error:
+        out = write_shards(
+            index,
+            np.concatenate(parts),
+            arguments.out,
+            settings,
+            workers=arguments.workers,
+            progress=not arguments.quiet,
+        )
+    except ValueError as error:  # a limit out of range, or an index without such boxes
         raise DataError(str(error)) from None
-    out = write_shards(
-        index,
-        np.concatenate(parts),
-        arguments.out,
-        settings,
-        workers=arguments.workers,
-        progress=not arguments.quiet,
-    )
     size = sum(path.stat().st_size for path in out.iterdir())
     print(f"shards: {out} ({sum(map(len, parts)):,} images, {size / 1e9:.2f} GB)")
     return 0

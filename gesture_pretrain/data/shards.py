@@ -44,6 +44,7 @@ _PLACE = np.dtype(
     ]
 )
 _ROWS_PER_SHARD = 512  # a writer holds the pixels of one shard, up to half a gigabyte
+_MOTIONS = ("scale", "rotation_deg", "translation")  # what of an augmentation moves the crop
 _INTERPOLATION_PX = 2  # bilinear interpolation looks one pixel further; rounding, one more
 
 
@@ -70,6 +71,20 @@ class ShardSettings:
     def as_json(self) -> dict:
         """Plain data."""
         return asdict(self)
+
+    def command(self) -> str:
+        """The command that makes such shards, without the options that are its defaults."""
+        usual = ShardSettings(self.size_px)
+        wanted = {n: getattr(self, n) for n in ("box_ratio", "box_source")}
+        options = {n: value for n, value in wanted.items() if value != getattr(usual, n)}
+        for name in _MOTIONS:
+            value = getattr(self.augmentation, name)
+            if value > getattr(usual.augmentation, name):
+                options[name] = value
+        parts = (
+            f" --{n.replace('_', '-')} {v}" for n, v in {"size": self.size_px, **options}.items()
+        )
+        return "tools/prepare_data.py shards" + "".join(parts)
 
 
 def write_shards(
@@ -322,7 +337,7 @@ def _check_card(folder: Path, card: dict, index: HandIndex, settings: ShardSetti
     for key in ("size_px", "box_ratio", "box_source"):
         if made[key] != wanted[key]:
             problems.append(f"{key} is {wanted[key]!r}, they were made for {made[key]!r}")
-    for key in ("scale", "rotation_deg", "translation"):
+    for key in _MOTIONS:
         if wanted["augmentation"][key] > made["augmentation"][key]:
             problems.append(
                 f"augmentation.{key} is {wanted['augmentation'][key]}, they hold what up to "
@@ -333,8 +348,8 @@ def _check_card(folder: Path, card: dict, index: HandIndex, settings: ShardSetti
         problems.append(f"{', '.join(missing)} are gone")
     if problems:
         raise StaleShards(
-            f"the shards {folder} do not serve this loader: {'; '.join(problems)}. Make them again "
-            "(tools/prepare_data.py shards), or leave data.shards out."
+            f"the shards {folder} do not serve this loader: {'; '.join(problems)}. Make others "
+            f"with {settings.command()}, or leave data.shards out."
         )
 
 

@@ -153,6 +153,18 @@ def test_shards_for_other_crops_are_refused_by_name(index, tmp_path, change, mes
         open_shards(out, index, np.arange(2), replace(ShardSettings(SIZE), **change))
 
 
+def test_the_refusal_gives_the_command_that_makes_fitting_shards(index, tmp_path):
+    out = _write(index, tmp_path / "shards")
+    other = ShardSettings(96, 1.5, "rootnet", Augmentation(scale=0.5, rotation_deg=40.0))
+    for settings, command in (
+        (ShardSettings(96), "tools/prepare_data.py shards --size 96, or"),
+        (ShardSettings(96, augmentation=NONE), "tools/prepare_data.py shards --size 96, or"),
+        (other, "--size 96 --box-ratio 1.5 --box-source rootnet --scale 0.5 --rotation-deg 40.0"),
+    ):
+        with pytest.raises(StaleShards, match=command):
+            open_shards(out, index, np.arange(2), settings)
+
+
 def test_shards_of_another_index_are_refused_by_name(index, tmp_path, tiny_release_class):
     out = _write(index, tmp_path / "shards")
     tiny_release_class(splits=("train",), seed=1).write(tmp_path / "other")
