@@ -9,6 +9,7 @@ It writes to its output folder
 import re
 import sys
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -19,10 +20,11 @@ import numpy as np
 import gesture_pretrain
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.error_file import save_hand_errors
+from gesture_pretrain.evaluation.external_file import read_external_file
 from gesture_pretrain.evaluation.external_predictions import read_external_predictions
 from gesture_pretrain.evaluation.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
-from gesture_pretrain.evaluation.predictions import PosePredictions
+from gesture_pretrain.evaluation.predictions import PosePredictions, PredictionError
 from gesture_pretrain.evaluation.protocol import find_protocols
 from gesture_pretrain.evaluation.score import Score, score_predictions
 from gesture_pretrain.evaluation.score_table import ScoreTable
@@ -72,10 +74,14 @@ def evaluate_predictions(
         command: what was typed, for the record.
 
     Raises:
-        ValueError: files that cannot be used, for the reason given.
+        ValueError: files that cannot be used, for the reason given; before anything is scored, a
+            file that is given twice, or two whose systems are called alike.
         MissingManoFile: no hand model where one is needed.
     """
     start = time.monotonic()
+    named = _named_files(files)
+    if len(named) > 1:
+        require_distinct_systems(named)
     chosen = find_protocols(list(protocols))
     index = HandIndex.open(data)
     models = load_hand_models(
@@ -88,7 +94,7 @@ def evaluate_predictions(
     refused: dict[str, Mapping[str, str]] = {}
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    for system, path in _named_files(files):
+    for system, path in named:
         predictions = read_predictions(
             path,
             index,
@@ -125,17 +131,53 @@ def read_predictions(
         external: arguments of `read_external_predictions`.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no predictions file {path}. tools/train.py --predict SPLIT writes one into "
-            "its run folder; files of other systems are .npz or .json."
-        )
+    _require_file(path)
     if path.suffix != ".npz" or not _is_ours(path):
         return read_external_predictions(path, index, system=system, **external)
     predictions = PosePredictions.load(path)
     if system is None:
         return predictions
     return replace(predictions, system=system)
+
+
+def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
+    """Refuses files whose rows in the table, or whose files of errors, could not be told apart.
+
+    Reads the names of the systems: of an .npz nothing else, a .json as a whole.
+
+    Args:
+        named: system name (None: the file's own) and path of each file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: names the two files.
+    """
+    taken: dict[str, tuple[str, Path]] = {}
+    for i, (name, path) in enumerate(named):
+        _require_file(path)
+        if any(path.samefile(other) for _, other in named[:i]):
+            raise ValueError(
+                f"the predictions file {path} is given twice, {_shown(named, path)}; give each "
+                "system its own file"
+            )
+        system = stated_system(path) if name is None else name
+        other, file = taken.setdefault(_file_name(system), (system, path))
+        if file != path:
+            raise ValueError(
+                f"{file} and {path} are both of a system called '{system}'"
+                + ("" if other == system else f" or '{other}', which name the same file")
+                + f"; give one of them another name: NAME={path}"
+            )
+
+
+def stated_system(path: Path) -> str:
+    """The name that a predictions file gives its system; its base name where it gives none."""
+    if path.suffix == ".npz":
+        with _opened_npz(path) as stored:
+            system = str(stored["system"]) if "system" in stored.files else None
+    else:
+        system = read_external_file(path).stated.get("system")
+    return str(system or path.stem)
 
 
 def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandModel] | None:
@@ -145,9 +187,30 @@ def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandMo
     return {side: load_hand_model(side, mano) for side in ("right", "left")}
 
 
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no predictions file {path}. tools/train.py --predict SPLIT writes one into "
+            "its run folder; files of other systems are .npz or .json."
+        )
+
+
 def _is_ours(path: Path) -> bool:
-    with np.load(path, allow_pickle=False) as stored:
+    with _opened_npz(path) as stored:
         return "index_fingerprint" in stored.files
+
+
+def _opened_npz(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
+
+
+def _shown(named: Sequence[tuple[str | None, Path]], path: Path) -> str:
+    """The entries of the command line that are this file: "A=x.npz and B=x.npz"."""
+    same = [(name, other) for name, other in named if other.exists() and other.samefile(path)]
+    return " and ".join(f"{other}" if name is None else f"{name}={other}" for name, other in same)
 
 
 def _named_files(files: Sequence[str]) -> list[tuple[str | None, Path]]:

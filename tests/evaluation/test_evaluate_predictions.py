@@ -72,6 +72,59 @@ def test_wrong_requests_end_with_one_line(tool, files, rendered_index, tmp_path,
         tool.main([*command, "--out", str(tmp_path / "out"), *options])
 
 
+def refusal(tool, arguments, rendered_index, tmp_path, monkeypatch) -> str:
+    """The message of a call that may not get as far as a ground truth or an output folder."""
+    monkeypatch.setattr("gesture_pretrain.evaluation.pose.HandIndex.open", None)
+    command = ["predictions", *map(str, arguments), "--data", str(rendered_index.path)]
+    with pytest.raises(SystemExit) as stopped:
+        tool.main([*command, "--mano", "open", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+    return str(stopped.value)
+
+
+def test_one_file_twice_is_refused_at_once(tool, files, rendered_index, tmp_path, monkeypatch):
+    ours, _ = files
+    said = refusal(tool, [ours, ours], rendered_index, tmp_path, monkeypatch)
+    assert f"{ours} is given twice" in said
+    link = tmp_path / "link.npz"
+    link.symlink_to(ours)
+    said = refusal(tool, [f"A={ours}", f"B={link}"], rendered_index, tmp_path, monkeypatch)
+    assert f"A={ours} and B={link}" in said
+
+
+def test_systems_of_one_name_are_refused_at_once(
+    tool, files, rendered_index, tmp_path, monkeypatch
+):
+    ours, other = files
+    again = PosePredictions.load(ours).take(slice(0, 9)).save(tmp_path / "again.npz")
+    stated = tmp_path / "stated.json"
+    stated.write_text(json.dumps({"system": "truth", "predictions": [{"row": 0, "joints": [0]}]}))
+    for second, given in ((again, again), (stated, stated), (other, f"truth={other}")):
+        said = refusal(tool, [ours, given], rendered_index, tmp_path, monkeypatch)
+        assert f"{ours} and {second} are both of a system called 'truth'" in said
+        assert f"NAME={second}" in said
+    # two names, but one file of errors: the second would have replaced the first
+    said = refusal(tool, [f"a b={ours}", f"a_b={other}"], rendered_index, tmp_path, monkeypatch)
+    assert str(ours) in said and str(other) in said and "'a_b' or 'a b'" in said
+
+
+def test_two_files_of_one_name_are_told_apart_by_new_names(tool, files, rendered_index, tmp_path):
+    again = PosePredictions.load(files[0]).save(tmp_path / "again.npz")
+    command = ["predictions", str(files[0]), f"second={again}", "--data", str(rendered_index.path)]
+    command += ["--mano", "none", "--protocol", "mmpose_interhand", "--out", str(tmp_path / "out")]
+    tool.main(command)
+    content = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert set(content["systems"]) == {"truth", "second"}
+
+
+def test_a_broken_archive_is_one_message(tool, files, rendered_index, tmp_path, monkeypatch):
+    # a cut-off .npz ended in a traceback of the zip module
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK\x03\x04 cut off")
+    said = refusal(tool, [files[0], broken], rendered_index, tmp_path, monkeypatch)
+    assert f"{broken} is not a readable .npz of arrays" in said
+
+
 def test_missing_predictions_need_permission(tool, files, rendered_index, tmp_path, capsys):
     PosePredictions.load(files[0]).take(slice(0, 9)).save(tmp_path / "part.npz")
     command = ["predictions", str(tmp_path / "part.npz"), "--data", str(rendered_index.path)]
