@@ -151,6 +151,13 @@ class ExportReport:
     how_to_load: str
     checks: Mapping[str, Any] = field(default_factory=dict)
 
+    def describe(self) -> str:
+        """Ledger, checks, what was written and how it is loaded, as text."""
+        lines = [self.ledger.table()]
+        lines += [f"check: {name}: {value}" for name, value in self.checks.items()]
+        lines += [f"Wrote {', '.join(str(file) for file in self.files)}. Load it with:", ""]
+        return "\n".join([*lines, self.how_to_load])
+
 
 @dataclass(frozen=True)
 class ExportTarget:

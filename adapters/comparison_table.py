@@ -1,13 +1,16 @@
 """Swapped backbone and baselines in one table, under several protocols, with paired differences."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adapters.backbone_comparison import TrainedArm
+from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.paired_scores import CLUSTERS, compare_scores
 from gesture_pretrain.evaluation.predictions import PosePredictions
@@ -91,6 +94,13 @@ class Comparison:
                 "refused": dict(self.refused),
             }
         )
+
+    def save(self, folder: Path, **provenance: Any) -> None:
+        """Writes `comparison.md`, and `comparison.json` with the provenance beside the numbers."""
+        write_bytes_atomically(folder / "comparison.md", self.markdown().encode())
+        content = {**self.to_json(), **provenance}
+        text = json.dumps(content, indent=1, default=str, allow_nan=False)
+        write_bytes_atomically(folder / "comparison.json", text.encode())
 
     def _table(self) -> list[str]:
         head = ["protocol", "metric", self.swapped, "baseline", "its mean", "difference", "p"]

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from adapters.base import backbone_of
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.registry import find_backbone, load_backbone
+from gesture_pretrain.registry import find_backbone, load_network
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weight_record import TaxonomyRecord
 
@@ -119,9 +120,8 @@ def _check_heads(network, name: str, heads: Mapping | None, gesture_logits: bool
 
 
 def _stored(name: str, size_px: int | None) -> Backbone | GestureNetwork:
-    has_heads = find_backbone(name).record.heads is not None
-    network = load_backbone(name, with_heads=has_heads)
-    backbone = network.backbone if has_heads else network
+    network = load_network(name)
+    backbone = backbone_of(network)
     spec = backbone.input_spec
     if size_px is not None and size_px != spec.size_px:
         if spec.fixed_size or size_px % spec.multiple_of:

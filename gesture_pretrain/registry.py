@@ -79,6 +79,11 @@ def load_backbone(
     return load_weights(stored.path, with_heads=with_heads).to(target)
 
 
+def load_network(source: str | os.PathLike) -> Backbone | GestureNetwork:
+    """As `load_backbone`, on the CPU, with the gesture heads where the weights have some."""
+    return load_backbone(source, with_heads=find_backbone(source).record.heads is not None)
+
+
 def find_backbone(
     source: str | os.PathLike, *, home: str | os.PathLike | None = None
 ) -> StoredWeights:

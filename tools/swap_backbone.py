@@ -19,16 +19,14 @@ Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
 """
 
 import argparse
-import json
 import shlex
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 from adapters.backbone_comparison import comparison_arms, train_arms
+from adapters.backbone_export import export_weights
 from adapters.base import (
-    ExportReport,
     ExportTarget,
     PoseTarget,
     UnknownTarget,
@@ -36,18 +34,17 @@ from adapters.base import (
     find_target,
 )
 from adapters.comparison_table import PROTOCOL_NAMES, Comparison, compare_arms
+from adapters.dry_run import try_export, try_swap
 from adapters.eanet.checkout import CheckoutError, run_checkout
-from adapters.pose_hand_models import HandModelSource
 from adapters.pose_sections import model_options
 from adapters.pose_training import check_pose_config
-from adapters.swap import build_swapped, parameter_table
-from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import SPLITS
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.protocol import PROTOCOLS, find_protocols
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
-from gesture_pretrain.registry import UnknownBackbone, find_backbone, load_backbone
+from gesture_pretrain.registry import UnknownBackbone, load_network
 from gesture_pretrain.training.config_file import apply_override, read_config
 from gesture_pretrain.training.sections import check_section
 from gesture_pretrain.training.stopped import TrainingStopped
@@ -72,10 +69,11 @@ def main(arguments: list[str] | None = None) -> None:
         drive_checkout(options)
         return
     if options.dry_run:
-        dry_run(target, options)
+        print(dry_run(target, options))
         return
     if options.export is not None:
-        print_report(export(target, options, options.export))
+        settings = export_options(options)
+        print(export_weights(target, options.backbone, options.export, settings).describe())
     if options.data is not None:
         comparison = compare(target, options)
         print("\n" + comparison.markdown())
@@ -99,7 +97,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--allow-projection", action="store_true", help="allow a declared 1x1 projection"
     )
     parser.add_argument("--size", help="preset of the target: full, tiny, …")
-    training = parser.add_argument_group("training and comparing")
+    _add_training_arguments(parser.add_argument_group("training and comparing"))
+    _add_checkout_arguments(parser.add_argument_group("EANet's own code"))
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    options = parser.parse_intermixed_args(arguments)
+    if not options.list and None in (options.target, options.backbone):
+        parser.error("--target and --backbone are needed; --list shows the targets")
+    return options
+
+
+def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
     training.add_argument("--data", help="index folder, or data root with an index in it")
     training.add_argument(
         "--baseline",
@@ -127,7 +134,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     training.add_argument("--out", type=Path, help="folder of the runs and the table")
     training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
-    checkout = parser.add_argument_group("EANet's own code")
+
+
+def _add_checkout_arguments(checkout: argparse._ArgumentGroup) -> None:
     checkout.add_argument(
         "--eanet-root",
         type=Path,
@@ -140,11 +149,6 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="'FILE ARGUMENTS'",
         help="what of it runs, in quotes, e.g. 'train.py --gpu 0-3' (default: train.py)",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    options = parser.parse_intermixed_args(arguments)
-    if not options.list and None in (options.target, options.backbone):
-        parser.error("--target and --backbone are needed; --list shows the targets")
-    return options
 
 
 def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
@@ -201,62 +205,24 @@ def drive_checkout(options: argparse.Namespace) -> None:
     report = run_checkout(options.eanet_root, load_network(options.backbone), **given, **settings)
     print(report.describe())
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(options.out / "checkout.json", report.to_json().encode())
-        write_bytes_atomically(options.out / "checkout.log", report.output.encode())
+        report.save(options.out)
 
 
-def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> None:
-    """Prints what would become of every tensor."""
+def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> str:
+    """What would become of every tensor."""
     if isinstance(target, ExportTarget):
-        if target.takes == "folder":
-            stored = find_backbone(options.backbone)
-            print(f"would export the folder {stored.path} of {stored.name}")
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            name = Path(options.export or "dry_run").name
-            file = Path(folder) / (name if Path(name).suffix else f"{name}{_ending(target.name)}")
-            report = export(target, options, str(file))
-        print(f"{target.name}: tried out, nothing was kept")
-        print(report.ledger.table())
-        return
-    network = load_network(options.backbone)
-    config = run_sections(options, target)
-    choices = model_options(target, config.get("model") or {})
-    # The hand model holds no weights; any will do to count tensors
-    model, ledger = build_swapped(
-        target,
-        network,
-        backbone_name=find_backbone(options.backbone).name,
-        seed=options.seed[0],
-        hand_models=HandModelSource("open").load(),
-        **choices,
-    )
-    print(ledger.table())
-    print(parameter_table(model, ledger))
+        return try_export(target, options.backbone, options.export, export_options(options))
+    choices = model_options(target, run_sections(options, target).get("model") or {})
+    return try_swap(target, options.backbone, seed=options.seed[0], options=choices)
 
 
-def export(
-    target: PoseTarget | ExportTarget, options: argparse.Namespace, path: str
-) -> ExportReport:
-    """Writes the file of a target; an override without a dot is an option of the export."""
-    settings = {"stand_in_ops": True} if target.name == "mmpose" else {}
+def export_options(options: argparse.Namespace) -> dict:
+    """Overrides without a dot: options of the export."""
+    settings = {"stand_in_ops": True} if options.target == "mmpose" else {}
     for override in options.overrides:
-        if "." not in override.partition("=")[0]:
+        if _is_of_the_export(override):
             apply_override(settings, override)
-    check_section("export", target.export, settings, ("network", "stored", "path"))
-    whole = isinstance(target, ExportTarget) and target.takes == "folder"
-    source = find_backbone(options.backbone) if whole else load_network(options.backbone)
-    return target.export(source, path, **settings)
-
-
-def print_report(report: ExportReport) -> None:
-    """Prints what was written and how it is loaded."""
-    print(report.ledger.table())
-    for name, value in report.checks.items():
-        print(f"check: {name}: {value}")
-    print(f"Wrote {', '.join(str(file) for file in report.files)}. Load it with:\n")
-    print(report.how_to_load)
+    return settings
 
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
@@ -278,10 +244,7 @@ def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
     )
     reader = GroundTruthReader(run.data.index, hand_models=run.hand_models)
     comparison = compare_arms(target.name, trained, reader, protocols)
-    write_bytes_atomically(options.out / "comparison.md", comparison.markdown().encode())
-    content = {**comparison.to_json(), "sections": config, "command": sys.argv}
-    text = json.dumps(content, indent=1, default=str, allow_nan=False)
-    write_bytes_atomically(options.out / "comparison.json", text.encode())
+    comparison.save(options.out, sections=config, command=sys.argv)
     return comparison
 
 
@@ -311,7 +274,7 @@ def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
     if options.epochs is not None:
         config["schedule"].pop("iterations", None)
     for override in options.overrides:
-        if not (options.export and "." not in override.partition("=")[0]):
+        if not (options.export and _is_of_the_export(override)):
             apply_override(config, override)
     check_pose_config({"data": {"index": ""}, **config, "backbone": {}})
     return config
@@ -326,13 +289,8 @@ def _choose_hand(config: dict, options: argparse.Namespace) -> None:
         print("The data are rendered with the open hand, so that is the hand model.")
 
 
-def load_network(name: str):
-    """The network of registered weights, with its gesture heads where it has some."""
-    return load_backbone(name, with_heads=find_backbone(name).record.heads is not None)
-
-
-def _ending(target: str) -> str:
-    return {"onnx": ".onnx", "mmpose": ".pth"}.get(target, ".safetensors")
+def _is_of_the_export(override: str) -> bool:
+    return "." not in override.partition("=")[0]
 
 
 def run(arguments: list[str] | None = None) -> int:

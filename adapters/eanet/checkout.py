@@ -20,6 +20,7 @@ import torch
 
 from adapters.base import SwapError
 from adapters.eanet.checkout_backbone import LAYOUTS, checkout_backbone, pack_network
+from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
 
@@ -70,6 +71,12 @@ class CheckoutReport:
         values = {**vars(self), "root": str(self.root)}
         del values["output"]
         return json.dumps(values, indent=1)
+
+    def save(self, folder: Path) -> None:
+        """Writes `checkout.json` and what the checkout printed, `checkout.log`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(folder / "checkout.json", self.to_json().encode())
+        write_bytes_atomically(folder / "checkout.log", self.output.encode())
 
     def describe(self) -> str:
         """What ran, what was shimmed and what became of the backbone, as text."""
