@@ -36,6 +36,13 @@ def test_page_needs_nothing_from_outside():
     assert "data:image/png;base64," in text
 
 
+def test_only_a_stated_main_column_is_bold():
+    rows = [html.Section("g"), ["A", "1", "2"], ["B", "3", "4"]]
+    assert "main" not in html.number_table(["", "x", "y"], rows)
+    bold = re.findall('<td class="main">(.*?)</td>', html.number_table([], rows, main_column=2))
+    assert bold == ["2", "4"]
+
+
 def test_text_is_escaped():
     nasty = '<b onload="x">&'
     for block in (

@@ -195,7 +195,7 @@ def _numbers(results, context) -> list[str]:
     header, rows = number_rows(results)
     return [
         html.heading("Numbers"),
-        html.number_table(header, rows),
+        html.number_table(header, rows, main_column=1),  # the backbone that is evaluated
         html.paragraph(
             f"Data: {context.data_title}. Averages over classes run over the classes present in "
             "the evaluated split. "

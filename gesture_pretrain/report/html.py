@@ -96,9 +96,19 @@ def code(text: str) -> str:
 
 
 def number_table(
-    header: Sequence[str], rows: Sequence[Sequence[str] | Section], *, main_column: int = 1
+    header: Sequence[str],
+    rows: Sequence[Sequence[str] | Section],
+    *,
+    main_column: int | None = None,
 ) -> str:
-    """A table of numbers; `main_column` is set in bold, a `Section` spans all columns."""
+    """A table of numbers; a `Section` spans all columns.
+
+    Args:
+        header: one text per column, the first for the names of the rows.
+        rows: texts of the cells.
+        main_column: set in bold: the one value that the table is about. None where no column is
+            before the others, as between systems.
+    """
     lines = []
     for row in rows:
         if isinstance(row, Section):

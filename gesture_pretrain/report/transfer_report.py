@@ -99,12 +99,14 @@ def _comparison_blocks(results: TransferResults) -> list[str]:
     if not results.pairs:
         return []
     header, rows = comparison_rows(results)
-    main, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
+    differences, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
     blocks = [html.heading("Declared comparisons")]
-    for columns in (main, details):
+    for columns, main_column in ((differences, 1), (details, None)):
         blocks.append(
             html.number_table(
-                [header[i] for i in columns], [[row[i] for i in columns] for row in rows]
+                [header[i] for i in columns],
+                [[row[i] for i in columns] for row in rows],
+                main_column=main_column,
             )
         )
     blocks.append(

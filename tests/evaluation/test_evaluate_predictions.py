@@ -55,7 +55,8 @@ def test_two_systems_in_one_table(tool, files, rendered_index, tmp_path, capsys)
     }  # fmt: skip
     errors = load_hand_errors(out / "HaMeR.errors.npz")
     assert errors.joint_mm["interhand_wrist"].shape == (24, 21)
-    assert "<img" in (out / "report.html").read_text()
+    report = (out / "report.html").read_text()
+    assert "<img" in report and '<td class="main">' not in report  # no system is before the other
 
 
 @pytest.mark.parametrize(
