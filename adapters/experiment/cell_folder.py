@@ -53,7 +53,7 @@ class CellFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / "cell.json"
         if path.exists():
-            self._require_own_config(json.loads(path.read_text()))
+            self._require_own_config()
             return
         content = {"key": self.cell.key, "label": self.cell.label, "config": self.cell.config}
         write_bytes_atomically(path, json.dumps(content, indent=1).encode())
@@ -70,7 +70,7 @@ class CellFolder:
         path = self.path / "result.json"
         if not path.exists():
             return None
-        self._require_own_config(json.loads((self.path / "cell.json").read_text()))
+        self._require_own_config()
         result = json.loads(path.read_text())
         for name, sha256 in result["files"].items():
             if not (self.path / name).exists():
@@ -87,19 +87,22 @@ class CellFolder:
         (self.path / "failure.json").unlink(missing_ok=True)
 
     def fail(self, error: BaseException, invocation: str) -> None:
-        """Notes why the cell failed."""
+        """Notes why the cell failed, and in which invocations since it last went well."""
+        earlier = self.failure()
         content = {
             "error": f"{type(error).__name__}: {error}",
             "traceback": "".join(traceback.format_exception(error)),
             "time": time.time(),
-            "invocation": invocation,
+            "invocations": [*(earlier["invocations"] if earlier else ()), invocation],
         }
         write_bytes_atomically(self.path / "failure.json", json.dumps(content, indent=1).encode())
 
     def failure(self) -> dict | None:
         """Why the last attempt failed; None where it did not."""
-        path = self.path / "failure.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        try:
+            return json.loads((self.path / "failure.json").read_text())
+        except FileNotFoundError:  # also where another worker finishes the cell just now
+            return None
 
     def discard_run(self) -> None:
         """Deletes checkpoints and logs that no later stage reads; metrics and ledger stay."""
@@ -116,10 +119,15 @@ class CellFolder:
             return FAILED
         return STARTED if self.run.exists() else WAITING
 
-    def _require_own_config(self, stored: Mapping[str, Any]) -> None:
+    def _require_own_config(self) -> None:
+        try:
+            stored = json.loads((self.path / "cell.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            stored = {}
         if stored.get("key") == self.cell.key == config_key(stored.get("config", {})):
             return
         raise CellFolderError(
-            f"{self.path} holds the configuration of another cell (cell.json was changed or the "
-            "folder renamed). Its results are not used. Delete the folder to run the cell again."
+            f"{self.path} holds the configuration of another cell (cell.json was changed or is "
+            "missing, or the folder was renamed). Its results are not used. Delete the folder to "
+            "run the cell again."
         )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
 
@@ -21,6 +22,9 @@ HEARTBEAT_S = 10.0
 GONE_AFTER_S = 120.0
 
 _held_here: set[Path] = set()  # a POSIX lock does not keep its own process out
+# ... and is gone when the process closes any handle of the file. So looking at `_held_here` and
+# opening or closing a lock's file are one step.
+_one_step = threading.Lock()
 
 
 @contextmanager
@@ -32,26 +36,21 @@ def cell_lock(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> Iterator[b
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    if folder in _held_here:
+    file = _take(folder, gone_after_s)
+    if file is None:
         yield False
         return
-    with (folder / "lock").open("a") as file:
-        if not _locked(file) or _held_elsewhere(folder, gone_after_s):
-            yield False
-            return
-        _held_here.add(folder)
-        stop = threading.Event()
-        beat = threading.Thread(target=_beat, args=(folder, stop), daemon=True)
-        try:
-            _write_holder(folder)
-            beat.start()
-            yield True
-        finally:
-            stop.set()
-            if beat.ident is not None:
-                beat.join()
-            _held_here.discard(folder)
-            (folder / "holder.json").unlink(missing_ok=True)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(folder, stop), daemon=True)
+    try:
+        _write_holder(folder)
+        beat.start()
+        yield True
+    finally:
+        stop.set()
+        if beat.ident is not None:
+            beat.join()
+        _release(folder, file)
 
 
 def holder_of(folder: Path) -> dict | None:
@@ -65,12 +64,33 @@ def holder_of(folder: Path) -> dict | None:
 def is_held(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> bool:
     """Whether a process works in the folder now; may be out of date when it is read."""
     folder = Path(folder).resolve()
-    if folder in _held_here:
-        return True
-    if not (folder / "lock").exists():
-        return False
-    with (folder / "lock").open("a") as file:
-        return not _locked(file) or _held_elsewhere(folder, gone_after_s)
+    with _one_step:
+        if folder in _held_here:
+            return True
+        if not (folder / "lock").exists():
+            return False
+        with (folder / "lock").open("a") as file:
+            return not _locked(file) or _held_elsewhere(folder, gone_after_s)
+
+
+def _take(folder: Path, gone_after_s: float) -> TextIO | None:
+    """The lock's file, locked; None where another worker has it."""
+    with _one_step:
+        if folder in _held_here:
+            return None
+        file = (folder / "lock").open("a")
+        if not _locked(file) or _held_elsewhere(folder, gone_after_s):
+            file.close()
+            return None
+        _held_here.add(folder)
+        return file
+
+
+def _release(folder: Path, file: TextIO) -> None:
+    with _one_step:
+        (folder / "holder.json").unlink(missing_ok=True)
+        file.close()
+        _held_here.discard(folder)
 
 
 def _locked(file) -> bool:

@@ -86,6 +86,9 @@ def work(
 ) -> None:
     """One worker: runs cells until none is left that it could run.
 
+    A process has one worker at a time: what a cell prints goes to its folder, and standard output
+    is the process's.
+
     Args:
         table: cells of the plan.
         out: folder of the experiment.
@@ -193,7 +196,7 @@ def _result(folder: CellFolder) -> dict | None:
 
 def _failed_in(folder: CellFolder, invocation: str) -> bool:
     failure = folder.failure()
-    return failure is not None and failure["invocation"] == invocation
+    return failure is not None and invocation in failure["invocations"]
 
 
 def _attempt(cell, folders, device, invocation, say, run_cell: RunCell) -> None:

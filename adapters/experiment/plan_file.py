@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from gesture_pretrain.training.config_file import apply_override
+from gesture_pretrain.training.config_reader import require_reader
 from gesture_pretrain.training.sections import check_section
 
 from .plan import (
@@ -33,6 +34,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     Raises:
         FileNotFoundError: no such file.
         PlanError: something in it cannot be; names the place.
+        ValueError: it is a config of another tool.
     """
     path = Path(path)
     if not path.is_file():
@@ -41,6 +43,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
             f"No plan {path}." + (f" In that folder: {', '.join(near)}." if near else "")
         )
     values = _plain(Config.fromfile(str(path)).to_dict())
+    require_reader(path, values, "tools/transfer_experiment.py")
     for override in overrides:
         apply_override(values, override)
     values.setdefault("name", path.stem)

@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 
 import pytest
 
+from adapters.experiment import cell_lock as module
 from adapters.experiment.cell_lock import cell_lock, holder_of, is_held
 
 
@@ -51,6 +53,38 @@ def test_lock_keeps_its_own_process_out_and_is_released(tmp_path):
         raise RuntimeError
     with cell_lock(tmp_path) as again:
         assert again
+
+
+def test_one_of_several_threads_that_ask_at_once_gets_the_lock(tmp_path, monkeypatch):
+    """Two could pass the look at who holds it before either had locked the file."""
+    locked = module._locked
+    monkeypatch.setattr(module, "_locked", lambda file: time.sleep(0.05) or locked(file))
+    together, given = threading.Barrier(3, timeout=20), []
+
+    def ask():
+        together.wait()
+        with cell_lock(tmp_path) as mine:
+            given.append(mine)
+            together.wait()  # nobody lets go before all have their answer
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert sorted(given) == [False, False, True]
+
+
+def test_looking_at_a_lock_does_not_lose_it(tmp_path):
+    """Closing any handle of a file gives up all POSIX locks of the process on it."""
+    with cell_lock(tmp_path / "cell") as mine:
+        assert mine and is_held(tmp_path / "cell")
+        with cell_lock(tmp_path / "cell") as again:
+            assert not again
+        child = hold_in_child(tmp_path / "cell", tmp_path / "ready")
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert (tmp_path / "ready").read_text() == "False"
 
 
 def test_holder_on_another_machine_counts_until_its_heartbeat_is_old(tmp_path):

@@ -2,7 +2,8 @@
 
 import importlib.util
 import json
-import threading
+import multiprocessing
+from pathlib import Path
 
 import pytest
 from fake_stage import FakeStage
@@ -60,18 +61,27 @@ def test_changed_configuration_is_another_cell(toy, toy_index):
     assert len(list((toy.out / "cells").iterdir())) == 4 + 6 + 6
 
 
-def test_edited_or_renamed_cell_folder_is_refused_and_said(toy):
-    go(toy, FakeStage())
-    cell = toy.table.cells[-1]
-    path = CellFolder(toy.out, cell).path / "cell.json"
+def edited(path):
     content = json.loads(path.read_text())
     content["config"]["seed"] = 7
     path.write_text(json.dumps(content))
+
+
+def cut_short(path):
+    path.write_text(path.read_text()[:40])
+
+
+@pytest.mark.parametrize("harm", [edited, cut_short, Path.unlink])
+def test_cell_folder_that_does_not_hold_its_configuration_is_refused_and_said(toy, harm):
+    go(toy, FakeStage())
+    cell = toy.table.cells[-1]
+    harm(CellFolder(toy.out, cell).path / "cell.json")
     with pytest.raises(CellFolderError, match="another cell .*Delete the folder"):
         CellFolder(toy.out, cell).result()
     assert "unusable" in states(toy.table, toy.out)[cell.label]
-    stage = FakeStage()
-    assert cell.label in go(toy, stage, "two").failed and stage.ran == []
+    if harm is not Path.unlink:  # prepare writes a missing one anew, and the cell is run
+        stage = FakeStage()
+        assert cell.label in go(toy, stage, "two").failed and stage.ran == []
 
 
 def test_damaged_weights_are_not_passed_on(toy):
@@ -83,15 +93,49 @@ def test_damaged_weights_are_not_passed_on(toy):
     assert "hash differs" in result.failed[dependent.label]
 
 
-def test_workers_share_the_cells_and_run_each_once(toy):
-    stage = FakeStage(seconds=0.02)
-    workers = [threading.Thread(target=go, args=(toy, stage)) for _ in range(3)]
+def work_at_once(toy, stages) -> None:
+    """One forked process per (invocation, stage); a thread would share standard output."""
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=go, args=(toy, stage, name)) for name, stage in stages]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
-    assert sorted(stage.ran) == sorted(cell.label for cell in toy.table.cells)
+    try:
+        for worker in workers:
+            worker.join(timeout=60)
+        assert [worker.exitcode for worker in workers] == [0] * len(workers)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def runs_of(toy) -> dict[str, int]:
+    """Label -> how often the cell was run, by whatever process."""
+    return {
+        cell.label: len((CellFolder(toy.out, cell).path / "ran.txt").read_text().splitlines())
+        for cell in toy.table.cells
+    }
+
+
+def test_workers_share_the_cells_and_run_each_once(toy):
+    work_at_once(toy, [("one", FakeStage(seconds=0.02))] * 3)
+    assert set(runs_of(toy).values()) == {1}
     assert outcome(toy.table, toy.out).is_complete
+
+
+def test_two_experiments_at_once_each_try_a_failing_cell_once(toy):
+    """Each forgot its own failure when the other noted its own, and they went on for ever."""
+    failing = "toy_random_50pc_s0"
+    work_at_once(toy, [(name, FakeStage(failing=[failing], seconds=0.02)) for name in "ab"])
+    assert runs_of(toy).pop(failing) == 2
+    assert list(outcome(toy.table, toy.out).failed) == [failing]
+    # and what was noted by a run that has ended does not stop the next one
+    assert go(toy, FakeStage(), "c").is_complete
+
+
+def test_failure_that_another_worker_takes_away_while_it_is_read(toy, monkeypatch):
+    folder = CellFolder(toy.out, toy.table.cells[0])
+    monkeypatch.setattr(Path, "exists", lambda self: True)  # it was there a moment ago
+    assert folder.failure() is None
 
 
 def test_states_and_forecast(toy):
