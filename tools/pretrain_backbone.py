@@ -94,7 +94,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     ):
         if value is not None:
             overrides.append(f"{key}={value!r}")
-    config = read_config(options.config, overrides)
+    config = read_config(options.config, overrides, tool="tools/pretrain_backbone.py")
     config.setdefault("tag", options.config.stem)
     config.setdefault("seed", 0)
     return config

@@ -256,7 +256,7 @@ def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
     """
     config = {}
     if options.config is not None:
-        config = read_config(options.config, check=lambda _: None)
+        config = read_config(options.config, check=lambda _: None, tool="tools/train.py")
     for name in ("backbone", "seed", "tag"):
         config.pop(name, None)
     config["target"] = target.name

@@ -123,7 +123,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     ):
         if value is not None:
             overrides.append(f"{key}={value!r}")
-    config = read_config(options.config, overrides, check=check_pose_config)
+    config = read_config(options.config, overrides, check=check_pose_config, tool="tools/train.py")
     config.setdefault("tag", options.config.stem)
     config.setdefault("seed", 0)
     return config

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .config_reader import require_reader
 from .pretraining import build_runner, check_sections
 
 # Arguments of `build_runner` that the command line gives, not the config.
@@ -46,6 +47,7 @@ def read_config(
     overrides: Iterable[str] = (),
     *,
     check: Callable[[Mapping[str, Any]], None] = check_config,
+    tool: str | None = None,
 ) -> dict[str, Any]:
     """Reads a config and applies `key=value` overrides.
 
@@ -54,13 +56,15 @@ def read_config(
         overrides: `section.key=value`, or `seed=…` and `tag=…`; values are Python literals, or
             true, false, none, or else strings.
         check: raises for a config that the kind of run does not know.
+        tool: the command that reads it, such as "tools/train.py"; a config that is plainly another
+            command's is refused with that one's name.
 
     Returns:
         Nested plain dicts, all of whose sections and keys are known.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown section or key, or an override without "=".
+        ValueError: an unknown section or key, an override without "=", or a config of another tool.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,6 +73,8 @@ def read_config(
             f"No config {path}." + (f" In that folder: {', '.join(near)}." if near else "")
         )
     config = _plain(Config.fromfile(str(path)).to_dict())
+    if tool is not None:
+        require_reader(path, config, tool)
     for override in overrides:
         apply_override(config, override)
     check(config)
