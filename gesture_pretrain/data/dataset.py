@@ -5,7 +5,6 @@ order of the samples, or on the other rows of the dataset.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,40 +13,24 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.hand_annotations import (
-    AnnotationReader,
-    HandAnnotations,
-    joints_in_view,
-)
+from gesture_pretrain.data.annotated_view import annotated_view
+from gesture_pretrain.data.crop_pictures import CropPictures, open_pictures
+from gesture_pretrain.data.hand_annotations import AnnotationReader, HandAnnotations
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.picture import (
-    Picture,
-    PictureFiles,
-    PictureSource,
-    channels_first,
-    read_image_rgb,
-    size_error,
-)
-from gesture_pretrain.data.record import HANDS, HandRecord
-from gesture_pretrain.data.shards import ShardSettings, open_shards
+from gesture_pretrain.data.picture import PictureFiles, channels_first
+from gesture_pretrain.data.record import HANDS
+from gesture_pretrain.data.shards import ShardSettings
 from gesture_pretrain.data.transforms import (
-    LEFT,
     MIRRORED_HAND,
-    NO_SIDE,
     NONE,
-    RIGHT,
     Augmentation,
     HandView,
     Motion,
     crop_maps,
+    crop_pixels,
     draw_motions,
-    recolour,
-    warp,
 )
-from gesture_pretrain.geometry import square_box
 from gesture_pretrain.taxonomy import Taxonomy
-
-_SIDE = {"right": RIGHT, "left": LEFT}
 
 
 class HandSample(NamedTuple):
@@ -101,12 +84,14 @@ class GestureDataset(Dataset):
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
+        annotations: boxes and joints of the rows.
+        pictures: their pixels.
         coarse, fine: (N,) int64 classes, -1 where masked.
         label_report: how many images have a class and why the others do not.
 
     Raises:
-        ValueError: a row is not in the index or has no box of `box_source`, or `strict_labels`
-            and an unexpected label.
+        ValueError: a row is not in the index or has no box of `box_source`, `strict_labels` and an
+            unexpected label, or shards together with `reduced_decode=False`.
         DataError: the shards do not serve this data set.
     """
 
@@ -133,12 +118,13 @@ class GestureDataset(Dataset):
         self.augmentation = augmentation
         self.seed = seed
         self.box_ratio = box_ratio
-        self._annotations = AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)
+        self.annotations = AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)
         self._require_boxes(box_source)
-        self.pictures: PictureSource = PictureFiles(reduced_decode=reduced_decode)
-        if shards is not None:
-            settings = ShardSettings(size_px, box_ratio, box_source, augmentation or NONE)
-            self.pictures = open_shards(shards, index, self.rows, settings)
+        settings = ShardSettings(size_px, box_ratio, box_source, augmentation or NONE)
+        source = open_pictures(
+            index, self.rows, settings, shards=shards, reduced_decode=reduced_decode
+        )
+        self.pictures = CropPictures(source, size_px)
         self.coarse, self.fine, self.label_report = taxonomy.assign_codes(
             index.values("sequence", self.rows),
             index.labels,
@@ -173,7 +159,7 @@ class GestureDataset(Dataset):
         positions = np.asarray(positions, np.int64)
         rows = self.rows[positions]
         motions = self._motions(epochs, rows)
-        return self._samples(positions, rows, self._annotations.read(rows), motions)
+        return self._samples(positions, rows, self.annotations.read(rows), motions)
 
     def _samples(
         self, positions: np.ndarray, rows: np.ndarray, notes: HandAnnotations, motions: list[Motion]
@@ -225,32 +211,27 @@ class GestureDataset(Dataset):
         affine: np.ndarray,
     ) -> torch.Tensor:
         """(3, S, S) crop of the `k`-th image of a batch; without a box it is shown whole."""
-        size_wh = tuple(notes.sizes_wh[k].tolist())
-        side = float(notes.boxes_xywh_px[k, 2])
-        annotated = side == side  # not NaN
-        shrink = (side if annotated else max(size_wh)) * motion.scale / self.size_px
-        picture = self.pictures.read(row, notes.files[k], size_wh, shrink, annotated=annotated)
-        if not annotated:
-            affine = self._affine_of_whole(picture, size_wh, motion, flip)
-        crop = warp(picture.image_rgb, picture.crop_affine(affine), self.size_px)
-        return torch.from_numpy(channels_first(recolour(crop, motion.gain_rgb)))
-
-    def _affine_of_whole(
-        self, picture: Picture, size_wh: tuple[int, int], motion: Motion, flip: bool
-    ) -> np.ndarray:
-        whole = size_wh if picture.step_px > 1 else picture.image_rgb.shape[1::-1]
-        box = square_box([0, 0, *whole])
-        return crop_maps(box[None], [motion], [flip], self.size_px)[0][0]
+        size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
+        picture, shown = self.pictures.read(row, notes.files[k], size_wh, box, motion.scale)
+        if shown is not box:
+            affine = crop_maps(shown[None], [motion], [flip], self.size_px)[0][0]
+        crop = crop_pixels(picture, affine, self.size_px, motion.gain_rgb)
+        return torch.from_numpy(channels_first(crop))
 
     def view(self, position: int) -> HandView:
         """The whole image at a position with everything that `move_view` will move."""
-        record = self.index.record(int(self.rows[position]))
-        image = read_image_rgb(record.image_path, record.row)
+        row = self.rows[[position]]
+        record = self.index.record(int(row[0]))
+        pictures = CropPictures(PictureFiles(reduced_decode=False), self.size_px)
+        picture, box = pictures.read(
+            record.row,
+            str(record.image_path),
+            record.image_size_wh,
+            self.annotations.boxes(row)[0],
+            scale=1.0,
+        )
         classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
-        view = view_of_record(record, image, box_ratio=self.box_ratio, **classes)
-        if record.bbox_xywh_px is None:
-            return view
-        return replace(view, box_xywh_px=self._annotations.boxes(self.rows[[position]])[0])
+        return annotated_view(record, picture, box, **classes)
 
     def describe(self) -> str:
         """What is labelled, what is masked and why, and whether crops can be mirrored."""
@@ -266,7 +247,7 @@ class GestureDataset(Dataset):
     def _require_boxes(self, box_source: str) -> None:
         if box_source == "annotation":
             return  # a photograph without a box is shown whole
-        lacking = np.flatnonzero(np.isnan(self._annotations.boxes(self.rows)[:, 0]))
+        lacking = np.flatnonzero(np.isnan(self.annotations.boxes(self.rows)[:, 0]))
         if len(lacking):
             raise ValueError(
                 f"{len(lacking)} of {len(self.rows)} rows have no box from {box_source}, first "
@@ -286,58 +267,6 @@ def without_opencv_threads(worker_id: int) -> None:
     wait for them for ever.
     """
     cv2.setNumThreads(0)
-
-
-def view_of_record(
-    record: HandRecord, image_rgb: np.ndarray, *, box_ratio: float, coarse: int, fine: int
-) -> HandView:
-    """Joins a record's annotation with its image and classes.
-
-    Raises:
-        DataError: the image is of another size than the annotation says.
-    """
-    height, width = image_rgb.shape[:2]
-    joints = {}
-    if record.bbox_xywh_px is None:
-        box = square_box([0, 0, width, height])
-    else:
-        if (width, height) != tuple(record.image_size_wh):
-            raise size_error(record.row, record.image_path, (width, height), record.image_size_wh)
-        box = square_box(record.bbox_xywh_px, box_ratio)
-        joints = _joints_of_record(record)
-    return HandView(
-        image_rgb=image_rgb,
-        box_xywh_px=box,
-        hand=_SIDE.get(record.hand, NO_SIDE),
-        coarse=coarse,
-        fine=fine,
-        **joints,
-    )
-
-
-def _joints_of_record(record: HandRecord) -> dict[str, np.ndarray]:
-    """Fields of a `HandView`: camera, and the joints of the one annotated hand where known."""
-    if record.princpt_px is None:
-        return {}
-    (fx, fy), (cx, cy) = record.focal_px.tolist(), record.princpt_px.tolist()
-    camera = {"intrinsics": np.array([[fx, 0.0, cx], [0.0, fy, cy]])}
-    if record.joints_world_mm is None or record.hand not in _SIDE:
-        return camera
-    side = _SIDE[record.hand]
-    keypoints_px, joints_rel_mm, valid = joints_in_view(
-        record.joints_world_mm[side],
-        record.joint_triangulated[side],
-        R_cam_world=record.R_cam_world,
-        camera_center_mm=record.camera_center_mm,
-        focal_px=record.focal_px,
-        princpt_px=record.princpt_px,
-    )
-    return {
-        **camera,
-        "keypoints_px": keypoints_px,
-        "joints_rel_mm": joints_rel_mm,
-        "joint_valid": valid,
-    }
 
 
 def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:

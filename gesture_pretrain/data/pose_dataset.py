@@ -5,7 +5,7 @@ it also did to joints, camera and MANO parameters. A sample depends on (seed, ep
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.dataset import (
-    GestureDataset,
-    channels_first,
-    read_image_rgb,
-    view_of_record,
-)
-from gesture_pretrain.data.hand_annotations import AnnotationReader
+from gesture_pretrain.data.annotated_view import annotated_view
+from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.picture import channels_first
 from gesture_pretrain.data.record import HANDS, HandRecord, ManoFit
 from gesture_pretrain.data.transforms import (
     Augmentation,
@@ -31,15 +27,9 @@ from gesture_pretrain.data.transforms import (
     augmentation_stream,
     plan_crop,
 )
-from gesture_pretrain.geometry import (
-    apply_affine,
-    invert_affine,
-    mirror_pose,
-    project_px,
-    rodrigues,
-    rotation_vector,
-    world_to_camera_mm,
-)
+from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues, rotation_vector
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
+from gesture_pretrain.geometry.crop import apply_affine, invert_affine
 from gesture_pretrain.hand_joints import HandJoints
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
@@ -124,6 +114,8 @@ class PoseDataset(Dataset):
             test split use these.
         mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
+        reduced_decode, shards: where the pixels come from, see `GestureDataset`; all else of a
+            sample is the same to the last digit, whichever it is.
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
@@ -131,7 +123,9 @@ class PoseDataset(Dataset):
 
     Raises:
         ValueError: a row that is not in the index, not of a single hand or without a box of
-            `box_source`, a missing hand model, or random flips together with `mirror_left`.
+            `box_source`, a missing hand model, random flips together with `mirror_left`, or shards
+            together with `reduced_decode=False`.
+        DataError: the shards do not serve this data set.
     """
 
     def __init__(
@@ -147,6 +141,8 @@ class PoseDataset(Dataset):
         box_ratio: float = 1.25,
         box_source: str = "annotation",
         mirror_left: bool = False,
+        reduced_decode: bool = True,
+        shards: str | Path | None = None,
         announce: Callable[[str], object] | None = print,
     ):
         if mirror_left and augmentation is not None and augmentation.flip:
@@ -154,11 +150,21 @@ class PoseDataset(Dataset):
                 f"mirror_left shows every hand as a right one, and augmentation.flip is "
                 f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
             )
-        boxes = {"box_ratio": box_ratio, "box_source": box_source}
-        self._classes = GestureDataset(index, rows, taxonomy, size_px, announce=None, **boxes)
-        self._boxes = AnnotationReader(index, **boxes)
-        self.index, self.rows, self.taxonomy = index, self._classes.rows, taxonomy
-        self.coarse, self.fine = self._classes.coarse, self._classes.fine
+        # classes, boxes and pictures are those of Stage 1
+        self._gestures = GestureDataset(
+            index,
+            rows,
+            taxonomy,
+            size_px,
+            augmentation=augmentation,
+            box_ratio=box_ratio,
+            box_source=box_source,
+            reduced_decode=reduced_decode,
+            shards=shards,
+            announce=None,
+        )
+        self.index, self.rows, self.taxonomy = index, self._gestures.rows, taxonomy
+        self.coarse, self.fine = self._gestures.coarse, self._gestures.fine
         self.size_px = size_px
         self.augmentation = augmentation
         self.seed = seed
@@ -180,17 +186,8 @@ class PoseDataset(Dataset):
         """
         epoch, position = key if isinstance(key, tuple) else (0, key)
         record = self.index.record(int(self.rows[position]))
-        view = view_of_record(
-            record,
-            read_image_rgb(record.image_path, record.row),
-            box_ratio=self.box_ratio,
-            coarse=int(self.coarse[position]),
-            fine=int(self.fine[position]),
-        )
-        if self.box_source != "annotation":
-            box = self._boxes.boxes(self.rows[position : position + 1])[0]
-            view = replace(view, box_xywh_px=box)
         motion = self._motion(epoch, record)
+        view = self._view(position, record, motion)
         crop = plan_crop(
             view,
             motion,
@@ -202,11 +199,23 @@ class PoseDataset(Dataset):
         fit = move_fit(record, crop, self._hands[record.hand])
         return _to_sample(record, moved, crop, fit)
 
+    def _view(self, position: int, record: HandRecord, motion: Motion) -> HandView:
+        """The annotated picture, at least as much of it as the crop shows."""
+        picture, box = self._gestures.pictures.read(
+            record.row,
+            str(record.image_path),
+            record.image_size_wh,
+            self._gestures.annotations.boxes(self.rows[[position]])[0],
+            motion.scale,
+        )
+        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
+        return annotated_view(record, picture, box, **classes)
+
     def describe(self) -> str:
         """What is labelled, and how many hands have joints, a camera and a fit."""
         counts = self.annotation_counts()
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        return f"{self._classes.describe()}\nOf {len(self)} hands with {listed}."
+        return f"{self._gestures.describe()}\nOf {len(self)} hands with {listed}."
 
     def annotation_counts(self) -> dict[str, int]:
         """How many of the rows have 3D joints and a MANO fit of their hand."""

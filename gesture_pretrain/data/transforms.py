@@ -14,7 +14,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gesture_pretrain.geometry import apply_affine
+from gesture_pretrain.data.picture import Picture
+from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
 RIGHT, LEFT, NO_SIDE = 0, 1, -1
@@ -124,7 +125,7 @@ class HandView:
     """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
 
     Attributes:
-        image_rgb: (H, W, 3) uint8.
+        picture: its pixels, maybe only those that the crop shows, maybe at a reduced scale.
         box_xywh_px: (4,) square that the crop shows.
         keypoints_px: (21, 2) joints in the picture; arbitrary where not valid.
         joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
@@ -135,7 +136,7 @@ class HandView:
             diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
     """
 
-    image_rgb: np.ndarray
+    picture: Picture
     box_xywh_px: np.ndarray
     keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
     joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
@@ -144,6 +145,11 @@ class HandView:
     coarse: int = -1
     fine: int = -1
     intrinsics: np.ndarray | None = None
+
+    @property
+    def image_rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, the stored pixels of the picture."""
+        return self.picture.image_rgb
 
 
 class Crop(NamedTuple):
@@ -209,7 +215,7 @@ def apply_crop(
     """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
     return replace(
         view,
-        image_rgb=recolour(warp(view.image_rgb, crop.affine, size_px), gain_rgb),
+        picture=Picture(crop_pixels(view.picture, crop.affine, size_px, gain_rgb)),
         box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
         keypoints_px=apply_affine(view.keypoints_px, crop.affine),
         joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
@@ -225,7 +231,7 @@ def crop_maps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How crops move pixels and vectors, for N crops at once.
 
-    The pixels move as in `geometry.crop_affine` of the shifted box, without its float32 rounding
+    The pixels move as in `geometry.crop.crop_affine` of the shifted box, without its float32 rounding
     (3e-5 px): that function solves for the map as other loaders do, to the last digit of theirs.
 
     Args:
@@ -236,7 +242,7 @@ def crop_maps(
 
     Returns:
         (N, 2, 3) maps from image to crop pixels, (N, 3, 3) maps of camera-frame vectors
-        (`geometry.crop_rotation`).
+        (`geometry.crop.crop_rotation`).
     """
     turns = (math.radians(motion.rotation_deg) for motion in motions)
     numbers = [
@@ -255,6 +261,20 @@ def crop_maps(
     moved = affines[:, :, 0] * centre_x[:, None] + affines[:, :, 1] * centre_y[:, None]
     affines[:, :, 2] = size_px / 2 - moved
     return affines, rotations
+
+
+def crop_pixels(
+    picture: Picture, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
+) -> np.ndarray:
+    """The (size_px, size_px, 3) uint8 crop of a picture, coloured.
+
+    Args:
+        picture: holds what the crop shows.
+        affine: (2, 3) map from pixels of the original picture to those of the crop.
+        size_px: side of the crop.
+        gain_rgb: (3,) factor on each colour channel.
+    """
+    return recolour(warp(picture.image_rgb, picture.crop_affine(affine), size_px), gain_rgb)
 
 
 def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:

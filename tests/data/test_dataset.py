@@ -12,16 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.annotation_files import AnnotationFiles
-from gesture_pretrain.data.dataset import (
-    GestureDataset,
-    read_image_rgb,
-    view_of_record,
-    without_opencv_threads,
-)
+from gesture_pretrain.data.dataset import GestureDataset, without_opencv_threads
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
+from gesture_pretrain.data.picture import read_image_rgb
 from gesture_pretrain.data.sampling import EpochBatchSampler
 from gesture_pretrain.data.transforms import (
     Augmentation,
@@ -311,10 +307,12 @@ def test_a_missing_image_is_named_with_its_row(tmp_path):
         read_image_rgb(tmp_path / "gone.jpg", 17)
 
 
-def test_an_image_of_another_size_than_annotated(index):
-    record = index.record(0)
-    with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x 120"):
-        view_of_record(record, np.zeros((60, 80, 3), np.uint8), box_ratio=1.25, coarse=-1, fine=-1)
+def test_an_image_of_another_size_than_annotated(index, taxonomy, monkeypatch):
+    dataset, small = dataset_of(index, taxonomy), np.zeros((60, 80, 3), np.uint8)
+    monkeypatch.setattr("gesture_pretrain.data.picture.read_image_rgb", lambda *_, **__: small)
+    for read in (dataset.__getitem__, dataset.view):
+        with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x"):
+            read(0)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
+from gesture_pretrain.data.picture import Picture
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.transforms import Augmentation, HandView, Motion, move_view
@@ -189,7 +190,7 @@ def test_mirrored_twice_is_the_same(index):
     taxonomy = Taxonomy.load("interhand26m")
     rng = np.random.default_rng(0)
     view = HandView(
-        image_rgb=np.zeros((50, 60, 3), np.uint8),
+        picture=Picture(np.zeros((50, 60, 3), np.uint8)),
         box_xywh_px=np.array([0.0, 0.0, SIZE_PX, SIZE_PX]),
         keypoints_px=rng.uniform(0, SIZE_PX, (21, 2)),
         joints_rel_mm=rng.normal(0, 50, (21, 3)),

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gesture_pretrain.data.picture import Picture
 from gesture_pretrain.data.transforms import (
     LEFT,
     NO_SIDE,
@@ -52,7 +53,7 @@ def view(joints_cam_mm):
     for x, y in keypoints_px[:5]:
         cv2.circle(image, (round(x), round(y)), 3, (255, 255, 255), -1)
     return HandView(
-        image_rgb=image,
+        picture=Picture(image),
         box_xywh_px=np.array([80.0, 40.0, 160.0, 160.0]),
         keypoints_px=keypoints_px,
         joints_rel_mm=joints_cam_mm - joints_cam_mm[0],
@@ -82,7 +83,9 @@ def test_what_is_drawn_lies_where_the_keypoint_lies(view, taxonomy, motion):
         x, y = np.rint(view.keypoints_px[joint]).astype(int)
         dot = np.zeros_like(view.image_rgb)
         cv2.circle(dot, (int(x), int(y)), 4, (255, 255, 255), -1)
-        moved = move_view(replace(view, image_rgb=dot), motion, size_px=SIZE, taxonomy=taxonomy)
+        moved = move_view(
+            replace(view, picture=Picture(dot)), motion, size_px=SIZE, taxonomy=taxonomy
+        )
         keypoint = moved.keypoints_px[joint]
         if np.any(keypoint < 6) or np.any(keypoint > SIZE - 7):
             continue
@@ -161,14 +164,14 @@ def test_translation_moves_the_box_by_a_share_of_its_side(view, taxonomy):
 
 def test_colour_gain_multiplies_rounds_and_saturates(taxonomy):
     image = np.full((8, 8, 3), (100, 200, 51), np.uint8)
-    view = HandView(image_rgb=image, box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
+    view = HandView(picture=Picture(image), box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
     moved = move_view(view, Motion(gain_rgb=(1.1, 1.5, 0.5)), size_px=8, taxonomy=taxonomy)
     assert moved.image_rgb[4, 4].tolist() == [110, 255, 26]
 
 
 def test_outside_of_the_image_is_black(taxonomy):
     image = np.full((10, 10, 3), 255, np.uint8)
-    view = HandView(image_rgb=image, box_xywh_px=np.array([-10.0, 0.0, 20.0, 20.0]))
+    view = HandView(picture=Picture(image), box_xywh_px=np.array([-10.0, 0.0, 20.0, 20.0]))
     crop = move_view(view, Motion(), size_px=20, taxonomy=taxonomy).image_rgb
     assert crop[:, :9].max() == 0 and crop[1:9, 11:].min() == 255 and crop[11:].max() == 0
 

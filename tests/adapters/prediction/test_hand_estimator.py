@@ -11,7 +11,7 @@ from adapters.pose_prediction import predict_split
 from adapters.prediction.gesture_reader import GestureReader
 from adapters.prediction.hand_estimator import HandEstimator, fit_image_from_mm
 from adapters.token_fusion import TARGET
-from gesture_pretrain.data.dataset import read_image_rgb
+from gesture_pretrain.data.picture import read_image_rgb
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
