@@ -6,7 +6,7 @@ of the five fingertip vertices only, a hundred times as fast for one hand.
 
 import numpy as np
 
-from gesture_pretrain.geometry import rodrigues
+from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, PARENTS_MANO16, tip_vertices
 

@@ -12,7 +12,7 @@ import torch
 from smplx.utils import Struct
 from torch import Tensor, nn
 
-from gesture_pretrain.geometry import mano_root_to_camera
+from gesture_pretrain.geometry.camera import mano_root_to_camera
 from gesture_pretrain.mano_file import read_hand
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 
@@ -184,7 +184,7 @@ def mano_world_to_camera(
 ) -> ManoParameters:
     """Parameters of the same hands seen from a camera, ``x_cam = R x_world + t``.
 
-    Exact: the posed mesh equals the moved mesh to rounding (``geometry.mano_root_to_camera``).
+    Exact: the posed mesh equals the moved mesh to rounding (``mano_root_to_camera``).
     Computed in float64; gradients do not pass.
 
     Args:

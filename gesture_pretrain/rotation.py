@@ -1,8 +1,8 @@
 """Rotations in torch, batched and differentiable everywhere that a network can arrive.
 
 The 6D form here is *interleaved*: the first two columns of the matrix, written row by row, so that
-entries 0, 2, 4 are the first column and 1, 3, 5 the second. EANet's heads give this order.
-(`gesture_pretrain.geometry.rotation_6d`, in numpy, writes one column after the other.)
+entries 0, 2, 4 are the first column and 1, 3, 5 the second. EANet's heads give this order; Zhou et
+al. write one column after the other.
 
 Half-precision inputs are computed and returned in float32; nothing here is a matrix product, so
 autocast changes nothing either.

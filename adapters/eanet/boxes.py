@@ -8,7 +8,7 @@ crop shows 1.5625 times the extent of the joints. Boxes are (4,) x, y, width, he
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gesture_pretrain.geometry import clip_box_eanet, square_box, tight_box, union_box
+from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box, tight_box, union_box
 
 BOX_RATIO = 1.25
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from gesture_pretrain.data.transforms import Motion
-from gesture_pretrain.geometry import crop_affine, crop_rotation
+from gesture_pretrain.geometry.crop import crop_affine, crop_rotation
 
 
 @dataclass(frozen=True)

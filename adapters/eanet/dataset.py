@@ -22,7 +22,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.picture import channels_first, read_image_rgb, size_error
 from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.data.transforms import Augmentation, Motion, augmentation_stream
-from gesture_pretrain.geometry import invert_affine
+from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
 STRIDE = 32

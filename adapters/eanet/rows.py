@@ -10,7 +10,11 @@ from adapters.eanet.targets import Camera
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import HANDS, HandRecord
-from gesture_pretrain.geometry import project_px, translation_of_camera_mm, world_to_camera_mm
+from gesture_pretrain.geometry.camera import (
+    project_px,
+    translation_of_camera_mm,
+    world_to_camera_mm,
+)
 
 BOX_SOURCES = ("joints", "rootnet")
 _CHUNK = 4096

@@ -15,7 +15,8 @@ import torch
 from adapters.eanet.crop import CropView
 from adapters.eanet.mano import ManoHands
 from gesture_pretrain.data.record import ManoFit
-from gesture_pretrain.geometry import apply_affine, mirror_pose, rodrigues, rotation_vector
+from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues, rotation_vector
+from gesture_pretrain.geometry.crop import apply_affine
 
 HALF_DEPTH_M = 0.15
 MAX_SHAPE = 3.0

@@ -9,7 +9,7 @@ from gesture_pretrain.data.picture import read_image_rgb
 from gesture_pretrain.evaluation.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.score import Score
-from gesture_pretrain.geometry import project_px
+from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.report.transfer_results import ComparedPair, PosePair
 
 from .cell_folder import CellFolder

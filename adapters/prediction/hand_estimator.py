@@ -23,7 +23,7 @@ from adapters.prediction.gesture_reader import (
     stored_gesture_reader,
 )
 from adapters.prediction.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
-from gesture_pretrain.geometry import mirror_pose
+from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.skeleton import HANDS
 
 

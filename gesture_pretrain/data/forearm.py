@@ -7,7 +7,7 @@ a picture does not show a hollow cut wrist. The right hand's frame is assumed: t
 
 import numpy as np
 
-from gesture_pretrain.geometry import rodrigues
+from gesture_pretrain.geometry.axis_angle import rodrigues
 
 # The open boundary of a MANO-format mesh, in order around the wrist
 WRIST_LOOP = (92, 38, 122, 118, 117, 119, 120, 108, 79, 78, 121, 214, 215, 279, 239, 234)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gesture_pretrain.geometry import rodrigues, rotation_vector
+from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 
 _FINGERS = ("index", "middle", "ring", "pinky")
 ANGLE_NAMES = (

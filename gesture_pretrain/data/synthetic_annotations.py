@@ -9,7 +9,7 @@ from gesture_pretrain.data.gesture_pose import GestureFolder
 from gesture_pretrain.data.synthetic_plan import Chunk, FramePlan, Settings, Subject
 from gesture_pretrain.data.synthetic_rig import Camera, Placement
 from gesture_pretrain.data.synthetic_scene import View
-from gesture_pretrain.geometry import tight_box
+from gesture_pretrain.geometry.boxes import tight_box
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, JOINT_NAMES_INTERHAND
 
 LICENCE = "CC0-1.0 (pictures and annotations; the hand derives from MakeHuman's CC0 base mesh)"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain.geometry import square_box
+from gesture_pretrain.geometry.boxes import square_box
 
 DETECTED_SPLITS = ("val", "test")  # as published
 

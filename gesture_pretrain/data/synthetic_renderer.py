@@ -22,7 +22,7 @@ from gesture_pretrain.data.synthetic_detections import detection_note
 from gesture_pretrain.data.synthetic_plan import Chunk, FramePlan, Settings, Subject, stream
 from gesture_pretrain.data.synthetic_rig import PosedHand, draw_placement
 from gesture_pretrain.data.synthetic_scene import Frame, Studio, View
-from gesture_pretrain.geometry import mirror_pose
+from gesture_pretrain.geometry.axis_angle import mirror_pose
 
 
 class ChunkRenderer:

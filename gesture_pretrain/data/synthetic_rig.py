@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gesture_pretrain.geometry import rodrigues, rotation_vector
+from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 
 _ARM_CONE_COSINE = np.cos(np.deg2rad(35.0))  # cameras nearer to the arm's axis see mostly arm
 _ATTEMPTS = 400

@@ -18,7 +18,7 @@ from gesture_pretrain.data.render import (
 )
 from gesture_pretrain.data.skin import SkinMap, SkinTexture
 from gesture_pretrain.data.synthetic_rig import Camera, Placement, PosedHand
-from gesture_pretrain.geometry import project_px, world_to_camera_mm
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 
 _MINIMUM_HAND_SHARE = 0.5
 _MINIMUM_JOINTS_IN_VIEW = 12

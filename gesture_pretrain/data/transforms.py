@@ -231,7 +231,7 @@ def crop_maps(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How crops move pixels and vectors, for N crops at once.
 
-    The pixels move as in `geometry.crop.crop_affine` of the shifted box, without its float32 rounding
+    The pixels move as in `crop_affine` of the shifted box, without its float32 rounding
     (3e-5 px): that function solves for the map as other loaders do, to the last digit of theirs.
 
     Args:
@@ -242,7 +242,7 @@ def crop_maps(
 
     Returns:
         (N, 2, 3) maps from image to crop pixels, (N, 3, 3) maps of camera-frame vectors
-        (`geometry.crop.crop_rotation`).
+        (`crop_rotation`).
     """
     turns = (math.radians(motion.rotation_deg) for motion in motions)
     numbers = [

@@ -13,7 +13,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.evaluation.joint_mask import JointMask
 from gesture_pretrain.evaluation.mesh_joints import joints_of_mesh
-from gesture_pretrain.geometry import world_to_camera_mm
+from gesture_pretrain.geometry.camera import world_to_camera_mm
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
 

@@ -7,7 +7,7 @@ from gesture_pretrain.evaluation.metrics import WRIST, PckCurve, distances, f_sc
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.procrustes import procrustes_errors
 from gesture_pretrain.evaluation.protocol import Protocol
-from gesture_pretrain.geometry import procrustes_align
+from gesture_pretrain.geometry.similarity import procrustes_align
 
 F_THRESHOLDS_MM = (5.0, 15.0)
 

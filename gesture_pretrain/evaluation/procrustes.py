@@ -4,7 +4,7 @@ The rotation comes in closed form, not from a singular value decomposition per s
 root of the characteristic polynomial of Horn's 4x4 matrix (Horn, JOSA A 1987), found by Newton's
 method from above (Theobald, Acta Cryst. A 2005), and its eigenvector from cofactors. That is
 arithmetic on whole arrays, with samples along the contiguous axis. Samples for which it would lose
-digits go to ``geometry.procrustes_align``, which also refuses what cannot be aligned.
+digits go to ``procrustes_align``, which also refuses what cannot be aligned.
 
 Letters: n samples of a block, J points.
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gesture_pretrain.geometry import procrustes_align
+from gesture_pretrain.geometry.similarity import procrustes_align
 
 _BLOCK_NUMBERS = 1 << 16  # per array: a block's arrays stay in the processor's cache
 _MAX_STEPS = 40
@@ -27,7 +27,7 @@ _LEAST_SHARE, _LEAST_SLOPE = 0.05, 1e-3
 def procrustes_errors(
     predicted: ArrayLike, target: ArrayLike, valid: ArrayLike | None = None
 ) -> np.ndarray:
-    """Distances of each point to its target after ``geometry.procrustes_align``, to 1e-9 of them.
+    """Distances of each point to its target after ``procrustes_align``, to 1e-9 of them.
 
     Args:
         predicted: (N, J, 3) points.

@@ -25,7 +25,9 @@ from gesture_pretrain.data.transforms import (
     augmentation_stream,
     move_view,
 )
-from gesture_pretrain.geometry import crop_affine, project_px, square_box, world_to_camera_mm
+from gesture_pretrain.geometry.boxes import square_box
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
+from gesture_pretrain.geometry.crop import crop_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
 SIZE = 48

@@ -10,7 +10,7 @@ from gesture_pretrain.data.gesture_pose import (
     hand_pose_from_angles,
     vary_angles_deg,
 )
-from gesture_pretrain.geometry import mirror_pose, rodrigues
+from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues
 
 # A straight flat right hand: fingers along -x, thumb along the rest direction of the angles' zero
 THUMB_REST = np.array(

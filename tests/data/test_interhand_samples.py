@@ -8,7 +8,8 @@ import pytest
 from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_index_from_files
-from gesture_pretrain.geometry import project_px, square_box, world_to_camera_mm
+from gesture_pretrain.geometry.boxes import square_box
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
 
 # golden.json states these: what separates right from wrong, given oracles in float32

@@ -14,7 +14,9 @@ from gesture_pretrain.data.picture import Picture
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.transforms import Augmentation, HandView, Motion, move_view
-from gesture_pretrain.geometry import apply_affine, mirror_pose, project_px, world_to_camera_mm
+from gesture_pretrain.geometry.axis_angle import mirror_pose
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
+from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.taxonomy import Taxonomy
 

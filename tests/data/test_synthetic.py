@@ -11,7 +11,8 @@ import torch
 
 from gesture_pretrain.data.gesture_pose import gesture_folders
 from gesture_pretrain.data.synthetic import write_synthetic
-from gesture_pretrain.geometry import project_px, rodrigues, world_to_camera_mm
+from gesture_pretrain.geometry.axis_angle import rodrigues
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
 

@@ -12,7 +12,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.synthetic_detections import detection_note
-from gesture_pretrain.geometry import square_box
+from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.taxonomy import Taxonomy
 
 ARGUMENTS = {

@@ -21,7 +21,8 @@ from gesture_pretrain.data.transforms import (
     move_view,
     warp,
 )
-from gesture_pretrain.geometry import apply_affine, crop_affine, crop_rotation, project_px
+from gesture_pretrain.geometry.camera import project_px
+from gesture_pretrain.geometry.crop import apply_affine, crop_affine, crop_rotation
 from gesture_pretrain.taxonomy import Taxonomy
 
 SIZE = 128
@@ -227,7 +228,7 @@ def test_one_generator_moved_from_stream_to_stream_draws_the_same():
 
 
 def test_maps_are_those_of_the_geometry():
-    """Within 1e-4 px: `geometry.crop_affine` rounds the box to float32 as other loaders do."""
+    """Within 1e-4 px: `crop_affine` rounds the box to float32 as other loaders do."""
     box = np.array([[31.25, 40.5, 120.0, 120.0]])
     for flip in (False, True):
         motion = Motion(scale=1.2, rotation_deg=-50.0)

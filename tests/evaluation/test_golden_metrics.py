@@ -24,7 +24,7 @@ from gesture_pretrain.evaluation.metrics import (
 )
 from gesture_pretrain.evaluation.procrustes import procrustes_errors
 from gesture_pretrain.evaluation.protocol import PROTOCOLS
-from gesture_pretrain.geometry import procrustes_align
+from gesture_pretrain.geometry.similarity import procrustes_align
 from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND, MANO21_FROM_MANO16_TIPS, tip_vertices
 
 # the golden numbers are printed with 9 significant digits, from float32 inputs

@@ -8,7 +8,7 @@ import torch
 
 from gesture_pretrain.evaluation.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
-from gesture_pretrain.geometry import project_px, world_to_camera_mm
+from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.hand_model import load_hand_model, mano_world_to_camera
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gesture_pretrain.evaluation.procrustes import procrustes_errors
-from gesture_pretrain.geometry import procrustes_align, rodrigues
+from gesture_pretrain.geometry.axis_angle import rodrigues
+from gesture_pretrain.geometry.similarity import procrustes_align
 
 LIMIT_MM = 1e-6  # the promise; most cases meet 1e-10
 

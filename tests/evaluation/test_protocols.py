@@ -15,7 +15,7 @@ from gesture_pretrain.evaluation.predictions import PredictionError
 from gesture_pretrain.evaluation.protocol import PROTOCOLS, Protocol, ProtocolError, find_protocols
 from gesture_pretrain.evaluation.score import MissingPredictions, Score, score_predictions
 from gesture_pretrain.evaluation.score_table import ScoreTable
-from gesture_pretrain.geometry import rodrigues
+from gesture_pretrain.geometry.axis_angle import rodrigues
 
 # predictions are float32 and 0.2 m long: 1e-5 mm per coordinate, times few operations
 ZERO_MM = 1e-4

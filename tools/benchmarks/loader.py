@@ -39,7 +39,8 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.shards import ShardSettings, write_shards
 from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
-from gesture_pretrain.geometry import crop_affine, square_box
+from gesture_pretrain.geometry.boxes import square_box
+from gesture_pretrain.geometry.crop import crop_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25

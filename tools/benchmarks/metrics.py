@@ -3,7 +3,7 @@
 Three candidates on the same arrays (N, 21, 3), float64, in one process on one thread, taking turns;
 medians of the processor time of the runs (wall time, which other work on the machine stretches, is
 in the JSON). `loop` is the alignment as textbooks and public evaluators
-write it, one sample at a time; `one batched SVD` is `geometry.procrustes_align`; `ours` is what the
+write it, one sample at a time; `one batched SVD` is `procrustes_align`; `ours` is what the
 protocols use. All three give the error of every joint, and the largest difference between them is
 part of the result.
 """
@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measurement import measurement
 from gesture_pretrain.evaluation.procrustes import procrustes_errors
-from gesture_pretrain.geometry import procrustes_align, rodrigues
+from gesture_pretrain.geometry.axis_angle import rodrigues
+from gesture_pretrain.geometry.similarity import procrustes_align
 
 _VERSIONS = ("numpy", "scipy")
 _AIM, _TOLERANCE_MM = 50.0, 1e-6

@@ -12,7 +12,8 @@ from adapters.eanet.rows import box_of, captured_hands, usable_rows
 from eanet import UPSTREAM, Quirks
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.transforms import Motion
-from gesture_pretrain.geometry import apply_affine, rodrigues
+from gesture_pretrain.geometry.axis_angle import rodrigues
+from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND
 
 # The index stores positions as float32 mm (3e-5), as upstream computes them; so do its affine maps.

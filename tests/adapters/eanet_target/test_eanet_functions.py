@@ -9,7 +9,9 @@ from adapters.eanet.crop import CropView, EanetAugmentation, crop_image, view_of
 from adapters.eanet.targets import Camera, captured_targets, mano_targets
 from gesture_pretrain.data.record import ManoFit
 from gesture_pretrain.data.transforms import Motion, augmentation_stream
-from gesture_pretrain.geometry import clip_box_eanet, invert_affine, rodrigues, square_box
+from gesture_pretrain.geometry.axis_angle import rodrigues
+from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box
+from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
 
 # The references are float32: numbers of up to 512 px or 1 m are rounded at 3e-5 px and 6e-8 m, and

@@ -13,7 +13,7 @@ from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_index_from_files
 from gesture_pretrain.data.transforms import Motion
-from gesture_pretrain.geometry import clip_box_eanet
+from gesture_pretrain.geometry.boxes import clip_box_eanet
 
 # as the reference values themselves: nine digits of float32 computations
 PIXELS, BOX_PX, CELLS, METRES = 2e-3, 1e-2, 2e-4, 2e-6

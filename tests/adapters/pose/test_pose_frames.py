@@ -12,7 +12,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.transforms import Augmentation
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
-from gesture_pretrain.geometry import project_px
+from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.taxonomy import Taxonomy
 
 # Axis-angle entries up to pi and coordinates up to 1500 mm are float32 in the samples; see

@@ -1,0 +1,28 @@
+"""Cameras against the golden values, whose makers computed in float32."""
+
+import numpy as np
+
+from gesture_pretrain.geometry.camera import project_px, translation_of_camera_mm
+
+PIXEL, MM = 2e-3, 2e-3
+
+
+def test_cameras_equal_golden(golden_views):
+    for view in golden_views:
+        np.testing.assert_allclose(view.rotation, view.golden["eanet"]["R"], atol=1e-7)
+        translation = translation_of_camera_mm(view.rotation, view.centre_mm)
+        np.testing.assert_allclose(translation, view.golden["eanet"]["t_mm"], atol=MM)
+        expected = view.golden["mmpose"]
+        seen = np.array(expected["keypoints_visible"], bool)
+        np.testing.assert_allclose(
+            view.joints_cam_mm[seen], np.array(expected["keypoints_cam_mm"])[seen], atol=MM
+        )
+        np.testing.assert_allclose(
+            view.pixels[seen], np.array(expected["keypoints_image_px"])[seen], atol=PIXEL
+        )
+
+
+def test_points_behind_the_camera_have_no_pixel():
+    pixels = project_px([[1, 1, -5], [1, 1, 0], [1, 1, 2]], (100, 100), (0, 0))
+    assert np.isnan(pixels[:2]).all()
+    np.testing.assert_array_equal(pixels[2], [50, 50])
