@@ -13,9 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain import diagnostics
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.classification import UNLABELLED, classification_metrics
+from gesture_pretrain.diagnostics.joint_error import joint_errors_mm, mpjpe_mm
+from gesture_pretrain.diagnostics.linear_probe import (
+    ProbeFit,
+    mean_pose,
+    probe_gesture,
+    probe_joints,
+)
+from gesture_pretrain.diagnostics.nearest_neighbours import average_joints, nearest_neighbours, vote
 from gesture_pretrain.features import FeatureTable
 
 LEVELS = ("coarse", "fine")
@@ -129,10 +136,10 @@ def _head_predictions(evaluated: FeatureTable, level: str) -> dict[str, np.ndarr
 def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits) -> dict:
     labels = getattr(train, level)[labelled]
     features, groups = train.features[labelled], train.groups[labelled]
-    neighbours = diagnostics.nearest_neighbours(
+    neighbours = nearest_neighbours(
         features, evaluated.features, k=k, gallery_groups=groups, query_groups=evaluated.groups
     )
-    probe = diagnostics.probe_gesture(
+    probe = probe_gesture(
         features,
         labels,
         evaluated.features,
@@ -142,7 +149,7 @@ def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits
     )
     fits[f"probe_{level}"] = _fit_record(probe, "held-out top-1")
     return {
-        f"knn_{level}": diagnostics.vote(neighbours, labels, num_classes),
+        f"knn_{level}": vote(neighbours, labels, num_classes),
         f"probe_{level}": probe.predictions,
     }
 
@@ -151,22 +158,22 @@ def _joint_predictions(train, evaluated, k, fits) -> dict:
     known = train.joint_valid.all(1)
     features, groups = train.features[known], train.groups[known]
     joints, valid = train.joints_rel_mm[known], train.joint_valid[known]
-    mean = diagnostics.mean_pose(joints, valid)
-    neighbours = diagnostics.nearest_neighbours(
+    mean = mean_pose(joints, valid)
+    neighbours = nearest_neighbours(
         features, evaluated.features, k=k, gallery_groups=groups, query_groups=evaluated.groups
     )
-    probe = diagnostics.probe_joints(
+    probe = probe_joints(
         features, joints, valid, evaluated.features, subjects=train.subjects[known], groups=groups
     )
     fits["probe_joints"] = _fit_record(probe, "held-out MPJPE, mm")
     return {
-        "knn_joints_mm": diagnostics.average_joints(neighbours, joints, valid).astype(np.float32),
+        "knn_joints_mm": average_joints(neighbours, joints, valid).astype(np.float32),
         "probe_joints_mm": probe.predictions.astype(np.float32),
         "mean_pose_mm": np.broadcast_to(mean, (len(evaluated), *mean.shape)).astype(np.float32),
     }
 
 
-def _fit_record(probe: diagnostics.ProbeFit, score_name: str) -> dict:
+def _fit_record(probe: ProbeFit, score_name: str) -> dict:
     return {
         "penalty": probe.penalty,
         "penalties": list(probe.penalties),
@@ -178,14 +185,10 @@ def _fit_record(probe: diagnostics.ProbeFit, score_name: str) -> dict:
 
 
 def _joint_scores(predicted_mm: np.ndarray, evaluated: FeatureTable) -> dict:
-    errors = diagnostics.joint_errors_mm(
-        predicted_mm, evaluated.joints_rel_mm, evaluated.joint_valid
-    )
+    errors = joint_errors_mm(predicted_mm, evaluated.joints_rel_mm, evaluated.joint_valid)
     counted = np.isfinite(errors)
     return {
-        "mpjpe_mm": diagnostics.mpjpe_mm(
-            predicted_mm, evaluated.joints_rel_mm, evaluated.joint_valid
-        ),
+        "mpjpe_mm": mpjpe_mm(predicted_mm, evaluated.joints_rel_mm, evaluated.joint_valid),
         "num_samples": int(counted.any(1).sum()),
         "num_joints": int(counted.sum()),
     }

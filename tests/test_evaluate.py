@@ -11,7 +11,7 @@ from gesture_pretrain.backbone_evaluation import Predictions, score_predictions
 from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.synthetic import write_synthetic
-from gesture_pretrain.diagnostics import mpjpe_mm
+from gesture_pretrain.diagnostics.joint_error import mpjpe_mm
 from gesture_pretrain.evaluation.backbone import evaluate_backbone
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.features import FeatureTable

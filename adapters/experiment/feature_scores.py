@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain import diagnostics
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.diagnostics.joint_error import mpjpe_mm
+from gesture_pretrain.diagnostics.linear_probe import probe_joints
+from gesture_pretrain.diagnostics.nearest_neighbours import average_joints, nearest_neighbours
 from gesture_pretrain.embedding import tsne_2d
 from gesture_pretrain.features import FeatureTable, extract_features
 from gesture_pretrain.models.backbone import Backbone, build_backbone
@@ -61,7 +63,7 @@ def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
     features, joints, valid = (
         values[known] for values in (train.features, train.joints_rel_mm, train.joint_valid)
     )
-    probe = diagnostics.probe_joints(
+    probe = probe_joints(
         features,
         joints,
         valid,
@@ -69,21 +71,21 @@ def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
         subjects=train.subjects[known],
         groups=train.groups[known],
     )
-    neighbours = diagnostics.nearest_neighbours(
+    neighbours = nearest_neighbours(
         features,
         test.features,
         k=min(_NEIGHBOURS, len(features) // 4),
         gallery_groups=train.groups[known],
         query_groups=test.groups,
     )
-    averaged = diagnostics.average_joints(neighbours, joints, valid)
+    averaged = average_joints(neighbours, joints, valid)
     truth = test.joints_rel_mm, test.joint_valid
     return FeatureScore(
         arm=arm,
         backbone=backbone,
         seed=seed,
-        probe_mpjpe_mm=diagnostics.mpjpe_mm(probe.predictions, *truth),
-        knn_mpjpe_mm=diagnostics.mpjpe_mm(averaged, *truth),
+        probe_mpjpe_mm=mpjpe_mm(probe.predictions, *truth),
+        knn_mpjpe_mm=mpjpe_mm(averaged, *truth),
     )
 
 

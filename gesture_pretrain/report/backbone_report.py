@@ -8,7 +8,7 @@ import numpy as np
 
 from gesture_pretrain.backbone_evaluation import LEVELS, Predictions
 from gesture_pretrain.classification import confusion_matrix
-from gesture_pretrain.diagnostics import joint_errors_mm
+from gesture_pretrain.diagnostics.joint_error import joint_errors_mm
 from gesture_pretrain.embedding import choose_points, tsne_2d
 from gesture_pretrain.features import FeatureTable
 from gesture_pretrain.report import figures, html

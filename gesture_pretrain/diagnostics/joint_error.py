@@ -1,0 +1,34 @@
+"""Errors of wrist-relative joints. Letters: M samples, J = 21 joints."""
+
+import numpy as np
+
+WRIST = 0
+
+
+def joint_errors_mm(
+    predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: np.ndarray
+) -> np.ndarray:
+    """Distance per joint, (M, J) mm; NaN where it is not counted.
+
+    The wrist is the root: its error is 0 by construction and it is never counted. A sample whose
+    wrist is not valid has no root and is left out whole.
+    """
+    counted = np.array(joint_valid, dtype=bool)
+    counted &= counted[:, [WRIST]]
+    counted[:, WRIST] = False
+    distance = np.linalg.norm(np.asarray(predicted_mm, np.float64) - joints_rel_mm, axis=-1)
+    missing = counted & ~np.isfinite(distance)
+    if missing.any():
+        raise ValueError(f"{int(missing.sum())} valid joints have no finite prediction.")
+    return np.where(counted, distance, np.nan)
+
+
+def mpjpe_mm(predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> float:
+    """Root-relative MPJPE in mm: root = wrist, mean over the valid joints without the wrist.
+
+    No alignment and no scaling of the prediction; camera frame.
+    """
+    errors = joint_errors_mm(predicted_mm, joints_rel_mm, joint_valid)
+    if np.isnan(errors).all():
+        raise ValueError("No joint is valid, so there is no error to average.")
+    return float(np.nanmean(errors))
