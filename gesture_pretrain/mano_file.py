@@ -3,24 +3,19 @@
 Two sources: the files of the licensed MANO model, which a user downloads from its home page and
 which are never part of this package; and the open hand in ``assets/``, which is.
 
-A MANO file is a Python pickle, and a pickle may run any code when opened. Here it is opened by an
-unpickler that knows the few classes such a file consists of and refuses every other name before
-anything of it is called. Neither chumpy nor scipy is needed.
-
+A MANO file is a Python pickle; ``mano_pickle.py`` opens it without running any code that it names.
 Only numpy is used here; ``hand_model.py`` makes a torch module of the arrays.
 """
 
 import os
-import pickle
 import zipfile
-from collections import OrderedDict
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import platformdirs
 
+from gesture_pretrain.mano_pickle import ManoFileError, dense_array, read_mano_pickle
 from gesture_pretrain.skeleton import HANDS, PARENTS_MANO16
 
 HandArrays = dict[str, np.ndarray]
@@ -37,16 +32,7 @@ _FLOAT_SHAPES = {
 }
 _INT_SHAPES = {"f": (1538, 3), "kintree_table": (2, 16)}
 _SUBFOLDERS = (".", "models", "mano")
-# what the standard library's unpickler raises on damaged input
-_BROKEN_PICKLE = (
-    pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError,
-    ImportError, OverflowError, MemoryError,
-)  # fmt: skip
 _LEFT_FAULT_LIMIT = 1.0  # faulty files: 0.0004; sound ones: 8.0
-
-
-class ManoFileError(ValueError):
-    """A hand model file is there but cannot be used; the message says why and what to do."""
 
 
 class MissingManoFile(FileNotFoundError):
@@ -220,7 +206,7 @@ def read_mano_file(file: str | os.PathLike) -> HandArrays:
             an array.
     """
     path = Path(file)
-    readers = {".pkl": _read_pickle, ".npz": _read_npz}
+    readers = {".pkl": read_mano_pickle, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
         raise ManoFileError(f"{path}: a hand model file ends in .pkl or .npz, not {path.suffix!r}")
     return _checked(readers[path.suffix.lower()](path), path)
@@ -236,17 +222,6 @@ def _read_npz(path: Path) -> dict:
             f"{path} is not an npz of plain arrays ({error}); "
             "store J_regressor dense and every key as numbers"
         ) from error
-
-
-def _read_pickle(path: Path) -> dict:
-    with path.open("rb") as stream:
-        try:
-            content = _ManoUnpickler(stream, encoding="latin1").load()
-        except _BROKEN_PICKLE as error:
-            raise ManoFileError(f"{path} cannot be read as a MANO pickle: {error}") from error
-    if not isinstance(content, dict):
-        raise ManoFileError(f"{path} holds a {type(content).__name__}, not a MANO dictionary")
-    return content
 
 
 def _checked(content: dict, path: Path) -> HandArrays:
@@ -267,129 +242,9 @@ def _checked(content: dict, path: Path) -> HandArrays:
 
 
 def _as_array(value: object, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    dense = _dense(value, name)
+    dense = dense_array(value, name)
     if dense.shape != shape:
         raise ManoFileError(f"{name} has shape {dense.shape}, MANO's is {shape}")
     if dense.dtype.kind not in "fiu" or not np.all(np.isfinite(dense)):
         raise ManoFileError(f"{name} is not an array of finite numbers")
     return np.ascontiguousarray(dense, dtype=dtype)
-
-
-# --- the restricted unpickler ----------------------------------------------------------------
-
-
-class _ManoUnpickler(pickle.Unpickler):
-    """Unpickler that resolves the names in a MANO file and no others.
-
-    Classes of chumpy and scipy.sparse become inert records, made anew for every file, so that a
-    file can neither call into those packages nor alter them. Names arrive as Python 2 or 3 spelt
-    them.
-    """
-
-    def __init__(self, stream, **options):
-        super().__init__(stream, **options)
-        self._records: dict[str, type] = {}
-
-    def find_class(self, module: str, name: str):
-        full_name = f"{module}.{name}"
-        if full_name in _ALLOWED:
-            return _ALLOWED[full_name]
-        if _is_in(module, "chumpy") or _is_in(module, "scipy.sparse"):
-            return self._records.setdefault(full_name, _record_type(full_name))
-        raise pickle.UnpicklingError(
-            f"it asks for {full_name}, which no MANO file needs; nothing of it was called. "
-            "The file is damaged or made to do harm: download it again from the MANO home page"
-        )
-
-
-class _Record(SimpleNamespace):
-    """What was pickled of an object of a class that is not loaded: its attributes."""
-
-    origin = ""
-
-
-def _record_type(full_name: str) -> type:
-    return type("Record", (_Record,), {"origin": full_name})
-
-
-def _is_in(module: str, package: str) -> bool:
-    return module == package or module.startswith(package + ".")
-
-
-def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes at protocol 2; any other codec is refused."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"it holds bytes in the encoding {encoding!r}")
-    return text.encode("latin-1")
-
-
-def _bare_record(kind: type, base: type, state: object) -> _Record:
-    """How protocols 0 and 1 make an object; only records may be made so."""
-    if not (isinstance(kind, type) and issubclass(kind, _Record)):
-        raise pickle.UnpicklingError(f"it builds an object of {kind!r} from parts")
-    return kind.__new__(kind)
-
-
-# numpy's private rebuilding functions, asked of numpy so that no version's module path matters
-_NUMPY_FUNCTIONS = {
-    "multiarray._reconstruct": np.zeros(1).__reduce__()[0],
-    "multiarray.scalar": np.float64(0).__reduce__()[0],
-    "numeric._frombuffer": np.zeros(1).__reduce_ex__(5)[0],
-}
-_ALLOWED = {
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-    **{
-        f"numpy.{core}.{name}": function
-        for core in ("core", "_core")
-        for name, function in _NUMPY_FUNCTIONS.items()
-    },
-    "__builtin__.set": set,
-    "builtins.set": set,
-    "__builtin__.object": object,
-    "builtins.object": object,
-    "collections.OrderedDict": OrderedDict,
-    "_codecs.encode": _latin1_bytes,
-    "copy_reg._reconstructor": _bare_record,
-    "copyreg._reconstructor": _bare_record,
-}
-
-
-def _dense(value: object, name: str) -> np.ndarray:
-    """The numbers of an array, a chumpy record or a sparse matrix record."""
-    if not isinstance(value, _Record):
-        return np.asarray(value)
-    kind = value.origin.rsplit(".", 1)[-1]
-    if kind not in _DENSE_OF:
-        raise ManoFileError(
-            f"{name} is a {value.origin}, which is not understood; those understood are "
-            f"{sorted(_DENSE_OF)}. Save the array as plain numbers in an npz instead"
-        )
-    try:
-        return _DENSE_OF[kind](value, name)
-    except (AttributeError, IndexError, ValueError, TypeError) as error:
-        raise ManoFileError(f"{name}: broken {value.origin}: {error}") from error
-
-
-def _dense_select(record: _Record, name: str) -> np.ndarray:
-    chosen = _dense(record.a, name).ravel()[np.asarray(record.idxs)]
-    return chosen.reshape(getattr(record, "preferred_shape", chosen.shape))
-
-
-def _dense_compressed(record: _Record, name: str) -> np.ndarray:
-    """Compressed sparse columns (csc) or rows (csr); repeated entries add up."""
-    by_column = record.origin.rsplit(".", 1)[-1].startswith("csc")
-    rows, columns = record._shape if hasattr(record, "_shape") else record.shape
-    outer = np.repeat(np.arange(len(record.indptr) - 1), np.diff(record.indptr))
-    place = (record.indices, outer) if by_column else (outer, record.indices)
-    dense = np.zeros((rows, columns), np.asarray(record.data).dtype)
-    np.add.at(dense, place, record.data)
-    return dense
-
-
-_DENSE_OF = {
-    "Ch": lambda record, name: _dense(record.x, name),
-    "Select": _dense_select,
-    "Reshape": lambda record, name: _dense(record.a, name).reshape(record.newshape),
-    **dict.fromkeys(("csc_matrix", "csr_matrix", "csc_array", "csr_array"), _dense_compressed),
-}

@@ -14,7 +14,8 @@ import pytest
 import scipy.sparse
 
 from gesture_pretrain import mano_file
-from gesture_pretrain.mano_file import ManoFileError, MissingManoFile, read_hand, read_mano_file
+from gesture_pretrain.mano_file import MissingManoFile, read_hand, read_mano_file
+from gesture_pretrain.mano_pickle import ManoFileError
 
 OPEN_HAND_SHA256 = "b9b266f884cb63fe0cff9618bc6a4cbd11cb610de471424fd7cfc3361a56ebd3"
 

@@ -22,7 +22,8 @@ from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.protocol import Protocol
 from gesture_pretrain.evaluation.score import score_predictions
-from gesture_pretrain.mano_file import ManoFileError, MissingManoFile
+from gesture_pretrain.mano_file import MissingManoFile
+from gesture_pretrain.mano_pickle import ManoFileError
 
 SECTIONS = {
     "target": "token_fusion",

@@ -1,0 +1,164 @@
+"""Opening a MANO pickle without running any code that it names.
+
+A pickle may run any code when opened. Here it is opened by an unpickler that knows the few classes
+a MANO file consists of and refuses every other name before anything of it is called. Neither chumpy
+nor scipy is needed.
+"""
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+# what the standard library's unpickler raises on damaged input
+_BROKEN_PICKLE = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError,
+    ImportError, OverflowError, MemoryError,
+)  # fmt: skip
+
+
+class ManoFileError(ValueError):
+    """A hand model file is there but cannot be used; the message says why and what to do."""
+
+
+def read_mano_pickle(path: Path) -> dict:
+    """The dictionary in a MANO pickle; `dense_array` gives the numbers of its values.
+
+    Raises:
+        ManoFileError: it is damaged, asks for what no MANO file needs, or is no dictionary.
+    """
+    with path.open("rb") as stream:
+        try:
+            content = _ManoUnpickler(stream, encoding="latin1").load()
+        except _BROKEN_PICKLE as error:
+            raise ManoFileError(f"{path} cannot be read as a MANO pickle: {error}") from error
+    if not isinstance(content, dict):
+        raise ManoFileError(f"{path} holds a {type(content).__name__}, not a MANO dictionary")
+    return content
+
+
+class _ManoUnpickler(pickle.Unpickler):
+    """Unpickler that resolves the names in a MANO file and no others.
+
+    Classes of chumpy and scipy.sparse become inert records, made anew for every file, so that a
+    file can neither call into those packages nor alter them. Names arrive as Python 2 or 3 spelt
+    them.
+    """
+
+    def __init__(self, stream, **options):
+        super().__init__(stream, **options)
+        self._records: dict[str, type] = {}
+
+    def find_class(self, module: str, name: str):
+        full_name = f"{module}.{name}"
+        if full_name in _ALLOWED:
+            return _ALLOWED[full_name]
+        if _is_in(module, "chumpy") or _is_in(module, "scipy.sparse"):
+            return self._records.setdefault(full_name, _record_type(full_name))
+        raise pickle.UnpicklingError(
+            f"it asks for {full_name}, which no MANO file needs; nothing of it was called. "
+            "The file is damaged or made to do harm: download it again from the MANO home page"
+        )
+
+
+class _Record(SimpleNamespace):
+    """What was pickled of an object of a class that is not loaded: its attributes."""
+
+    origin = ""
+
+
+def _record_type(full_name: str) -> type:
+    return type("Record", (_Record,), {"origin": full_name})
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes at protocol 2; any other codec is refused."""
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it holds bytes in the encoding {encoding!r}")
+    return text.encode("latin-1")
+
+
+def _bare_record(kind: type, base: type, state: object) -> _Record:
+    """How protocols 0 and 1 make an object; only records may be made so."""
+    if not (isinstance(kind, type) and issubclass(kind, _Record)):
+        raise pickle.UnpicklingError(f"it builds an object of {kind!r} from parts")
+    return kind.__new__(kind)
+
+
+# numpy's private rebuilding functions, asked of numpy so that no version's module path matters
+_NUMPY_FUNCTIONS = {
+    "multiarray._reconstruct": np.zeros(1).__reduce__()[0],
+    "multiarray.scalar": np.float64(0).__reduce__()[0],
+    "numeric._frombuffer": np.zeros(1).__reduce_ex__(5)[0],
+}
+_ALLOWED = {
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    **{
+        f"numpy.{core}.{name}": function
+        for core in ("core", "_core")
+        for name, function in _NUMPY_FUNCTIONS.items()
+    },
+    "__builtin__.set": set,
+    "builtins.set": set,
+    "__builtin__.object": object,
+    "builtins.object": object,
+    "collections.OrderedDict": OrderedDict,
+    "_codecs.encode": _latin1_bytes,
+    "copy_reg._reconstructor": _bare_record,
+    "copyreg._reconstructor": _bare_record,
+}
+
+
+def dense_array(value: object, name: str) -> np.ndarray:
+    """The numbers of an array, a chumpy record or a sparse matrix record.
+
+    Args:
+        value: what stands in a file's dictionary.
+        name: of it, for messages.
+
+    Raises:
+        ManoFileError: a record of another kind, or a broken one.
+    """
+    if not isinstance(value, _Record):
+        return np.asarray(value)
+    kind = value.origin.rsplit(".", 1)[-1]
+    if kind not in _DENSE_OF:
+        raise ManoFileError(
+            f"{name} is a {value.origin}, which is not understood; those understood are "
+            f"{sorted(_DENSE_OF)}. Save the array as plain numbers in an npz instead"
+        )
+    try:
+        return _DENSE_OF[kind](value, name)
+    except (AttributeError, IndexError, ValueError, TypeError) as error:
+        raise ManoFileError(f"{name}: broken {value.origin}: {error}") from error
+
+
+def _dense_select(record: _Record, name: str) -> np.ndarray:
+    chosen = dense_array(record.a, name).ravel()[np.asarray(record.idxs)]
+    return chosen.reshape(getattr(record, "preferred_shape", chosen.shape))
+
+
+def _dense_compressed(record: _Record, name: str) -> np.ndarray:
+    """Compressed sparse columns (csc) or rows (csr); repeated entries add up."""
+    by_column = record.origin.rsplit(".", 1)[-1].startswith("csc")
+    rows, columns = record._shape if hasattr(record, "_shape") else record.shape
+    outer = np.repeat(np.arange(len(record.indptr) - 1), np.diff(record.indptr))
+    place = (record.indices, outer) if by_column else (outer, record.indices)
+    dense = np.zeros((rows, columns), np.asarray(record.data).dtype)
+    np.add.at(dense, place, record.data)
+    return dense
+
+
+_DENSE_OF = {
+    "Ch": lambda record, name: dense_array(record.x, name),
+    "Select": _dense_select,
+    "Reshape": lambda record, name: dense_array(record.a, name).reshape(record.newshape),
+    **dict.fromkeys(("csc_matrix", "csr_matrix", "csc_array", "csr_array"), _dense_compressed),
+}
