@@ -7,8 +7,12 @@
 
 PLAN is a file of configs/experiments. Finished cells are never run again, a killed one goes on from
 its last checkpoint, a failed one does not stop the others; the same command picks up where it was.
-Any number of these commands may work on one folder, from several machines too; `--slurm key=value`
-submits them as jobs (needs the package submitit). One cell on several GPUs:
+Any number of these commands may work on one folder, from several machines too; `--slurm` submits
+them as jobs, by the package submitit, and with `wait=1` stays until they have ended:
+
+    python tools/transfer_experiment.py PLAN run --slurm jobs=8 timeout_min=600 gpus_per_node=1
+
+One cell on several GPUs:
 
     torchrun --nproc-per-node 4 tools/transfer_experiment.py PLAN run --only CELL
 
@@ -28,7 +32,7 @@ import torch.distributed
 
 from adapters.experiment.audit import audit_plan, not_audited
 from adapters.experiment.cells import CellTable, cells_of
-from adapters.experiment.execution import Outcome, quiet_warnings, run_one, run_plan
+from adapters.experiment.execution import Outcome, outcome, quiet_warnings, run_one, run_plan
 from adapters.experiment.forecast import forecast, forecast_lines
 from adapters.experiment.plan import Plan
 from adapters.experiment.plan_file import read_plan
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_one(table, out, options.only)
         return 0
     if options.slurm:
-        return submit(plan, out, options.slurm)
+        return submit(plan, table, out, options.slurm)
     result = run_plan(plan, out, workers=options.workers)
     return tell(result)
 
@@ -79,7 +83,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, help="processes (default one per GPU, else one)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
     parser.add_argument("--only", metavar="CELL", help="run one cell, under torchrun if wanted")
-    parser.add_argument("--slurm", nargs="+", metavar="key=value", help="submit jobs, see submitit")
+    parser.add_argument("--slurm", nargs="+", metavar="key=value", help="submit jobs, see above")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the plan")
     return parser.parse_intermixed_args(arguments)
 
@@ -104,13 +108,20 @@ def show_audit(plan: Plan, table: CellTable, out: Path, *, write: bool) -> None:
     require_no_leaks(audits, plan.allowed_leaks)
 
 
-def submit(plan: Plan, out: Path, settings: Sequence[str]) -> int:
-    """Submits workers as SLURM jobs; `jobs=N` says how many, the rest is submitit's."""
-    from adapters.experiment.cluster import submit_workers
+def submit(plan: Plan, table: CellTable, out: Path, settings: Sequence[str]) -> int:
+    """Submits workers as jobs of a cluster; `wait=1` waits for them and tells what came of it."""
+    from adapters.experiment.cluster import failed_jobs, parse_settings, submit_workers
 
-    for job in submit_workers(plan, out, settings):
-        print(f"Submitted {job}")
-    return 0
+    chosen = parse_settings(settings)
+    wait = chosen.pop("wait", 0)
+    jobs = submit_workers(plan, out, chosen)
+    for job in jobs:
+        print(f"Submitted {job.job_id}, log {job.paths.stderr}", flush=True)
+    if not wait:
+        return 0
+    for number, error in failed_jobs(jobs).items():
+        print(f"Job {number} failed: {error}")
+    return tell(outcome(table, out))
 
 
 def report(plan: Plan, table: CellTable, out: Path) -> int:

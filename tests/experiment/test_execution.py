@@ -1,6 +1,5 @@
 """Which cells a worker runs, and what it makes of failures and changes."""
 
-import importlib.util
 import json
 import multiprocessing
 from pathlib import Path
@@ -11,7 +10,6 @@ from toy_pose import toy_plan
 
 from adapters.experiment.cell_folder import CellFolder, CellFolderError
 from adapters.experiment.cells import cells_of
-from adapters.experiment.cluster import parse_settings, submit_workers
 from adapters.experiment.execution import outcome, run_one, run_plan, states, work
 from adapters.experiment.forecast import forecast, forecast_lines
 from adapters.experiment.plan_file import plan_from
@@ -182,14 +180,3 @@ def test_one_named_cell_is_run_when_its_weights_are_there(toy):
     found = states(toy.table, toy.out)
     assert found["toy_random_50pc_s0"] == "finished"
     assert list(found.values()).count("finished") == 1
-
-
-def test_jobs_take_their_settings_and_say_what_is_missing(toy):
-    assert parse_settings(["jobs=4", "slurm_partition=gpu"]) == {
-        "jobs": 4, "slurm_partition": "gpu",
-    }  # fmt: skip
-    with pytest.raises(ValueError, match="'gpu' is not of the form key=value"):
-        parse_settings(["gpu"])
-    if importlib.util.find_spec("submitit") is None:
-        with pytest.raises(ImportError, match="pip install submitit"):
-            submit_workers(toy.plan, toy.out, ["jobs=2"])
