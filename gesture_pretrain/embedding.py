@@ -2,7 +2,7 @@
 
 t-SNE shows neighbourhoods only: distances between clusters and cluster sizes mean nothing. Coloured
 by the labels the network was trained with, such a picture is circular; read it beside the
-pose-space diagnostics of `diagnostics.py`.
+pose-space measures of `gesture_pretrain.diagnostics`.
 """
 
 import numpy as np

@@ -25,13 +25,9 @@ from gesture_pretrain.evaluation.backbone_tables import (
     labelled_dataset,
 )
 from gesture_pretrain.registry import find_backbone
-from gesture_pretrain.report.backbone_report import (
-    BackboneResult,
-    ReportContext,
-    number_rows,
-    summary_sentences,
-    write_backbone_report,
-)
+from gesture_pretrain.report.backbone_numbers import number_rows, summary_sentences
+from gesture_pretrain.report.backbone_report import write_backbone_report
+from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
 from gesture_pretrain.report.html import Section
 from gesture_pretrain.report.training_curves import read_training_curves
 

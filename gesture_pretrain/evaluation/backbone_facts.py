@@ -8,7 +8,7 @@ import gesture_pretrain
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.backbone_models import UNTRAINED, heads_fit
-from gesture_pretrain.report.backbone_report import BackboneResult, ReportContext
+from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
 from gesture_pretrain.report.contact_sheet import Tile, spread_over_classes
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weight_record import WeightRecord

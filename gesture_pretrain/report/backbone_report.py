@@ -1,76 +1,24 @@
 """The report of `tools/evaluate.py backbone`: what frozen features are worth, on one page."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain.backbone_evaluation import LEVELS, Predictions
+from gesture_pretrain.backbone_evaluation import LEVELS
 from gesture_pretrain.classification import confusion_matrix
 from gesture_pretrain.diagnostics.joint_error import joint_errors_mm
 from gesture_pretrain.embedding import choose_points, tsne_2d
-from gesture_pretrain.features import FeatureTable
 from gesture_pretrain.report import figures, html
-from gesture_pretrain.report.contact_sheet import Tile, contact_sheet
+from gesture_pretrain.report.backbone_numbers import (
+    GESTURE_METHODS,
+    joint_rows,
+    number_rows,
+    summary_sentences,
+)
+from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
+from gesture_pretrain.report.contact_sheet import contact_sheet
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
-
-GESTURE_METHODS = (("heads", "its own heads"), ("knn", "k-NN"), ("probe", "linear probe"))
-GESTURE_SCORES = (
-    ("top1", "top-1"),
-    ("balanced_accuracy", "balanced accuracy"),
-    ("macro_f1", "macro-F1"),
-)
-JOINT_METHODS = (
-    ("probe_joints", "linear probe (ridge)"),
-    ("knn_joints", "k-NN"),
-    ("mean_pose", "mean training pose, no features"),
-)
-
-
-@dataclass(frozen=True)
-class BackboneResult:
-    """One evaluated backbone: what it gave for the evaluated samples and how that scored."""
-
-    name: str
-    table: FeatureTable
-    predictions: Predictions
-    scores: dict
-
-
-@dataclass(frozen=True)
-class ReportContext:
-    """What the numbers were measured on and how; all plain text but the tiles and curves.
-
-    Attributes:
-        data_title: the data in a few words, used in the title of every figure; says "synthetic"
-            where the data are.
-        synthetic: whether the data are rendered.
-        circular: whether the backbone was trained with the labels it is compared to here.
-        class_names: {"coarse": names, "fine": names}.
-        protocol: sentences on how the numbers were made.
-        left_out: what was not measured and why.
-        facts: name -> text: data, taxonomy, versions, commit.
-        commands: what to type to get this page again.
-        tiles: contact sheet.
-        curves: see `figures.curve_picture`; empty without a training run.
-        trained_on: the data of the pretraining run, which may be others than those evaluated.
-        tsne_points: how many samples t-SNE pictures show.
-    """
-
-    data_title: str
-    synthetic: bool
-    circular: bool
-    class_names: dict[str, Sequence[str]]
-    protocol: Sequence[str]
-    left_out: Sequence[str] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    commands: Sequence[str] = ()
-    tiles: Sequence[Tile] = ()
-    curves: Mapping = field(default_factory=dict)
-    trained_on: str = "data not recorded"
-    tsne_points: int = 1000
-    seed: int = 0
 
 
 def write_backbone_report(
@@ -99,98 +47,6 @@ def write_backbone_report(
     return path
 
 
-def summary_sentences(results: Sequence[BackboneResult], context: ReportContext) -> list[str]:
-    """What a reader should know after ten seconds."""
-    main, *baselines = results
-    kind = (
-        "SYNTHETIC, rendered images; nothing here is a statement about photographs"
-        if context.synthetic
-        else "photographs"
-    )
-    sentences = [f"Data: {context.data_title}: {kind}. {len(main.table):,} images evaluated."]
-    best = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)
-    if best:
-        score = main.scores[best]
-        how = "its own heads" if best == "heads_coarse" else "a linear probe"
-        sentences.append(
-            f"Coarse gesture, top-1 by {how}: {_percent(score['top1'])} of {score['num_classes']} "
-            f"classes (a uniform guess: {_percent(score['chance'])})."
-        )
-    for baseline in baselines:
-        sentences += _against(main, baseline)
-    return sentences
-
-
-def number_rows(
-    results: Sequence[BackboneResult],
-) -> tuple[list[str], list[Sequence[str] | html.Section]]:
-    """Header and rows of the table of numbers; also printed by the command."""
-    header = ["", *(result.name for result in results), "uniform guess", "largest class"]
-    rows: list = []
-    for level in LEVELS:
-        rows += _gesture_rows(results, level)
-    joint_rows = _joint_rows(results)
-    if joint_rows:
-        rows += [
-            html.Section("Wrist-relative 3D joints: MPJPE in mm, lower is better"),
-            *joint_rows,
-        ]
-    return header, rows
-
-
-def _gesture_rows(results, level: str) -> list:
-    rows: list = []
-    for method, words in GESTURE_METHODS:
-        key = f"{method}_{level}"
-        having = [result.scores[key] for result in results if key in result.scores]
-        if not having:
-            continue
-        for score, score_words in GESTURE_SCORES:
-            cells = [_percent(r.scores[key][score]) if key in r.scores else "–" for r in results]
-            guess = [_percent(having[0]["chance"]), _percent(having[0]["majority"])]
-            rows.append(
-                [f"{words}, {score_words}", *cells, *(guess if score == "top1" else ["", ""])]
-            )
-    if rows:
-        counts = next(r.scores[f"knn_{level}"] for r in results)
-        rows.insert(
-            0,
-            html.Section(
-                f"{level.capitalize()} gesture, {counts['num_present']} of {counts['num_classes']} "
-                f"classes present, {counts['num_samples']:,} images"
-            ),
-        )
-    return rows
-
-
-def _joint_rows(results) -> list[list[str]]:
-    return [
-        [words, *(f"{r.scores[key]['mpjpe_mm']:.2f}" for r in results), "", ""]
-        for key, words in JOINT_METHODS
-        if all(key in r.scores for r in results)
-    ]
-
-
-def _against(main: BackboneResult, baseline: BackboneResult) -> list[str]:
-    sentences = []
-    if "knn_coarse" in main.scores and "knn_coarse" in baseline.scores:
-        sentences.append(
-            f"k-NN on frozen features, coarse top-1: {_percent(main.scores['knn_coarse']['top1'])} "
-            f"against {_percent(baseline.scores['knn_coarse']['top1'])} of {baseline.name}."
-        )
-    if "probe_joints" in main.scores and "probe_joints" in baseline.scores:
-        ours = main.scores["probe_joints"]["mpjpe_mm"]
-        theirs = baseline.scores["probe_joints"]["mpjpe_mm"]
-        mean = main.scores["mean_pose"]["mpjpe_mm"]
-        word = "lower" if ours < theirs else "HIGHER" if ours > theirs else "apart"
-        sentences.append(
-            f"Linear probe to 3D joints, not part of pretraining: MPJPE {ours:.2f} mm against "
-            f"{theirs:.2f} mm of {baseline.name}, {_percent(abs(1 - ours / theirs))} {word} "
-            f"(the mean pose alone: {mean:.2f} mm)."
-        )
-    return sentences
-
-
 def _numbers(results, context) -> list[str]:
     header, rows = number_rows(results)
     return [
@@ -202,7 +58,7 @@ def _numbers(results, context) -> list[str]:
             + (
                 "MPJPE: root = wrist, the wrist itself is not counted, no scale and no alignment, "
                 "camera frame. "
-                if _joint_rows(results)
+                if joint_rows(results)
                 else ""
             )
             + "One run, no spread: small differences mean nothing."
@@ -384,7 +240,3 @@ def _protocol(results, context) -> list[str]:
             html.code("\n".join(context.commands)),
         ]
     return blocks
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
