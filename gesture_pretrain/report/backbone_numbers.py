@@ -49,11 +49,11 @@ def number_rows(
     rows: list = []
     for level in LEVELS:
         rows += _gesture_rows(results, level)
-    joint_rows = joint_rows(results)
-    if joint_rows:
+    of_joints = joint_rows(results)
+    if of_joints:
         rows += [
             html.Section("Wrist-relative 3D joints: MPJPE in mm, lower is better"),
-            *joint_rows,
+            *of_joints,
         ]
     return header, rows
 
