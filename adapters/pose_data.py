@@ -8,22 +8,14 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.sampling import EpochBatchSampler
 from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.gesture_data import (
-    announcer,
-    check_batch_size,
-    load_taxonomy,
-    make_loader,
-    own_batches,
-    require_rows,
-    spread,
-)
+from gesture_pretrain.training.gesture_data import load_taxonomy
+from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.training.sections import build_from_section
+from gesture_pretrain.training.splits import select_splits
 
 
 class PoseData(NamedTuple):
@@ -69,6 +61,7 @@ def build_pose_data(
     batch_size: int = 64,
     workers: int = 2,
     augmentation: Mapping | None = None,
+    shards: str | Path | None = None,
     overfit: bool = False,
 ) -> PoseData:
     """Opens the index and builds both loaders.
@@ -99,29 +92,34 @@ def build_pose_data(
         batch_size: images per iteration over all processes.
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
+        shards: folder made by tools/prepare_data.py shards; None reads the picture files.
         overfit: train on one unaugmented batch, and validate on the same, to see that the errors
             can reach zero.
 
     Raises:
-        ValueError: no images are left, two-handed images are asked for, or the batch does not
-            divide among the processes.
+        ValueError: no images are left, two-handed images are asked for, the batch does not divide
+            among the processes, or the target cannot read shards.
+        DataError: the shards do not serve the target's crops.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, None, 0, hand_index)
-    rank, world_size = rank_and_world_size()
-    check_batch_size(batch_size, world_size)
-    filters = {
-        "hands": _single_hands(hands),
-        "labels": labels,
-        "labelled_by": classes if labelled_only else None,
-    }
-    rows = hand_index.select(
-        split=train_split, subjects=subjects, fraction=fraction, seed=fraction_seed, **filters
+    check_batch_size(batch_size)
+    rows = select_splits(
+        hand_index,
+        train_split=train_split,
+        val_split=val_split,
+        filters={
+            "hands": _single_hands(hands),
+            "labels": labels,
+            "labelled_by": classes if labelled_only else None,
+        },
+        subjects=subjects,
+        fraction=fraction,
+        seed=fraction_seed,
+        val_images=val_images,
+        overfit=batch_size if overfit else None,
     )
-    require_rows(rows, hand_index, train_split, "train_split")
     chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
-    if overfit:
-        rows, chosen = spread(rows, batch_size), NONE
 
     def dataset(name: str, of_rows: np.ndarray, motion: Augmentation) -> Any:
         return build_dataset(
@@ -132,50 +130,28 @@ def build_pose_data(
             hand_models=hand_models,
             augmentation=motion,
             seed=seed,
-            announce=announcer(name, rank),
+            announce=announcer(name),
+            **({} if shards is None else {"shards": shards}),
         )
 
-    train_set = dataset("Training", rows, chosen)
-    batch_size = min(batch_size, len(train_set) // world_size * world_size)
-    sampler = EpochBatchSampler(
-        len(train_set), batch_size=batch_size, seed=seed, rank=rank, world_size=world_size
+    train_set = dataset("Training", rows.train, NONE if overfit else chosen)
+    val_set = dataset("Validation", rows.validation, NONE) if len(rows.validation) else None
+    loaders = build_loaders(
+        train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
     )
-    train = make_loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
-    val_rows = rows if overfit else np.empty(0, np.int64)
-    if val_split is not None and not overfit:
-        val_rows = spread(hand_index.select(split=val_split, **filters), val_images)
-        require_rows(val_rows, hand_index, val_split, "val_split")
-    validation = None
-    if len(val_rows):
-        val_set = dataset("Validation", val_rows, NONE)
-        validation = make_loader(
-            val_set,
-            workers,
-            seed,
-            pin_memory,
-            batch_sampler=own_batches(len(val_set), batch_size, rank, world_size),
-        )
     summary = {
         "index": str(Path(hand_index.root)),
         "index_fingerprint": hand_index.fingerprint,
         "taxonomy": classes.name,
         "taxonomy_sha256": classes.sha256,
         "train_images": len(train_set),
-        "val_images": 0 if validation is None else len(val_set),
+        "val_images": 0 if val_set is None else len(val_set),
         "train_split": train_split,
         "val_split": val_split,
         "fraction": fraction,
         "source": dict(hand_index.meta),
     }
-    return PoseData(
-        hand_index,
-        classes,
-        train,
-        validation,
-        batch_size,
-        sampler.iterations_per_epoch,
-        summary,
-    )
+    return PoseData(hand_index, classes, *loaders, summary)
 
 
 def _single_hands(hands: str | Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from adapters.pose_frames import CameraPrediction, to_camera_frame
 from adapters.pose_model import HandPrediction, check_prediction
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.gesture_data import make_loader, own_batches
+from gesture_pretrain.training.loaders import make_loader, own_batches
 from gesture_pretrain.training.loop import same_buffers_everywhere
 
 

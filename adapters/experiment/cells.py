@@ -19,8 +19,9 @@ from gesture_pretrain.data.index import HandIndex, file_sha256
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError, load_timm_weights
 from gesture_pretrain.registry import UnknownBackbone, find_backbone
-from gesture_pretrain.training.gesture_data import load_taxonomy, spread
+from gesture_pretrain.training.gesture_data import load_taxonomy
 from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.splits import spread
 
 from .plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan, PlanError, merged
 

@@ -18,7 +18,8 @@ from gesture_pretrain.features import FeatureTable, extract_features
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.registry import load_backbone
 from gesture_pretrain.report.transfer_results import FeatureScore
-from gesture_pretrain.training.gesture_data import load_taxonomy, spread
+from gesture_pretrain.training.gesture_data import load_taxonomy
+from gesture_pretrain.training.splits import spread
 
 from .cell_folder import CellFolder
 from .cells import FINETUNING, CellTable, config_key, finetuning_rows, scored_rows

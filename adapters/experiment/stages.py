@@ -22,10 +22,10 @@ from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.gesture_data import spread
 from gesture_pretrain.training.loop import evaluated_model
 from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
+from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weight_record import DataRecord
 
 from .cell_folder import CellFolder

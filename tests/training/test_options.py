@@ -19,7 +19,7 @@ from gesture_pretrain.training.activation_checkpointing import checkpoint_activa
 from gesture_pretrain.training.device_peak import peak_tflops
 from gesture_pretrain.training.ema import WeightAverage
 from gesture_pretrain.training.exact_sum import exact_sums
-from gesture_pretrain.training.gesture_data import LARGEST_EVALUATED, own_batches
+from gesture_pretrain.training.loaders import LARGEST_EVALUATED, own_batches
 from gesture_pretrain.training.optimizer import FiniteOptimWrapper
 from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.speed import training_flops

@@ -5,18 +5,20 @@ import pytest
 from mmengine.hooks import Hook
 from pose_run import SIZE_PX, build_toy_dataset, pose_sections
 
+from adapters.base import find_pose_target
 from adapters.pose_data import build_pose_data
 from adapters.pose_training import build_pose_runner
+from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.shards import ShardSettings, write_shards
 
 
 @pytest.fixture
 def data(pose_index, hands):
     def build(**changes):
-        options = {"size_px": SIZE_PX, "seed": 0, "workers": 0, "batch_size": 8, **changes}
-        return build_pose_data(
-            build_dataset=build_toy_dataset, hand_models=hands, index=pose_index, **options
-        )
+        options = {"size_px": SIZE_PX, "seed": 0, "workers": 0, "batch_size": 8}
+        options |= {"build_dataset": build_toy_dataset, **changes}
+        return build_pose_data(hand_models=hands, index=pose_index, **options)
 
     return build
 
@@ -66,6 +68,39 @@ def test_overfit_is_one_batch_without_augmentation_that_is_also_validated(data):
 def test_wrong_selection_is_named(data, changes, said):
     with pytest.raises(ValueError, match=said):
         data(**changes)
+
+
+@pytest.fixture(scope="module")
+def shards(pose_index, tmp_path_factory):
+    index, out = HandIndex.open(pose_index), tmp_path_factory.mktemp("shards") / "out"
+    return write_shards(index, range(len(index)), out, ShardSettings(SIZE_PX), progress=False)
+
+
+def test_shards_feed_both_loaders_and_no_picture_file_is_read(data, shards, monkeypatch):
+    files = data()
+    expected = files.train.dataset[2, 5], files.validation.dataset[3]
+    monkeypatch.setattr("gesture_pretrain.data.picture.cv2.imread", None)
+    stored = data(shards=shards)
+    found = stored.train.dataset[2, 5], stored.validation.dataset[3]
+    for stored_sample, file in zip(found, expected, strict=True):
+        assert (stored_sample.keypoints_px == file.keypoints_px).all()
+        assert stored_sample.row == file.row
+    batch = next(iter(stored.train))
+    assert batch.image.shape == (8, 3, SIZE_PX, SIZE_PX) and batch.image.any()
+    with pytest.raises(TypeError, match="not callable"):
+        data().train.dataset[2, 5]
+
+
+def test_shards_for_other_crops_are_named(data, shards):
+    with pytest.raises(DataError, match=f"size_px is 48, they were made for {SIZE_PX}"):
+        data(shards=shards, size_px=48)
+    with pytest.raises(DataError, match="augmentation.scale is 0.5"):
+        data(shards=shards, augmentation={"scale": 0.5})
+
+
+def test_a_target_that_cannot_read_shards_says_why(data, shards):
+    with pytest.raises(ValueError, match="data.shards does not serve target 'eanet': its crops"):
+        data(shards=shards, build_dataset=find_pose_target("eanet").dataset_for())
 
 
 class NoteRows(Hook):
