@@ -4,16 +4,16 @@ The estimate is the mean over clusters and seeds. Its variance has two parts: V_
 seeds' means, and V_C, the spread of the clusters' means beyond the interaction of the two, which
 V_S holds already. With r = V_S / (V_S + V_C) and k a quantile of Student's t, the interval reaches
 
-    k sqrt(V_S + V_C),    k = r^(3/4) k_add + (1 - r^(3/4)) k_pool
+    k sqrt(V_S + V_C),    k = sqrt(r) k_add + (1 - sqrt(r)) k_pool
 
 to each side of the estimate. k_add = sqrt(r t(S - 1)^2 + (1 - r) t(C' - 1)^2) adds the reaches of
 both levels in squares (Zou and Donner, 2008): right where one level outweighs the other, cautious
 where both count alike. k_pool = t(f), 1 / f = r^2 / (S - 1) + (1 - r)^2 / (C' - 1), pools the
-degrees of freedom (Satterthwaite, 1946): too narrow where a few seeds outweigh. The exponent 3/4
-was chosen on simulated data of known truth, where the 95 % interval then covers it in 93 to 97 of
-100 cases (`tools/check_statistics.py` prints the table). A bootstrap of two or three seeds would be
-far too narrow. Over clusters, t(C' - 1) gives way to that side's quantile of the cluster bootstrap,
-studentised (Efron, 1981), where that is larger: it follows skewed clusters; k_pool grows with it.
+degrees of freedom (Satterthwaite, 1946): too narrow where a few seeds outweigh. The weight sqrt(r)
+was chosen on simulated data of known truth (`tools/check_statistics.py` prints the coverage). A
+bootstrap of two or three seeds would be far too narrow. Over clusters, t(C' - 1) gives way to that
+side's quantile of the cluster bootstrap, studentised (Efron, 1981), where that is larger: it
+follows skewed clusters; k_pool grows with it.
 The p-value is that of the test which the interval inverts.
 
 C' = 1 / sum(w^2) is the effective number of clusters of unequal weights w.
@@ -29,7 +29,6 @@ from scipy import stats
 RESAMPLES = 1999
 LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 6  # below, too many resamples draw one cluster only
-_WEIGHT_OF_ADDED = 0.75  # exponent of the seeds' share; see the module's text
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def combined_reach(
     freedom = 1 / (r**2 / (seeds - 1) + (1 - r) ** 2 / max(clusters - 1, 1.0))
     skewness = np.sqrt(r + (1 - r) * (over_clusters / student) ** 2)
     pooled = stats.t.isf(np.asarray(alpha) / 2, freedom) * skewness
-    weight = r**_WEIGHT_OF_ADDED
+    weight = np.sqrt(r)
     return (weight * added + (1 - weight) * pooled) * total
 
 
