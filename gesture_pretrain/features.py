@@ -6,7 +6,7 @@ through a network. Letters: N samples, C channels of the pooled feature, K class
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
-from gesture_pretrain.data.dataset import without_opencv_threads
+from gesture_pretrain.data.dataset import HandSample, without_opencv_threads
 from gesture_pretrain.models.backbone import InputSpec
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 
@@ -123,24 +123,8 @@ def extract_features(
     loader = DataLoader(
         dataset, batch_size=batch_size, num_workers=workers, worker_init_fn=without_opencv_threads
     )
-    models = {name: model.to(device).eval() for name, model in models.items()}
-    normalisers = {
-        name: ImageNormaliser(_input_spec(model)).to(device) for name, model in models.items()
-    }
-    outputs = {name: [] for name in models}
-    samples = []
-    with torch.inference_mode():
-        for batch in tqdm(loader, desc="features", unit="batch", disable=not progress, leave=False):
-            samples.append(
-                {
-                    key: value.numpy()
-                    for key, value in batch._asdict().items()
-                    if key not in ("image", "keypoints_px")
-                }
-            )
-            image = batch.image.to(device)
-            for name, model in models.items():
-                outputs[name].append(_pooled_and_logits(model, normalisers[name], image))
+    batches = tqdm(loader, desc="features", unit="batch", disable=not progress, leave=False)
+    samples, outputs = _run(models, batches, device)
     columns = _sample_columns(samples, index)
     return {
         name: FeatureTable(
@@ -148,6 +132,26 @@ def extract_features(
         )
         for name in models
     }
+
+
+def _run(
+    models: Mapping[str, nn.Module], batches: Iterable[HandSample], device: str
+) -> tuple[list[dict], dict[str, list[dict]]]:
+    """What each batch says of its samples, and what each model makes of it, as arrays."""
+    models = {name: model.to(device).eval() for name, model in models.items()}
+    normalisers = {
+        name: ImageNormaliser(_input_spec(model)).to(device) for name, model in models.items()
+    }
+    samples, outputs = [], {name: [] for name in models}
+    with torch.inference_mode():
+        for batch in batches:
+            columns = batch._asdict()
+            image = columns.pop("image").to(device)
+            del columns["keypoints_px"]
+            samples.append({name: values.numpy() for name, values in columns.items()})
+            for name, model in models.items():
+                outputs[name].append(_pooled_and_logits(model, normalisers[name], image))
+    return samples, outputs
 
 
 def _pooled_and_logits(

@@ -121,11 +121,7 @@ class EanetModel(BaseModel):
         self, batch: EanetSample, output: EANetOutput, placed: tuple[PlacedHand, PlacedHand]
     ) -> HandPrediction:
         hand = batch.hand
-        if not torch.compiler.is_compiling() and bool(((hand != 0) & (hand != 1)).any()):
-            raise ValueError(
-                "the batch holds crops of two hands, and a prediction is of one; "
-                "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"
-            )
+        _require_one_hand(hand)
 
         def chosen(right: Tensor, left: Tensor) -> Tensor:
             return torch.where(hand.view(-1, *[1] * (right.ndim - 1)) == 0, right, left)
@@ -158,6 +154,15 @@ class EanetModel(BaseModel):
                 f"crops are {image.shape[-1]} x {image.shape[-2]} px, but a grid of {self.grid} "
                 f"cells reads {side} px: choose size_px={side} or grid={image.shape[-1] // 32}"
             )
+
+
+def _require_one_hand(hand: Tensor) -> None:
+    """Refuses crops of two hands; not asked while compiling, where no value is known."""
+    if not torch.compiler.is_compiling() and bool(((hand != 0) & (hand != 1)).any()):
+        raise ValueError(
+            "the batch holds crops of two hands, and a prediction is of one; "
+            "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"
+        )
 
 
 def _blank_output(count: int, like: Tensor) -> EANetOutput:

@@ -1,13 +1,13 @@
 """The report of a transfer experiment: one page, and its tables as Markdown, CSV and LaTeX."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.report import html
 from gesture_pretrain.report import transfer_figures as pictures
 from gesture_pretrain.report.figures import embedding_picture
-from gesture_pretrain.report.transfer_results import TransferResults
+from gesture_pretrain.report.transfer_results import GroupGain, TransferResults
 from gesture_pretrain.report.transfer_tables import (
     as_csv,
     as_latex,
@@ -98,26 +98,17 @@ def _table_blocks(results: TransferResults) -> list[str]:
 def _comparison_blocks(results: TransferResults) -> list[str]:
     if not results.pairs:
         return []
-    header, rows = comparison_rows(results)
-    differences, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
-    blocks = [html.heading("Declared comparisons")]
-    for columns, main_column in ((differences, 1), (details, None)):
-        blocks.append(
-            html.number_table(
-                [header[i] for i in columns],
-                [[row[i] for i in columns] for row in rows],
-                main_column=main_column,
-            )
-        )
-    blocks.append(
+    blocks = [
+        html.heading("Declared comparisons"),
+        *_comparison_tables(results),
         html.paragraph(
             "Differences are paired by hand and seed. Intervals: clusters are (subject, sequence), "
             "resampled; seeds enter as a second level by Student's t. 'Interval over subjects' "
             "takes whole subjects as clusters and is the one to read for new people. Holm's "
             "correction is over all rows of the table. 'Detectable': the true difference that "
             "such data would find in 80 of 100 repetitions."
-        )
-    )
+        ),
+    ]
     if any(pair.joints for pair in results.pairs):
         image = pictures.difference_picture(
             results.pairs, title=f"Differences with 95 % intervals: {results.kind}"
@@ -129,6 +120,20 @@ def _comparison_blocks(results: TransferResults) -> list[str]:
         )
         blocks.append(html.picture(image, f"{results.protocols[0]}, mm. A dot is a seed."))
     return blocks
+
+
+def _comparison_tables(results: TransferResults) -> list[str]:
+    """Differences with their intervals, and below them what else is known of each."""
+    header, rows = comparison_rows(results)
+    differences, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
+    return [
+        html.number_table(
+            [header[i] for i in columns],
+            [[row[i] for i in columns] for row in rows],
+            main_column=main_column,
+        )
+        for columns, main_column in ((differences, 1), (details, None))
+    ]
 
 
 def _cause_blocks(results: TransferResults) -> list[str]:
@@ -152,25 +157,8 @@ def _gain_blocks(results: TransferResults) -> list[str]:
         return []
     first = compared[0]
     blocks = [html.heading("Where the difference is")]
-    parts = {"seen": True, "unseen": False}
-    for name, is_seen in parts.items():
-        gains = [gain for gain in first.by_gesture if gain.seen is is_seen]
-        if gains:
-            hands = sum(gain.hands for gain in gains)
-            mean = sum(gain.difference_mm * gain.hands for gain in gains) / hands
-            blocks.append(
-                html.paragraph(
-                    f"Gestures {name} in pretraining: {len(gains)}, {hands:,} hands, mean "
-                    f"difference {mean:+.2f} mm."
-                )
-            )
-    if first.by_gesture and not any(gain.seen is False for gain in first.by_gesture):
-        blocks.append(
-            html.paragraph(
-                "All gestures of the test were in pretraining: nothing is said of unseen ones."
-            )
-        )
     if first.by_gesture:
+        blocks += [html.paragraph(text) for text in _seen_and_unseen(first.by_gesture)]
         title = f"{first.label}: by gesture\n{results.kind}"
         image = pictures.gesture_gains_picture(first.by_gesture, title=title)
         blocks.append(html.picture(image, "In brackets: hands. No interval; read it as a hint."))
@@ -180,9 +168,41 @@ def _gain_blocks(results: TransferResults) -> list[str]:
     return blocks
 
 
+def _seen_and_unseen(gains: Sequence[GroupGain]) -> list[str]:
+    """Mean difference over the gestures that pretraining saw, and over those it did not."""
+    sentences = []
+    for name, is_seen in (("seen", True), ("unseen", False)):
+        part = [gain for gain in gains if gain.seen is is_seen]
+        if part:
+            hands = sum(gain.hands for gain in part)
+            mean = sum(gain.difference_mm * gain.hands for gain in part) / hands
+            sentences.append(
+                f"Gestures {name} in pretraining: {len(part)}, {hands:,} hands, mean "
+                f"difference {mean:+.2f} mm."
+            )
+    if not any(gain.seen is False for gain in gains):
+        sentences.append(
+            "All gestures of the test were in pretraining: nothing is said of unseen ones."
+        )
+    return sentences
+
+
 def _feature_blocks(results: TransferResults) -> list[str]:
     if not results.features:
         return []
+    return [
+        html.heading("Do frozen features foretell the gain?"),
+        _feature_table(results),
+        html.paragraph(
+            "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
+            "pretraining never saw. Gain: error of the reference arm minus this arm's after "
+            "fine-tuning, same seed, least labels."
+        ),
+        *_feature_pictures(results),
+    ]
+
+
+def _feature_table(results: TransferResults) -> str:
     rows = [
         [
             f"{score.arm}, {score.backbone}, seed {score.seed}",
@@ -192,17 +212,12 @@ def _feature_blocks(results: TransferResults) -> list[str]:
         ]
         for score in results.features
     ]
-    blocks = [
-        html.heading("Do frozen features foretell the gain?"),
-        html.number_table(
-            ["initial weights", "probe to joints, mm", "k-NN to joints, mm", "gain, mm"], rows
-        ),
-        html.paragraph(
-            "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
-            "pretraining never saw. Gain: error of the reference arm minus this arm's after "
-            "fine-tuning, same seed, least labels."
-        ),
-    ]
+    header = ["initial weights", "probe to joints, mm", "k-NN to joints, mm", "gain, mm"]
+    return html.number_table(header, rows)
+
+
+def _feature_pictures(results: TransferResults) -> list[str]:
+    blocks = []
     if any(score.gain_mm for score in results.features):
         image = pictures.foretelling_picture(
             results.features, title=f"Frozen features against gain: {results.kind}"
