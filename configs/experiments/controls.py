@@ -1,12 +1,15 @@
 r"""What in gesture pretraining helps: labels, images, steps, handedness, or one level alone.
 
+Reproduces nothing of the paper, which has no controls.
+
 Command:
     python tools/prepare_data.py interhand --root data/interhand26m
     python tools/transfer_experiment.py configs/experiments/controls.py run --dry-run
     python tools/transfer_experiment.py configs/experiments/controls.py run
 
 `--data` and a smaller plan file on top of this one run it on other data. Needs MANO in $MANO_DIR.
-Hardware, hours, numbers: not measured by us.
+
+Expected: unknown. Not run by us: it needs the data set and a GPU.
 """
 
 from mmengine.config import read_base

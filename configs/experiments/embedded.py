@@ -1,8 +1,8 @@
 r"""Does gesture pretraining help, and with how many labels: the embedded set, one GPU, a day.
 
-Larger than `demo` in everything: 60,000 rendered images with palm and back in view, HRNet-W18 at
-224 px, both pose networks at full size, five shares of the pose labels, three seeds. A seed has its
-own pretraining and its own part of the pose labels.
+Reproduces nothing of the paper. Larger than `demo` in everything: 60,000 rendered images with palm
+and back in view, HRNet-W18 at 224 px, both pose networks at full size, five shares of the pose
+labels, three seeds. A seed has its own pretraining and its own part of the pose labels.
 
 Command:
     python tools/prepare_data.py synthetic --root data/synthetic_large --train 60000 --val 3000 \
@@ -10,7 +10,7 @@ Command:
     python tools/transfer_experiment.py configs/experiments/embedded.py run --dry-run
     python tools/transfer_experiment.py configs/experiments/embedded.py run
 
-Hardware, hours, numbers: not measured by us; docs/experiments.md has the dry run.
+Expected: unknown. Not run by us: it needs a GPU. docs/experiments.md has its dry run.
 """
 
 name = "embedded"

@@ -1,12 +1,15 @@
 r"""How much is gesture pretraining worth in pose labels: 1, 5, 10, 25 and 100 % of them.
 
+Reproduces nothing of the paper, which has all labels in every row.
+
 Command:
     python tools/prepare_data.py interhand --root data/interhand26m
     python tools/transfer_experiment.py configs/experiments/label_efficiency.py run --dry-run
     python tools/transfer_experiment.py configs/experiments/label_efficiency.py run
 
 Steps are the same at every share, so that only the labels differ. Needs MANO in $MANO_DIR.
-Hardware, hours, numbers: not measured by us.
+
+Expected: unknown. Not run by us: it needs the data set and a GPU.
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,4 @@
-r"""The rows of the paper's Table 2 on InterHand2.6M, with controls, seeds and intervals.
+r"""Reproduces the rows of the paper's Table 2 on InterHand2.6M, with controls, seeds and intervals.
 
 Paper (arXiv 2603.17396), single-hand subset, MPJPE / MPVPE in mm, one run per row: EANet 4.94 /
 5.26, with gesture pretraining 4.86 / 5.17; token fusion without pretraining 5.00 / 5.35, full 4.84
@@ -10,7 +10,10 @@ Command:
     python tools/transfer_experiment.py configs/experiments/table2.py run --dry-run
     python tools/transfer_experiment.py configs/experiments/table2.py run
 
-Needs MANO (right and left) in $MANO_DIR. Hardware, hours, numbers: not measured by us.
+Needs MANO (right and left) in $MANO_DIR.
+
+Expected: the paper's numbers above, if its protocol is EANet's. Not run by us: it needs the data
+set and a GPU.
 """
 
 name = "table2"

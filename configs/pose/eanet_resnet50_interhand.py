@@ -1,13 +1,18 @@
 r"""EANet on gesture-pretrained ResNet-50: the swap of arXiv 2603.17396, on InterHand2.6M.
 
+Reproduces the row "EANet, gesture pretraining" of the paper's Table 2, with the backbone of
+its author's public code (the text speaks of HRNet).
+
 Command:
     python tools/prepare_data.py interhand --root data/interhand26m
     torchrun --nproc-per-node 4 tools/pretrain_backbone.py configs/pretrain/resnet50_interhand.py
     torchrun --nproc-per-node 4 tools/train.py configs/pose/eanet_resnet50_interhand.py \
         --predict test --box-source rootnet
 
-Needs MANO (right and left) in $MANO_DIR. Expected, by the paper: MPJPE 4.86 mm, MPVPE 5.17 mm under
-EANet's protocol (4.94 and 5.26 without gesture pretraining); not measured by us.
+Needs MANO (right and left) in $MANO_DIR.
+
+Expected, by the paper: MPJPE 4.86 mm, MPVPE 5.17 mm under EANet's protocol (4.94 and 5.26 without
+gesture pretraining). Not run by us: it needs the data set and a GPU.
 """
 
 from mmengine.config import read_base

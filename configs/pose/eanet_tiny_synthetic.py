@@ -9,7 +9,9 @@ Command:
         --predict test
     … --backbone hrnet_w16_tiny.gesture_synthetic_demo starts from the pretrained backbone.
 
-Expected: not measured yet.
+Expected, from random weights: MPJPE 44.6 mm on 512 validation images and 45.5 mm on 396 test images
+of other persons (protocol interhand_wrist; the mean pose has about 66 mm), in 3 minutes 45 s (once,
+seed 0, torch 2.15.0, 2 cores of a 4-core x86-64 virtual machine that other jobs kept busy).
 """
 
 from mmengine.config import read_base

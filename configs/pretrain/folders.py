@@ -1,5 +1,7 @@
 """A small HRNet on photographs sorted into one folder per class.
 
+Reproduces nothing of the paper.
+
 Each folder name is a class of its own, at both levels, so the fine head repeats the coarse one. For
 classes that belong together, write a CSV (label, coarse, fine) and set data.taxonomy to it.
 No flip: a folder does not say what the mirror image of its class is.
@@ -9,7 +11,8 @@ Command:
     python tools/pretrain_backbone.py configs/pretrain/folders.py --data PHOTOGRAPHS
     … --init WEIGHTS starts from pretrained weights instead of random ones.
 
-Expected: depends on the photographs; not measured yet.
+Expected: it depends on the photographs. On 962 of ten sign-language digits validation top-1 was
+98.7 % from random weights and 99.7 % from the demo's backbone (300 others; docs/measured.md).
 """
 
 tag = "gesture_folders"

@@ -1,12 +1,16 @@
 """Gesture pretraining of HRNet-W48 on InterHand2.6M: Stage 1 of arXiv 2603.17396.
 
+Reproduces the weights that the paper's pose networks start from.
+
 Command:
     python tools/prepare_data.py interhand --root data/interhand26m
     torchrun --nproc-per-node 4 tools/pretrain_backbone.py configs/pretrain/hrnet_w48_interhand.py
 
 Controls: data.label_variant=shuffled, data.label_variant=handedness_only, and random against
 ImageNet initialisation with --init random and --init timm.
-Hardware, hours, accuracy: not measured by us; the paper gives none for this stage.
+
+Expected: the paper gives neither accuracy nor hours for this stage. Not run by us: it needs the
+data set and a GPU.
 """
 
 from mmengine.config import read_base
