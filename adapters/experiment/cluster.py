@@ -33,13 +33,20 @@ class Worker:
 
     def __call__(self) -> None:
         """Works."""
+        from submitit.core.utils import UncompletedJobError
+
         from .cells import cells_of
         from .execution import quiet_warnings, work
         from .plan_file import plan_from
 
         quiet_warnings()
-        table = cells_of(plan_from(self.values))
-        work(table, Path(self.out), device=_device(), invocation=self.invocation)
+        work(
+            cells_of(plan_from(self.values)),
+            Path(self.out),
+            device=_device(),
+            invocation=self.invocation,
+            ends_work=(UncompletedJobError,),  # raised wherever the job is when its time is over
+        )
 
     def checkpoint(self):
         """What submitit queues again after preemption or the end of a job's time: the same.
@@ -77,7 +84,8 @@ def submit_workers(plan: Plan, out: Path, settings: Mapping[str, Any]) -> list:
     if not any(name in chosen for name in _LIMITS):
         raise ClusterError(
             "--slurm needs timeout_min=MINUTES, how long a job may take: submitit would end it "
-            "after 5. A job that reaches it is queued again and goes on from its checkpoint."
+            "after 5. A job that reaches it is queued again, up to three times, and goes on from "
+            "its last checkpoint."
         )
     executor = _executor(Path(out) / "jobs", cluster, chosen)
     invocation = uuid4().hex

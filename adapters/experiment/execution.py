@@ -83,6 +83,7 @@ def work(
     invocation: str,
     say: Callable[[str], None] = print,
     run_cell: RunCell | None = None,
+    ends_work: tuple[type[BaseException], ...] = (),
 ) -> None:
     """One worker: runs cells until none is left that it could run.
 
@@ -96,6 +97,7 @@ def work(
         invocation: what was started together; a cell that fails in it is not tried again in it.
         say: is handed a line per event.
         run_cell: see `stages.run_cell`, the default.
+        ends_work: errors that are not the cell's and end the worker; the cell can be resumed.
     """
     if run_cell is None:
         from .stages import run_cell  # torch, mmengine and timm; a status needs none of them
@@ -113,7 +115,7 @@ def work(
                     waiting += not mine
                     continue
                 say(f"[{number}/{len(table.cells)}] {cell.label} on {device}")
-                _attempt(cell, folders, device, invocation, say, run_cell)
+                _attempt(cell, folders, device, invocation, say, run_cell, ends_work)
                 did_one = True
         if not did_one and not waiting:
             return
@@ -199,13 +201,15 @@ def _failed_in(folder: CellFolder, invocation: str) -> bool:
     return failure is not None and invocation in failure["invocations"]
 
 
-def _attempt(cell, folders, device, invocation, say, run_cell: RunCell) -> None:
+def _attempt(cell, folders, device, invocation, say, run_cell: RunCell, ends_work) -> None:
     folder = folders[cell.key]
     begun = time.monotonic()
     try:
         folder.prepare()
         with (folder.path / "output.txt").open("a") as file, redirect_stdout(file):
             run_cell(folder, _weights(cell, folders), device=device)
+    except ends_work:
+        raise
     except Exception as error:  # whatever it is: the other cells are worth running
         folder.fail(error, invocation)
         say(f"    failed: {type(error).__name__}: {str(error).splitlines()[0]}")

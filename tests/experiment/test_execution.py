@@ -130,6 +130,21 @@ def test_two_experiments_at_once_each_try_a_failing_cell_once(toy):
     assert go(toy, FakeStage(), "c").is_complete
 
 
+def test_error_that_is_not_the_cells_ends_the_worker_and_leaves_the_cell_to_be_resumed(toy):
+    """The end of a job's time, raised in the middle of a cell, was noted as the cell's failure."""
+
+    def out_of_time(folder, weights, *, device):
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        work(
+            toy.table, toy.out, device="cpu", invocation="one", say=toy.said.append,
+            run_cell=out_of_time, ends_work=(TimeoutError,),
+        )  # fmt: skip
+    assert len(toy.said) == 1 and not list(toy.out.rglob("failure.json"))
+    assert go(toy, FakeStage(), "one").is_complete
+
+
 def test_failure_that_another_worker_takes_away_while_it_is_read(toy, monkeypatch):
     folder = CellFolder(toy.out, toy.table.cells[0])
     monkeypatch.setattr(Path, "exists", lambda self: True)  # it was there a moment ago
