@@ -54,6 +54,18 @@ class GoldenNetwork:
         self.names = their_names(model.state_dict(), layout)
         load_snapshot(self.model, self._snapshot(salt), layout=layout)
 
+    def snapshot_rows(self) -> dict[str, list]:
+        """Shape, type and kind of every tensor by its name in a snapshot, in order."""
+        parameters = {name for name, _ in self.model.named_parameters()}
+        return {
+            f"module.{self.names[name]}": [
+                list(value.shape),
+                str(value.dtype).removeprefix("torch."),
+                "parameter" if name in parameters else "buffer",
+            ]
+            for name, value in self.model.state_dict().items()
+        }
+
     def _snapshot(self, salt: str) -> Mapping:
         tensors = {
             f"module.{theirs}": golden_recipe.weight(theirs, tuple(value.shape), salt)

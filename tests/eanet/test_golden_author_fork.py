@@ -36,16 +36,7 @@ def run(golden, network):
 def test_names_shapes_and_order_are_those_of_a_snapshot(golden, golden_folder, network):
     stored = (golden_folder / "state_dict_author_fork.json").read_text()
     listed = json.loads(stored)["tensors"]
-    parameters = {name for name, _ in network.model.named_parameters()}
-    ours = {
-        f"module.{network.names[name]}": [
-            list(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if name in parameters else "buffer",
-        ]
-        for name, value in network.model.state_dict().items()
-    }
-    assert list(ours.items()) == list(listed.items())
+    assert list(network.snapshot_rows().items()) == list(listed.items())
     tensors = network.model.state_dict().values()
     np.testing.assert_allclose(
         [value.double().square().sum() for value in tensors], golden["weight_sumsq"], rtol=1e-12

@@ -117,16 +117,7 @@ def test_recipe_gives_the_reference_weights_and_images(golden, network, eval_ima
 
 def test_names_shapes_and_order_are_those_of_a_snapshot(golden_folder, network):
     listed = json.loads((golden_folder / "state_dict.json").read_text())["tensors"]
-    parameters = {name for name, _ in network.model.named_parameters()}
-    ours = {
-        f"module.{network.names[name]}": [
-            list(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if name in parameters else "buffer",
-        ]
-        for name, value in network.model.state_dict().items()
-    }
-    assert list(ours.items()) == list(listed.items())
+    assert list(network.snapshot_rows().items()) == list(listed.items())
     in_order = [f"module.{network.names[k]}" for k, _ in network.model.named_parameters()]
     assert in_order == [name for name, row in listed.items() if row[2] == "parameter"]
 
