@@ -26,3 +26,20 @@ def test_equals_the_hand_model(hand, tips, flat):
         np.testing.assert_allclose(
             joints.joints_m(pose, shape, trans), mesh.joints_m[0].numpy(), rtol=0, atol=2e-8
         )
+
+
+def test_a_hand_of_a_batch_is_the_hand_alone_to_the_last_digit():
+    """A sample of the loader must not depend on the batch that it is in."""
+    joints = HandJoints(load_hand_model("right", "open"))
+    rng = np.random.default_rng(1)
+    poses = np.float32(rng.normal(0, 0.8, (37, 48)))
+    shapes, shifts = np.float32(rng.normal(0, 1.5, (37, 10))), np.float32(rng.normal(0, 1, (37, 3)))
+    together = joints.joints_m(poses, shapes, shifts)
+    assert together.shape == (37, 21, 3)
+    for i in range(37):
+        assert np.array_equal(
+            joints.joints_m(poses[i : i + 1], shapes[i : i + 1], shifts[i : i + 1])[0], together[i]
+        )
+    half = joints.joints_m(poses[5:12], shapes[5:12], shifts[5:12])
+    assert np.array_equal(half, together[5:12])
+    assert np.array_equal(joints.joints_m(poses[3], shapes[3], shifts[3]), together[3])

@@ -16,26 +16,24 @@ from torch.utils.data import Dataset
 from gesture_pretrain.data.annotated_view import annotated_view
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.moved_fit import MovedFit, move_fits
 from gesture_pretrain.data.picture import channels_first
-from gesture_pretrain.data.record import HANDS, HandRecord, ManoFit
+from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.data.transforms import (
     Augmentation,
     Crop,
     HandView,
     Motion,
     apply_crop,
-    augmentation_stream,
+    draw_motions,
     plan_crop,
 )
-from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues, rotation_vector
-from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
-from gesture_pretrain.geometry.crop import apply_affine, invert_affine
+from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.hand_joints import HandJoints
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
 
 _SINGLE = HANDS[:2]
-_MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
 class PoseSample(NamedTuple):
@@ -84,15 +82,6 @@ class PoseSample(NamedTuple):
     has_camera: bool
     image_from_crop: Tensor
     mirrored: bool
-
-
-class MovedFit(NamedTuple):
-    """A MANO fit in the camera frame and the pixels of a crop, float64."""
-
-    pose: np.ndarray  # (48,)
-    shape: np.ndarray  # (10,)
-    joints_rel_mm: np.ndarray  # (21, 3)
-    keypoints_px: np.ndarray  # (21, 2)
 
 
 class PoseDataset(Dataset):
@@ -184,10 +173,34 @@ class PoseDataset(Dataset):
         Raises:
             DataError: the image is missing, unreadable, or of another size than annotated.
         """
-        epoch, position = key if isinstance(key, tuple) else (0, key)
-        record = self.index.record(int(self.rows[position]))
-        motion = self._motion(epoch, record)
-        view = self._view(position, record, motion)
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[PoseSample]:
+        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+
+        Raises:
+            As for a single one.
+        """
+        epochs, positions = zip(
+            *(key if isinstance(key, tuple) else (0, key) for key in keys), strict=True
+        )
+        positions = np.asarray(positions, np.int64)
+        records = [self.index.record(row) for row in self.rows[positions].tolist()]
+        motions = self._motions(epochs, records)
+        boxes = self._gestures.annotations.boxes(self.rows[positions])
+        shown = [
+            self._crop(*of_one)
+            for of_one in zip(positions.tolist(), records, boxes, motions, strict=True)
+        ]
+        crops, views = zip(*shown, strict=True)
+        fits = move_fits(records, crops, self._hands)
+        return [_to_sample(*of_one) for of_one in zip(records, views, crops, fits, strict=True)]
+
+    def _crop(
+        self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
+    ) -> tuple[Crop, HandView]:
+        """How a picture is cropped, and the crop; the picture itself is let go of."""
+        view = self._view(position, record, box_xywh_px, motion)
         crop = plan_crop(
             view,
             motion,
@@ -195,17 +208,17 @@ class PoseDataset(Dataset):
             taxonomy=self.taxonomy,
             force_flip=self.mirror_left,
         )
-        moved = apply_crop(view, crop, size_px=self.size_px, gain_rgb=motion.gain_rgb)
-        fit = move_fit(record, crop, self._hands[record.hand])
-        return _to_sample(record, moved, crop, fit)
+        return crop, apply_crop(view, crop, size_px=self.size_px, gain_rgb=motion.gain_rgb)
 
-    def _view(self, position: int, record: HandRecord, motion: Motion) -> HandView:
+    def _view(
+        self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
+    ) -> HandView:
         """The annotated picture, at least as much of it as the crop shows."""
         picture, box = self._gestures.pictures.read(
             record.row,
             str(record.image_path),
             record.image_size_wh,
-            self._gestures.annotations.boxes(self.rows[[position]])[0],
+            box_xywh_px,
             motion.scale,
         )
         classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
@@ -227,48 +240,18 @@ class PoseDataset(Dataset):
             "MANO fit": 0 if fits is None else int(np.count_nonzero(fits[steps, sides] >= 0)),
         }
 
-    def _motion(self, epoch: int, record: HandRecord) -> Motion:
+    def _motions(self, epochs: Sequence[int], records: Sequence[HandRecord]) -> list[Motion]:
         if self.augmentation is None:
-            motion = Motion()
+            motions = [Motion()] * len(records)
         else:
-            motion = self.augmentation.draw(augmentation_stream(self.seed, epoch, record.row))
-        if self.mirror_left:
-            motion = motion.mirrored(record.hand == "left")
-        return motion
-
-
-def move_fit(record: HandRecord, crop: Crop, hand: HandJoints) -> MovedFit | None:
-    """The MANO fit of a record's one hand as a crop shows it.
-
-    With Q the crop's map of vectors, R the camera's rotation and M = diag(-1, 1, 1), the mesh of
-    the fit becomes ``Q R mesh``. A mirrored mesh is the mesh of the other hand with every finger
-    rotation mirrored, (x, -y, -z), and the root ``Q R root M``.
-
-    Returns:
-        None without a fit or a camera, or where part of the hand is behind the camera.
-    """
-    fit = record.mano[record.hand]
-    if fit is None or record.princpt_px is None:
-        return None
-    joints_world_mm = 1000 * hand.joints_m(fit.pose, fit.shape, fit.trans_m)
-    joints_cam_mm = world_to_camera_mm(joints_world_mm, record.R_cam_world, record.camera_center_mm)
-    if not np.all(joints_cam_mm[:, 2] > 0):
-        return None
-    keypoints_px = project_px(joints_cam_mm, record.focal_px, record.princpt_px)
-    return MovedFit(
-        pose=_moved_pose(fit, crop, record.R_cam_world),
-        shape=fit.shape,
-        joints_rel_mm=(joints_cam_mm - joints_cam_mm[0]) @ crop.rotation.T,
-        keypoints_px=apply_affine(keypoints_px, crop.affine),
-    )
-
-
-def _moved_pose(fit: ManoFit, crop: Crop, R_cam_world: np.ndarray) -> np.ndarray:
-    root = crop.rotation @ np.asarray(R_cam_world, np.float64) @ rodrigues(fit.pose[:3])
-    fingers = fit.pose[3:]
-    if crop.flip:
-        root, fingers = root @ _MIRROR, mirror_pose(fingers)
-    return np.concatenate([rotation_vector(root), fingers])
+            rows = [record.row for record in records]
+            motions = draw_motions(self.augmentation, self.seed, epochs, rows)
+        if not self.mirror_left:
+            return motions
+        return [
+            motion.mirrored(record.hand == "left")
+            for motion, record in zip(motions, records, strict=True)
+        ]
 
 
 def _to_sample(record: HandRecord, view: HandView, crop: Crop, fit: MovedFit | None) -> PoseSample:

@@ -298,6 +298,13 @@ def test_sample_depends_on_seed_epoch_and_row_only(dataset, index):
     assert not all_equal(one[3, 2], dataset(rows, augmentation=STRONG, seed=8)[3, 2])
 
 
+def test_a_batch_gives_the_samples_that_its_keys_give_alone(dataset):
+    crops = dataset(augmentation=STRONG, seed=7)
+    keys = [(2, 5), 3, (0, 3), (7, 0), (2, 4), (1, 23), (9, 7)]
+    for sample, key in zip(crops.__getitems__(keys), keys, strict=True):
+        assert all_equal(sample, crops[key])
+
+
 def all_equal(a, b):
     return all(
         torch.equal(torch.as_tensor(x), torch.as_tensor(y)) for x, y in zip(a, b, strict=True)

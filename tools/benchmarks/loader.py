@@ -7,6 +7,8 @@ Every candidate reads the same picture files and makes crops of the same size:
               classes, random crop and colour
     ours_single            the same, asked for one image at a time
     ours_shards            `ours` from pictures decoded beforehand (data.shards)
+    pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
+    pose_shards            `pose` from the same shards
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
@@ -37,10 +39,12 @@ from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.shards import ShardSettings, write_shards
 from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
+from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25
@@ -126,10 +130,13 @@ def _candidates(
         for source in (None, shards)
     )
     records = [index.record(int(row)) for row in rows]
+    pose, stored_pose = _pose_datasets(index, rows, size_px, shards)
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
         "ours": dataset.__getitems__,
         "ours_shards": stored.__getitems__,
+        "pose": pose.__getitems__,
+        "pose_shards": stored_pose.__getitems__,
         "ours_single": _one_by_one(dataset.__getitem__),
         "plain": _one_by_one(_plain(records, size_px)),
     }
@@ -139,6 +146,26 @@ def _candidates(
     candidates["mmpose"] = _one_by_one(_mmpose(records, size_px, colour=False))
     candidates["mmpose_colour"] = _one_by_one(_mmpose(records, size_px, colour=True))
     return candidates
+
+
+def _pose_datasets(
+    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
+) -> list[PoseDataset]:
+    """From picture files and from shards, as token fusion trains on them."""
+    return [
+        PoseDataset(
+            index,
+            rows,
+            Taxonomy.load("interhand26m"),
+            size_px,
+            hand_models={side: load_hand_model(side, "open") for side in ("right", "left")},
+            augmentation=Augmentation(),
+            mirror_left=True,
+            shards=source,
+            announce=None,
+        )
+        for source in (None, shards)
+    ]
 
 
 def _one_by_one(crop: Callable[[int], object]) -> Candidate:
