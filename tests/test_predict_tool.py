@@ -294,8 +294,18 @@ def test_a_mano_file_of_the_wrong_hand(tool, folder, tmp_path, capsys):
     given = [model, folder, "--hand", "right", "--no-pictures"]
     said = refused(tool, capsys, *given, "--mano", swapped, "--out", tmp_path / "out")
     assert "MANO_RIGHT.npz holds a left hand, but the right hand was asked for" in said
+    said = refused(tool, capsys, *given, "--mano", tmp_path, "--out", tmp_path / "out")
+    assert "no MANO file" in said and "MANO_DIR" in said and "--mano PATH" in said
+    assert "--mano open" not in said  # the network is not of that hand
     arguments = [*given, "--mano", good, "--out", tmp_path / "out"]
     assert tool.run([str(argument) for argument in arguments]) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
+def test_cuda_asked_and_absent_is_one_message(tool, model, folder, tmp_path, capsys):
+    # it was torch's own assertion, with a traceback
+    given = [model, folder, "--hand", "right", "--out", tmp_path / "out", "--device", "cuda"]
+    assert "--device cpu" in refused(tool, capsys, *given)
 
 
 def test_results_are_not_replaced_unasked(tool, model, folder, tmp_path, capsys):

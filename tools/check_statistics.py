@@ -48,7 +48,13 @@ def coverage(means: np.ndarray, shares: np.ndarray, truth: float = 0.0, **option
 def main(arguments: list[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=4000)
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        metavar="N",
+        default=4000,
+        help="data sets drawn for each number (default: 4000)",
+    )
     repetitions = parser.parse_args(arguments).repetitions
     rng = np.random.default_rng(0)
     print(f"Coverage in % of the 95 % interval, {repetitions} repetitions each")

@@ -78,7 +78,13 @@ def resumed(run: Path) -> list[str]:
 def main(argv: list[str] | None = None) -> None:
     """Run the stages; stop at the first that fails, with its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of everything made")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("demo"),
+        help="folder of everything made (default: demo)",
+    )
     folder = parser.parse_args(argv).out
     steps = stages(folder)
     start = time.monotonic()

@@ -8,7 +8,7 @@ probes to gesture and to wrist-relative 3D joints, pictures.
     python tools/evaluate.py predictions FILE [NAME=FILE ...] --data INDEX --out FOLDER
 
 scores predicted poses, ours and other systems', under several protocols in one table: per joint,
-gesture and subject, each number with its protocol's card.
+gesture and subject, each number with its protocol's card. COMMAND --help lists the options.
 """
 
 import argparse
@@ -16,16 +16,27 @@ import shlex
 import sys
 from pathlib import Path
 
+from gesture_pretrain.data.record import SPLITS
 from gesture_pretrain.evaluation.backbone import evaluate_backbone
 from gesture_pretrain.evaluation.backbone_models import UNTRAINED
+from gesture_pretrain.evaluation.joint_order import JOINT_ORDERS
 from gesture_pretrain.evaluation.pose import HAND_KINDS, evaluate_predictions
 from gesture_pretrain.evaluation.protocol import PROTOCOLS
+from gesture_pretrain.mano_file import MissingManoFile
+from gesture_pretrain.training.device import choose_device
+
+MANO_HINT = (
+    "On this command line: --mano PATH; for data rendered with the open hand, --mano open; without "
+    "the protocols that need fits or meshes, --mano none"
+)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line and runs a subcommand."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_backbone_arguments(commands.add_parser("backbone", help="what frozen features are worth"))
     _add_prediction_arguments(commands.add_parser("predictions", help="what poses are worth"))
     arguments = vars(parser.parse_args(argv))
@@ -34,26 +45,40 @@ def main(argv: list[str] | None = None) -> None:
     ]
     typed = sys.argv[1:] if argv is None else argv
     try:
+        if "device" in arguments:
+            arguments["device"] = str(choose_device(arguments["device"]))
         run(**arguments, command="python tools/evaluate.py " + shlex.join(typed))
+    except MissingManoFile as error:
+        raise SystemExit(f"error: {error}\n{MANO_HINT}") from error
     except (ValueError, OSError, LookupError) as error:
         raise SystemExit(f"error: {error}") from error
 
 
 def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="name in the registry (arch.tag) or path of an export")
-    parser.add_argument("--data", type=Path, required=True, help="folder of an index")
-    parser.add_argument("--split", default="val", help="what is evaluated (default: val)")
-    parser.add_argument("--train-split", default="train", help="what probes are fitted on")
+    parser.add_argument(
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="val", help="what is evaluated (default: val)"
+    )
+    parser.add_argument(
+        "--train-split",
+        choices=SPLITS,
+        default="train",
+        help="what probes are fitted on (default: train)",
+    )
     parser.add_argument(
         "--baseline",
         dest="baselines",
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"other backbones, or '{UNTRAINED}': the same network, random weights",
+        help=f"other backbones, or '{UNTRAINED}': the same network, random weights (default: none)",
     )
     parser.add_argument(
         "--taxonomy",
+        metavar="NAME",
         help="packaged name or CSV; 'index_labels' makes each label "
         "of the index a class (default: the backbone's own)",
     )
@@ -66,16 +91,38 @@ def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-train",
         type=int,
+        metavar="N",
         default=4000,
         help="images the probes are fitted on (default: 4000)",
     )
-    parser.add_argument("--max-eval", type=int, help="evaluated images (default: all)")
-    parser.add_argument("--k", type=int, default=20, help="neighbours (default: 20)")
-    parser.add_argument("--out", type=Path, help="default: runs/evaluate_NAME")
-    parser.add_argument("--run", type=Path, help="run folder of the pretraining, for its curves")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=2, help="loading processes")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn samples and of t-SNE")
+    parser.add_argument("--max-eval", type=int, metavar="N", help="evaluated images (default: all)")
+    parser.add_argument(
+        "--k", type=int, metavar="N", default=20, help="neighbours of k-NN (default: 20)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the report (default: runs/evaluate_NAME)",
+    )
+    parser.add_argument(
+        "--run", type=Path, metavar="DIR", help="run folder of the pretraining, for its curves"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", default=2, help="loading processes (default: 2)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=0,
+        help="of the drawn samples and of t-SNE (default: 0)",
+    )
 
 
 def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,32 +132,47 @@ def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]FILE",
         help="predictions: .npz of this toolkit, or .npz/.json of another system",
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of an index")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder of the report"
+    )
     parser.add_argument(
         "--protocol",
         dest="protocols",
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help=f"of {', '.join(PROTOCOLS)}; all (default)",
+        help=f"any of {', '.join(PROTOCOLS)} (default: all)",
     )
     parser.add_argument(
-        "--split", help="images that should be predicted (default: those that each file predicts)"
+        "--split",
+        choices=SPLITS,
+        help="images that should be predicted (default: those that each file predicts)",
     )
     parser.add_argument(
-        "--hands", choices=HAND_KINDS, default="single", help="of that split (default: single)"
+        "--hands",
+        choices=HAND_KINDS,
+        default="single",
+        help="which images of --split (default: single)",
     )
     parser.add_argument(
         "--mano",
         metavar="PATH",
-        help="hand models for fits and meshes: a MANO file or folder, 'open', or 'none' "
-        "(default: the documented places)",
+        help="MANO file or folder, 'open' for the hand that ships, or 'none' to leave out the "
+        "protocols that need fits or meshes (default: $MANO_DIR)",
     )
-    parser.add_argument("--taxonomy", default="interhand26m", help="packaged name or CSV")
-    parser.add_argument("--joint-order", help="of other systems' files that do not state it")
-    parser.add_argument("--unit", choices=("m", "mm"), help="likewise")
-    parser.add_argument("--box-source", help="where crops came from; likewise")
+    parser.add_argument(
+        "--taxonomy",
+        metavar="NAME",
+        default="interhand26m",
+        help="packaged name or CSV, for the tables by gesture (default: interhand26m)",
+    )
+    external = parser.add_argument_group("for other systems' files that do not state it")
+    external.add_argument("--joint-order", metavar="NAME", help=f"any of {', '.join(JOINT_ORDERS)}")
+    external.add_argument("--unit", choices=("m", "mm"), help="of the joints")
+    external.add_argument("--box-source", metavar="TEXT", help="where the crops came from")
     parser.add_argument(
         "--allow-missing",
         action="store_true",

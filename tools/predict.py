@@ -26,11 +26,17 @@ from adapters.prediction.picture_hands import estimate_pictures, title
 from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
 from adapters.prediction.prediction_writer import PredictionWriter
 from gesture_pretrain.atomic_write import WriteFailed
+from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.registry import UnknownBackbone
 from gesture_pretrain.report.mesh_file import MESH_FORMATS
+from gesture_pretrain.training.device import choose_device
 
 WRONG_INPUT, PARTLY_DONE, INTERRUPTED = 1, 2, 130
 NOTES_SHOWN = 10
+MANO_HINT = (
+    "On this command line: --mano PATH. The network was trained with MANO, so the open hand does "
+    "not go with it"
+)
 
 
 def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
@@ -50,7 +56,7 @@ def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
         gestures=options.gestures,
         taxonomy=options.taxonomy,
         hand_model=options.mano,
-        device=options.device,
+        device=choose_device(options.device),
         box_ratio=options.box_ratio,
     )
     writer = PredictionWriter(
@@ -72,19 +78,25 @@ def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(description="Hands in your own pictures and videos.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", type=Path, help="folder of a stored pose network")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="picture, video or folder")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the hands, CSV or JSON")
     where.add_argument(
-        "--box", nargs=4, type=float, metavar=tuple("XYWH"), help="one box for every picture, px"
+        "--box",
+        nargs=4,
+        type=float,
+        metavar=tuple("XYWH"),
+        help="one box for every picture: left, top, width, height in px (default: all of it)",
     )
     parser.add_argument(
         "--box-ratio",
         type=float,
         default=1.25,
-        help="side of the crop over the longer side of a box (default 1.25, as in training)",
+        help="side of the crop over the longer side of a box (default: 1.25, as in training)",
     )
     parser.add_argument(
         "--hand",
@@ -92,11 +104,28 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="side of the hands whose box does not say it (default: the gestures tell it)",
     )
     parser.add_argument(
-        "--gestures", metavar="NAME", help="gesture network that tells side and gesture"
+        "--gestures",
+        metavar="NAME",
+        help="registry name or path of a gesture network that tells side and gesture (default: "
+        "the heads of a token-fusion MODEL)",
     )
-    parser.add_argument("--taxonomy", metavar="FILE", help="of the gestures, if it does not ship")
-    parser.add_argument("--mano", metavar="PATH", help="MANO file or folder, if trained with MANO")
-    parser.add_argument("--out", type=Path, default=Path("runs/predictions"))
+    parser.add_argument(
+        "--taxonomy",
+        metavar="NAME",
+        help="packaged name or CSV of the gestures (default: the packaged one that fits)",
+    )
+    parser.add_argument(
+        "--mano",
+        metavar="PATH",
+        help="MANO file or folder, if MODEL was trained with MANO (default: $MANO_DIR)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("runs/predictions"),
+        help="folder of the results (default: runs/predictions)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace predictions in --out")
     parser.add_argument(
         "--mesh",
@@ -104,13 +133,23 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="format of the meshes (default: obj for pictures, none for frames of videos)",
     )
     parser.add_argument(
-        "--no-pictures", dest="draw", action="store_false", help="JSON, meshes only"
+        "--no-pictures", dest="draw", action="store_false", help="write JSON and meshes only"
     )
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="take every N-th frame of a video"
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take every N-th frame of a video (default: 1)",
     )
-    parser.add_argument("--batch", type=int, default=16, help="hands at a time (default 16)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda …")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", default=16, help="hands at a time (default: 16)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
+    )
     options = parser.parse_intermixed_args(arguments)
     for name in ("batch", "every", "box_ratio"):
         if not getattr(options, name) > 0:
@@ -193,6 +232,9 @@ def run(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         folder, notes = main(arguments)
+    except MissingManoFile as error:
+        print(f"\nError: {error}\n{MANO_HINT}", file=sys.stderr)
+        return WRONG_INPUT
     except (ValueError, OSError, UnknownBackbone, UnknownTarget, WriteFailed) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT

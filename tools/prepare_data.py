@@ -3,12 +3,12 @@
     python tools/prepare_data.py synthetic --root DATA            render the embedded data set
     python tools/prepare_data.py interhand --root INTERHAND       index InterHand2.6M
     python tools/prepare_data.py folders --root PHOTOS            index class-per-folder photographs
-    python tools/prepare_data.py verify --data DATA               decode every image
-    python tools/prepare_data.py show --data DATA --out FILE.png  draw joints and boxes on images
-    python tools/prepare_data.py shards --data DATA --out SHARDS --size 256   decode once, for speed
+    python tools/prepare_data.py verify --data INDEX              decode every image
+    python tools/prepare_data.py show --data INDEX --out FILE.png draw joints and boxes on images
+    python tools/prepare_data.py shards --data INDEX --out DIR --size 256   decode once, for speed
 
-The first three end with an index (ROOT/index unless --out says otherwise), which is what the
-training and evaluation tools take as --data.
+The first three end with an index (ROOT/index unless --out says otherwise). Every tool takes it, or
+the folder it lies in, as --data. COMMAND --help lists the options of a command.
 """
 
 from __future__ import annotations
@@ -59,8 +59,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, help="folder of the index (default: ROOT/index)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the index (default: ROOT/index)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_taxonomy(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument(
+        "--taxonomy",
+        default=default,
+        metavar="NAME",
+        help="packaged name or CSV; the images with a gesture of it are counted (default: "
+        f"{default or 'none'})",
+    )
 
 
 def _load_taxonomy(name: str | None) -> Taxonomy | None:
@@ -93,26 +105,70 @@ def _report_gestures(index: HandIndex, taxonomy: Taxonomy) -> None:
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder to make")
-    for split, count in (("train", 8640), ("val", 1440), ("test", 1440)):
+    for split, count, persons in (("train", 8640, 24), ("val", 1440, 6), ("test", 1440, 6)):
         parser.add_argument(
-            f"--{split}", type=int, default=count, help=f"images of {split} (default {count})"
+            f"--{split}",
+            type=int,
+            metavar="N",
+            default=count,
+            help=f"images of {split} (default: {count})",
         )
-        parser.add_argument(f"--{split}-subjects", type=int, help=f"persons of {split}")
-    parser.add_argument("--size", type=int, default=256, help="side in pixels (default 256)")
-    parser.add_argument("--cameras", type=int, default=4, help="views per frame (default 4)")
+        parser.add_argument(
+            f"--{split}-subjects",
+            type=int,
+            metavar="N",
+            help=f"persons of {split} (default: {persons})",
+        )
     parser.add_argument(
-        "--view-limit", type=float, metavar="DEG", help="largest angle to palm's or back's normal"
+        "--size",
+        type=int,
+        metavar="PX",
+        default=256,
+        help="side of the square images, px (default: 256)",
     )
     parser.add_argument(
-        "--roll-limit", type=float, metavar="DEG", help="largest angle of the fingers to upright"
+        "--cameras", type=int, metavar="N", default=4, help="views per frame (default: 4)"
     )
-    parser.add_argument("--view-side", choices=["both", "palm", "back"], default="both")
     parser.add_argument(
-        "--grey-cameras", type=int, default=0, help="monochrome cameras of each person (default 0)"
+        "--view-limit",
+        type=float,
+        metavar="DEG",
+        help="largest angle between the view and the normal of palm or back, 15 to 90 degrees "
+        "(default: no limit)",
     )
-    parser.add_argument("--gestures", nargs="+", help="only these gesture folders")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    parser.add_argument(
+        "--roll-limit",
+        type=float,
+        metavar="DEG",
+        help="largest angle between the fingers and upright, degrees (default: 45 with "
+        "--view-limit, else no limit)",
+    )
+    parser.add_argument(
+        "--view-side",
+        choices=["both", "palm", "back"],
+        default="both",
+        help="what --view-limit looks at (default: both)",
+    )
+    parser.add_argument(
+        "--grey-cameras",
+        type=int,
+        metavar="N",
+        default=0,
+        help="monochrome cameras of each person (default: 0)",
+    )
+    parser.add_argument(
+        "--gestures", nargs="+", metavar="NAME", help="only these gestures (default: all 90)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=0,
+        help="of everything that is drawn at random (default: 0)",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", default=2, help="processes (default: 2)"
+    )
     _add_common(parser)
     parser.set_defaults(run=_run_synthetic)
 
@@ -151,18 +207,38 @@ def _run_synthetic(arguments: argparse.Namespace) -> int:
 
 def _add_interhand(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="folder with 'annotations' and 'images'")
-    parser.add_argument("--splits", nargs="+", choices=SPLITS, help="default: all there are")
-    parser.add_argument("--subset", choices=SUBSETS, help="of the v0.0 layout (default: all)")
-    parser.add_argument("--annotations", type=Path, help="if they are not below ROOT")
-    parser.add_argument("--images", type=Path, help="folder above the splits, if not ROOT/images")
-    parser.add_argument("--expect-release", choices=RELEASES, help="refuse any other by its counts")
-    parser.add_argument("--taxonomy", default="interhand26m", help="name or CSV, for the report")
+    parser.add_argument(
+        "--splits", nargs="+", choices=SPLITS, help="splits to index (default: all there are)"
+    )
+    parser.add_argument(
+        "--subset", choices=SUBSETS, help="subset of the v0.0 layout (default: all)"
+    )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="DIR",
+        help="folder of the annotations (default: ROOT/annotations)",
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder above the splits (default: ROOT/images)"
+    )
+    parser.add_argument(
+        "--expect-release",
+        choices=RELEASES,
+        help="refuse any other release, known by its counts (default: accept any)",
+    )
+    _add_taxonomy(parser, default="interhand26m")
     single = parser.add_argument_group(
         "one split by its files", "instead of --root; --images is then the folder of its images"
     )
-    single.add_argument("--split", choices=SPLITS)
-    for kind in ("data", "camera", "joints", "mano"):
-        single.add_argument(f"--{kind}-json", type=Path)
+    single.add_argument("--split", choices=SPLITS, help="the split that the files are of")
+    for kind, content in (
+        ("data", "images and annotations"),
+        ("camera", "camera parameters"),
+        ("joints", "3D joints"),
+        ("mano", "MANO fits; may be left out"),
+    ):
+        single.add_argument(f"--{kind}-json", type=Path, metavar="FILE", help=content)
     _add_common(parser)
     parser.set_defaults(run=_run_interhand)
 
@@ -214,9 +290,14 @@ def _named_files(arguments: argparse.Namespace) -> AnnotationFiles:
 def _add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="[SPLIT/]<class>/<image> below it")
     parser.add_argument("--name", help="name of the data set (default: the folder's)")
-    parser.add_argument("--licence", default="not stated", help="of the photographs")
+    parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        default="not stated",
+        help="of the photographs, for the index (default: 'not stated')",
+    )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave broken files out")
-    parser.add_argument("--taxonomy", help="CSV, for the report")
+    _add_taxonomy(parser, default=None)
     _add_common(parser)
     parser.set_defaults(run=_run_folders)
 
@@ -238,10 +319,16 @@ def _run_folders(arguments: argparse.Namespace) -> int:
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="an index, or a data set with one")
-    parser.add_argument("--split", choices=SPLITS, help="only this split")
-    parser.add_argument("--report", type=Path, help="write all findings here, as JSON")
-    parser.add_argument("--workers", type=int, default=4, help="decoding threads (default 4)")
+    parser.add_argument(
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+    )
+    parser.add_argument("--split", choices=SPLITS, help="only this split (default: all)")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write all findings here, as JSON"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", default=4, help="decoding threads (default: 4)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run_verify)
 
@@ -266,22 +353,52 @@ def _run_verify(arguments: argparse.Namespace) -> int:
 
 def _add_shards(parser: argparse.ArgumentParser) -> None:
     limits = Augmentation()
-    parser.add_argument("--data", type=Path, required=True, help="an index, or a data set with one")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
-    parser.add_argument("--size", type=int, default=256, help="side of the crops (default 256)")
-    parser.add_argument("--box-ratio", type=float, default=1.25)
-    parser.add_argument("--box-source", choices=BOX_SOURCES, default="annotation")
-    for name in ("scale", "rotation_deg", "translation"):
+    parser.add_argument(
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder of the shards"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        default=256,
+        help="side of the crops, px: the config's backbone.size_px (default: 256)",
+    )
+    parser.add_argument(
+        "--box-ratio",
+        type=float,
+        default=1.25,
+        help="side of the crop over the longer side of a box (default: 1.25, as in training)",
+    )
+    parser.add_argument(
+        "--box-source",
+        choices=BOX_SOURCES,
+        default="annotation",
+        help="where the boxes come from: the config's data.box_source (default: annotation)",
+    )
+    for name, what in (
+        ("scale", "scale the crop, as a share of its side"),
+        ("rotation_deg", "turn the crop, degrees"),
+        ("translation", "shift the crop, as a share of its side"),
+    ):
         value = getattr(limits, name)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=float,
             default=value,
-            help=f"largest augmentation that is to find its pixels (default {value})",
+            help=f"most that the augmentation may {what} (default: {value})",
         )
-    parser.add_argument("--splits", nargs="+", choices=SPLITS, help="default: all there are")
-    parser.add_argument("--single-hand-only", action="store_true", help="leave out two hands")
-    parser.add_argument("--workers", type=int, default=2, help="decoding threads (default 2)")
+    parser.add_argument(
+        "--splits", nargs="+", choices=SPLITS, help="splits to store (default: all there are)"
+    )
+    parser.add_argument(
+        "--single-hand-only", action="store_true", help="leave out images of two hands"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", default=2, help="decoding threads (default: 2)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_run_shards)
 
@@ -314,10 +431,12 @@ def _run_shards(arguments: argparse.Namespace) -> int:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="an index, or a data set with one")
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
-    parser.add_argument("--split", choices=SPLITS, help="only this split")
-    parser.add_argument("--count", type=int, default=12, help="images (default 12)")
+    parser.add_argument(
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="PNG to write")
+    parser.add_argument("--split", choices=SPLITS, help="only this split (default: all)")
+    parser.add_argument("--count", type=int, metavar="N", default=12, help="images (default: 12)")
     parser.set_defaults(run=_run_show)
 
 

@@ -1,6 +1,6 @@
 """Pretrains a backbone on gesture classes and puts it into the registry.
 
-    python tools/pretrain_backbone.py CONFIG [--data INDEX_OR_ROOT] [--out DIR] [key=value …]
+    python tools/pretrain_backbone.py CONFIG [--data INDEX] [--out DIR] [key=value …]
     python tools/pretrain_backbone.py CONFIG … --resume
     torchrun --nproc-per-node 4 tools/pretrain_backbone.py CONFIG …
 
@@ -68,19 +68,42 @@ def main(arguments: list[str] | None = None) -> Path:
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(
-        description="Pretrain a backbone on gesture classes and register it.",
-        epilog="key=value sets one key of a config section, e.g. optimizer.lr=3e-4 "
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="key=value sets one key of a config section, e.g. optimizer.lr=3e-4\n"
         "data.label_variant=shuffled schedule.epochs=2",
     )
     parser.add_argument("config", type=Path, help="a file of configs/pretrain")
-    parser.add_argument("--data", help="index folder, or data root with an index in it")
-    parser.add_argument("--out", type=Path, help="run folder (default runs/<config>_<tag>)")
-    parser.add_argument("--init", help="random, timm, or a file of weights")
-    parser.add_argument("--name", metavar="TAG", help="tag under which the weights are registered")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--overwrite", action="store_true", help="replace registered weights")
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument(
+        "--data", metavar="INDEX", help="index, or data set with one (default: the config's)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default: runs/<config>_<tag>)"
+    )
+    parser.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="random, timm (ImageNet), or a file of weights (default: the config's)",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="TAG",
+        help="the weights are registered as <architecture>.TAG (default: the config's tag, else "
+        "its name)",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="default: the config's, else 0")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint of --out"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace registered weights of the same name"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="see below")
     return parser.parse_intermixed_args(arguments)
 
 
@@ -90,6 +113,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     for key, value in (
         ("data.index", options.data),
         ("backbone.init", options.init),
+        ("seed", options.seed),
         ("tag", options.name),
     ):
         if value is not None:

@@ -1,10 +1,10 @@
-"""Puts a registered backbone into another network or another library's file.
+r"""Puts a registered backbone into another network or another library's file.
 
     python tools/swap_backbone.py --list
     python tools/swap_backbone.py --target eanet --backbone NAME --dry-run
     python tools/swap_backbone.py --target timm --backbone NAME --export FILE.safetensors
     python tools/swap_backbone.py --target eanet --backbone NAME --baseline random \
-        --data INDEX_OR_ROOT --size tiny --steps 1000 --out DIR [key=value …]
+        --data INDEX --size tiny --steps 1000 --out DIR [key=value …]
     python tools/swap_backbone.py --target eanet --backbone NAME --eanet-root CHECKOUT \
         --entry 'train.py --gpu 0-3' --out DIR [layout=author_fork …]
 
@@ -43,6 +43,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import SPLITS
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.protocol import PROTOCOLS, find_protocols
+from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import UnknownBackbone, load_network
 from gesture_pretrain.training.config_file import apply_override, read_config
@@ -50,6 +51,10 @@ from gesture_pretrain.training.sections import check_section
 from gesture_pretrain.training.stopped import TrainingStopped
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
+MANO_HINT = (
+    "On this command line: --mano PATH, or, for data rendered with the open hand, --mano open "
+    "hand_model.tip_convention=smplx"
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,23 +88,26 @@ def main(arguments: list[str] | None = None) -> None:
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(
-        description="Put a registered backbone into another network or another library's file.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="section.key=value sets one key of the run, e.g. optimizer.lr=3e-4 "
-        "data.fraction=0.05 model.width=128; a --config sets many. With --export, key=value is an "
-        "option of the file, e.g. num_classes=10 (torchvision) or layout=author_fork (eanet).",
+        "data.fraction=0.05\nmodel.width=128; a --config sets many. With --export, key=value is an "
+        "option of the file,\ne.g. num_classes=10 (torchvision) or layout=author_fork (eanet).",
     )
     parser.add_argument("--list", action="store_true", help="show the targets")
-    parser.add_argument("--target", help="name of a target, see --list")
+    parser.add_argument("--target", metavar="NAME", help="name of a target, see --list")
     parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
     parser.add_argument("--dry-run", action="store_true", help="print the ledger, write nothing")
     parser.add_argument("--export", metavar="PATH", help="write the file for other people's code")
     parser.add_argument(
-        "--allow-projection", action="store_true", help="allow a declared 1x1 projection"
+        "--allow-projection",
+        action="store_true",
+        help="let a 1x1 convolution, named in every table, fit maps of other widths",
     )
-    parser.add_argument("--size", help="preset of the target: full, tiny, …")
+    parser.add_argument("--size", help="preset of the target: full, tiny, … (default: full)")
     _add_training_arguments(parser.add_argument_group("training and comparing"))
     _add_checkout_arguments(parser.add_argument_group("EANet's own code"))
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="see below")
     options = parser.parse_intermixed_args(arguments)
     if not options.list and None in (options.target, options.backbone):
         parser.error("--target and --backbone are needed; --list shows the targets")
@@ -107,7 +115,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
-    training.add_argument("--data", help="index folder, or data root with an index in it")
+    training.add_argument("--data", metavar="INDEX", help="index, or data set with one")
     training.add_argument(
         "--baseline",
         action="extend",
@@ -116,24 +124,57 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="random, imagenet, or a registry name; may be several",
     )
-    training.add_argument("--config", type=Path, help="sections of the run (configs/pose)")
-    training.add_argument("--steps", type=int, help="steps of the optimiser in every run")
-    training.add_argument("--epochs", type=float, help="passes over the training images")
-    training.add_argument("--seed", type=int, nargs="+", default=[0], help="one run per seed")
-    training.add_argument("--split", choices=SPLITS, default="test", help="held-out split")
+    training.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a file of configs/pose, for the sections of the runs (default: none)",
+    )
+    training.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="steps of the optimiser in every run (default: the config's)",
+    )
+    training.add_argument(
+        "--epochs",
+        type=float,
+        metavar="N",
+        help="passes over the training images, instead of --steps (default: the config's)",
+    )
+    training.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        metavar="N",
+        default=[0],
+        help="one run of each network per seed (default: 0)",
+    )
+    training.add_argument(
+        "--split", choices=SPLITS, default="test", help="held-out split (default: test)"
+    )
     training.add_argument(
         "--protocol",
         nargs="+",
         choices=sorted(PROTOCOLS),
         default=list(PROTOCOL_NAMES),
         metavar="NAME",
-        help=f"default: {' '.join(PROTOCOL_NAMES)}",
+        help=f"any of {', '.join(PROTOCOLS)} (default: {' '.join(PROTOCOL_NAMES)})",
     )
     training.add_argument(
-        "--mano", metavar="PATH", help="MANO file or folder, or 'open' for the hand that ships"
+        "--mano",
+        metavar="PATH",
+        help="MANO file or folder, or 'open' for the hand that ships (default: the config's "
+        "hand_model.path; else 'open' for rendered data, and $MANO_DIR)",
     )
-    training.add_argument("--out", type=Path, help="folder of the runs and the table")
-    training.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    training.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the runs and the table"
+    )
+    training.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
+    )
 
 
 def _add_checkout_arguments(checkout: argparse._ArgumentGroup) -> None:
@@ -141,7 +182,8 @@ def _add_checkout_arguments(checkout: argparse._ArgumentGroup) -> None:
         "--eanet-root",
         type=Path,
         metavar="DIR",
-        help="checkout of EANet or of the author's fork, run as it is with this backbone",
+        help="checkout of EANet or of the author's fork, run as it is with this backbone; it "
+        "takes --out, --seed and key=value, nothing else of the above",
     )
     checkout.add_argument(
         "--entry",
@@ -303,6 +345,9 @@ def run(arguments: list[str] | None = None) -> int:
     except TrainingStopped as error:
         print(f"\nStopped: {error}", file=sys.stderr)
         return STOPPED
+    except MissingManoFile as error:
+        print(f"\nError: {error}\n{MANO_HINT}", file=sys.stderr)
+        return WRONG_INPUT
     except (
         ValueError,
         FileNotFoundError,

@@ -1,6 +1,6 @@
 """Trains a pose network (token fusion, EANet, …) on top of a backbone.
 
-    python tools/train.py CONFIG [--data INDEX_OR_ROOT] [--backbone NAME] [--out DIR] [key=value …]
+    python tools/train.py CONFIG [--data INDEX] [--backbone NAME] [--out DIR] [key=value …]
     python tools/train.py CONFIG … --resume
     torchrun --nproc-per-node 4 tools/train.py CONFIG …
 
@@ -28,6 +28,7 @@ from adapters.pose_run import PoseRun
 from adapters.pose_training import build_pose_runner, check_pose_config
 from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import UnknownBackbone
 from gesture_pretrain.training.config_file import read_config
@@ -36,6 +37,10 @@ from gesture_pretrain.training.run_folder import current_commit, write_run_folde
 from gesture_pretrain.training.stopped import TrainingStopped
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
+MANO_HINT = (
+    "On this command line: --mano PATH, or, for data rendered with the open hand, --mano open "
+    "hand_model.tip_convention=smplx"
+)
 
 
 def main(arguments: list[str] | None = None) -> Path:
@@ -78,31 +83,54 @@ def main(arguments: list[str] | None = None) -> Path:
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(
-        description="Train a pose network on top of a backbone.",
-        epilog="key=value sets one key of a config section, e.g. optimizer.lr=3e-4 "
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="key=value sets one key of a config section, e.g. optimizer.lr=3e-4\n"
         "model.guidance=none data.fraction=0.05 schedule.iterations=2000 backbone.frozen=true",
     )
     parser.add_argument("config", type=Path, help="a file of configs/pose")
-    parser.add_argument("--data", help="index folder, or data root with an index in it")
-    parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
-    parser.add_argument("--out", type=Path, help="run folder (default runs/<tag>)")
-    parser.add_argument("--name", metavar="TAG", help="name of the run (default: of the config)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--data", metavar="INDEX", help="index, or data set with one (default: the config's)"
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="registry name or path of weights (default: the config's)",
+    )
+    parser.add_argument(
+        "--mano",
+        metavar="PATH",
+        help="MANO file or folder, or 'open' for the hand that ships (default: the config's "
+        "hand_model.path, else $MANO_DIR)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<tag>)")
+    parser.add_argument(
+        "--name", metavar="TAG", help="name of the run (default: the config's tag, else its name)"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="default: the config's, else 0")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint of --out"
+    )
     parser.add_argument(
         "--predict",
         action="append",
         choices=SPLITS,
         default=[],
         metavar="SPLIT",
-        help="write predictions of a split at the end (val, test; may be repeated)",
+        help="write predictions of a split at the end; may be repeated (default: none)",
     )
     parser.add_argument(
         "--box-source",
         metavar="SOURCE",
-        help="boxes that --predict crops to: rootnet for detected ones; else as in the training",
+        help="boxes that --predict crops to: 'rootnet' for detected ones (default: those of the "
+        "training)",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="see below")
     options = parser.parse_intermixed_args(arguments)
     if options.box_source is not None and not options.predict:
         parser.error("--box-source is about predictions; say which with --predict SPLIT")
@@ -119,6 +147,8 @@ def resolved_config(options: argparse.Namespace) -> dict:
     for key, value in (
         ("data.index", options.data),
         ("backbone.name", options.backbone),
+        ("hand_model.path", options.mano),
+        ("seed", options.seed),
         ("tag", options.name),
     ):
         if value is not None:
@@ -176,6 +206,9 @@ def run(arguments: list[str] | None = None) -> int:
     except TrainingStopped as error:
         print(f"\nStopped: {error}", file=sys.stderr)
         return STOPPED
+    except MissingManoFile as error:
+        print(f"\nError: {error}\n{MANO_HINT}", file=sys.stderr)
+        return WRONG_INPUT
     except (
         ValueError,
         FileNotFoundError,

@@ -1,6 +1,6 @@
 """Runs, watches and reports a transfer experiment.
 
-    python tools/transfer_experiment.py PLAN run [--data INDEX_OR_ROOT] [--out DIR] [--workers N]
+    python tools/transfer_experiment.py PLAN run [--data INDEX] [--out DIR] [--workers N]
     python tools/transfer_experiment.py PLAN run --dry-run
     python tools/transfer_experiment.py PLAN status
     python tools/transfer_experiment.py PLAN report
@@ -38,8 +38,13 @@ from adapters.experiment.plan import Plan
 from adapters.experiment.plan_file import read_plan
 from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
 from gesture_pretrain.data.leakage import LeakageError, require_no_leaks
+from gesture_pretrain.mano_file import MissingManoFile
 
 WRONG_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 130
+MANO_HINT = (
+    "On this command line: finetuning.hand_model.path=PATH, or, for data rendered with the open "
+    "hand, finetuning.hand_model.path=open finetuning.hand_model.tip_convention=smplx"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,16 +80,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(description="Run a transfer experiment cell by cell.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("plan", type=Path, help="a file of configs/experiments")
-    parser.add_argument("action", choices=("run", "status", "report"))
-    parser.add_argument("--data", help="index folder, or data root with an index in it")
-    parser.add_argument("--out", type=Path, help="folder (default runs/experiment_<plan>)")
-    parser.add_argument("--workers", type=int, help="processes (default one per GPU, else one)")
+    parser.add_argument(
+        "action",
+        choices=("run", "status", "report"),
+        help="run what is not finished; list the cells and what they take; write the report",
+    )
+    parser.add_argument(
+        "--data", metavar="INDEX", help="index, or data set with one (default: the plan's)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the experiment (default: runs/experiment_<plan>)",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one per GPU, else one)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
-    parser.add_argument("--only", metavar="CELL", help="run one cell, under torchrun if wanted")
-    parser.add_argument("--slurm", nargs="+", metavar="key=value", help="submit jobs, see above")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the plan")
+    parser.add_argument(
+        "--only", metavar="CELL", help="run one cell that `status` lists (default: all)"
+    )
+    parser.add_argument(
+        "--slurm", nargs="+", metavar="key=value", help="submit jobs, see above (default: run here)"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="changes to the plan, e.g. finetuning.hand_model.path=open",
+    )
     return parser.parse_intermixed_args(arguments)
 
 
@@ -148,6 +177,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     quiet_warnings()
     try:
         return main(arguments)
+    except MissingManoFile as error:
+        print(f"\nError: {error}\n{MANO_HINT}", file=sys.stderr)
+        return WRONG_INPUT
     except (ValueError, FileNotFoundError, FileExistsError, LeakageError, WriteFailed) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT

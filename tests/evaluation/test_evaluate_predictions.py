@@ -64,7 +64,6 @@ def test_two_systems_in_one_table(tool, files, rendered_index, tmp_path, capsys)
     [
         (["--protocol", "mpjpe"], "unknown protocol 'mpjpe'"),
         (["--split", "val"], "split 'val' of .* has no image"),
-        (["--split", "dev"], "unknown split 'dev'"),
     ],
 )
 def test_wrong_requests_end_with_one_line(tool, files, rendered_index, tmp_path, options, message):
