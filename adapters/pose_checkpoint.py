@@ -7,7 +7,6 @@ strict in every respect.
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -29,6 +28,7 @@ from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.weight_ledger import compare_tensors
+from gesture_pretrain.plain_data import plain_data
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
@@ -167,7 +167,8 @@ def save_pose_model(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **facts,
     )
-    text = json.dumps(_plain(asdict(card), "card"), indent=1, allow_nan=False) + "\n"
+    values = plain_data(asdict(card), "card", paths_as_text=True)
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_bytes_atomically(folder / WEIGHTS_FILE, content)
@@ -327,22 +328,3 @@ def _unshared(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
         kept[place] = name
         tensors[name] = value.detach().cpu().contiguous().clone()
     return tensors, aliases
-
-
-def _plain(value: Any, place: str) -> Any:
-    """JSON's own types; paths become text, tuples lists.
-
-    Raises:
-        ValueError: a value that JSON cannot hold; its place is named.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{place}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, place) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{place} is {value}; a card holds finite numbers only")
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise ValueError(f"{place} is a {type(value).__name__}, which a card cannot hold")

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from gesture_pretrain.plain_data import plain_data
+
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MODEL_FILE = "model.safetensors"
@@ -217,7 +219,7 @@ class WeightRecord:
             ValueError: A value is not plain data (dict with string keys, list, string, finite
                 number, bool, None); its place is named.
         """
-        values = {"name": self.name, **_plain(asdict(self), "card")}
+        values = {"name": self.name, **plain_data(asdict(self), "card")}
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -329,22 +331,4 @@ def _fits(value: Any, kind: Any) -> bool:
 def _readable(kind: Any) -> str:
     return (
         kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__origin__") else str(kind)
-    )
-
-
-def _plain(value: Any, place: str) -> Any:
-    """`value` if it is plain data; tuples become lists."""
-    if isinstance(value, Mapping):
-        if bad := [key for key in value if not isinstance(key, str)]:
-            raise ValueError(f"{place} has the key {bad[0]!r}; JSON knows only strings as keys")
-        return {key: _plain(entry, f"{place}.{key}") for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry, f"{place}[{i}]") for i, entry in enumerate(value)]
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float) and value - value == 0:
-        return value
-    raise ValueError(
-        f"{place} is {value!r} ({type(value).__name__}); a card holds dicts, lists, strings, "
-        "finite numbers, booleans and None. Leave a value out where it is not known."
     )

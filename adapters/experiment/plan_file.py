@@ -5,9 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from gesture_pretrain.training.config_file import apply_override
+from gesture_pretrain.training.config_file import apply_override, read_python_file
 from gesture_pretrain.training.config_reader import require_reader
 from gesture_pretrain.training.sections import check_section
 
@@ -37,12 +35,7 @@ def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
         ValueError: it is a config of another tool.
     """
     path = Path(path)
-    if not path.is_file():
-        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"No plan {path}." + (f" In that folder: {', '.join(near)}." if near else "")
-        )
-    values = _plain(Config.fromfile(str(path)).to_dict())
+    values = _plain(read_python_file(path, "plan"))
     require_reader(path, values, "tools/transfer_experiment.py")
     for override in overrides:
         apply_override(values, override)

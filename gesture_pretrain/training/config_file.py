@@ -66,19 +66,32 @@ def read_config(
         FileNotFoundError: no such file.
         ValueError: an unknown section or key, an override without "=", or a config of another tool.
     """
-    path = Path(path)
-    if not path.is_file():
-        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"No config {path}." + (f" In that folder: {', '.join(near)}." if near else "")
-        )
-    config = _plain(Config.fromfile(str(path)).to_dict())
+    config = _plain(read_python_file(path, "config"))
     if tool is not None:
         require_reader(path, config, tool)
     for override in overrides:
         apply_override(config, override)
     check(config)
     return config
+
+
+def read_python_file(path: str | Path, kind: str) -> dict[str, Any]:
+    """What a Python file of values in mmengine's lazy style defines.
+
+    Args:
+        path: the file.
+        kind: what it is called in a message, such as "config".
+
+    Raises:
+        FileNotFoundError: no such file; names those beside it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise FileNotFoundError(
+            f"No {kind} {path}." + (f" In that folder: {', '.join(near)}." if near else "")
+        )
+    return Config.fromfile(str(path)).to_dict()
 
 
 def apply_override(config: dict, override: str) -> None:
