@@ -36,8 +36,8 @@ def end_of(child: int) -> None:
     assert status == 0, f"the child ended with status {status}"
 
 
-def killed_at_checkpoint(child: int, out: Path, number: int) -> bool:
-    """Kills the process at its `number`-th checkpoint in the middle of a cell."""
+def killed_after_checkpoint(child: int, out: Path, number: int, delay_s: float) -> bool:
+    """Kills the process `delay_s` after its `number`-th checkpoint in the middle of a cell."""
     # glob.glob and not Path.glob: folders vanish while it looks
     pattern = str(out / "**" / "checkpoints" / "iteration_00000002.json")
     before = set(glob.glob(pattern, recursive=True))
@@ -49,6 +49,7 @@ def killed_at_checkpoint(child: int, out: Path, number: int) -> bool:
             assert status == 0, f"the child ended with status {status}"
             return False
         time.sleep(0.001)
+    time.sleep(delay_s)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return True
@@ -66,11 +67,14 @@ def main(index: Path, folder: Path) -> None:
     children = [start(values, folder / "shared") for values in parts]
     for child in children:
         end_of(child)
-    moments = random.Random(5)
+    moments = random.Random()
     kills = 0
     out = folder / "killed"
-    for _ in range(3):
-        kills += killed_at_checkpoint(start(both, out), out, moments.randint(1, 3))
+    # in the middle of a training, and at any moment: of training, export, prediction, writing
+    for delay_s in (0.0, moments.uniform(0.0, 0.5), moments.uniform(0.0, 0.5)):
+        number = moments.randint(1, 2)
+        kills += killed_after_checkpoint(start(both, out), out, number, delay_s)
+        print(f"killed {delay_s:.3f} s after checkpoint {number}", file=sys.stderr)
     end_of(start(both, out))
     print(f"kills {kills}")
 
