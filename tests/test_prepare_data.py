@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from PIL import Image
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.shards import ShardSettings
+from gesture_pretrain.data.synthetic import DEFAULT_SUBJECTS
 from gesture_pretrain.data.transforms import Augmentation
 from gesture_pretrain.taxonomy import Taxonomy
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # as for a script in that folder
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,17 @@ def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
     index = HandIndex.open(tmp_path / "index")
     assert all(index.image_path(i).is_file() for i in range(4))
     assert tool.main(["verify", "--data", str(tmp_path / "index"), "--quiet"]) == 0
+
+
+def test_the_stated_numbers_of_persons_are_those_of_the_renderer(tool, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(
+        "gesture_pretrain.data.synthetic.write_synthetic",
+        lambda root, **options: asked.update(options) or 1 / 0,
+    )
+    with pytest.raises(ZeroDivisionError):
+        tool.main(["synthetic", "--root", "nowhere"])
+    assert asked["subjects"] == DEFAULT_SUBJECTS
 
 
 def test_synthetic_renders_and_indexes(repo_root, tmp_path):

@@ -15,7 +15,7 @@ NAMES = sorted(path.stem for path in TOOLS.glob("*.py") if path.stem != "benchma
 # option -> how its help begins in every tool that has it, and what stands for its value
 SHARED = {
     "--backbone": ("registry name or path of weights", "NAME"),
-    "--box-ratio": ("side of the crop over the longer side of a box", None),
+    "--box-ratio": ("side of the crop over the longer side of a box, as in training", "RATIO"),
     "--data": ("index, or data set with one", "INDEX"),
     "--device": (
         "auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
@@ -37,6 +37,7 @@ class _Parsed(Exception):
 
 def parser_of(name: str, monkeypatch) -> argparse.ArgumentParser:
     """The parser that a tool has made when it comes to read its command line."""
+    monkeypatch.syspath_prepend(str(TOOLS))  # as for a script in that folder
     spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up

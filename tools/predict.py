@@ -95,8 +95,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--box-ratio",
         type=float,
+        metavar="RATIO",
         default=1.25,
-        help="side of the crop over the longer side of a box (default: 1.25, as in training)",
+        help="side of the crop over the longer side of a box, as in training (default: 1.25)",
     )
     parser.add_argument(
         "--hand",

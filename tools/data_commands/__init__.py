@@ -1,0 +1,1 @@
+"""The commands of tools/prepare_data.py: each a module with `add_options` and `run`."""

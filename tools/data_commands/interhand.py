@@ -1,0 +1,91 @@
+"""Index InterHand2.6M: a release in its folder, or one split by its files."""
+
+import argparse
+from pathlib import Path
+
+from data_commands.index_summary import load_taxonomy, report_index
+from data_commands.options import add_index_options
+from gesture_pretrain.data.annotation_files import SUBSETS, AnnotationFiles
+from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
+from gesture_pretrain.data.published_counts import RELEASES
+from gesture_pretrain.data.record import SPLITS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--root", type=Path, help="folder with 'annotations' and 'images'")
+    parser.add_argument(
+        "--splits", nargs="+", choices=SPLITS, help="splits to index (default: all there are)"
+    )
+    parser.add_argument(
+        "--subset", choices=SUBSETS, help="subset of the v0.0 layout (default: all)"
+    )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="DIR",
+        help="folder of the annotations (default: ROOT/annotations)",
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder above the splits (default: ROOT/images)"
+    )
+    parser.add_argument(
+        "--expect-release",
+        choices=RELEASES,
+        help="refuse any other release, known by its counts (default: accept any)",
+    )
+    single = parser.add_argument_group(
+        "one split by its files", "instead of --root; --images is then the folder of its images"
+    )
+    single.add_argument("--split", choices=SPLITS, help="the split that the files are of")
+    for kind, content in (
+        ("data", "images and annotations"),
+        ("camera", "camera parameters"),
+        ("joints", "3D joints"),
+        ("mano", "MANO fits; may be left out"),
+    ):
+        single.add_argument(f"--{kind}-json", type=Path, metavar="FILE", help=content)
+    add_index_options(parser, taxonomy="interhand26m")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit code."""
+    progress, taxonomy = not arguments.quiet, load_taxonomy(arguments.taxonomy)
+    if arguments.data_json is not None:
+        out = build_index_from_files(
+            [_named_files(arguments)],
+            arguments.root or arguments.images,
+            arguments.out,
+            progress=progress,
+            expect_release=arguments.expect_release,
+        )
+    else:
+        if arguments.root is None:
+            raise DataError("give --root ROOT, or one split by its files (see --help)")
+        out = build_interhand_index(
+            arguments.root,
+            arguments.out,
+            arguments.splits,
+            progress,
+            subset=arguments.subset,
+            annotations=arguments.annotations,
+            images=arguments.images,
+            expect_release=arguments.expect_release,
+        )
+    return report_index(out, taxonomy)
+
+
+def _named_files(arguments: argparse.Namespace) -> AnnotationFiles:
+    names = ("split", "data_json", "camera_json", "joints_json", "images")
+    lacking = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is None]
+    if lacking:
+        raise DataError(f"one split by its files also needs {', '.join(lacking)}")
+    return AnnotationFiles(
+        arguments.split,
+        arguments.images,
+        arguments.data_json,
+        arguments.camera_json,
+        arguments.joints_json,
+        arguments.mano_json,
+    )

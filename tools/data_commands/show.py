@@ -1,0 +1,33 @@
+"""Draw joints and boxes on some images."""
+
+import argparse
+from pathlib import Path
+
+from data_commands.options import add_data, add_number, add_split
+from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.index import HandIndex
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add_data(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="PNG to write")
+    add_split(parser)
+    add_number(parser, "--count", 12, "images")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit code."""
+    # draws with matplotlib; the other subcommands do without
+    from gesture_pretrain.report.annotated_images import annotated_images
+
+    index = HandIndex.open(arguments.data)
+    rows = index.select(arguments.split)
+    if not len(rows):
+        raise DataError(f"{arguments.data} has no image of split {arguments.split}")
+    spread = rows[:: max(1, len(rows) // arguments.count)][: arguments.count]
+    picture = annotated_images(index, spread, title=index.meta["data_name"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_bytes(picture)
+    print(f"picture: {arguments.out}")
+    return 0

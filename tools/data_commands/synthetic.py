@@ -1,0 +1,76 @@
+"""Render the embedded data set and index it."""
+
+import argparse
+from pathlib import Path
+
+from data_commands.index_summary import report_index
+from data_commands.options import add_number, add_out_of_index, add_quiet
+from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.taxonomy import Taxonomy
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--root", type=Path, required=True, help="folder to make")
+    for split, images, persons in (("train", 8640, 24), ("val", 1440, 6), ("test", 1440, 6)):
+        add_number(parser, f"--{split}", images, f"images of {split}")
+        add_number(parser, f"--{split}-subjects", persons, f"persons of {split}")
+    add_number(parser, "--size", 256, "side of the square images, px", metavar="PX")
+    add_number(parser, "--cameras", 4, "views per frame")
+    parser.add_argument(
+        "--view-limit",
+        type=float,
+        metavar="DEG",
+        help="largest angle between the view and the normal of palm or back, 15 to 90 degrees "
+        "(default: no limit)",
+    )
+    parser.add_argument(
+        "--roll-limit",
+        type=float,
+        metavar="DEG",
+        help="largest angle between the fingers and upright, degrees (default: 45 with "
+        "--view-limit, else no limit)",
+    )
+    sides = ("both", "palm", "back")
+    parser.add_argument(
+        "--view-side", choices=sides, default="both", help="what is seen (default: both)"
+    )
+    add_number(parser, "--grey-cameras", 0, "monochrome cameras of each person")
+    parser.add_argument(
+        "--gestures", nargs="+", metavar="NAME", help="only these gestures (default: all 90)"
+    )
+    add_number(parser, "--seed", 0, "of everything that is drawn at random")
+    add_number(parser, "--workers", 2, "processes")
+    add_out_of_index(parser)
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs it; returns the exit code."""
+    # renders through torch; the other subcommands do without
+    from gesture_pretrain.data.synthetic import write_synthetic
+
+    per_split = {split: getattr(arguments, split) for split in SPLITS}
+    per_split = {split: count for split, count in per_split.items() if count > 0}
+    options = dict(
+        images_per_split=per_split,
+        size_px=arguments.size,
+        cameras_per_frame=arguments.cameras,
+        view_limit_deg=arguments.view_limit,
+        roll_limit_deg=arguments.roll_limit,
+        view_side=arguments.view_side,
+        grey_cameras=arguments.grey_cameras,
+        subjects={split: getattr(arguments, f"{split}_subjects") for split in per_split},
+        seed=arguments.seed,
+        workers=arguments.workers,
+        gestures=arguments.gestures,
+        progress=not arguments.quiet,
+    )
+    try:
+        root = write_synthetic(arguments.root, **options)
+    except (ValueError, RuntimeError) as error:  # out of range, or limits no camera can meet
+        raise DataError(str(error)) from None
+    out = build_interhand_index(root, arguments.out, progress=not arguments.quiet)
+    return report_index(out, Taxonomy.load("interhand26m"))
