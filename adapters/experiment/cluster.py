@@ -11,6 +11,7 @@ from .plan import Plan
 
 CLUSTERS = ("slurm", "local")
 _LIMITS = ("timeout_min", "slurm_time")
+_FRAME = f"\n{'-' * 22}\n"  # above and below the traceback in a message of submitit
 
 
 class ClusterError(ValueError):
@@ -98,7 +99,7 @@ def failed_jobs(jobs: Sequence) -> dict[str, str]:
     A cell that fails is no failure of its job: see `execution.outcome`.
     """
     errors = {job.job_id: job.exception() for job in jobs}
-    return {number: str(error) for number, error in errors.items() if error is not None}
+    return {number: _in_short(error) for number, error in errors.items() if error is not None}
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -114,6 +115,18 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             raise ClusterError(f"--slurm {text!r} is not of the form key=value.")
         chosen[key] = _number_or_text(value)
     return chosen
+
+
+def _in_short(error: BaseException) -> str:
+    """The error that a job ended with, of submitit's message with a framed traceback.
+
+    Where the job ended without a word of its own the message has no frame; its first two lines are
+    a sentence that says so.
+    """
+    parts = str(error).split(_FRAME)
+    if len(parts) > 2:
+        return parts[1].strip().splitlines()[-1]
+    return " ".join(line.strip() for line in parts[0].splitlines()[:2])
 
 
 def _number_or_text(value: str) -> int | float | str:

@@ -61,7 +61,20 @@ def test_job_that_fails_is_reported_with_its_error(plan, tmp_path):
     shutil.rmtree(gone)
     (job,) = submit_workers(unusable, tmp_path / "out", LOCAL)
     failed = failed_jobs([job])
-    assert list(failed) == [job.job_id] and str(gone) in failed[job.job_id]
+    assert list(failed) == [job.job_id]
+    assert str(gone) in failed[job.job_id] and "\n" not in failed[job.job_id]
+
+
+def test_job_that_ended_without_a_word_is_reported():
+    class Killed:
+        job_id = "7"
+
+        def exception(self):
+            lines = ("Job 7 (task: 0) with path p.pkl", "has not produced any output (state: OOM)")
+            return RuntimeError("\n".join([*lines, "Error stream produced:", "-" * 40, "noise"]))
+
+    told = "Job 7 (task: 0) with path p.pkl has not produced any output (state: OOM)"
+    assert failed_jobs([Killed()]) == {"7": told}
 
 
 def test_job_that_is_queued_again_does_the_same(plan, tmp_path):
