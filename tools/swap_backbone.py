@@ -24,7 +24,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from adapters.backbone_comparison import comparison_arms, train_arms
 from adapters.backbone_export import export_weights
 from adapters.base import (
     ExportTarget,
@@ -33,16 +32,14 @@ from adapters.base import (
     describe_targets,
     find_target,
 )
-from adapters.comparison_table import PROTOCOL_NAMES, Comparison, compare_arms
+from adapters.baseline_comparison import compare_with_baselines, comparison_sections
+from adapters.comparison_table import PROTOCOL_NAMES, Comparison
 from adapters.dry_run import try_export, try_swap
 from adapters.eanet.checkout import CheckoutError, run_checkout
 from adapters.pose_sections import model_options
-from adapters.pose_training import check_pose_config
 from gesture_pretrain.atomic_write import WriteFailed
-from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
-from gesture_pretrain.evaluation.protocol import PROTOCOLS, find_protocols
+from gesture_pretrain.evaluation.protocol import PROTOCOLS
 from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import UnknownBackbone, load_network
@@ -269,66 +266,38 @@ def export_options(options: argparse.Namespace) -> dict:
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
     """Trains swapped and baselines alike, scores them and writes the table."""
-    config = run_sections(options, target)
-    choices = model_options(target, config.get("model") or {})
-    choices.pop("allow_projection", None)
-    arms = comparison_arms(
-        options.backbone, options.baseline, size_px=target.needs_for(**choices).input_px
-    )
-    protocols = find_protocols(options.protocol)
-    trained, run = train_arms(
-        arms,
-        sections=config,
+    sections = run_sections(options, target)
+    comparison = compare_with_baselines(
+        target,
+        options.backbone,
+        options.baseline,
+        sections=sections,
+        out=options.out,
         seeds=options.seed,
         split=options.split,
-        out=options.out,
+        protocols=options.protocol,
         device=options.device,
     )
-    reader = GroundTruthReader(run.data.index, hand_models=run.hand_models)
-    comparison = compare_arms(target.name, trained, reader, protocols)
-    comparison.save(options.out, sections=config, command=sys.argv)
+    comparison.save(options.out, sections=sections, command=sys.argv)
     return comparison
 
 
 def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
-    """Sections of `build_pose_runner` without `backbone` and `seed`, all keys known.
-
-    Raises:
-        ValueError: an unknown section or key.
-    """
-    config = {}
+    """The config with what the command line says on top; see `comparison_sections`."""
+    config = None
     if options.config is not None:
         config = read_config(options.config, check=lambda _: None, tool="tools/train.py")
-    for name in ("backbone", "seed", "tag"):
-        config.pop(name, None)
-    config["target"] = target.name
-    if options.data is not None:
-        apply_override(config, f"data.index={options.data!r}")
-        _choose_hand(config, options)
-    for key, value in (
-        ("model.size", options.size),
-        ("model.allow_projection", options.allow_projection or None),
-        ("schedule.iterations", options.steps),
-        ("schedule.epochs", options.epochs),
-    ):
-        if value is not None:
-            apply_override(config, f"{key}={value!r}")
-    if options.epochs is not None:
-        config["schedule"].pop("iterations", None)
-    for override in options.overrides:
-        if not (options.export and _is_of_the_export(override)):
-            apply_override(config, override)
-    check_pose_config({"data": {"index": ""}, **config, "backbone": {}})
-    return config
-
-
-def _choose_hand(config: dict, options: argparse.Namespace) -> None:
-    """The hand model of the data: the open one for the embedded set, else MANO."""
-    if options.mano is not None:
-        apply_override(config, f"hand_model.path={options.mano!r}")
-    if config.get("hand_model") is None and HandIndex.open(options.data).meta.get("synthetic"):
-        config["hand_model"] = {"path": "open", "tip_convention": "smplx"}
-        print("The data are rendered with the open hand, so that is the hand model.")
+    return comparison_sections(
+        target,
+        config=config,
+        index=options.data,
+        hand_model=None if options.data is None else options.mano,
+        size=options.size,
+        allow_projection=options.allow_projection,
+        iterations=options.steps,
+        epochs=options.epochs,
+        overrides=[o for o in options.overrides if not (options.export and _is_of_the_export(o))],
+    )
 
 
 def _is_of_the_export(override: str) -> bool:
