@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gesture_pretrain.data.picture import reduced_picture
 from gesture_pretrain.data.transforms import warp
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine, invert_affine
@@ -34,7 +35,7 @@ def crop_hands(
     mirrored: Sequence[bool],
     size_px: int,
 ) -> HandCrops:
-    """Square crops of pictures `(H, W, 3)`, uint8 RGB.
+    """Square crops of pictures `(H, W, 3)`, uint8 RGB; large ones are averaged first, not skipped.
 
     Args:
         images: B pictures.
@@ -46,7 +47,12 @@ def crop_hands(
         crop_affine(box, size_px, flip=bool(flip))
         for box, flip in zip(boxes_xywh_px, mirrored, strict=True)
     ]
-    crops = np.stack([warp(i, a, size_px) for i, a in zip(images, affines, strict=True)])
+    crops = np.stack(
+        [
+            _crop(image, box, affine, size_px)
+            for image, box, affine in zip(images, boxes_xywh_px, affines, strict=True)
+        ]
+    )
     back = np.stack([invert_affine(affine) for affine in affines]).astype(np.float32)
     return HandCrops(
         image=torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous(),
@@ -54,6 +60,13 @@ def crop_hands(
         row=torch.arange(len(crops)),
         image_from_crop=torch.from_numpy(back),
     )
+
+
+def _crop(
+    image_rgb: np.ndarray, box_xywh_px: np.ndarray, affine: np.ndarray, size_px: int
+) -> np.ndarray:
+    picture = reduced_picture(image_rgb, shrink=box_xywh_px[2] / size_px)
+    return warp(picture.image_rgb, picture.crop_affine(affine), size_px)
 
 
 def square_hand_box(

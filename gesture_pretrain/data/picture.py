@@ -85,15 +85,34 @@ class PictureFiles:
             expected = tuple(-(-side // factor) for side in size_wh)
             if (width, height) != expected:
                 raise size_error(row, file, (width * factor, height * factor), size_wh)
-        if factor == 1:
-            return Picture(image)
-        centre = (factor - 1) / 2
-        return Picture(image, float(factor), (centre, centre))
+        return Picture(image) if factor == 1 else _reduced(image, factor)
 
 
 def reduction(shrink: float) -> int:
     """The largest of 1, 2, 4 and 8 that is not above `shrink`, original pixels per crop pixel."""
     return next((factor for factor in (8, 4, 2) if factor <= shrink), 1)
+
+
+def reduced_picture(image_rgb: np.ndarray, shrink: float) -> Picture:
+    """A decoded picture for a crop: pixels averaged as a reduced decode of its file averages them.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        shrink: original pixels per crop pixel.
+    """
+    factor = reduction(shrink)
+    if factor == 1:
+        return Picture(image_rgb)
+    height, width = image_rgb.shape[:2]
+    bottom, right = -height % factor, -width % factor
+    whole = cv2.copyMakeBorder(image_rgb, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    size_wh = (whole.shape[1] // factor, whole.shape[0] // factor)
+    return _reduced(cv2.resize(whole, size_wh, interpolation=cv2.INTER_AREA), factor)
+
+
+def _reduced(image_rgb: np.ndarray, factor: int) -> Picture:
+    centre = (factor - 1) / 2
+    return Picture(image_rgb, float(factor), (centre, centre))
 
 
 def read_image_rgb(path: str | Path, row: int, *, reduce: int = 1) -> np.ndarray:

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.picture import Picture, PictureFiles, read_image_rgb, reduction
+from gesture_pretrain.data.picture import (
+    Picture,
+    PictureFiles,
+    read_image_rgb,
+    reduced_picture,
+    reduction,
+)
 from gesture_pretrain.data.transforms import Motion, crop_maps, warp
 
 WIDTH, HEIGHT, SIZE = 515, 389, 64
@@ -58,6 +64,20 @@ def test_the_reduction_never_exceeds_what_the_crop_skips():
     assert [reduction(shrink) for shrink in (0.5, 1.99, 2, 3.9, 4, 7.9, 8, 50)] == [
         1, 1, 2, 2, 4, 4, 8, 8,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shrink", [1.9, 2.3, 4.1, 9.0])
+def test_a_decoded_picture_is_reduced_as_its_file_is(photograph, shrink):
+    reading = {"size_wh": (WIDTH, HEIGHT), "shrink": shrink, "annotated": True}
+    file = PictureFiles().read(0, photograph, **reading)
+    ours = reduced_picture(read_image_rgb(photograph, 0), shrink)
+    assert (ours.step_px, ours.origin_px) == (file.step_px, file.origin_px)
+    assert ours.image_rgb.shape == file.image_rgb.shape
+    # brightness, which a JPEG file stores in full; libjpeg rounds it to levels after the average,
+    # we before. Colours are stored at half the scale and differ as one smooths them for the other.
+    one, other = (cv2.cvtColor(p.image_rgb, cv2.COLOR_RGB2GRAY).astype(int) for p in (ours, file))
+    assert np.abs(one - other).mean() < 0.7
+    assert np.abs(one[:, 1:] - other[:, :-1]).mean() > 5  # one stored pixel aside
 
 
 def test_other_formats_are_decoded_whole(tmp_path):
