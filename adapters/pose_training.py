@@ -13,13 +13,14 @@ from torch import nn
 
 from adapters.base import PoseTarget, find_pose_target
 from adapters.first_step import FirstStepCheck
-from adapters.pose_backbone import build_starting_point, crop_size_px, freeze
+from adapters.pose_backbone import StartingPoint, build_starting_point, crop_size_px, freeze
 from adapters.pose_data import build_pose_data
 from adapters.pose_hand_models import HandModelSource
 from adapters.pose_run import PoseRun
 from adapters.pose_sections import check_pose_sections, model_options, needs_logits
 from adapters.pose_validation import PoseErrors
 from adapters.swap import build_swapped
+from adapters.swap_ledger import SwapLedger
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.training.batch_norm import freeze_batch_norm
 from gesture_pretrain.training.checkpoint import refuse_used_folder
@@ -113,16 +114,9 @@ def build_pose_runner(
         seed=seed,
         **backbone,
     )
-    network, ledger = build_swapped(
-        chosen,
-        start.network,
-        backbone_name=start.name,
-        seed=seed,
-        hand_models=hand_source.load(),  # moved to the device with the network
-        frozen_backbone=start.frozen,
-        **options,
+    trained, ledger = _placed_target(
+        chosen, start, hand_source, options, settings, device=where, seed=seed
     )
-    trained = place_model(_prepared(network, settings, frozen=start.frozen), where, settings)
     first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
     runner = assemble_runner(
         out=out,
@@ -153,14 +147,33 @@ def build_pose_runner(
     )
 
 
-def _prepared(network: nn.Module, settings: TrainingOptions, *, frozen: bool) -> nn.Module:
+def _placed_target(
+    target: PoseTarget,
+    start: StartingPoint,
+    hand_source: HandModelSource,
+    options: Mapping[str, Any],
+    settings: TrainingOptions,
+    *,
+    device: torch.device,
+    seed: int,
+) -> tuple[nn.Module, SwapLedger]:
+    """The target around its backbone, as it is trained, and what became of every tensor."""
+    network, ledger = build_swapped(
+        target,
+        start.network,
+        backbone_name=start.name,
+        seed=seed,
+        hand_models=hand_source.load(),  # its own: it is moved to the device with the network
+        frozen_backbone=start.frozen,
+        **options,
+    )
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)
     if settings.freeze_bn:
         freeze_batch_norm(network)
-    if frozen:
+    if start.frozen:
         freeze(network.backbone)
-    return network
+    return place_model(network, device, settings), ledger
 
 
 def check_pose_config(config: Mapping[str, Any]) -> None:
