@@ -167,9 +167,10 @@ class Plan:
         backbones: name -> keys of `build_backbone` other than `init` and `seed`.
         arms: name -> `Arm`, in the order of the table.
         targets: name -> `Target`, in the order of the table.
-        pretraining: sections of `build_runner` that all pretraining arms share.
         finetuning: sections of `build_pose_runner` that all cells share.
         seeds: of everything random in a cell; equal seeds are paired.
+        pretraining: sections of `build_runner` that all pretraining arms share; none where no arm
+            is pretrained by the plan.
         fractions: shares of the pose labels, above 0 and at most 1.
         comparisons: what is tested, with one Holm correction over all of them.
         protocols: names of protocols; the first is the one that is tested.
@@ -186,9 +187,9 @@ class Plan:
     backbones: Mapping[str, Mapping[str, Any]]
     arms: Mapping[str, Arm]
     targets: Mapping[str, Target]
-    pretraining: Mapping[str, Any]
     finetuning: Mapping[str, Any]
     seeds: tuple[int, ...]
+    pretraining: Mapping[str, Any] = field(default_factory=dict)
     question: str = "Do the arms differ?"
     fractions: tuple[float, ...] = (1.0,)
     comparisons: tuple[Comparison, ...] = ()

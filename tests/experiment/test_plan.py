@@ -72,6 +72,12 @@ def test_what_changes_a_result_changes_the_key_and_the_place_of_the_data_does_no
     assert moved == base
 
 
+def test_a_plan_that_pretrains_nothing_needs_no_pretraining_section(toy_index):
+    values = toy_plan(toy_index, arms={"random": {"init": "random"}}, comparisons=[])
+    del values["pretraining"]
+    assert {cell.stage for cell in cells_of(plan_from(values)).cells} == {FINETUNING}
+
+
 def test_longer_fine_tuning_spends_the_images_of_pretraining(toy_index):
     arms = {**toy_plan(toy_index)["arms"], "longer": {"init": "random", "extra": "pretraining"}}
     table = cells(toy_index, arms=arms)
