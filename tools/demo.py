@@ -3,9 +3,9 @@
 Runs the commands that a user would type, one after the other, and prints each of them:
 the embedded data set is rendered, a small HRNet is pretrained on its gesture labels and exported,
 a new process loads it by name, and an evaluation puts it beside the same network untrained. Then
-the plan `configs/experiments/demo.py` puts it into a small EANet and into small token fusion, beside
-random weights and a backbone pretrained on shuffled labels, and reports whether gesture pretraining
-helps.
+the plan `configs/experiments/demo.py` puts it into a small EANet and into small token fusion,
+beside random weights and a backbone pretrained on shuffled labels, and reports whether gesture
+pretraining helps.
 A stage that is complete is not done again; an interrupted one goes on where it stopped.
 """
 
