@@ -1,7 +1,6 @@
 """The report of a plan: scores, comparisons, diagnostics and pictures of what is finished."""
 
 import json
-from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,17 +20,15 @@ from gesture_pretrain.report.transfer_results import (
 from gesture_pretrain.training.gesture_data import load_taxonomy
 
 from .audit import audit_plan, not_audited, trained_on
-from .cell_folder import CellFolder
-from .cells import FINETUNING, PRETRAINING, CellTable, scored_rows
+from .cells import PRETRAINING, CellTable, scored_rows
 from .comparing import compare_plan, write_pairs_json
 from .execution import outcome
 from .feature_scores import feature_points, feature_score, feature_tables
 from .forecast import count_clusters
 from .plan import Plan
 from .pose_pairs import TEXT, pose_pairs
+from .record import cell_lines, compute, compute_of_stored, facts, ledgers
 from .scoring import Scored, score_plan, truth_reader
-
-_LEDGERS_SHOWN = 6
 
 
 def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") -> Path:
@@ -78,11 +75,12 @@ def collect_results(
         feature_classes=_num_coarse(plan),
         pose_pairs=pictures,
         pose_pairs_text=TEXT,
-        ledgers=_ledgers(table, out),
+        ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
-        compute=(*_compute_of_stored(plan), *_compute(table)),
+        compute=(*compute_of_stored(plan), *compute(table)),
         trouble=tuple(_trouble(plan, table, out, scored)),
-        facts=_facts(table, out),
+        facts=facts(table, out),
+        cells=cell_lines(table, out),
         plan_text=json.dumps(asdict(plan), indent=1),
         commands=(command,) if command else (),
     )
@@ -211,28 +209,6 @@ def _num_coarse(plan: Plan) -> int:
     return load_taxonomy(plan.data.get("taxonomy", "interhand26m"), None, 0, index).num_coarse
 
 
-def _ledgers(table: CellTable, out: Path) -> dict[str, str]:
-    """Counts of the swap ledgers, one for each target and arm."""
-    found = {}
-    for cell in table.cells:
-        path = CellFolder(out, cell).run / "ledger.json"
-        name = f"{cell.target}, {cell.arm}"
-        if cell.stage == FINETUNING and name not in found and path.exists():
-            content = json.loads(path.read_text())
-            lines = [
-                f"  {row['part']:9} {row['status']:16} {row['tensors']:5} tensors "
-                f"{row['numbers']:12,} numbers"
-                + ("" if row["share"] is None else f" {100 * row['share']:6.1f} % of the model")
-                for row in content["counts"]
-            ]
-            lines.append(f"  complete: {content['complete']}")
-            lines += [f"  {key}: {str(v)[:16]}" for key, v in content["fingerprints"].items()]
-            found[name] = "\n".join(lines)
-        if len(found) == _LEDGERS_SHOWN:
-            break
-    return found
-
-
 def _confounds(plan: Plan) -> list[str]:
     found = []
     untrained = [n for n, arm in plan.arms.items() if arm.init == "random" and not arm.extra]
@@ -279,30 +255,6 @@ def _trained_on_the_same_index(plan: Plan) -> list[str]:
     ]
 
 
-def _compute_of_stored(plan: Plan) -> list[str]:
-    """What the stored weights cost, as their cards tell."""
-    lines = []
-    for name, arm in plan.arms.items():
-        if arm.weights is None:
-            continue
-        record = find_backbone(arm.weights).record
-        steps = record.metrics.get("iterations")
-        batch = (record.config or {}).get("data", {}).get("batch_size")
-        told = "cost not in its card" if steps is None else f"{steps:,.0f} steps of {batch} images"
-        lines.append(f"pretraining, {name}: {told}, 1 run, stored as {arm.weights}")
-    return lines
-
-
-def _compute(table: CellTable) -> list[str]:
-    costs = Counter(
-        (cell.stage, cell.arm, cell.iterations, cell.batch_size) for cell in table.cells
-    )
-    return [
-        f"{stage}, {arm}: {iterations:,} steps of {batch} images, {count} runs"
-        for (stage, arm, iterations, batch), count in costs.items()
-    ]
-
-
 def _trouble(plan: Plan, table: CellTable, out: Path, scored: Scored) -> list[str]:
     state = outcome(table, out)
     found = [f"Cell {label} failed: {error}." for label, error in state.failed.items()]
@@ -318,23 +270,3 @@ def _trouble(plan: Plan, table: CellTable, out: Path, scored: Scored) -> list[st
                 "on the same images."
             )
     return found
-
-
-def _facts(table: CellTable, out: Path) -> dict[str, str]:
-    results = [CellFolder(out, cell).result() for cell in table.cells]
-    results = [result for result in results if result is not None]
-    if not results:
-        return {"cells": f"0 of {len(table.cells)} finished"}
-    seconds = sum(result["seconds"] for result in results)
-    resumed = sum(result["resumed"] for result in results)
-    commits = sorted({str(result["commit"]) for result in results})
-    facts = {
-        "cells": f"{len(results)} of {len(table.cells)} finished",
-        "hours": f"{seconds / 3600:.2f}"
-        + (f" (without what {resumed} resumed cells did before)" if resumed else ""),
-        "devices": ", ".join(sorted({result["device"] for result in results})),
-        "commits": ", ".join(commits),
-    }
-    if len(commits) > 1:
-        facts["note"] = "The cells were run by several versions of the code; see their result.json."
-    return facts | {name: text for name, text in results[0]["versions"].items()}

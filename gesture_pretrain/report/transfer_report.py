@@ -1,34 +1,33 @@
 """The report of a transfer experiment: one page, and its tables as Markdown, CSV and LaTeX."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.report import html
 from gesture_pretrain.report import transfer_figures as pictures
 from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.transfer_markdown import markdown
 from gesture_pretrain.report.transfer_results import GroupGain, TransferResults
 from gesture_pretrain.report.transfer_tables import (
     as_csv,
     as_latex,
-    as_markdown,
+    cell_rows,
     comparison_rows,
+    feature_rows,
+    gain_rows,
+    seen_rows,
     transfer_rows,
 )
-from gesture_pretrain.report.transfer_verdict import headline, verdict
+from gesture_pretrain.report.transfer_verdict import CONTROLLED, confounded, headline, verdict
 
-CONTROLLED = (
-    "Architecture, optimiser, schedule, number of steps, batch size, augmentation and the order of "
-    "the samples are the same in all arms of a target, as the stream of samples depends on seed "
-    "and step alone.",
-    "Which pose labels are used depends on share and seed alone: all arms get the same.",
-    "The last weights are scored. Nothing is chosen on the test images, in any arm.",
-    "Equal seeds are paired; all arms are scored on the same hands.",
+_BY_GESTURE = (
+    "In brackets: hands; gestures of fewer than 3 are left out. No interval; read it as a hint."
 )
 
 
 def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
-    """Writes report.html, report.md, table.csv, comparisons.csv and table.tex.
+    """Writes report.html, report.md, and as CSV table, comparisons, gains and cells; table.tex.
 
     Returns:
         The path of report.html.
@@ -39,22 +38,15 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
     caption = f"{results.question} Data: {results.kind}."
     for name, text in (
         ("report.html", _page(results)),
-        ("report.md", _markdown(results)),
+        ("report.md", markdown(results)),
         ("table.csv", as_csv(*table)),
         ("comparisons.csv", as_csv(*compared)),
-        ("table.tex", as_latex(*table, caption)),
+        ("gains.csv", as_csv(*gain_rows(results))),
+        ("cells.csv", as_csv(*cell_rows(results))),
+        ("table.tex", as_latex(*table, caption) + as_latex(*compared, f"Comparisons. {caption}")),
     ):
         write_bytes_atomically(folder / name, text.encode("utf-8"))
     return folder / "report.html"
-
-
-def confounded(results: TransferResults) -> list[str]:
-    """What differs between arms apart from what they are meant to differ in."""
-    return [
-        *results.confounds,
-        "Pretraining and test have gesture classes in common; see the gains on gestures that "
-        "pretraining did not have.",
-    ]
 
 
 def _page(results: TransferResults) -> str:
@@ -158,33 +150,25 @@ def _gain_blocks(results: TransferResults) -> list[str]:
     first = compared[0]
     blocks = [html.heading("Where the difference is")]
     if first.by_gesture:
-        blocks += [html.paragraph(text) for text in _seen_and_unseen(first.by_gesture)]
+        header, rows = seen_rows(results)
+        if rows:
+            blocks.append(html.number_table(header, rows, main_column=4))
+        blocks += [html.paragraph(text) for text in _not_known_of_unseen(first.by_gesture)]
         title = f"{first.label}: by gesture\n{results.kind}"
         image = pictures.gesture_gains_picture(first.by_gesture, title=title)
-        blocks.append(html.picture(image, "In brackets: hands. No interval; read it as a hint."))
+        blocks.append(html.picture(image, _BY_GESTURE))
     if first.by_joint:
         image = pictures.joint_gains_picture(compared[:6], title=f"By joint: {results.kind}")
         blocks.append(html.picture(image, "The wrist is the root and has no error."))
     return blocks
 
 
-def _seen_and_unseen(gains: Sequence[GroupGain]) -> list[str]:
-    """Mean difference over the gestures that pretraining saw, and over those it did not."""
-    sentences = []
-    for name, is_seen in (("seen", True), ("unseen", False)):
-        part = [gain for gain in gains if gain.seen is is_seen]
-        if part:
-            hands = sum(gain.hands for gain in part)
-            mean = sum(gain.difference_mm * gain.hands for gain in part) / hands
-            sentences.append(
-                f"Gestures {name} in pretraining: {len(part)}, {hands:,} hands, mean "
-                f"difference {mean:+.2f} mm."
-            )
-    if not any(gain.seen is False for gain in gains):
-        sentences.append(
-            "All gestures of the test were in pretraining: nothing is said of unseen ones."
-        )
-    return sentences
+def _not_known_of_unseen(gains: Sequence[GroupGain]) -> list[str]:
+    if all(gain.seen for gain in gains):
+        return ["All gestures of the test were in pretraining: nothing is said of unseen ones."]
+    if all(gain.seen is None for gain in gains):
+        return ["Which gestures pretraining had is not known: nothing is said of unseen ones."]
+    return []
 
 
 def _feature_blocks(results: TransferResults) -> list[str]:
@@ -192,7 +176,7 @@ def _feature_blocks(results: TransferResults) -> list[str]:
         return []
     return [
         html.heading("Do frozen features foretell the gain?"),
-        _feature_table(results),
+        html.number_table(*feature_rows(results)),
         html.paragraph(
             "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
             "pretraining never saw. Gain: error of the reference arm minus this arm's after "
@@ -200,20 +184,6 @@ def _feature_blocks(results: TransferResults) -> list[str]:
         ),
         *_feature_pictures(results),
     ]
-
-
-def _feature_table(results: TransferResults) -> str:
-    rows = [
-        [
-            f"{score.arm}, {score.backbone}, seed {score.seed}",
-            f"{score.probe_mpjpe_mm:.2f}",
-            f"{score.knn_mpjpe_mm:.2f}",
-            ", ".join(f"{target} {gain:+.2f}" for target, gain in score.gain_mm.items()) or "–",
-        ]
-        for score in results.features
-    ]
-    header = ["initial weights", "probe to joints, mm", "k-NN to joints, mm", "gain, mm"]
-    return html.number_table(header, rows)
 
 
 def _feature_pictures(results: TransferResults) -> list[str]:
@@ -264,30 +234,10 @@ def _record_blocks(results: TransferResults) -> list[str]:
         html.heading("Record"),
         html.text_table(["", ""], [[name, text] for name, text in results.facts.items()]),
         html.code("\n".join(results.commands)),
+        html.heading("Cells"),
+        html.paragraph("The whole configuration of each is cell.json in its folder."),
+        html.number_table(*cell_rows(results)),
+        html.heading("Plan"),
         html.code(results.plan_text),
     ]
     return blocks
-
-
-def _markdown(results: TransferResults) -> str:
-    lines = [f"# {headline(results)}: {results.question}", "", f"Data: {results.kind}.", ""]
-    lines += [f"- {sentence}" for sentence in verdict(results)]
-    lines += ["", "## Transfer table", "", as_markdown(*transfer_rows(results))]
-    for protocol, card in results.cards.items():
-        lines += ["", "```", *card, "```"] if protocol in results.protocols else []
-    if results.pairs:
-        lines += ["", "## Declared comparisons", "", as_markdown(*comparison_rows(results))]
-    lines += ["", "## Not confounded", "", *(f"- {text}" for text in CONTROLLED)]
-    lines += ["", "## Confounded", "", *(f"- {text}" for text in confounded(results))]
-    lines += ["", "## Leakage audit", "", *(f"- {text}" for text in results.audit)]
-    lines += _listed("Trouble", results.trouble) + _listed("Compute", results.compute)
-    lines += ["", "## Record", "", *(f"- {k}: {v}" for k, v in _facts(results).items()), ""]
-    return "\n".join(lines)
-
-
-def _listed(title: str, items) -> list[str]:
-    return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []
-
-
-def _facts(results: TransferResults) -> Mapping[str, str]:
-    return {**results.facts, "commands": "; ".join(results.commands)}

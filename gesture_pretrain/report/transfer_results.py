@@ -143,6 +143,27 @@ class PosePair:
 
 
 @dataclass(frozen=True)
+class CellLine:
+    """One run of the experiment.
+
+    Attributes:
+        folder: relative to the experiment's; `cell.json` in it is the whole configuration.
+        state: "finished", "failed", …
+        iterations, batch_size: of its training.
+        minutes: of its last process; None where it is not finished.
+        device, commit: "" where it is not finished.
+    """
+
+    folder: str
+    state: str
+    iterations: int
+    batch_size: int
+    minutes: float | None
+    device: str
+    commit: str
+
+
+@dataclass(frozen=True)
 class TransferResults:
     """Everything that a report says.
 
@@ -167,6 +188,7 @@ class TransferResults:
         compute: lines: what each stage had in steps and images.
         trouble: failed, missing or left-out cells, one sentence each.
         facts: name -> text: commit, versions, hours, devices.
+        cells: every run.
         plan_text: the plan as it was run.
         commands: what to type to get this again.
     """
@@ -194,6 +216,7 @@ class TransferResults:
     compute: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    cells: tuple[CellLine, ...] = ()
     plan_text: str = ""
     commands: tuple[str, ...] = ()
 

@@ -69,6 +69,72 @@ def comparison_rows(results: TransferResults) -> tuple[list[str], list[list[str]
     return header, rows
 
 
+def seen_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: each comparison on the gestures that pretraining had and had not."""
+    header = ["comparison", "gestures", "number", "hands", "mean difference, mm"]
+    rows = []
+    for pair in results.pairs:
+        for name, is_seen in (("in pretraining", True), ("not in pretraining", False)):
+            gains = [gain for gain in pair.by_gesture if gain.seen is is_seen]
+            hands = sum(gain.hands for gain in gains)
+            if gains:
+                mean = sum(gain.difference_mm * gain.hands for gain in gains) / hands
+                rows.append([pair.label, name, str(len(gains)), f"{hands:,}", f"{mean:+.2f}"])
+    return header, rows
+
+
+def gain_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: each comparison by gesture and by joint."""
+    header = ["comparison", "part", "name", "in pretraining", "hands", "difference, mm"]
+    known = {True: "yes", False: "no", None: ""}
+    rows = [
+        [
+            pair.label,
+            part,
+            gain.name,
+            known[gain.seen],
+            str(gain.hands),
+            f"{gain.difference_mm:.4f}",
+        ]
+        for pair in results.pairs
+        for part, gains in (("gesture", pair.by_gesture), ("joint", pair.by_joint))
+        for gain in gains
+    ]
+    return header, rows
+
+
+def feature_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: what frozen features know of the pose, beside the gain."""
+    header = ["initial weights", "probe to joints, mm", "k-NN to joints, mm", "gain, mm"]
+    rows = [
+        [
+            f"{score.arm}, {score.backbone}, seed {score.seed}",
+            f"{score.probe_mpjpe_mm:.2f}",
+            f"{score.knn_mpjpe_mm:.2f}",
+            ", ".join(f"{target} {gain:+.2f}" for target, gain in score.gain_mm.items()) or DASH,
+        ]
+        for score in results.features
+    ]
+    return header, rows
+
+
+def cell_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: every run, what it cost, and where its configuration is."""
+    header = ["cell", "state", "steps x images", "minutes", "device", "commit"]
+    rows = [
+        [
+            cell.folder,
+            cell.state,
+            f"{cell.iterations:,} x {cell.batch_size}",
+            DASH if cell.minutes is None else f"{cell.minutes:.1f}",
+            cell.device,
+            cell.commit[:12],
+        ]
+        for cell in results.cells
+    ]
+    return header, rows
+
+
 def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column is text, the others are numbers."""
     lines = [list(header), ["---"] + ["---:"] * (len(header) - 1), *rows]

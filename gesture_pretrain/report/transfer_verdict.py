@@ -19,6 +19,15 @@ _WORDS = {
     "not run": "NOT RUN",
 }
 
+CONTROLLED = (
+    "Architecture, optimiser, schedule, number of steps, batch size, augmentation and the order of "
+    "the samples are the same in all arms of a target, as the stream of samples depends on seed "
+    "and step alone.",
+    "Which pose labels are used depends on share and seed alone: all arms get the same.",
+    "The last weights are scored. Nothing is chosen on the test images, in any arm.",
+    "Equal seeds are paired; all arms are scored on the same hands.",
+)
+
 
 def verdict(results: TransferResults) -> list[str]:
     """What a reader should know after ten seconds."""
@@ -128,3 +137,12 @@ def _data_sentence(results: TransferResults) -> str:
         else "photographs"
     )
     return f"On what: {results.data_title}, {kind}. {results.test_text}"
+
+
+def confounded(results: TransferResults) -> list[str]:
+    """What differs between arms apart from what they are meant to differ in."""
+    return [
+        *results.confounds,
+        "Pretraining and test have gesture classes in common; see the gains on gestures that "
+        "pretraining did not have.",
+    ]

@@ -52,6 +52,9 @@ def test_report_of_a_finished_experiment(finished):
         assert pair.joints.samples == 40 and pair.joints.seeds == 2
     assert results.facts["cells"] == "10 of 10 finished"
     assert all("complete: True" in text for text in results.ledgers.values())
+    assert {line.state for line in results.cells} == {"finished"} and len(results.cells) == 10
+    assert all((finished.out / line.folder / "cell.json").exists() for line in results.cells)
+    assert all(line.minutes > 0 and line.device == "cpu" for line in results.cells)
     page = write_report(finished.plan, finished.table, finished.out, command="the command")
     assert "the command" in page.read_text() and "toy, gesture" in page.read_text()
     stored = json.loads(page.with_name("comparisons.json").read_text())

@@ -1,5 +1,6 @@
 """The report says what was found: the verdict, synthetic data, what is missing."""
 
+import csv
 import re
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 from gesture_pretrain.evaluation.statistics import compare_paired
 from gesture_pretrain.report.transfer_report import write_transfer_report
 from gesture_pretrain.report.transfer_results import (
+    CellLine,
     ComparedPair,
     FeatureScore,
     GroupGain,
@@ -155,6 +157,10 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
         ledgers={"net, gesture": "complete"},
         facts={"commits": "abc"},
         plan_text='{"name": "try"}',
+        cells=(
+            CellLine("cells/net-0123", "finished, resumed", 150, 16, 2.5, "cpu", "abcdef"),
+            CellLine("cells/net-4567", "failed", 150, 16, None, "", ""),
+        ),
         commands=("python tools/transfer_experiment.py try report",),
     )
     page = write_transfer_report(tmp_path, found).read_text()
@@ -162,16 +168,49 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
     assert page.count("<img") == 7 and "http" not in re.sub(r"base64,[^\"]*", "", page)
     for text in (
         "HELPS: Does it help?", "Cell x failed", "Protocol interhand_wrist: a card",
-        "not run: no seed has both", "pretraining: nothing.", "commits", "in pretraining: 1, 12",
+        "not run: no seed has both", "pretraining: nothing.", "commits", "cells/net-0123",
         "Not confounded", "tools/transfer_experiment.py try report",
     ):  # fmt: skip
         assert text in page, text
     markdown = (tmp_path / "report.md").read_text()
     assert markdown.startswith("# HELPS: Does it help?") and "SYNTHETIC" in markdown
+    own = found.pairs[0].label
+    assert f"| {own} | in pretraining | 1 | 12 | -3.00 |" in markdown
+    assert f"| {own} | not in pretraining | 1 | 8 | +1.00 |" in markdown
+    assert "| gesture, tiny, seed 0 | 40.00 | 42.00 | net +5.00 |" in markdown
+    assert "| cells/net-0123 | finished, resumed | 150 x 16 | 2.5 | cpu | abcdef |" in markdown
+    assert "| cells/net-4567 | failed | 150 x 16 | – |  |  |" in markdown
+    assert '{"name": "try"}' in markdown and "Weights that arrived: net, gesture" in markdown
     assert "| net, gesture | 10 % | 2 | 200 | 46.00 ± 1.41 |" in markdown
     assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith('"net, random",10 %,2')
+    gains = list(csv.DictReader((tmp_path / "gains.csv").open()))
+    assert gains[1] == {
+        "comparison": own, "part": "gesture", "name": "0011_aokay", "in pretraining": "no",
+        "hands": "8", "difference, mm": "1.0000",
+    }  # fmt: skip
+    assert [row["name"] for row in gains if row["part"] == "joint"][:2] == ["index1", "index2"]
+    assert (tmp_path / "cells.csv").read_text().count("\n") == 3
     latex = (tmp_path / "table.tex").read_text()
+    assert latex.count(r"\begin{table}") == 2 and "against random" in latex
     assert r"46.00 $\pm$ 1.41" in latex and r"10 \%" in latex and r"interhand\_wrist" in latex
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ((True, True), "All gestures of the test were in pretraining"),
+        ((None, None), "Which gestures pretraining had is not known"),
+        ((True, False), None),
+    ],
+)
+def test_unseen_gestures_are_told_apart_from_unknown_ones(tmp_path, seen, said):
+    """Gestures of which nothing was known were said to have been in pretraining."""
+    first = pair(-5.0)
+    gains = [replace(gain, seen=s) for gain, s in zip(first.by_gesture, seen, strict=True)]
+    found = results(replace(first, by_gesture=tuple(gains)))
+    page = write_transfer_report(tmp_path, found).read_text()
+    for sentence in ("All gestures of the test", "Which gestures pretraining had"):
+        assert (sentence in page) == (said is not None and said.startswith(sentence))
 
 
 def test_table_has_external_rows_and_marks_what_is_not_there():
