@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from gesture_pretrain.registry import find_backbone
@@ -25,11 +26,15 @@ def cell_lines(table: CellTable, out: Path) -> tuple[CellLine, ...]:
                 iterations=cell.iterations,
                 batch_size=cell.batch_size,
                 minutes=result["seconds"] / 60 if result else None,
-                device=str(result.get("device", "")),
-                commit=str(result.get("commit", "")),
+                device=result.get("device", ""),
+                commit=_commit(result) if result else "",
             )
         )
     return tuple(lines)
+
+
+def _commit(result: Mapping) -> str:
+    return result["commit"] or "unknown"  # run outside of a git checkout
 
 
 def ledgers(table: CellTable, out: Path) -> dict[str, str]:
@@ -85,7 +90,7 @@ def facts(table: CellTable, out: Path) -> dict[str, str]:
         return {"cells": f"0 of {len(table.cells)} finished"}
     seconds = sum(result["seconds"] for result in results)
     resumed = sum(result["resumed"] for result in results)
-    commits = sorted({str(result["commit"]) for result in results})
+    commits = sorted({_commit(result) for result in results})
     found = {
         "cells": f"{len(results)} of {len(table.cells)} finished",
         "hours": f"{seconds / 3600:.2f}"

@@ -6,11 +6,13 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from toy_pose import toy_plan
 
+from adapters.experiment import cluster
 from adapters.experiment.cell_folder import CellFolder
 from adapters.experiment.cells import cells_of
 from adapters.experiment.plan_file import plan_from
@@ -55,6 +57,7 @@ def test_report_of_a_finished_experiment(finished):
     assert {line.state for line in results.cells} == {"finished"} and len(results.cells) == 10
     assert all((finished.out / line.folder / "cell.json").exists() for line in results.cells)
     assert all(line.minutes > 0 and line.device == "cpu" for line in results.cells)
+    assert {line.commit for line in results.cells} == {results.facts["commits"]} != {"None"}
     page = write_report(finished.plan, finished.table, finished.out, command="the command")
     assert "the command" in page.read_text() and "toy, gesture" in page.read_text()
     stored = json.loads(page.with_name("comparisons.json").read_text())
@@ -168,6 +171,25 @@ def test_command_line_runs_reports_and_picks_up_what_is_there(
         ]  # fmt: skip
     stored = json.loads((finished.out / "plans" / "toy.json").read_text())
     assert stored["stages"]["pretraining"]["same_image"] == 0
+
+
+def test_command_line_submits_jobs_waits_and_tells_what_failed(
+    plan_file, tmp_path, capsys, monkeypatch
+):
+    submitted = SimpleNamespace(job_id="7", paths=SimpleNamespace(stderr="7_log.err"))
+    asked = []
+    monkeypatch.setattr(cluster, "submit_workers", lambda *a: asked.append(a[2]) or [submitted])
+    monkeypatch.setattr(cluster, "failed_jobs", lambda jobs: {"7": "out of memory"})
+    arguments = [str(plan_file), "run", "--out", str(tmp_path / "out"), "--slurm", "timeout_min=9"]
+    assert tool().run([*arguments, "jobs=1"]) == 0
+    out = capsys.readouterr().out
+    assert "Submitted 7, log 7_log.err" in out and "failed" not in out
+    assert tool().run([*arguments, "wait=1"]) == 2  # no cell has run
+    out = capsys.readouterr().out
+    assert "Job 7 failed: out of memory" in out and "0 cells finished" in out
+    assert asked == [{"timeout_min": 9, "jobs": 1}, {"timeout_min": 9}]
+    assert tool().run([*arguments[:-1], "gpu"]) == 1
+    assert "'gpu' is not of the form key=value" in capsys.readouterr().err
 
 
 def test_wrong_input_is_one_message(plan_file, tmp_path, capsys):
