@@ -1,21 +1,18 @@
-"""Trains in child processes, kills some of them with SIGKILL at random moments, resumes them.
+"""Trains in child processes, kills some of them with SIGKILL at some iterations, resumes them.
 
     python kill_driver.py INDEX FOLDER
 
-The libraries are imported once; every attempt is a fork of this process, which has not computed
-anything, so an attempt starts from the state of a new process within milliseconds.
+See tests/forked_run.py.
 """
 
-import os
 import random
-import signal
 import sys
-import time
 from pathlib import Path
 
 from tiny_run import tiny_sections
 
 from gesture_pretrain.training.pretraining import build_runner
+from tests.forked_run import finished, forked, killed_at
 
 CHANGES = {
     "schedule": {"iterations": 40, "warmup_iterations": 5},
@@ -29,47 +26,26 @@ CHANGES = {
 }
 
 
-def start(index: Path, out: Path, *, resume: bool, workers: int) -> int:
-    """Forks a child that trains; returns its process id."""
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        sections = tiny_sections(index, data={"workers": workers}, **CHANGES)
-        build_runner(out=out, resume=resume, **sections).train()
-        status = 0
-    finally:
-        sys.stdout.flush()
-        os._exit(status)
+KILLED_AT = (3, 3, 9, 16, 24, 31)  # iterations; the second kill hits the start
 
 
-def killed_after(child: int, seconds: float) -> bool:
-    """Kills the child after a while; False if it was done before."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert status == 0, f"the child failed with status {status}"
-            return False
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+def start(index: Path, out: Path, *, workers: int) -> int:
+    """Trains in a child process; returns its id."""
+    sections = tiny_sections(index, data={"workers": workers}, **CHANGES)
+    return forked(lambda: build_runner(out=out, resume=True, **sections).train())
 
 
 def main(index: Path, folder: Path) -> None:
-    began = time.monotonic()
-    assert not killed_after(start(index, folder / "whole", resume=False, workers=0), 300)
-    whole_s = time.monotonic() - began
     moments = random.Random(2)
-    kills = 0
-    while kills < 6:
-        child = start(index, folder / "killed", resume=True, workers=2)
-        if not killed_after(child, moments.uniform(0.1, 0.5) * whole_s):
-            break
-        kills += 1
-    assert not killed_after(start(index, folder / "killed", resume=True, workers=2), 300)
+    assert finished(start(index, folder / "whole", workers=0))
+    killed = folder / "killed"
+    kills = sum(
+        killed_at(
+            start(index, killed, workers=2), killed / "checkpoints", k, moments.uniform(0, 0.03)
+        )
+        for k in KILLED_AT
+    )
+    assert finished(start(index, killed, workers=2))
     print(f"kills {kills}")
 
 

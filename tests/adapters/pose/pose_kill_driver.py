@@ -2,19 +2,17 @@
 
     python pose_kill_driver.py INDEX FOLDER
 
-As tests/training/kill_driver.py: an attempt is a fork of this process, which has computed nothing.
+See tests/forked_run.py.
 """
 
-import os
 import random
-import signal
 import sys
-import time
 from pathlib import Path
 
 from pose_run import pose_sections
 
 from adapters.pose_training import build_pose_runner
+from tests.forked_run import finished, forked, killed_at
 
 CHANGES = {
     "schedule": {"iterations": 12, "warmup_iterations": 3},
@@ -29,39 +27,9 @@ CHANGES = {
 
 
 def start(index: Path, out: Path, *, workers: int) -> int:
-    """Forks a child that trains; returns its process id."""
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        sections = pose_sections(index, data={"workers": workers}, **CHANGES)
-        build_pose_runner(out=out, resume=True, **sections).train()
-        status = 0
-    finally:
-        sys.stdout.flush()
-        os._exit(status)
-
-
-def finished(child: int) -> bool:
-    """Waits for a child to end by itself, and says whether it ended well."""
-    return os.waitpid(child, 0)[1] == 0
-
-
-def killed_at(child: int, folder: Path, iteration: int, delay_s: float) -> bool:
-    """Kills the child a moment after the checkpoint of an iteration; False if it was done before.
-
-    A checkpoint is written in each iteration, so some of the kills hit the writing of the next.
-    """
-    while not any(int(p.stem[-8:]) >= iteration for p in folder.glob("iteration_*.json")):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert status == 0, f"the child failed with status {status}"
-            return False
-        time.sleep(0.001)
-    time.sleep(delay_s)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1] != 0
+    """Trains in a child process; returns its id."""
+    sections = pose_sections(index, data={"workers": workers}, **CHANGES)
+    return forked(lambda: build_pose_runner(out=out, resume=True, **sections).train())
 
 
 def main(index: Path, folder: Path) -> None:
