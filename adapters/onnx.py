@@ -4,9 +4,13 @@ Input `image`: `(B, 3, S, S)` float32, RGB, normalised; mean, std and S stand in
 metadata. Outputs: one map per level, and `pooled`. B is free, S is that of the backbone.
 """
 
+import io
 import json
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from types import ModuleType
 
@@ -98,10 +102,24 @@ def onnx_libraries() -> tuple[ModuleType, ModuleType]:
     return onnx, onnxruntime
 
 
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Without what torch's exporter says about its own parts, and without the graph of thousands of
+    lines that it writes where it fails; the error it raises says what is needed of it."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
 def _graph(onnx: ModuleType, wrapped: _NamedOutputs, backbone: Backbone) -> bytes:
     side = backbone.input_spec.size_px
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns about its own parts
+    with tempfile.TemporaryDirectory() as folder, quiet_exporter():
         file = Path(folder) / "backbone.onnx"
         torch.onnx.export(
             wrapped,

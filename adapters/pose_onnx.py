@@ -7,7 +7,6 @@ a network that was trained with MANO's hand is under MANO's licence.
 """
 
 import tempfile
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.base import SwapError
-from adapters.onnx import onnx_libraries, relative_difference
+from adapters.onnx import onnx_libraries, quiet_exporter, relative_difference
 from adapters.pose_checkpoint import StoredPoseModel
 from adapters.pose_model import HandPrediction
 from gesture_pretrain.atomic_write import write_bytes_atomically
@@ -123,8 +122,7 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
     onnx_libraries()
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8), torch.zeros(2).long()
     free = {0: torch.export.Dim.DYNAMIC}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns about its own parts
+    with tempfile.TemporaryDirectory() as folder, quiet_exporter():
         file = Path(folder) / "pose.onnx"
         try:
             torch.onnx.export(
