@@ -71,8 +71,8 @@ def main(index: Path, folder: Path) -> None:
     kills = 0
     out = folder / "killed"
     # in the middle of a training, and at any moment: of training, export, prediction, writing
-    for delay_s in (0.0, moments.uniform(0.0, 0.5), moments.uniform(0.0, 0.5)):
-        number = moments.randint(1, 2)
+    later = [(1, moments.uniform(0.0, 0.3)) for _ in range(2)]  # short: cells must be left to kill
+    for number, delay_s in [(moments.randint(1, 3), 0.0), *later]:
         kills += killed_after_checkpoint(start(both, out), out, number, delay_s)
         print(f"killed {delay_s:.3f} s after checkpoint {number}", file=sys.stderr)
     end_of(start(both, out))
