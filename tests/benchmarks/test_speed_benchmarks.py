@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import time
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -40,6 +42,61 @@ def test_step(run):
     results, table = run("step", *options)
     assert results["batch"] == 2 and {len(v) for v in results["seconds"].values()} == {2}
     assert results["ours_of_bare"] > 0 and "of bare" in table
+    assert "fed" not in results and "fed" not in table
+
+
+@pytest.mark.parametrize("source", ["files", "shards"])
+def test_step_fed_by_the_loader_of_a_run(run, source):
+    options = ("--arch", "test_resnet", "--size", "64", "--batch", "2", "--rounds", "1")
+    fed = ("--workers", "1", "--images", "4", "--turns", "2", "--steps", "3")
+    results, table = run("step", *options, *fed, *["--shards"] * (source == "shards"))
+    fed = results["fed"]
+    assert (fed["source"], fed["workers"], fed["steps"]) == (source, 1, 3)
+    assert {len(each) for each in fed["seconds"].values()} == {2} == {len(fed["waited_s"])}
+    assert fed["fed_of_ours"] > 0 and 0 <= fed["waiting_share"] < 1
+    assert f"fed from {source} by 1 workers" in table
+
+
+def test_waiting_for_data_is_seen(repo_root, monkeypatch):
+    """Batches that take 20 ms before steps that take 5 ms: four fifths of the time is waiting."""
+    monkeypatch.syspath_prepend(str(repo_root / "tools"))
+    fed_step = importlib.import_module("benchmarks.fed_step")
+    batch, seen = SimpleNamespace(row=range(2)), []
+
+    def train(given):
+        assert given is batch
+        seen.append(given)
+        time.sleep(0.005)
+        return SimpleNamespace(read=lambda: None)
+
+    class Slow:
+        num_workers = 2
+
+        def __iter__(self):
+            while True:
+                time.sleep(0.02)
+                yield batch
+
+    result = fed_step.measure_fed(train, batch, Slow(), turns=3, steps=4, finish=lambda: None)
+    assert len(seen) == 2 * 3 * (4 + 4)  # each block fills two batches per worker before it counts
+    # sleeping can take longer, on either side, on a busy machine
+    assert 0.5 < result["waiting_share"] < 0.95 and 0.05 < result["fed_of_ours"] < 0.5
+    rate = 2 * 4 / sorted(result["seconds"]["fed"])[1]
+    assert result["images_per_s"]["fed"] == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("--shards",), "give --workers too"),
+        (("--workers", "1", "--data", "index", "--shards"), "goes with --data INDEX"),
+        (("--workers", "1", "--shards", "folder"), "alone with made-up pictures"),
+    ],
+)
+def test_step_options_that_do_not_fit_are_named(run, capsys, options, said):
+    with pytest.raises(SystemExit):
+        run("step", *options)
+    assert said in capsys.readouterr().err
 
 
 def test_render(run):

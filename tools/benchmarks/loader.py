@@ -34,11 +34,10 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.shards import ShardSettings, write_shards
 from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
@@ -94,24 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
     if arguments.data is not None:
         return HandIndex.open(arguments.data)
-    # every second time step shows one hand; whole time steps have 70 views
-    write_annotations(folder, (2 * arguments.images + 140) / FULL_IMAGES)
-    (folder / "images" / "train").mkdir(parents=True)
-    index = HandIndex.open(build_interhand_index(folder, folder / "index", progress=False))
-    for row in index.select(single_hand_only=True)[: arguments.images]:
-        _write_picture(index.image_path(row), index.record(row).image_size_wh, int(row))
-    return index
-
-
-def _write_picture(path: Path, size_wh: tuple[int, int], seed: int) -> None:
-    """A smooth pattern with a little noise: compresses to the size of the real pictures."""
-    random = np.random.default_rng(seed)
-    coarse = random.integers(0, 255, (12, 12, 3), np.uint8)
-    smooth = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC).astype(np.int16)
-    noise = random.integers(-4, 5, smooth.shape[:2])[..., None]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = (smooth + noise).clip(0, 255).astype(np.uint8)
-    cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return write_pictures(folder, arguments.images)
 
 
 def _candidates(
