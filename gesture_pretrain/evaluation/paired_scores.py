@@ -16,6 +16,7 @@ from gesture_pretrain.evaluation.statistics import (
     cluster_ids,
     compare_paired,
 )
+from gesture_pretrain.evaluation.two_level_interval import RESAMPLES
 
 CLUSTERS = ("subject", "label")  # the label of an index is the sequence
 
@@ -50,10 +51,22 @@ def pair_weights(protocol: Protocol, joint_mm: np.ndarray, hand: np.ndarray) -> 
     return weights / total if total else weights
 
 
-def hand_values(score: Score) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) error and (N,) weight of each hand; their weighted mean is the protocol's MPJPE."""
+def hand_values(
+    score: Score, *, hands: np.ndarray | None = None, joint: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) error and (N,) weight of each hand; their weighted mean is the protocol's MPJPE.
+
+    Args:
+        score: of one system.
+        hands: (N,) bool, a part of the hands, which alone are counted and weighted; None for all.
+        joint: the error of this joint alone, at its own weights; None for the hand's.
+    """
     joint_mm = score.errors.joint_mm
+    if hands is not None:
+        joint_mm = np.where(np.asarray(hands, bool)[:, None], joint_mm, np.nan)
     weights = pair_weights(score.protocol, joint_mm, score.info["hand"])
+    if joint is not None:
+        return joint_mm[:, joint], weights[:, joint]
     of_hand = weights.sum(1)
     with np.errstate(invalid="ignore"):
         errors = np.where(weights > 0, weights * joint_mm, 0.0).sum(1) / of_hand
@@ -65,7 +78,10 @@ def compare_scores(
     reference: Sequence[Score],
     *,
     meshes: bool = False,
+    hands: np.ndarray | None = None,
+    joint: int | None = None,
     cluster_by: Sequence[str] = CLUSTERS,
+    resamples: int = RESAMPLES,
 ) -> PairedDifference:
     """MPJPE (or MPVPE) of a system minus its reference's, with interval and p-value.
 
@@ -73,28 +89,58 @@ def compare_scores(
         scores: of the system, one per seed, under one protocol.
         reference: of the reference, for the same seeds in the same order.
         meshes: compare MPVPE.
+        hands: (N,) bool, compare on this part of the hands; None for all.
+        joint: compare the error of this joint alone; None for MPJPE.
         cluster_by: names in `Score.info`; hands alike in all of them are one cluster.
+        resamples: of the bootstrap; the p-value is never below 2 / (resamples + 1).
 
     Raises:
-        ValueError: other hands, protocols or numbers of seeds, or nothing to count.
+        ValueError: other hands, protocols or numbers of seeds, nothing to count, or a part of
+            meshes, which has no weights.
     """
     everything = [*scores, *reference]
     _require_same_hands(everything)
     if len(scores) != len(reference):
         raise ValueError(f"{len(scores)} seeds against {len(reference)}; equal seeds are paired.")
-    info = everything[0].info
-    clusters = cluster_ids(
-        *(np.unique(info[name], return_inverse=True)[1].reshape(-1) for name in cluster_by)
-    )
+    if meshes and (hands is not None or joint is not None):
+        raise ValueError("meshes are compared on all hands; hands and joint are parts of MPJPE.")
     if meshes:
-        values = [score.errors.vertex_mm for score in everything]
-        weights = None
+        values, weights = [score.errors.vertex_mm for score in everything], None
     else:
-        values = [hand_values(score)[0] for score in everything]
-        weights = hand_values(everything[0])[1]
+        values = [hand_values(score, hands=hands, joint=joint)[0] for score in everything]
+        weights = hand_values(everything[0], hands=hands, joint=joint)[1]
     return compare_paired(
-        np.stack(values[: len(scores)]), np.stack(values[len(scores) :]), clusters, weights=weights
+        np.stack(values[: len(scores)]),
+        np.stack(values[len(scores) :]),
+        _clusters(everything[0], cluster_by),
+        weights=weights,
+        resamples=resamples,
     )
+
+
+def mean_interval(
+    scores: Sequence[Score], *, cluster_by: Sequence[str] = CLUSTERS
+) -> tuple[float, float]:
+    """95 % interval of a system's own MPJPE over its seeds; NaN with a single cluster.
+
+    Intervals of two systems may overlap though their difference is clear, as they are scored on
+    the same hands: `compare_scores` tells that.
+
+    Raises:
+        ValueError: scores of other hands or protocols, or nothing to count.
+    """
+    _require_same_hands(scores)
+    errors = np.stack([hand_values(score)[0] for score in scores])
+    weights = hand_values(scores[0])[1]
+    # the difference to a system without any error
+    none = np.where(np.isnan(errors), np.nan, 0.0)
+    d = compare_paired(errors, none, _clusters(scores[0], cluster_by), weights=weights)
+    return d.low_mm, d.high_mm
+
+
+def _clusters(score: Score, names: Sequence[str]) -> np.ndarray:
+    numbers = (np.unique(score.info[name], return_inverse=True)[1].reshape(-1) for name in names)
+    return cluster_ids(*numbers)
 
 
 def _require_same_hands(scores: Sequence[Score]) -> None:

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from gesture_pretrain.evaluation.paired_scores import compare_scores, hand_values, pair_weights
+from gesture_pretrain.evaluation.paired_scores import (
+    compare_scores,
+    hand_values,
+    mean_interval,
+    pair_weights,
+)
 from gesture_pretrain.evaluation.protocol import PROTOCOLS, ProtocolError
 from gesture_pretrain.evaluation.score import score_predictions
+from gesture_pretrain.evaluation.statistics import compare_paired
 
 NAMES = ("interhand_wrist", "mmpose_interhand", "eanet_corrected", "eanet_upstream", "pa_mpjpe")
 
@@ -62,6 +68,41 @@ def test_meshes_and_whole_subjects_as_clusters(scores):
     assert compare_scores(good, bad, cluster_by=("subject",)).clusters == 2
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_of_the_hands_and_joints_add_up_to_the_whole(scores, name):
+    good, bad = ([seed[name] for seed in scores[system]] for system in ("good", "bad"))
+    joint_mm = [s.errors.joint_mm for s in (*good, *bad)]
+    first = good[0].info["rows"] < np.median(good[0].info["rows"])
+    part = compare_scores(good, bad, hands=first)
+    weights = pair_weights(good[0].protocol, joint_mm[0][first], good[0].info["hand"][first])
+    means = [np.nansum(weights * errors[first]) for errors in joint_mm]
+    expected = np.mean(means[:2]) - np.mean(means[2:])
+    assert part.difference_mm == pytest.approx(expected, rel=1e-9)
+    assert 0 < part.samples < compare_scores(good, bad).samples
+    # each joint, by its share of the weight, gives the protocol's difference
+    total, shares = 0.0, pair_weights(good[0].protocol, joint_mm[0], good[0].info["hand"]).sum(0)
+    for joint in np.flatnonzero(shares):
+        one = compare_scores(good, bad, joint=int(joint))
+        total += shares[joint] * one.difference_mm
+    assert total == pytest.approx(compare_scores(good, bad).difference_mm, rel=1e-9)
+
+
+def test_interval_of_a_mean_holds_it_and_tells_nothing_of_the_difference(scores):
+    good, bad = ([seed["pa_mpjpe"] for seed in scores[system]] for system in ("good", "bad"))
+    low, high = mean_interval(good)
+    mean = np.mean([s.averages.mpjpe_mm["single"] for s in good])
+    assert low < mean < high
+    # the first seed alone: the difference to zero that statistics.compare_paired gives
+    wide = mean_interval(good[:1])
+    errors, weights = hand_values(good[0])
+    keys = list(zip(good[0].info["subject"], good[0].info["label"], strict=True))
+    clusters = np.array([sorted(set(keys)).index(key) for key in keys])
+    d = compare_paired(errors, np.zeros_like(errors), clusters, weights=weights)
+    assert wide == pytest.approx((d.low_mm, d.high_mm), rel=1e-9)
+    with pytest.raises(ValueError, match="with one protocol"):
+        mean_interval([good[0], scores["bad"][0]["interhand_wrist"]])
+
+
 def test_joint_without_any_hand_has_no_weight():
     errors = np.full((4, 21), 10.0)
     errors[:, 3] = np.nan
@@ -76,5 +117,7 @@ def test_what_cannot_be_paired_is_named(scores):
         compare_scores([good[0]["pa_mpjpe"]], [s["pa_mpjpe"] for s in bad])
     with pytest.raises(ValueError, match="with one protocol"):
         compare_scores([good[0]["pa_mpjpe"]], [bad[0]["interhand_wrist"]])
+    with pytest.raises(ValueError, match="parts of MPJPE"):
+        compare_scores([good[0]["pa_mpjpe"]], [bad[0]["pa_mpjpe"]], meshes=True, joint=3)
     with pytest.raises(ProtocolError, match="interacting hands"):
         pair_weights(PROTOCOLS["intaghand"], np.ones((2, 21)), np.array([0, 1]))
