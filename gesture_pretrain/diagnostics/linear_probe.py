@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 
-from .joint_error import mpjpe_mm
+from gesture_pretrain.diagnostics.joint_error import mpjpe_mm
 
 RIDGE_LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 LOGISTIC_LAMBDAS = (1.0, 1e-1, 1e-2, 1e-3)  # strongest first: the path is warm-started

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gesture_pretrain.models.step_mean import StepCounts
-
-from .optimizer import FiniteOptimWrapper
+from gesture_pretrain.training.optimizer import FiniteOptimWrapper
 
 
 def check_parts(parts: int, share: int, optim_wrapper: object) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from .exact_sum import exact_sums
+from gesture_pretrain.training.exact_sum import exact_sums
 
 NO_LABEL = -1
 _LEVELS = ("coarse", "fine")

@@ -18,8 +18,7 @@ from pathlib import Path
 import torch
 
 from gesture_pretrain.atomic_write import NO_ROOM, remove_abandoned_parts, write_bytes_atomically
-
-from .stopped import NoIntactCheckpoint, NoRoomForRun
+from gesture_pretrain.training.stopped import NoIntactCheckpoint, NoRoomForRun
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"  # their folder in a run folder

@@ -8,8 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .config_reader import require_reader
-from .pretraining import build_runner, check_sections
+from gesture_pretrain.training.config_reader import require_reader
+from gesture_pretrain.training.pretraining import build_runner, check_sections
 
 # Arguments of `build_runner` that the command line gives, not the config.
 _NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch.distributed as dist
 
-from .device import rank_and_world_size
+from gesture_pretrain.training.device import rank_and_world_size
 
 
 def exact_sums(terms: np.ndarray | None, columns: int) -> list[float]:

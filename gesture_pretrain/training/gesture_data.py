@@ -11,10 +11,9 @@ from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.taxonomy import Taxonomy
-
-from .loaders import announcer, build_loaders, check_batch_size
-from .sections import build_from_section
-from .splits import select_splits
+from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
+from gesture_pretrain.training.sections import build_from_section
+from gesture_pretrain.training.splits import select_splits
 
 INDEX_LABELS = "index_labels"
 

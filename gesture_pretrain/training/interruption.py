@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .device import rank_and_world_size
-from .stopped import ProcessLost, ToldToEnd, TrainingStopped
+from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.training.stopped import ProcessLost, ToldToEnd, TrainingStopped
 
 _OF_THE_GROUP = re.compile(
     r"gloo|nccl|process ?group|connection (closed|reset|refused)|broken pipe|by peer|"

@@ -18,11 +18,11 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .accumulation import accumulated_step, check_parts
-from .device import rank_and_world_size
-from .interruption import told_to_end
-from .optimizer import Verdict
-from .stopped import NonFiniteLoss
+from gesture_pretrain.training.accumulation import accumulated_step, check_parts
+from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.training.interruption import told_to_end
+from gesture_pretrain.training.optimizer import Verdict
+from gesture_pretrain.training.stopped import NonFiniteLoss
 
 
 class BatchEvaluator(Protocol):

@@ -9,7 +9,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
-from .device import rank_and_world_size, sum_over_processes
+from gesture_pretrain.training.device import rank_and_world_size, sum_over_processes
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 

@@ -14,19 +14,18 @@ from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.pretrainer import FineWeightRamp, GesturePretrainer
-
-from .accuracy import GestureAccuracy
-from .batch_norm import freeze_batch_norm
-from .checkpoint import refuse_used_folder
-from .device import start_process
-from .gesture_data import GestureData, build_gesture_data
-from .loop import unwrapped
-from .optimizer import build_optimizer
-from .options import TrainingOptions
-from .placement import place_model
-from .runner import PretrainRunner, assemble_runner
-from .schedule import Schedule
-from .sections import build_from_section, check_section
+from gesture_pretrain.training.accuracy import GestureAccuracy
+from gesture_pretrain.training.batch_norm import freeze_batch_norm
+from gesture_pretrain.training.checkpoint import refuse_used_folder
+from gesture_pretrain.training.device import start_process
+from gesture_pretrain.training.gesture_data import GestureData, build_gesture_data
+from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.training.optimizer import build_optimizer
+from gesture_pretrain.training.options import TrainingOptions
+from gesture_pretrain.training.placement import place_model
+from gesture_pretrain.training.runner import PretrainRunner, assemble_runner
+from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.sections import build_from_section, check_section
 
 
 @dataclass(frozen=True)

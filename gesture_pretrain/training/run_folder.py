@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from gesture_pretrain.atomic_write import write_bytes_atomically
-
-from .checkpoint import full_disk_named
-from .config_file import check_config, differing_keys, read_config, write_config
+from gesture_pretrain.training.checkpoint import full_disk_named
+from gesture_pretrain.training.config_file import (
+    check_config,
+    differing_keys,
+    read_config,
+    write_config,
+)
 
 _PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy")
 

@@ -17,23 +17,23 @@ from torch import nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.utils.data import DataLoader
 
-from .accumulation import check_parts
-from .checkpoint import CHECKPOINTS, load_newest_checkpoint
-from .device import rank_and_world_size
-from .ema import WeightAverage
-from .gesture_data import GestureData
-from .hooks import (
+from gesture_pretrain.training.accumulation import check_parts
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, load_newest_checkpoint
+from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.training.ema import WeightAverage
+from gesture_pretrain.training.gesture_data import GestureData
+from gesture_pretrain.training.hooks import (
     CheckpointHook,
     LearningRateHook,
     MetricsHook,
     ProgressHook,
     WeightAverageHook,
 )
-from .loop import BatchEvaluator, PretrainLoop, ValidationLoop, unwrapped
-from .optimizer import build_optim_wrapper, choose_precision
-from .options import TrainingOptions
-from .schedule import Schedule
-from .speed import SpeedHook
+from gesture_pretrain.training.loop import BatchEvaluator, PretrainLoop, ValidationLoop, unwrapped
+from gesture_pretrain.training.optimizer import build_optim_wrapper, choose_precision
+from gesture_pretrain.training.options import TrainingOptions
+from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.speed import SpeedHook
 
 # mmengine's default hooks that ours stand in for; its checkpoints cannot be read safely, and its
 # log goes to the console.

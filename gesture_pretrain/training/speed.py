@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from .checkpoint import full_disk_named
-from .device import rank_and_world_size, sum_over_processes
-from .device_peak import device_name, peak_tflops
-from .hooks import drop_lines_after
-from .loop import unwrapped
+from gesture_pretrain.training.checkpoint import full_disk_named
+from gesture_pretrain.training.device import rank_and_world_size, sum_over_processes
+from gesture_pretrain.training.device_peak import device_name, peak_tflops
+from gesture_pretrain.training.hooks import drop_lines_after
+from gesture_pretrain.training.loop import unwrapped
 
 _SPEED_FILE = "speed.jsonl"
 
