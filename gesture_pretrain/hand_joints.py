@@ -49,7 +49,7 @@ class HandJoints:
         turns = rodrigues((pose + self._mean_pose).reshape(*lead, 16, 3))
         bends = (turns[..., 1:, :, :] - np.eye(3)).reshape(*lead, 135, 1)
         tips = rest[..., 16:, :] + (self._pose_dirs @ bends).reshape(*lead, 5, 3)
-        rotation, position = _chain(turns, rest[..., :16, :])
+        rotation, position = turns_and_places(turns, rest[..., :16, :])
         offset = position - _turned(rotation, rest[..., :16, :])
         blended = self._tip_weights @ rotation.reshape(*lead, 16, 9)
         tips = _turned(blended.reshape(*lead, 5, 3, 3), tips) + self._tip_weights @ offset
@@ -60,8 +60,13 @@ class HandJoints:
 _ORDER = list(MANO21_FROM_MANO16_TIPS)
 
 
-def _chain(turns: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (..., 16, 3, 3) and positions (..., 16, 3) along the kinematic tree."""
+def turns_and_places(turns: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (..., 16, 3, 3) and positions (..., 16, 3) along the kinematic tree.
+
+    Args:
+        turns: (..., 16, 3, 3) of each joint against its parent, mano16 order.
+        rest: (..., 16, 3) joints of the unposed hand.
+    """
     rotation, position = turns.copy(), rest.copy()
     for joint, parent in enumerate(PARENTS_MANO16):
         if parent >= 0:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gesture_pretrain.data.picture import Picture
 from gesture_pretrain.data.transforms import Motion
 from gesture_pretrain.geometry.crop import crop_affine, crop_rotation
 
@@ -99,14 +100,14 @@ def view_of_box(bbox_xywh_px: np.ndarray, motion: Motion, *, size_px: int, grid:
 
 
 def crop_image(
-    image_rgb: np.ndarray,
+    picture: Picture,
     view: CropView,
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:
     """The pixels of a crop, bilinear, black outside of the picture.
 
     Args:
-        image_rgb: (H, W, 3) uint8.
+        picture: Holds what the crop shows.
         view: Which crop.
         gain_rgb: Factor on each channel; the result stays within 0 .. 255.
 
@@ -114,8 +115,8 @@ def crop_image(
         (S, S, 3) float32, 0 .. 255, not rounded.
     """
     patch = cv2.warpAffine(
-        image_rgb.astype(np.float32),
-        view.crop_from_image,
+        picture.image_rgb.astype(np.float32),
+        picture.crop_affine(view.crop_from_image),
         (view.size_px, view.size_px),
         flags=cv2.INTER_LINEAR,
     )

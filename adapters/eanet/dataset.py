@@ -7,7 +7,6 @@ what is a mistake there is off by default and named in `eanet.Quirks`.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,13 +14,24 @@ from torch.utils.data import Dataset
 
 from adapters.eanet.crop import CropView, EanetAugmentation, camera_of_crop, crop_image, view_of_box
 from adapters.eanet.mano import ManoHands
-from adapters.eanet.rows import box_of, camera_of, captured_hands, usable_rows
+from adapters.eanet.rows import (
+    CapturedHands,
+    box_of,
+    camera_of,
+    captured_hands,
+    usable_rows,
+)
 from adapters.eanet.targets import CapturedTargets, ManoTargets, captured_targets, mano_targets
 from eanet import CORRECT, Quirks
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.picture import channels_first, read_image_rgb, size_error
+from gesture_pretrain.data.picture import PictureFiles, channels_first
 from gesture_pretrain.data.record import HANDS, HandRecord
-from gesture_pretrain.data.transforms import Augmentation, Motion, augmentation_stream
+from gesture_pretrain.data.transforms import (
+    Augmentation,
+    Motion,
+    crop_pixels,
+    draw_motions,
+)
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -100,8 +110,12 @@ class EanetDataset(Dataset):
         hands: "single" refuses images of two hands, "all" takes them.
         box_source: "joints" or "rootnet", see `rows.box_of`.
         quirks: What to do as upstream does although it is a mistake.
-        image_as: "uint8", rounded; or "float", as upstream has it, four times the bytes.
-        with_mesh: Also give the fits' vertices.
+        image_as: "uint8", interpolated and coloured in whole grey levels; or "float", as upstream
+            has it, four times the bytes.
+        with_mesh: Also give the fits' vertices, which takes longer than all else of a sample.
+        reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
+            crop shows at least as many pixels per pixel; it then shows averages of pixels instead
+            of some of them. Upstream decodes all of every file. Targets do not depend on it.
         announce: Is handed the line that tells what was left out; None for silence.
 
     Attributes:
@@ -129,6 +143,7 @@ class EanetDataset(Dataset):
         quirks: Quirks = CORRECT,
         image_as: str = "uint8",
         with_mesh: bool = False,
+        reduced_decode: bool = True,
         announce: Callable[[str], object] | None = print,
     ):
         _check_choice("hands", hands, ("single", "all"))
@@ -144,6 +159,7 @@ class EanetDataset(Dataset):
         self.size_px, self.grid = size_px, _grid(size_px, grid)
         self.mano, self.augmentation, self.seed = mano, augmentation, seed
         self.box_source, self.image_as, self.with_mesh = box_source, image_as, with_mesh
+        self.pictures = PictureFiles(reduced_decode=reduced_decode)
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
             announce(selection.describe())
@@ -157,39 +173,87 @@ class EanetDataset(Dataset):
         Raises:
             DataError: The image is missing, unreadable, or of another size than annotated.
         """
-        epoch, position = key if isinstance(key, tuple) else (0, key)
-        row = int(self.rows[position])
-        motion = Motion()
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[EanetSample]:
+        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+
+        A sample does not depend on the others of its batch, to the last digit.
+
+        Raises:
+            As for a single one.
+        """
+        epochs, positions = zip(
+            *(key if isinstance(key, tuple) else (0, key) for key in keys), strict=True
+        )
+        motions = [Motion()] * len(keys)
         if self.augmentation is not None:
-            motion = self.augmentation.draw(augmentation_stream(self.seed, epoch, row))
-        return self.sample(position, motion)
+            rows = self.rows[np.asarray(positions)].tolist()
+            motions = draw_motions(self.augmentation, self.seed, epochs, rows)
+        return self._samples(positions, motions)
 
     def sample(self, position: int, motion: Motion) -> EanetSample:
         """The sample at a position under a given motion."""
-        record = self.index.record(int(self.rows[position]))
-        image = read_image_rgb(record.image_path, record.row)
-        if image.shape[1::-1] != tuple(record.image_size_wh):
-            raise size_error(
-                record.row, record.image_path, image.shape[1::-1], record.image_size_wh
-            )
-        view = view_of_box(self.box(record), motion, size_px=self.size_px, grid=self.grid)
+        return self._samples([position], [motion])[0]
+
+    def box(self, record: HandRecord) -> np.ndarray:
+        """The box of an image before any augmentation: (4,) xywh px."""
+        return self._box(record, captured_hands(record))
+
+    def _box(self, record: HandRecord, hands: CapturedHands) -> np.ndarray:
+        bug = self.quirks.interacting_box_from_right_hand
+        return box_of(self.index, record, self.box_source, hands=hands, box_bug=bug)
+
+    def _samples(self, positions: Sequence[int], motions: Sequence[Motion]) -> list[EanetSample]:
+        records = [self.index.record(int(self.rows[position])) for position in positions]
+        hands = [captured_hands(record) for record in records]
+        boxes = [self._box(*of_one) for of_one in zip(records, hands, strict=True)]
+        views = [
+            view_of_box(box, motion, size_px=self.size_px, grid=self.grid)
+            for box, motion in zip(boxes, motions, strict=True)
+        ]
+        fits = self._fits(records, views)
+        return [
+            self._sample(*of_one)
+            for of_one in zip(positions, records, motions, boxes, views, hands, fits, strict=True)
+        ]
+
+    def _sample(
+        self,
+        position: int,
+        record: HandRecord,
+        motion: Motion,
+        box_xywh_px: np.ndarray,
+        view: CropView,
+        hands: CapturedHands,
+        fits: list[ManoTargets | None],
+    ) -> EanetSample:
         coarse, fine = self._labels(position, view.mirrored)
         return EanetSample(
-            image=_image_tensor(crop_image(image, view, motion.gain_rgb), self.image_as),
+            image=self._image(record, box_xywh_px, view, motion),
             coarse=coarse,
             fine=fine,
             hand=_hand_code(record.hand, view.mirrored),
             row=record.row,
             mirrored=view.mirrored,
-            **self._targets(record, view),
+            **self._targets(hands, fits, view),
             image_from_crop=_float32(invert_affine(view.crop_from_image)),
             crop_camera=_float32(camera_of_crop(record.focal_px, record.princpt_px, view)),
         )
 
-    def box(self, record: HandRecord) -> np.ndarray:
-        """The box of an image before any augmentation: (4,) xywh px."""
-        bug = self.quirks.interacting_box_from_right_hand
-        return box_of(self.index, record, self.box_source, box_bug=bug)
+    def _image(
+        self, record: HandRecord, box_xywh_px: np.ndarray, view: CropView, motion: Motion
+    ) -> Tensor:
+        # a box that is not square is stretched; its shorter side has the fewer pixels
+        shrink = float(min(box_xywh_px[2:])) * motion.scale / self.size_px
+        picture = self.pictures.read(
+            record.row, str(record.image_path), record.image_size_wh, shrink, annotated=True
+        )
+        if self.image_as == "float":
+            patch = crop_image(picture, view, motion.gain_rgb)
+            return _float32(patch.transpose(2, 0, 1) / np.float32(255))
+        crop = crop_pixels(picture, view.crop_from_image, self.size_px, motion.gain_rgb)
+        return torch.from_numpy(channels_first(crop))
 
     def _labels(self, position: int, mirrored: bool) -> tuple[int, int]:
         labels = int(self.coarse[position]), int(self.fine[position])
@@ -197,8 +261,9 @@ class EanetDataset(Dataset):
             return labels
         return self.taxonomy.flip(*labels) or (-1, -1)
 
-    def _targets(self, record: HandRecord, view: CropView) -> dict[str, Tensor]:
-        hands = captured_hands(record)
+    def _targets(
+        self, hands: CapturedHands, fits: list[ManoTargets | None], view: CropView
+    ) -> dict[str, Tensor]:
         joints_m = hands.joints_cam_mm / 1000
         wrists = joints_m[:, :1]
         both_wrists = bool(hands.valid[:, 0].all())
@@ -210,7 +275,6 @@ class EanetDataset(Dataset):
             view,
         )
         depth_mm = np.where(hands.valid[:, 0], hands.joints_cam_mm[:, 0, 2], np.nan)
-        fits = self._fits(record, view)
         fits = fits[::-1] if view.mirrored else fits
         return {
             **_captured_fields(captured, both_wrists),
@@ -220,15 +284,28 @@ class EanetDataset(Dataset):
             "wrist_depth_mm": _float32(depth_mm[::-1] if view.mirrored else depth_mm),
         }
 
-    def _fits(self, record: HandRecord, view: CropView) -> list[ManoTargets | None]:
-        """Targets of right and left fit, None where there is none."""
-        camera, posed_wrist = camera_of(record), self.quirks.posed_wrist_camera
-        return [
-            None
-            if (fit := record.mano[name]) is None
-            else mano_targets(fit, side, self.mano, camera, view, posed_wrist_camera=posed_wrist)
-            for side, name in enumerate(HANDS[:2])
-        ]
+    def _fits(
+        self, records: Sequence[HandRecord], views: Sequence[CropView]
+    ) -> list[list[ManoTargets | None]]:
+        """Of each record the targets of right and left fit, None where there is none."""
+        found: list[list[ManoTargets | None]] = [[None, None] for _ in records]
+        cameras = [camera_of(record) for record in records]
+        for side, name in enumerate(HANDS[:2]):
+            known = [i for i, record in enumerate(records) if record.mano[name] is not None]
+            if not known:
+                continue
+            moved = mano_targets(
+                [records[i].mano[name] for i in known],
+                side,
+                self.mano,
+                [cameras[i] for i in known],
+                [views[i] for i in known],
+                posed_wrist_camera=self.quirks.posed_wrist_camera,
+                with_mesh=self.with_mesh,
+            )
+            for i, targets in zip(known, moved, strict=True):
+                found[i][side] = targets
+        return found
 
 
 def _captured_fields(captured: CapturedTargets, both_wrists: bool) -> dict[str, Tensor]:
@@ -278,12 +355,6 @@ def _both(values: np.ndarray) -> Tensor:
 
 def _float32(values) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
-
-
-def _image_tensor(image: np.ndarray, image_as: str) -> Tensor:
-    if image_as == "float":
-        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)) / np.float32(255))
-    return torch.from_numpy(channels_first(cv2.convertScaleAbs(image)))
 
 
 def _hand_code(hand: str, mirrored: bool) -> int:

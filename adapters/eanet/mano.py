@@ -7,14 +7,18 @@ five fingertips that are vertices (middle 445 upstream, tip convention "interhan
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adapters.eanet.mesh_joints import MeshJoints
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 
 # (B, 48) axis-angle, (B, 10), (B, 3) m -> (B, 778, 3) m
 VerticesOf = Callable[[Tensor, Tensor, Tensor], Tensor]
+# (N, 48), (N, 10), (N, 3) m -> (N, 21, 3) m
+JointsOf = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class ManoHands(nn.Module):
@@ -24,6 +28,8 @@ class ManoHands(nn.Module):
         right, left: Vertices (B, 778, 3), m, from pose (B, 48), shape (B, 10), translation (B, 3).
         regressor: (16, 778) of the right hand, mano16 order.
         tip_convention: Which vertices are the fingertips, see `skeleton.TIP_VERTICES`.
+        joints: Of the right and the left hand the regressed joints, without the mesh, for the
+            loader; None: the loader takes them from the mesh.
 
     Attributes:
         regressor21: (21, 778), mano21 order.
@@ -38,11 +44,13 @@ class ManoHands(nn.Module):
         left: VerticesOf,
         regressor: Tensor,
         tip_convention: str = "interhand",
+        *,
+        joints: tuple[JointsOf, JointsOf] | None = None,
     ):
         super().__init__()
         if regressor.shape != (16, 778):
             raise ValueError(f"the regressor has shape {tuple(regressor.shape)}, needed (16, 778)")
-        self._hands = (right, left)
+        self._hands, self._joints = (right, left), joints
         self.register_buffer("regressor21", _with_tips(regressor, tip_convention), persistent=False)
 
     def _apply(self, fn, recurse: bool = True):
@@ -62,6 +70,37 @@ class ManoHands(nn.Module):
     def joints_m(self, vertices_m: Tensor) -> Tensor:
         """21 joints (..., 21, 3), mano21 order, of vertices (..., 778, 3)."""
         return self.regressor21.to(vertices_m.dtype) @ vertices_m
+
+    def fit_vertices_m(
+        self, side: int, pose: np.ndarray, shape: np.ndarray, trans_m: np.ndarray
+    ) -> np.ndarray:
+        """Vertices (N, 778, 3) of N hands in numpy, each as if it were alone.
+
+        Args:
+            side: 0 right, 1 left.
+            pose: (N, 48), shape: (N, 10), trans_m: (N, 3) m.
+        """
+        tensors = (
+            torch.as_tensor(np.asarray(each), dtype=self.regressor21.dtype)
+            for each in (pose, shape, trans_m)
+        )
+        rows = zip(*(each.split(1) for each in tensors), strict=True)
+        with torch.no_grad():
+            found = [self.vertices_m(side, *row)[0].double().numpy() for row in rows]
+        return np.stack(found)
+
+    def fit_joints_m(
+        self, side: int, pose: np.ndarray, shape: np.ndarray, trans_m: np.ndarray
+    ) -> np.ndarray:
+        """Regressed joints (N, 21, 3) of N hands in numpy, each as if it were alone.
+
+        Args:
+            side, pose, shape, trans_m: As for `fit_vertices_m`.
+        """
+        if self._joints is not None:
+            return self._joints[side](pose, shape, trans_m)
+        vertices = self.fit_vertices_m(side, pose, shape, trans_m)
+        return self.regressor21.double().numpy() @ vertices
 
 
 def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
@@ -91,8 +130,15 @@ def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
             f"right and left hand have other fingertips: {right.tip_convention}, "
             f"{left.tip_convention}; load both with one tip_convention"
         )
-    regressor = torch.from_numpy(right.joint_regressor).float()
-    return ManoHands(_HandVertices(right), _HandVertices(left), regressor, right.tip_convention)
+    regressor, tips = torch.from_numpy(right.joint_regressor).float(), right.tip_convention
+    rows = _with_tips(regressor, tips).double().numpy()
+    return ManoHands(
+        _HandVertices(right),
+        _HandVertices(left),
+        regressor,
+        tips,
+        joints=(MeshJoints(right, rows), MeshJoints(left, rows)),
+    )
 
 
 class _HandVertices(nn.Module):

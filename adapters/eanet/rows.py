@@ -83,7 +83,12 @@ def camera_of(record: HandRecord) -> Camera:
 
 
 def box_of(
-    index: HandIndex, record: HandRecord, source: str, *, box_bug: bool = False
+    index: HandIndex,
+    record: HandRecord,
+    source: str,
+    *,
+    hands: CapturedHands | None = None,
+    box_bug: bool = False,
 ) -> np.ndarray:
     """The box that an image is cropped to before any augmentation: (4,) xywh px.
 
@@ -92,13 +97,14 @@ def box_of(
         record: The image.
         source: "joints": from the captured joints, as in training. "rootnet": RootNet's box as it
             is, as in upstream's test.
+        hands: What `captured_hands` gives of it, where that is known already.
         box_bug: See `boxes.box_of_hands`.
 
     Raises:
         ValueError: The box is outside of the picture, or not known, or the source is unknown.
     """
     if source == "joints":
-        hands = captured_hands(record)
+        hands = captured_hands(record) if hands is None else hands
         around = box_of_hands(hands.joints_px, hands.valid, record.hand, box_bug=box_bug)
         return crop_box(around, record.image_size_wh)
     if source != "rootnet":

@@ -7,10 +7,10 @@ stretched to `grid` cells each way and `depth_cells` in depth. `joint_cam` is in
 the wrist of the same hand, in the camera frame of the (mirrored, turned) crop.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from adapters.eanet.crop import CropView
 from adapters.eanet.mano import ManoHands
@@ -47,7 +47,7 @@ class ManoTargets(NamedTuple):
         pose: (48,) axis-angle, root in the crop's camera frame, fingers minus the mean pose.
         shape: (10,), all 0 where the fit has a coefficient beyond 3.
         vertices_cam: (778, 3) m, the camera frame of the *picture*: neither mirrored nor turned,
-            with translation.
+            with translation; None unless asked for.
     """
 
     joint_img: np.ndarray
@@ -55,7 +55,7 @@ class ManoTargets(NamedTuple):
     inside: np.ndarray
     pose: np.ndarray
     shape: np.ndarray
-    vertices_cam: np.ndarray
+    vertices_cam: np.ndarray | None
 
 
 class Camera(NamedTuple):
@@ -117,71 +117,93 @@ def captured_targets(
 
 
 def mano_targets(
-    fit: ManoFit,
+    fits: Sequence[ManoFit],
     side: int,
     hands: ManoHands,
-    camera: Camera,
-    view: CropView,
+    cameras: Sequence[Camera],
+    views: Sequence[CropView],
     *,
     posed_wrist_camera: bool = False,
-) -> ManoTargets:
-    """Moves the fit of one hand from the world to a crop.
+    with_mesh: bool = False,
+) -> list[ManoTargets]:
+    """Moves N fits of one side from the world to N crops of one size.
 
     The result of a mirrored crop is one of the *other* hand; exchanging the two is the caller's.
 
     Args:
-        fit: Parameters in the world frame.
-        side: 0 right, 1 left: whose fit it is, in the picture.
+        fits: Parameters in the world frame.
+        side: 0 right, 1 left: whose fits they are, in the pictures.
         hands: The MANO hands.
-        camera: Of the picture, metres.
-        view: The crop.
+        cameras: Of the pictures, metres.
+        views: The crops.
         posed_wrist_camera: Upstream's way into the camera, see `eanet.Quirks`.
+        with_mesh: Also give the vertices.
     """
-    pose = np.float64(fit.pose)
-    root = rotation_vector(np.float64(camera.R_cam_world) @ rodrigues(pose[:3]))
-    vertices, joints = _mesh_in_camera(
-        fit, side, hands, camera, root if posed_wrist_camera else None
-    )
-    relative = joints - joints[0]
-    joint_img = cells_of(camera.project_px(joints), relative[:, 2], view)
-    shape = np.float64(fit.shape)
-    return ManoTargets(
+    pose, shape, trans = (_stacked(fits, name) for name in ("pose", "shape", "trans_m"))
+    to_camera = _stacked(cameras, "R_cam_world")
+    root = rotation_vector(to_camera @ rodrigues(pose[:, :3]))
+    posed = np.concatenate([root, pose[:, 3:]], axis=1) if posed_wrist_camera else pose
+    joints = hands.fit_joints_m(side, posed, shape, trans)
+    wrists = joints[:, :1] if posed_wrist_camera else None
+    t_m = _stacked(cameras, "t_m")
+    moved = _in_camera(joints, to_camera, t_m, wrists)
+    relative = moved - moved[:, :1]
+    joint_img = _cells(moved, relative, cameras, views)
+    too_large = np.any(np.abs(shape) > MAX_SHAPE, axis=1)
+    meshes = [None] * len(fits)
+    if with_mesh:
+        vertices = hands.fit_vertices_m(side, posed, shape, trans)
+        meshes = list(_in_camera(vertices, to_camera, t_m, wrists))
+    fields = zip(
         joint_img,
-        relative @ view.rotation.T,
-        inside_grid(joint_img, view),
-        _pose_in_crop(root, pose[3:], view),
-        np.zeros(10) if np.any(np.abs(shape) > MAX_SHAPE) else shape,
-        vertices,
+        relative @ _stacked(views, "rotation").swapaxes(1, 2),
+        inside_grid(joint_img, views[0]),
+        _poses_in_crops(root, pose[:, 3:], views),
+        np.where(too_large[:, None], 0.0, shape),
+        meshes,
+        strict=True,
     )
+    return [ManoTargets(*each) for each in fields]
 
 
-def _mesh_in_camera(
-    fit: ManoFit, side: int, hands: ManoHands, camera: Camera, turned_root: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (778, 3) and joints (21, 3) in the camera frame of the picture, m.
+def _in_camera(
+    points: np.ndarray, to_camera: np.ndarray, t_m: np.ndarray, wrists: np.ndarray | None
+) -> np.ndarray:
+    """Points (N, K, 3) of hands in the camera frames of the pictures, m.
 
-    With `turned_root` the hand is posed in the camera's axes and its wrist put where the camera
-    sees it (upstream); without, the mesh is posed in the world and moved.
+    Without `wrists` they lie in the world and are moved. With them (upstream) the hand is posed in
+    the camera's axes already, and its wrist (N, 1, 3) is put where the camera sees it.
     """
-    root = fit.pose[:3] if turned_root is None else turned_root
-    with torch.no_grad():
-        values = (np.concatenate([root, fit.pose[3:]]), fit.shape, fit.trans_m)
-        pose, shape, trans = (
-            torch.as_tensor(np.asarray(value), dtype=hands.regressor21.dtype)[None]
-            for value in values
+    turned = (points if wrists is None else wrists) @ to_camera.swapaxes(1, 2) + t_m[:, None]
+    return turned if wrists is None else points + (turned - wrists)
+
+
+def _cells(
+    joints_cam_m: np.ndarray,
+    relative_m: np.ndarray,
+    cameras: Sequence[Camera],
+    views: Sequence[CropView],
+) -> np.ndarray:
+    """Heat-map cells (N, 21, 3)."""
+    found = [
+        cells_of(camera.project_px(joints), relative[:, 2], view)
+        for camera, view, joints, relative in zip(
+            cameras, views, joints_cam_m, relative_m, strict=True
         )
-        vertices = hands.vertices_m(side, pose, shape, trans)
-        joints = hands.joints_m(vertices)
-    vertices, joints = vertices[0].double().numpy(), joints[0].double().numpy()
-    rotation, t_m = np.float64(camera.R_cam_world), np.float64(camera.t_m)
-    if turned_root is None:
-        return vertices @ rotation.T + t_m, joints @ rotation.T + t_m
-    shift = rotation @ joints[0] + t_m - joints[0]
-    return vertices + shift, joints + shift
+    ]
+    return np.stack(found)
 
 
-def _pose_in_crop(root_cam: np.ndarray, fingers: np.ndarray, view: CropView) -> np.ndarray:
-    pose = np.concatenate([root_cam, fingers])
-    if view.mirrored:
-        pose = mirror_pose(pose)
-    return np.concatenate([rotation_vector(view.turn @ rodrigues(pose[:3])), pose[3:]])
+def _poses_in_crops(
+    root_cam: np.ndarray, fingers: np.ndarray, views: Sequence[CropView]
+) -> np.ndarray:
+    """(N, 48) from roots (N, 3) and fingers (N, 45)."""
+    pose = np.concatenate([root_cam, fingers], axis=1)
+    mirrored = [view.mirrored for view in views]
+    pose[mirrored] = mirror_pose(pose[mirrored])
+    turned = _stacked(views, "turn") @ rodrigues(pose[:, :3])
+    return np.concatenate([rotation_vector(turned), pose[:, 3:]], axis=1)
+
+
+def _stacked(items: Sequence, name: str) -> np.ndarray:
+    return np.stack([np.float64(getattr(item, name)) for item in items])

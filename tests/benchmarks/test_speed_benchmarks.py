@@ -32,6 +32,7 @@ def test_loader(run):
     options = ("--images", "6", "--rounds", "1", "--batch", "3", "--size", "32")
     results, table = run("loader", *options)
     expected = {"bare", "ours", "ours_single", "ours_shards", "plain", "pose", "pose_shards"}
+    expected |= {"eanet"}
     assert expected <= results.keys()
     assert results["bare"]["of_bare"] == 1
     assert all(row["images_per_s"] > 0 and f"{name} " in table for name, row in results.items())

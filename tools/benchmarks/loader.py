@@ -9,6 +9,8 @@ Every candidate reads the same picture files and makes crops of the same size:
     ours_shards            `ours` from pictures decoded beforehand (data.shards)
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
+    eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
+              can use; made-up joints lie all over the picture, so it is decoded whole for them
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
@@ -34,6 +36,8 @@ import cv2
 import numpy as np
 import torch
 
+from adapters.eanet.dataset import EanetDataset
+from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
@@ -61,7 +65,9 @@ def main(argv: list[str]) -> None:
         shards = write_shards(
             index, rows, Path(folder) / "shards", ShardSettings(arguments.size), progress=False
         )
-        candidates = _candidates(index, rows, arguments.size, shards)
+        candidates = _candidates(
+            index, rows, arguments.size, shards, made_up=arguments.data is None
+        )
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
@@ -97,7 +103,7 @@ def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
 
 
 def _candidates(
-    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
+    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path, *, made_up: bool
 ) -> dict[str, Candidate]:
     dataset, stored = (
         GestureDataset(
@@ -112,6 +118,7 @@ def _candidates(
         for source in (None, shards)
     )
     records = [index.record(int(row)) for row in rows]
+    eanet = _eanet_dataset(index, rows, size_px, reduced_decode=not made_up)
     pose, stored_pose = _pose_datasets(index, rows, size_px, shards)
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
@@ -119,6 +126,7 @@ def _candidates(
         "ours_shards": stored.__getitems__,
         "pose": pose.__getitems__,
         "pose_shards": stored_pose.__getitems__,
+        "eanet": lambda positions: eanet.__getitems__([i % len(eanet) for i in positions]),
         "ours_single": _one_by_one(dataset.__getitem__),
         "plain": _one_by_one(_plain(records, size_px)),
     }
@@ -148,6 +156,21 @@ def _pose_datasets(
         )
         for source in (None, shards)
     ]
+
+
+def _eanet_dataset(
+    index: HandIndex, rows: np.ndarray, size_px: int, *, reduced_decode: bool
+) -> EanetDataset:
+    return build_eanet_dataset(
+        index,
+        rows,
+        Taxonomy.load("interhand26m"),
+        size_px,
+        hand_models={side: load_hand_model(side, "open") for side in ("right", "left")},
+        augmentation=Augmentation(),
+        reduced_decode=reduced_decode,
+        announce=None,
+    )
 
 
 def _one_by_one(crop: Callable[[int], object]) -> Candidate:

@@ -7,13 +7,17 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
+from adapters.eanet.crop import EanetAugmentation
 from adapters.eanet.dataset import EanetDataset
+from adapters.eanet.mano import mano_hands
 from adapters.eanet.rows import box_of, captured_hands, usable_rows
 from eanet import UPSTREAM, Quirks
 from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.picture import read_image_rgb, reduced_picture
 from gesture_pretrain.data.transforms import Motion
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.crop import apply_affine
+from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND
 
 # The index stores positions as float32 mm (3e-5), as upstream computes them; so do its affine maps.
@@ -227,17 +231,69 @@ def test_a_small_crop_has_a_small_grid(tiny_index, recipes):
     np.testing.assert_allclose(*shares, rtol=0, atol=CELLS)
 
 
-def test_bytes_are_the_rounded_floats(tiny_index, recipes):
+def test_bytes_are_the_floats_in_whole_grey_levels(tiny_index, recipes):
     motion = Motion(1.0, 10.0, gain_rgb=(1.2, 1.0, 0.8))
     exact = make(tiny_index, recipes).sample(0, motion).image
     rounded = make(tiny_index, recipes, image_as="uint8").sample(0, motion).image
     assert rounded.dtype == torch.uint8 and exact.dtype == torch.float32
-    assert (rounded - 255 * exact).abs().max() <= 0.5 + 1e-4
+    # half a level before the gain, half a level after it
+    assert (rounded - 255 * exact).abs().max() <= 0.5 * 1.2 + 0.5 + 0.02
+
+
+@pytest.mark.parametrize("image_as", ["uint8", "float"])
+def test_crops_of_reduced_pictures_show_the_same(tiny_index, recipes, image_as):
+    """Averages of 2 x 2 pixels, in their place: shown by a crop of half as many pixels."""
+    whole, reduced = (
+        make(tiny_index, recipes, size_px=96, image_as=image_as, reduced_decode=reduce)
+        for reduce in (False, True)
+    )
+    assert not whole.pictures.reduced_decode and reduced.pictures.reduced_decode
+    asked = []
+
+    class Halved:
+        shift = 0
+
+        def read(self, row, file, size_wh, shrink, *, annotated):
+            asked.append((shrink, annotated))
+            picture = reduced_picture(read_image_rgb(file, row), 2.0)
+            origin = tuple(value + self.shift for value in picture.origin_px)
+            return picture._replace(origin_px=origin)
+
+    reduced.pictures, level = Halved(), 1 if image_as == "uint8" else 1 / 255
+    motion = Motion(1.1, 20.0, flip=True, gain_rgb=(1.0, 0.9, 1.1))
+    expected, found = (dataset.sample(1, motion) for dataset in (whole, reduced))
+    side = reduced.box(tiny_index.record(int(reduced.rows[1])))[2]
+    assert asked == [(pytest.approx(side * 1.1 / 96), True)]
+    difference = (found.image.float() - expected.image.float()).abs().mean()
+    Halved.shift = 1  # a pixel of the original picture too far
+    misplaced = reduced.sample(1, motion).image.float() - expected.image.float()
+    assert difference < 1.5 * level and misplaced.abs().mean() > 2 * difference
+    for name in set(found._fields) - {"image"}:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_batch_holds_the_samples_one_by_one(tiny_index):
+    """To the last digit: batches are shared out differently among other numbers of processes."""
+    models = {s: load_hand_model(s, "open", tip_convention="interhand") for s in ("right", "left")}
+    dataset = EanetDataset(
+        tiny_index,
+        tiny_index.select(split="train"),
+        None,
+        mano=mano_hands(models),
+        augmentation=EanetAugmentation(),
+        hands="all",
+        announce=None,
+    )
+    keys = [(2, 5), (0, 1), (2, 0), 3]
+    together = dataset.__getitems__(keys)
+    assert [sample.row for sample in together] == [int(dataset.rows[k]) for k in (5, 1, 0, 3)]
+    for key, sample in zip(keys, together, strict=True):
+        for a, b in zip(sample, dataset[key], strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert sum(bool(sample.mano_param_valid.any()) for sample in together) > 1
 
 
 def test_a_sample_depends_on_seed_epoch_and_row_only(tiny_index, recipes):
-    from adapters.eanet.crop import EanetAugmentation
-
     options = {"augmentation": EanetAugmentation(), "seed": 4}
     dataset = make(tiny_index, recipes, **options)
     again = EanetDataset(
@@ -303,8 +359,9 @@ def test_wrong_options_are_refused(tiny_index, recipes):
 
 
 def test_an_image_of_another_size_is_refused(tiny_index, recipes, monkeypatch):
+    small = np.zeros((10, 20, 3), np.uint8)
     monkeypatch.setattr(
-        "adapters.eanet.dataset.read_image_rgb", lambda path, row: np.zeros((10, 20, 3), np.uint8)
+        "gesture_pretrain.data.picture.read_image_rgb", lambda path, row, *, reduce: small
     )
     with pytest.raises(DataError, match="is 20 x 10 px, but its annotation says 334 x 512"):
         make(tiny_index, recipes)[0]

@@ -7,6 +7,7 @@ import torch
 from adapters.eanet.boxes import box_of_hands, boxes_are_usable, crop_box, joint_box
 from adapters.eanet.crop import CropView, EanetAugmentation, crop_image, view_of_box
 from adapters.eanet.targets import Camera, captured_targets, mano_targets
+from gesture_pretrain.data.picture import Picture
 from gesture_pretrain.data.record import ManoFit
 from gesture_pretrain.data.transforms import Motion, augmentation_stream
 from gesture_pretrain.geometry.axis_angle import rodrigues
@@ -137,7 +138,7 @@ def test_crops_show_what_the_published_ones_show(function_golden, i):
     if view.mirrored:
         inverse = compose(mirror_of_picture(334), inverse)
     np.testing.assert_allclose(inverse, function_golden[f"crop.{i}.bb2img"], rtol=0, atol=PIXELS)
-    patch = crop_image(_waves(), view)[8::16, 8::16]
+    patch = crop_image(Picture(_waves()), view)[8::16, 8::16]
     # bilinear weights differ in their last bits between releases of OpenCV
     assert np.abs(patch - function_golden[f"crop.{i}.patch_16th"]).mean() < 0.1
 
@@ -191,9 +192,9 @@ def test_fits_move_as_published(function_golden, recipes, i, hand):
     )
     side = ("right", "left").index(hand)
     view = view_of_golden(function_golden, i)
-    found = mano_targets(
-        fit, side, recipes.mano(torch.float64), camera, view, posed_wrist_camera=True
-    )
+    mano = recipes.mano(torch.float64)
+    options = {"posed_wrist_camera": True, "with_mesh": True}
+    (found,) = mano_targets([fit], side, mano, [camera], [view], **options)
     expected = {
         name: function_golden[f"mano_out.{i}.{hand}.{name}"]
         for name in ("joint_img", "joint_cam", "joint_trunc", "pose", "shape", "mesh_cam")
