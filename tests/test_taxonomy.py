@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.taxonomy import CONTROLS, AssignmentReport, Taxonomy
 from gesture_pretrain.taxonomy_file import packaged_taxonomies
 
 HEADER = "label,coarse,fine,hand,flip\n"
@@ -148,6 +148,12 @@ def test_unknown_labels_are_masked_and_counted(two_hands):
     assert report.unknown_labels == {"ROM01_No_Interaction_2_Hand": 1, "9_x": 2}
     assert "3 of an unknown label, 2 of another hand side" in str(report)
     assert "9_x (2), ROM01_No_Interaction_2_Hand (1)" in str(report)
+
+
+def test_a_report_lists_the_most_frequent_unknown_labels_and_counts_the_rest():
+    unknown = {f"x{i:02}": 1 + (i == 9) for i in range(11)}
+    text = str(AssignmentReport(12, 0, 12, 0, unknown))
+    assert "unknown labels: x09 (2), x00 (1), " in text and text.endswith("x06 (1) and 3 more")
 
 
 def test_an_unannotated_photograph_keeps_its_label(two_hands):

@@ -183,8 +183,8 @@ def test_draws_stay_in_range_and_fill_it():
     for values, low, high in (
         ([m.scale for m in motions], 0.8, 1.2),
         ([m.rotation_deg for m in motions], -30, 30),
-        ([m.translation[0] for m in motions], -0.1, 0.1),
-        ([m.gain_rgb[2] for m in motions], 0.7, 1.3),
+        *(([m.translation[axis] for m in motions], -0.1, 0.1) for axis in range(2)),
+        *(([m.gain_rgb[channel] for m in motions], 0.7, 1.3) for channel in range(3)),
     ):
         # of 2,000 uniform draws none in the outer 1 %: probability 0.99^2000 = 2e-9
         assert low <= min(values) < low + 0.01 * (high - low)

@@ -1,5 +1,7 @@
 """The weights of hands make the tested difference that of the protocol's means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,5 +121,11 @@ def test_what_cannot_be_paired_is_named(scores):
         compare_scores([good[0]["pa_mpjpe"]], [bad[0]["interhand_wrist"]])
     with pytest.raises(ValueError, match="parts of MPJPE"):
         compare_scores([good[0]["pa_mpjpe"]], [bad[0]["pa_mpjpe"]], meshes=True, joint=3)
-    with pytest.raises(ProtocolError, match="interacting hands"):
-        pair_weights(PROTOCOLS["intaghand"], np.ones((2, 21)), np.array([0, 1]))
+    single = PROTOCOLS["interhand_wrist"]
+    for protocol in (
+        PROTOCOLS["intaghand"],
+        replace(single, averaging="hand"),
+        replace(single, images="interacting"),
+    ):
+        with pytest.raises(ProtocolError, match="interacting hands"):
+            pair_weights(protocol, np.ones((2, 21)), np.array([0, 1]))

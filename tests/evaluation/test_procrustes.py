@@ -89,3 +89,18 @@ def test_what_cannot_be_aligned_is_refused(hands):
         procrustes_errors(predicted, target)
     with pytest.raises(ValueError, match="alike"):
         procrustes_errors(predicted[:, :20], target)
+
+
+def test_ordinary_hands_take_the_fast_way_masked_or_not(hands, monkeypatch):
+    """Guards the centring about valid points: with a wrong one every hand is rescued, slowly."""
+
+    def careful_way(*_):
+        raise AssertionError("an ordinary hand was aligned by a decomposition of its own")
+
+    monkeypatch.setattr("gesture_pretrain.evaluation.procrustes.procrustes_align", careful_way)
+    predicted, target = hands
+    valid = np.random.default_rng(1).random(predicted.shape[:2]) < 0.8
+    # mostly the target itself: no rotation near a half turn, for which the careful way is right
+    ordinary = target[:50] + 0.1 * predicted[:50]
+    procrustes_errors(ordinary, target[:50])
+    procrustes_errors(ordinary, target[:50], valid[:50])

@@ -180,6 +180,19 @@ def test_no_difference_at_all_and_a_single_cluster():
     assert "One cluster" in single.caveats[-1]
 
 
+def test_variance_parts_by_hand():
+    """Two clusters of equal share, two seeds; where both effects add up there is no interaction."""
+    shares = np.array([0.5, 0.5])
+    added = variance_parts(np.array([[1.0, 3.0], [5.0, 7.0]]), shares)
+    assert added.mean == 4 and added.effective_clusters == 2
+    # s^2 / n of the seeds' means 2, 6 and of the clusters' means 3, 5: 8 / 2 and 2 / 2
+    assert added.seed_variance == pytest.approx(4) and added.cluster_variance == pytest.approx(1)
+    # an interaction of +-0.5 leaves both means as they are; its share 0.25 is taken off once
+    crossed = variance_parts(np.array([[1.5, 2.5], [4.5, 7.5]]), shares)
+    assert crossed.seed_variance == pytest.approx(4)
+    assert crossed.cluster_variance == pytest.approx(1 - 0.25)
+
+
 def test_holm_by_hand():
     # Holm (1979): sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, made monotone
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

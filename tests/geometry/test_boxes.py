@@ -39,3 +39,19 @@ def test_boxes_without_points_or_area_are_errors():
         tight_box(np.zeros((3, 2)), np.zeros(3, bool))
     with pytest.raises(ValueError, match="no area inside"):
         clip_box_eanet((600, 10, 20, 20), (512, 334))
+
+
+def test_boxes_by_hand():
+    points = [[10.0, 40], [30, 20], [99, 99]]
+    valid = [True, True, False]
+    np.testing.assert_array_equal(tight_box(points, valid), [10, 20, 20, 20])
+    np.testing.assert_array_equal(tight_box(points, valid, 1.5), [5, 15, 30, 30])
+    np.testing.assert_array_equal(square_box([10, 20, 40, 20], 1.5), [0, 0, 60, 60])
+    np.testing.assert_array_equal(union_box([0, 10, 20, 20], [10, 0, 5, 50]), [0, 0, 20, 50])
+
+
+def test_clipping_counts_pixels_inclusively_and_shifts_what_begins_outside():
+    np.testing.assert_array_equal(clip_box_eanet([10, 20, 30, 40], (100, 90)), [10, 20, 29, 39])
+    np.testing.assert_array_equal(clip_box_eanet([-5, 20, 30, 90], (100, 90)), [0, 20, 29, 69])
+    with pytest.raises(ValueError, match="no area inside"):
+        clip_box_eanet([10, 20, 1, 40], (100, 90))  # a pixel wide

@@ -45,6 +45,15 @@ def test_a_closed_gate_lets_nothing_through():
     assert torch.equal(closed[0], closed[1])
 
 
+def test_a_token_is_its_gate_times_mlp_and_type():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 5)
+    half = GestureGuidance({"coarse": 5}, 8, gate=0.5)
+    token = half.tokens["coarse"]
+    expected = 0.5 * (token.embed(logits) + token.type_embedding)
+    torch.testing.assert_close(half({"coarse": logits}), expected[:, None], rtol=0, atol=0)
+
+
 def test_a_gate_near_zero_whispers():
     """Guards the norm after the residual: one before the attention would undo the gate."""
     logits = torch.tensor([[0.0, 0, 0, 0, 0], [10.0, -10, 3, 0, 1]])
