@@ -7,8 +7,6 @@ import numpy as np
 from gesture_pretrain.evaluation.protocol import Protocol
 from gesture_pretrain.skeleton import HANDS, JOINT_NAMES_MANO21
 
-GROUPS = ("single", "interacting", "all")
-
 
 @dataclass(frozen=True)
 class Averages:
