@@ -12,6 +12,12 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_torch_numbers():
+    """Every test draws the same numbers from torch's global stream, alone or among others."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     """The checkout the tests run in."""
