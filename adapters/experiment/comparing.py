@@ -9,13 +9,11 @@ import numpy as np
 from gesture_pretrain.evaluation.paired_scores import compare_scores
 from gesture_pretrain.evaluation.score import Score
 from gesture_pretrain.evaluation.statistics import holm
-from gesture_pretrain.report.transfer_results import ComparedPair, GroupGain
-from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+from gesture_pretrain.report.transfer_results import ComparedPair
 
+from .gains import correct_exposure, gains_by_exposure, gains_by_gesture, gains_by_joint
 from .plan import Comparison, Plan
 from .scoring import Scored, on_shared_hands
-
-_FEWEST_HANDS = 3  # of a gesture, to be shown
 
 
 def compare_plan(plan: Plan, scored: Scored, *, seen: frozenset[str] | None) -> list[ComparedPair]:
@@ -32,6 +30,32 @@ def compare_plan(plan: Plan, scored: Scored, *, seen: frozenset[str] | None) -> 
         for target in _targets(plan, declared)
         for fraction in plan.fractions
     ]
+    return correct_exposure(_corrected(pairs))
+
+
+def compare_external(plan: Plan, scored: Scored) -> list[ComparedPair]:
+    """Each external system against its reference arm, in each target, on the hands of both.
+
+    The system is one set of weights: it is the same in all seeds of the reference, so that the
+    interval holds for these weights, other sequences and other seeds of the reference.
+    """
+    fraction = max(plan.fractions)
+    pairs = []
+    for system in plan.external:
+        reference = system.reference or (plan.comparisons[0].arm if plan.comparisons else None)
+        for target in plan.targets:
+            if reference not in plan.arms_of(target):
+                continue
+            pair = ComparedPair(system.name, target, fraction, "", reference, text=system.text)
+            seeds = [s for s in plan.seeds if (target, reference, fraction, s) in scored.cells]
+            base = [scored.cells[target, reference, fraction, seed] for seed in seeds]
+            own = [scored.external[system.name]] * len(seeds)
+            pairs.append(_measured(plan, pair, own, base))
+    return _corrected(pairs)
+
+
+def _corrected(pairs: list[ComparedPair]) -> list[ComparedPair]:
+    """The same pairs with p-values after Holm over all of them."""
     p_values = [np.nan if pair.joints is None else pair.joints.p_value for pair in pairs]
     adjusted = holm(p_values)
     return [replace(pair, joints_p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
@@ -59,32 +83,57 @@ def _compared(plan, scored: Scored, declared, target, fraction, seen) -> Compare
         if (target, declared.arm, fraction, seed) in scored.cells
         and (other, declared.reference, fraction, seed) in scored.cells
     ]
-    if not seeds:
-        return replace(pair, missing="no seed has both of its cells finished")
     own = [scored.cells[target, declared.arm, fraction, seed] for seed in seeds]
     base = [scored.cells[other, declared.reference, fraction, seed] for seed in seeds]
+    return _with_parts(plan, _measured(plan, pair, own, base), own, base, seen)
+
+
+def _measured(plan: Plan, pair: ComparedPair, own: list[dict], base: list[dict]) -> ComparedPair:
+    """The pair with its differences.
+
+    Args:
+        own, base: protocol -> score, of each seed of the arm and of its reference.
+    """
+    if not base:
+        cells = "both of its cells" if pair.arm else "the cell of its reference"
+        return replace(pair, missing=f"no seed has {cells} finished")
     protocol = plan.protocols[0]
     if any(protocol not in scores for scores in (*own, *base)):
         return replace(pair, missing=f"protocol {protocol} cannot be applied")
-    scores = on_shared_hands([s[protocol] for s in (*own, *base)])
-    ours, theirs = scores[: len(seeds)], scores[len(seeds) :]
+    ours, theirs = _on_shared_hands(own, base, protocol)
+    if not len(ours[0].info["rows"]):
+        return replace(pair, missing="no hand was predicted by both")
     mesh = _mesh_protocol(plan, [*own, *base])
     meshes = None
     if mesh is not None:
-        of_meshes = on_shared_hands([s[mesh] for s in (*own, *base)])
-        meshes = compare_scores(of_meshes[: len(seeds)], of_meshes[len(seeds) :], meshes=True)
+        meshes = compare_scores(*_on_shared_hands(own, base, mesh), meshes=True)
     return replace(
         pair,
         joints=compare_scores(ours, theirs),
         meshes=meshes,
         meshes_protocol=mesh or "",
         by_subject=compare_scores(ours, theirs, cluster_by=("subject",)),
-        by_gesture=_by_gesture(ours, theirs, seen),
-        by_joint=_by_joint(ours, theirs),
         missing=""
-        if len(seeds) == len(plan.seeds)
-        else f"{len(seeds)} of {len(plan.seeds)} seeds have both of their cells finished",
+        if len(base) == len(plan.seeds)
+        else f"{len(base)} of {len(plan.seeds)} seeds have all of their cells finished",
     )
+
+
+def _with_parts(plan: Plan, pair: ComparedPair, own, base, seen) -> ComparedPair:
+    if pair.joints is None:
+        return pair
+    ours, theirs = _on_shared_hands(own, base, plan.protocols[0])
+    return replace(
+        pair,
+        by_gesture=gains_by_gesture(ours, theirs, seen=seen),
+        by_joint=gains_by_joint(ours, theirs),
+        by_exposure=gains_by_exposure(ours, theirs, seen=seen),
+    )
+
+
+def _on_shared_hands(own, base, protocol: str) -> tuple[list[Score], list[Score]]:
+    scores = on_shared_hands([scores[protocol] for scores in (*own, *base)])
+    return scores[: len(own)], scores[len(own) :]
 
 
 def _mesh_protocol(plan: Plan, scores: list[Mapping[str, Score]]) -> str | None:
@@ -97,37 +146,6 @@ def _mesh_protocol(plan: Plan, scores: list[Mapping[str, Score]]) -> str | None:
         if fitting:
             return name
     return None
-
-
-def _mean_difference(ours: list[Score], theirs: list[Score]) -> np.ndarray:
-    """(N, J) mm, mean over seeds; NaN where not counted."""
-    return np.mean(
-        [a.errors.joint_mm - b.errors.joint_mm for a, b in zip(ours, theirs, strict=True)], axis=0
-    )
-
-
-def _by_gesture(ours, theirs, seen) -> tuple[GroupGain, ...]:
-    difference = _mean_difference(ours, theirs)
-    labels = ours[0].info["label"]
-    found = []
-    for label in np.unique(labels):
-        chosen = difference[labels == label]
-        hands = int((~np.isnan(chosen)).any(1).sum())
-        if hands >= _FEWEST_HANDS:
-            is_seen = None if seen is None else str(label) in seen
-            found.append(GroupGain(str(label), float(np.nanmean(chosen)), hands, is_seen))
-    return tuple(sorted(found, key=lambda gain: gain.difference_mm))
-
-
-def _by_joint(ours, theirs) -> tuple[GroupGain, ...]:
-    difference = _mean_difference(ours, theirs)
-    found = []
-    for position, name in enumerate(JOINT_NAMES_MANO21):
-        counted = ~np.isnan(difference[:, position])
-        if counted.any():
-            mean = float(difference[counted, position].mean())
-            found.append(GroupGain(name, mean, int(counted.sum())))
-    return tuple(found)
 
 
 def write_pairs_json(path: Path, pairs: list[ComparedPair]) -> None:

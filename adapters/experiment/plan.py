@@ -97,11 +97,20 @@ class Comparison:
 
 @dataclass(frozen=True)
 class External:
-    """Predictions of another system, as a file made by `PosePredictions.save`."""
+    """Predictions of another system, as a file made by `PosePredictions.save`.
+
+    Attributes:
+        name: of its row.
+        path: of the file.
+        text: what it is, for the report.
+        reference: the arm that it is compared with, in every target, with the largest share of the
+            labels; None for the arm of the first declared comparison.
+    """
 
     name: str
     path: str
     text: str = ""
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,12 @@ def _check_plan(plan: Plan) -> None:
         _check_target(plan, name, target)
     for comparison in plan.comparisons:
         _check_comparison(plan, comparison)
+    for system in plan.external:
+        if system.reference not in (None, *plan.arms):
+            raise PlanError(
+                f"external {system.name}: reference is {system.reference!r}; possible: "
+                f"{', '.join(plan.arms)}."
+            )
 
 
 def _check(place: str, build, section, given) -> None:

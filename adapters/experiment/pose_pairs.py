@@ -1,4 +1,4 @@
-"""Pictures of the same test image with the poses of two systems: worst, median and best."""
+"""The same test image with the poses and meshes of two systems: worst, median and best hands."""
 
 from pathlib import Path
 
@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 
 from gesture_pretrain.data.picture import read_image_rgb
+from gesture_pretrain.data.record import HANDS
+from gesture_pretrain.data.render import render_mesh
 from gesture_pretrain.evaluation.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.score import Score
 from gesture_pretrain.geometry.camera import project_px
-from gesture_pretrain.report.transfer_results import ComparedPair, PosePair
+from gesture_pretrain.report.transfer_results import ComparedPair, DrawnPose, PosePair
 
 from .cell_folder import CellFolder
 from .cells import CellTable
@@ -21,11 +23,12 @@ CROP_PX = 224
 _MARGIN = 1.5
 _BEHIND_MM, _BESIDE_MM = 12.0, 9.0
 _SHARE_HIDDEN = 1 / 3
+_BESIDE_THE_IMAGE_RGB = (236, 239, 242)
 TEXT = (
     "Of the first declared comparison, first seed, among the third of the test hands with most "
     "hidden joints (a joint of another finger lies within 9 mm of the line of sight and at least "
     "12 mm nearer): the hands where the arm gains least, those in the middle, and those where it "
-    "gains most. Predicted joints are drawn from the true wrist, as they are scored."
+    "gains most. Joints and meshes are drawn from the true wrist, as they are scored."
 )
 
 
@@ -37,7 +40,7 @@ def pose_pairs(
     pair: ComparedPair,
     reader: GroundTruthReader,
     *,
-    each: int = 3,
+    each: int = 2,
 ) -> tuple[PosePair, ...]:
     """`each` worst, median and best hands of a comparison."""
     seed = next(
@@ -63,7 +66,7 @@ def pose_pairs(
     usable = usable[np.argsort(-hidden, kind="stable")[:kept]]
     poses = [_predicted(table, out, place, scores[0]) for place in places]
     return tuple(
-        _picture(reader, truth, i, poses, f"{name}: {errors[1][i]:.0f} → {errors[0][i]:.0f} mm")
+        _picture(reader, truth, i, poses, place=name, errors_mm=(errors[0][i], errors[1][i]))
         for name, i in _chosen(usable, gain, each)
     )
 
@@ -94,26 +97,83 @@ def _chosen(usable: np.ndarray, gain: np.ndarray, each: int) -> list[tuple[str, 
     return [(name, int(i)) for name, part in parts.items() for i in part]
 
 
-def _predicted(table: CellTable, out: Path, place: tuple, score: Score) -> np.ndarray:
-    """(N, 21, 3) wrist-relative joints in the order of a score's hands."""
+def _predicted(table: CellTable, out: Path, place: tuple, score: Score) -> PosePredictions:
+    """Predictions in the order of a score's hands."""
     cell = next(c for c in table.cells if c.target is not None and place_of(c) == place)
     stored = PosePredictions.load(CellFolder(out, cell).predictions)
     keys = 2 * stored.rows + stored.hand
     order = np.argsort(keys)
     wanted = 2 * score.info["rows"] + score.info["hand"]
-    return stored.joints_rel_mm[order[np.searchsorted(keys[order], wanted)]]
+    return stored.take(order[np.searchsorted(keys[order], wanted)])
 
 
-def _picture(reader, truth: GroundTruth, i: int, poses, caption: str) -> PosePair:
+def _picture(
+    reader: GroundTruthReader, truth: GroundTruth, i: int, poses, *, place: str, errors_mm
+) -> PosePair:
     record = reader.index.record(int(truth.rows[i]))
     wrist = truth.joints_cam_mm[i, 0]
-    drawn = [truth.joints_cam_mm[i], poses[1][i] + wrist, poses[0][i] + wrist]
-    pixels = [_projected(joints, record) for joints in drawn]
+    joints = [truth.joints_cam_mm[i]]
+    meshes = [None if truth.fit_vertices_cam_mm is None else truth.fit_vertices_cam_mm[i]]
+    for pose in poses:
+        joints.append(pose.joints_rel_mm[i] + wrist)
+        meshes.append(None if pose.vertices_rel_mm is None else pose.vertices_rel_mm[i] + wrist)
+    pixels = [_projected(points, record) for points in joints]
     affine = _crop_of(pixels[0])
-    image = read_image_rgb(record.image_path, record.row)
-    crop = cv2.warpAffine(image, affine, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR)
-    moved = [points @ affine[:, :2].T + affine[:, 2] for points in pixels]
-    return PosePair(crop, *moved, caption=f"{caption}\n{record.label}")
+    faces = None
+    if reader.hand_models is not None:
+        faces = reader.hand_models[HANDS[truth.hand[i]]].faces
+    true, arm, reference = (
+        DrawnPose(
+            points @ affine[:, :2].T + affine[:, 2],
+            None if mesh is None or faces is None else _mesh_layer(mesh, faces, record, affine),
+        )
+        for points, mesh in zip(pixels, meshes, strict=True)
+    )
+    return PosePair(
+        crop_rgb=_crop(read_image_rgb(record.image_path, record.row), affine),
+        truth=true,
+        reference=reference,
+        arm=arm,
+        place=f"{place}: {record.label}",
+        reference_mm=float(errors_mm[1]),
+        arm_mm=float(errors_mm[0]),
+    )
+
+
+def _crop(image_rgb: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    return cv2.warpAffine(
+        image_rgb,
+        affine,
+        (CROP_PX, CROP_PX),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=_BESIDE_THE_IMAGE_RGB,
+    )
+
+
+def _mesh_layer(vertices_cam_mm: np.ndarray, faces, record, affine) -> np.ndarray | None:
+    """(S, S, 2) brightness and coverage in the crop; None where it is not in front of the camera.
+
+    Args:
+        vertices_cam_mm: (V, 3), NaN where there is no fit.
+        faces: (F, 3).
+        record: of the image, for its camera.
+        affine: (2, 3) from pixels of the image to those of the crop.
+    """
+    if not (vertices_cam_mm[:, 2] > 0).all():  # NaN is not
+        return None
+    scale = affine[0, 0]
+    picture, coverage = render_mesh(
+        vertices_cam_mm / 1000,
+        faces,
+        scale * np.asarray(record.focal_px),
+        scale * np.asarray(record.princpt_px) + affine[:, 2],
+        (CROP_PX, CROP_PX),
+        colour_rgb=(255, 255, 255),
+    )
+    # the picture is black where nothing is: at an edge it is brightness times coverage
+    brightness = picture.mean(-1) / np.maximum(coverage, 1e-6)
+    return np.stack([np.clip(brightness, 0, 255), 255 * coverage], axis=-1).astype(np.uint8)
 
 
 def _projected(joints_cam_mm: np.ndarray, record) -> np.ndarray:

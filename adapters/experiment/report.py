@@ -9,6 +9,7 @@ import numpy as np
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.leakage import LeakageAudit
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.paired_scores import mean_interval
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.report.transfer_report import write_transfer_report
 from gesture_pretrain.report.transfer_results import (
@@ -21,14 +22,14 @@ from gesture_pretrain.training.gesture_data import load_taxonomy
 
 from .audit import audit_plan, not_audited, trained_on
 from .cells import PRETRAINING, CellTable, scored_rows
-from .comparing import compare_plan, write_pairs_json
+from .comparing import compare_external, compare_plan, write_pairs_json
 from .execution import outcome
 from .feature_scores import feature_points, feature_score, feature_tables
 from .forecast import count_clusters
 from .plan import Plan
 from .pose_pairs import TEXT, pose_pairs
 from .record import cell_lines, compute, compute_of_stored, facts, ledgers
-from .scoring import Scored, score_plan, truth_reader
+from .scoring import Scored, on_shared_hands, score_plan, truth_reader
 
 
 def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") -> Path:
@@ -66,6 +67,7 @@ def collect_results(
         cards=_cards(scored),
         rows=tuple(_rows(plan, scored)),
         pairs=tuple(pairs),
+        external_pairs=tuple(compare_external(plan, scored)),
         arms={name: arm.text or _arm_text(arm) for name, arm in plan.arms.items()},
         targets={name: target.text or target.target for name, target in plan.targets.items()},
         seeds=plan.seeds,
@@ -118,6 +120,7 @@ def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
                         **_values(plan, [scored.cells[place] for place in there]),
                         train_images=scored.results[there[0]]["train_images"],
                         refused=scored.refused[there[0]],
+                        interval_mm=_interval(plan, [scored.cells[place] for place in there]),
                     )
                 )
     return rows
@@ -134,6 +137,11 @@ def _values(plan: Plan, of_seeds: list[dict]) -> dict:
         if scores[0].protocol.vertices:
             meshes[name] = tuple(score.averages.mpvpe_mm["single"] for score in scores)
     return {"mpjpe_mm": joints, "mpvpe_mm": meshes, "hands": hands}
+
+
+def _interval(plan: Plan, of_seeds: list[dict]) -> tuple[float, float] | None:
+    scores = [scores[plan.protocols[0]] for scores in of_seeds if plan.protocols[0] in scores]
+    return mean_interval(on_shared_hands(scores)) if scores else None
 
 
 def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...], dict]:

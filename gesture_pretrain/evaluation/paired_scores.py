@@ -58,13 +58,13 @@ def hand_values(
 
     Args:
         score: of one system.
-        hands: (N,) bool, a part of the hands, which alone are counted and weighted; None for all.
+        hands: bool, which hands are returned, weighted as if there were no others; None for all.
         joint: the error of this joint alone, at its own weights; None for the hand's.
     """
-    joint_mm = score.errors.joint_mm
+    joint_mm, hand = score.errors.joint_mm, score.info["hand"]
     if hands is not None:
-        joint_mm = np.where(np.asarray(hands, bool)[:, None], joint_mm, np.nan)
-    weights = pair_weights(score.protocol, joint_mm, score.info["hand"])
+        joint_mm, hand = joint_mm[hands], hand[hands]
+    weights = pair_weights(score.protocol, joint_mm, hand)
     if joint is not None:
         return joint_mm[:, joint], weights[:, joint]
     of_hand = weights.sum(1)
@@ -89,7 +89,7 @@ def compare_scores(
         scores: of the system, one per seed, under one protocol.
         reference: of the reference, for the same seeds in the same order.
         meshes: compare MPVPE.
-        hands: (N,) bool, compare on this part of the hands; None for all.
+        hands: bool, one for each hand of the scores, compare on these; None for all.
         joint: compare the error of this joint alone; None for MPJPE.
         cluster_by: names in `Score.info`; hands alike in all of them are one cluster.
         resamples: of the bootstrap; the p-value is never below 2 / (resamples + 1).
@@ -112,7 +112,7 @@ def compare_scores(
     return compare_paired(
         np.stack(values[: len(scores)]),
         np.stack(values[len(scores) :]),
-        _clusters(everything[0], cluster_by),
+        _clusters(everything[0], cluster_by, hands),
         weights=weights,
         resamples=resamples,
     )
@@ -138,9 +138,9 @@ def mean_interval(
     return d.low_mm, d.high_mm
 
 
-def _clusters(score: Score, names: Sequence[str]) -> np.ndarray:
-    numbers = (np.unique(score.info[name], return_inverse=True)[1].reshape(-1) for name in names)
-    return cluster_ids(*numbers)
+def _clusters(score: Score, names: Sequence[str], hands: np.ndarray | None = None) -> np.ndarray:
+    columns = (score.info[name] if hands is None else score.info[name][hands] for name in names)
+    return cluster_ids(*(np.unique(c, return_inverse=True)[1].reshape(-1) for c in columns))
 
 
 def _require_same_hands(scores: Sequence[Score]) -> None:

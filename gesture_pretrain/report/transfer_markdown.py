@@ -11,7 +11,13 @@ from gesture_pretrain.report.transfer_tables import (
     seen_rows,
     transfer_rows,
 )
-from gesture_pretrain.report.transfer_verdict import CONTROLLED, confounded, headline, verdict
+from gesture_pretrain.report.transfer_verdict import (
+    CONTROLLED,
+    EXTERNAL,
+    confounded,
+    headline,
+    verdict,
+)
 
 
 def markdown(results: TransferResults) -> str:
@@ -24,7 +30,9 @@ def markdown(results: TransferResults) -> str:
     lines += _table("Transfer table", *transfer_rows(results))
     for card in cards:
         lines += ["", "```", *card, "```"]
-    lines += _table("Declared comparisons", *comparison_rows(results))
+    lines += _table("Declared comparisons", *comparison_rows(results.pairs))
+    lines += _table("Other systems", *comparison_rows(results.external_pairs))
+    lines += [EXTERNAL] if results.external_pairs else []
     lines += _table("Gestures in pretraining and others", *seen_rows(results))
     lines += _table("Frozen features and the gain", *feature_rows(results))
     lines += _table("Arms and targets", ["name", "what it is"], named)

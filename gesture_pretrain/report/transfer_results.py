@@ -23,6 +23,8 @@ class TableRow:
         train_images: images with pose labels; None for an external system.
         refused: protocol -> why it cannot be applied.
         text: what it is.
+        interval_mm: 95 % interval of the mean MPJPE under the protocol that is tested; None where
+            there is none.
     """
 
     target: str
@@ -35,6 +37,7 @@ class TableRow:
     train_images: int | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
+    interval_mm: tuple[float, float] | None = None
 
     @property
     def is_external(self) -> bool:
@@ -44,33 +47,50 @@ class TableRow:
 
 @dataclass(frozen=True)
 class GroupGain:
-    """The difference on a part of the test hands.
+    """The difference on a part of the test hands, or of one joint.
 
     Attributes:
-        name: of the gesture (its label) or the joint.
-        difference_mm: arm minus reference, mean over hands and seeds; negative is better.
-        hands: how many.
-        seen: a gesture that pretraining had; None where that is not known or not asked.
+        name: of the gesture (its label), the joint or the part.
+        difference_mm: arm minus reference, by the protocol's mean; negative is better.
+        hands, clusters: how many.
+        seen: gestures that pretraining had; None where that is not known or not asked.
+        low_mm, high_mm: 95 % interval, not corrected for the number of parts; NaN where the part
+            has too few clusters for one.
+        p_holm: p-value after Holm over the parts beside it; NaN without an interval.
     """
 
     name: str
     difference_mm: float
     hands: int
     seen: bool | None = None
+    clusters: int = 0
+    low_mm: float = float("nan")
+    high_mm: float = float("nan")
+    p_holm: float = float("nan")
+
+    @property
+    def finding(self) -> str:
+        """ "better", "worse" or "undecided"."""
+        if not self.p_holm < SIGNIFICANCE:
+            return "undecided"
+        return "better" if self.difference_mm < 0 else "worse"
 
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """One declared comparison in one target at one share of the labels.
+    """One declared comparison in one target at one share of the labels, or an external system's.
 
     Attributes:
-        target, reference_target, fraction, arm, reference, text: as in the plan.
+        target, reference_target, fraction, arm, reference, text: as in the plan; an external
+            system has its name as target and arm "", and the fraction is that of its reference.
         joints: MPJPE of the tested protocol; None where cells are missing.
-        joints_p_holm: its p-value after Holm over all pairs of the plan.
+        joints_p_holm: its p-value after Holm over all declared pairs of the plan; those of
+            external systems are corrected among themselves.
         meshes: MPVPE of the first protocol that has meshes; None where there is none.
         meshes_protocol: its name.
         by_subject: as `joints`, with whole subjects as clusters.
-        by_gesture, by_joint: parts of `joints`.
+        by_gesture, by_joint, by_exposure: parts of `joints`; the last are the gestures that
+            pretraining had and those that it had not, empty where that is not known.
         missing: why it could not be compared; "" where it was.
     """
 
@@ -87,11 +107,17 @@ class ComparedPair:
     by_subject: PairedDifference | None = None
     by_gesture: tuple[GroupGain, ...] = ()
     by_joint: tuple[GroupGain, ...] = ()
+    by_exposure: tuple[GroupGain, ...] = ()
     missing: str = ""
 
     @property
     def label(self) -> str:
         """Short name."""
+        if not self.arm:
+            return (
+                f"{self.target} against {self.reference_target}, {self.reference}, "
+                f"{percent(self.fraction)} labels"
+            )
         where = self.target
         if self.reference_target != self.target:
             where = f"{self.target} / {self.reference_target}"
@@ -126,20 +152,36 @@ class FeatureScore:
 
 
 @dataclass(frozen=True)
+class DrawnPose:
+    """A pose in the pixels of a crop.
+
+    Attributes:
+        joints_px: (21, 2); NaN where not known.
+        mesh: (S, S, 2) uint8, brightness and coverage of its mesh; None where there is no mesh.
+    """
+
+    joints_px: np.ndarray
+    mesh: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class PosePair:
     """One test image with the poses of two systems.
 
     Attributes:
         crop_rgb: (S, S, 3) uint8.
-        truth_px, reference_px, arm_px: (21, 2) in pixels of the crop; NaN where not known.
-        caption: place in the order of differences, and errors.
+        truth, reference, arm: poses.
+        place: in the order of differences, and the gesture.
+        reference_mm, arm_mm: errors.
     """
 
     crop_rgb: np.ndarray
-    truth_px: np.ndarray
-    reference_px: np.ndarray
-    arm_px: np.ndarray
-    caption: str
+    truth: DrawnPose
+    reference: DrawnPose
+    arm: DrawnPose
+    place: str
+    reference_mm: float
+    arm_mm: float
 
 
 @dataclass(frozen=True)
@@ -176,6 +218,7 @@ class TransferResults:
         cards: protocol -> lines of its card.
         rows: the table.
         pairs: declared comparisons, the main one first.
+        external_pairs: external systems against arms of the plan.
         arms, targets: name -> text.
         seeds: of the plan.
         audit: sentences of the leakage audit.
@@ -205,6 +248,7 @@ class TransferResults:
     arms: Mapping[str, str]
     targets: Mapping[str, str]
     seeds: tuple[int, ...]
+    external_pairs: tuple[ComparedPair, ...] = ()
     audit: tuple[str, ...] = ()
     features: tuple[FeatureScore, ...] = ()
     feature_points: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)

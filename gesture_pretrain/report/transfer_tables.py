@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,41 +10,57 @@ import numpy as np
 from gesture_pretrain.evaluation.statistics import PairedDifference
 from gesture_pretrain.report.transfer_results import (
     ComparedPair,
+    GroupGain,
     TableRow,
     TransferResults,
     percent,
 )
 
 DASH = "–"
+_KEPT_WHOLE = re.compile(r"\[[^\]]*\]|[\d.]+ ± [\d.]+")
 
 
 def transfer_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
     """Header and rows in the form of the paper's Table 2, with spread and difference."""
-    first, *others = results.protocols
+    header, rows = tested_rows(results)
+    more, values = other_protocol_rows(results)
+    return header + more[1:], [row + own[1:] for row, own in zip(rows, values, strict=True)]
+
+
+def tested_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table under the protocol that is tested."""
+    first = results.protocols[0]
     header = ["method", "labels", "seeds", "hands", *_columns(results, first)]
     header.append("difference to its reference [95 % interval]")
-    for protocol in others:
-        header += _columns(results, protocol)
     rows = []
     for row in results.rows:
         cells = [_method(row), percent(row.fraction) if row.fraction else DASH, _count(row)]
         cells.append(f"{row.hands.get(first, 0):,}")
         cells += _values(results, row, first)
         cells.append(_difference_cell(results, row))
-        for protocol in others:
-            cells += _values(results, row, protocol)
         rows.append(cells)
     return header, rows
 
 
-def comparison_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the declared comparisons."""
+def other_protocol_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the same methods under the other protocols."""
+    others = results.protocols[1:]
+    header = ["method", *(name for protocol in others for name in _columns(results, protocol))]
+    rows = [
+        [_method(row), *(value for name in others for value in _values(results, row, name))]
+        for row in results.rows
+    ]
+    return header, rows
+
+
+def comparison_rows(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of declared comparisons, or of external systems against their reference."""
     header = [
         "comparison", "difference, mm", "95 % interval", "%", "p", "p, Holm", "finding",
         "interval over subjects", "MPVPE, mm", "detectable, mm", "seeds, clusters, hands",
     ]  # fmt: skip
     rows = []
-    for pair in results.pairs:
+    for pair in pairs:
         d = pair.joints
         if d is None:
             rows.append([pair.label, *[DASH] * 5, f"not run: {pair.missing}", *[DASH] * 4])
@@ -70,22 +87,39 @@ def comparison_rows(results: TransferResults) -> tuple[list[str], list[list[str]
 
 
 def seen_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: each comparison on the gestures that pretraining had and had not."""
-    header = ["comparison", "gestures", "number", "hands", "mean difference, mm"]
-    rows = []
-    for pair in results.pairs:
-        for name, is_seen in (("in pretraining", True), ("not in pretraining", False)):
-            gains = [gain for gain in pair.by_gesture if gain.seen is is_seen]
-            hands = sum(gain.hands for gain in gains)
-            if gains:
-                mean = sum(gain.difference_mm * gain.hands for gain in gains) / hands
-                rows.append([pair.label, name, str(len(gains)), f"{hands:,}", f"{mean:+.2f}"])
+    """Header and rows: each comparison on the gestures that pretraining had and had not.
+
+    None where all or no gestures were in pretraining: it would be the comparisons once more.
+    """
+    header = [
+        "comparison", "gestures", "hands", "clusters", "difference, mm", "95 % interval", "p, Holm",
+    ]  # fmt: skip
+    rows = [
+        [
+            pair.label,
+            gain.name,
+            f"{gain.hands:,}",
+            str(gain.clusters),
+            f"{gain.difference_mm:+.2f}",
+            interval_text(gain),
+            p_text(gain.p_holm),
+        ]
+        for pair in results.pairs
+        if len(pair.by_exposure) > 1
+        for gain in pair.by_exposure
+    ]
     return header, rows
 
 
 def gain_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: each comparison by gesture and by joint."""
-    header = ["comparison", "part", "name", "in pretraining", "hands", "difference, mm"]
+    """Header and rows: each comparison by gesture, by joint, and by seen and unseen gestures.
+
+    What is not known, such as the interval of a gesture with too few clusters, is empty.
+    """
+    header = [
+        "comparison", "part", "name", "in pretraining", "hands", "clusters", "difference, mm",
+        "low, mm", "high, mm", "p, Holm",
+    ]  # fmt: skip
     known = {True: "yes", False: "no", None: ""}
     rows = [
         [
@@ -94,10 +128,19 @@ def gain_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
             gain.name,
             known[gain.seen],
             str(gain.hands),
+            str(gain.clusters),
             f"{gain.difference_mm:.4f}",
+            *(
+                "" if np.isnan(value) else f"{value:.4f}"
+                for value in (gain.low_mm, gain.high_mm, gain.p_holm)
+            ),
         ]
         for pair in results.pairs
-        for part, gains in (("gesture", pair.by_gesture), ("joint", pair.by_joint))
+        for part, gains in (
+            ("gesture", pair.by_gesture),
+            ("joint", pair.by_joint),
+            ("seen and unseen", pair.by_exposure),
+        )
         for gain in gains
     ]
     return header, rows
@@ -190,11 +233,20 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
 
 
-def interval_text(d: PairedDifference | None) -> str:
+def interval_text(d: PairedDifference | GroupGain | None) -> str:
     """ "[-1.20, 0.31]"."""
     if d is None or np.isnan(d.low_mm):
         return DASH
     return f"[{d.low_mm:+.2f}, {d.high_mm:+.2f}]"
+
+
+def unbroken(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The same cells, of which a browser breaks no interval and no spread at a line's end."""
+    return [[_KEPT_WHOLE.sub(_without_breaks, cell) for cell in row] for row in rows]
+
+
+def _without_breaks(found: re.Match) -> str:
+    return found.group().replace(" ", "\u00a0").replace("-", "\u2011")
 
 
 def p_text(p: float) -> str:
@@ -220,13 +272,17 @@ def _difference_cell(results: TransferResults, row: TableRow) -> str:
     pair = _pair_of(results, row)
     if pair is None or pair.joints is None:
         return DASH
-    return f"{pair.joints.difference_mm:+.2f} {interval_text(pair.joints)} to {pair.reference}"
+    reference = pair.reference
+    if pair.reference_target != row.target:
+        reference = f"{pair.reference_target}, {pair.reference}"
+    return f"{pair.joints.difference_mm:+.2f} {interval_text(pair.joints)} to {reference}"
 
 
 def _pair_of(results: TransferResults, row: TableRow) -> ComparedPair | None:
-    """The first declared comparison whose arm this row is."""
-    for pair in results.pairs:
-        if (pair.target, pair.arm, pair.fraction) == (row.target, row.arm, row.fraction):
+    """The first comparison whose arm, or external system, this row is."""
+    for pair in (*results.pairs, *results.external_pairs):
+        fraction = pair.fraction if pair.arm else None
+        if (pair.target, pair.arm, fraction) == (row.target, row.arm, row.fraction):
             return pair
     return None
 

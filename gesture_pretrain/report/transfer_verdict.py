@@ -27,6 +27,12 @@ CONTROLLED = (
     "The last weights are scored. Nothing is chosen on the test images, in any arm.",
     "Equal seeds are paired; all arms are scored on the same hands.",
 )
+EXTERNAL = (
+    "Other systems had other training data, networks and boxes: their differences say which "
+    "predictions are nearer the truth on these hands, and nothing of pretraining. Each is one set "
+    "of weights; what another training of it would change is not in its interval. Holm's "
+    "correction is over the rows of this table."
+)
 
 
 def verdict(results: TransferResults) -> list[str]:
@@ -123,7 +129,20 @@ def _sureness_sentence(results: TransferResults) -> str:
         span = least if least == most else f"{least} to {most}"
         text += f"; differences of {span} mm or more would be found"
     caveats = dict.fromkeys(caveat for d in compared for caveat in d.caveats)
-    return f"{text}. " + " ".join(caveats)
+    return " ".join([f"{text}.", *_subjects_sentence(results), *caveats])
+
+
+def _subjects_sentence(results: TransferResults) -> list[str]:
+    """What whole subjects as clusters say, where it is known."""
+    found = [pair.by_subject for pair in results.pairs if pair.by_subject is not None]
+    found = [d for d in found if not np.isnan(d.low_mm)]
+    if not found:
+        return []
+    away = sum(d.low_mm > 0 or d.high_mm < 0 for d in found)
+    return [
+        f"For new people (clusters are whole subjects, {_span(sorted({d.clusters for d in found}))}"
+        f" of them) {away} of {len(found)} intervals leave out zero."
+    ]
 
 
 def _span(values: Sequence[int]) -> str:
@@ -141,8 +160,19 @@ def _data_sentence(results: TransferResults) -> str:
 
 def confounded(results: TransferResults) -> list[str]:
     """What differs between arms apart from what they are meant to differ in."""
-    return [
-        *results.confounds,
-        "Pretraining and test have gesture classes in common; see the gains on gestures that "
-        "pretraining did not have.",
-    ]
+    return [*results.confounds, _of_unseen_gestures(results)]
+
+
+def _of_unseen_gestures(results: TransferResults) -> str:
+    gains = [gain for pair in results.pairs for gain in pair.by_gesture]
+    if any(gain.seen is False for gain in gains):
+        return (
+            "Pretraining and test have gesture classes in common; see the gains on gestures that "
+            "pretraining did not have."
+        )
+    if gains and all(gain.seen for gain in gains):
+        return (
+            "All gestures of the test were in pretraining, by other people: nothing is said of "
+            "gestures that pretraining did not have."
+        )
+    return "Which gestures of the test pretraining had is not known."

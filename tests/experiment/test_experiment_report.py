@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +16,12 @@ from toy_pose import toy_plan
 from adapters.experiment import cluster
 from adapters.experiment.cell_folder import CellFolder
 from adapters.experiment.cells import cells_of
+from adapters.experiment.comparing import compare_plan
+from adapters.experiment.plan import PlanError
 from adapters.experiment.plan_file import plan_from
 from adapters.experiment.pose_pairs import hidden_joints
 from adapters.experiment.report import collect_results, write_report
+from adapters.experiment.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.predictions import PosePredictions
 
@@ -116,9 +120,107 @@ def test_other_systems_join_the_table_through_their_predictions(finished, toy_in
     results, _ = collect_results(plan, cells_of(plan), finished.out)
     row = results.rows[0]
     assert row.is_external and row.target == "theirs" and row.hands["interhand_wrist"] == 30
+    assert row.interval_mm is None and results.rows[1].interval_mm is not None
     missing = plan_from(toy_plan(toy_index, external=[{"name": "x", "path": "nowhere.npz"}]))
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         collect_results(missing, cells_of(missing), finished.out)
+
+
+def test_other_systems_are_compared_on_the_hands_of_both(finished, toy_index, tmp_path):
+    """One of the cells as another system: it differs from the other seed alone."""
+    cell = next(c for c in finished.table.cells if c.label == "toy_gesture_50pc_s0")
+    stored = PosePredictions.load(CellFolder(finished.out, cell).predictions)
+    stored.take(slice(0, 30)).save(tmp_path / "theirs.npz")
+    external = [
+        {"name": "theirs", "path": str(tmp_path / "theirs.npz")},
+        {"name": "again", "path": str(tmp_path / "theirs.npz"), "reference": "shuffled"},
+    ]
+    plan = plan_from(toy_plan(toy_index, external=external))
+    results, declared = collect_results(plan, cells_of(plan), finished.out)
+    alone, _ = collect_results(finished.plan, finished.table, finished.out)
+    # the declared comparisons and their correction are as without other systems
+    assert [p.joints_p_holm for p in declared] == [p.joints_p_holm for p in alone.pairs]
+    theirs, again = results.external_pairs
+    assert theirs.label == "theirs against toy, gesture, 50 % labels"
+    assert again.label == "again against toy, shuffled, 50 % labels"
+    assert theirs.joints.samples == 30 and theirs.joints.seeds == 2
+    assert theirs.joints.per_seed_mm[0] == pytest.approx(0, abs=1e-9)  # that very cell
+    assert theirs.joints.difference_mm == pytest.approx(theirs.joints.per_seed_mm[1] / 2)
+    assert theirs.joints_p_holm >= theirs.joints.p_value
+    page = write_report(plan, cells_of(plan), finished.out).read_text()
+    assert "theirs against toy, gesture, 50 % labels" in page
+    with pytest.raises(PlanError, match="theirs: reference is 'grey'; possible: random"):
+        plan_from(toy_plan(toy_index, external=[{**external[0], "reference": "grey"}]))
+
+
+def test_other_system_without_a_finished_reference_is_said_to_be_missing(
+    finished, toy_index, tmp_path
+):
+    cell = next(c for c in finished.table.cells if c.label == "toy_gesture_50pc_s0")
+    PosePredictions.load(CellFolder(finished.out, cell).predictions).save(tmp_path / "theirs.npz")
+    external = [{"name": "theirs", "path": str(tmp_path / "theirs.npz")}]
+    plan = plan_from(toy_plan(toy_index, external=external))
+    results, _ = collect_results(plan, cells_of(plan), tmp_path / "empty")
+    (pair,) = results.external_pairs
+    assert pair.finding == "not run" and pair.missing == (
+        "no seed has the cell of its reference finished"
+    )
+
+
+def test_gains_of_parts_are_paired_and_corrected_among_themselves(finished):
+    results, pairs = collect_results(finished.plan, finished.table, finished.out)
+    first = pairs[0]
+    # the weighted joints make the whole; the wrist is the root, without an error
+    assert len(first.by_joint) == 20 and "wrist" not in [g.name for g in first.by_joint]
+    mean = sum(gain.difference_mm for gain in first.by_joint) / 21
+    assert mean == pytest.approx(first.joints.difference_mm, abs=1e-6)
+    for gain in first.by_joint:
+        assert gain.low_mm < gain.difference_mm < gain.high_mm and gain.p_holm <= 1
+        assert gain.clusters == first.joints.clusters
+    # all gestures of the toy were in pretraining: that part is the whole
+    (seen,) = first.by_exposure
+    assert seen.name == "8 gestures in pretraining" and seen.seen
+    assert seen.difference_mm == pytest.approx(first.joints.difference_mm)
+    assert seen.low_mm == pytest.approx(first.joints.low_mm)
+    # a gesture has one cluster for each of three subjects
+    assert {gain.clusters for gain in first.by_gesture} <= {1, 2, 3}
+    for gain in first.by_gesture:
+        assert np.isnan(gain.low_mm) == (gain.clusters < 3) == np.isnan(gain.p_holm)
+
+
+def test_gestures_that_pretraining_had_and_had_not_are_two_parts(finished):
+    scored = score_plan(finished.plan, finished.table, finished.out, truth_reader(finished.plan))
+    labels = next(iter(scored.cells.values()))["interhand_wrist"].info["label"]
+    seen = frozenset(np.unique(labels)[:3].tolist())
+    pairs = compare_plan(finished.plan, scored, seen=seen)
+    old, new = pairs[0].by_exposure
+    assert (old.seen, new.seen) == (True, False) and "not in pretraining" in new.name
+    assert old.hands == np.isin(labels, list(seen)).sum() and old.hands + new.hands == len(labels)
+    assert {gain.seen for gain in pairs[0].by_gesture} == {True, False}
+    # Holm is over the table's rows: two parts of two comparisons
+    parts = [gain for pair in pairs for gain in pair.by_exposure]
+    raw = compare_plan(replace(finished.plan, comparisons=finished.plan.comparisons[:1]), scored,
+                       seen=seen)[0].by_exposure  # fmt: skip
+    assert all(two.p_holm >= one.p_holm for two, one in zip(parts, raw, strict=False))
+    assert compare_plan(finished.plan, scored, seen=None)[0].by_exposure == ()
+
+
+def test_pose_pairs_have_the_meshes_of_truth_and_prediction(finished):
+    """The toy's meshes are all at the wrist: behind nothing, a layer without anything on it."""
+    results, _ = collect_results(finished.plan, finished.table, finished.out)
+    kinds = [pair.place.split(":")[0] for pair in results.pose_pairs]
+    assert kinds == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
+    for pair in results.pose_pairs:
+        brightness, coverage = np.moveaxis(pair.truth.mesh, -1, 0)
+        assert pair.crop_rgb.shape == (*coverage.shape, 3)
+        share = (coverage > 0).mean()
+        assert 0.03 < share < 0.7 and brightness[coverage == 255].mean() > 60
+        inside = np.round(pair.truth.joints_px).astype(int)
+        # annotated joints are inside of the hand, so nearly all of them lie on the mesh
+        assert (coverage[inside[:, 1], inside[:, 0]] > 0).mean() > 0.8
+        assert pair.arm.mesh is None or pair.arm.mesh[..., 1].max() == 0
+    gains = [pair.reference_mm - pair.arm_mm for pair in results.pose_pairs]
+    assert gains == sorted(gains)
 
 
 def test_leak_stops_the_experiment_before_anything_runs(plan_file, toy_index, tmp_path, capsys):
