@@ -4,12 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.leakage import LeakageAudit, audit_leakage
-from gesture_pretrain.registry import find_backbone
-from gesture_pretrain.weight_record import WeightRecord
-
-from .cells import (
+from adapters.experiment.cells import (
     FINETUNING,
     PRETRAINING,
     Cell,
@@ -18,7 +13,11 @@ from .cells import (
     pretraining_rows,
     scored_rows,
 )
-from .plan import Plan
+from adapters.experiment.plan import Plan
+from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.leakage import LeakageAudit, audit_leakage
+from gesture_pretrain.registry import find_backbone
+from gesture_pretrain.weight_record import WeightRecord
 
 
 def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:

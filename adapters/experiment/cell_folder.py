@@ -16,11 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adapters.experiment.cell_lock import is_held
+from adapters.experiment.cells import Cell, config_key
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.data.index import file_sha256
-
-from .cell_lock import is_held
-from .cells import Cell, config_key
 
 FINISHED, FAILED, RUNNING, STARTED, WAITING = "finished", "failed", "running", "started", "waiting"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.experiment.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan, PlanError, merged
 from adapters.pose_hand_models import HandModelSource, hand_fingerprints
 from gesture_pretrain.data.index import HandIndex, file_sha256
 from gesture_pretrain.models.backbone import build_backbone
@@ -22,8 +23,6 @@ from gesture_pretrain.registry import UnknownBackbone, find_backbone
 from gesture_pretrain.training.gesture_data import load_taxonomy
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.splits import spread
-
-from .plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan, PlanError, merged
 
 PRETRAINING, FINETUNING = "pretraining", "finetuning"
 FORMAT = 1  # of cell folders; another number makes all earlier ones unknown

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from .plan import Plan
+from adapters.experiment.plan import Plan
 
 CLUSTERS = ("slurm", "local")
 _LIMITS = ("timeout_min", "slurm_time")
@@ -36,9 +36,9 @@ class Worker:
         """Works."""
         from submitit.core.utils import UncompletedJobError
 
-        from .cells import cells_of
-        from .execution import quiet_warnings, work
-        from .plan_file import plan_from
+        from adapters.experiment.cells import cells_of
+        from adapters.experiment.execution import quiet_warnings, work
+        from adapters.experiment.plan_file import plan_from
 
         quiet_warnings()
         work(

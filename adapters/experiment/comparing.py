@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.experiment.gains import (
+    correct_exposure,
+    gains_by_exposure,
+    gains_by_gesture,
+    gains_by_joint,
+)
+from adapters.experiment.plan import Comparison, Plan
+from adapters.experiment.scoring import Scored, on_shared_hands
 from gesture_pretrain.evaluation.paired_scores import compare_scores
 from gesture_pretrain.evaluation.score import Score
 from gesture_pretrain.evaluation.statistics import holm
 from gesture_pretrain.report.transfer_results import ComparedPair
-
-from .gains import correct_exposure, gains_by_exposure, gains_by_gesture, gains_by_joint
-from .plan import Comparison, Plan
-from .scoring import Scored, on_shared_hands
 
 
 def compare_plan(plan: Plan, scored: Scored, *, seen: frozenset[str] | None) -> list[ComparedPair]:

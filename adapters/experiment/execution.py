@@ -18,11 +18,11 @@ from uuid import uuid4
 
 import torch
 
-from .cell_folder import CellFolder, CellFolderError
-from .cell_lock import cell_lock
-from .cells import Cell, CellTable, cells_of
-from .plan import Plan
-from .plan_file import plan_from
+from adapters.experiment.cell_folder import CellFolder, CellFolderError
+from adapters.experiment.cell_lock import cell_lock
+from adapters.experiment.cells import Cell, CellTable, cells_of
+from adapters.experiment.plan import Plan
+from adapters.experiment.plan_file import plan_from
 
 _LOOK_AGAIN_S = 0.5
 
@@ -100,7 +100,9 @@ def work(
         ends_work: errors that are not the cell's and end the worker; the cell can be resumed.
     """
     if run_cell is None:
-        from .stages import run_cell  # torch, mmengine and timm; a status needs none of them
+        from adapters.experiment.stages import (
+            run_cell,  # torch, mmengine and timm; a status needs none of them
+        )
     folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
     while True:
         waiting, did_one = 0, False
@@ -136,7 +138,7 @@ def run_one(table: CellTable, out: Path, label: str, *, device: str = "auto") ->
         ValueError: no such cell, another process works in it, or it needs weights that are not
             there yet. What the run itself raises is not caught.
     """
-    from .stages import run_cell
+    from adapters.experiment.stages import run_cell
 
     folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
     named = {cell.label: cell for cell in table.cells}

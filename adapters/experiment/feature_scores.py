@@ -8,6 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.experiment.cell_folder import CellFolder
+from adapters.experiment.cells import (
+    FINETUNING,
+    CellTable,
+    config_key,
+    finetuning_rows,
+    scored_rows,
+)
+from adapters.experiment.plan import Plan
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.diagnostics.joint_error import mpjpe_mm
@@ -20,10 +29,6 @@ from gesture_pretrain.registry import load_backbone
 from gesture_pretrain.report.transfer_results import FeatureScore
 from gesture_pretrain.training.gesture_data import load_taxonomy
 from gesture_pretrain.training.splits import spread
-
-from .cell_folder import CellFolder
-from .cells import FINETUNING, CellTable, config_key, finetuning_rows, scored_rows
-from .plan import Plan
 
 _NEIGHBOURS = 20
 

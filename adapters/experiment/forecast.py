@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.experiment.cell_folder import CellFolder, CellFolderError
+from adapters.experiment.cells import CellTable, scored_rows
+from adapters.experiment.plan import Plan
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.statistics import cluster_ids, detectable_difference
-
-from .cell_folder import CellFolder, CellFolderError
-from .cells import CellTable, scored_rows
-from .plan import Plan
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from gesture_pretrain.training.config_file import apply_override, read_python_file
-from gesture_pretrain.training.config_reader import require_reader
-from gesture_pretrain.training.sections import check_section
-
-from .plan import (
+from adapters.experiment.plan import (
     Arm,
     Comparison,
     Diagnostics,
@@ -20,6 +16,9 @@ from .plan import (
     Target,
     TestImages,
 )
+from gesture_pretrain.training.config_file import apply_override, read_python_file
+from gesture_pretrain.training.config_reader import require_reader
+from gesture_pretrain.training.sections import check_section
 
 
 def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:

@@ -5,6 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from adapters.experiment.cell_folder import CellFolder
+from adapters.experiment.cells import CellTable
+from adapters.experiment.plan import Plan
+from adapters.experiment.scoring import Scored, on_shared_hands, place_of
 from gesture_pretrain.data.picture import read_image_rgb
 from gesture_pretrain.data.record import HANDS
 from gesture_pretrain.data.render import render_mesh
@@ -13,11 +17,6 @@ from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.score import Score
 from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.report.transfer_results import ComparedPair, DrawnPose, PosePair
-
-from .cell_folder import CellFolder
-from .cells import CellTable
-from .plan import Plan
-from .scoring import Scored, on_shared_hands, place_of
 
 CROP_PX = 224
 _MARGIN = 1.5

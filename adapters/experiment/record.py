@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from adapters.experiment.cell_folder import CellFolder
+from adapters.experiment.cells import FINETUNING, CellTable
+from adapters.experiment.plan import Plan
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.report.transfer_results import CellLine
-
-from .cell_folder import CellFolder
-from .cells import FINETUNING, CellTable
-from .plan import Plan
 
 
 def cell_lines(table: CellTable, out: Path) -> tuple[CellLine, ...]:

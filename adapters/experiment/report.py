@@ -6,6 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.experiment.audit import audit_plan, not_audited, trained_on
+from adapters.experiment.cells import PRETRAINING, CellTable, scored_rows
+from adapters.experiment.comparing import compare_external, compare_plan, write_pairs_json
+from adapters.experiment.execution import outcome
+from adapters.experiment.feature_scores import feature_points, feature_score, feature_tables
+from adapters.experiment.forecast import count_clusters
+from adapters.experiment.plan import Plan
+from adapters.experiment.pose_pairs import TEXT, pose_pairs
+from adapters.experiment.record import cell_lines, compute, compute_of_stored, facts, ledgers
+from adapters.experiment.scoring import Scored, on_shared_hands, score_plan, truth_reader
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.leakage import LeakageAudit
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
@@ -19,17 +29,6 @@ from gesture_pretrain.report.transfer_results import (
     TransferResults,
 )
 from gesture_pretrain.training.gesture_data import load_taxonomy
-
-from .audit import audit_plan, not_audited, trained_on
-from .cells import PRETRAINING, CellTable, scored_rows
-from .comparing import compare_external, compare_plan, write_pairs_json
-from .execution import outcome
-from .feature_scores import feature_points, feature_score, feature_tables
-from .forecast import count_clusters
-from .plan import Plan
-from .pose_pairs import TEXT, pose_pairs
-from .record import cell_lines, compute, compute_of_stored, facts, ledgers
-from .scoring import Scored, on_shared_hands, score_plan, truth_reader
 
 
 def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") -> Path:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.experiment.cell_folder import CellFolder
+from adapters.experiment.cells import FINETUNING, Cell, CellTable, scored_rows
+from adapters.experiment.plan import Plan
 from adapters.pose_hand_models import HandModelSource
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.protocol import find_protocols
 from gesture_pretrain.evaluation.score import Score, score_predictions
-
-from .cell_folder import CellFolder
-from .cells import FINETUNING, Cell, CellTable, scored_rows
-from .plan import Plan
 
 
 @dataclass

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from adapters.experiment.cell_folder import CellFolder
+from adapters.experiment.cells import PRETRAINING, Cell, finetuning_rows, pretraining_rows
 from adapters.pose_prediction import predict_split
 from adapters.pose_run import PoseRun
 from adapters.pose_training import build_pose_runner
@@ -27,9 +29,6 @@ from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
 from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weight_record import DataRecord
-
-from .cell_folder import CellFolder
-from .cells import PRETRAINING, Cell, finetuning_rows, pretraining_rows
 
 _PREDICTED_AT_ONCE = 128
 
