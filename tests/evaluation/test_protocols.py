@@ -9,6 +9,7 @@ import pytest
 
 from gesture_pretrain.evaluation.error_file import load_hand_errors, save_hand_errors
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.hand_errors import hand_errors
 from gesture_pretrain.evaluation.joint_mask import JointMask
 from gesture_pretrain.evaluation.joint_order import JointOrderError, permutation
 from gesture_pretrain.evaluation.predictions import PredictionError
@@ -138,8 +139,6 @@ def test_published_mask_moves_flags_to_other_joints(complete, predictions_of, re
 
 
 def _score_of(truth, predictions, reader, protocol):
-    from gesture_pretrain.evaluation.hand_errors import hand_errors
-
     return hand_errors(protocol, predictions, truth, reader).joint_mm
 
 
@@ -196,6 +195,25 @@ def test_missing_fits_are_excluded_and_counted_or_counted_as_zero(
         complete.in_view.flags[5].sum()
     ) * int(complete.in_view.flags[5, 0])
     assert np.flatnonzero(np.isnan(some["pa_mpjpe"].errors.joint_mm[5])).tolist() == [0]
+
+
+def test_hands_with_too_few_joints_are_left_out_and_counted(complete, predictions_of, reader):
+    """Of the first three hands 2, 3 and no joints are triangulated and in view."""
+    flags = np.ones((24, 21), bool)
+    flags[0, 2:], flags[1, 3:], flags[2] = False, False, False
+    mask = JointMask(flags, "mano21")
+    sparse = dataclasses.replace(complete, in_view=mask, triangulated=mask)
+    predictions = _both_sources(complete, predictions_of)
+    of = {
+        name: hand_errors(PROTOCOLS[name], predictions, sparse, reader)
+        for name in ("pa_mpjpe", "interhand_wrist")
+    }
+    counted = {name: (~np.isnan(errors.joint_mm)).sum(1)[:4] for name, errors in of.items()}
+    assert counted["pa_mpjpe"].tolist() == [0, 3, 0, 21]
+    assert counted["interhand_wrist"].tolist() == [2, 3, 0, 21]
+    assert of["pa_mpjpe"].excluded["hands with fewer than 3 joints to align by"] == 1
+    for errors in of.values():
+        assert errors.excluded["hands without a counted joint"] == 1
 
 
 def test_missing_predictions_are_refused_or_counted(complete, predictions_of, reader):
