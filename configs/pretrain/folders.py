@@ -12,7 +12,7 @@ Command:
     … --init WEIGHTS starts from pretrained weights instead of random ones.
 
 Expected: it depends on the photographs. On 962 of ten sign-language digits validation top-1 was
-98.7 % from random weights and 99.7 % from the demo's backbone (300 others; docs/measured.md).
+99.0 % from random weights and 99.7 % from the demo's backbone (300 others; docs/measured.md).
 """
 
 tag = "gesture_folders"
