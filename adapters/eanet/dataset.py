@@ -26,6 +26,7 @@ from eanet import CORRECT, Quirks
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.picture import PictureFiles, channels_first
 from gesture_pretrain.data.record import HANDS, HandRecord
+from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.transforms import (
     Augmentation,
     Motion,
@@ -167,7 +168,7 @@ class EanetDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> EanetSample:
+    def __getitem__(self, key: SampleKey) -> EanetSample:
         """The sample at a position, or at (epoch, position).
 
         Raises:
@@ -175,7 +176,7 @@ class EanetDataset(Dataset):
         """
         return self.__getitems__([key])[0]
 
-    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[EanetSample]:
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[EanetSample]:
         """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
 
         A sample does not depend on the others of its batch, to the last digit.
@@ -183,14 +184,12 @@ class EanetDataset(Dataset):
         Raises:
             As for a single one.
         """
-        epochs, positions = zip(
-            *(key if isinstance(key, tuple) else (0, key) for key in keys), strict=True
-        )
+        epochs, positions = epochs_and_positions(keys)
         motions = [Motion()] * len(keys)
         if self.augmentation is not None:
-            rows = self.rows[np.asarray(positions)].tolist()
+            rows = self.rows[positions].tolist()
             motions = draw_motions(self.augmentation, self.seed, epochs, rows)
-        return self._samples(positions, motions)
+        return self._samples(positions.tolist(), motions)
 
     def sample(self, position: int, motion: Motion) -> EanetSample:
         """The sample at a position under a given motion."""

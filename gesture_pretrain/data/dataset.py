@@ -19,6 +19,7 @@ from gesture_pretrain.data.hand_annotations import AnnotationReader, HandAnnotat
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.picture import PictureFiles, channels_first
 from gesture_pretrain.data.record import HANDS
+from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.shards import ShardSettings
 from gesture_pretrain.data.transforms import (
     MIRRORED_HAND,
@@ -139,7 +140,7 @@ class GestureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> HandSample:
+    def __getitem__(self, key: SampleKey) -> HandSample:
         """The sample at a position, or at (epoch, position).
 
         Raises:
@@ -147,16 +148,13 @@ class GestureDataset(Dataset):
         """
         return self.__getitems__([key])[0]
 
-    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[HandSample]:
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample]:
         """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
 
         Raises:
             As for a single one.
         """
-        epochs, positions = zip(
-            *(key if isinstance(key, tuple) else (0, key) for key in keys), strict=True
-        )
-        positions = np.asarray(positions, np.int64)
+        epochs, positions = epochs_and_positions(keys)
         rows = self.rows[positions]
         motions = self._motions(epochs, rows)
         return self._samples(positions, rows, self.annotations.read(rows), motions)

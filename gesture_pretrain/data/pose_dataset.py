@@ -19,6 +19,7 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.moved_fit import MovedFit, move_fits
 from gesture_pretrain.data.picture import channels_first
 from gesture_pretrain.data.record import HANDS, HandRecord
+from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.transforms import (
     Augmentation,
     Crop,
@@ -167,7 +168,7 @@ class PoseDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> PoseSample:
+    def __getitem__(self, key: SampleKey) -> PoseSample:
         """The sample at a position, or at (epoch, position).
 
         Raises:
@@ -175,16 +176,13 @@ class PoseDataset(Dataset):
         """
         return self.__getitems__([key])[0]
 
-    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[PoseSample]:
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[PoseSample]:
         """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
 
         Raises:
             As for a single one.
         """
-        epochs, positions = zip(
-            *(key if isinstance(key, tuple) else (0, key) for key in keys), strict=True
-        )
-        positions = np.asarray(positions, np.int64)
+        epochs, positions = epochs_and_positions(keys)
         records = [self.index.record(row) for row in self.rows[positions].tolist()]
         motions = self._motions(epochs, records)
         boxes = self._gestures.annotations.boxes(self.rows[positions])

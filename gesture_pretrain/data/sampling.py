@@ -13,6 +13,8 @@ from torch.utils.data import Sampler
 # last word of the counter: keeps this stream apart from the augmentation's
 _ORDER_STREAM = 2
 
+SampleKey = int | tuple[int, int]  # a position, or (epoch, position) as `EpochBatchSampler` gives
+
 
 class EpochBatchSampler(Sampler):
     """Endless batches of (epoch, position) for `DataLoader(batch_sampler=...)`.
@@ -98,6 +100,12 @@ class EpochBatchSampler(Sampler):
         total = self._cumulative[-1]
         drawn = np.minimum(stream.random(self.num_samples) * total, np.nextafter(total, 0))
         return np.searchsorted(self._cumulative, drawn, side="right")
+
+
+def epochs_and_positions(keys: Sequence[SampleKey]) -> tuple[list[int], np.ndarray]:
+    """What a dataset is asked for: epochs, 0 where none is named, and (B,) int64 positions."""
+    pairs = [key if isinstance(key, tuple) else (0, key) for key in keys]
+    return [epoch for epoch, _ in pairs], np.array([place for _, place in pairs], np.int64)
 
 
 def class_balanced_weights(class_ids: Sequence[int]) -> np.ndarray:
