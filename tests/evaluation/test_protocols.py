@@ -178,6 +178,7 @@ def test_missing_fits_are_excluded_and_counted_or_counted_as_zero(
     corrected, upstream = some["eanet_corrected"], some["eanet_upstream"]
     assert corrected.excluded["hands without a fit, excluded"] == 3
     assert upstream.excluded["hands without a fit, counted as 0 mm"] == 3
+    assert corrected.excluded["hands without a counted joint"] == 0  # those 3 are named above
     assert np.isnan(corrected.errors.joint_mm[:3]).all()
     in_view = complete.in_view.flags[:3].sum()
     assert in_view > 0 and np.nansum(upstream.errors.joint_mm[:3]) == 0
