@@ -124,10 +124,12 @@ def _differences_over_labels(axes, pairs: Sequence[ComparedPair]) -> None:
     axes.axhline(0, color=INK, linewidth=0.9)
     pairs = [pair for pair in pairs if pair.joints is not None]
     kinds = dict.fromkeys((pair.arm, pair.reference, pair.reference_target) for pair in pairs)
+    shares = [pair.fraction for pair in pairs]
     for number, kind in enumerate(kinds):
         mine = [p for p in pairs if (p.arm, p.reference, p.reference_target) == kind]
         mine.sort(key=lambda pair: pair.fraction)
-        aside = 1.035 ** (number - (len(kinds) - 1) / 2)  # so that intervals do not cover another
+        # a part of the axis aside, so that no interval covers another
+        aside = (max(shares) / min(shares)) ** (0.022 * (number - (len(kinds) - 1) / 2))
         x = [100 * pair.fraction * aside for pair in mine]
         label = f"{kind[0]} – {kind[1]}"
         if kind[2] != mine[0].target:

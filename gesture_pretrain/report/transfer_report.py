@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.report import html
 from gesture_pretrain.report import transfer_figures as pictures
-from gesture_pretrain.report import transfer_gain_figures as gain_pictures
 from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.transfer_gains import gain_blocks
 from gesture_pretrain.report.transfer_markdown import markdown
 from gesture_pretrain.report.transfer_pose_figure import pose_pairs_picture
-from gesture_pretrain.report.transfer_results import ComparedPair, GroupGain, TransferResults
+from gesture_pretrain.report.transfer_results import ComparedPair, TransferResults
 from gesture_pretrain.report.transfer_tables import (
     as_csv,
     as_latex,
@@ -21,7 +19,6 @@ from gesture_pretrain.report.transfer_tables import (
     feature_rows,
     gain_rows,
     other_protocol_rows,
-    seen_rows,
     tested_rows,
     transfer_rows,
     unbroken,
@@ -34,14 +31,7 @@ from gesture_pretrain.report.transfer_verdict import (
     verdict,
 )
 
-_INTERVALS = (
-    "Intervals are 95 %, paired, by clusters (subject, sequence) and seeds, and NOT corrected for "
-    "their number: of twenty, one leaves out the truth. {corrected} after Holm's correction over "
-    "{family}."
-)
-_COLOURED = "Green and red are decided"
 _MOST_AT_THE_TOP = 12
-_JOINT_PANELS = 6
 
 
 def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
@@ -77,7 +67,7 @@ def _page(results: TransferResults) -> str:
     blocks += _comparison_blocks(results)
     blocks += _external_blocks(results)
     blocks += _cause_blocks(results)
-    blocks += _gain_blocks(results)
+    blocks += gain_blocks(results)
     blocks += _feature_blocks(results)
     blocks += _picture_blocks(results)
     blocks += _protocol_blocks(results)
@@ -219,62 +209,6 @@ def _cause_blocks(results: TransferResults) -> list[str]:
         html.heading("Leakage audit"),
         html.bullets(results.audit),
     ]
-
-
-def _gain_blocks(results: TransferResults) -> list[str]:
-    compared = [pair for pair in results.pairs if pair.joints is not None]
-    if not compared:
-        return []
-    first = compared[0]
-    blocks = [html.heading("Where the difference is")]
-    if first.by_gesture:
-        header, rows = seen_rows(results)
-        if rows:
-            blocks.append(html.number_table(header, unbroken(rows), main_column=4))
-            blocks.append(html.paragraph(_intervals("The p-values are", "the rows of this table")))
-        blocks += [html.paragraph(text) for text in _not_known_of_unseen(first.by_gesture)]
-    if any(pair.by_joint for pair in compared[:_JOINT_PANELS]):
-        image = gain_pictures.joint_gains_picture(
-            compared[:_JOINT_PANELS], title=f"By joint: {results.kind}"
-        )
-        caption = _intervals(_COLOURED, "the joints of a panel")
-        blocks.append(html.picture(image, f"{caption} A root has no error and is left out."))
-    if first.by_gesture:
-        title = f"{first.label}: by gesture\n{results.kind}"
-        image = gain_pictures.gesture_gains_picture(first.by_gesture, title=title)
-        blocks.append(html.picture(image, _gesture_caption(first.by_gesture)))
-    return blocks
-
-
-def _intervals(corrected: str, family: str) -> str:
-    return _INTERVALS.format(corrected=corrected, family=family)
-
-
-def _gesture_caption(gains: Sequence[GroupGain]) -> str:
-    known = sum(not np.isnan(gain.low_mm) for gain in gains)
-    text = (
-        "In brackets: hands; gestures of fewer than 3 are left out. Ordered by the difference "
-        "itself, so that the ends are the extremes of chance as well: read the order as a hint. "
-        "All are in gains.csv. "
-    )
-    if not known:
-        return text + (
-            "No gesture was recorded often enough (3 clusters) for an interval: none is decided."
-        )
-    if known < len(gains):
-        text += (
-            f"{known} of {len(gains)} gestures were recorded often enough (3 clusters) for an "
-            "interval; the others are undecided. "
-        )
-    return text + _intervals(_COLOURED, "the gestures with an interval")
-
-
-def _not_known_of_unseen(gains: Sequence[GroupGain]) -> list[str]:
-    if all(gain.seen for gain in gains):
-        return ["All gestures of the test were in pretraining: nothing is said of unseen ones."]
-    if all(gain.seen is None for gain in gains):
-        return ["Which gestures pretraining had is not known: nothing is said of unseen ones."]
-    return []
 
 
 def _feature_blocks(results: TransferResults) -> list[str]:

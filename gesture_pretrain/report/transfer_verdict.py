@@ -27,6 +27,7 @@ CONTROLLED = (
     "The last weights are scored. Nothing is chosen on the test images, in any arm.",
     "Equal seeds are paired; all arms are scored on the same hands.",
 )
+_ALL_TOLD = 3  # of more settings, two are told and the picture shows all
 EXTERNAL = (
     "Other systems had other training data, networks and boxes: their differences say which "
     "predictions are nearer the truth on these hands, and nothing of pretraining. Each is one set "
@@ -93,13 +94,16 @@ def _finding_sentence(pairs: Sequence[ComparedPair], results: TransferResults) -
         tally += f", not decided in {count - better - worse}"
     tally += " settings" if count > 1 else " setting"
     details = "; ".join(_detail(pair) for pair in _most_telling(compared))
-    more = "" if count <= 4 else f" (the first 4 of {count})"
+    more = "" if count <= _ALL_TOLD else f" (largest and smallest gain of {count})"
     text = f" {first.text}" if first.text else ""
     return f"{_WORDS[overall]} – {what}: {tally}. MPJPE{more}: {details}.{text}"
 
 
 def _most_telling(pairs: Sequence[ComparedPair]) -> Sequence[ComparedPair]:
-    return pairs[:4]
+    if len(pairs) <= _ALL_TOLD:
+        return pairs
+    ordered = sorted(pairs, key=lambda pair: pair.joints.difference_mm)
+    return ordered[0], ordered[-1]
 
 
 def _detail(pair: ComparedPair) -> str:
