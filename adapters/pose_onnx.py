@@ -138,9 +138,9 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
             )
         except torch.onnx.OnnxExporterError as error:
             raise SwapError(
-                f"torch cannot write {type(model).__name__} as an ONNX graph. (EANet computes its "
-                "meshes with smplx, which torch does not export.) Use the engine 'torch', or "
-                "export the backbone alone: tools/swap_backbone.py --export onnx"
+                f"torch cannot write {type(model).__name__} as an ONNX graph, which holds no "
+                "branches on values and no operations of other libraries. Use the engine 'torch', "
+                "or export the backbone alone: tools/swap_backbone.py --export onnx"
             ) from error
         return file.read_bytes()
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.eanet.mesh_joints import MeshJoints
+from adapters.mano_kinematics import ManoKinematics
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 
@@ -144,10 +145,10 @@ def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
 class _HandVertices(nn.Module):
     def __init__(self, model: HandModel):
         super().__init__()
-        self.model = model
+        self.kinematics = ManoKinematics(model)
 
     def forward(self, pose: Tensor, shape: Tensor, trans_m: Tensor) -> Tensor:
-        return self.model(pose, shape, trans_m).vertices_m
+        return self.kinematics.of_pose(pose, shape).vertices_m + trans_m[:, None]
 
 
 def _with_tips(regressor: Tensor, tip_convention: str) -> Tensor:

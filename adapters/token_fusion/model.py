@@ -8,10 +8,10 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from adapters.mano_kinematics import ManoKinematics
 from adapters.pose_model import MODES, HandPrediction
 from adapters.token_fusion import objective
 from adapters.token_fusion.estimator import TokenFusionNetwork, TokenFusionOutput
-from adapters.token_fusion.mano_kinematics import ManoKinematics
 from adapters.token_fusion.objective import PoseTargets, Weights
 from adapters.token_fusion.targets import pose_targets
 from gesture_pretrain.data.pose_dataset import PoseSample

@@ -2,8 +2,9 @@
 
 Both are built around the same backbone with random weights, take the same bytes of crops and give
 the same kind of hand, mesh included; they take turns in one process. Ways: `eager` float32,
-`channels_last`, `bf16` (autocast), `compiled` (takes minutes) and `onnx` (ONNX Runtime, CPU; not of
-EANet). A way that cannot run here is listed with the reason. A multiply-add counts as two FLOPs.
+`channels_last`, `bf16` (autocast), `compiled` (takes minutes) and `onnx` (ONNX Runtime, CPU; the
+export takes minutes). A way that cannot run here is listed with the reason. A multiply-add counts
+as two FLOPs.
 """
 
 import argparse

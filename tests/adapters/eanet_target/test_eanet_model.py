@@ -237,9 +237,8 @@ def test_every_tensor_of_the_swap_is_accounted_for(backbone, hands):
 
 
 def test_the_hands_move_with_the_model(backbone, hands):
-    own = {side: load_hand_model(side, "open") for side in hands}
-    model = tiny_model(backbone, own).to("meta")
-    buffers = [buffer for hand in own.values() for buffer in hand.buffers()]
+    model = tiny_model(backbone, hands).to("meta")
+    buffers = [buffer for hand in model.hands._hands for buffer in hand.buffers()]
     assert {buffer.device.type for buffer in buffers} == {"meta"}
     assert model.hands.regressor21.device.type == "meta"
 

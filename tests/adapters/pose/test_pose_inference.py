@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from adapters import pose_onnx
 from adapters.base import SwapError, find_pose_target
@@ -118,11 +119,33 @@ def test_onnx_gives_what_the_network_gives(token_fusion, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_network_that_cannot_be_a_graph_is_named_without_a_dump_of_the_graph(eanet, capfd):
-    with pytest.raises(SwapError, match="cannot write EanetModel as an ONNX graph"):
-        PoseInference(eanet, engine="onnx")
+def test_onnx_gives_both_hands_of_eanet(eanet):
+    image, hand = crops(5), torch.tensor([0, 1, 1, 0, 1])
+    found = PoseInference(eanet, engine="onnx", batch_size=2).predict(image, hand)
+    assert_near(found, direct(eanet, image, hand), 1e-3)
+
+
+@pytest.mark.parametrize("network", ["token_fusion", "eanet"])
+def test_prediction_is_one_graph(request, network):
+    """What torch cannot trace in one piece costs time between the pieces, and has no ONNX graph."""
+    model, image = load_pose_model(request.getfixturevalue(network)).model, crops(2)
+    found = torch._dynamo.explain(pose_onnx.CropsToHands(model))(image, torch.zeros(2).long())
+    assert (found.graph_count, found.graph_break_count) == (1, 0)
+
+
+class Branching(nn.Module):
+    """As many outputs as a value says."""
+
+    def forward(self, batch, mode):
+        return [batch.image] * int(batch.image.float().sum())
+
+
+@pytest.mark.slow
+def test_network_that_cannot_be_a_graph_is_named_without_a_dump_of_the_graph(capfd):
+    with pytest.raises(SwapError, match="cannot write Branching as an ONNX graph.*no branches"):
+        pose_onnx.pose_graph(Branching(), 64)
     output = capfd.readouterr()
-    assert len(output.out + output.err) < 500  # 5,800 lines before they were silenced
+    assert len(output.out + output.err) < 500  # thousands of lines before they were silenced
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """MANO's forward kinematics and skinning from rotation matrices (Romero et al. 2017).
 
 The same hand as `gesture_pretrain.hand_model`, which goes through smplx, but from rotation matrices
-instead of axis angles, all fingers at once, and with the skin of the five fingertips only where no
-mesh is wanted. The arrays of the hand are no part of the state dict: a checkpoint holds nothing of
-a licensed model.
+instead of axis angles, all fingers at once, with the skin of the five fingertips only where no mesh
+is wanted, and of operations that torch compiles in one graph and writes as ONNX. The arrays of the
+hand are no part of the state dict: a checkpoint holds nothing of a licensed model.
 
 Letters: B batch, V vertices.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gesture_pretrain.hand_model import HandMesh, HandModel
+from gesture_pretrain.rotation import matrix_from_axis_angle
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, PARENTS_MANO16, tip_vertices
 
 _FINGERS, _JOINTS_PER_FINGER = 5, 3
@@ -26,12 +27,13 @@ class ManoKinematics(nn.Module):
 
     Args:
         hand_model: The hand; its mean pose and its fingertips are taken over.
+        dtype: Of the hand's arrays.
 
     Attributes:
         mean_pose: `(48,)` axis-angle, rad, that MANO adds to a pose; the root's is 0.
     """
 
-    def __init__(self, hand_model: HandModel):
+    def __init__(self, hand_model: HandModel, *, dtype: torch.dtype = torch.float32):
         super().__init__()
         arrays = hand_model.blend_arrays()
         tips = list(tip_vertices(hand_model.tip_convention))
@@ -46,7 +48,7 @@ class ManoKinematics(nn.Module):
             "mean_pose": arrays["mean_pose"],
         }
         for name, values in buffers.items():
-            tensor = torch.as_tensor(np.asarray(values)).float()
+            tensor = torch.as_tensor(np.asarray(values)).to(dtype)
             self.register_buffer(name, tensor.contiguous(), persistent=False)
         self.register_buffer("tips", torch.tensor(tips), persistent=False)
         order = torch.tensor(MANO21_FROM_MANO16_TIPS)
@@ -63,6 +65,15 @@ class ManoKinematics(nn.Module):
             moves = self._moves(rotations, shape)
             vertices = self._skin(rotations, shape, moves, slice(None))
             return HandMesh(vertices, self._with_tips(moves[2], vertices[:, self.tips]))
+
+    def of_pose(self, pose: Tensor, shape: Tensor) -> HandMesh:
+        """As `forward`, from axis angles.
+
+        Args:
+            pose: `(B, 48)`, rad, minus the mean pose; shape: `(B, 10)`.
+        """
+        turned = matrix_from_axis_angle((pose + self.mean_pose).unflatten(1, (16, 3)))
+        return self(turned, shape)
 
     def joints_m(self, rotations: Tensor, shape: Tensor) -> Tensor:
         """The joints alone, `(B, 21, 3)`, m, as `forward` gives them."""

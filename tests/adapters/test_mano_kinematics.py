@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from smplx.lbs import batch_rodrigues
 
-from adapters.token_fusion.mano_kinematics import ManoKinematics
+from adapters.mano_kinematics import ManoKinematics
 from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.rotation import matrix_from_axis_angle
 
@@ -21,14 +22,25 @@ def random_hands(count: int):
 
 def test_mesh_and_joints_are_those_of_smplx(model):
     pose, shape = random_hands(4)
-    kinematics = ManoKinematics(model)
-    rotations = matrix_from_axis_angle((pose + kinematics.mean_pose).unflatten(1, (16, 3)))
     expected = model(pose, shape, torch.zeros(4, 3))
-    found = kinematics(rotations, shape)
+    found = ManoKinematics(model).of_pose(pose, shape)
     # float32, sums of 200 mm numbers over chains of 4: some 1e-7 of 0.2 m. smplx itself adds 1e-8
     # to angles, which turns a fingertip at 0.2 m by 2e-9 m
     torch.testing.assert_close(found.vertices_m, expected.vertices_m, atol=2e-6, rtol=0)
     torch.testing.assert_close(found.joints_m, expected.joints_m, atol=2e-6, rtol=0)
+
+
+def test_in_float64_the_same_rotations_give_the_same_hand(model):
+    """smplx's own rotations, as it adds 1e-8 to angles: what is left is sums in another order."""
+    pose, shape = (each.double() for each in random_hands(4))
+    exact = load_hand_model("right", "open", tip_convention=model.tip_convention).double()
+    kinematics = ManoKinematics(model, dtype=torch.float64)
+    mean_pose = torch.from_numpy(model.hands_mean).float().double()  # as smplx stores it
+    full = torch.cat([pose[:, :3], pose[:, 3:] + mean_pose], dim=1)
+    rotations = batch_rodrigues(full.reshape(-1, 3)).reshape(4, 16, 3, 3)
+    found, expected = kinematics(rotations, shape), exact(pose, shape, torch.zeros(4, 3).double())
+    torch.testing.assert_close(found.vertices_m, expected.vertices_m, atol=1e-12, rtol=0)
+    torch.testing.assert_close(found.joints_m, expected.joints_m, atol=1e-12, rtol=0)
 
 
 def test_joints_alone_are_the_joints_of_the_mesh(model):
