@@ -285,7 +285,11 @@ def level_spec(backbone: Backbone, level: str) -> FeatureSpec:
 
 
 def level_name(backbone: Backbone, level: str) -> str:
-    """Name among `feature_specs` of the map in a role, "high" or "low"."""
+    """Name among `feature_specs` of the map in a role, "high" or "low".
+
+    Raises:
+        ValueError: Unknown role.
+    """
     if level not in LEVELS:
         raise ValueError(f"unknown level {level!r}; possible: {', '.join(LEVELS)}")
     return backbone.high if level == "high" else backbone.low

@@ -99,14 +99,17 @@ class Taxonomy:
 
     @property
     def num_coarse(self) -> int:
+        """Coarse classes."""
         return len(self.coarse_names)
 
     @property
     def num_fine(self) -> int:
+        """Fine classes."""
         return len(self.fine_names)
 
     @property
     def sha256(self) -> str:
+        """Of the content and the variant, not of the name."""
         content = {key: value for key, value in self.to_dict().items() if key != "name"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -41,6 +41,7 @@ class Rounding:
     values: dict[str, int] = field(default_factory=dict)
 
     def float32(self, column: str, numbers: np.ndarray) -> np.ndarray:
+        """`numbers` of any shape in float32, those that change being counted."""
         single = numbers.astype(np.float32)
         changed = int(np.count_nonzero(single != numbers))
         if changed:

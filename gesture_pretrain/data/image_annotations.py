@@ -101,6 +101,11 @@ def _stack(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def columns_of(batch: list[dict], keys: tuple[str, ...], what: str, path: Path) -> list[tuple]:
+    """The values of each key over a batch of entries.
+
+    Raises:
+        DataError: an entry lacks a key; the message names entry, key and file.
+    """
     try:
         return list(zip(*map(itemgetter(*keys), batch), strict=True))
     except (KeyError, TypeError):

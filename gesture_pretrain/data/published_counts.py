@@ -21,6 +21,7 @@ class HandCounts(NamedTuple):
 
     @property
     def total(self) -> int:
+        """All annotated images."""
         return self.single + self.interacting
 
 

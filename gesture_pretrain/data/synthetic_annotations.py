@@ -30,6 +30,7 @@ def _hand_rows(hand: str, rows: list, other: list) -> list:
 
 
 def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
+    """An entry of the 3D joints' file from (21, 3) mano21 joints of the hand, world frame, m."""
     joints_mm = _floats(1000 * joints_m[list(INTERHAND_FROM_MANO21)])
     return {
         "world_coord": _hand_rows(folder.hand, joints_mm, _FILLER_MM),
@@ -41,6 +42,7 @@ def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
 
 
 def mano_note(hand: str, placement: Placement, pose: np.ndarray, shape: np.ndarray) -> dict:
+    """An entry of the fits' file: pose (45,) rad of the fingers and shape (10,) of one hand."""
     fit = {
         "pose": _floats(np.concatenate([placement.rotation_vector, pose])),
         "shape": _floats(shape),
@@ -52,6 +54,7 @@ def mano_note(hand: str, placement: Placement, pose: np.ndarray, shape: np.ndarr
 def image_notes(
     subject: Subject, plan: FramePlan, image_id: int, view: View, settings: Settings
 ) -> tuple[dict, dict]:
+    """The entries of an image and of its annotation; the box is the tight one of joints in view."""
     camera, folder = view.camera.name, plan.folder
     name = f"Capture{subject.capture}/{folder.folder}/cam{camera}/image{plan.frame_idx}.jpg"
     image = {
@@ -78,6 +81,7 @@ def image_notes(
 
 
 def camera_note(cameras: list[Camera]) -> dict:
+    """The calibration of one capture: centres in mm, world frame; rotations world to camera."""
     return {
         "campos": {c.name: _floats(c.center_mm) for c in cameras},
         "camrot": {c.name: _floats(c.R_cam_world) for c in cameras},
@@ -87,6 +91,7 @@ def camera_note(cameras: list[Camera]) -> dict:
 
 
 def write_split(folder: Path, split: str, parts: dict) -> None:
+    """Writes the four annotation files of a split into a new folder."""
     folder.mkdir(parents=True)
     names = {"data": "data", "camera": "camera", "joint_3d": "joint_3d", "mano": "MANO_NeuralAnnot"}
     for part, name in names.items():
@@ -95,6 +100,7 @@ def write_split(folder: Path, split: str, parts: dict) -> None:
 
 
 def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
+    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
     rows = ["# joint_name joint_id joint_parent_id"]
     for side, offset in (("r", 0), ("l", 21)):
         for index, joint in enumerate(JOINT_NAMES_INTERHAND):

@@ -66,6 +66,7 @@ class Settings:
 
     @property
     def limits(self) -> ViewLimits:
+        """From where cameras may look at the hand."""
         return ViewLimits(self.view_limit_deg, self.roll_limit_deg, self.view_side)
 
     def as_json(self) -> dict:
@@ -83,6 +84,7 @@ def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.r
 
 
 def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Path) -> list[Chunk]:
+    """Which subject shows which gesture in which frame; subject numbers run through all splits."""
     chunks, number = [], 0
     for split in SPLITS:
         first_subject, number = number, number + settings.subjects[split]

@@ -176,6 +176,11 @@ def _as_seen_by(view: View) -> np.ndarray:
 
 
 def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:
+    """Writes a picture (H, W, 3) uint8, making its folder.
+
+    Raises:
+        OSError: it cannot be encoded or written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     ok, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:

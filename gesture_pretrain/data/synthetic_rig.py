@@ -54,6 +54,7 @@ class Placement(NamedTuple):
     trans_m: np.ndarray  # (3,) float32
 
     def move(self, points_m: np.ndarray, wrist_m: np.ndarray) -> np.ndarray:
+        """Points (N, 3) of the unplaced hand, whose wrist is (3,), in the world frame, m."""
         rotation = rodrigues(self.rotation_vector)
         return (points_m - wrist_m) @ rotation.T + wrist_m + np.asarray(self.trans_m, np.float64)
 

@@ -27,6 +27,13 @@ def mpjpe_mm(predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: n
     """Root-relative MPJPE in mm: root = wrist, mean over the valid joints without the wrist.
 
     No alignment and no scaling of the prediction; camera frame.
+
+    Args:
+        predicted_mm, joints_rel_mm: (N, 21, 3) minus the wrist.
+        joint_valid: (N, 21) bool.
+
+    Raises:
+        ValueError: no joint is valid, or one that is has no finite prediction.
     """
     errors = joint_errors_mm(predicted_mm, joints_rel_mm, joint_valid)
     if np.isnan(errors).all():

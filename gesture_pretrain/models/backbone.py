@@ -84,14 +84,17 @@ class Backbone(nn.Module):
 
     @property
     def feature_specs(self) -> dict[str, FeatureSpec]:
+        """Channels and stride of every map by its name, shallow first."""
         return dict(self._levels.specs)
 
     @property
     def low(self) -> str:
+        """Name of F_lo, the map at stride 16, where place matters; a key of `feature_specs`."""
         return self._levels.low
 
     @property
     def high(self) -> str:
+        """Name of F_hi, the last map, which is pooled; a key of `feature_specs`."""
         return self._levels.high
 
     @property
