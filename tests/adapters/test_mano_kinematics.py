@@ -43,6 +43,21 @@ def test_in_float64_the_same_rotations_give_the_same_hand(model):
     torch.testing.assert_close(found.joints_m, expected.joints_m, atol=1e-12, rtol=0)
 
 
+def test_a_hand_that_bulges_with_its_pose_as_mano_does():
+    """The open hand has no pose blend shapes; without this nothing would try them."""
+    model = load_hand_model("right", "open").double()
+    directions = model._mano.posedirs
+    assert not directions.any()
+    generator = torch.Generator().manual_seed(1)
+    directions += 1e-3 * torch.randn(directions.shape, generator=generator, dtype=torch.float64)
+    pose, shape = (each.double() for each in random_hands(4))
+    found = ManoKinematics(model, dtype=torch.float64).of_pose(pose, shape)
+    expected = model(pose, shape, torch.zeros(4, 3).double())
+    # smplx adds 1e-8 to angles: sqrt(3) * 1e-8 rad at each of four joints over 0.2 m
+    torch.testing.assert_close(found.vertices_m, expected.vertices_m, atol=2e-8, rtol=0)
+    torch.testing.assert_close(found.joints_m, expected.joints_m, atol=2e-8, rtol=0)
+
+
 def test_joints_alone_are_the_joints_of_the_mesh(model):
     pose, shape = random_hands(4)
     kinematics = ManoKinematics(model)
