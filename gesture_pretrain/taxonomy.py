@@ -118,14 +118,6 @@ class Taxonomy:
         """True if the mirror image of every class has a class."""
         return None not in self.fine_flip and len(self.fine_flip) == self.num_fine
 
-    @property
-    def coarse_of_fine(self) -> np.ndarray:
-        """(num_fine,) int64: the coarse class that each fine class refines."""
-        table = np.empty(self.num_fine, np.int64)
-        for label in self.labels:
-            table[self.fine_of[label]] = self.coarse_of[label]
-        return table
-
     def to_dict(self) -> dict:
         """Everything as plain lists and dicts, for a card or a run's record."""
         return {

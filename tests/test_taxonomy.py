@@ -63,10 +63,10 @@ def test_key_is_the_whole_folder_name(two_hands):
     assert two_hands.ids("0014") == (-1, -1)
 
 
-def test_coarse_of_fine(two_hands):
-    for label in two_hands.labels:
-        coarse, fine = two_hands.ids(label)
-        assert two_hands.coarse_of_fine[fine] == coarse
+def test_each_fine_class_lies_in_one_coarse_class(two_hands, merged):
+    for taxonomy in (two_hands, merged):
+        pairs = {taxonomy.ids(label) for label in taxonomy.labels}
+        assert len(pairs) == len({fine for _, fine in pairs}) == taxonomy.num_fine
 
 
 def test_user_file_with_names_and_folder_column(tmp_path):

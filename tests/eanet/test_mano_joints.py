@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eanet.mano_joints import correct_left_shape, joint_regressor
+from eanet.mano_joints import correct_left_shape, joint_regressor, place_hand
 
 
 def test_regressor_rows_are_in_mano21_order():
@@ -26,3 +26,16 @@ def test_left_shape_is_mended_if_it_is_the_right_ones():
     mirrored = right * torch.tensor([-1.0, 1, 1])[:, None]
     assert torch.equal(correct_left_shape(right, right), mirrored)
     assert torch.equal(correct_left_shape(right, mirrored), mirrored)
+
+
+def test_a_hand_is_projected_where_it_is_and_then_centred_on_its_wrist():
+    """By hand: every vertex at (1, 2, 3) but vertex 0, which alone makes the wrist."""
+    vertices = torch.tensor([1.0, 2.0, 3.0]).repeat(1, 778, 1)
+    vertices[0, 0] = torch.tensor([0.5, 0.0, 1.0])
+    regressor = torch.zeros(21, 778)
+    regressor[0, 0], regressor[1:, 5] = 1, 1
+    hand = place_hand(vertices, torch.tensor([[2.0, 10.0, 20.0]]), regressor)
+    assert hand.root_cam.tolist() == [[[0.5, 0.0, 1.0]]]
+    assert hand.joint_proj[0, :2].tolist() == [[11.0, 20.0], [12.0, 24.0]]
+    assert hand.joint_cam[0, :2].tolist() == [[0, 0, 0], [0.5, 2, 2]]
+    assert hand.mesh_cam[0, :2].tolist() == [[0, 0, 0], [0.5, 2, 2]]

@@ -22,9 +22,9 @@ def test_a_distance_is_euclidean():
 
 
 def test_bone_scale_is_truth_over_prediction():
-    predicted, truth = np.zeros((1, 21, 3)), np.zeros((1, 21, 3))
-    predicted[0, MIDDLE_KNUCKLE] = (0, 3, 4)
-    truth[0, MIDDLE_KNUCKLE] = (10, 0, 0)
+    predicted, truth = np.ones((1, 21, 3)), np.full((1, 21, 3), 7.0)  # the wrist is at no origin
+    predicted[0, MIDDLE_KNUCKLE] += (0, 3, 4)
+    truth[0, MIDDLE_KNUCKLE] += (10, 0, 0)
     assert bone_scale(predicted, truth) == 2
     assert bone_scale(truth * 0, truth) == np.inf
 
@@ -43,7 +43,7 @@ def test_back_projection_by_hand():
 
 
 def test_relative_root_error_is_of_left_minus_right():
-    errors = relative_root_errors([[1.0, 0, 0]], [[4.0, 4, 0]], [[0.0, 0, 0]], [[3.0, 0, 0]])
+    errors = relative_root_errors([[1.0, 0, 0]], [[4.0, 4, 0]], [[5.0, 9, 2]], [[8.0, 9, 2]])
     assert errors == 4  # (3, 4, 0) against (3, 0, 0)
 
 

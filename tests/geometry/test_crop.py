@@ -56,6 +56,8 @@ def test_a_crop_of_nothing_is_an_error():
         crop_affine((0, 0, 0, 5), 256)
     with pytest.raises(ValueError, match="must be positive"):
         crop_affine((0, 0, 5, 5), 256, scale=0)
+    with pytest.raises(ValueError, match="must be positive"):
+        crop_affine((0, 0, 5, 5), 0)
 
 
 def test_crop_maps_centre_and_corner():
