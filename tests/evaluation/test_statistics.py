@@ -14,7 +14,12 @@ from gesture_pretrain.evaluation.statistics import (
     detectable_difference,
     holm,
 )
-from gesture_pretrain.evaluation.two_level_interval import interval, p_value, variance_parts
+from gesture_pretrain.evaluation.two_level_interval import (
+    interval,
+    p_value,
+    student_quantile,
+    variance_parts,
+)
 
 REPETITIONS = 2000
 # standard error of a simulated coverage near 95 %: sqrt(0.95 * 0.05 / 2000)
@@ -218,3 +223,26 @@ def test_inputs_that_cannot_be_compared_are_named():
         compare_paired(errors * np.nan, errors * np.nan, np.arange(4))
     with pytest.raises(ValueError, match="weights"):
         compare_paired(errors, errors, np.arange(4), weights=np.ones(3))
+
+
+def test_students_quantile_is_scipys():
+    alpha = np.array([1.0, 0.5, 0.05, 1e-3, 1e-9])
+    for count in (2, 3.5, 100):
+        expected = stats.t.isf(alpha / 2, count - 1)
+        np.testing.assert_allclose(student_quantile(alpha, count), expected, rtol=1e-12, atol=1e-12)
+    assert student_quantile(0.05, 2) == pytest.approx(12.706, abs=1e-3)  # any table of t
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("clusters", [3, 5])
+def test_interval_of_as_few_clusters_as_a_part_may_have_holds(seeds, clusters):
+    """Parts of a report have intervals from 3 clusters on."""
+    rng = np.random.default_rng(7)
+    repetitions = 2000
+    means = rng.normal(0, 1, (repetitions, 1, clusters))
+    if seeds > 1:
+        means = means + rng.normal(0, 0.3, (repetitions, seeds, clusters))
+        means = means + rng.normal(0, 0.3, (repetitions, seeds, 1))
+    low, high = interval(means, np.full(clusters, 1 / clusters), resamples=99)
+    # 95 % or cautious; four standard errors of a share of 2,000 are 2 %
+    assert 0.93 <= ((low <= 0) & (high >= 0)).mean() <= 0.99
