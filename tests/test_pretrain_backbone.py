@@ -107,12 +107,32 @@ def test_initial_weights_from_a_file_leave_their_ledger(run, tmp_path, capsys):
         (["backbone.arch=hrnet_w19"], "hrnet_w18"),
         (["backbone.size_px=33"], "multiples of 32"),
         (["--init", "nowhere.safetensors"], "nowhere.safetensors"),
+        # each of these was a traceback, or said nothing of use
+        (["backbone.arch=hrnet_w16_tiny", "--init", "timm"], "timm has no weights for it"),
+        (["data.batch_size=0"], "data.batch_size must be at least 1, got 0"),
+        (["training.threads=0"], "training.threads must be at least 1, got 0"),
+        (["training.clip_norm=-1"], "training.clip_norm must be above 0, got -1"),
     ],
 )
 def test_wrong_input_is_one_message_and_status_1(run, capsys, arguments, said):
     status = run(*arguments)
     printed = capsys.readouterr()
     assert status == 1 and said in printed.err and "Traceback" not in printed.err
+
+
+def test_a_file_where_the_run_folder_should_be_is_one_message(run, tmp_path, capsys):
+    # NotADirectoryError was a traceback
+    (tmp_path / "file").write_text("")
+    assert run(out="file") == 1
+    printed = capsys.readouterr().err
+    assert "file" in printed and "Traceback" not in printed
+
+
+def test_a_resumed_run_cannot_end_before_its_checkpoint(run, tmp_path, capsys):
+    # "iteration 54 of 18" was registered again, under a config that it had not been trained with
+    assert run("schedule.iterations=2", "schedule.epochs=1") == 0
+    assert run("--resume", "schedule.iterations=1") == 1
+    assert "beyond the end of the schedule, 1 iterations" in capsys.readouterr().err
 
 
 def test_missing_data_is_one_message(run, tmp_path, capsys):

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import torch.distributed
 
-from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.export import export_backbone
+from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import registry_home
 from gesture_pretrain.training.config_file import read_config
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
@@ -187,7 +188,7 @@ def run(arguments: list[str] | None = None) -> int:
     except TrainingStopped as error:
         print(f"\nStopped: {error}", file=sys.stderr)
         return STOPPED
-    except (ValueError, FileNotFoundError, FileExistsError, WriteFailed) as error:
+    except (ValueError, OSError, WeightsUnavailableError) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:

@@ -37,7 +37,6 @@ from adapters.comparison_table import PROTOCOL_NAMES, Comparison
 from adapters.dry_run import try_export, try_swap
 from adapters.eanet.checkout import CheckoutError, run_checkout
 from adapters.pose_sections import model_options
-from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.data.record import SPLITS
 from gesture_pretrain.evaluation.protocol import PROTOCOLS
 from gesture_pretrain.mano_file import MissingManoFile
@@ -319,15 +318,12 @@ def run(arguments: list[str] | None = None) -> int:
         return WRONG_INPUT
     except (
         ValueError,
-        FileNotFoundError,
-        FileExistsError,
+        OSError,
         ImportError,
-        ConnectionError,
         CheckoutError,
         UnknownBackbone,
         UnknownTarget,
         WeightsUnavailableError,
-        WriteFailed,
     ) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT

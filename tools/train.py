@@ -26,7 +26,6 @@ from adapters.pose_checkpoint import save_pose_run
 from adapters.pose_prediction import predict_split
 from adapters.pose_run import PoseRun
 from adapters.pose_training import build_pose_runner, check_pose_config
-from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.data.record import SPLITS
 from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
@@ -211,12 +210,10 @@ def run(arguments: list[str] | None = None) -> int:
         return WRONG_INPUT
     except (
         ValueError,
-        FileNotFoundError,
-        FileExistsError,
+        OSError,
         UnknownBackbone,
         UnknownTarget,
         WeightsUnavailableError,
-        WriteFailed,
     ) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT

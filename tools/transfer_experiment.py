@@ -36,8 +36,8 @@ from adapters.experiment.execution import Outcome, outcome, quiet_warnings, run_
 from adapters.experiment.forecast import forecast, forecast_lines
 from adapters.experiment.plan import Plan
 from adapters.experiment.plan_file import read_plan
-from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
-from gesture_pretrain.data.leakage import LeakageError, require_no_leaks
+from gesture_pretrain.atomic_write import write_bytes_atomically
+from gesture_pretrain.data.leakage import require_no_leaks
 from gesture_pretrain.mano_file import MissingManoFile
 
 WRONG_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 130
@@ -180,7 +180,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except MissingManoFile as error:
         print(f"\nError: {error}\n{MANO_HINT}", file=sys.stderr)
         return WRONG_INPUT
-    except (ValueError, FileNotFoundError, FileExistsError, LeakageError, WriteFailed) as error:
+    except (ValueError, OSError) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
 
 from gesture_pretrain.training.config_reader import require_reader
 from gesture_pretrain.training.pretraining import build_runner, check_sections
@@ -84,6 +85,7 @@ def read_python_file(path: str | Path, kind: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file; names those beside it.
+        ValueError: it is no Python file, or cannot be read as one; names it.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,7 +93,12 @@ def read_python_file(path: str | Path, kind: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"No {kind} {path}." + (f" In that folder: {', '.join(near)}." if near else "")
         )
-    return Config.fromfile(str(path)).to_dict()
+    if path.suffix != ".py":
+        raise ValueError(f"{path} is no {kind}: that is a Python file and ends in .py.")
+    try:
+        return Config.fromfile(str(path)).to_dict()
+    except (SyntaxError, NameError, TypeError, AttributeError, ConfigParsingError) as error:
+        raise ValueError(f"{kind} {path} cannot be read: {error}") from error
 
 
 def apply_override(config: dict, override: str) -> None:

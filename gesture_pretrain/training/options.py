@@ -10,6 +10,7 @@ _AT_LEAST_ONE = (
     "validate_every",
     "log_every",
     "accumulate",
+    "threads",
 )
 
 
@@ -65,6 +66,8 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"training.{name} must be at least 1, got {value}.")
-        if self.timeout_s <= 0:
-            raise ValueError(f"training.timeout_s must be above 0, got {self.timeout_s}.")
+        for name in ("timeout_s", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"training.{name} must be above 0, got {value}.")
         check_compile(self.compile, self.checkpoint_activations)

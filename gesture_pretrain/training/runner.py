@@ -107,6 +107,11 @@ class PretrainRunner(Runner):
                 print(f"No checkpoint in {self.checkpoint_folder} yet; starting at iteration 0.")
             return
         self.load_run_state(loaded.state)
+        if self.iter > self.max_iters:
+            raise ValueError(
+                f"{loaded.path} is beyond the end of the schedule, {self.max_iters} iterations. "
+                "Resume with a schedule of at least its length, or choose another --out."
+            )
         if is_main:
             for note in loaded.notes:
                 print(note)

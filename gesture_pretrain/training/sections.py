@@ -6,6 +6,8 @@ anything is built, so that a misspelt override cannot be ignored.
 
 import inspect
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 
@@ -26,7 +28,7 @@ def check_section(name: str, build: Callable, section: Mapping[str, Any], given=
         given: arguments that code passes, which a section may not set.
 
     Raises:
-        ValueError: names the key and the known keys, or the key that is a word and not a number.
+        ValueError: names the key and the known keys, or the key whose value is of another kind.
     """
     if not isinstance(section, Mapping):
         raise ValueError(f"Section '{name}' must be a dict of keys and values, got {section!r}.")
@@ -34,21 +36,44 @@ def check_section(name: str, build: Callable, section: Mapping[str, Any], given=
     for key in section:
         if key not in known:
             raise ValueError(f"Unknown key {name}.{key}. Known keys of {name}: {', '.join(known)}.")
-    _refuse_words_for_numbers(name, build, section)
+    _refuse_wrong_kinds(name, build, section)
     parameters = inspect.signature(build).parameters
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in section:
             raise ValueError(f"{name}.{key} is required. Set it in the config or by {name}.{key}=…")
 
 
-def _refuse_words_for_numbers(name: str, build: Callable, section: Mapping[str, Any]) -> None:
-    """A word where the signature wants numbers, such as schedule.epochs=x on a command line."""
+def _refuse_wrong_kinds(name: str, build: Callable, section: Mapping[str, Any]) -> None:
+    """A word or None where the signature wants numbers, a number where it wants anything else."""
     hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
     for key, value in section.items():
         kinds = set(get_args(hints.get(key)) or (hints.get(key),))
-        if isinstance(value, str) and kinds <= {int, float, bool, type(None)}:
-            wanted = " or ".join(sorted({"None" if k is type(None) else k.__name__ for k in kinds}))
+        if not _is_of_kinds(value, kinds):
+            wanted = " or ".join(sorted(_kind_name(kind) for kind in kinds))
             raise ValueError(f"{name}.{key} is {value!r}; it must be {wanted}.")
+
+
+def _is_of_kinds(value: Any, kinds: set) -> bool:
+    """Whether a hint allows a value; asked of numbers, and of all values where it wants numbers."""
+    if Any in kinds or None in kinds:
+        return True
+    if isinstance(value, Integral):
+        return bool(kinds & {int, float} or (bool in kinds and value in (0, 1)))
+    if isinstance(value, Real):
+        return float in kinds
+    if not kinds <= {int, float, bool, type(None)}:
+        return True
+    return value is None and type(None) in kinds
+
+
+def _kind_name(kind: Any) -> str:
+    plain = {type(None): "None", Path: "path"}
+    return plain.get(kind) or getattr(kind, "__name__", "") + _arguments_of(kind)
+
+
+def _arguments_of(kind: Any) -> str:
+    inner = [_kind_name(k) for k in get_args(kind)]
+    return f"[{', '.join(inner)}]" if inner else ""
 
 
 def build_from_section(name: str, build: Callable, section: Mapping[str, Any], **given) -> Any:

@@ -63,3 +63,18 @@ def test_a_config_of_swap_backbone_is_one_of_train(capsys, tmp_path):
     given = ["--target", "eanet", "--backbone", "any.name", "--config", str(path), *place]
     assert run(given) == 1
     assert "is a config of tools/pretrain_backbone.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        # mmengine's errors, a traceback each, named no file
+        ("torn.py", "seed = (", "torn.py cannot be read: .*never closed"),
+        ("word.py", "seed = nothing_of_this_name", "word.py cannot be read: .*nothing_of_this"),
+        ("notes.txt", "hello", r"notes.txt is no config: .* ends in .py"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read_config(tmp_path / name)

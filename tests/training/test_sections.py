@@ -2,6 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.training.gesture_data import build_gesture_data
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.sections import build_from_section, check_section
@@ -65,3 +68,20 @@ def test_a_word_for_a_number_is_named_before_anything_is_built():
     with pytest.raises(ValueError, match="schedule.epochs is 'x'; it must be float"):
         check_section("schedule", Schedule, {"epochs": "x"})
     check_section("schedule", Schedule, {"epochs": 2, "iterations": None})
+
+
+@pytest.mark.parametrize(
+    "build, section, said",
+    [
+        # 2.5 iterations were trained and registered; the others ended in a TypeError
+        (Schedule, {"iterations": 2.5}, r"part.iterations is 2.5; it must be None or int"),
+        (build_optimizer, {"lr": None}, r"part.lr is None; it must be float"),
+        (build_gesture_data, {"workers": 1.5, "index": "i"}, r"part.workers is 1.5; .* int"),
+        (build_gesture_data, {"subjects": 5, "index": "i"}, r"part.subjects is 5; .*Sequence\[int"),
+        (build_backbone, {"arch": "resnet18", "init": 3}, r"part.init is 3; it must be .*str"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_the_kinds_that_fit(build, section, said):
+    given = ("size_px", "seed", "model") if build is not build_backbone else ()
+    with pytest.raises(ValueError, match=said):
+        check_section("part", build, section, given)
