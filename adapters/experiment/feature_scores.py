@@ -47,7 +47,7 @@ def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, Tabl
     train_rows = spread(finetuning_rows(index, plan.data), settings.train_images)
     test_rows = spread(scored_rows(plan, test_index), settings.test_images)
     found: dict[ArmKey, TablePair] = {}
-    for key, weights in _initial_weights(plan, table, out).items():
+    for key, weights in _initial_weights(table, out).items():
         parts = []
         for source, rows in ((index, train_rows), (test_index, test_rows)):
             name = config_key(
@@ -107,7 +107,7 @@ def feature_points(
     }
 
 
-def _initial_weights(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, dict]:
+def _initial_weights(table: CellTable, out: Path) -> dict[ArmKey, dict]:
     """Description of the initial weights of each (arm, backbone, seed) that are there."""
     found = {}
     for cell in table.cells:

@@ -79,7 +79,7 @@ def collect_results(
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
         compute=(*compute_of_stored(plan), *compute(table)),
-        trouble=tuple(_trouble(plan, table, out, scored)),
+        trouble=tuple(_trouble(table, out, scored)),
         facts=facts(table, out),
         cells=cell_lines(table, out),
         plan_text=json.dumps(asdict(plan), indent=1),
@@ -262,7 +262,7 @@ def _trained_on_the_same_index(plan: Plan) -> list[str]:
     ]
 
 
-def _trouble(plan: Plan, table: CellTable, out: Path, scored: Scored) -> list[str]:
+def _trouble(table: CellTable, out: Path, scored: Scored) -> list[str]:
     state = outcome(table, out)
     found = [f"Cell {label} failed: {error}." for label, error in state.failed.items()]
     found += [f"Cell {label} was not run: it needs {b}." for label, b in state.blocked.items()]

@@ -41,7 +41,7 @@ def verdict(results: TransferResults) -> list[str]:
     if not results.pairs:
         return [_data_sentence(results), "The plan declares no comparison: there is no verdict."]
     groups = _groups(results.pairs)
-    sentences = [_finding_sentence(pairs, results) for pairs in groups]
+    sentences = [_finding_sentence(pairs) for pairs in groups]
     sentences.append(_sureness_sentence(results))
     sentences.append(_data_sentence(results))
     if results.trouble:
@@ -72,7 +72,7 @@ def _overall(pairs: Sequence[ComparedPair]) -> str:
     return findings.pop() if len(findings) == 1 else "mixed"
 
 
-def _finding_sentence(pairs: Sequence[ComparedPair], results: TransferResults) -> str:
+def _finding_sentence(pairs: Sequence[ComparedPair]) -> str:
     overall = _overall(pairs)
     first = pairs[0]
     crossed = first.target != first.reference_target
