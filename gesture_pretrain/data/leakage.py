@@ -75,8 +75,8 @@ class LeakageAudit:
         compared = "by moment, camera and content" if self.by_content else "by moment and camera"
         found = [
             f"{self.training_images:,} training images against {self.test_images:,} test images, "
-            f"{compared}: {self.same_image} test images are trained on, and {self.other_view} more in "
-            "another view of the same moment."
+            f"{compared}: {self.same_image} test images are trained on, and {self.other_view} more "
+            "in another view of the same moment."
         ]
         if self.shared_subjects is None:
             found.append("The data do not tell subjects apart.")
