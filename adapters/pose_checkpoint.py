@@ -244,6 +244,11 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if "format" not in content:
+            raise PoseCheckpointError(
+                f"{path} is the card of something else than a pose network. tools/train.py writes "
+                "one into the folder 'model' of its run when it is done."
+            )
         if content.get("format") != FORMAT:
             raise PoseCheckpointError(
                 f"{path} has format {content.get('format')}, this version reads {FORMAT}"

@@ -211,3 +211,10 @@ def test_validation_error_is_that_of_the_scored_predictions(run):
     # of another batch size, see above
     tolerance = 2000 * 100 * 2**-24
     assert scores[0].hand_means_mm().mean() == pytest.approx(found["mpjpe_mm"], abs=tolerance)
+
+
+def test_card_of_a_gesture_backbone_is_called_something_else(tmp_path):
+    # a registered backbone given for a pose network was said to have "format None"
+    (tmp_path / "card.json").write_text('{"name": "resnet18.gesture", "arch": "resnet18"}')
+    with pytest.raises(PoseCheckpointError, match="something else than a pose network"):
+        read_pose_card(tmp_path)
