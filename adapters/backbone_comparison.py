@@ -25,7 +25,7 @@ from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.registry import find_backbone
-from gesture_pretrain.training.checkpoint import refuse_used_folder
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.run_folder import current_commit
 from gesture_pretrain.weight_record import WeightRecord
 
@@ -159,7 +159,7 @@ def train_arms(
     """
     folders = {(arm.label, seed): run_folder(out, arm, seed) for seed in seeds for arm in arms}
     for folder in folders.values():
-        refuse_used_folder(folder, resume=False)
+        _refuse_used_folder(folder)
     trained, run = [], None
     for seed in seeds:
         of_seed = []
@@ -171,6 +171,14 @@ def train_arms(
         require_same_samples(of_seed)
         trained += of_seed
     return trained, run
+
+
+def _refuse_used_folder(folder: Path) -> None:
+    if has_checkpoint(folder / CHECKPOINTS):
+        raise FileExistsError(
+            f"{folder} holds the checkpoints of a run. A comparison trains anew: choose another "
+            "--out, or remove that folder."
+        )
 
 
 def run_folder(out: Path, arm: Arm, seed: int) -> Path:

@@ -168,6 +168,7 @@ def test_a_used_folder_is_not_trained_into(capsys, tmp_path, arguments):
     (folder / "iteration_00000002.json").write_text("{}")
     text = refused(capsys, *arguments, "--out", tmp_path / "out")
     assert "holds the checkpoints of a run" in text
+    assert "--resume" not in text  # which this tool was said to have, and has not
 
 
 def test_weights_that_timm_does_not_have_are_no_baseline(capsys, tmp_path, arguments):
