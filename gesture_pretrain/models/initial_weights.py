@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _HUB_ANSWERS_WITHIN_S = 10.0
 PICKLED = (".pth", ".pt", ".bin", ".tar", ".ckpt")
+# a zip archive; before torch 1.6 a pickle, and one of protocol 0 begins with torch's magic number
+_STARTS_OF_TORCH_SAVE = (b"PK", b"\x80", b"L119547037146038801333356L")
 
 
 class WeightFileError(ValueError):
@@ -188,7 +190,11 @@ def open_container(
     keys = []
     while True:
         if not isinstance(stored, dict) or not stored:
-            raise WeightFileError(f"{path}: holds {type(stored).__name__}, not tensors by name")
+            found = "an empty dict" if stored == {} else type(stored).__name__
+            raise WeightFileError(
+                f"{path}: holds {found}{_under(keys)}, not tensors by name. Tensors are looked for "
+                f"at the top or under {', '.join(CONTAINERS)}."
+            )
         inside = [key for key in CONTAINERS if isinstance(stored.get(key), dict)]
         if not inside:
             break
@@ -205,6 +211,10 @@ def open_container(
     return dict(stored), tuple(keys)
 
 
+def _under(keys: list[str]) -> str:
+    return f" under {'.'.join(keys)}" if keys else ""
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -213,11 +223,15 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> dict:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start.startswith(_STARTS_OF_TORCH_SAVE):
+        raise WeightFileError(_foreign_message(path, start))
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightFileError(_refused_message(path, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise WeightFileError(_torn_message(path, error)) from error
 
 
@@ -273,7 +287,8 @@ def _require_finite(offered: dict[str, Tensor], ledger: WeightLedger) -> None:
 
 def _refused_message(path: Path, error: Exception) -> str:
     asked = re.search(r"GLOBAL (\S+)", str(error))
-    reason = f"it asks for {asked[1]}" if asked else str(error).strip().splitlines()[-1][:200]
+    unknown = re.search(r"Unsupported .*", str(error))
+    reason = f"it asks for {asked[1]}" if asked else (unknown or [str(error).strip()])[0][:200]
     return (
         f"{path.name} was refused: it is not a file of tensors alone, or it is torn. A pickle can "
         "name classes and functions that run while it is read; this one was stopped before any "
@@ -285,9 +300,20 @@ def _refused_message(path: Path, error: Exception) -> str:
     )
 
 
+def _foreign_message(path: Path, start: bytes) -> str:
+    found = f"begins with {start!r}" if start else "is empty"
+    return (
+        f"{path.name} ({path.stat().st_size} bytes) {found}: torch.save writes no such file. It is "
+        "torn or not a weight file; copy or download it again. Possible: a .safetensors file, or "
+        "a file of torch.save with tensors by name."
+    )
+
+
 def _torn_message(path: Path, error: Exception) -> str:
     size = path.stat().st_size
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, LookupError):  # its text is the key alone
+        reason = f"{type(error).__name__} {reason}"
     return (
         f"{path.name} ({size} bytes) cannot be read: {reason}. It is torn or not a weight file; "
         "copy or download it again and compare its size."

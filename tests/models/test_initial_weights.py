@@ -1,6 +1,7 @@
 """Reading weight files: every promised refusal, and that a refused file changes nothing."""
 
 import os
+import pickle
 import socket
 import threading
 import time
@@ -131,11 +132,35 @@ def test_torn_file_is_named(weights, tmp_path, ending):
         read_weight_file(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
-def test_what_is_no_weight_file_at_all(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"<html>not found</html>", "begins with b'<html>not found<'"),
+        (b"hello world", "begins with b'hello world'"),  # was "cannot be read: 101"
+        (b"\x80\x02e", "cannot be read: IndexError"),  # a pickle that ends in its first list
+    ],
+)
+def test_what_is_no_weight_file_at_all(tmp_path, content, told):
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(WeightFileError, match="torn"):
+    with pytest.raises(WeightFileError, match=f"{told}.*torn or not a weight file"):
         read_weight_file(tmp_path / "w.pth")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
+def test_a_pickle_that_torch_did_not_write(tmp_path):
+    (tmp_path / "w.pth").write_bytes(pickle.dumps({"a": 1}, protocol=4))
+    with pytest.raises(WeightFileError, match="refused.*Reason: Unsupported operand"):
+        read_weight_file(tmp_path / "w.pth")
+
+
+def test_files_of_torch_before_1_6(weights, tmp_path):
+    torch.save(weights, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    assert fingerprint(read_weight_file(tmp_path / "w.pth")) == fingerprint(weights)
+    text = {"_use_new_zipfile_serialization": False, "pickle_protocol": 0}
+    torch.save({}, tmp_path / "text.pth", **text)
+    with pytest.raises(WeightFileError, match="refused.*Reason: Unsupported operand"):
+        read_weight_file(tmp_path / "text.pth")
 
 
 def test_absent_file_and_unknown_ending(tmp_path):
@@ -149,8 +174,10 @@ def test_absent_file_and_unknown_ending(tmp_path):
 @pytest.mark.parametrize(
     ("stored", "told"),
     [
-        ({"epoch": 3}, "are not tensors"),
-        ([1, 2], "holds list"),
+        ({"epoch": 3}, "'epoch'. are not tensors. Tensors are looked for at the top or under"),
+        ([1, 2], "holds list, not tensors by name. Tensors are looked for at the top or under"),
+        ({}, "holds an empty dict, not tensors"),
+        ({"state_dict": {}}, "holds an empty dict under state_dict, not tensors"),
         ({"state_dict": {"a": torch.ones(1)}, "model": {"a": torch.ones(1)}}, "may be under"),
     ],
 )
