@@ -224,7 +224,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickled(path: Path) -> dict:
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(32)
     if not start.startswith(_STARTS_OF_TORCH_SAVE):
         raise WeightFileError(_foreign_message(path, start))
     try:
@@ -301,7 +301,7 @@ def _refused_message(path: Path, error: Exception) -> str:
 
 
 def _foreign_message(path: Path, start: bytes) -> str:
-    found = f"begins with {start!r}" if start else "is empty"
+    found = f"begins with {start[:16]!r}" if start else "is empty"
     return (
         f"{path.name} ({path.stat().st_size} bytes) {found}: torch.save writes no such file. It is "
         "torn or not a weight file; copy or download it again. Possible: a .safetensors file, or "
