@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,8 +54,16 @@ def test_options_and_chart(benchmarks, tmp_path, capsys):
     assert "written" in capsys.readouterr().out
 
 
+def test_stored_results_of_the_docs_are_drawn(benchmarks):
+    stored = Path(__file__).parents[2] / "docs" / "benchmarks"
+    panels = dict(benchmarks("chart").read_panels(stored))
+    assert len(panels) == 7 and all(bars for bars in panels.values())
+    peaks = dict(next(bars for title, bars in panels.items() if "Peak memory" in title))
+    assert set(peaks) >= {"json.load", "pycocotools"} and min(peaks.values()) > 10
+
+
 def test_folder_without_results_is_named(benchmarks, tmp_path):
-    with pytest.raises(SystemExit, match="has no result of training_options, step"):
+    with pytest.raises(SystemExit, match="has no result of index, loader, training_options, step"):
         benchmarks("chart").write_chart([str(tmp_path), str(tmp_path / "chart.svg")])
 
 

@@ -74,6 +74,28 @@ def draw(panels: list[tuple[str, list[Bar]]], out: Path) -> None:
     pyplot.close(figure)
 
 
+def _index(results: list[dict]) -> tuple[str, list[Bar]]:
+    full = max(row["scale"] for row in results)
+    peaks = {
+        row["candidate"]: row["peak_mib"]
+        for row in results
+        if row["scale"] == full and "peak_mib" in row
+    }
+    ours = peaks.pop("ours: build")
+    title = f"Peak memory of loading the annotations over building our index (scale {full:g})"
+    return title, [(n, peak / ours) for n, peak in peaks.items() if not n.startswith("ours")]
+
+
+def _loader(results: dict) -> tuple[str, list[Bar]]:
+    title = "Loader, images/s of one process over bare imread and warpAffine (CPU)"
+    return title, [(name, row["of_bare"]) for name, row in results.items() if name != "bare"]
+
+
+def _fed(results: dict) -> tuple[str, list[Bar]]:
+    title = f"Training step fed from files over one on tensors ({results['device']})"
+    return title, [(f"batch {results['batch']}", results["fed"]["fed_of_ours"])]
+
+
 def _options(results: dict) -> tuple[str, list[Bar]]:
     title = (
         f"Training step by option, speed over the plain step ({results['arch']}, "
@@ -110,8 +132,11 @@ def _eanet(results: dict) -> tuple[str, list[Bar]]:
 
 
 _READERS: dict[str, Callable[[dict], tuple[str, list[Bar]]]] = {
+    "index": _index,
+    "loader": _loader,
     "training_options": _options,
     "step": _step,
+    "step_fed": _fed,
     "token_fusion": _token_fusion,
     "eanet": _eanet,
 }
