@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from adapters.base import backbone_of
-from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.registry import find_backbone, load_network
+from gesture_pretrain.starting_backbone import build_starting_backbone
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weight_record import TaxonomyRecord
 
@@ -55,7 +56,8 @@ def build_starting_point(
         seed: of random weights.
         name: `arch.tag` in the registry, or a path of exported weights; its heads come along.
         arch: architecture, where no name is given.
-        init: of that: "random", "timm", or a file of weights.
+        init: of that: "random", "timm", a file of weights, or exported ones without their heads,
+            see `build_starting_backbone`.
         size_px: side of the crops; that of the stored weights, else 256, where None.
         heads: hidden units and dropout of random heads, where the model reads gesture logits and
             the weights bring none; {} for the defaults.
@@ -72,7 +74,8 @@ def build_starting_point(
         classes = find_backbone(name).record.taxonomy
     else:
         classes = None
-        network = build_backbone(arch, init=init, size_px=size_px or DEFAULT_SIZE_PX, seed=seed)
+        size_px = size_px or DEFAULT_SIZE_PX
+        network = build_starting_backbone(arch, init=init, size_px=size_px, seed=seed)
         source = f"{arch} ({init})"
     if gesture_logits and isinstance(network, Backbone):
         network = GestureNetwork(network, _random_heads(network, taxonomy, seed, heads or {}))

@@ -97,7 +97,18 @@ def test_initial_weights_from_a_file_leave_their_ledger(run, tmp_path, capsys):
     weights = tmp_path / "home" / "test_resnet.first" / "model.safetensors"
     assert run("--name", "second", "--init", str(weights), out="second") == 0
     ledger = json.loads((tmp_path / "second" / "initial_weights.json").read_text())
-    assert ledger
+    assert ledger["source"].startswith("test_resnet.first, SHA-256 ")
+
+
+def test_initial_weights_from_the_registry_by_name(run, tmp_path, capsys):
+    assert run("--name", "first") == 0
+    assert run("--name", "second", "--init", "test_resnet.first", out="second") == 0
+    ledger = json.loads((tmp_path / "second" / "initial_weights.json").read_text())
+    assert ledger["source"].startswith("test_resnet.first, SHA-256 ")
+    assert ledger["matched_share"] == 1.0 and not ledger["fresh"]
+    assert run("--name", "third", "--init", "test_resnet.frist", out="third") == 1
+    said = capsys.readouterr().err
+    assert "Near names: test_resnet.first" in said and "a file of weights, or the name" in said
 
 
 @pytest.mark.parametrize(

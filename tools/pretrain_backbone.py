@@ -23,7 +23,7 @@ from gesture_pretrain.atomic_write import write_bytes_atomically
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.export import export_backbone
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
-from gesture_pretrain.registry import registry_home
+from gesture_pretrain.registry import UnknownBackbone, registry_home
 from gesture_pretrain.training.config_file import read_config
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
@@ -84,7 +84,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="random, timm (ImageNet), or a file of weights (default: the config's)",
+        help="random, timm (ImageNet), a file of weights, or a backbone of the registry by name "
+        "(<architecture>.<tag>) or folder (default: the config's)",
     )
     parser.add_argument(
         "--name",
@@ -188,7 +189,7 @@ def run(arguments: list[str] | None = None) -> int:
     except TrainingStopped as error:
         print(f"\nStopped: {error}", file=sys.stderr)
         return STOPPED
-    except (ValueError, OSError, WeightsUnavailableError) as error:
+    except (ValueError, OSError, UnknownBackbone, WeightsUnavailableError) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:

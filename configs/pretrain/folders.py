@@ -9,7 +9,8 @@ No flip: a folder does not say what the mirror image of its class is.
 Command:
     python tools/prepare_data.py folders --root PHOTOGRAPHS
     python tools/pretrain_backbone.py configs/pretrain/folders.py --data PHOTOGRAPHS
-    … --init WEIGHTS starts from pretrained weights instead of random ones.
+    … --init hrnet_w16_tiny.gesture_synthetic_demo starts from that backbone of the registry instead
+    of random weights.
 
 Expected: it depends on the photographs. On 962 of ten sign-language digits validation top-1 was
 99.0 % from random weights and 99.7 % from the demo's backbone (300 others; docs/measured.md).

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
-from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.pretrainer import FineWeightRamp, GesturePretrainer
+from gesture_pretrain.starting_backbone import build_starting_backbone
 from gesture_pretrain.training.accuracy import GestureAccuracy
 from gesture_pretrain.training.batch_norm import freeze_batch_norm
 from gesture_pretrain.training.checkpoint import refuse_used_folder
@@ -64,7 +65,7 @@ def build_runner(
     Args:
         out: run folder; made where missing.
         data: keys of `build_gesture_data`.
-        backbone: keys of `build_backbone`.
+        backbone: keys of `build_starting_backbone`.
         heads: keys of `build_gesture_heads`.
         objective: keys of `Objective`.
         optimizer: keys of `build_optimizer`.
@@ -104,7 +105,7 @@ def build_runner(
         seed=seed,
         pin_memory=where.type == "cuda",
     )
-    trunk = build_backbone(**{"seed": seed, **backbone})
+    trunk = build_starting_backbone(**{"seed": seed, **backbone})
     model = _build_model(trunk, gesture_data, heads, Objective(**objective), options, seed)
     model = place_model(model, where, options)
     return assemble_runner(
@@ -127,7 +128,7 @@ def check_sections(**sections: Mapping) -> None:
     """Raises for the first unknown or missing key of any section of `build_runner`."""
     parts = {
         "data": (build_gesture_data, ("size_px", "seed", "pin_memory")),
-        "backbone": (build_backbone, ()),
+        "backbone": (build_starting_backbone, ()),
         "heads": (build_gesture_heads, ("in_channels", "num_coarse", "num_fine")),
         "objective": (Objective, ()),
         "optimizer": (build_optimizer, ("model",)),
