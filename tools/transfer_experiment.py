@@ -55,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         overrides.append(f"data.index={options.data!r}")
     plan = read_plan(options.plan, overrides)
     out = options.out or Path("runs") / f"experiment_{plan.name}"
+    require_folder(out)
     table = cells_of(plan)
     for arm, reason in table.left_out.items():
         print(f"Arm {arm} is left out: {reason}")
@@ -115,6 +116,16 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="changes to the plan, e.g. finetuning.hand_model.path=open",
     )
     return parser.parse_intermixed_args(arguments)
+
+
+def require_folder(out: Path) -> None:
+    """Raises NotADirectoryError where `--out`, or a folder it is to be in, is a file."""
+    existing = next(path for path in (out, *out.parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(
+            f"{existing} is a file; --out must be the folder of the experiment. Give that folder, "
+            "or one that does not exist yet."
+        )
 
 
 def show_audit(plan: Plan, table: CellTable, out: Path, *, write: bool) -> None:

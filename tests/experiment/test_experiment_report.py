@@ -301,6 +301,16 @@ def test_wrong_input_is_one_message(plan_file, tmp_path, capsys):
     assert "No plan" in error and "Unknown key 'colour'" in error and "Traceback" not in error
 
 
+@pytest.mark.parametrize("action", ["run", "status", "report"])
+@pytest.mark.parametrize("inside", ["", "new"])
+def test_a_file_as_out_is_refused_as_such(plan_file, tmp_path, capsys, action, inside):
+    # the message was about a failure.json that the user never named
+    (tmp_path / "file").write_text("")
+    assert tool().run([str(plan_file), action, "--out", str(tmp_path / "file" / inside)]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'file'} is a file; --out must be the folder" in said
+
+
 def test_some_failed_cells_make_the_exit_status_2(plan_file, tmp_path, capsys):
     broken = [
         "targets={'toy': {'target': 'toy_pose', 'model': {'broken_from': 0}}}",
