@@ -50,7 +50,13 @@ def _refuse_wrong_kinds(name: str, build: Callable, section: Mapping[str, Any]) 
         kinds = set(get_args(hints.get(key)) or (hints.get(key),))
         if not _is_of_kinds(value, kinds):
             wanted = " or ".join(sorted(_kind_name(kind) for kind in kinds))
-            raise ValueError(f"{name}.{key} is {value!r}; it must be {wanted}.")
+            raise ValueError(f"{name}.{key} is {value!r}; it must be {wanted}.{_instead(value)}")
+
+
+def _instead(value: Any) -> str:
+    """How to write 2e4, which is a float, where a whole number is wanted."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return f" Write {int(value)}." if is_whole else ""
 
 
 def _is_of_kinds(value: Any, kinds: set) -> bool:

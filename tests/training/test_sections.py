@@ -75,6 +75,8 @@ def test_a_word_for_a_number_is_named_before_anything_is_built():
     [
         # 2.5 iterations were trained and registered; the others ended in a TypeError
         (Schedule, {"iterations": 2.5}, r"part.iterations is 2.5; it must be None or int"),
+        (Schedule, {"iterations": 2e4}, r"is 20000.0; it must be None or int. Write 20000.$"),
+        (Schedule, {"iterations": float("inf")}, r"is inf; it must be None or int.$"),
         (build_optimizer, {"lr": None}, r"part.lr is None; it must be float"),
         (build_gesture_data, {"workers": 1.5, "index": "i"}, r"part.workers is 1.5; .* int"),
         (build_gesture_data, {"subjects": 5, "index": "i"}, r"part.subjects is 5; .*Sequence\[int"),
