@@ -12,6 +12,7 @@ from PIL import Image
 from adapters.pose_checkpoint import save_pose_model
 from adapters.pose_hand_models import HandModelSource
 from adapters.prediction.hand_estimator import HandEstimator
+from adapters.prediction.prediction_writer import video_file_names
 from adapters.token_fusion import TARGET
 from gesture_pretrain.mano_file import open_hand
 from gesture_pretrain.models.backbone import build_backbone
@@ -195,10 +196,10 @@ def test_a_video_gives_a_video(tool, model, tmp_path):
     assert [entry["frame"] for entry in content["pictures"]] == [0, 1, 2, 3, 4]
     assert [len(entry["hands"]) for entry in content["pictures"]] == [1, 1, 2, 1, 0]
     assert content["notes"] == [f"1 frames of v.avi have no box in {boxes}."]
-    drawn = frames_of(out / "pictures" / "v.avi.mp4")
+    drawn = frames_of(out / "pictures" / "v.mp4")
     assert len(drawn) == 5 and drawn[0].shape[1] == 2 * 96 + 32
     assert (out / "meshes" / "v.avi_000002_1_left.obj").is_file()
-    assert [path.name for path in (out / "pictures").iterdir()] == ["v.avi.mp4"]
+    assert [path.name for path in (out / "pictures").iterdir()] == ["v.mp4"]
 
 
 def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
@@ -210,8 +211,40 @@ def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
     count = len(read(out)["pictures"])
     assert 2 <= count < 8
     assert f"v.mkv ends early: {count} of the 8 frames" in capsys.readouterr().err
-    assert len(frames_of(out / "pictures" / "v.mkv.mp4")) == count
+    assert len(frames_of(out / "pictures" / "v.mp4")) == count
     assert not (out / "meshes").exists()  # of videos only where asked for
+
+
+def test_videos_of_one_stem_keep_their_endings(tool, model, tmp_path):
+    for name in ("clip.avi", "clip.mkv", "other.avi"):
+        write_video(tmp_path / name, 2)
+    out = tmp_path / "out"
+    assert tool.run([str(model), str(tmp_path), "--hand", "right", "--out", str(out)]) == 0
+    drawn = {path.name for path in (out / "pictures").iterdir()}
+    assert drawn == {"clip.avi.mp4", "clip.mkv.mp4", "other.mp4"}
+    assert {entry["picture"] for entry in read(out)["pictures"]} == {
+        "clip.avi",
+        "clip.mkv",
+        "other.avi",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "drawn"),
+    [
+        ([], []),
+        (["clip.mp4"], ["clip.mp4"]),  # was clip.mp4.mp4
+        (["a.mp4", "b.mov"], ["a.mp4", "b.mp4"]),
+        (["clip.mp4", "Clip.avi", "b.mov"], ["clip.mp4.mp4", "Clip.avi.mp4", "b.mp4"]),
+        # the third would be called clip.avi.mp4 as the first is
+        (
+            ["clip.avi", "clip.mkv", "clip.avi.mov"],
+            ["clip.avi.mp4", "clip.mkv.mp4", "clip.avi.mov.mp4"],
+        ),
+    ],
+)
+def test_names_of_drawn_videos_never_meet(names, drawn):
+    assert list(video_file_names(names).values()) == drawn
 
 
 # --- wrong input -----------------------------------------------------------------------------
@@ -263,6 +296,22 @@ def test_a_box_without_area_or_outside(tool, model, folder, tmp_path, capsys, bo
     assert message in pictures["grey.png"]["faults"][0] and not pictures["grey.png"]["hands"]
     assert len(pictures["deep.png"]["hands"]) == 1
     assert f"alpha.png has no box in {boxes}." in read(out)["notes"]
+
+
+def test_notes_are_a_line_each_where_no_hand_was_predicted(tool, model, folder, tmp_path, capsys):
+    # they ran into one another
+    given = [model, folder, "--box", "0", "0", "0", "0", "--out", tmp_path / "out"]
+    lines = refused(tool, capsys, *given).strip().splitlines()
+    start = lines.index("Error: no hand was predicted.")
+    assert len(lines) == start + 1 + len(list(folder.iterdir()))
+    for line in lines[start + 1 :]:
+        assert line.startswith("Note: box of picture ") and line.endswith("height above 0")
+
+
+def test_notes_that_are_many_are_counted(tool):
+    assert tool.shown_notes(["a", "b"]) == ["Note: a", "Note: b"]
+    lines = tool.shown_notes([str(number) for number in range(13)])
+    assert len(lines) == 11 and lines[-1].startswith("and 3 further notes")
 
 
 def test_weights_of_another_taxonomy(tool, folder, tmp_path, capsys):

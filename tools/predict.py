@@ -15,6 +15,7 @@ Exit status: 0 done, 1 wrong input, 2 done but for pictures, frames or boxes tha
 import argparse
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,7 +25,7 @@ from adapters.prediction.hand_boxes import HandBox, HandBoxes, box_of_four, boxe
 from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.picture_hands import estimate_pictures, title
 from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
-from adapters.prediction.prediction_writer import PredictionWriter
+from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
 from gesture_pretrain.atomic_write import WriteFailed
 from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.registry import UnknownBackbone
@@ -68,11 +69,13 @@ def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
         draw=options.draw,
         overwrite=options.overwrite,
     )
+    videos = [source.path.name for source in sources if isinstance(source, VideoFile)]
+    drawn_as = video_file_names(videos)
     with writer:
         for source in sources:
-            predict_source(estimator, source, boxes, writer, options)
+            predict_source(estimator, source, boxes, writer, options, drawn_as)
         if not any(picture["hands"] for picture in writer.pictures):
-            raise ValueError("no hand was predicted. " + " ".join(writer.notes[:NOTES_SHOWN]))
+            raise ValueError("\n".join(["no hand was predicted.", *shown_notes(writer.notes)]))
     return options.out, writer.notes
 
 
@@ -181,12 +184,13 @@ def predict_source(
     boxes: HandBoxes,
     writer: PredictionWriter,
     options: argparse.Namespace,
+    drawn_as: Mapping[str, str],
 ) -> None:
     """Predicts all pictures of a source, writes them, and notes what could not be used."""
     is_video = isinstance(source, VideoFile)
     label = names_of(source)[0] if is_video else "pictures"
     if is_video:
-        writer.begin_video(label, source.frames_per_s, boxes.at_most(label))
+        writer.begin_video(drawn_as[label], source.frames_per_s, boxes.at_most(label))
     results = estimate_pictures(
         estimator, source, boxes, hand=options.hand, batch_size=options.batch
     )
@@ -209,6 +213,14 @@ def predict_source(
     else:
         for reason in source.unreadable.values():
             writer.note(reason)
+
+
+def shown_notes(notes: Sequence[str]) -> list[str]:
+    """The first notes, a line each, and how many more there are in the file of results."""
+    lines = [f"Note: {note}" for note in notes[:NOTES_SHOWN]]
+    if len(notes) > NOTES_SHOWN:
+        lines.append(f"and {len(notes) - NOTES_SHOWN} further notes, see the file")
+    return lines
 
 
 def network_facts(estimator: HandEstimator, options: argparse.Namespace) -> dict:
@@ -243,10 +255,8 @@ def run(arguments: list[str] | None = None) -> int:
         print("\nInterrupted. What was predicted until here is written.", file=sys.stderr)
         return INTERRUPTED
     print(f"Predictions in {folder}")
-    for note in notes[:NOTES_SHOWN]:
-        print(f"Note: {note}", file=sys.stderr)
-    if len(notes) > NOTES_SHOWN:
-        print(f"and {len(notes) - NOTES_SHOWN} further notes, see the file", file=sys.stderr)
+    for line in shown_notes(notes):
+        print(line, file=sys.stderr)
     return PARTLY_DONE if notes else 0
 
 

@@ -2,15 +2,17 @@
 
     predictions.json                        everything but the meshes' vertices
     pictures/NAME.png                       joints, mesh and side view of a picture
-    pictures/NAME.mp4                       likewise of a video
+    pictures/STEM.mp4                       likewise of a video
     meshes/NAME_HAND.obj or .ply            one mesh per hand; NAME_FRAME_HAND of a video's frame,
                                             NAME_0_HAND, NAME_1_HAND where there are several
 
-NAME is that of the input file with its ending, so that `a.jpg` and `a.png` do not meet.
+NAME is that of the input file with its ending, so that `a.jpg` and `a.png` do not meet; STEM is
+without, unless two videos would meet (`video_file_names`).
 """
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -96,13 +98,13 @@ class PredictionWriter:
         """From here on results are frames of a video.
 
         Args:
-            name: File name of the video.
+            name: Of the file to be written, one of `video_file_names`.
             frames_per_s: Of the results.
             hands_at_most: For how many hands there is to be room.
         """
         self.end_video()
         if self.draw:
-            self._video = _VideoPart(self._place("pictures", f"{name}.mp4"), frames_per_s)
+            self._video = _VideoPart(self._place("pictures", name), frames_per_s)
             self._video.places = max(hands_at_most, 1)
 
     def end_video(self) -> None:
@@ -189,6 +191,19 @@ class PredictionWriter:
         }
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         write_bytes_atomically(self.folder / PREDICTIONS_FILE, text.encode())
+
+
+def video_file_names(names: Sequence[str]) -> dict[str, str]:
+    """File names of the drawn videos by those of the videos: `clip.avi` gives `clip.mp4`.
+
+    Where two would meet, as those of `clip.avi` and `clip.mov`, each keeps its ending:
+    `clip.avi.mp4`. Upper and lower case do not tell names apart, as on many disks they do not.
+    """
+    stems = Counter(Path(name).stem.lower() for name in names)
+    wanted = {n: n if stems[Path(n).stem.lower()] > 1 else Path(n).stem for n in names}
+    if len({name.lower() for name in wanted.values()}) < len(wanted):
+        wanted = {name: name for name in names}
+    return {name: f"{drawn}.mp4" for name, drawn in wanted.items()}
 
 
 def caption(hand: HandEstimate) -> str:
