@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from gesture_pretrain.report.annotated_images import draw_annotation
+from gesture_pretrain.report.annotated_images import caption_of, draw_annotation
 from gesture_pretrain.skeleton import FINGER_COLORS_RGB, finger_of_joint
 
 
@@ -42,3 +42,11 @@ def test_without_joints_only_the_box_is_drawn():
     image = np.zeros((64, 64, 3), np.uint8)
     drawn = draw_annotation(image, record(joints_world_mm=None))
     assert drawn[3, 2:53].all() and not drawn[10:40, 10:40].any()
+
+
+def test_a_photograph_has_no_camera_minus_one():
+    """A sheet of a folder of photographs read 'camera , frame -1' under every picture."""
+    photograph = record(label="fist", hand="unknown", camera="", frame=-1)
+    assert caption_of(photograph) == "fist\nunknown"
+    filmed = record(label="fist", hand="left", camera="400012", frame=7)
+    assert caption_of(filmed) == "fist\nleft\ncamera 400012, frame 7"

@@ -151,3 +151,29 @@ def test_synthetic_renders_and_indexes(repo_root, tmp_path):
     assert record.image_path.is_file() and record.image_size_wh == (48, 48)
     side = ("right", "left").index(record.hand)
     assert np.isfinite(record.joints_world_mm[side]).all()
+
+
+@pytest.mark.parametrize("count", ["0", "-2"])
+def test_a_sheet_of_no_images_is_refused(tool, photographs, tmp_path, count, capsys):
+    """--count 0 ended in a ZeroDivisionError, and a negative one in a sheet of others."""
+    tool.main(["folders", "--root", str(photographs), "--quiet"])
+    arguments = ["show", "--data", str(photographs), "--out", str(tmp_path / "sheet.png")]
+    with pytest.raises(SystemExit):
+        tool.main([*arguments, "--count", count])
+    assert f"{count} is not at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--root", ".", "--split", "test"], "--splits chooses"),
+        (["--root", ".", "--mano-json", "fits.json"], "--mano-json"),
+        (["--data-json", "data.json", "--split", "test", "--subset", "all"], "--subset"),
+        (["--root", ".", "--images", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_options_of_the_other_way_are_not_ignored(tool, options, named, capsys):
+    """--root with --split test indexed every split; a wrong --images was found by training."""
+    assert tool.main(["interhand", *options, "--quiet"]) == 1
+    assert named in capsys.readouterr().err

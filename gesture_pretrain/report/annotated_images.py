@@ -21,9 +21,16 @@ def annotated_images(index: HandIndex, rows: Sequence[int], *, title: str) -> by
     for row in rows:
         record = index.record(int(row))
         image = draw_annotation(read_image_rgb(record.image_path, record.row), record)
-        caption = f"{record.label}\n{record.hand}\ncamera {record.camera}, frame {record.frame}"
-        tiles.append(Tile(_squared(image), caption))
+        tiles.append(Tile(_squared(image), caption_of(record)))
     return contact_sheet(tiles, title=title, columns=4)
+
+
+def caption_of(record: HandRecord) -> str:
+    """Label, hand, and camera and frame where the data have them: photographs in folders do not."""
+    lines = [record.label, record.hand]
+    if record.camera:
+        lines.append(f"camera {record.camera}, frame {record.frame}")
+    return "\n".join(lines)
 
 
 def draw_annotation(image_rgb: np.ndarray, record: HandRecord) -> np.ndarray:

@@ -51,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs it; returns the exit code."""
+    _check_combination(arguments)
     progress, taxonomy = not arguments.quiet, load_taxonomy(arguments.taxonomy)
     if arguments.data_json is not None:
         out = build_index_from_files(
@@ -74,6 +75,25 @@ def run(arguments: argparse.Namespace) -> int:
             expect_release=arguments.expect_release,
         )
     return report_index(out, taxonomy)
+
+
+def _check_combination(arguments: argparse.Namespace) -> None:
+    """Raises for options that the other way of naming the data would silently ignore."""
+    ways = {
+        "a data set in its folder": ("splits", "subset", "annotations"),
+        "one split by its files": ("split", "camera_json", "joints_json", "mano_json"),
+    }
+    by_files = arguments.data_json is not None
+    way = "a data set in its folder" if by_files else "one split by its files"
+    given = [name for name in ways[way] if getattr(arguments, name) is not None]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        instead = "--split names the split" if by_files else "--splits chooses splits of --root"
+        raise DataError(
+            f"{names}: only for {way}, {'without' if by_files else 'with'} --data-json; {instead}"
+        )
+    if arguments.images is not None and not arguments.images.is_dir():
+        raise DataError(f"--images: {arguments.images} is not a folder")
 
 
 def _named_files(arguments: argparse.Namespace) -> AnnotationFiles:

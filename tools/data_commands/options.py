@@ -17,6 +17,14 @@ def add_number(parser, name: str, default: float, text: str, *, metavar: str = "
     )
 
 
+def positive_number(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """--data: what is looked at."""
     parser.add_argument(

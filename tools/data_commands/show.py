@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_commands.options import add_data, add_number, add_split
+from data_commands.options import add_data, add_split, positive_number
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
 
@@ -13,7 +13,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="PNG to write")
     add_split(parser)
-    add_number(parser, "--count", 12, "images")
+    parser.add_argument(
+        "--count", type=positive_number, default=12, metavar="N", help="images (default: 12)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
