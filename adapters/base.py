@@ -22,6 +22,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from gesture_pretrain.models.architectures import load_announced
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -205,6 +206,7 @@ def find_target(name: str) -> PoseTarget | ExportTarget:
         ValueError: Two packages announce the name, or what is announced has another name.
         TypeError: What is announced is no target.
         ImportError: The target needs a package that is not installed.
+        BrokenPackage: The package that announces it cannot be imported, or lacks it.
     """
     announced = _announced(name)
     if len(announced) + (name in BUILT_IN) + (name in _registered) > 1:
@@ -217,7 +219,7 @@ def find_target(name: str) -> PoseTarget | ExportTarget:
         return getattr(importlib.import_module(module), attribute)
     if not announced:
         raise UnknownTarget(_unknown_message(name))
-    target = announced[0].load()
+    target = load_announced(announced[0])
     _require_target(target, f"package {_package(announced[0])}")
     if target.name != name:
         raise ValueError(
@@ -257,7 +259,7 @@ def describe_targets() -> str:
             target = find_target(name)
             kind = "network" if isinstance(target, PoseTarget) else "file"
             text = target.summary
-        except ImportError as error:
+        except (ImportError, ValueError, TypeError) as error:
             kind, text = "?", f"not available: {error}"
         lines.append(f"{name:14} {kind:8} {text}")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import platformdirs
@@ -27,7 +27,13 @@ import torch
 from torch import nn
 
 from gesture_pretrain.models import architectures
-from gesture_pretrain.models.architectures import ENTRY_POINT_GROUP, announced, package_of
+from gesture_pretrain.models.architectures import (
+    ENTRY_POINT_GROUP,
+    BrokenPackage,
+    announced,
+    load_announced,
+    package_of,
+)
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weight_folder import StoredWeights, load_weights, open_weights
@@ -71,6 +77,7 @@ def load_backbone(
         HashMismatch: A file was changed since it was exported.
         CardError: The card cannot be read.
         WeightsDoNotFit: The architecture builds with other tensors in this installation.
+        BrokenPackage: The package that announces the name cannot be imported, or lacks it.
         ValueError: The device is absent, or there are no heads.
         ConnectionError: The hub cannot be reached.
     """
@@ -184,13 +191,24 @@ def _named(name: str, home: Path) -> StoredWeights:
         places["register_backbone"] = _registered_folders[name]
     if is_backbone_name(name):
         for point in announced(name):
-            places[f"package {package_of(point)}"] = Path(point.load())
+            places[f"package {package_of(point)}"] = _announced_folder(point)
     if not places:
         raise UnknownBackbone(_unknown_message(name, home))
     if len(set(places.values())) > 1:
         listed = "; ".join(f"{path} ({origin})" for origin, path in places.items())
         raise ValueError(f"{name!r} is in several places: {listed}. Load it by its path.")
     return _checked_name(open_weights(next(iter(places.values()))), name)
+
+
+def _announced_folder(point: EntryPoint) -> Path:
+    folder = load_announced(point)
+    if not isinstance(folder, str | os.PathLike):
+        raise BrokenPackage(
+            f"package {package_of(point)} announces {point.name!r} as {point.value}, which is a "
+            f"{type(folder).__name__}; the folder of exported weights is wanted. A builder of an "
+            "architecture has a name without a dot."
+        )
+    return Path(folder)
 
 
 def _checked_name(stored: StoredWeights, name: str) -> StoredWeights:

@@ -18,6 +18,7 @@ from gesture_pretrain import (
     registry,
 )
 from gesture_pretrain.models import architectures
+from gesture_pretrain.models.architectures import BrokenPackage
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
 from gesture_pretrain.registry import UnknownBackbone, find_backbone, registry_home
@@ -262,6 +263,9 @@ def plugin(tmp_path, monkeypatch, home):
         "pluginnet = handplugin:build\n"
         "pluginnet.theirs = handplugin:WEIGHTS\n"
         "broken.one = handplugin_absent:WEIGHTS\n"
+        "broken.two = handplugin:RENAMED\n"
+        "broken.three = handplugin:build\n"
+        "brokennet = handplugin_absent:build\n"
     )
     (site / "handplugin.py").write_text(
         "from pathlib import Path\n"
@@ -304,8 +308,18 @@ def test_architecture_of_two_packages_is_not_chosen_silently(plugin):
 
 def test_broken_package_harms_only_its_own_name(plugin):
     load_backbone(NAME)
-    with pytest.raises(ModuleNotFoundError, match="handplugin_absent"):
+    with pytest.raises(BrokenPackage, match="handplugin .*'broken.one'.*No module"):
         load_backbone("broken.one")
+
+
+def test_broken_package_is_named(plugin):
+    """The tools ended in a traceback that did not say whose package it was."""
+    with pytest.raises(BrokenPackage, match="handplugin .*'broken.two'.*no attribute 'RENAMED'"):
+        load_backbone("broken.two")
+    with pytest.raises(BrokenPackage, match="handplugin .*'broken.three'.*folder of exported"):
+        load_backbone("broken.three")
+    with pytest.raises(BrokenPackage, match="handplugin .*'brokennet'.*No module"):
+        build_backbone("brokennet", size_px=64)
 
 
 def test_hub(home, monkeypatch):

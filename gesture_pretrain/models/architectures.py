@@ -18,6 +18,10 @@ from gesture_pretrain.models.small_hrnet import SmallHRNet
 ENTRY_POINT_GROUP = "gesture_pretrain.backbones"
 
 
+class BrokenPackage(ValueError):
+    """An installed package announces what cannot be loaded from it."""
+
+
 def hrnet_config(
     width: int,
     *,
@@ -100,13 +104,29 @@ def is_architecture(name: str) -> bool:
         packages = ", ".join(package_of(point) for point in points)
         raise ValueError(f"architecture {name!r} is announced by several packages: {packages}")
     for point in points:
-        add_architecture(name, point.load())
+        add_architecture(name, load_announced(point))
     return bool(points)
 
 
 def announced(name: str) -> list[EntryPoint]:
     """What installed packages offer under a name, an architecture's or one of weights."""
     return list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+
+
+def load_announced(point: EntryPoint) -> object:
+    """What a package announces; imports the package.
+
+    Raises:
+        BrokenPackage: It cannot be imported, or lacks the object.
+    """
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise BrokenPackage(
+            f"package {package_of(point)} announces {point.name!r} as {point.value}, which cannot "
+            f"be loaded: {type(error).__name__}: {error}. Repair or uninstall that package; other "
+            "names are not affected."
+        ) from error
 
 
 def package_of(point: EntryPoint) -> str:

@@ -95,7 +95,17 @@ def test_a_target_that_cannot_be_imported_is_listed_with_the_reason(install):
     install("theirs = no_such_module:TARGET")
     lines = base.describe_targets().splitlines()
     line = next(line for line in lines if line.startswith("theirs"))
-    assert "not available: No module named 'no_such_module'" in line
+    assert "not available: package" in line and "No module named 'no_such_module'" in line
+
+
+def test_broken_packages_do_not_hide_the_other_targets(install):
+    """One package whose object was renamed, or is no target, ended the whole list in an error."""
+    install("theirs = other_targets:RENAMED\nothers = other_targets:NO_TARGET")
+    lines = {line.split()[0]: line for line in base.describe_targets().splitlines()}
+    assert "no attribute 'RENAMED'" in lines["theirs"] and "gives a int" in lines["others"]
+    assert "not available" not in lines["timm"]
+    with pytest.raises(ValueError, match="announces 'theirs' as other_targets:RENAMED"):
+        find_target("theirs")
 
 
 def test_an_announced_target_must_have_the_announced_name(install):
