@@ -24,6 +24,16 @@ def test_runs_and_writes_its_numbers(repo_root, tmp_path):
     assert list(tmp_path.iterdir()) == [out]  # the annotations are gone
 
 
+def test_a_candidate_that_reads_an_index_has_one_on_its_own(repo_root, tmp_path):
+    # "failed ... holds no index" unless "ours: build" was asked for before it
+    command = [sys.executable, str(repo_root / "tools/benchmark.py"), "index", "--scale", "0.0005"]
+    command += ["--only", "ours: epoch", "--json", str(tmp_path / "numbers.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "numbers.json").read_text())["results"]
+    assert row["candidate"] == "ours: epoch" and "failed" not in row
+
+
 def test_made_up_annotations_have_the_real_structure(repo_root, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(repo_root / "tools"))
     generator = pytest.importorskip("benchmarks.interhand_annotations")
