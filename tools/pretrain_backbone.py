@@ -29,6 +29,7 @@ from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
 from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.run_folder import claimed_name, current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.training.runner import PretrainRunner
 from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weight_record import DataRecord, backbone_name
@@ -48,6 +49,12 @@ def main(arguments: list[str] | None = None) -> Path:
     out = options.out or Path("runs") / f"{options.config.stem}_{config['tag']}"
     sections = {key: value for key, value in config.items() if key != "tag"}
     runner = build_runner(out=out, resume=options.resume, device=options.device, **sections)
+    with run_lock(out, resume=options.resume):
+        return train(runner, config, out, options)
+
+
+def train(runner: PretrainRunner, config: dict, out: Path, options: argparse.Namespace) -> Path:
+    """`main` once everything is built and the run folder is this run's alone."""
     is_main = rank_and_world_size()[0] == 0
     name = backbone_name(network_of(runner).backbone.arch, config["tag"])
     if is_main:

@@ -33,6 +33,7 @@ from gesture_pretrain.registry import UnknownBackbone
 from gesture_pretrain.training.config_file import read_config
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.training.stopped import TrainingStopped
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
@@ -56,6 +57,18 @@ def main(arguments: list[str] | None = None) -> Path:
     run = build_pose_runner(out=out, resume=options.resume, device=options.device, **sections)
     # before the training, so that a split or a kind of box that is not there costs no run
     predicted = {split: dataset_of(run, split, options.box_source) for split in options.predict}
+    with run_lock(out, resume=options.resume):
+        return train(run, config, out, options, predicted)
+
+
+def train(
+    run: PoseRun,
+    config: dict,
+    out: Path,
+    options: argparse.Namespace,
+    predicted: dict[str, Dataset],
+) -> Path:
+    """`main` once everything is built and the run folder is this run's alone."""
     is_main = rank_and_world_size()[0] == 0
     if is_main:
         changed = write_run_folder(
