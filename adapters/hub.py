@@ -86,7 +86,7 @@ def push_backbone(
             revision=revision,
             commit_message=f"{stored.name}, exported {stored.record.created}",
         )
-    except (OSError, ValueError) as error:  # what the client raises offline, or without rights
+    except _client_errors() as error:
         raise _unreachable("push to", repository, error) from error
     return f"{HUB_PREFIX}{repository}" + (f"@{revision}" if revision else "")
 
@@ -124,7 +124,7 @@ def pull_backbone(
                 repository, revision=revision, allow_patterns=list(FILES)
             )
         )
-    except (OSError, ValueError) as error:
+    except _client_errors() as error:
         raise _unreachable("pull", repository, error) from error
     downloaded = open_weights(folder)
     target = registry_home(home) / downloaded.name
@@ -173,6 +173,16 @@ def _client(client: HubClient | None) -> HubClient:
             "the hub needs the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
         ) from error
     return HfApi()
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """What the client raises offline, or without rights."""
+    try:
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError:
+        return OSError, ValueError  # another client was given
+    # Where it cannot connect, the error is one of the HTTP library that its version is built on.
+    return OSError, ValueError, *HfHubHTTPError.__bases__
 
 
 def _unreachable(verb: str, repository: str, error: Exception) -> ConnectionError:

@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,18 @@ def test_a_taken_name_is_not_replaced_unasked(registered, hub):
 def test_no_access_says_what_to_look_at(hub):
     with pytest.raises(ConnectionError, match="cannot pull lab/none: 404.*login"):
         pull_backbone("lab/none", client=hub)
+
+
+def test_the_real_client_that_cannot_connect_is_one_message(registered, tmp_path):
+    """Its HTTP library's error is no OSError: pushing without a network was a traceback."""
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is absent")
+    with socket.socket() as unused:  # bound, and nobody listens
+        unused.bind(("127.0.0.1", 0))
+        client = huggingface_hub.HfApi(f"http://127.0.0.1:{unused.getsockname()[1]}", token=False)
+        with pytest.raises(ConnectionError, match="cannot push to lab/x: .*this machine online"):
+            push_backbone(registered.name, "lab/x", client=client)
+        with pytest.raises(ConnectionError, match="cannot pull lab/x: .*this machine online"):
+            pull_backbone("lab/x", home=tmp_path / "other", client=client)
 
 
 def test_the_real_client_takes_what_it_is_given(registered, hub, tmp_path):
