@@ -27,6 +27,7 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.run_folder import current_commit
+from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.weight_record import WeightRecord
 
 RANDOM, IMAGENET = "random", "imagenet"
@@ -155,6 +156,7 @@ def train_arms(
     Raises:
         SwapError: A backbone did not arrive whole or does not train, or the arms did not see the
             same samples.
+        FileExistsError: The folder of a run is in use, or holds the checkpoints of an earlier one.
         As `build_pose_runner`.
     """
     folders = {(arm.label, seed): run_folder(out, arm, seed) for seed in seeds for arm in arms}
@@ -166,7 +168,8 @@ def train_arms(
         for arm in arms:
             folder = folders[arm.label, seed]
             announce(f"\n{arm.label}, seed {seed}: {folder}")
-            result, run = _train(arm, sections, seed, split, folder, device, announce)
+            with run_lock(folder, resume=False):
+                result, run = _train(arm, sections, seed, split, folder, device, announce)
             of_seed.append(result)
         require_same_samples(of_seed)
         trained += of_seed
