@@ -91,9 +91,10 @@ def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
         lines.append(f"{label:{width}}  {state:9} {iterations:8,} {images:11,} {shown:>7}")
     hours = "unknown" if told.hours is None else f"{told.hours:.2f} h"
     lines += ["", f"Time to go: {hours} ({told.hours_known_from})."]
+    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     lines.append(
         f"Scored on {told.test_images:,} images: {told.clusters} clusters (subject, sequence) of "
-        f"{told.subjects} subjects, {len(plan.seeds)} seeds."
+        f"{told.subjects} subjects, {seeds}."
     )
     if told.detectable_mm is None:
         lines.append(

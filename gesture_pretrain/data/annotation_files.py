@@ -73,9 +73,15 @@ def find_annotation_files(
             f"{base}: no annotations of {', '.join(missing) or 'any split'}; looked for "
             f"{base}/{{train,val,test}}/InterHand2.6M_*_data.json (v1.0) and "
             f"{base}/{subset or 'all'}/InterHand2.6M_*_data.json (v0.0), found "
-            f"{', '.join(folders) or 'none'}."
+            f"{', '.join(folders) or 'none'}.{_without_subset(base, subset)}"
         )
     return [_files_of(split, folders[split], base, image_base, root) for split in wanted]
+
+
+def _without_subset(base: Path, subset: str | None) -> str:
+    """What is there for one who named a subset of a layout that has none."""
+    others = _split_folders(base, None) if subset is not None else {}
+    return f" Without the subset {subset!r} there are {', '.join(others)}." if others else ""
 
 
 def _annotation_folder(root: Path) -> Path:

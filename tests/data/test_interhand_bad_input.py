@@ -40,6 +40,13 @@ def test_split_or_file_that_is_not_there(tiny_release, tmp_path):
         build(root)
 
 
+def test_a_subset_of_a_release_without_subsets(tiny_release, tmp_path):
+    """The message said that nothing was found, with all splits lying there."""
+    root = tiny_release.write(tmp_path)
+    with pytest.raises(DataError, match="Without the subset 'human_annot' there are train, val"):
+        build(root, subset="human_annot")
+
+
 @pytest.mark.parametrize("kind", ["data", "camera", "joint_3d", "MANO_NeuralAnnot"])
 def test_truncated_json_names_file_and_byte(tiny_release, tmp_path, kind):
     root = tiny_release.write(tmp_path)

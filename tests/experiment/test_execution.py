@@ -181,6 +181,14 @@ def test_forecast_of_the_smallest_difference_follows_seeds_and_spread(toy_index,
     assert detectable(seeds=[0, 1, 2, 3, 4]) < detectable(seeds=[0, 1]) / 2
 
 
+@pytest.mark.parametrize(("seeds", "named"), [([0], ", 1 seed."), ([0, 1], ", 2 seeds.")])
+def test_forecast_counts_seeds_in_words_that_fit(toy_index, tmp_path, seeds, named):
+    """It read '1 seeds'."""
+    plan = plan_from(toy_plan(toy_index, seeds=seeds))
+    text = "\n".join(forecast_lines(plan, forecast(plan, cells_of(plan), tmp_path)))
+    assert named in text
+
+
 def test_impossible_number_of_workers(toy):
     with pytest.raises(ValueError, match="1 or more"):
         run_plan(toy.plan, toy.out, workers=0)
