@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -320,6 +321,15 @@ def test_broken_package_is_named(plugin):
         load_backbone("broken.three")
     with pytest.raises(BrokenPackage, match="handplugin .*'brokennet'.*No module"):
         build_backbone("brokennet", size_px=64)
+
+
+def test_timm_model_with_a_classifier_is_refused_when_it_is_built(home):
+    """It pretrained, and every pose network stopped at its fc, which had got no gradient."""
+    register_backbone("classifying", lambda: timm.create_model("resnet18"))
+    with pytest.raises(ValueError, match="classifier of 1000 classes.*num_classes=0"):
+        build_backbone("classifying", size_px=64)
+    register_backbone("plain", lambda: timm.create_model("resnet18", num_classes=0))
+    assert build_backbone("plain", size_px=64).pooled_channels == 512
 
 
 def test_hub(home, monkeypatch):

@@ -191,8 +191,20 @@ def _random_net(arch: str, size_px: int, seed: int | None) -> nn.Module:
         if seed is not None:
             torch.manual_seed(seed)
         if name in ARCHS:
-            return ARCHS[name]()
+            return _without_classifier(ARCHS[name](), name)
         return timm.create_model(arch, **timm_options(arch, size_px), num_classes=0)
+
+
+def _without_classifier(net: nn.Module, name: str) -> nn.Module:
+    """The net of a builder; refused where it is a timm model with a classifier, which no target
+    reads and which a check of the gradients would find only in the first step."""
+    classes = getattr(net, "num_classes", 0)
+    if hasattr(net, "reset_classifier") and isinstance(classes, int) and classes > 0:
+        raise ValueError(
+            f"architecture {name!r} is built with a classifier of {classes} classes, which a "
+            "backbone does not have. Build it with num_classes=0."
+        )
+    return net
 
 
 def timm_options(arch: str, size_px: int) -> dict:
