@@ -63,6 +63,7 @@ def build_gesture_data(
     box_source: str = "annotation",
     reduced_decode: bool = True,
     shards: str | Path | None = None,
+    crop_on: str = "loader",
     class_balanced: bool = False,
     overfit: bool = False,
 ) -> GestureData:
@@ -93,6 +94,7 @@ def build_gesture_data(
         box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: see `GestureDataset`.
         shards: folder made by tools/prepare_data.py shards; None reads the picture files.
+        crop_on: "loader" or "device", see `GestureDataset`.
         class_balanced: draw training images so that all coarse classes are equally frequent.
         overfit: train on one unaugmented batch, and validate on the same, to see that the loss
             can reach zero.
@@ -133,6 +135,7 @@ def build_gesture_data(
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
+            crop_on=crop_on,
             announce=announcer(name),
         )
 

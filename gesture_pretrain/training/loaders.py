@@ -114,5 +114,6 @@ def make_loader(
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
+        collate_fn=getattr(dataset, "collate", None),
         **batching,
     )

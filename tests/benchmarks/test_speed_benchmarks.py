@@ -31,7 +31,16 @@ def run(repo_root, tmp_path, monkeypatch, capsys):
 def test_loader(run):
     options = ("--images", "6", "--rounds", "1", "--batch", "3", "--size", "32")
     results, table = run("loader", *options)
-    expected = {"bare", "ours", "ours_single", "ours_shards", "plain", "pose", "pose_shards"}
+    expected = {
+        "bare",
+        "ours",
+        "ours_single",
+        "ours_shards",
+        "ours_shards_device",
+        "plain",
+        "pose",
+        "pose_shards",
+    }
     expected |= {"eanet"}
     assert expected <= results.keys()
     assert results["bare"]["of_bare"] == 1

@@ -7,6 +7,7 @@ Every candidate reads the same picture files and makes crops of the same size:
               classes, random crop and colour
     ours_single            the same, asked for one image at a time
     ours_shards            `ours` from pictures decoded beforehand (data.shards)
+    ours_shards_device     the same, the pixels left to the device (data.crop_on="device")
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
@@ -41,6 +42,7 @@ from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
+from gesture_pretrain.data.device_crop import collate_uncropped
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.shards import ShardSettings, write_shards
@@ -73,7 +75,7 @@ def main(argv: list[str]) -> None:
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
     for name, row in results.items():
         spread = f"{min(row['rounds']):,.0f} .. {max(row['rounds']):,.0f}"
-        print(f"{name:15} {row['images_per_s']:8,.0f} images/s  ({spread})  "
+        print(f"{name:18} {row['images_per_s']:8,.0f} images/s  ({spread})  "
               f"{row['of_bare']:5.2f} of bare")  # fmt: skip
     if arguments.json is not None:
         document = measurement("loader", argv, packages=_VERSIONS, results=results)
@@ -105,7 +107,7 @@ def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
 def _candidates(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path, *, made_up: bool
 ) -> dict[str, Candidate]:
-    dataset, stored = (
+    dataset, stored, uncropped = (
         GestureDataset(
             index,
             rows,
@@ -113,9 +115,10 @@ def _candidates(
             size_px,
             augmentation=Augmentation(),
             shards=source,
+            crop_on=crop_on,
             announce=None,
         )
-        for source in (None, shards)
+        for source, crop_on in ((None, "loader"), (shards, "loader"), (shards, "device"))
     )
     records = [index.record(int(row)) for row in rows]
     eanet = _eanet_dataset(index, rows, size_px, reduced_decode=not made_up)
@@ -124,6 +127,7 @@ def _candidates(
         "bare": _one_by_one(_bare(records, size_px)),
         "ours": dataset.__getitems__,
         "ours_shards": stored.__getitems__,
+        "ours_shards_device": lambda keys: collate_uncropped(uncropped.__getitems__(keys)),
         "pose": pose.__getitems__,
         "pose_shards": stored_pose.__getitems__,
         "eanet": lambda positions: eanet.__getitems__([i % len(eanet) for i in positions]),
