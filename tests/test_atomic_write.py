@@ -115,7 +115,7 @@ def test_a_write_broken_by_the_system_keeps_the_old_file(tmp_path):
     queue = context.Queue()
     process = context.Process(target=_write_beyond_limit, args=(path, queue))
     process.start()
-    kind, number, message = queue.get(timeout=20)
+    kind, number, message = queue.get(timeout=120)
     process.join()
     assert (kind, number) == ("WriteFailed", errno.EFBIG)
     assert str(path) in message and "0.1 MB needed" in message

@@ -13,24 +13,28 @@ from adapters.experiment import cell_lock as module
 from adapters.experiment.cell_lock import cell_lock, holder_of, is_held
 
 
-def hold_in_child(folder, ready) -> int:
-    """Forks a process that takes the lock and sleeps."""
+def hold_in_child(folder) -> tuple[int, str]:
+    """Forks a process that asks for the lock and stays; its id, and what it was told."""
+    read, write = os.pipe()
     child = os.fork()
-    if child:
-        deadline = time.monotonic() + 10
-        while not ready.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return child
-    with cell_lock(folder) as mine:
-        ready.write_text(str(mine))
-        time.sleep(60)
-    os._exit(0)
+    if not child:
+        module._held_here.clear()  # a fork knows what its parent held; another process does not
+        try:
+            with cell_lock(folder) as mine:
+                os.write(write, str(mine).encode())
+                time.sleep(600)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        # at most five bytes, written at once; nothing, if the child died before
+        return child, os.read(answer.fileno(), 5).decode()
 
 
 def test_lock_is_exclusive_and_says_who_has_it(tmp_path):
-    child = hold_in_child(tmp_path / "cell", tmp_path / "ready")
+    child, got_it = hold_in_child(tmp_path / "cell")
     try:
-        assert (tmp_path / "ready").read_text() == "True"
+        assert got_it == "True"
         assert is_held(tmp_path / "cell")
         with cell_lock(tmp_path / "cell") as mine:
             assert not mine
@@ -59,7 +63,7 @@ def test_one_of_several_threads_that_ask_at_once_gets_the_lock(tmp_path, monkeyp
     """Two could pass the look at who holds it before either had locked the file."""
     locked = module._locked
     monkeypatch.setattr(module, "_locked", lambda file: time.sleep(0.05) or locked(file))
-    together, given = threading.Barrier(3, timeout=20), []
+    together, given = threading.Barrier(3, timeout=60), []
 
     def ask():
         together.wait()
@@ -71,7 +75,7 @@ def test_one_of_several_threads_that_ask_at_once_gets_the_lock(tmp_path, monkeyp
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert sorted(given) == [False, False, True]
 
 
@@ -81,10 +85,10 @@ def test_looking_at_a_lock_does_not_lose_it(tmp_path):
         assert mine and is_held(tmp_path / "cell")
         with cell_lock(tmp_path / "cell") as again:
             assert not again
-        child = hold_in_child(tmp_path / "cell", tmp_path / "ready")
+        child, got_it = hold_in_child(tmp_path / "cell")
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert (tmp_path / "ready").read_text() == "False"
+        assert got_it == "False"
 
 
 def test_holder_on_another_machine_counts_until_its_heartbeat_is_old(tmp_path):

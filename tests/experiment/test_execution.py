@@ -99,7 +99,7 @@ def work_at_once(toy, stages) -> None:
         worker.start()
     try:
         for worker in workers:
-            worker.join(timeout=60)
+            worker.join(timeout=240)
         assert [worker.exitcode for worker in workers] == [0] * len(workers)
     finally:
         for worker in workers:
