@@ -89,7 +89,9 @@ def collate_uncropped(samples: Sequence[UncroppedSample]) -> UncroppedSample:
     return UncroppedSample(pictures, *others)
 
 
-def crop_batch(pictures: Tensor, picture_from_crop: Tensor, gain_rgb: Tensor, size_px: int):
+def crop_batch(
+    pictures: Tensor, picture_from_crop: Tensor, gain_rgb: Tensor, size_px: int
+) -> Tensor:
     """The crops of a batch, bilinear, black outside of the pictures, then coloured.
 
     Args:

@@ -86,7 +86,7 @@ class HRNetLevels:
 
     def read(self, net: HighResolutionNet, image: Tensor) -> dict[str, Tensor]:
         branches = hrnet_branches(net, image)
-        levels = dict(zip(self.specs, branches, strict=False))  # FINAL follows
+        levels = dict(zip(hrnet_branch_specs(net), branches, strict=True))
         merged = net.incre_modules[0](branches[0])
         for branch, widen, halve in zip(
             branches[1:], net.incre_modules[1:], net.downsamp_modules, strict=True
