@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from gesture_pretrain.training.device import rank_and_world_size
 from gesture_pretrain.training.stopped import ProcessLost, ToldToEnd, TrainingStopped
 
+# "Application timeout caused pair closure" is what gloo gives all but the first exchange that waits
 _OF_THE_GROUP = re.compile(
-    r"gloo|nccl|process ?group|connection (closed|reset|refused)|broken pipe|by peer|"
-    r"socket|tcpstore|timed out",
+    r"gloo|nccl|process ?group|connection (closed|reset|refused)|broken pipe|by peer|pair closure|"
+    r"socket|tcpstore|timed out|timeout|unreachable",
     re.IGNORECASE,
 )
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -72,6 +73,8 @@ def start(rank: int, port: int, index: Path, out: Path, *, resume: bool, hooks: 
         except TrainingStopped as error:
             (out / f"message_{rank}.txt").write_text(f"{type(error).__name__}: {error}")
             status = STOPPED
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(status)
