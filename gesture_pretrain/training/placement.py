@@ -34,8 +34,8 @@ def _backbone_of(model: nn.Module) -> Backbone:
 def _over_processes(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
     if options.sync_bn:
         model = synchronise_batch_norm(model, device)
+    # batch-norm statistics are the first process's: the default of every torch, and newer ones warn
+    # where the older option is named
     return MMDistributedDataParallel(
-        model,
-        device_ids=[device.index] if device.type == "cuda" else None,
-        broadcast_buffers=True,  # batch-norm statistics are the first process's
+        model, device_ids=[device.index] if device.type == "cuda" else None
     )
