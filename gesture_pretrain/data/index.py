@@ -140,7 +140,10 @@ class HandIndex:
         return self._arrays[name][rows]
 
     def _is_grey(self) -> np.ndarray:
-        return np.array([camera.startswith("41") for camera in self.meta["cameras"]], bool)
+        return np.array([self._names_grey(camera) for camera in self.meta["cameras"]], bool)
+
+    def _names_grey(self, camera: str) -> bool:
+        return self.meta["kind"] == "interhand26m" and camera.startswith("41")
 
     def row(self, i: int) -> HandRow:
         """The stored numbers of image `i`; -1 for a column that this data set does not have."""
@@ -205,7 +208,7 @@ class HandIndex:
             princpt_px=princpt,
             mano=self._fits(row.step),
             image_id=row.image_id,
-            grey_camera=camera.startswith("41"),
+            grey_camera=self._names_grey(camera),
         )
 
     def _box(self, i: int) -> np.ndarray | None:

@@ -26,6 +26,7 @@ from gesture_pretrain.data.published_counts import RELEASES, HandCounts, Release
 from gesture_pretrain.data.record import HANDS
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
+OWN_KIND = "interhand26m layout"  # a data set of somebody's own, in InterHand2.6M's layout
 
 
 def build_interhand_index(
@@ -38,6 +39,8 @@ def build_interhand_index(
     annotations: str | Path | None = None,
     images: str | Path | None = None,
     expect_release: str | None = None,
+    data_name: str | None = None,
+    licence: str | None = None,
 ) -> Path:
     """Reads the annotations of a data set in InterHand2.6M's layout into an index.
 
@@ -48,19 +51,28 @@ def build_interhand_index(
         progress: show one bar over the bytes of all files.
         subset, annotations, images: see `find_annotation_files`.
         expect_release: "v1.0" or "v0.0": refuse anything whose counts are not that release's.
+        data_name: of a data set of your own in this layout; None for InterHand2.6M itself.
+        licence: of that data set; travels with what is trained on it. "not stated" if not given.
 
     Returns:
         Folder of the index. Open it with `HandIndex.open`.
 
     Raises:
-        DataError: files missing, damaged or contradictory, or not the release expected. Nothing
-            is written then, and an earlier index stays.
+        DataError: files missing, damaged or contradictory, or not the release expected; a licence
+            without a name, or an expected release with one. Nothing is written then, and an
+            earlier index stays.
     """
     files = find_annotation_files(
         root, splits=splits, subset=subset, annotations=annotations, images=images
     )
     return build_index_from_files(
-        files, Path(root), out, progress=progress, expect_release=expect_release
+        files,
+        Path(root),
+        out,
+        progress=progress,
+        expect_release=expect_release,
+        data_name=data_name,
+        licence=licence,
     )
 
 
@@ -71,10 +83,11 @@ def build_index_from_files(
     *,
     progress: bool = True,
     expect_release: str | None = None,
+    data_name: str | None = None,
+    licence: str | None = None,
 ) -> Path:
     """The same for annotation files named one by one; see `build_interhand_index`."""
-    if expect_release is not None and expect_release not in RELEASES:
-        raise DataError(f"unknown release {expect_release!r}; there are {', '.join(RELEASES)}")
+    _check_what_it_is(expect_release, data_name, licence)
     root = Path(root)
     words = Vocabulary(Codes(), Codes(), Codes(), Rounding())
     with _byte_progress(files, progress) as on_bytes:
@@ -82,6 +95,8 @@ def build_index_from_files(
     release = _check_release(parts, expect_release)
     columns, labels = assemble_columns(parts, words)
     meta = _meta(files, root, parts, words, labels, release)
+    if data_name is not None:
+        meta |= {"kind": OWN_KIND, "data_name": data_name, "licence": licence or "not stated"}
     meta["counts"] = count_images(columns, labels)
     return write_index(Path(out) if out is not None else root / "index", root, columns, meta)
 
@@ -97,6 +112,23 @@ def _byte_progress(files: list[AnnotationFiles], show: bool) -> Iterator[OnBytes
         total=total, unit="B", unit_scale=True, desc="reading annotations", disable=not show
     ) as bar:
         yield bar.update
+
+
+def _check_what_it_is(
+    expect_release: str | None, data_name: str | None, licence: str | None
+) -> None:
+    if expect_release is not None and expect_release not in RELEASES:
+        raise DataError(f"unknown release {expect_release!r}; there are {', '.join(RELEASES)}")
+    if data_name is not None and expect_release is not None:
+        raise DataError(
+            f"{data_name!r} is a data set of your own, and a release of InterHand2.6M is expected "
+            f"({expect_release}). Leave one of the two out."
+        )
+    if licence is not None and data_name is None:
+        raise DataError(
+            "a licence is given and no name of the data set. Unnamed data count as InterHand2.6M, "
+            "whose licence is known; name a data set of your own (--name)."
+        )
 
 
 def _check_release(parts: list[JoinedSplit], expected: str | None) -> Release:

@@ -5,6 +5,7 @@ import pytest
 from gesture_pretrain.data import published_counts
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.index_report import describe_index
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.published_counts import HandCounts
 
@@ -47,3 +48,28 @@ def test_wrong_release_is_refused_and_an_earlier_index_stays(tiny_release, tmp_p
     with pytest.raises(DataError, match="expected InterHand2.6M v1.0.* are of v0.0"):
         build(root, expect_release="v1.0")
     assert len(HandIndex.open(root, verify=True)) == 16
+
+
+def test_data_of_ones_own_are_not_called_interhand(tiny_release, tmp_path):
+    """They would carry InterHand2.6M's name and licence into every card."""
+    root = tiny_release.write(tmp_path)
+    assert build(root).meta["data_name"] == "InterHand2.6M"
+    index = build(root, data_name="my hands", licence="CC0-1.0")
+    assert (index.meta["data_name"], index.meta["licence"]) == ("my hands", "CC0-1.0")
+    assert "InterHand" not in describe_index(index) and "my hands, 16 images" in describe_index(
+        index
+    )
+    assert build(root, data_name="my hands").meta["licence"] == "not stated"
+    assert not index.values("grey_camera").any()  # 41 is a monochrome camera of InterHand2.6M only
+
+
+@pytest.mark.parametrize(
+    "what, said",
+    [
+        ({"licence": "CC0-1.0"}, "no name of the data set.*--name"),
+        ({"data_name": "my hands", "expect_release": "v1.0"}, "'my hands' is a data set of your"),
+    ],
+)
+def test_contradictions_about_whose_data_they_are_are_refused(tiny_release, tmp_path, what, said):
+    with pytest.raises(DataError, match=said):
+        build(tiny_release.write(tmp_path), **what)

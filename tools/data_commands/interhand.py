@@ -35,6 +35,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=RELEASES,
         help="refuse any other release, known by its counts (default: accept any)",
     )
+    parser.add_argument(
+        "--name", help="name of a data set of your own in this layout (default: InterHand2.6M)"
+    )
+    parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="of that data set; goes into the cards of what is trained on it (default: with "
+        "--name 'not stated')",
+    )
     single = parser.add_argument_group(
         "one split by its files", "instead of --root; --images is then the folder of its images"
     )
@@ -52,14 +61,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs it; returns the exit code."""
     _check_combination(arguments)
-    progress, taxonomy = not arguments.quiet, load_taxonomy(arguments.taxonomy)
+    taxonomy = load_taxonomy(arguments.taxonomy)
+    common = {
+        "progress": not arguments.quiet,
+        "expect_release": arguments.expect_release,
+        "data_name": arguments.name,
+        "licence": arguments.licence,
+    }
     if arguments.data_json is not None:
         out = build_index_from_files(
             [_named_files(arguments)],
             arguments.root or arguments.images,
             arguments.out,
-            progress=progress,
-            expect_release=arguments.expect_release,
+            **common,
         )
     else:
         if arguments.root is None:
@@ -68,11 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.root,
             arguments.out,
             arguments.splits,
-            progress,
             subset=arguments.subset,
             annotations=arguments.annotations,
             images=arguments.images,
-            expect_release=arguments.expect_release,
+            **common,
         )
     return report_index(out, taxonomy)
 
