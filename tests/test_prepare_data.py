@@ -164,6 +164,32 @@ def test_a_sheet_of_no_images_is_refused(tool, photographs, tmp_path, count, cap
     assert not (tmp_path / "sheet.png").exists()
 
 
+def test_a_sheet_under_another_ending_is_refused(tool, photographs, tmp_path, capsys):
+    """sheet.jpg held a PNG."""
+    tool.main(["folders", "--root", str(photographs), "--quiet"])
+    out = tmp_path / "sheet.jpg"
+    assert tool.main(["show", "--data", str(photographs), "--out", str(out)]) == 1
+    assert "give a name ending in .png" in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value", "least"),
+    [
+        # each ended with status 0: no training images at all, and shards of no known size
+        ("synthetic", "--train", "-1", "0"),
+        ("synthetic", "--cameras", "0", "1"),
+        ("shards", "--size", "-1", "1"),
+        ("shards", "--box-ratio", "0.5", "1.0"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(tool, command, option, value, least, capsys):
+    place = {"synthetic": ["--root", "nowhere"], "shards": ["--data", "no", "--out", "nowhere"]}
+    with pytest.raises(SystemExit):
+        tool.main([command, *place[command], option, value])
+    assert f"argument {option}: {value} is not at least {least}" in capsys.readouterr().err
+    assert not Path("nowhere").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -155,3 +155,15 @@ def test_missing_data_is_one_message(run, tmp_path, capsys):
 def test_cuda_asked_and_absent_is_one_message(run, capsys):
     assert run("--device", "cuda") == 1
     assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_a_registry_that_cannot_be_written_is_found_before_training(
+    run, tmp_path, monkeypatch, capsys
+):
+    """It was found at the end, after all hours of training."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "file"))
+    assert run("--name", "tiny") == 1
+    said = capsys.readouterr()
+    assert "cannot be written" in said.err and "Set GESTURE_PRETRAIN_HOME" in said.err
+    assert "epoch 1" not in said.out and not (tmp_path / "run" / "checkpoints").exists()

@@ -14,6 +14,7 @@ Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupt
 import argparse
 import json
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def train(runner: PretrainRunner, config: dict, out: Path, options: argparse.Nam
     is_main = rank_and_world_size()[0] == 0
     name = backbone_name(network_of(runner).backbone.arch, config["tag"])
     if is_main:
+        require_writable(registry_home())
         if not options.overwrite and claimed_name(out) != name:
             require_free_name(name)
         changed = write_run_folder(
@@ -147,6 +149,19 @@ def write_ledger(runner: PretrainRunner, out: Path) -> None:
 def network_of(runner: PretrainRunner):
     """The network that is validated and exported."""
     return evaluated_model(runner).network
+
+
+def require_writable(home: Path) -> None:
+    """Raises before training where nothing could be registered after it."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"The registry {home} cannot be written ({error.strerror}), so that the weights could "
+            "not be stored at the end. Set GESTURE_PRETRAIN_HOME to a folder of yours."
+        ) from error
 
 
 def require_free_name(name: str) -> None:

@@ -169,6 +169,12 @@ def _points(
         raise PredictionError(
             f"{path}: {name} is {points.dtype} {points.shape}, needed are numbers (N, {count}, 3)"
         )
+    broken = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+    if len(broken):
+        raise PredictionError(
+            f"{path}: {name} of {len(broken)} of {len(points)} hands are not finite, the first is "
+            f"hand {broken[0]} of the file. Leave out hands that were not predicted"
+        )
     return points.astype(np.float64) * _UNITS_MM[unit]
 
 

@@ -238,4 +238,5 @@ def _near_sizes(height: int, width: int, step: int) -> str:
         (max(step, side // step * step) for side in (height, width)),
         (max(step, -(-side // step) * step) for side in (height, width)),
     )
-    return f"{' x '.join(map(str, below))} and {' x '.join(map(str, above))}"
+    near = dict.fromkeys((" x ".join(map(str, below)), " x ".join(map(str, above))))
+    return " and ".join(near)

@@ -312,6 +312,7 @@ def _foreign_message(path: Path, start: bytes) -> str:
 def _torn_message(path: Path, error: Exception) -> str:
     size = path.stat().st_size
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    reason = reason.split(". ")[0]  # torch goes on with advice, in sentences that a cut would tear
     if isinstance(error, LookupError):  # its text is the key alone
         reason = f"{type(error).__name__} {reason}"
     return (

@@ -13,16 +13,25 @@ from gesture_pretrain.report.contact_sheet import Tile, contact_sheet
 from gesture_pretrain.skeleton import BONES_MANO21, FINGER_COLORS_RGB, finger_of_joint
 
 _BOX_RGB = (255, 255, 255)
+_TILE_PX = 350
+_REGION_RATIO = 1.6  # side of what is shown over the longer side of the box
+_AS_IT_IS = np.float64([[1, 0, 0], [0, 1, 0]])
 
 
 def annotated_images(index: HandIndex, rows: Sequence[int], *, title: str) -> bytes:
-    """PNG sheet of whole images with every triangulated joint of both hands and the box."""
+    """PNG sheet with the box and every triangulated joint of both hands.
+
+    What is shown is a square about the box, large enough to tell on which side of a finger a line
+    lies; the whole image where there is no box.
+    """
     tiles = []
     for row in rows:
         record = index.record(int(row))
-        image = draw_annotation(read_image_rgb(record.image_path, record.row), record)
-        tiles.append(Tile(_squared(image), caption_of(record)))
-    return contact_sheet(tiles, title=title, columns=4)
+        image = read_image_rgb(record.image_path, record.row)
+        affine = _shown_region(record, image.shape[:2])
+        tile = cv2.warpAffine(image, affine, (_TILE_PX, _TILE_PX), flags=cv2.INTER_LINEAR)
+        tiles.append(Tile(draw_annotation(tile, record, affine), caption_of(record)))
+    return contact_sheet(tiles, title=title, columns=4, dpi=200)
 
 
 def caption_of(record: HandRecord) -> str:
@@ -33,34 +42,63 @@ def caption_of(record: HandRecord) -> str:
     return "\n".join(lines)
 
 
-def draw_annotation(image_rgb: np.ndarray, record: HandRecord) -> np.ndarray:
-    """A copy of the image (H, W, 3) with box and bones; as it is where nothing is annotated."""
+def draw_annotation(
+    image_rgb: np.ndarray, record: HandRecord, affine: np.ndarray = _AS_IT_IS
+) -> np.ndarray:
+    """A copy with box and bones; as it is where nothing is annotated.
+
+    Args:
+        image_rgb: (H, W, 3), the record's image or a part of it.
+        record: what is drawn.
+        affine: (2, 3) map from pixels of the record's image to those of `image_rgb`.
+    """
     image = image_rgb.copy()
     if record.bbox_xywh_px is not None:
-        x, y, w, h = np.rint(record.bbox_xywh_px).astype(int).tolist()
-        cv2.rectangle(image, (x, y), (x + w, y + h), _BOX_RGB, 1)
+        x, y, w, h = record.bbox_xywh_px
+        corners = _mapped(affine, np.float64([[x, y], [x + w, y + h]]))
+        cv2.rectangle(image, *map(_pixel, corners), _BOX_RGB, 1)
     if record.joints_world_mm is None or record.princpt_px is None:
         return image
     for joints_world_mm, valid in zip(
         record.joints_world_mm, record.joint_triangulated, strict=True
     ):
-        _draw_hand(image, record, joints_world_mm, valid)
+        _draw_hand(image, record, joints_world_mm, valid, affine)
     return image
 
 
-def _draw_hand(image, record: HandRecord, joints_world_mm: np.ndarray, valid: np.ndarray) -> None:
+def _draw_hand(
+    image: np.ndarray,
+    record: HandRecord,
+    joints_world_mm: np.ndarray,
+    valid: np.ndarray,
+    affine: np.ndarray,
+) -> None:
     known = np.where(valid[:, None], joints_world_mm, 0)
     joints_cam_mm = world_to_camera_mm(known, record.R_cam_world, record.camera_center_mm)
     keypoints_px = project_px(joints_cam_mm, record.focal_px, record.princpt_px)
+    keypoints_px = _mapped(affine, keypoints_px)
     drawn = valid & np.isfinite(keypoints_px).all(axis=1)
     for start, end in BONES_MANO21:
         if drawn[start] and drawn[end]:
-            ends = [tuple(np.rint(keypoints_px[j]).astype(int).tolist()) for j in (start, end)]
+            ends = (_pixel(keypoints_px[start]), _pixel(keypoints_px[end]))
             cv2.line(image, *ends, FINGER_COLORS_RGB[finger_of_joint(end)], 2, cv2.LINE_AA)
 
 
-def _squared(image: np.ndarray) -> np.ndarray:
-    side = max(image.shape[:2])
-    square = np.zeros((side, side, 3), np.uint8)
-    square[: image.shape[0], : image.shape[1]] = image
-    return square
+def _shown_region(record: HandRecord, size_hw: tuple[int, int]) -> np.ndarray:
+    height, width = size_hw
+    side, centre = max(height, width), np.float64([width, height]) / 2
+    if record.bbox_xywh_px is not None:
+        x, y, w, h = np.float64(record.bbox_xywh_px)
+        side, centre = max(w, h, 1) * _REGION_RATIO, np.float64([x + w / 2, y + h / 2])
+    scale = _TILE_PX / side
+    shift = _TILE_PX / 2 - scale * centre
+    return np.float64([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def _mapped(affine: np.ndarray, points_px: np.ndarray) -> np.ndarray:
+    return points_px @ affine[:, :2].T + affine[:, 2]
+
+
+def _pixel(point_px: np.ndarray) -> tuple[int, int]:
+    x, y = np.rint(point_px).astype(int).tolist()
+    return x, y

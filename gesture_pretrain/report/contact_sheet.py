@@ -32,8 +32,8 @@ class Tile:
     joint_valid: np.ndarray | None = None
 
 
-def contact_sheet(tiles: Sequence[Tile], *, title: str, columns: int = 6) -> bytes:
-    """PNG of the tiles in rows."""
+def contact_sheet(tiles: Sequence[Tile], *, title: str, columns: int = 6, dpi: int = 100) -> bytes:
+    """PNG of the tiles in rows; a tile is 1.75 inches wide."""
     if not tiles:
         raise ValueError("A contact sheet needs at least one tile.")
     columns = min(columns, len(tiles))
@@ -42,7 +42,7 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str, columns: int = 6) -> byt
     figure.suptitle(title, fontsize=12)
     for position, tile in enumerate(tiles):
         _draw(figure.add_subplot(rows, columns, position + 1), tile)
-    return to_png(figure, dpi=100)
+    return to_png(figure, dpi=dpi)
 
 
 def spread_over_classes(classes: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:

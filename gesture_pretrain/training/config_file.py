@@ -89,10 +89,7 @@ def read_python_file(path: str | Path, kind: str) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"No {kind} {path}." + (f" In that folder: {', '.join(near)}." if near else "")
-        )
+        raise FileNotFoundError(f"No {kind} {path}.{_where_to_look(path)}")
     if path.suffix != ".py":
         raise ValueError(f"{path} is no {kind}: that is a Python file and ends in .py.")
     try:
@@ -152,3 +149,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_plain(v) for v in value)
     return value
+
+
+def _where_to_look(path: Path) -> str:
+    namesakes = sorted(str(p) for p in Path("configs").glob(f"*/{path.stem}.py"))
+    if namesakes:
+        return f" Did you mean {' or '.join(namesakes)}?"
+    beside = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+    if not beside or path.parent == Path("."):  # the checkout's own files are no configs
+        return " The configs that ship are in configs/pretrain, configs/pose, configs/experiments."
+    return f" In that folder: {', '.join(beside)}."

@@ -21,6 +21,9 @@ _OF_THE_GROUP = re.compile(
     re.IGNORECASE,
 )
 
+# A cluster's SIGTERM reaches the loading processes too; torch may tell of them first.
+_WORKER_TOLD_TO_END = "is killed by signal: Terminated"
+
 
 @contextmanager
 def told_to_end(runner) -> Iterator[None]:
@@ -30,7 +33,7 @@ def told_to_end(runner) -> Iterator[None]:
         runner: has `iter` and `checkpoint_folder`.
 
     Raises:
-        ToldToEnd: SIGTERM came.
+        ToldToEnd: SIGTERM came, to this process or to one that loads for it.
         ProcessLost: an exchange with the other processes failed.
     """
 
@@ -45,6 +48,10 @@ def told_to_end(runner) -> Iterator[None]:
     except TrainingStopped:
         raise
     except RuntimeError as error:
+        if _WORKER_TOLD_TO_END in str(error):
+            raise ToldToEnd(
+                f"A loading process was told to end (SIGTERM). {_how_to_go_on(runner)}"
+            ) from error
         if rank_and_world_size()[1] == 1 or not _OF_THE_GROUP.search(str(error)):
             raise
         raise ProcessLost(_lost(error, runner)) from error

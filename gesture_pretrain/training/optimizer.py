@@ -42,8 +42,14 @@ def build_optimizer(
             Rajbhandari et al. 2020); the same numbers. A single process keeps all of them.
 
     Raises:
-        ValueError: a beginning that no parameter has, or a factor that is not above 0.
+        ValueError: a rate or decay out of range, a beginning that no parameter has, or a factor
+            that is not above 0.
     """
+    if not (lr >= 0 and weight_decay >= 0 and eps >= 0):
+        raise ValueError(
+            "optimizer.lr, optimizer.weight_decay and optimizer.eps must not be negative, "
+            f"got {lr}, {weight_decay} and {eps}."
+        )
     groups = {}
     scales = _checked_scales(model, lr_scales or {})
     for name, parameter in model.named_parameters():

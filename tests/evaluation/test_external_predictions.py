@@ -153,6 +153,14 @@ def test_order_and_unit_must_be_stated_once_or_alike(write, rendered_index):
 # --- everything else -------------------------------------------------------------------------
 
 
+def test_a_hand_that_is_not_finite_is_named(write, rendered_index, truth):
+    """The message was "the bones deviate by nan%", with the advice to switch the check off."""
+    joints = truth.joints_cam_mm.copy()
+    joints[1, 5, 2] = np.nan
+    with pytest.raises(PredictionError, match=r"joints of 1 of \d+ hands .* first is hand 1 "):
+        read_external_predictions(write(joints=joints), rendered_index)
+
+
 def test_wrong_unit_is_refused(write, rendered_index, truth):
     path = write(joints=truth.joints_cam_mm / 1000, vertices=truth.fit_vertices_cam_mm / 1000)
     with pytest.raises(PredictionError, match="read in unit 'mm', the joints spread by 0.05"):

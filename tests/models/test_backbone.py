@@ -157,6 +157,11 @@ def test_size_that_no_crop_can_have():
         build_backbone("resnet18", size_px=100)
 
 
+def test_one_near_size_is_named_once():
+    with pytest.raises(ValueError, match=r"Near sizes: 32 x 32\.$"):
+        build_backbone("resnet18", size_px=0)
+
+
 def test_unknown_name_lists_the_near_ones():
     with pytest.raises(ValueError, match="hrnet_w81.*hrnet_w18"):
         build_backbone("hrnet_w81")

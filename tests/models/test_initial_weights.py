@@ -132,6 +132,16 @@ def test_torn_file_is_named(weights, tmp_path, ending):
         read_weight_file(path)
 
 
+def test_a_half_file_is_told_in_whole_sentences(weights, tmp_path):
+    """The first line of torch's advice came too, and ended in "your checkpoint file is."."""
+    torch.save(weights, tmp_path / "w.pth")
+    content = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(content[: len(content) // 2])
+    with pytest.raises(WeightFileError, match=r"central directory\. It is torn") as caught:
+        read_weight_file(tmp_path / "w.pth")
+    assert "checkpoint file is" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

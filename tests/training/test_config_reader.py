@@ -78,3 +78,18 @@ def test_a_file_that_is_no_config_is_named(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=said):
         read_config(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        # a bare name was answered with "In that folder: setup.py."
+        ("resnet50_interhand", r"Did you mean configs/pretrain/resnet50_interhand\.py\?"),
+        ("nothing_like_it", r"are in configs/pretrain, configs/pose, configs/experiments\.$"),
+        ("configs/pretrain/nope.py", r"In that folder: configs/pretrain/folders\.py, "),
+    ],
+)
+def test_a_missing_config_is_answered_with_where_configs_are(monkeypatch, path, said):
+    monkeypatch.chdir(REPO_ROOT)
+    with pytest.raises(FileNotFoundError, match=said):
+        read_config(path)

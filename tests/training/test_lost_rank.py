@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
 from gesture_pretrain.training.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.interruption import told_to_end
 from gesture_pretrain.training.pretraining import build_runner
 from gesture_pretrain.training.stopped import ToldToEnd
 
@@ -106,3 +108,17 @@ def test_sigterm_stops_a_single_process_and_is_itself_again_afterwards(tmp_path,
     runner = build_runner(out=tmp_path, resume=True, **sections)
     runner.train()
     assert runner.iter == 12
+
+
+@pytest.mark.parametrize(("died_of", "expected"), [("Terminated", ToldToEnd), ("Killed", None)])
+def test_sigterm_that_reaches_a_loading_process_first(tmp_path, died_of, expected):
+    """A cluster's SIGTERM goes to every process: torch told of the loader's end, by a traceback."""
+    runner = SimpleNamespace(iter=7, checkpoint_folder=tmp_path)
+    said = f"DataLoader worker (pid 3) is killed by signal: {died_of}. "  # torch's words
+    with pytest.raises(RuntimeError) as caught, told_to_end(runner):
+        raise RuntimeError(said)
+    if expected is None:  # out of memory, say: that is no request to end
+        assert str(caught.value) == said
+    else:
+        assert isinstance(caught.value, expected)
+        assert "At iteration 7" in str(caught.value) and "--resume" in str(caught.value)

@@ -74,3 +74,10 @@ def test_schedule_multiplies_each_layers_own_rate(tmp_path, tiny_index):
     )
     build_runner(out=tmp_path, hooks=[note], **sections).train()
     assert note.rates[0.25] == pytest.approx(0.25 * note.rates[1.0]) and note.rates[1.0] > 0
+
+
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"weight_decay": -0.1}, {"lr": float("nan")}])
+def test_a_negative_rate_is_named_by_its_key(wrong):
+    """torch's own message, "Invalid learning rate: -1", told no key of the config."""
+    with pytest.raises(ValueError, match=rf"optimizer\.{next(iter(wrong))}.* must not be negative"):
+        build_optimizer(network(), **wrong)

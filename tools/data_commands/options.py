@@ -6,11 +6,27 @@ from pathlib import Path
 from gesture_pretrain.data.record import SPLITS
 
 
-def add_number(parser, name: str, default: float, text: str, *, metavar: str = "N") -> None:
-    """A number whose default and type are one; the help ends with it."""
+def add_number(
+    parser,
+    name: str,
+    default: float,
+    text: str,
+    *,
+    metavar: str = "N",
+    least: float | None = None,
+) -> None:
+    """A number whose default and type are one; the help ends with it. Below `least` is refused."""
+
+    def number(text: str) -> float:
+        value = type(default)(text)
+        if least is not None and not value >= least:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
+        return value
+
+    number.__name__ = type(default).__name__  # argparse names it where the text is no number
     parser.add_argument(
         name,
-        type=type(default),
+        type=number,
         default=default,
         metavar=metavar,
         help=f"{text} (default: {default})",

@@ -22,9 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", required=True, help="folder of the shards"
     )
     text = "side of the crops, px: the config's backbone.size_px"
-    add_number(parser, "--size", 256, text, metavar="PX")
+    add_number(parser, "--size", 256, text, metavar="PX", least=1)
     text = "side of the crop over the longer side of a box, as in training"
-    add_number(parser, "--box-ratio", 1.25, text, metavar="RATIO")
+    add_number(parser, "--box-ratio", 1.25, text, metavar="RATIO", least=1.0)
     parser.add_argument(
         "--box-source",
         choices=BOX_SOURCES,
@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--single-hand-only", action="store_true", help="leave out images of two hands"
     )
-    add_number(parser, "--workers", 2, "decoding threads")
+    add_number(parser, "--workers", 2, "decoding threads", least=1)
     add_quiet(parser)
 
 

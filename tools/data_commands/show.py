@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     # draws with matplotlib; the other subcommands do without
     from gesture_pretrain.report.annotated_images import annotated_images
 
+    if arguments.out.suffix.lower() != ".png":
+        raise DataError(f"--out {arguments.out}: the picture is a PNG; give a name ending in .png")
     index = HandIndex.open(arguments.data)
     rows = index.select(arguments.split)
     if not len(rows):

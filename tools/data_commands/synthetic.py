@@ -15,10 +15,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--root", type=Path, required=True, help="folder to make")
     for split, images, persons in (("train", 8640, 24), ("val", 1440, 6), ("test", 1440, 6)):
-        add_number(parser, f"--{split}", images, f"images of {split}")
+        add_number(parser, f"--{split}", images, f"images of {split}; 0 leaves it out", least=0)
         add_number(parser, f"--{split}-subjects", persons, f"persons of {split}")
     add_number(parser, "--size", 256, "side of the square images, px", metavar="PX")
-    add_number(parser, "--cameras", 4, "views per frame")
+    add_number(parser, "--cameras", 4, "views per frame", least=1)
     parser.add_argument(
         "--view-limit",
         type=float,
@@ -37,12 +37,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--view-side", choices=sides, default="both", help="what is seen (default: both)"
     )
-    add_number(parser, "--grey-cameras", 0, "monochrome cameras of each person")
+    add_number(parser, "--grey-cameras", 0, "monochrome cameras of each person", least=0)
     parser.add_argument(
         "--gestures", nargs="+", metavar="NAME", help="only these gestures (default: all 90)"
     )
     add_number(parser, "--seed", 0, "of everything that is drawn at random")
-    add_number(parser, "--workers", 2, "processes")
+    add_number(parser, "--workers", 2, "processes", least=1)
     add_out_of_index(parser)
     add_quiet(parser)
 
