@@ -16,8 +16,9 @@ from adapters.experiment.plan import (
     Target,
     TestImages,
 )
-from gesture_pretrain.training.config_file import apply_override, read_python_file
+from gesture_pretrain.training.config_file import read_python_file
 from gesture_pretrain.training.config_reader import require_reader
+from gesture_pretrain.training.override import apply_override
 from gesture_pretrain.training.sections import check_section
 
 

@@ -16,8 +16,8 @@ from adapters.experiment import cluster
 from adapters.experiment.cell_folder import CellFolder
 from adapters.experiment.cells import cells_of
 from adapters.experiment.comparing import compare_plan
-from adapters.experiment.plan import PlanError
-from adapters.experiment.plan_file import plan_from
+from adapters.experiment.plan import External, PlanError
+from adapters.experiment.plan_file import plan_from, read_plan
 from adapters.experiment.pose_pairs import hidden_joints
 from adapters.experiment.report import collect_results, write_report
 from adapters.experiment.scoring import score_plan, truth_reader
@@ -301,6 +301,18 @@ def test_wrong_input_is_one_message(plan_file, tmp_path, capsys):
     assert tool().run([str(plan_file), "run", "--dry-run", "colour=1"]) == 1
     error = capsys.readouterr().err
     assert "No plan" in error and "Unknown key 'colour'" in error and "Traceback" not in error
+
+
+def test_lists_of_tables_can_be_given_on_the_command_line(plan_file, tmp_path, capsys):
+    path = tmp_path / "theirs.npz"
+    path.write_bytes(b"")
+    plan = read_plan(plan_file, [f'external=[dict(name=HaMeR, path="{path}")]'])
+    assert plan.external == (External("HaMeR", str(path)),)
+    # without single quotes around it, the shell has taken the double ones away
+    assert tool().run([str(plan_file), "status", "external=[dict(name=HaMeR,path=a.npz)]"]) == 1
+    error = capsys.readouterr().err
+    assert "Override 'external=" in error and "a.npz is no value" in error
+    assert "single quotes" in error and "written in the file" in error
 
 
 @pytest.mark.parametrize("action", ["run", "status", "report"])
