@@ -1,7 +1,6 @@
 """Scores, external rows, leaks and the command line of the experiment."""
 
 import csv
-import importlib.util
 import json
 import re
 from functools import cache
@@ -24,15 +23,12 @@ from adapters.experiment.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.evaluation.statistics import holm
+from tests.tool_module import load_tool
 
 
 @cache
 def tool():
-    path = Path(__file__).parents[2] / "tools" / "transfer_experiment.py"
-    spec = importlib.util.spec_from_file_location("transfer_experiment", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("transfer_experiment")
 
 
 @pytest.fixture
