@@ -20,14 +20,12 @@ from gesture_pretrain.starting_backbone import build_starting_backbone
 from gesture_pretrain.taxonomy import CONTROLS
 from gesture_pretrain.training.accuracy import GestureAccuracy
 from gesture_pretrain.training.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.checkpoint import refuse_used_folder
-from gesture_pretrain.training.device import start_process
 from gesture_pretrain.training.gesture_data import GestureData, build_gesture_data
 from gesture_pretrain.training.loop import unwrapped
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.placement import place_model
-from gesture_pretrain.training.runner import PretrainRunner, assemble_runner
+from gesture_pretrain.training.runner import PretrainRunner, assemble_runner, begin_run
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.section_values import check_shared_values
 from gesture_pretrain.training.sections import build_from_section, check_section
@@ -97,10 +95,7 @@ def build_runner(
         schedule=schedule,
         training=training,
     )
-    out = Path(out)
-    refuse_used_folder(out, resume)
-    options = TrainingOptions(**training)
-    where = start_process(device, threads=options.threads, timeout_s=options.timeout_s)
+    out, options, where = begin_run(out, training, device=device, resume=resume)
     gesture_data = build_from_section(
         "data",
         build_gesture_data,
