@@ -12,7 +12,6 @@ announces its own in its `setup.cfg`,
 or registers them in the process with `register_target`.
 """
 
-import difflib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.weight_ledger import WeightLedger
+from gesture_pretrain.near_names import did_you_mean
 
 ENTRY_POINT_GROUP = "gesture_pretrain.targets"
 LEVELS = ("high", "low")
@@ -315,9 +315,8 @@ def _package(point: EntryPoint) -> str:
 
 def _unknown_message(name: str) -> str:
     known = list_targets()
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
-        f"unknown target {name!r}.{hint} Known: {', '.join(known)}. A package adds one with an "
-        f"entry point of the group {ENTRY_POINT_GROUP!r}, a process with register_target."
+        f"unknown target {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}. A package "
+        f"adds one with an entry point of the group {ENTRY_POINT_GROUP!r}, a process with "
+        "register_target."
     )

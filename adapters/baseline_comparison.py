@@ -13,7 +13,7 @@ from adapters.pose_training import check_pose_config
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.protocol import find_protocols
-from gesture_pretrain.training.config_file import apply_override
+from gesture_pretrain.training.override import apply_override
 
 
 def compare_with_baselines(

@@ -1,18 +1,21 @@
 """The backbone as an ONNX graph, checked in onnxruntime against torch.
 
 Input `image`: `(B, 3, S, S)` float32, RGB, normalised; mean, std and S stand in the file's
-metadata. Outputs: one map per level, and `pooled`. B is free, S is that of the backbone.
+metadata. Outputs: one map per level, and `pooled`. B is free and called "batch" in the graph, S is
+that of the backbone.
 """
 
 import io
 import json
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,10 +27,14 @@ from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.weight_ledger import LedgerEntry, WeightLedger
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 # Both run float32 but sum in another order and with batch norm folded in. 1.4e-6 of a map's largest
 # value was measured for HRNet-W32; a wrong layer changes a map by 1e-2 or more.
 TOLERANCE = 1e-4
 CHECKED_BATCHES = (1, 3)
+BATCH = "batch"
 
 
 def export_onnx(
@@ -117,6 +124,21 @@ def quiet_exporter() -> Iterator[None]:
         log.setLevel(level)
 
 
+def name_batch_axis(model: "ModelProto") -> None:
+    """Calls the free first axis of the inputs "batch", in place, wherever it occurs in a shape.
+
+    torch's exporter makes up a name for it, such as "s40". It takes one by `torch.export.Dim`, but
+    then fixed the axis of the pose networks to the example's size (torch 2.15).
+    """
+    graph = model.graph
+    made_up = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                words = re.split(r"(\W+)", axis.dim_param)
+                axis.dim_param = "".join(BATCH if word in made_up else word for word in words)
+
+
 def _graph(onnx: ModuleType, wrapped: _NamedOutputs, backbone: Backbone) -> bytes:
     side = backbone.input_spec.size_px
     with tempfile.TemporaryDirectory() as folder, quiet_exporter():
@@ -133,6 +155,7 @@ def _graph(onnx: ModuleType, wrapped: _NamedOutputs, backbone: Backbone) -> byte
             verbose=False,
         )
         graph = onnx.load(str(file))
+    name_batch_axis(graph)
     onnx.helper.set_model_props(graph, _metadata(backbone))
     onnx.checker.check_model(graph)
     return graph.SerializeToString()

@@ -1,9 +1,10 @@
 """A stored pose network as an ONNX graph, from the bytes of a crop to the hand, checked in ONNX
 Runtime against torch.
 
-Inputs `image` (B, 3, S, S) uint8 RGB and `hand` (B,) int64, 0 right and 1 left; B is free. Outputs:
-the fields of `HandPrediction`, without `hand`. The graph holds the hand model's arrays: a graph of
-a network that was trained with MANO's hand is under MANO's licence.
+Inputs `image` (B, 3, S, S) uint8 RGB and `hand` (B,) int64, 0 right and 1 left; B is free and
+called "batch" in the graph. Outputs: the fields of `HandPrediction`, without `hand`. The graph
+holds the hand model's arrays: a graph of a network that was trained with MANO's hand is under
+MANO's licence.
 """
 
 import tempfile
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.base import SwapError
-from adapters.onnx import onnx_libraries, quiet_exporter, relative_difference
+from adapters.onnx import name_batch_axis, onnx_libraries, quiet_exporter, relative_difference
 from adapters.pose_checkpoint import StoredPoseModel
 from adapters.pose_model import HandPrediction
 from gesture_pretrain.atomic_write import write_bytes_atomically
@@ -122,7 +123,7 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
     Raises:
         SwapError: torch cannot write this network as a graph.
     """
-    onnx_libraries()
+    onnx, _ = onnx_libraries()
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8), torch.zeros(2).long()
     free = {0: torch.export.Dim.DYNAMIC}
     with tempfile.TemporaryDirectory() as folder, quiet_exporter():
@@ -145,7 +146,9 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
                 "branches on values and no operations of other libraries. Use the engine 'torch', "
                 "or export the backbone alone: tools/swap_backbone.py --export onnx"
             ) from error
-        return file.read_bytes()
+        graph = onnx.load(str(file))
+    name_batch_axis(graph)
+    return graph.SerializeToString()
 
 
 def _differences(content: bytes, stored: StoredPoseModel) -> dict[str, float]:

@@ -11,6 +11,7 @@ from adapters.pose_hand_models import HandModelSource
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.section_values import check_shared_values
 from gesture_pretrain.training.sections import check_section
 
 # arguments that code passes and a section may not set
@@ -31,7 +32,7 @@ _PARTS = {
 
 
 def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
-    """Raises for the first unknown or missing key of any section of `build_pose_runner`.
+    """Raises for the first unknown or missing key, or impossible value, of `build_pose_runner`'s.
 
     Options of a target that takes any keyword are checked by the target itself when it is built.
     """
@@ -43,8 +44,9 @@ def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
     parameters = inspect.signature(target.build_model).parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         check_section("model", target.build_model, own, _GIVEN["model"])
-    if "size" in model:
-        target.options(model["size"])
+    needs_logits(target, model_options(target, model))
+    HandModelSource(**sections.get("hand_model", {}))
+    check_shared_values(**sections)
 
 
 def model_options(target: PoseTarget, model: Mapping) -> dict[str, Any]:

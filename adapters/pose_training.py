@@ -23,14 +23,12 @@ from adapters.swap import build_swapped
 from adapters.swap_ledger import SwapLedger
 from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
 from gesture_pretrain.training.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.checkpoint import refuse_used_folder
 from gesture_pretrain.training.config_file import config_sections, require_sections
-from gesture_pretrain.training.device import start_process
 from gesture_pretrain.training.loop import unwrapped
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.placement import place_model
-from gesture_pretrain.training.runner import assemble_runner
+from gesture_pretrain.training.runner import assemble_runner, begin_run
 from gesture_pretrain.training.schedule import Schedule
 
 
@@ -81,9 +79,8 @@ def build_pose_runner(
     model, hand_model, optimizer, schedule, training = (
         section or {} for section in (model, hand_model, optimizer, schedule, training)
     )
-    chosen = find_pose_target(target) if isinstance(target, str) else target
-    check_pose_sections(
-        chosen,
+    chosen = _checked_target(
+        target,
         data=data,
         backbone=backbone,
         model=model,
@@ -92,10 +89,7 @@ def build_pose_runner(
         schedule=schedule,
         training=training,
     )
-    out = Path(out)
-    refuse_used_folder(out, resume)
-    settings = TrainingOptions(**training)
-    where = start_process(device, threads=settings.threads, timeout_s=settings.timeout_s)
+    out, settings, where = begin_run(out, training, device=device, resume=resume)
     options = model_options(chosen, model)
     hand_source = HandModelSource(**hand_model)
     hand_models = hand_source.load()
@@ -147,6 +141,13 @@ def build_pose_runner(
     )
 
 
+def _checked_target(target: str | PoseTarget, **sections: Mapping) -> PoseTarget:
+    """The target itself, where it can be trained with these sections."""
+    chosen = find_pose_target(target) if isinstance(target, str) else target
+    check_pose_sections(chosen, **sections)
+    return chosen
+
+
 def _placed_target(
     target: PoseTarget,
     start: StartingPoint,
@@ -185,4 +186,4 @@ def check_pose_config(config: Mapping[str, Any]) -> None:
         for name, value in config.items()
         if name not in ("target", "seed", "tag") and value is not None
     }
-    check_pose_sections(find_pose_target(config["target"]), **sections)
+    _checked_target(config["target"], **sections)

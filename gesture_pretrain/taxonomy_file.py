@@ -13,11 +13,12 @@ Flips are derived for classes from the `flip` column and checked to be an involu
 """
 
 import csv
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from gesture_pretrain.near_names import did_you_mean
 
 TAXONOMY_FOLDER = Path(__file__).parent / "taxonomies"
 _COLUMNS = ("label", "folder", "coarse", "fine", "coarse_name", "fine_name", "name", "hand", "flip")
@@ -60,10 +61,9 @@ def _find_csv(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    near = difflib.get_close_matches(str(source), known, n=1)
     raise FileNotFoundError(
         f"No taxonomy {str(source)!r}: neither a file nor a packaged name. Packaged: "
-        f"{', '.join(known)}." + (f" Did you mean {near[0]!r}?" if near else "")
+        f"{', '.join(known)}.{did_you_mean(source, known)}"
     )
 
 

@@ -1,21 +1,17 @@
 """The doctor finds what is missing and names the line that fixes it."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 
 import pytest
 
+from tests.tool_module import load_tool
+
 
 @pytest.fixture(scope="module")
-def doctor(repo_root):
-    spec = importlib.util.spec_from_file_location("doctor", repo_root / "tools" / "doctor.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["doctor"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["doctor"]
+def doctor():
+    return load_tool("doctor")
 
 
 def _fail_import(doctor, monkeypatch, name, error):

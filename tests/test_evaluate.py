@@ -1,6 +1,5 @@
 """tools/evaluate.py backbone: from an exported backbone to numbers, files and one page."""
 
-import importlib.util
 import json
 
 import cv2
@@ -19,16 +18,14 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
+from tests.tool_module import load_tool
 
 NAME = "hrnet_w16_tiny.evaluated"
 
 
 @pytest.fixture(scope="module")
-def tool(repo_root):
-    spec = importlib.util.spec_from_file_location("evaluate", repo_root / "tools" / "evaluate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool():
+    return load_tool("evaluate")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,6 +1,5 @@
 """tools/predict.py: pictures, folders and videos to JSON, overlays and meshes; wrong input."""
 
-import importlib.util
 import json
 
 import cv2
@@ -9,55 +8,26 @@ import pytest
 import torch
 from PIL import Image
 
-from adapters.pose_checkpoint import save_pose_model
 from adapters.pose_hand_models import HandModelSource
 from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.prediction_writer import video_file_names
-from adapters.token_fusion import TARGET
 from gesture_pretrain.mano_file import open_hand
-from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.models.gesture_heads import build_gesture_heads
-from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
+from tests.random_pose_model import store_random_pose_model
+from tests.tool_module import load_tool
 
-HEADS = {"num_coarse": 54, "num_fine": 70, "hidden": 8, "dropout": 0.0}
 WIDTH, HEIGHT = 60, 40
 
 
 @pytest.fixture(scope="module")
-def tool(repo_root):
-    spec = importlib.util.spec_from_file_location("predict", repo_root / "tools" / "predict.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def store(folder, *, taxonomy: Taxonomy | None, hand_source=HandModelSource("open", "smplx")):  # noqa: B008
-    """A random network whose hands differ from picture to picture."""
-    torch.manual_seed(0)
-    backbone = build_backbone("test_resnet", size_px=64)
-    heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
-    hand_models, options = hand_source.load(), TARGET.options("tiny")
-    model = TARGET.build_model(GestureNetwork(backbone, heads), hand_models=hand_models, **options)
-    torch.nn.init.normal_(model.network.mano_heads.pose[-1].weight, std=0.2)
-    return save_pose_model(
-        model,
-        folder,
-        target="token_fusion",
-        options=options,
-        size_px=64,
-        heads={"in_channels": backbone.pooled_channels, **HEADS},
-        backbone_name="test_resnet (random)",
-        head_classes=taxonomy and {"name": taxonomy.name, "sha256": taxonomy.sha256},
-        hand_source=hand_source,
-        hand_models=hand_models,
-    )
+def tool():
+    return load_tool("predict")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stored") / "model"
-    return store(folder, taxonomy=Taxonomy.load("interhand26m"))
+    return store_random_pose_model(folder, taxonomy=Taxonomy.load("interhand26m"))
 
 
 @pytest.fixture
@@ -316,7 +286,7 @@ def test_notes_that_are_many_are_counted(tool):
 
 def test_weights_of_another_taxonomy(tool, folder, tmp_path, capsys):
     other = Taxonomy.load("interhand26m").handedness_only()
-    model = store(tmp_path / "model", taxonomy=other)
+    model = store_random_pose_model(tmp_path / "model", taxonomy=other)
     said = refused(
         tool, capsys, model, folder, "--taxonomy", "interhand26m", "--out", tmp_path / "out"
     )
@@ -324,7 +294,7 @@ def test_weights_of_another_taxonomy(tool, folder, tmp_path, capsys):
 
 
 def test_nothing_that_tells_the_side(tool, folder, tmp_path, capsys):
-    model = store(tmp_path / "model", taxonomy=None)
+    model = store_random_pose_model(tmp_path / "model", taxonomy=None)
     said = refused(tool, capsys, model, folder, "--out", tmp_path / "out")
     assert "nothing tells whether alpha.png shows a right or a left hand" in said
     assert "--hand" in said and "--gestures" in said
@@ -339,7 +309,9 @@ def test_a_mano_file_of_the_wrong_hand(tool, folder, tmp_path, capsys):
         home.mkdir()
         for name, side in zip(("MANO_RIGHT.npz", "MANO_LEFT.npz"), sides, strict=True):
             np.savez(home / name, **open_hand(side))
-    model = store(tmp_path / "model", taxonomy=None, hand_source=HandModelSource(good, "smplx"))
+    model = store_random_pose_model(
+        tmp_path / "model", taxonomy=None, hand_source=HandModelSource(good, "smplx")
+    )
     given = [model, folder, "--hand", "right", "--no-pictures"]
     said = refused(tool, capsys, *given, "--mano", swapped, "--out", tmp_path / "out")
     assert "MANO_RIGHT.npz holds a left hand, but the right hand was asked for" in said

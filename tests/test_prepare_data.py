@@ -1,6 +1,5 @@
 """The command line of data preparation."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,18 +15,14 @@ from gesture_pretrain.data.shards import ShardSettings
 from gesture_pretrain.data.synthetic import DEFAULT_SUBJECTS
 from gesture_pretrain.data.transforms import Augmentation
 from gesture_pretrain.taxonomy import Taxonomy
+from tests.tool_module import load_tool
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # as for a script in that folder
 
 
 @pytest.fixture(scope="module")
-def tool(repo_root):
-    spec = importlib.util.spec_from_file_location(
-        "prepare_data", repo_root / "tools/prepare_data.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool():
+    return load_tool("prepare_data")
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """--help of every tool: what an option is, its default, one name for one thing."""
 
 import argparse
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.tool_module import load_tool
 
 TOOLS = Path(__file__).parents[1] / "tools"
 # benchmark.py only hands its options on
@@ -38,10 +38,7 @@ class _Parsed(Exception):
 def parser_of(name: str, monkeypatch) -> argparse.ArgumentParser:
     """The parser that a tool has made when it comes to read its command line."""
     monkeypatch.syspath_prepend(str(TOOLS))  # as for a script in that folder
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    module = load_tool(name)
 
     def stop(parser, *arguments, **options):
         raise _Parsed(parser)

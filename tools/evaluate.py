@@ -56,49 +56,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="name in the registry (arch.tag) or path of an export")
-    parser.add_argument(
-        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
-    )
-    parser.add_argument(
-        "--split", choices=SPLITS, default="val", help="what is evaluated (default: val)"
-    )
-    parser.add_argument(
-        "--train-split",
-        choices=SPLITS,
-        default="train",
-        help="what probes are fitted on (default: train)",
-    )
-    parser.add_argument(
-        "--baseline",
-        dest="baselines",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help=f"other backbones, or '{UNTRAINED}': the same network, random weights (default: none)",
-    )
-    parser.add_argument(
-        "--taxonomy",
-        metavar="NAME",
-        help="packaged name or CSV; 'index_labels' makes each label "
-        "of the index a class (default: the backbone's own)",
-    )
-    parser.add_argument(
-        "--no-heads",
-        dest="with_heads",
-        action="store_false",
-        help="features only; needed where the taxonomy is not the heads' own",
-    )
-    parser.add_argument(
-        "--max-train",
-        type=int,
-        metavar="N",
-        default=4000,
-        help="images the probes are fitted on (default: 4000)",
-    )
-    parser.add_argument("--max-eval", type=int, metavar="N", help="evaluated images (default: all)")
-    parser.add_argument(
-        "--k", type=int, metavar="N", default=20, help="neighbours of k-NN (default: 20)"
-    )
+    _add_image_arguments(parser)
+    _add_comparison_arguments(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -122,6 +81,57 @@ def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         default=0,
         help="of the drawn samples and of t-SNE (default: 0)",
+    )
+
+
+def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which images the probes are fitted on, and which are evaluated."""
+    parser.add_argument(
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="val", help="what is evaluated (default: val)"
+    )
+    parser.add_argument(
+        "--train-split",
+        choices=SPLITS,
+        default="train",
+        help="what probes are fitted on (default: train)",
+    )
+    parser.add_argument(
+        "--max-train",
+        type=int,
+        metavar="N",
+        default=4000,
+        help="images the probes are fitted on (default: 4000)",
+    )
+    parser.add_argument("--max-eval", type=int, metavar="N", help="evaluated images (default: all)")
+
+
+def _add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the backbone is compared with, and by what."""
+    parser.add_argument(
+        "--baseline",
+        dest="baselines",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"other backbones, or '{UNTRAINED}': the same network, random weights (default: none)",
+    )
+    parser.add_argument(
+        "--taxonomy",
+        metavar="NAME",
+        help="packaged name or CSV; 'index_labels' makes each label "
+        "of the index a class (default: the backbone's own)",
+    )
+    parser.add_argument(
+        "--no-heads",
+        dest="with_heads",
+        action="store_false",
+        help="features only; needed where the taxonomy is not the heads' own",
+    )
+    parser.add_argument(
+        "--k", type=int, metavar="N", default=20, help="neighbours of k-NN (default: 20)"
     )
 
 

@@ -86,6 +86,18 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("model", type=Path, help="folder of a stored pose network")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="picture, video or folder")
+    _add_hand_arguments(parser)
+    _add_network_arguments(parser)
+    _add_output_arguments(parser)
+    options = parser.parse_intermixed_args(arguments)
+    for name in ("batch", "every", "box_ratio"):
+        if not getattr(options, name) > 0:
+            raise ValueError(f"--{name.replace('_', '-')} must be above 0")
+    return options
+
+
+def _add_hand_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which hands are looked at: boxes, sides, frames."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--boxes", type=Path, metavar="FILE", help="boxes of the hands, CSV or JSON")
     where.add_argument(
@@ -108,6 +120,17 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="side of the hands whose box does not say it (default: the gestures tell it)",
     )
     parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take every N-th frame of a video (default: 1)",
+    )
+
+
+def _add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the hands are read with, and where that runs."""
+    parser.add_argument(
         "--gestures",
         metavar="NAME",
         help="registry name or path of a gesture network that tells side and gesture (default: "
@@ -124,6 +147,18 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="MANO file or folder, if MODEL was trained with MANO (default: $MANO_DIR)",
     )
     parser.add_argument(
+        "--batch", type=int, metavar="N", default=16, help="hands at a time (default: 16)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
+    )
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is written, and where."""
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -139,26 +174,6 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-pictures", dest="draw", action="store_false", help="write JSON and meshes only"
     )
-    parser.add_argument(
-        "--every",
-        type=int,
-        default=1,
-        metavar="N",
-        help="take every N-th frame of a video (default: 1)",
-    )
-    parser.add_argument(
-        "--batch", type=int, metavar="N", default=16, help="hands at a time (default: 16)"
-    )
-    parser.add_argument(
-        "--device",
-        default="auto",
-        help="auto, cpu, cuda, cuda:0 … (default: auto, which is cuda where there is one)",
-    )
-    options = parser.parse_intermixed_args(arguments)
-    for name in ("batch", "every", "box_ratio"):
-        if not getattr(options, name) > 0:
-            raise ValueError(f"--{name.replace('_', '-')} must be above 0")
-    return options
 
 
 def boxes_of(options: argparse.Namespace, sources: list[PictureFiles | VideoFile]) -> HandBoxes:

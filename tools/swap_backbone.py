@@ -42,7 +42,8 @@ from gesture_pretrain.evaluation.protocol import PROTOCOLS
 from gesture_pretrain.mano_file import MissingManoFile
 from gesture_pretrain.models.initial_weights import WeightsUnavailableError
 from gesture_pretrain.registry import UnknownBackbone, load_network
-from gesture_pretrain.training.config_file import apply_override, read_config
+from gesture_pretrain.training.config_file import read_config
+from gesture_pretrain.training.override import apply_override
 from gesture_pretrain.training.sections import check_section
 from gesture_pretrain.training.stopped import TrainingStopped
 

@@ -14,6 +14,7 @@ from eanet.mano_joints import PlacedHand
 from eanet.network import EANet, EANetOutput
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.pretrainer import BatchToDevice
+from gesture_pretrain.near_names import require_choice
 
 CELL_ORIGINS = {"edge": 0.0, "centre": 0.5}
 
@@ -48,8 +49,8 @@ class EanetModel(BaseModel):
         cell_origin: str = "edge",
     ):
         super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
-        _check_choice("reduction", reduction, REDUCTIONS)
-        _check_choice("cell_origin", cell_origin, CELL_ORIGINS)
+        require_choice("reduction", reduction, REDUCTIONS)
+        require_choice("cell_origin", cell_origin, CELL_ORIGINS)
         self.network, self.hands = network, hands
         self.grid, self.depth_cells = grid, depth_cells
         self.reduction, self.cell_offset = reduction, CELL_ORIGINS[cell_origin]
@@ -176,8 +177,3 @@ def _blank_output(count: int, like: Tensor) -> EANetOutput:
 
 def _in_float32(output: EANetOutput) -> EANetOutput:
     return EANetOutput(*(None if value is None else value.float() for value in output))
-
-
-def _check_choice(name: str, value: str, possible) -> None:
-    if value not in possible:
-        raise ValueError(f"{name} is {value!r}; possible: {', '.join(possible)}")

@@ -9,11 +9,18 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from adapters.base import BackboneNeeds, PoseTarget, SwapError, backbone_of
-from adapters.eanet.backbone_map import GESTURE_LOGITS, BackboneMap, CarriedHeads, carried_heads
+from adapters.eanet.backbone_map import (
+    GESTURE_LOGITS,
+    INPUTS,
+    BackboneMap,
+    CarriedHeads,
+    carried_heads,
+)
 from adapters.eanet.dataset import STRIDE, EanetDataset
 from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
-from adapters.eanet.model import EanetModel
+from adapters.eanet.model import CELL_ORIGINS, EanetModel
+from adapters.eanet.objective import REDUCTIONS
 from adapters.projection import ChannelProjection, fit_backbone
 from eanet.initialise import initialise_for_training
 from eanet.network import EANet
@@ -22,8 +29,15 @@ from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.near_names import require_choice
 
 CHANNELS = 2048
+# options that are chosen by a name
+_NAMED = {
+    "reduction": REDUCTIONS,
+    "cell_origin": tuple(CELL_ORIGINS),
+    "input_normalisation": tuple(INPUTS),
+}
 
 PRESETS = {
     "full": {},
@@ -118,13 +132,18 @@ def eanet_needs(
     backbone_channels: int | None = CHANNELS,
     grid: int | None = 8,
     gesture_logits: str = "none",
-    **_options,
+    **options,
 ) -> BackboneNeeds:
-    """One map at stride 32, and crops of the one size that the position embeddings fix."""
-    if gesture_logits not in GESTURE_LOGITS:
-        raise ValueError(
-            f"gesture_logits is {gesture_logits!r}; possible: {', '.join(GESTURE_LOGITS)}"
-        )
+    """One map at stride 32, and crops of the one size that the position embeddings fix.
+
+    Raises:
+        ValueError: an option, of those that are chosen by a name, has another.
+    """
+    require_choice("gesture_logits", gesture_logits, GESTURE_LOGITS)
+    for name, choices in _NAMED.items():
+        require_choice(name, options.get(name, choices[0]), choices)
+    if isinstance(options.get("quirks"), str):
+        find_quirks(options["quirks"])
     return BackboneNeeds(
         channels=backbone_channels,
         stride=STRIDE,

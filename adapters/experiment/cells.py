@@ -317,6 +317,11 @@ def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:
             f"no image of split '{plan.test.split}' with {' or '.join(plan.test.hands)} hands in "
             f"{index.root}: nothing to score. Look at test.split, test.hands and test.index."
         )
+    if plan.test.box_source == "rootnet" and "detected_bbox_xywh_px" not in index.columns:
+        raise PlanError(
+            f"test.box_source is 'rootnet', but {index.root} has no boxes of RootNet's. Leave "
+            "test.box_source out, or build an index that has them."
+        )
     return spread(rows, plan.test.images)
 
 

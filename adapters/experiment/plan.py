@@ -1,19 +1,13 @@
 """A plan: which initial weights are compared, in which pose networks, with how many labels.
 
-`plan_file.py` reads one from a file; it is checked here and then never changed; `cells.py` turns it
-into runs.
+`plan_file.py` reads one from a file and has it checked (`plan_checks.py`); then it never changes;
+`cells.py` turns it into runs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.training.pretraining import check_sections
-from gesture_pretrain.training.sections import check_section
-
-PRETRAINING_SECTIONS = ("data", "heads", "objective", "optimizer", "schedule", "training")
-FINETUNING_SECTIONS = ("data", "hand_model", "optimizer", "schedule", "training")
 AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
 
 
@@ -36,7 +30,7 @@ class Arm:
     """
 
     init: str | None = None
-    pretrain: Mapping[str, Any] | None = None
+    pretrain: Mapping[str, Mapping[str, Any]] | None = None
     weights: str | None = None
     extra: int | str = 0
     optional: bool = False
@@ -74,7 +68,7 @@ class Target:
     backbone: str | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     arms: tuple[str, ...] | None = None
-    finetuning: Mapping[str, Any] = field(default_factory=dict)
+    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text: str = ""
 
 
@@ -196,9 +190,9 @@ class Plan:
     backbones: Mapping[str, Mapping[str, Any]]
     arms: Mapping[str, Arm]
     targets: Mapping[str, Target]
-    finetuning: Mapping[str, Any]
+    finetuning: Mapping[str, Mapping[str, Any]]
     seeds: tuple[int, ...]
-    pretraining: Mapping[str, Any] = field(default_factory=dict)
+    pretraining: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     question: str = "Do the arms differ?"
     fractions: tuple[float, ...] = (1.0,)
     comparisons: tuple[Comparison, ...] = ()
@@ -209,9 +203,6 @@ class Plan:
     leakage_by_content: bool = False
     planning: Planning = Planning()
     diagnostics: Diagnostics | None = None
-
-    def __post_init__(self):
-        _check_plan(self)
 
     def backbone_of(self, target: str) -> str:
         """Key of the backbone that a target is built around."""
@@ -224,92 +215,6 @@ class Plan:
         """Arms that a target is run with."""
         chosen = self.targets[target].arms
         return tuple(self.arms) if chosen is None else chosen
-
-
-def _check_plan(plan: Plan) -> None:
-    if not plan.name.replace("_", "").replace("-", "").isalnum():
-        raise PlanError(f"name {plan.name!r}: possible are letters, digits, '_' and '-'.")
-    if "index" not in plan.data:
-        raise PlanError("data.index is required: the folder of an index or its data set.")
-    for key in ("seeds", "fractions", "arms", "targets", "backbones", "protocols"):
-        values = getattr(plan, key)
-        if not values or len(set(values)) < len(values):
-            raise PlanError(f"{key} is {list(values)}; needed is one or more, none twice.")
-    if bad := [f for f in plan.fractions if not 0 < f <= 1]:
-        raise PlanError(f"fractions {bad}: a share of the labels is above 0 and at most 1.")
-    for name, section in plan.backbones.items():
-        _check("backbones." + name, build_backbone, section, given=("init", "seed"))
-    _check_sections(plan)
-    for name, target in plan.targets.items():
-        _check_target(plan, name, target)
-    for comparison in plan.comparisons:
-        _check_comparison(plan, comparison)
-    for system in plan.external:
-        if system.reference not in (None, *plan.arms):
-            raise PlanError(
-                f"external {system.name}: reference is {system.reference!r}; possible: "
-                f"{', '.join(plan.arms)}."
-            )
-
-
-def _check(place: str, build, section, given) -> None:
-    try:
-        check_section(place, build, section, given)
-    except ValueError as error:
-        raise PlanError(str(error)) from error
-
-
-def _check_sections(plan: Plan) -> None:
-    for stage, known in (
-        ("pretraining", PRETRAINING_SECTIONS),
-        ("finetuning", FINETUNING_SECTIONS),
-    ):
-        for name in getattr(plan, stage):
-            if name not in known:
-                raise PlanError(f"Unknown section {stage}.{name}. Known: {', '.join(known)}.")
-    for name, arm in plan.arms.items():
-        if not arm.pretrained_here:
-            continue
-        sections = merged(plan.pretraining, arm.pretrain)
-        sections["data"] = {"index": plan.data["index"], **sections.get("data", {})}
-        try:
-            check_sections(**sections)
-        except ValueError as error:
-            raise PlanError(f"arms.{name}.pretrain: {error}") from error
-
-
-def _check_target(plan: Plan, name: str, target: Target) -> None:
-    backbone = plan.backbone_of(name)
-    if backbone not in plan.backbones:
-        raise PlanError(
-            f"targets.{name}.backbone is {target.backbone!r}; possible: {', '.join(plan.backbones)}"
-        )
-    unknown = [arm for arm in plan.arms_of(name) if arm not in plan.arms]
-    if unknown:
-        raise PlanError(f"targets.{name}.arms names {unknown}; possible: {', '.join(plan.arms)}.")
-    for section in target.finetuning:
-        if section not in FINETUNING_SECTIONS:
-            raise PlanError(
-                f"targets.{name}.finetuning.{section}: known are {', '.join(FINETUNING_SECTIONS)}."
-            )
-
-
-def _check_comparison(plan: Plan, comparison: Comparison) -> None:
-    for role in ("arm", "reference"):
-        if getattr(comparison, role) not in plan.arms:
-            raise PlanError(
-                f"a comparison's {role} is {getattr(comparison, role)!r}; possible: "
-                f"{', '.join(plan.arms)}."
-            )
-    for role in ("target", "reference_target"):
-        if getattr(comparison, role) not in (None, *plan.targets):
-            raise PlanError(
-                f"a comparison's {role} is {getattr(comparison, role)!r}; possible: "
-                f"{', '.join(plan.targets)}."
-            )
-    same = comparison.target == comparison.reference_target
-    if same and comparison.arm == comparison.reference:
-        raise PlanError(f"a comparison of {comparison.arm!r} with itself.")
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

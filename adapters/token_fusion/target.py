@@ -61,8 +61,7 @@ def build_token_fusion(
         TypeError: Not a network of ours.
     """
     backbone = backbone_of(network)
-    given = ("backbone", "gesture_heads", "guidance")
-    check_section("model", TokenFusionNetwork, sizes, given)
+    _check_options(weights, sizes)
     if "right" not in hand_models:
         raise ValueError("hand_models needs 'right'; load_hand_model('right') gives it")
     with torch.random.fork_rng(devices=[]):
@@ -72,7 +71,7 @@ def build_token_fusion(
     return TokenFusionModel(
         built,
         hand_models["right"],
-        weights=build_from_section("model.weights", Weights, weights or {}),
+        weights=Weights(**(weights or {})),
     )
 
 
@@ -81,9 +80,26 @@ def build_token_fusion_dataset(index, rows, taxonomy, size_px: int, **options) -
     return PoseDataset(index, rows, taxonomy, size_px, mirror_left=True, **options)
 
 
-def token_fusion_needs(*, guidance: str = "both", **_options) -> BackboneNeeds:
-    """Two levels of any width, and gesture logits where they guide."""
+def token_fusion_needs(
+    *,
+    guidance: str = "both",
+    num_coarse: int = 54,
+    num_fine: int = 70,
+    weights: Mapping | None = None,
+    **sizes,
+) -> BackboneNeeds:
+    """Two levels of any width, and gesture logits where they guide.
+
+    Raises:
+        ValueError: An unknown option, or an impossible guidance or weight.
+    """
+    _check_options(weights, sizes)
     return BackboneNeeds(levels=("high", "low"), gesture_logits=bool(guidance_levels(guidance)))
+
+
+def _check_options(weights: Mapping | None, sizes: Mapping) -> None:
+    check_section("model", TokenFusionNetwork, sizes, ("backbone", "gesture_heads", "guidance"))
+    build_from_section("model.weights", Weights, weights or {})
 
 
 def _gesture_heads(

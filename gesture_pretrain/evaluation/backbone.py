@@ -24,6 +24,7 @@ from gesture_pretrain.evaluation.backbone_tables import (
     file_name,
     labelled_dataset,
 )
+from gesture_pretrain.features import FeatureTable
 from gesture_pretrain.registry import find_backbone
 from gesture_pretrain.report.backbone_numbers import number_rows, summary_sentences
 from gesture_pretrain.report.backbone_report import write_backbone_report
@@ -59,11 +60,7 @@ def evaluate_backbone(
     start = time.monotonic()
     out = Path(out) if out is not None else Path("runs") / f"evaluate_{Path(name).name}"
     _check_device(device)
-    if split == train_split:
-        raise ValueError(
-            f"Split '{split}' would be both fitted and scored. Choose another --split or "
-            "--train-split."
-        )
+    _check_splits(split, train_split)
     index = HandIndex.open(data)
     curves = read_training_curves(run) if run is not None else {}
     record = find_backbone(name).record
@@ -81,26 +78,12 @@ def evaluate_backbone(
         for part in sets
     }
     num_classes = {"coarse": classes.num_coarse, "fine": classes.num_fine}
-    results = []
-    for model in models:
-        train, evaluated = tables[train_split][model], tables[split][model]
-        path = probe_predictions(train, evaluated, num_classes=num_classes, k=k).save(
-            out / f"{file_name(model)}.predictions.npz"
-        )
-        # scores are made from the file, so that they can be made again from it
-        predictions = Predictions.load(path)
-        results.append(
-            BackboneResult(
-                model,
-                evaluated,
-                predictions,
-                score_predictions(predictions, evaluated, num_classes=num_classes),
-            )
-        )
-    if not (tables[split][name].has_joints and tables[train_split][name].has_joints):
-        left_out.append("The probe to 3D joints: this data has no joint annotations.")
-    if not any(key.endswith("_fine") for key in results[0].scores):
-        left_out.append("The fine level: it repeats the coarse one.")
+    results = [
+        _result(model, tables[train_split][model], tables[split][model], num_classes, k, out)
+        for model in models
+    ]
+    has_joints = all(tables[part][name].has_joints for part in tables)
+    left_out += _not_scored(results[0], has_joints=has_joints)
     if run is not None and not curves:
         left_out.append(f"Training curves: {run} has logged nothing yet.")
     context = report_context(
@@ -124,6 +107,34 @@ def evaluate_backbone(
         f"Report: {report}    Numbers: {out / 'metrics.json'}    ({time.monotonic() - start:.0f} s)"
     )
     return report
+
+
+def _result(
+    model: str,
+    train: FeatureTable,
+    evaluated: FeatureTable,
+    num_classes: dict[str, int],
+    k: int,
+    out: Path,
+) -> BackboneResult:
+    """What a model's features predict, written to its file, and the scores of that file."""
+    path = probe_predictions(train, evaluated, num_classes=num_classes, k=k).save(
+        out / f"{file_name(model)}.predictions.npz"
+    )
+    # scores are made from the file, so that they can be made again from it
+    predictions = Predictions.load(path)
+    scores = score_predictions(predictions, evaluated, num_classes=num_classes)
+    return BackboneResult(model, evaluated, predictions, scores)
+
+
+def _not_scored(main: BackboneResult, *, has_joints: bool) -> list[str]:
+    """Sentences about what this data and this taxonomy have no scores of."""
+    found = []
+    if not has_joints:
+        found.append("The probe to 3D joints: this data has no joint annotations.")
+    if not any(key.endswith("_fine") for key in main.scores):
+        found.append("The fine level: it repeats the coarse one.")
+    return found
 
 
 def print_table(results: list[BackboneResult], context: ReportContext) -> None:
@@ -165,6 +176,14 @@ def _write_metrics(path: Path, results: list[BackboneResult], context: ReportCon
         "backbones": {r.name: {"scores": r.scores, "fits": r.predictions.fits} for r in results},
     }
     write_bytes_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _check_splits(split: str, train_split: str) -> None:
+    if split == train_split:
+        raise ValueError(
+            f"Split '{split}' would be both fitted and scored. Choose another --split or "
+            "--train-split."
+        )
 
 
 def _check_device(device: str) -> None:

@@ -1,6 +1,5 @@
 """The config of a run: a Python file of plain sections, with overrides from the command line."""
 
-import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,11 +9,11 @@ from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
 from gesture_pretrain.training.config_reader import require_reader
+from gesture_pretrain.training.override import apply_override
 from gesture_pretrain.training.pretraining import build_runner, check_sections
 
 # Arguments of `build_runner` that the command line gives, not the config.
 _NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")
-_WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def config_sections(build: Callable = build_runner) -> list[str]:
@@ -54,8 +53,7 @@ def read_config(
 
     Args:
         path: a Python file in mmengine's lazy style.
-        overrides: `section.key=value`, or `seed=…` and `tag=…`; values are Python literals, or
-            true, false, none, or else strings.
+        overrides: `section.key=value`, or `seed=…` and `tag=…`; for values see `parse_value`.
         check: raises for a config that the kind of run does not know.
         tool: the command that reads it, such as "tools/train.py"; a config that is plainly another
             command's is refused with that one's name.
@@ -65,7 +63,8 @@ def read_config(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown section or key, an override without "=", or a config of another tool.
+        ValueError: an unknown section or key, an override that cannot be, or a config of another
+            tool.
     """
     config = _plain(read_python_file(path, "config"))
     if tool is not None:
@@ -96,32 +95,6 @@ def read_python_file(path: str | Path, kind: str) -> dict[str, Any]:
         return Config.fromfile(str(path)).to_dict()
     except (SyntaxError, NameError, TypeError, AttributeError, ConfigParsingError) as error:
         raise ValueError(f"{kind} {path} cannot be read: {error}") from error
-
-
-def apply_override(config: dict, override: str) -> None:
-    """Sets one dotted key of `config` in place."""
-    key, sign, text = override.partition("=")
-    if not sign or not key:
-        raise ValueError(f"Override '{override}' is not of the form section.key=value.")
-    *parents, last = key.split(".")
-    place = config
-    for parent in parents:
-        if place.get(parent) is None:
-            place[parent] = {}
-        place = place[parent]
-        if not isinstance(place, dict):
-            raise ValueError(f"Override '{override}': '{parent}' is a value, not a section.")
-    place[last] = parse_value(text)
-
-
-def parse_value(text: str) -> Any:
-    """A Python literal, true, false, none, or the text itself."""
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def write_config(config: Mapping[str, Any]) -> str:

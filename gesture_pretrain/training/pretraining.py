@@ -10,22 +10,24 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
+from gesture_pretrain.data.hand_annotations import BOX_SOURCES
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.pretrainer import FineWeightRamp, GesturePretrainer
+from gesture_pretrain.near_names import require_choice
 from gesture_pretrain.starting_backbone import build_starting_backbone
+from gesture_pretrain.taxonomy import CONTROLS
 from gesture_pretrain.training.accuracy import GestureAccuracy
 from gesture_pretrain.training.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.checkpoint import refuse_used_folder
-from gesture_pretrain.training.device import start_process
 from gesture_pretrain.training.gesture_data import GestureData, build_gesture_data
 from gesture_pretrain.training.loop import unwrapped
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.placement import place_model
-from gesture_pretrain.training.runner import PretrainRunner, assemble_runner
+from gesture_pretrain.training.runner import PretrainRunner, assemble_runner, begin_run
 from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.section_values import check_shared_values
 from gesture_pretrain.training.sections import build_from_section, check_section
 
 
@@ -93,10 +95,7 @@ def build_runner(
         schedule=schedule,
         training=training,
     )
-    out = Path(out)
-    refuse_used_folder(out, resume)
-    options = TrainingOptions(**training)
-    where = start_process(device, threads=options.threads, timeout_s=options.timeout_s)
+    out, options, where = begin_run(out, training, device=device, resume=resume)
     gesture_data = build_from_section(
         "data",
         build_gesture_data,
@@ -125,7 +124,7 @@ def build_runner(
 
 
 def check_sections(**sections: Mapping) -> None:
-    """Raises for the first unknown or missing key of any section of `build_runner`."""
+    """Raises for the first unknown or missing key, or impossible value, of `build_runner`'s."""
     parts = {
         "data": (build_gesture_data, ("size_px", "seed", "pin_memory")),
         "backbone": (build_starting_backbone, ()),
@@ -138,7 +137,11 @@ def check_sections(**sections: Mapping) -> None:
     for name, section in sections.items():
         check_section(name, parts[name][0], section, parts[name][1])
     ramp = sections.get("objective", {}).get("ramp") or {}
-    check_section("objective.ramp", FineWeightRamp, ramp)
+    build_from_section("objective.ramp", FineWeightRamp, ramp)
+    data = sections.get("data", {})
+    require_choice("data.label_variant", data.get("label_variant"), (*CONTROLS, None))
+    require_choice("data.box_source", data.get("box_source", BOX_SOURCES[0]), BOX_SOURCES)
+    check_shared_values(**sections)
 
 
 def _build_model(

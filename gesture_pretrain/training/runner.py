@@ -3,9 +3,9 @@
 Read `assemble_runner` from top to bottom: optimiser wrapper, hooks, loops, runner.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import torch
@@ -18,8 +18,12 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.utils.data import DataLoader
 
 from gesture_pretrain.training.accumulation import check_parts
-from gesture_pretrain.training.checkpoint import CHECKPOINTS, load_newest_checkpoint
-from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.training.checkpoint import (
+    CHECKPOINTS,
+    load_newest_checkpoint,
+    refuse_used_folder,
+)
+from gesture_pretrain.training.device import rank_and_world_size, start_process
 from gesture_pretrain.training.ema import WeightAverage
 from gesture_pretrain.training.gesture_data import GestureData
 from gesture_pretrain.training.hooks import (
@@ -54,6 +58,38 @@ class RunData(Protocol):
     validation: DataLoader | None
     batch_size: int
     iterations_per_epoch: int
+
+
+class BegunRun(NamedTuple):
+    """What a run is begun with.
+
+    Attributes:
+        out: its folder.
+        options: how its loop goes.
+        device: of this process.
+    """
+
+    out: Path
+    options: TrainingOptions
+    device: torch.device
+
+
+def begin_run(out: str | Path, training: Mapping, *, device: str, resume: bool) -> BegunRun:
+    """Refuses a used folder, then starts this process.
+
+    Args:
+        out: run folder.
+        training: keys of `TrainingOptions`.
+        device: see `choose_device`.
+        resume: the run goes on from a checkpoint in `out`.
+
+    Raises:
+        FileExistsError: `out` holds checkpoints and `resume` is false.
+    """
+    refuse_used_folder(Path(out), resume)
+    options = TrainingOptions(**training)
+    where = start_process(device, threads=options.threads, timeout_s=options.timeout_s)
+    return BegunRun(Path(out), options, where)
 
 
 class PretrainRunner(Runner):

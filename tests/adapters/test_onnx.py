@@ -55,6 +55,49 @@ def test_onnxruntime_gives_torch_numbers_at_any_batch(exported):
             assert difference < TOLERANCE
 
 
+def test_the_free_axis_is_called_batch(exported):
+    import onnx
+
+    backbone, path, _ = exported
+    graph = onnx.load(str(path)).graph
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert shapes["image"] == ["batch", 3, 64, 64]
+    assert shapes["pooled"] == ["batch", backbone.pooled_channels]
+    assert {shape[0] for shape in shapes.values()} == {"batch"}
+    assert len(shapes) == 2 + len(backbone.feature_specs)
+
+
+def test_what_is_made_of_the_batch_is_renamed_and_other_free_axes_are_not():
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install -e .[onnx]")
+
+    def value(name, *shape):
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    graph = onnx.helper.make_graph(
+        [],
+        "g",
+        [value("image", "s4", 3), value("hand", "s5")],
+        [value("out", "s4", "21*s4 + s40"), value("fixed", 2, "s40")],
+        value_info=[value("inside", "s5", "s4*s5")],
+    )
+    model = onnx.helper.make_model(graph)
+    adapter.name_batch_axis(model)
+    found = {
+        each.name: [axis.dim_param or axis.dim_value for axis in each.type.tensor_type.shape.dim]
+        for each in (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    }
+    assert found == {
+        "image": ["batch", 3],
+        "hand": ["batch"],
+        "out": ["batch", "21*batch + s40"],
+        "fixed": [2, "s40"],
+        "inside": ["batch", "batch*batch"],
+    }
+
+
 def test_the_report_states_difference_and_tolerance(exported):
     backbone, _, report = exported
     assert max(report.checks["largest_difference"].values()) < report.checks["tolerance"]

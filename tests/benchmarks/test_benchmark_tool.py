@@ -1,19 +1,17 @@
 """tools/benchmark.py: which benchmarks there are, what `all` runs, what each says of itself."""
 
-import importlib.util
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from tests.tool_module import load_tool
+
 
 @pytest.fixture
 def tool(repo_root, monkeypatch):
     monkeypatch.syspath_prepend(str(repo_root / "tools"))
-    spec = importlib.util.spec_from_file_location("benchmark", repo_root / "tools" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("benchmark")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/evaluate.py predictions: files of two systems to one table."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -9,14 +8,12 @@ import pytest
 from gesture_pretrain.evaluation.error_file import load_hand_errors
 from gesture_pretrain.evaluation.predictions import PosePredictions
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+from tests.tool_module import load_tool
 
 
 @pytest.fixture(scope="module")
-def tool(repo_root):
-    spec = importlib.util.spec_from_file_location("evaluate", repo_root / "tools" / "evaluate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool():
+    return load_tool("evaluate")
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The statistics of the transfer table against simulated data whose truth is known."""
 
-import importlib.util
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from gesture_pretrain.evaluation.two_level_interval import (
     student_quantile,
     variance_parts,
 )
+from tests.tool_module import load_tool
 
 REPETITIONS = 2000
 # standard error of a simulated coverage near 95 %: sqrt(0.95 * 0.05 / 2000)
@@ -28,11 +27,7 @@ SIMULATION_ERROR = 0.0049
 
 @cache
 def simulation():
-    path = Path(__file__).parents[2] / "tools" / "check_statistics.py"
-    spec = importlib.util.spec_from_file_location("check_statistics", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("check_statistics")
 
 
 def drawn(seed, **changes):

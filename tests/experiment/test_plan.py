@@ -1,10 +1,12 @@
 """Plans: what they may say, and the cells they come to."""
 
+from types import SimpleNamespace
+
 import pytest
 from toy_pose import toy_plan
 
 from adapters.experiment.audit import audit_plan, not_audited
-from adapters.experiment.cells import FINETUNING, PRETRAINING, cells_of
+from adapters.experiment.cells import FINETUNING, PRETRAINING, cells_of, scored_rows
 from adapters.experiment.plan import PlanError
 from adapters.experiment.plan_file import plan_from, read_plan
 from gesture_pretrain.data.index import HandIndex
@@ -135,32 +137,6 @@ def test_arms_of_a_target_restrict_it(toy_index):
     assert len(of(table, stage=FINETUNING)) == 6
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"colour": 1}, "Unknown key 'colour' of a plan. Known: name, data"),
-        ({"seeds": []}, "seeds is .*one or more"),
-        ({"seeds": [1, 1]}, "none twice"),
-        ({"fractions": [0.0]}, "above 0 and at most 1"),
-        ({"arms": {"a": {}}}, "one of init, pretrain and weights"),
-        ({"arms": {"a": {"init": "random", "pretrain": {}}}}, "one of init, pretrain and weights"),
-        ({"arms": {"a": {"pretrain": {"optimizer": {"rate": 1}}}}}, "Unknown key optimizer.rate"),
-        ({"arms": {"a": {"init": "random", "steps": 1}}}, "arms.a: Unknown key arms.a.steps"),
-        ({"targets": {"t": {"target": "toy_pose", "backbone": "big"}}}, "possible: tiny"),
-        ({"targets": {"t": {"target": "toy_pose", "arms": ["x"]}}}, "possible: random, gesture"),
-        ({"backbones": {"tiny": {"arch": "x", "init": "timm"}}}, "Unknown key backbones.tiny.init"),
-        ({"finetuning": {"optimiser": {}}}, "Unknown section finetuning.optimiser"),
-        ({"comparisons": [{"arm": "gesture", "reference": "none"}]}, "possible: random, gesture"),
-        ({"comparisons": [{"arm": "random", "reference": "random"}]}, "with itself"),
-        ({"data": {}}, "data.index is required"),
-        ({"name": "a/b"}, "letters, digits"),
-    ],
-)
-def test_what_cannot_be_is_named(toy_index, changes, message):
-    with pytest.raises(PlanError, match=message):
-        plan_from(toy_plan(toy_index, **changes))
-
-
 def test_a_missing_plan_lists_those_there(repo_root):
     with pytest.raises(FileNotFoundError, match="demo.py"):
         read_plan(repo_root / "configs" / "experiments" / "missing.py")
@@ -172,3 +148,12 @@ def test_nothing_to_train_on_or_to_score_is_named(toy_index):
     plan = plan_from(toy_plan(toy_index, test={"split": "val"}))
     with pytest.raises(PlanError, match="nothing to score"):
         audit_plan(plan, cells_of(plan))
+
+
+def test_boxes_that_the_test_index_lacks_are_missed_before_anything_runs(toy_index):
+    plan = plan_from(toy_plan(toy_index, test={"box_source": "rootnet"}))
+    index = HandIndex.open(toy_index)
+    assert len(scored_rows(plan, index)) == 40
+    without = SimpleNamespace(select=index.select, root=index.root, columns={})
+    with pytest.raises(PlanError, match="test.box_source is 'rootnet', but .* has no boxes"):
+        scored_rows(plan, without)

@@ -10,7 +10,7 @@ from adapters.base import SwapError, find_pose_target
 from adapters.pose_checkpoint import load_pose_model, save_pose_model
 from adapters.pose_hand_models import HandModelSource
 from adapters.pose_inference import PoseInference
-from adapters.pose_onnx import CropBatch, export_pose_onnx
+from adapters.pose_onnx import OUTPUTS, CropBatch, export_pose_onnx
 from gesture_pretrain.models.backbone import build_backbone
 
 
@@ -103,10 +103,21 @@ def test_compiled_batches_have_one_shape(token_fusion, monkeypatch):
     assert_near(found, direct(token_fusion, image, torch.zeros(5).long()), 1e-4)
 
 
+def first_axes(file) -> dict:
+    """Name or size of the first axis of every input and output."""
+    import onnx
+
+    graph = onnx.load(str(file)).graph
+    axes = {each.name: each.type.tensor_type.shape.dim for each in (*graph.input, *graph.output)}
+    return {name: shape[0].dim_param or shape[0].dim_value for name, shape in axes.items()}
+
+
 @pytest.mark.slow
 def test_onnx_gives_what_the_network_gives(token_fusion, tmp_path, monkeypatch):
     stored, file = load_pose_model(token_fusion), tmp_path / "hand.onnx"
     assert max(export_pose_onnx(stored, file).values()) < 1e-3
+    axes = first_axes(file)
+    assert {"image", *OUTPUTS} <= axes.keys() and set(axes.values()) == {"batch"}
     image, hand = crops(5), torch.zeros(5).long()
     found = PoseInference(file, engine="onnx", batch_size=2).predict(image, hand)
     assert_near(found, direct(token_fusion, image, hand), 1e-3)
@@ -121,6 +132,7 @@ def test_onnx_gives_what_the_network_gives(token_fusion, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_onnx_gives_both_hands_of_eanet(eanet, tmp_path):
     assert max(export_pose_onnx(load_pose_model(eanet), tmp_path / "hand.onnx").values()) < 1e-3
+    assert first_axes(tmp_path / "hand.onnx") == dict.fromkeys(("image", "hand", *OUTPUTS), "batch")
     image, hand = crops(5), torch.tensor([0, 1, 1, 0, 1])
     inference = PoseInference(tmp_path / "hand.onnx", engine="onnx", batch_size=2)
     found = inference.predict(image, hand)

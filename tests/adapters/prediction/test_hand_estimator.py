@@ -17,30 +17,7 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
-
-HEADS = {"num_coarse": 54, "num_fine": 70, "hidden": 8, "dropout": 0.0}
-
-
-def store(folder, hand_models, *, guidance: str, taxonomy: Taxonomy | None):
-    """A random network whose hands differ from picture to picture."""
-    backbone = build_backbone("test_resnet", size_px=64)
-    torch.manual_seed(0)
-    heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
-    options = {**TARGET.options("tiny"), "guidance": guidance}
-    model = TARGET.build_model(GestureNetwork(backbone, heads), hand_models=hand_models, **options)
-    torch.nn.init.normal_(model.network.mano_heads.pose[-1].weight, std=0.2)
-    return save_pose_model(
-        model,
-        folder,
-        target="token_fusion",
-        options=options,
-        size_px=64,
-        heads={"in_channels": backbone.pooled_channels, **HEADS},
-        backbone_name="test_resnet (random)",
-        head_classes=taxonomy and {"name": taxonomy.name, "sha256": taxonomy.sha256},
-        hand_source=HandModelSource("open", "smplx"),
-        hand_models=hand_models,
-    )
+from tests.random_pose_model import HEADS, store_random_pose_model
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +26,9 @@ def taxonomy():
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory, hand_models, taxonomy):
+def stored(tmp_path_factory, taxonomy):
     folder = tmp_path_factory.mktemp("stored") / "model"
-    return store(folder, hand_models, guidance="both", taxonomy=taxonomy)
+    return store_random_pose_model(folder, taxonomy=taxonomy)
 
 
 @pytest.fixture(scope="module")
@@ -186,17 +163,17 @@ def test_a_gesture_network_of_its_own_tells_instead(stored, pictures, taxonomy, 
     assert all(e.coarse is not None and e.hand_probability is not None for e in estimates)
 
 
-def test_weights_of_another_taxonomy_are_refused(tmp_path, hand_models, taxonomy):
+def test_weights_of_another_taxonomy_are_refused(tmp_path, taxonomy):
     other = taxonomy.handedness_only()
-    folder = store(tmp_path / "model", hand_models, guidance="both", taxonomy=other)
+    folder = store_random_pose_model(tmp_path / "model", taxonomy=other)
     with pytest.raises(ValueError, match="another taxonomy"):
         HandEstimator(folder, taxonomy="interhand26m")
 
 
 @pytest.mark.parametrize("guidance", ["none", "both"])
-def test_without_trained_gestures_the_side_must_be_given(tmp_path, hand_models, guidance, pictures):
+def test_without_trained_gestures_the_side_must_be_given(tmp_path, guidance, pictures):
     """Heads that began at random name no class, guide as they may."""
-    folder = store(tmp_path / "model", hand_models, guidance=guidance, taxonomy=None)
+    folder = store_random_pose_model(tmp_path / "model", guidance=guidance, taxonomy=None)
     estimator = HandEstimator(load_pose_model(folder))
     with pytest.raises(ValueError, match="nothing tells whether picture 0 shows a right or a left"):
         estimator.predict(pictures[0][:1])

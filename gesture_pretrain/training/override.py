@@ -1,0 +1,78 @@
+"""Changes to a config from the command line: `section.key=value`."""
+
+import ast
+from typing import Any
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+_OPENINGS = ("[", "{", "(", "dict(")
+
+
+def apply_override(config: dict, override: str) -> None:
+    """Sets one dotted key of `config` in place.
+
+    Raises:
+        ValueError: no "=", a key below a value, or a value that `parse_value` refuses.
+    """
+    key, sign, text = override.partition("=")
+    if not sign or not key:
+        raise ValueError(f"Override '{override}' is not of the form section.key=value.")
+    *parents, last = key.split(".")
+    place = config
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise ValueError(f"Override '{override}': '{parent}' is a value, not a section.")
+    try:
+        place[last] = parse_value(text)
+    except ValueError as error:
+        raise ValueError(f"Override '{override}': {error}") from error
+
+
+def parse_value(text: str) -> Any:
+    """The value that a text on the command line stands for.
+
+    A Python literal; true, false, none; else the text itself. Between brackets, words of letters
+    are texts and `dict(key=value)` is a table: `[right, left]`, `[dict(name=HaMeR, path="a.npz")]`.
+
+    Raises:
+        ValueError: it opens a bracket and is no such list or table.
+    """
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError):
+        if not text.lstrip().startswith(_OPENINGS):
+            return text
+    try:
+        return _value_of(ast.parse(text.strip(), mode="eval").body)
+    except (ValueError, TypeError, SyntaxError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise ValueError(
+            f"{reason}. Between brackets stand numbers, words of letters, other texts in double "
+            "quotes, lists and dict(key=value); put single quotes around the whole argument, or "
+            "the shell takes the double ones away. What is long is better written in the file."
+        ) from error
+
+
+def _value_of(node: ast.expr) -> Any:
+    match node:
+        case ast.Name(id=word):
+            return _WORDS.get(word.lower(), word)
+        case ast.List(elts=items):
+            return [_value_of(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_value_of(item) for item in items)
+        case ast.Dict(keys=keys, values=values) if None not in keys:
+            pairs = zip(keys, values, strict=True)
+            return {_value_of(key): _value_of(value) for key, value in pairs}
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
+            keyword.arg for keyword in keywords
+        ):
+            return {keyword.arg: _value_of(keyword.value) for keyword in keywords}
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise ValueError(f"{ast.unparse(node)} is no value") from error
