@@ -7,9 +7,11 @@ Every candidate reads the same picture files and makes crops of the same size:
               classes, random crop and colour
     ours_single            the same, asked for one image at a time
     ours_shards            `ours` from pictures decoded beforehand (data.shards)
-    ours_shards_device     the same, the pixels left to the device (data.crop_on="device")
+    ours_shards_device     the same, the pixels left to the device (data.crop_on="device"), whose
+              pictures are put together into a batch
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
+    pose_shards_device     the same, the pixels left to the device, and put together likewise
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
               can use; made-up joints lie all over the picture, so it is decoded whole for them
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
@@ -42,7 +44,7 @@ from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
-from gesture_pretrain.data.device_crop import collate_uncropped
+from gesture_pretrain.data.device_crop import collate_samples
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.shards import ShardSettings, write_shards
@@ -122,14 +124,15 @@ def _candidates(
     )
     records = [index.record(int(row)) for row in rows]
     eanet = _eanet_dataset(index, rows, size_px, reduced_decode=not made_up)
-    pose, stored_pose = _pose_datasets(index, rows, size_px, shards)
+    pose, stored_pose, uncropped_pose = _pose_datasets(index, rows, size_px, shards)
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
         "ours": dataset.__getitems__,
         "ours_shards": stored.__getitems__,
-        "ours_shards_device": lambda keys: collate_uncropped(uncropped.__getitems__(keys)),
+        "ours_shards_device": _batches(uncropped),
         "pose": pose.__getitems__,
         "pose_shards": stored_pose.__getitems__,
+        "pose_shards_device": _batches(uncropped_pose),
         "eanet": lambda positions: eanet.__getitems__([i % len(eanet) for i in positions]),
         "ours_single": _one_by_one(dataset.__getitem__),
         "plain": _one_by_one(_plain(records, size_px)),
@@ -145,7 +148,7 @@ def _candidates(
 def _pose_datasets(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> list[PoseDataset]:
-    """From picture files and from shards, as token fusion trains on them."""
+    """From picture files, from shards, and uncropped from shards, as token fusion reads them."""
     return [
         PoseDataset(
             index,
@@ -156,9 +159,10 @@ def _pose_datasets(
             augmentation=Augmentation(),
             mirror_left=True,
             shards=source,
+            crop_on=crop_on,
             announce=None,
         )
-        for source in (None, shards)
+        for source, crop_on in ((None, "loader"), (shards, "loader"), (shards, "device"))
     ]
 
 
@@ -175,6 +179,10 @@ def _eanet_dataset(
         reduced_decode=reduced_decode,
         announce=None,
     )
+
+
+def _batches(dataset: GestureDataset | PoseDataset) -> Candidate:
+    return lambda positions: collate_samples(dataset.__getitems__(positions))
 
 
 def _one_by_one(crop: Callable[[int], object]) -> Candidate:
