@@ -9,6 +9,8 @@ Every candidate reads the same picture files and makes crops of the same size:
     ours_shards            `ours` from pictures decoded beforehand (data.shards)
     ours_shards_device     the same, the pixels left to the device (data.crop_on="device"), whose
               pictures are put together into a batch
+    device_crops           what the device then does with these batches, the copy to it included:
+              a CUDA device where there is one, else this processor
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
     pose_shards_device     the same, the pixels left to the device, and put together likewise
@@ -21,8 +23,10 @@ Every candidate reads the same picture files and makes crops of the same size:
     mmpose_colour          the same and PhotometricDistortion
 
 Candidates take turns batch by batch, so that a slower moment of the machine hits all of them; the
-medians of the rounds are given. OpenCV runs on one thread, as in a loading process. Without --data,
-pictures and annotations of InterHand2.6M's size and structure are made up (about 20 kB a picture).
+medians of the rounds are given. The device's crops come after all of them: on a processor they need
+so much memory that they slow down what comes next. OpenCV and torch run on one thread, as in a
+loading process. Without --data, pictures and annotations of InterHand2.6M's size and structure are
+made up (about 20 kB a picture).
 """
 
 import argparse
@@ -52,6 +56,7 @@ from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
 from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.models.pretrainer import BatchToDevice
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25
@@ -63,6 +68,7 @@ def main(argv: list[str]) -> None:
     """Runs the benchmark, prints a table, writes JSON if asked."""
     arguments = _parser().parse_args(argv)
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as folder:
         index = _index(arguments, Path(folder))
         rows = index.select(single_hand_only=True)[: arguments.images]
@@ -72,7 +78,9 @@ def main(argv: list[str]) -> None:
         candidates = _candidates(
             index, rows, arguments.size, shards, made_up=arguments.data is None
         )
+        crops = {"device_crops": candidates.pop("device_crops")}
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
+        speeds |= _alternate(crops, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
     for name, row in results.items():
@@ -135,6 +143,7 @@ def _candidates(
         "pose_shards_device": _batches(uncropped_pose),
         "eanet": lambda positions: eanet.__getitems__([i % len(eanet) for i in positions]),
         "ours_single": _one_by_one(dataset.__getitem__),
+        "device_crops": _device_crops(uncropped),
         "plain": _one_by_one(_plain(records, size_px)),
     }
     if importlib.util.find_spec("mmpose") is None:
@@ -183,6 +192,23 @@ def _eanet_dataset(
 
 def _batches(dataset: GestureDataset | PoseDataset) -> Candidate:
     return lambda positions: collate_samples(dataset.__getitems__(positions))
+
+
+def _device_crops(dataset: GestureDataset) -> Candidate:
+    """Its batches are made in the first, unmeasured round."""
+    batches, device = {}, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    to_device = BatchToDevice().to(device)
+
+    def crops(positions: list[int]) -> torch.Tensor:
+        key = tuple(positions)
+        if key not in batches:
+            batches[key] = collate_samples(dataset.__getitems__(positions))
+        image = to_device(batches[key])["batch"].image
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return image
+
+    return crops
 
 
 def _one_by_one(crop: Callable[[int], object]) -> Candidate:
