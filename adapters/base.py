@@ -96,7 +96,8 @@ class PoseTarget:
             seed, announce)` gives a data set with `index`, `rows` and `box_source`, its samples
             named tuples with at least `image` and `row`. It also takes `box_source`: "rootnet" for
             RootNet's detected boxes; the boxes that the target is trained on by default. And
-            `shards`, see `data.shards`; a target that cannot read them says why (ValueError).
+            `shards`, see `data.shards`, and `crop_on`, see `data.device_crop`; a target that
+            cannot serve one of them says why (ValueError).
         presets: Options of `build_model` by the name of a size; "full" is the published one.
         needs_with: `needs_with(**options)` where what is asked depends on the options.
         dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.hand_model import HandModel
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.gesture_data import load_taxonomy
-from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
-from gesture_pretrain.training.sections import build_from_section
+from gesture_pretrain.training.gesture_data import build_datasets, describe_data, load_taxonomy
+from gesture_pretrain.training.loaders import build_loaders, check_batch_size
 from gesture_pretrain.training.splits import select_splits
 
 
@@ -62,6 +60,7 @@ def build_pose_data(
     workers: int = 2,
     augmentation: Mapping | None = None,
     shards: str | Path | None = None,
+    crop_on: str = "loader",
     overfit: bool = False,
 ) -> PoseData:
     """Opens the index and builds both loaders.
@@ -93,12 +92,13 @@ def build_pose_data(
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
         shards: folder made by tools/prepare_data.py shards; None reads the picture files.
+        crop_on: "loader", or "device": the device of the network crops, see `data.device_crop`.
         overfit: train on one unaugmented batch, and validate on the same, to see that the errors
             can reach zero.
 
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
-            among the processes, or the target cannot read shards.
+            among the processes, the target cannot read shards, or an unknown `crop_on`.
         DataError: the shards do not serve the target's crops.
     """
     hand_index = HandIndex.open(index)
@@ -119,38 +119,36 @@ def build_pose_data(
         val_images=val_images,
         overfit=batch_size if overfit else None,
     )
-    chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
+    further = {} if shards is None else {"shards": shards}
+    if crop_on != "loader":
+        further["crop_on"] = crop_on
 
-    def dataset(name: str, of_rows: np.ndarray, motion: Augmentation) -> Any:
+    def dataset(of_rows: np.ndarray, **options) -> Dataset:
         return build_dataset(
             hand_index,
             of_rows,
             classes,
             size_px,
             hand_models=hand_models,
-            augmentation=motion,
             seed=seed,
-            announce=announcer(name),
-            **({} if shards is None else {"shards": shards}),
+            **further,
+            **options,
         )
 
-    train_set = dataset("Training", rows.train, NONE if overfit else chosen)
-    val_set = dataset("Validation", rows.validation, NONE) if len(rows.validation) else None
+    train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
     loaders = build_loaders(
         train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
     )
-    summary = {
-        "index": str(Path(hand_index.root)),
-        "index_fingerprint": hand_index.fingerprint,
-        "taxonomy": classes.name,
-        "taxonomy_sha256": classes.sha256,
-        "train_images": len(train_set),
-        "val_images": 0 if val_set is None else len(val_set),
-        "train_split": train_split,
-        "val_split": val_split,
-        "fraction": fraction,
-        "source": dict(hand_index.meta),
-    }
+    summary = describe_data(
+        hand_index,
+        classes,
+        index_fingerprint=hand_index.fingerprint,
+        train_images=len(train_set),
+        val_images=0 if val_set is None else len(val_set),
+        train_split=train_split,
+        val_split=val_split,
+        fraction=fraction,
+    )
     return PoseData(hand_index, classes, *loaders, summary)
 
 

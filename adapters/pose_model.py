@@ -54,7 +54,8 @@ class PoseModel(Protocol):
 
     The `batch` it takes is what its target's data set gives, collated: a named tuple with at least
     `image` (B, 3, S, S) uint8 and `row` (B,) int64. A batch stays one object: give the constructor
-    of `BaseModel` a `gesture_pretrain.models.pretrainer.BatchToDevice`.
+    of `BaseModel` a `gesture_pretrain.models.pretrainer.BatchToDevice`, which also makes the crops
+    that the loader did not make.
 
     Attributes:
         backbone: the backbone that it was built around, the same object.

@@ -24,13 +24,13 @@ from adapters.eanet.rows import (
 from adapters.eanet.targets import CapturedTargets, ManoTargets, captured_targets, mano_targets
 from eanet import CORRECT, Quirks
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.picture import PictureFiles, channels_first
+from gesture_pretrain.data.picture import PictureFiles
 from gesture_pretrain.data.record import HANDS, HandRecord
+from gesture_pretrain.data.sample_image import ImageMaker, SampleImage, image_maker
 from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.transforms import (
     Augmentation,
     Motion,
-    crop_pixels,
     draw_motions,
 )
 from gesture_pretrain.geometry.crop import invert_affine
@@ -47,7 +47,8 @@ class EanetSample(NamedTuple):
     by them. Hands are those of the crop: a mirror exchanges them.
 
     Attributes:
-        image: (3, S, S) RGB, uint8, or float32 in 0 .. 1.
+        image: (3, S, S) RGB, uint8, or float32 in 0 .. 1; or what stands for it until the device
+            makes the crop.
         coarse, fine: Gesture classes, -1 where the crop has none.
         hand: 0 right, 1 left, -1 two hands.
         row: Row of the index.
@@ -67,7 +68,7 @@ class EanetSample(NamedTuple):
         wrist_depth_mm: (2,) depth of the annotated wrists, NaN where unknown.
     """
 
-    image: Tensor
+    image: SampleImage
     coarse: int
     fine: int
     hand: int
@@ -113,6 +114,8 @@ class EanetDataset(Dataset):
         quirks: What to do as upstream does although it is a mistake.
         image_as: "uint8", interpolated and coloured in whole grey levels; or "float", as upstream
             has it, four times the bytes.
+        crop_on: "loader", or "device" for images that the device of the network crops, see
+            `gesture_pretrain.data.device_crop`; in bytes only.
         with_mesh: Also give the fits' vertices, which takes longer than all else of a sample.
         reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
             crop shows at least as many pixels per pixel; it then shows averages of pixels instead
@@ -143,6 +146,7 @@ class EanetDataset(Dataset):
         box_source: str = "joints",
         quirks: Quirks = CORRECT,
         image_as: str = "uint8",
+        crop_on: str = "loader",
         with_mesh: bool = False,
         reduced_decode: bool = True,
         announce: Callable[[str], object] | None = print,
@@ -159,6 +163,7 @@ class EanetDataset(Dataset):
         self.index, self.rows, self.taxonomy = index, selection.rows, taxonomy
         self.size_px, self.grid = size_px, _grid(size_px, grid)
         self.mano, self.augmentation, self.seed = mano, augmentation, seed
+        self.image_of = _image_maker(image_as, crop_on)
         self.box_source, self.image_as, self.with_mesh = box_source, image_as, with_mesh
         self.pictures = PictureFiles(reduced_decode=reduced_decode)
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
@@ -242,7 +247,7 @@ class EanetDataset(Dataset):
 
     def _image(
         self, record: HandRecord, box_xywh_px: np.ndarray, view: CropView, motion: Motion
-    ) -> Tensor:
+    ) -> SampleImage:
         # a box that is not square is stretched; its shorter side has the fewer pixels
         shrink = float(min(box_xywh_px[2:])) * motion.scale / self.size_px
         picture = self.pictures.read(
@@ -251,8 +256,7 @@ class EanetDataset(Dataset):
         if self.image_as == "float":
             patch = crop_image(picture, view, motion.gain_rgb)
             return _float32(patch.transpose(2, 0, 1) / np.float32(255))
-        crop = crop_pixels(picture, view.crop_from_image, self.size_px, motion.gain_rgb)
-        return torch.from_numpy(channels_first(crop))
+        return self.image_of(picture, view.crop_from_image, self.size_px, motion.gain_rgb)
 
     def _labels(self, position: int, mirrored: bool) -> tuple[int, int]:
         labels = int(self.coarse[position]), int(self.fine[position])
@@ -398,6 +402,15 @@ def _rows_of_index(rows: Sequence[int], size: int) -> np.ndarray:
     if len(outside):
         raise ValueError(f"row {outside[0]} is not in the index, which has rows 0 .. {size - 1}")
     return rows
+
+
+def _image_maker(image_as: str, crop_on: str) -> ImageMaker:
+    if image_as == "float" and crop_on == "device":
+        raise ValueError(
+            "crop_on='device' crops in bytes, and image_as is 'float'. Use crop_on='loader' with "
+            "it, or image_as='uint8'."
+        )
+    return image_maker(crop_on)
 
 
 def _check_choice(name: str, value: str, possible: tuple[str, ...]) -> None:

@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 
 from gesture_pretrain.data.annotated_view import annotated_view
 from gesture_pretrain.data.crop_pictures import CropPictures, open_pictures
-from gesture_pretrain.data.device_crop import UncroppedSample, collate_uncropped, shown_part
 from gesture_pretrain.data.hand_annotations import AnnotationReader, HandAnnotations
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.picture import Picture, PictureFiles, channels_first
+from gesture_pretrain.data.picture import PictureFiles
 from gesture_pretrain.data.record import HANDS
+from gesture_pretrain.data.sample_image import SampleImage, image_maker
 from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.shards import ShardSettings
 from gesture_pretrain.data.transforms import (
@@ -29,19 +29,16 @@ from gesture_pretrain.data.transforms import (
     HandView,
     Motion,
     crop_maps,
-    crop_pixels,
     draw_motions,
 )
 from gesture_pretrain.taxonomy import Taxonomy
-
-CROP_ON = ("loader", "device")
 
 
 class HandSample(NamedTuple):
     """One crop (or, collated, a batch of B of them with a leading axis B).
 
     Attributes:
-        image: (3, S, S) uint8, RGB.
+        image: (3, S, S) uint8, RGB; or what stands for it until the device makes the crop.
         coarse, fine: gesture classes, -1 where the image has none.
         hand: 0 right, 1 left, -1 unknown or two hands; of the crop, that is after a flip.
         keypoints_px: (21, 2) float32, joints in crop pixels, mano21 order; 0 where not valid.
@@ -52,7 +49,7 @@ class HandSample(NamedTuple):
         row: row of the index.
     """
 
-    image: torch.Tensor
+    image: SampleImage
     coarse: int
     fine: int
     hand: int
@@ -84,14 +81,15 @@ class GestureDataset(Dataset):
         reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
         shards: folder of decoded pictures, see `data.shards`; None reads the picture files.
-        crop_on: "loader", or "device" for samples whose pixels the device of the network crops
-            (`UncroppedSample`); collate them with `collate`.
+        crop_on: "loader", or "device" for images that the device of the network crops, see
+            `data.device_crop`; collate such samples with its `collate_samples`.
         strict_labels: refuse unexpected labels, see `Taxonomy.assign`.
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
         annotations: boxes and joints of the rows.
         pictures: their pixels.
+        image_of: makes the image of a sample from its picture.
         coarse, fine: (N,) int64 classes, -1 where masked.
         label_report: how many images have a class and why the others do not.
 
@@ -118,9 +116,7 @@ class GestureDataset(Dataset):
         strict_labels: bool = False,
         announce: Callable[[str], object] | None = print,
     ):
-        if crop_on not in CROP_ON:
-            raise ValueError(f"crop_on is {crop_on!r}; possible: {', '.join(CROP_ON)}")
-        self.crop_on = crop_on
+        self.image_of = image_maker(crop_on)
         self.index = index
         self.rows = _checked_rows(rows, len(index))
         self.taxonomy = taxonomy
@@ -168,29 +164,21 @@ class GestureDataset(Dataset):
         motions = self._motions(epochs, rows)
         return self._samples(positions, rows, self.annotations.read(rows), motions)
 
-    @property
-    def collate(self) -> Callable | None:
-        """What makes a batch of samples; None for torch's own."""
-        return collate_uncropped if self.crop_on == "device" else None
-
     def _samples(
         self, positions: np.ndarray, rows: np.ndarray, notes: HandAnnotations, motions: list[Motion]
-    ) -> list[HandSample] | list[UncroppedSample]:
+    ) -> list[HandSample]:
         flips, hands, coarse, fine = self._shown(positions, notes.hands, motions)
         affines, rotations = crop_maps(notes.boxes_xywh_px, motions, flips, self.size_px)
-        pictures = [
-            self._picture(int(row), notes, k, motions[k], flips[k], affines[k])
+        images = [
+            self._image(int(row), notes, k, motions[k], flips[k], affines[k])
             for k, row in enumerate(rows)
         ]
-        pixels = self._uncropped if self.crop_on == "device" else self._cropped
-        images, *how = pixels(pictures, motions)
-        kind = UncroppedSample if self.crop_on == "device" else HandSample
         valid = notes.joint_valid
         keypoints_px = notes.keypoints_px @ affines[:, :, :2].swapaxes(1, 2)
         keypoints_px += affines[:, None, :, 2]
         joints_rel_mm = notes.joints_rel_mm @ rotations.swapaxes(1, 2)
         return [
-            kind(*sample)
+            HandSample(*sample)
             for sample in zip(
                 images,
                 coarse,
@@ -200,7 +188,6 @@ class GestureDataset(Dataset):
                 _masked(joints_rel_mm, valid),
                 torch.from_numpy(valid).unbind(),
                 rows.tolist(),
-                *how,
                 strict=True,
             )
         ]
@@ -217,7 +204,7 @@ class GestureDataset(Dataset):
                 shown.append((True, MIRRORED_HAND[hand], *mirrored))
         return tuple(zip(*shown, strict=True))
 
-    def _picture(
+    def _image(
         self,
         row: int,
         notes: HandAnnotations,
@@ -225,37 +212,13 @@ class GestureDataset(Dataset):
         motion: Motion,
         flip: bool,
         affine: np.ndarray,
-    ) -> tuple[Picture, np.ndarray]:
-        """The picture of the `k`-th crop of a batch, and the map of its pixels to the crop's.
-
-        Without a box it is shown whole.
-        """
+    ) -> SampleImage:
+        """The `k`-th image of a batch; without a box the picture is shown whole."""
         size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
         picture, shown = self.pictures.read(row, notes.files[k], size_wh, box, motion.scale)
         if shown is not box:
             affine = crop_maps(shown[None], [motion], [flip], self.size_px)[0][0]
-        return picture, affine
-
-    def _cropped(self, pictures: list, motions: list[Motion]) -> tuple[list[torch.Tensor]]:
-        """(3, S, S) crops."""
-        crops = [
-            crop_pixels(picture, affine, self.size_px, motion.gain_rgb)
-            for (picture, affine), motion in zip(pictures, motions, strict=True)
-        ]
-        return ([torch.from_numpy(channels_first(crop)) for crop in crops],)
-
-    def _uncropped(self, pictures: list, motions: list[Motion]) -> tuple[list[torch.Tensor], ...]:
-        """Parts of the pictures, the maps from the crops' pixels to theirs, gains, frames."""
-        parts, maps = zip(
-            *(shown_part(picture, affine, self.size_px) for picture, affine in pictures),
-            strict=True,
-        )
-        return (
-            [torch.from_numpy(channels_first(part)) for part in parts],
-            [torch.from_numpy(back.astype(np.float32)) for back in maps],
-            [torch.tensor(motion.gain_rgb, dtype=torch.float32) for motion in motions],
-            [torch.empty(self.size_px, 0)] * len(pictures),
-        )
+        return self.image_of(picture, affine, self.size_px, motion.gain_rgb)
 
     def view(self, position: int) -> HandView:
         """The whole image at a position with everything that `move_view` will move."""

@@ -17,16 +17,16 @@ from gesture_pretrain.data.annotated_view import annotated_view
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.moved_fit import MovedFit, move_fits
-from gesture_pretrain.data.picture import channels_first
 from gesture_pretrain.data.record import HANDS, HandRecord
+from gesture_pretrain.data.sample_image import SampleImage
 from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.transforms import (
     Augmentation,
     Crop,
     HandView,
     Motion,
-    apply_crop,
     draw_motions,
+    move_annotations,
     plan_crop,
 )
 from gesture_pretrain.geometry.crop import invert_affine
@@ -43,7 +43,7 @@ class PoseSample(NamedTuple):
     What is not known is 0 with its flag False, never a value; read everything through the flags.
 
     Attributes:
-        image: (3, S, S) uint8, RGB.
+        image: (3, S, S) uint8, RGB; or what stands for it until the device makes the crop.
         coarse, fine: int64 gesture classes, -1 where there is none.
         hand: int64, 0 right, 1 left; of the crop, that is after a mirror.
         row: int64, row of the index.
@@ -64,7 +64,7 @@ class PoseSample(NamedTuple):
         mirrored: bool, the crop shows a mirror image of the picture.
     """
 
-    image: Tensor
+    image: SampleImage
     coarse: int
     fine: int
     hand: int
@@ -104,8 +104,8 @@ class PoseDataset(Dataset):
             test split use these.
         mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
-        reduced_decode, shards: where the pixels come from, see `GestureDataset`; all else of a
-            sample is the same to the last digit, whichever it is.
+        reduced_decode, shards, crop_on: where the pixels come from and who crops them, see
+            `GestureDataset`; all else of a sample is the same to the last digit.
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
@@ -113,8 +113,8 @@ class PoseDataset(Dataset):
 
     Raises:
         ValueError: a row that is not in the index, not of a single hand or without a box of
-            `box_source`, a missing hand model, random flips together with `mirror_left`, or shards
-            together with `reduced_decode=False`.
+            `box_source`, a missing hand model, random flips together with `mirror_left`, shards
+            together with `reduced_decode=False`, or an unknown `crop_on`.
         DataError: the shards do not serve this data set.
     """
 
@@ -133,6 +133,7 @@ class PoseDataset(Dataset):
         mirror_left: bool = False,
         reduced_decode: bool = True,
         shards: str | Path | None = None,
+        crop_on: str = "loader",
         announce: Callable[[str], object] | None = print,
     ):
         if mirror_left and augmentation is not None and augmentation.flip:
@@ -151,6 +152,7 @@ class PoseDataset(Dataset):
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
+            crop_on=crop_on,
             announce=None,
         )
         self.index, self.rows, self.taxonomy = index, self._gestures.rows, taxonomy
@@ -190,14 +192,16 @@ class PoseDataset(Dataset):
             self._crop(*of_one)
             for of_one in zip(positions.tolist(), records, boxes, motions, strict=True)
         ]
-        crops, views = zip(*shown, strict=True)
+        crops, views, images = zip(*shown, strict=True)
         fits = move_fits(records, crops, self._hands)
-        return [_to_sample(*of_one) for of_one in zip(records, views, crops, fits, strict=True)]
+        return [
+            _to_sample(*of_one) for of_one in zip(records, images, views, crops, fits, strict=True)
+        ]
 
     def _crop(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
-    ) -> tuple[Crop, HandView]:
-        """How a picture is cropped, and the crop; the picture itself is let go of."""
+    ) -> tuple[Crop, HandView, SampleImage]:
+        """How a picture is cropped, what the crop shows, and its image; the picture is let go."""
         view = self._view(position, record, box_xywh_px, motion)
         crop = plan_crop(
             view,
@@ -206,7 +210,8 @@ class PoseDataset(Dataset):
             taxonomy=self.taxonomy,
             force_flip=self.mirror_left,
         )
-        return crop, apply_crop(view, crop, size_px=self.size_px, gain_rgb=motion.gain_rgb)
+        image = self._gestures.image_of(view.picture, crop.affine, self.size_px, motion.gain_rgb)
+        return crop, move_annotations(view, crop, size_px=self.size_px), image
 
     def _view(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
@@ -252,16 +257,18 @@ class PoseDataset(Dataset):
         ]
 
 
-def _to_sample(record: HandRecord, view: HandView, crop: Crop, fit: MovedFit | None) -> PoseSample:
+def _to_sample(
+    record: HandRecord, image: SampleImage, view: HandView, crop: Crop, fit: MovedFit | None
+) -> PoseSample:
     side = HANDS.index(record.hand)
     valid = view.joint_valid
     keypoints_px = _masked(view.keypoints_px, valid)
-    inside = np.all((keypoints_px >= 0) & (keypoints_px <= len(view.image_rgb)), axis=1)
+    inside = np.all((keypoints_px >= 0) & (keypoints_px <= image.shape[-1]), axis=1)
     has_camera = view.intrinsics is not None
     if fit is None:
         fit = _NO_FIT
     return PoseSample(
-        image=torch.from_numpy(channels_first(view.image_rgb)),
+        image=image,
         coarse=view.coarse,
         fine=view.fine,
         hand=view.hand,

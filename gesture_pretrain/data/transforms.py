@@ -125,7 +125,8 @@ class HandView:
     """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
 
     Attributes:
-        picture: its pixels, maybe only those that the crop shows, maybe at a reduced scale.
+        picture: its pixels, maybe only those that the crop shows, maybe at a reduced scale; None
+            where they are not needed any more.
         box_xywh_px: (4,) square that the crop shows.
         keypoints_px: (21, 2) joints in the picture; arbitrary where not valid.
         joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
@@ -136,7 +137,7 @@ class HandView:
             diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
     """
 
-    picture: Picture
+    picture: Picture | None
     box_xywh_px: np.ndarray
     keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
     joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
@@ -213,9 +214,15 @@ def apply_crop(
     view: HandView, crop: Crop, *, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> HandView:
     """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
+    pixels = crop_pixels(view.picture, crop.affine, size_px, gain_rgb)
+    return replace(move_annotations(view, crop, size_px=size_px), picture=Picture(pixels))
+
+
+def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
+    """The view in the pixels of a planned crop, all but its picture, which is left out."""
     return replace(
         view,
-        picture=Picture(crop_pixels(view.picture, crop.affine, size_px, gain_rgb)),
+        picture=None,
         box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
         keypoints_px=apply_affine(view.keypoints_px, crop.affine),
         joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,

@@ -43,7 +43,7 @@ def accumulated_step(
         optim_wrapper: takes the step.
     """
     core = getattr(model, "module", model)
-    pieces = split_batch(batch, parts)
+    pieces = [core.data_preprocessor(piece, True) for piece in split_batch(batch, parts)]
     counts = collect_counts(core, pieces)
     optim_wrapper.begin_step()
     logs = []
@@ -51,8 +51,7 @@ def accumulated_step(
         waits = number < parts and hasattr(model, "no_sync")
         with model.no_sync() if waits else nullcontext():
             with optim_wrapper.optim_context(model), counts.giving():
-                data = core.data_preprocessor(piece, True)
-                losses = model(**data, mode="loss")
+                losses = model(**piece, mode="loss")
             loss, log = core.parse_losses(losses)
             logs.append({name: value.detach() for name, value in log.items()})
             if not optim_wrapper.add_loss(loss / parts):
@@ -62,18 +61,21 @@ def accumulated_step(
 
 
 @torch.no_grad()
-def collect_counts(core: nn.Module, pieces: list) -> StepCounts:
+def collect_counts(core: nn.Module, pieces: list[dict]) -> StepCounts:
     """What the losses of all pieces will be divided by; the network is not run.
+
+    Args:
+        core: the model.
+        pieces: arguments of its `forward`, but for the mode.
 
     Raises:
         ValueError: the model cannot tell before it is run.
     """
     counts = StepCounts()
     for piece in pieces:
-        data = core.data_preprocessor(piece, True)
         try:
             with counts.collecting():
-                core(**data, mode="count")
+                core(**piece, mode="count")
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"training.accumulate: {type(core).__name__} has no mode 'count' that tells what "
@@ -83,9 +85,14 @@ def collect_counts(core: nn.Module, pieces: list) -> StepCounts:
 
 
 def split_batch(batch: Any, parts: int) -> list:
-    """A named tuple of tensors `(B, ...)`, or a tensor, as `parts` of equal size."""
+    """A tensor `(B, ...)`, or a named tuple of such, as `parts` of equal size.
+
+    A number is of the whole batch and so of each part.
+    """
     if isinstance(batch, Tensor):
         return list(batch.chunk(parts))
+    if isinstance(batch, int):
+        return [batch] * parts
     columns = [split_batch(values, parts) for values in batch]
     return [type(batch)(*values) for values in zip(*columns, strict=True)]
 

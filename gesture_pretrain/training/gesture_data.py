@@ -1,11 +1,11 @@
 """The data of a run: taxonomy, training and validation loaders, from one index."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
@@ -13,7 +13,7 @@ from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.training.sections import build_from_section
-from gesture_pretrain.training.splits import select_splits
+from gesture_pretrain.training.splits import SplitRows, select_splits
 
 INDEX_LABELS = "index_labels"
 
@@ -121,26 +121,23 @@ def build_gesture_data(
         val_images=val_images,
         overfit=batch_size if overfit else None,
     )
-    chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
 
-    def dataset(name: str, of_rows: np.ndarray, motion: Augmentation | None) -> GestureDataset:
+    def dataset(of_rows: np.ndarray, **options) -> GestureDataset:
         return GestureDataset(
             hand_index,
             of_rows,
             classes,
             size_px,
-            augmentation=motion,
             seed=seed,
             box_ratio=box_ratio,
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
             crop_on=crop_on,
-            announce=announcer(name),
+            **options,
         )
 
-    train_set = dataset("Training", rows.train, NONE if overfit else chosen)
-    val_set = dataset("Validation", rows.validation, None) if len(rows.validation) else None
+    train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
     loaders = build_loaders(
         train_set,
         val_set,
@@ -150,17 +147,39 @@ def build_gesture_data(
         pin_memory=pin_memory,
         class_ids=train_set.coarse if class_balanced else None,
     )
-    summary = {
-        "index": str(Path(hand_index.root)),
-        "taxonomy": classes.name,
-        "taxonomy_sha256": classes.sha256,
-        "train_images": len(rows.train),
-        "val_images": len(rows.validation),
-        "train_split": train_split,
-        "val_split": val_split,
-        "source": dict(hand_index.meta),
+    counts = {"train_images": len(rows.train), "val_images": len(rows.validation)}
+    splits = {"train_split": train_split, "val_split": val_split}
+    return GestureData(classes, *loaders, describe_data(hand_index, classes, **counts, **splits))
+
+
+def build_datasets(
+    build: Callable[..., Dataset], rows: SplitRows, augmentation: Mapping | None, *, overfit: bool
+) -> tuple[Any, Any]:
+    """The training and the validation set; None where there is nothing to validate.
+
+    Args:
+        build: `build(rows, *, augmentation, announce)` makes one of them.
+        rows: of both.
+        augmentation: fields of `Augmentation`; None for its defaults.
+        overfit: also train without augmentation.
+    """
+    chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
+    motion = NONE if overfit else chosen
+    train = build(rows.train, augmentation=motion, announce=announcer("Training"))
+    if len(rows.validation) == 0:
+        return train, None
+    return train, build(rows.validation, augmentation=NONE, announce=announcer("Validation"))
+
+
+def describe_data(index: HandIndex, taxonomy: Taxonomy, **facts) -> dict:
+    """What a run's record says of its data: index and taxonomy, beside the `facts`."""
+    return {
+        "index": str(Path(index.root)),
+        "taxonomy": taxonomy.name,
+        "taxonomy_sha256": taxonomy.sha256,
+        **facts,
+        "source": dict(index.meta),
     }
-    return GestureData(classes, *loaders, summary)
 
 
 def load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) -> Taxonomy:

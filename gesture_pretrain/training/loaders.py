@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.dataset import without_opencv_threads
+from gesture_pretrain.data.device_crop import collate_samples
 from gesture_pretrain.data.sampling import EpochBatchSampler
 from gesture_pretrain.training.device import rank_and_world_size
 
@@ -114,6 +115,6 @@ def make_loader(
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
-        collate_fn=getattr(dataset, "collate", None),
+        collate_fn=collate_samples,
         **batching,
     )

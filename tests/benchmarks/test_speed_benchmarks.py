@@ -36,9 +36,11 @@ def test_loader(run):
         "ours_single",
         "ours_shards",
         "ours_shards_device",
+        "device_crops",
         "plain",
         "pose",
         "pose_shards",
+        "pose_shards_device",
     }
     expected |= {"eanet"}
     assert expected <= results.keys()

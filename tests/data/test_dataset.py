@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Subset, default_collate
+from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.annotation_files import AnnotationFiles
 from gesture_pretrain.data.dataset import GestureDataset, without_opencv_threads
@@ -104,23 +104,6 @@ def taxonomy():
 
 def dataset_of(index, taxonomy, rows=range(8), **options):
     return GestureDataset(index, rows, taxonomy, SIZE, announce=None, **options)
-
-
-def test_crops_of_the_device_are_those_of_the_loader(index, taxonomy):
-    options = {"augmentation": Augmentation(colour=0.2, flip=0.5), "seed": 3}
-    loader = dataset_of(index, taxonomy, **options)
-    device = dataset_of(index, taxonomy, crop_on="device", **options)
-    keys = [(2, k) for k in range(8)]
-    batch = device.collate(device.__getitems__(keys))
-    expected = default_collate(loader.__getitems__(keys))
-    apart = (batch.image.int() - expected.image.int()).abs()
-    # see tests/data/test_device_crop.py; the gain is at most 1.2
-    assert apart.max() <= 2 and (apart > 0).float().mean() <= 0.01
-    assert batch.image.shape == expected.image.shape and batch.image.dtype == torch.uint8
-    for name in ("coarse", "fine", "hand", "keypoints_px", "joints_rel_mm", "joint_valid", "row"):
-        assert torch.equal(getattr(batch, name), getattr(expected, name)), name
-    with pytest.raises(ValueError, match="crop_on is 'gpu'; possible: loader, device"):
-        dataset_of(index, taxonomy, crop_on="gpu")
 
 
 def rows_by_label(index):

@@ -7,9 +7,13 @@ Every candidate reads the same picture files and makes crops of the same size:
               classes, random crop and colour
     ours_single            the same, asked for one image at a time
     ours_shards            `ours` from pictures decoded beforehand (data.shards)
-    ours_shards_device     the same, the pixels left to the device (data.crop_on="device")
+    ours_shards_device     the same, the pixels left to the device (data.crop_on="device"), whose
+              pictures are put together into a batch
+    device_crops           what the device then does with these batches, the copy to it included:
+              a CUDA device where there is one, else this processor
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
+    pose_shards_device     the same, the pixels left to the device, and put together likewise
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
               can use; made-up joints lie all over the picture, so it is decoded whole for them
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
@@ -19,8 +23,10 @@ Every candidate reads the same picture files and makes crops of the same size:
     mmpose_colour          the same and PhotometricDistortion
 
 Candidates take turns batch by batch, so that a slower moment of the machine hits all of them; the
-medians of the rounds are given. OpenCV runs on one thread, as in a loading process. Without --data,
-pictures and annotations of InterHand2.6M's size and structure are made up (about 20 kB a picture).
+medians of the rounds are given. The device's crops come after all of them: on a processor they need
+so much memory that they slow down what comes next. OpenCV and torch run on one thread, as in a
+loading process. Without --data, pictures and annotations of InterHand2.6M's size and structure are
+made up (about 20 kB a picture).
 """
 
 import argparse
@@ -42,7 +48,7 @@ from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
 from gesture_pretrain.data.dataset import GestureDataset
-from gesture_pretrain.data.device_crop import collate_uncropped
+from gesture_pretrain.data.device_crop import collate_samples
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.shards import ShardSettings, write_shards
@@ -50,6 +56,7 @@ from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
 from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.models.pretrainer import BatchToDevice
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25
@@ -61,6 +68,7 @@ def main(argv: list[str]) -> None:
     """Runs the benchmark, prints a table, writes JSON if asked."""
     arguments = _parser().parse_args(argv)
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as folder:
         index = _index(arguments, Path(folder))
         rows = index.select(single_hand_only=True)[: arguments.images]
@@ -70,7 +78,9 @@ def main(argv: list[str]) -> None:
         candidates = _candidates(
             index, rows, arguments.size, shards, made_up=arguments.data is None
         )
+        crops = {"device_crops": candidates.pop("device_crops")}
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
+        speeds |= _alternate(crops, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
     for name, row in results.items():
@@ -122,16 +132,18 @@ def _candidates(
     )
     records = [index.record(int(row)) for row in rows]
     eanet = _eanet_dataset(index, rows, size_px, reduced_decode=not made_up)
-    pose, stored_pose = _pose_datasets(index, rows, size_px, shards)
+    pose, stored_pose, uncropped_pose = _pose_datasets(index, rows, size_px, shards)
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
         "ours": dataset.__getitems__,
         "ours_shards": stored.__getitems__,
-        "ours_shards_device": lambda keys: collate_uncropped(uncropped.__getitems__(keys)),
+        "ours_shards_device": _batches(uncropped),
         "pose": pose.__getitems__,
         "pose_shards": stored_pose.__getitems__,
+        "pose_shards_device": _batches(uncropped_pose),
         "eanet": lambda positions: eanet.__getitems__([i % len(eanet) for i in positions]),
         "ours_single": _one_by_one(dataset.__getitem__),
+        "device_crops": _device_crops(uncropped),
         "plain": _one_by_one(_plain(records, size_px)),
     }
     if importlib.util.find_spec("mmpose") is None:
@@ -145,7 +157,7 @@ def _candidates(
 def _pose_datasets(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> list[PoseDataset]:
-    """From picture files and from shards, as token fusion trains on them."""
+    """From picture files, from shards, and uncropped from shards, as token fusion reads them."""
     return [
         PoseDataset(
             index,
@@ -156,9 +168,10 @@ def _pose_datasets(
             augmentation=Augmentation(),
             mirror_left=True,
             shards=source,
+            crop_on=crop_on,
             announce=None,
         )
-        for source in (None, shards)
+        for source, crop_on in ((None, "loader"), (shards, "loader"), (shards, "device"))
     ]
 
 
@@ -175,6 +188,27 @@ def _eanet_dataset(
         reduced_decode=reduced_decode,
         announce=None,
     )
+
+
+def _batches(dataset: GestureDataset | PoseDataset) -> Candidate:
+    return lambda positions: collate_samples(dataset.__getitems__(positions))
+
+
+def _device_crops(dataset: GestureDataset) -> Candidate:
+    """Its batches are made in the first, unmeasured round."""
+    batches, device = {}, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    to_device = BatchToDevice().to(device)
+
+    def crops(positions: list[int]) -> torch.Tensor:
+        key = tuple(positions)
+        if key not in batches:
+            batches[key] = collate_samples(dataset.__getitems__(positions))
+        image = to_device(batches[key])["batch"].image
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return image
+
+    return crops
 
 
 def _one_by_one(crop: Callable[[int], object]) -> Candidate:
