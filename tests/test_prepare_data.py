@@ -12,7 +12,7 @@ from PIL import Image
 
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.shards import ShardSettings
+from gesture_pretrain.data.shard_card import ShardSettings
 from gesture_pretrain.data.synthetic import DEFAULT_SUBJECTS
 from gesture_pretrain.data.transforms import Augmentation
 from gesture_pretrain.taxonomy import Taxonomy

@@ -45,7 +45,8 @@ from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.device_crop import collate_uncropped
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.pose_dataset import PoseDataset
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
 from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine

@@ -10,7 +10,8 @@ from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.hand_annotations import BOX_SOURCES
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
 from gesture_pretrain.data.transforms import Augmentation
 
 

@@ -10,7 +10,8 @@ from adapters.pose_data import build_pose_data
 from adapters.pose_training import build_pose_runner
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
 
 
 @pytest.fixture
