@@ -40,7 +40,7 @@ def test_loader(run):
         "pose",
         "pose_shards",
     }
-    expected |= {"eanet"}
+    expected |= {"eanet", "eanet_reduced", "eanet_shards"}
     assert expected <= results.keys()
     assert results["bare"]["of_bare"] == 1
     assert all(row["images_per_s"] > 0 and f"{name} " in table for name, row in results.items())
