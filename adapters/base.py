@@ -21,6 +21,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from gesture_pretrain.data.shards import ShardPlan
 from gesture_pretrain.models.architectures import load_announced
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
@@ -102,6 +103,9 @@ class PoseTarget:
         needs_with: `needs_with(**options)` where what is asked depends on the options.
         dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where
             what is trained on depends on them.
+        shard_plan: `shard_plan(index, rows, size_px, *, box_source=None, limits)` gives the
+            `ShardPlan` of the target's crops, for tools/prepare_data.py shards --target; None where
+            it crops about the boxes of the index as `PoseDataset` does, or reads no shards.
         export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
             does; None where there is no such code.
     """
@@ -114,6 +118,7 @@ class PoseTarget:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"full": {}})
     needs_with: Callable[..., BackboneNeeds] | None = None
     dataset_with: Callable[..., Callable[..., Dataset]] | None = None
+    shard_plan: Callable[..., ShardPlan] | None = None
     export: "Callable[..., ExportReport] | None" = None
 
     def options(self, size: str) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def build_pose_data(
         batch_size: images per iteration over all processes.
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
-        shards: folder made by tools/prepare_data.py shards; None reads the picture files.
+        shards: folder made by tools/prepare_data.py shards, with --target for a target that has
+            crops of its own; None reads the picture files.
         crop_on: "loader", or "device": the device of the network crops, see `data.device_crop`.
         overfit: train on one unaugmented batch, and validate on the same, to see that the errors
             can reach zero.

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from adapters.eanet.crop import EanetAugmentation
+from adapters.eanet.dataset import EanetDataset
+from adapters.eanet.mano import mano_hands
+from adapters.eanet.rows import RowSelection
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.shards import ShardSettings
+from gesture_pretrain.data.shard_card import ShardSettings, StaleShards
 from gesture_pretrain.data.synthetic import DEFAULT_SUBJECTS
 from gesture_pretrain.data.transforms import Augmentation
+from gesture_pretrain.hand_model import load_hand_model
 from gesture_pretrain.taxonomy import Taxonomy
 from tests.tool_module import load_tool
 
@@ -87,6 +93,68 @@ def test_shards_command_of_a_refusal_is_understood(tool, photographs, tmp_path, 
     assert "box_source='annotation'" in capsys.readouterr().err
 
 
+def test_shards_of_eanet(tool, shared_dir, tmp_path, capsys):
+    """The command that the refusal gives makes shards that give the samples of the files."""
+    _index_samples(tool, shared_dir, tmp_path / "index")
+    index, out = HandIndex.open(tmp_path / "index"), tmp_path / "shards"
+    hands = mano_hands({side: load_hand_model(side, "open") for side in ("right", "left")})
+    options = {"mano": hands, "hands": "all", "announce": None}
+    files = EanetDataset(index, range(4), None, 64, augmentation=EanetAugmentation(), **options)
+    wrong = ["shards", "--data", str(tmp_path / "index"), "--out", str(tmp_path / "w"), "--quiet"]
+    assert tool.main([*wrong, "--size", "64"]) == 0
+    with pytest.raises(StaleShards) as refusal:
+        EanetDataset(index, range(4), None, 64, shards=tmp_path / "w", **options)
+    text = "Make others with tools/prepare_data.py "
+    command = str(refusal.value).split(text)[1].split(",")[0].split()
+    assert command == "shards --size 64 --target eanet --box-source joints".split()
+    command += ["--data", str(tmp_path / "index"), "--out", str(out), "--quiet"]
+    capsys.readouterr()
+    assert tool.main([*command, "--rotation-deg", "60"]) == 0
+    assert capsys.readouterr().out.startswith(f"EANet uses {len(files)} images\nshards: {out} (")
+    options["augmentation"] = EanetAugmentation()
+    stored = EanetDataset(index, range(4), None, 64, shards=out, **options)
+    for position in range(len(files)):
+        assert torch.equal(stored[1, position].image, files[1, position].image)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "ienet"], "unknown target 'ienet'. Did you mean 'eanet'?"),
+        (["--target", "onnx"], "target 'onnx' writes a file and is not trained here"),
+        (
+            ["--target", "token_fusion"],
+            "'token_fusion' has no crops of its own: token",
+        ),
+        (["--target", "eanet", "--box-ratio", "1.5"], "--box-ratio is not an option of target"),
+        (["--target", "eanet"], "lacks step_joints_world_mm"),
+        (
+            ["--target", "eanet", "--box-source", "annotation"],
+            "for target 'eanet': joints, ",
+        ),
+        (["--box-source", "joints"], "box_source is 'joints'; possible: annotation, rootnet"),
+    ],
+)
+def test_shards_that_cannot_be_made(tool, photographs, tmp_path, capsys, options, message):
+    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    out = tmp_path / "shards"
+    assert tool.main(["shards", "--data", str(photographs), "--out", str(out), *options]) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error and error.startswith("error: ") and "\n" not in error
+    assert not out.exists()
+
+
+def test_shards_of_images_that_eanet_cannot_use(tool, shared_dir, tmp_path, capsys, monkeypatch):
+    _index_samples(tool, shared_dir, tmp_path / "index")
+    empty = RowSelection(np.empty(0, np.int64), {"without camera": 4})
+    monkeypatch.setattr("adapters.eanet.shards.usable_rows", lambda *_, **__: empty)
+    command = ["shards", "--data", str(tmp_path / "index"), "--out", str(tmp_path / "out")]
+    assert tool.main([*command, "--target", "eanet"]) == 1
+    output = capsys.readouterr()
+    assert "EANet uses 0 images; left out: 4 without camera" in output.out
+    assert "nothing to store: target 'eanet' uses none of these images" in output.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -105,14 +173,19 @@ def test_bad_input_is_one_line_and_exit_code_1(tool, arguments, message, capsys)
     assert message in error and error.startswith("error: ") and "\n" not in error
 
 
-def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
-    """The four real samples through the command line; nothing is written beside them."""
+def _index_samples(tool, shared_dir, out):
+    """An index of the four real samples, by their files."""
     sample = shared_dir / "interhand" / "sample"
     files = {"data": "data", "camera": "camera", "joints": "joint_3d"}
     arguments = ["interhand", "--split", "test", "--images", str(sample), "--quiet"]
     for option, kind in files.items():
         arguments += [f"--{option}-json", str(sample / f"test_interhand2.6m_{kind}.json")]
-    assert tool.main([*arguments, "--out", str(tmp_path / "index")]) == 0
+    assert tool.main([*arguments, "--out", str(out)]) == 0
+
+
+def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
+    """The four real samples through the command line; nothing is written beside them."""
+    _index_samples(tool, shared_dir, tmp_path / "index")
     out = capsys.readouterr().out
     assert "no published release" in out and "test  2 of 4" in out
     index = HandIndex.open(tmp_path / "index")

@@ -6,6 +6,7 @@
     python tools/prepare_data.py verify --data INDEX              decode every image
     python tools/prepare_data.py show --data INDEX --out FILE.png draw joints and boxes on images
     python tools/prepare_data.py shards --data INDEX --out DIR --size 256   decode once, for speed
+    python tools/prepare_data.py shards --data INDEX --out DIR --size 256 --target eanet   for EANet
 
 The first three end with an index (ROOT/index unless --out says otherwise). Every tool takes it, or
 the folder it lies in, as --data. COMMAND --help lists the options of a command.

@@ -5,6 +5,7 @@ what is a mistake there is off by default and named in `eanet.Quirks`.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +22,10 @@ from adapters.eanet.rows import (
     captured_hands,
     usable_rows,
 )
+from adapters.eanet.shards import open_crop_pictures, shard_settings
 from adapters.eanet.targets import CapturedTargets, ManoTargets, captured_targets, mano_targets
 from eanet import CORRECT, Quirks
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.picture import PictureFiles
 from gesture_pretrain.data.record import HANDS, HandRecord
 from gesture_pretrain.data.sample_image import ImageMaker, SampleImage, image_maker
 from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
@@ -120,6 +121,8 @@ class EanetDataset(Dataset):
         reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
             crop shows at least as many pixels per pixel; it then shows averages of pixels instead
             of some of them. Upstream decodes all of every file. Targets do not depend on it.
+        shards: Folder of decoded pictures, see `data.shards`, made for this target; None reads the
+            picture files. Samples are the same to the last bit.
         announce: Is handed the line that tells what was left out; None for silence.
 
     Attributes:
@@ -127,8 +130,9 @@ class EanetDataset(Dataset):
         coarse, fine: (N,) int64 classes of the pictures, -1 where there is none.
 
     Raises:
-        ValueError: An option that is not possible, or an image of two hands.
-        DataError: The index cannot serve EANet.
+        ValueError: An option that is not possible, an image of two hands, or shards together with
+            `reduced_decode=False`.
+        DataError: The index cannot serve EANet, or the shards do not serve this data set.
     """
 
     def __init__(
@@ -149,6 +153,7 @@ class EanetDataset(Dataset):
         crop_on: str = "loader",
         with_mesh: bool = False,
         reduced_decode: bool = True,
+        shards: str | Path | None = None,
         announce: Callable[[str], object] | None = print,
     ):
         _check_choice("hands", hands, ("single", "all"))
@@ -165,7 +170,11 @@ class EanetDataset(Dataset):
         self.mano, self.augmentation, self.seed = mano, augmentation, seed
         self.image_of = _image_maker(image_as, crop_on)
         self.box_source, self.image_as, self.with_mesh = box_source, image_as, with_mesh
-        self.pictures = PictureFiles(reduced_decode=reduced_decode)
+        box_bug = hands == "all" and quirks.interacting_box_from_right_hand
+        settings = shard_settings(size_px, box_source, box_bug=box_bug, augmentation=augmentation)
+        self.pictures = open_crop_pictures(
+            index, self.rows, settings, shards=shards, reduced_decode=reduced_decode
+        )
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
             announce(selection.describe())

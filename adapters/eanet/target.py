@@ -21,6 +21,7 @@ from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.model import CELL_ORIGINS, EanetModel
 from adapters.eanet.objective import REDUCTIONS
+from adapters.eanet.shards import TARGET_NAME, shard_plan
 from adapters.projection import ChannelProjection, fit_backbone
 from eanet.initialise import initialise_for_training
 from eanet.network import EANet
@@ -158,14 +159,8 @@ def build_eanet_dataset(
     """Crops with EANet's targets; `options` are those of `EanetDataset`.
 
     Raises:
-        ValueError: `shards` among them, or as `EanetDataset`.
+        As `EanetDataset`.
     """
-    if "shards" in options:
-        raise ValueError(
-            "data.shards does not serve target 'eanet': its crops lie about the joints (1.56 times "
-            "their extent), and shards hold what crops about annotated boxes show. Leave "
-            "data.shards out."
-        )
     return EanetDataset(index, rows, taxonomy, size_px, mano=mano_hands(hand_models), **options)
 
 
@@ -212,7 +207,7 @@ def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **
 
 
 TARGET = PoseTarget(
-    name="eanet",
+    name=TARGET_NAME,
     summary="EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters",
     needs=eanet_needs(),
     build_model=build_eanet,
@@ -220,5 +215,6 @@ TARGET = PoseTarget(
     presets=PRESETS,
     needs_with=eanet_needs,
     dataset_with=eanet_dataset_with,
+    shard_plan=shard_plan,
     export=export_encoder,
 )

@@ -6,7 +6,8 @@ import numpy as np
 
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.picture import Picture, PictureFiles, PictureSource
-from gesture_pretrain.data.shards import ShardSettings, open_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import open_shards
 from gesture_pretrain.geometry.boxes import square_box
 
 
@@ -79,7 +80,7 @@ def open_pictures(
         return PictureFiles(reduced_decode=reduced_decode)
     if not reduced_decode:
         raise ValueError(
-            "reduced_decode=False has no effect on shards, which hold reduced pictures where that "
-            "serves every crop. Leave one of the two out."
+            "reduced_decode=False has no effect on shards, which hold reduced pictures where crops "
+            "allow it. Leave one of the two out."
         )
     return open_shards(shards, index, rows, settings)

@@ -21,7 +21,7 @@ from gesture_pretrain.data.picture import PictureFiles
 from gesture_pretrain.data.record import HANDS
 from gesture_pretrain.data.sample_image import SampleImage, image_maker
 from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
-from gesture_pretrain.data.shards import ShardSettings
+from gesture_pretrain.data.shard_card import ShardSettings
 from gesture_pretrain.data.transforms import (
     MIRRORED_HAND,
     NONE,

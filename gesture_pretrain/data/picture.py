@@ -88,9 +88,44 @@ class PictureFiles:
         return Picture(image) if factor == 1 else _reduced(image, factor)
 
 
+class WholePictures:
+    """The pictures of another source, each at its place in a black picture of the whole size.
+
+    OpenCV counts positions from the corner of a picture and rounds them to 24 bits, so a crop of a
+    part has other roundings than one of the whole. Put back in its place, a part that holds all
+    that a crop shows gives the bits of the whole picture.
+
+    Args:
+        source: gives parts of pictures.
+    """
+
+    def __init__(self, source: PictureSource):
+        self.source = source
+
+    def read(
+        self, row: int, file: str, size_wh: tuple[int, int], shrink: float, *, annotated: bool
+    ) -> Picture:
+        """See `PictureSource.read`. A picture whose size is not known is given as it is stored."""
+        part = self.source.read(row, file, size_wh, shrink, annotated=annotated)
+        step, corner = int(part.step_px), (part.step_px - 1) / 2
+        width, height = (-(-side // step) for side in size_wh)
+        if not annotated or part.image_rgb.shape[:2] == (height, width):
+            return part
+        left, top = (int((origin - corner) / step) for origin in part.origin_px)
+        whole = np.zeros((height, width, 3), np.uint8)
+        rows, columns = part.image_rgb.shape[:2]
+        whole[top : top + rows, left : left + columns] = part.image_rgb
+        return Picture(whole, part.step_px, (corner, corner))
+
+
 def reduction(shrink: float) -> int:
     """The largest of 1, 2, 4 and 8 that is not above `shrink`, original pixels per crop pixel."""
     return next((factor for factor in (8, 4, 2) if factor <= shrink), 1)
+
+
+def reductions(least: float, most: float) -> list[int]:
+    """Every value of `reduction` from `least` to `most` original pixels per crop pixel."""
+    return [factor for factor in (1, 2, 4, 8) if reduction(least) <= factor <= reduction(most)]
 
 
 def reduced_picture(image_rgb: np.ndarray, shrink: float) -> Picture:

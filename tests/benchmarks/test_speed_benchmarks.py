@@ -42,7 +42,7 @@ def test_loader(run):
         "pose_shards",
         "pose_shards_device",
     }
-    expected |= {"eanet"}
+    expected |= {"eanet", "eanet_reduced", "eanet_shards"}
     assert expected <= results.keys()
     assert results["bare"]["of_bare"] == 1
     assert all(row["images_per_s"] > 0 and f"{name} " in table for name, row in results.items())

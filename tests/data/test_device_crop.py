@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from adapters.eanet.dataset import EanetDataset
+from adapters.eanet.shards import shard_plan
 from adapters.eanet.target import build_eanet_dataset
 from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.device_crop import (
@@ -25,7 +26,8 @@ from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.picture import Picture
 from gesture_pretrain.data.pose_dataset import PoseDataset
 from gesture_pretrain.data.sample_image import cropped_image, shown_part, uncropped_image
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.transforms import Augmentation, crop_maps
 from gesture_pretrain.hand_model import load_hand_model
@@ -175,9 +177,14 @@ def build(index, hands):
 
 @pytest.fixture(scope="module")
 def shards(index, tmp_path_factory):
-    settings = ShardSettings(SIZE_PX, augmentation=replace(MOTION, flip=0.5))
-    out = tmp_path_factory.mktemp("shards") / "out"
-    return write_shards(index, range(len(index)), out, settings, progress=False)
+    """Folders of shards: for EANet's crops, and for those of all others."""
+    limits, rows = replace(MOTION, flip=0.5), range(len(index))
+    out = tmp_path_factory.mktemp("shards")
+    others = out / "others"
+    write_shards(index, rows, others, ShardSettings(SIZE_PX, augmentation=limits), progress=False)
+    plan = shard_plan(index, rows, SIZE_PX, limits=limits)
+    write_shards(index, plan.rows, out / "eanet", plan.settings, boxes=plan.boxes, progress=False)
+    return {target: out / "eanet" if target == "eanet" else others for target in TARGETS}
 
 
 def collated(dataset, epochs=2):
@@ -195,12 +202,10 @@ def assert_equal_but_for_rounded_pixels(batch, expected):
             torch.testing.assert_close(value, other, rtol=0, atol=0, equal_nan=True, msg=name)
 
 
-@pytest.mark.parametrize(
-    "target, stored",
-    [(target, False) for target in TARGETS] + [(target, True) for target in TARGETS[:-1]],
-)
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("target", TARGETS)
 def test_crops_of_the_device_are_those_of_the_loader(build, shards, target, stored):
-    options = {"shards": shards} if stored else {}
+    options = {"shards": shards[target]} if stored else {}
     expected = collated(build(target, **options))
     uncropped = collated(build(target, crop_on="device", **options))
     assert isinstance(uncropped.image, UncroppedImage)

@@ -11,7 +11,8 @@ from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
 from gesture_pretrain.data.picture import PictureFiles
 from gesture_pretrain.data.pose_dataset import PoseDataset
-from gesture_pretrain.data.shards import ShardSettings, StaleShards, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings, StaleShards
+from gesture_pretrain.data.shards import write_shards
 from gesture_pretrain.data.synthetic import write_synthetic
 from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.hand_model import load_hand_model

@@ -14,7 +14,8 @@ from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
-from gesture_pretrain.data.shards import ShardSettings, StaleShards, open_shards, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings, StaleShards
+from gesture_pretrain.data.shards import open_shards, write_shards
 from gesture_pretrain.data.transforms import NONE, Augmentation
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -80,10 +81,14 @@ def test_without_augmentation_the_sample_is_that_of_the_file(index, tmp_path, si
         _assert_same(stored[position], files[position])
 
 
-def test_with_augmentation_every_pixel_that_is_shown_is_there(index, tmp_path):
-    """At crops that are not reduced the decode is the same."""
-    out = _write(index, tmp_path / "shards", settings=ShardSettings(512))
-    options = {"size_px": 512, "augmentation": Augmentation(), "seed": 3}
+@pytest.mark.parametrize("size_px", [96, 512])
+def test_with_augmentation_every_pixel_that_is_shown_is_there(index, tmp_path, size_px):
+    """At 96 px a picture is stored twice where its crops decode the file at two scales."""
+    out = _write(index, tmp_path / "shards", settings=ShardSettings(size_px))
+    steps = np.concatenate([np.load(path)["step_px"] for path in sorted(out.glob("*.npy"))])
+    assert set(steps.tolist()) == ({1, 2, 4} if size_px == 96 else {1})
+    assert len(index) < len(steps) <= 2 * len(index) or size_px == 512
+    options = {"size_px": size_px, "augmentation": Augmentation(), "seed": 3}
     stored, files = _dataset(index, out, **options), _dataset(index, **options)
     keys = [(epoch, position) for epoch in range(6) for position in range(len(index))]
     for ours, theirs in zip(stored.__getitems__(keys), files.__getitems__(keys), strict=True):
@@ -99,7 +104,7 @@ def test_a_pickled_dataset_opens_its_shards_again(index, tmp_path):
 
 def test_an_interrupted_call_is_taken_up(index, tmp_path, monkeypatch):
     out, whole = tmp_path / "shards", _write(index, tmp_path / "whole")
-    read, calls = module._Reader.read, []
+    read, calls = module.ShownParts.read, []
 
     def interrupted(self, row):
         calls.append(row)
@@ -107,13 +112,13 @@ def test_an_interrupted_call_is_taken_up(index, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return read(self, row)
 
-    monkeypatch.setattr(module._Reader, "read", interrupted)
+    monkeypatch.setattr(module.ShownParts, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _write(index, out)
     with pytest.raises(DataError, match="is not finished; give the same .* command again"):
         _dataset(index, out)
     first = (out / "00000.bytes").stat().st_mtime_ns
-    monkeypatch.setattr(module._Reader, "read", read)
+    monkeypatch.setattr(module.ShownParts, "read", read)
     _write(index, out)
     assert (out / "00000.bytes").stat().st_mtime_ns == first
     names = sorted(path.name for path in whole.iterdir())
@@ -123,7 +128,7 @@ def test_an_interrupted_call_is_taken_up(index, tmp_path, monkeypatch):
 
 def test_finished_shards_are_left_alone(index, tmp_path, monkeypatch):
     out = _write(index, tmp_path / "shards")
-    monkeypatch.setattr(module._Reader, "read", None)
+    monkeypatch.setattr(module.ShownParts, "read", None)
     assert _write(index, out) == out
     with pytest.raises(StaleShards, match="with other settings"):
         _write(index, out, settings=ShardSettings(SIZE + 32))
@@ -156,9 +161,11 @@ def test_shards_for_other_crops_are_refused_by_name(index, tmp_path, change, mes
 def test_the_refusal_gives_the_command_that_makes_fitting_shards(index, tmp_path):
     out = _write(index, tmp_path / "shards")
     other = ShardSettings(96, 1.5, "rootnet", Augmentation(scale=0.5, rotation_deg=40.0))
+    target = ShardSettings(96, None, "spread", target="net")
     for settings, command in (
         (ShardSettings(96), "tools/prepare_data.py shards --size 96, or"),
         (ShardSettings(96, augmentation=NONE), "tools/prepare_data.py shards --size 96, or"),
+        (target, "--size 96 --target net --box-source spread, or"),
         (other, "--size 96 --box-ratio 1.5 --box-source rootnet --scale 0.5 --rotation-deg 40.0"),
     ):
         with pytest.raises(StaleShards, match=command):
@@ -175,8 +182,21 @@ def test_shards_of_another_index_are_refused_by_name(index, tmp_path, tiny_relea
 
 def test_rows_that_are_not_stored_are_named(index, tmp_path):
     out = _write(index, tmp_path / "shards", rows=[0, 1, 3])
-    with pytest.raises(DataError, match="lacks 5 of the rows asked for, first row 2"):
+    with pytest.raises(
+        DataError, match=r"lacks 5 of the rows asked for, first row 2. .*\(tools/.* --size 64\)"
+    ):
         _dataset(index, out)
+    stored = open_shards(out, index, np.arange(2), ShardSettings(SIZE))
+    for row in (2, 7):
+        with pytest.raises(DataError, match=rf"Row {row} \(some.jpg\) is not in the shards"):
+            stored.read(row, "some.jpg", (512, 334), 1.0, annotated=True)
+
+
+def test_boxes_and_the_target_whose_they_are_come_together(index, tmp_path):
+    for settings, boxes in ((ShardSettings(SIZE, target="x"), None), (ShardSettings(SIZE), len)):
+        with pytest.raises(ValueError, match="do not go together: a target's shard_plan gives"):
+            write_shards(index, [0], tmp_path / "out", settings, boxes=boxes)
+    assert not (tmp_path / "out").exists()
 
 
 def test_damage_is_noticed(index, tmp_path):
@@ -202,5 +222,5 @@ def test_what_is_not_shards(index, tmp_path):
     out = _write(index, tmp_path / "shards")
     card = json.loads((out / "shards.json").read_text())
     (out / "shards.json").write_text(json.dumps({**card, "format": 9}))
-    with pytest.raises(StaleShards, match="shard format 9, this version reads 1"):
+    with pytest.raises(StaleShards, match="shard format 9, this version reads 2"):
         open_shards(out, index, np.arange(2), ShardSettings(SIZE))

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 from benchmarks.made_up_pictures import write_pictures
 from gesture_pretrain.data.dataset import HandSample
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
 from gesture_pretrain.training.gesture_data import build_gesture_data
 from gesture_pretrain.training.optimizer import Verdict
 

@@ -16,6 +16,8 @@ Every candidate reads the same picture files and makes crops of the same size:
     pose_shards_device     the same, the pixels left to the device, and put together likewise
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
               can use; made-up joints lie all over the picture, so it is decoded whole for them
+    eanet_reduced          `eanet` with reduced decode, where the pictures are made up
+    eanet_shards           the same samples from shards made for them
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
@@ -44,6 +46,7 @@ import numpy as np
 import torch
 
 from adapters.eanet.dataset import EanetDataset
+from adapters.eanet.shards import shard_plan
 from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
@@ -51,7 +54,8 @@ from gesture_pretrain.data.dataset import GestureDataset
 from gesture_pretrain.data.device_crop import collate_samples
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.pose_dataset import PoseDataset
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
 from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
@@ -75,8 +79,9 @@ def main(argv: list[str]) -> None:
         shards = write_shards(
             index, rows, Path(folder) / "shards", ShardSettings(arguments.size), progress=False
         )
-        candidates = _candidates(
-            index, rows, arguments.size, shards, made_up=arguments.data is None
+        candidates = _candidates(index, rows, arguments.size, shards)
+        candidates |= _eanet_candidates(
+            index, rows, arguments.size, Path(folder) / "eanet", made_up=arguments.data is None
         )
         crops = {"device_crops": candidates.pop("device_crops")}
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
@@ -115,7 +120,7 @@ def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
 
 
 def _candidates(
-    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path, *, made_up: bool
+    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> dict[str, Candidate]:
     dataset, stored, uncropped = (
         GestureDataset(
@@ -131,7 +136,6 @@ def _candidates(
         for source, crop_on in ((None, "loader"), (shards, "loader"), (shards, "device"))
     )
     records = [index.record(int(row)) for row in rows]
-    eanet = _eanet_dataset(index, rows, size_px, reduced_decode=not made_up)
     pose, stored_pose, uncropped_pose = _pose_datasets(index, rows, size_px, shards)
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
@@ -141,7 +145,6 @@ def _candidates(
         "pose": pose.__getitems__,
         "pose_shards": stored_pose.__getitems__,
         "pose_shards_device": _batches(uncropped_pose),
-        "eanet": lambda positions: eanet.__getitems__([i % len(eanet) for i in positions]),
         "ours_single": _one_by_one(dataset.__getitem__),
         "device_crops": _device_crops(uncropped),
         "plain": _one_by_one(_plain(records, size_px)),
@@ -175,9 +178,21 @@ def _pose_datasets(
     ]
 
 
-def _eanet_dataset(
-    index: HandIndex, rows: np.ndarray, size_px: int, *, reduced_decode: bool
-) -> EanetDataset:
+def _eanet_candidates(
+    index: HandIndex, rows: np.ndarray, size_px: int, folder: Path, *, made_up: bool
+) -> dict[str, Candidate]:
+    plan = shard_plan(index, rows, size_px, limits=Augmentation())
+    shards = write_shards(index, plan.rows, folder, plan.settings, boxes=plan.boxes, progress=False)
+    sources = {"eanet": {"reduced_decode": not made_up}, "eanet_shards": {"shards": shards}}
+    if made_up:
+        sources["eanet_reduced"] = {}
+    return {
+        name: _repeated(_eanet_dataset(index, plan.rows, size_px, **options))
+        for name, options in sources.items()
+    }
+
+
+def _eanet_dataset(index: HandIndex, rows: np.ndarray, size_px: int, **options) -> EanetDataset:
     return build_eanet_dataset(
         index,
         rows,
@@ -185,8 +200,8 @@ def _eanet_dataset(
         size_px,
         hand_models={side: load_hand_model(side, "open") for side in ("right", "left")},
         augmentation=Augmentation(),
-        reduced_decode=reduced_decode,
         announce=None,
+        **options,
     )
 
 
@@ -209,6 +224,11 @@ def _device_crops(dataset: GestureDataset) -> Candidate:
         return image
 
     return crops
+
+
+def _repeated(dataset: EanetDataset) -> Candidate:
+    """It can have fewer images than the others; its first ones are then taken again."""
+    return lambda positions: dataset.__getitems__([i % len(dataset) for i in positions])
 
 
 def _one_by_one(crop: Callable[[int], object]) -> Candidate:

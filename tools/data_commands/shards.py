@@ -7,11 +7,13 @@ import numpy as np
 
 from data_commands.options import add_data, add_number, add_quiet
 from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.hand_annotations import BOX_SOURCES
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import ShardPlan, write_shards
 from gesture_pretrain.data.transforms import Augmentation
+
+_BOX_RATIO = 1.25
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,13 +25,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     text = "side of the crops, px: the config's backbone.size_px"
     add_number(parser, "--size", 256, text, metavar="PX", least=1)
-    text = "side of the crop over the longer side of a box, as in training"
-    add_number(parser, "--box-ratio", 1.25, text, metavar="RATIO", least=1.0)
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        help="pose network with crops of its own, as eanet; none for pretraining and token fusion",
+    )
+    text = "side of the crop over the longer side of a box, as in training; without --target"
+    add_number(parser, "--box-ratio", _BOX_RATIO, text, metavar="RATIO", least=1.0)
     parser.add_argument(
         "--box-source",
-        choices=BOX_SOURCES,
-        default="annotation",
-        help="where the boxes come from: the config's data.box_source (default: annotation)",
+        metavar="NAME",
+        help="where the boxes come from: annotation or rootnet, the config's data.box_source "
+        "(default: annotation); with --target eanet: joints, joints_upstream (of two hands, as "
+        "EANet's quirk has them) or rootnet (default: joints)",
     )
     most = "most that the augmentation may"
     share = {"metavar": "SHARE"}
@@ -55,21 +63,56 @@ def run(arguments: argparse.Namespace) -> int:
     index = HandIndex.open(arguments.data)
     single = {"single_hand_only": arguments.single_hand_only}
     parts = [index.select(split, **single) for split in arguments.splits or [None]]
-    limits = {name: getattr(arguments, name) for name in ("scale", "rotation_deg", "translation")}
     try:
-        settings = ShardSettings(
-            arguments.size, arguments.box_ratio, arguments.box_source, Augmentation(**limits)
-        )
+        plan = _plan(arguments, index, np.concatenate(parts))
         out = write_shards(
             index,
-            np.concatenate(parts),
+            plan.rows,
             arguments.out,
-            settings,
+            plan.settings,
+            boxes=plan.boxes,
             workers=arguments.workers,
             progress=not arguments.quiet,
         )
     except ValueError as error:  # a limit out of range, or an index without such boxes
         raise DataError(str(error)) from None
     size = sum(path.stat().st_size for path in out.iterdir())
-    print(f"shards: {out} ({sum(map(len, parts)):,} images, {size / 1e9:.2f} GB)")
+    print(f"shards: {out} ({len(plan.rows):,} images, {size / 1e9:.2f} GB)")
     return 0
+
+
+def _plan(arguments: argparse.Namespace, index: HandIndex, rows: np.ndarray) -> ShardPlan:
+    names = ("scale", "rotation_deg", "translation")
+    limits = Augmentation(**{name: getattr(arguments, name) for name in names})
+    if arguments.target is not None:
+        return _plan_of_target(arguments, index, rows, limits)
+    box_source = arguments.box_source or "annotation"
+    settings = ShardSettings(arguments.size, arguments.box_ratio, box_source, limits)
+    return ShardPlan(rows, settings)
+
+
+def _plan_of_target(
+    arguments: argparse.Namespace, index: HandIndex, rows: np.ndarray, limits: Augmentation
+) -> ShardPlan:
+    from adapters.base import UnknownTarget, find_pose_target  # torch and timm: seconds
+
+    name = arguments.target
+    try:
+        target = find_pose_target(name)
+    except (UnknownTarget, ImportError, TypeError) as error:
+        raise DataError(str(error)) from None
+    if target.shard_plan is None:
+        raise DataError(
+            f"target {name!r} has no crops of its own: token fusion reads what is made without "
+            "--target, and a target of another package says whether it reads shards."
+        )
+    if arguments.box_ratio != _BOX_RATIO:
+        raise DataError(f"--box-ratio is not an option of target {name!r}; leave it out")
+    plan = target.shard_plan(
+        index, rows, arguments.size, box_source=arguments.box_source, limits=limits
+    )
+    if plan.note:
+        print(plan.note)
+    if not len(plan.rows):
+        raise DataError(f"nothing to store: target {name!r} uses none of these images")
+    return plan

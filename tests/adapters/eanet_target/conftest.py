@@ -79,12 +79,37 @@ def tiny_index(shared_dir, tmp_path_factory) -> HandIndex:
     return HandIndex.open(build_interhand_index(root, progress=False))
 
 
-def _write_split(root: Path, split: str, content: dict) -> None:
+@pytest.fixture(scope="session")
+def jpeg_index(shared_dir, tmp_path_factory) -> HandIndex:
+    """The same annotations over JPEG files of noise; RootNet's boxes are not square here.
+
+    Of the test split, the second box reaches out of its picture and the third lies outside of it.
+    """
+    root = tmp_path_factory.mktemp("tiny_jpeg")
+    for split in ("train", "test"):
+        source = shared_dir / "eanet" / "tiny_ih26m" / f"annotations_{split}.json"
+        content = json.loads(source.read_text().replace(".png", ".jpg"))
+        for number, detection in enumerate(content.get("rootnet", [])):
+            x, y, width, height = detection["bbox"]
+            shapes = {1: [x - 150, y + 90, width, height / 2], 2: [900.0, -700.0, 250.0, 180.0]}
+            detection["bbox"] = shapes.get(number, [x, y, width * 0.6, height * 1.3])
+        _write_split(root, split, content, write_image=_write_noise)
+    return HandIndex.open(build_interhand_index(root, progress=False))
+
+
+def _write_noise(path: Path, image: dict) -> None:
+    noise = draws(image["file_name"]).integers(0, 256, (image["height"], image["width"], 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), noise.astype(np.uint8))
+
+
+def _write_split(root: Path, split: str, content: dict, *, write_image=None) -> None:
+    write_image = write_image or _write_image
     folder = root / "annotations" / split
     folder.mkdir(parents=True)
     for image in content["data"]["images"]:
         image["subject"] = 0  # the published files have these three, the synthetic ones have not
-        _write_image(root / "images" / split / image["file_name"], image)
+        write_image(root / "images" / split / image["file_name"], image)
     for annotation in content["data"]["annotations"]:
         annotation["hand_type_valid"] = 1
     names = {"data": "data", "camera": "camera", "joint_3d": "joint_3d"}

@@ -10,7 +10,9 @@ from adapters.pose_data import build_pose_data
 from adapters.pose_training import build_pose_runner
 from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.shards import ShardSettings, write_shards
+from gesture_pretrain.data.shard_card import ShardSettings
+from gesture_pretrain.data.shards import write_shards
+from gesture_pretrain.data.transforms import Augmentation
 
 
 @pytest.fixture
@@ -98,9 +100,19 @@ def test_shards_for_other_crops_are_named(data, shards):
         data(shards=shards, augmentation={"scale": 0.5})
 
 
-def test_a_target_that_cannot_read_shards_says_why(data, shards):
-    with pytest.raises(ValueError, match="data.shards does not serve target 'eanet': its crops"):
-        data(shards=shards, build_dataset=find_pose_target("eanet").dataset_for())
+def test_eanet_reads_shards_that_were_made_for_it(data, pose_index, shards, tmp_path, monkeypatch):
+    target, index = find_pose_target("eanet"), HandIndex.open(pose_index)
+    build = {"build_dataset": target.dataset_for()}
+    with pytest.raises(DataError, match="Make others with .* --target eanet --box-source joints"):
+        data(shards=shards, **build)
+    plan = target.shard_plan(index, range(len(index)), SIZE_PX, limits=Augmentation())
+    options = {"boxes": plan.boxes, "progress": False}
+    own = write_shards(index, plan.rows, tmp_path / "own", plan.settings, **options)
+    expected = next(iter(data(**build).train))
+    monkeypatch.setattr("gesture_pretrain.data.picture.cv2.imread", None)
+    stored = data(shards=own, **build)
+    assert (next(iter(stored.train)).image == expected.image).all()
+    assert stored.validation.dataset[3].image.any()
 
 
 class NoteRows(Hook):
