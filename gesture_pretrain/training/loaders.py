@@ -52,7 +52,7 @@ def build_loaders(
         class_ids: (N,) classes of the training samples that are to be equally frequent.
     """
     rank, world_size = rank_and_world_size()
-    batch_size = min(batch_size, len(train_set) // world_size * world_size)
+    batch_size = _filled_batch_size(batch_size, len(train_set), world_size)
     sampler = EpochBatchSampler(
         len(train_set),
         batch_size=batch_size,
@@ -67,6 +67,15 @@ def build_loaders(
         batches = own_batches(len(val_set), batch_size, rank, world_size)
         validation = make_loader(val_set, workers, seed, pin_memory, batch_sampler=batches)
     return Loaders(train, validation, batch_size, sampler.iterations_per_epoch)
+
+
+def _filled_batch_size(batch_size: int, images: int, world_size: int) -> int:
+    """A batch holds each image once at most; said where that makes it smaller."""
+    filled = min(batch_size, images // world_size * world_size)
+    say = announcer("Training")
+    if filled < batch_size and say is not None:
+        say(f"There are {images} images: batches hold {filled}, not data.batch_size={batch_size}.")
+    return filled
 
 
 def own_batches(count: int, batch_size: int, rank: int, world_size: int) -> list[range]:

@@ -16,7 +16,8 @@ class Schedule:
     Attributes:
         epochs: passes over the training rows; used where `iterations` is None.
         iterations: length in batches; wins over `epochs`.
-        warmup_iterations: batches during which the rate rises linearly from 1/warmup to 1.
+        warmup_iterations: batches during which the rate rises linearly from 1/warmup to 1; all but
+            the last of a run that is not longer.
         final_lr_ratio: rate after the last batch, as a share of the peak.
     """
 

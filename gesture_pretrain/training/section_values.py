@@ -59,4 +59,6 @@ def _check_optimizer(optimizer: Mapping) -> None:
     try:
         build_optimizer(nn.Linear(1, 1), fused=False, **settings)
     except (IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"optimizer: {error}") from error
+        said = str(error)  # torch's own do not name the section
+        named = said if said.startswith("optimizer.") else f"optimizer: {said}"
+        raise ValueError(named) from error

@@ -23,7 +23,7 @@ def test_the_defaults_and_sections_of_other_kinds_pass():
         ({"data": {"workers": -1}}, "data.workers must be at least 0, got -1"),
         ({"data": {"augmentation": {"turn": 1}}}, "Unknown key data.augmentation.turn"),
         ({"data": {"augmentation": {"flip": 2}}}, "Augmentation.flip is 2"),
-        ({"optimizer": {"lr": -1.0}}, "optimizer: Invalid learning rate"),
+        ({"optimizer": {"lr": -1.0}}, "^optimizer.lr, .* must not be negative, got -1.0"),
         ({"optimizer": {"betas": (0.9,)}}, "optimizer: "),
         ({"schedule": {"iterations": 0}}, "schedule.iterations must be at least 1"),
         ({"training": {"precision": "bf61"}}, "training.precision is 'bf61'.* mean 'bf16'"),
