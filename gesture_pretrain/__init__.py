@@ -9,10 +9,10 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "load_backbone": "gesture_pretrain.registry",
-    "list_backbones": "gesture_pretrain.registry",
-    "register_backbone": "gesture_pretrain.registry",
-    "export_backbone": "gesture_pretrain.export",
+    "load_backbone": "gesture_pretrain.weights.registry",
+    "list_backbones": "gesture_pretrain.weights.registry",
+    "register_backbone": "gesture_pretrain.weights.registry",
+    "export_backbone": "gesture_pretrain.weights.export",
 }
 
 __all__ = ["__version__", *sorted(_HOME_OF)]

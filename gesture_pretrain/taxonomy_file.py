@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gesture_pretrain.near_names import did_you_mean
+from gesture_pretrain.names import did_you_mean
 
 TAXONOMY_FOLDER = Path(__file__).parent / "taxonomies"
 _COLUMNS = ("label", "folder", "coarse", "fine", "coarse_name", "fine_name", "name", "hand", "flip")

@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from gesture_pretrain.evaluation.two_level_interval import interval
+from gesture_pretrain.evaluation.statistics.two_level_interval import interval
 
 SEEDS, CLUSTERS, SEED_SD = (1, 2, 3, 5), (6, 10, 40, 200), (0.0, 0.1, 0.3, 1.0, 3.0)
 INTERACTION_SD = (0.3, 1.0)

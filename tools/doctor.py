@@ -207,7 +207,7 @@ def check_mmpose() -> Finding:
 def check_mano() -> Finding:
     """The user's licensed hand model; the open hand stands in for it."""
     try:
-        from gesture_pretrain.mano_file import find_mano_file
+        from gesture_pretrain.hand.mano_file import find_mano_file
     except ImportError as error:
         return Finding(OPTIONAL, f"MANO files: not looked for ({error})", ALL_IN_ONE)
     try:
@@ -226,7 +226,7 @@ def check_mano() -> Finding:
 def check_registry() -> Finding:
     """Where exported weights go, and whether they can."""
     try:
-        from gesture_pretrain.registry import HOME_VARIABLE, list_backbones, registry_home
+        from gesture_pretrain.weights.registry import HOME_VARIABLE, list_backbones, registry_home
     except ImportError as error:
         return Finding(MISSING, f"registry: cannot be imported ({error})", ALL_IN_ONE)
     home = registry_home()

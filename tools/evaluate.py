@@ -16,13 +16,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.evaluation.backbone import evaluate_backbone
-from gesture_pretrain.evaluation.backbone_models import UNTRAINED
-from gesture_pretrain.evaluation.joint_order import JOINT_ORDERS
-from gesture_pretrain.evaluation.pose import HAND_KINDS, evaluate_predictions
-from gesture_pretrain.evaluation.protocol import PROTOCOLS
-from gesture_pretrain.mano_file import MissingManoFile
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.evaluation.external.joint_order import JOINT_ORDERS
+from gesture_pretrain.evaluation.features.models import UNTRAINED
+from gesture_pretrain.evaluation.features.run import evaluate_backbone
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+from gesture_pretrain.evaluation.poses.run import HAND_KINDS, evaluate_predictions
+from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.training.device import choose_device
 
 MANO_HINT = (

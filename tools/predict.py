@@ -20,17 +20,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from adapters.base import UnknownTarget
 from adapters.prediction.hand_boxes import HandBox, HandBoxes, box_of_four, boxes_from_file
 from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.picture_hands import estimate_pictures, title
 from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
 from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
-from gesture_pretrain.atomic_write import WriteFailed
-from gesture_pretrain.mano_file import MissingManoFile
-from gesture_pretrain.registry import UnknownBackbone
+from adapters.targets import UnknownTarget
+from gesture_pretrain.files import WriteFailed
+from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.report.mesh_file import MESH_FORMATS
 from gesture_pretrain.training.device import choose_device
+from gesture_pretrain.weights.registry import UnknownBackbone
 
 WRONG_INPUT, PARTLY_DONE, INTERRUPTED = 1, 2, 130
 NOTES_SHOWN = 10

@@ -17,7 +17,7 @@ import sys
 
 from data_commands import folders, interhand, shards, show, synthetic, verify
 
-from gesture_pretrain.data.errors import DataError
+from gesture_pretrain.data.index.errors import DataError
 
 COMMANDS = {
     "synthetic": (synthetic, "render the embedded data set"),

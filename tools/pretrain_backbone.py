@@ -20,20 +20,20 @@ from pathlib import Path
 
 import torch.distributed
 
-from gesture_pretrain.atomic_write import write_bytes_atomically
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.export import export_backbone
-from gesture_pretrain.models.initial_weights import WeightsUnavailableError
-from gesture_pretrain.registry import UnknownBackbone, registry_home
-from gesture_pretrain.training.config_file import read_config
+from gesture_pretrain.config.file import read_config
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.pretraining import build_runner
-from gesture_pretrain.training.run_folder import claimed_name, current_commit, write_run_folder
-from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.training.runner import PretrainRunner
-from gesture_pretrain.training.stopped import TrainingStopped
-from gesture_pretrain.weight_record import DataRecord, backbone_name
+from gesture_pretrain.training.runs.folder import claimed_name, current_commit, write_run_folder
+from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.weights.export import export_backbone
+from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
+from gesture_pretrain.weights.record import DataRecord, backbone_name
+from gesture_pretrain.weights.registry import UnknownBackbone, registry_home
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 

@@ -24,28 +24,28 @@ import sys
 import warnings
 from pathlib import Path
 
-from adapters.backbone_export import export_weights
-from adapters.base import (
+from adapters.eanet.checkout.driver import CheckoutError, run_checkout
+from adapters.export.backbone_export import export_weights
+from adapters.pose.sections import model_options
+from adapters.swap.dry_run import try_export, try_swap
+from adapters.targets import (
     ExportTarget,
     PoseTarget,
     UnknownTarget,
     describe_targets,
     find_target,
 )
-from adapters.baseline_comparison import compare_with_baselines, comparison_sections
-from adapters.comparison_table import PROTOCOL_NAMES, Comparison
-from adapters.dry_run import try_export, try_swap
-from adapters.eanet.checkout import CheckoutError, run_checkout
-from adapters.pose_sections import model_options
-from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.evaluation.protocol import PROTOCOLS
-from gesture_pretrain.mano_file import MissingManoFile
-from gesture_pretrain.models.initial_weights import WeightsUnavailableError
-from gesture_pretrain.registry import UnknownBackbone, load_network
-from gesture_pretrain.training.config_file import read_config
-from gesture_pretrain.training.override import apply_override
-from gesture_pretrain.training.sections import check_section
-from gesture_pretrain.training.stopped import TrainingStopped
+from adapters.transfer.baseline_comparison import compare_with_baselines, comparison_sections
+from adapters.transfer.comparison_table import PROTOCOL_NAMES, Comparison
+from gesture_pretrain.config.file import read_config
+from gesture_pretrain.config.override import apply_override
+from gesture_pretrain.config.sections import check_section
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+from gesture_pretrain.hand.mano_file import MissingManoFile
+from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
+from gesture_pretrain.weights.registry import UnknownBackbone, load_network
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 MANO_HINT = (

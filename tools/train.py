@@ -21,20 +21,20 @@ from pathlib import Path
 import torch.distributed
 from torch.utils.data import Dataset
 
-from adapters.base import UnknownTarget
-from adapters.pose_checkpoint import save_pose_run
-from adapters.pose_prediction import predict_split
-from adapters.pose_run import PoseRun
-from adapters.pose_training import build_pose_runner, check_pose_config
-from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.mano_file import MissingManoFile
-from gesture_pretrain.models.initial_weights import WeightsUnavailableError
-from gesture_pretrain.registry import UnknownBackbone
-from gesture_pretrain.training.config_file import read_config
+from adapters.pose.checkpoint import save_pose_run
+from adapters.pose.prediction import predict_split
+from adapters.pose.run import PoseRun
+from adapters.pose.training import build_pose_runner, check_pose_config
+from adapters.targets import UnknownTarget
+from gesture_pretrain.config.file import read_config
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.run_folder import current_commit, write_run_folder
-from gesture_pretrain.training.run_lock import run_lock
-from gesture_pretrain.training.stopped import TrainingStopped
+from gesture_pretrain.training.runs.folder import current_commit, write_run_folder
+from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
+from gesture_pretrain.weights.registry import UnknownBackbone
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 MANO_HINT = (

@@ -30,15 +30,15 @@ from pathlib import Path
 
 import torch.distributed
 
-from adapters.experiment.audit import audit_plan, not_audited
-from adapters.experiment.cells import CellTable, cells_of
-from adapters.experiment.execution import Outcome, outcome, quiet_warnings, run_one, run_plan
-from adapters.experiment.forecast import forecast, forecast_lines
-from adapters.experiment.plan import Plan
-from adapters.experiment.plan_file import read_plan
-from gesture_pretrain.atomic_write import write_bytes_atomically
-from gesture_pretrain.data.leakage import require_no_leaks
-from gesture_pretrain.mano_file import MissingManoFile
+from adapters.transfer.plan.audit import audit_plan, not_audited
+from adapters.transfer.plan.cells import CellTable, cells_of
+from adapters.transfer.plan.file import read_plan
+from adapters.transfer.plan.forecast import forecast, forecast_lines
+from adapters.transfer.plan.plan import Plan
+from adapters.transfer.run.execution import Outcome, outcome, quiet_warnings, run_one, run_plan
+from gesture_pretrain.data.index.leakage import require_no_leaks
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.hand.mano_file import MissingManoFile
 
 WRONG_INPUT, SOME_FAILED, INTERRUPTED = 1, 2, 130
 MANO_HINT = (
@@ -150,7 +150,7 @@ def show_audit(plan: Plan, table: CellTable, out: Path, *, write: bool) -> None:
 
 def submit(plan: Plan, table: CellTable, out: Path, settings: Sequence[str]) -> int:
     """Submits workers as jobs of a cluster; `wait=1` waits for them and tells what came of it."""
-    from adapters.experiment.cluster import failed_jobs, parse_settings, submit_workers
+    from adapters.transfer.run.cluster import failed_jobs, parse_settings, submit_workers
 
     chosen = parse_settings(settings)
     wait = chosen.pop("wait", 0)
@@ -166,7 +166,7 @@ def submit(plan: Plan, table: CellTable, out: Path, settings: Sequence[str]) -> 
 
 def report(plan: Plan, table: CellTable, out: Path) -> int:
     """Scores what is finished and writes the report."""
-    from adapters.experiment.report import write_report
+    from adapters.transfer.report.build import write_report
 
     path = write_report(plan, table, out, command=shlex.join(["python", *sys.argv]))
     print(f"Report {path}")

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from adapters.base import SwapError
-from adapters.projection import ChannelProjection
+from adapters.swap.projection import ChannelProjection
+from adapters.targets import SwapError
 from eanet.gesture_logits import GestureLogits
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads
@@ -76,7 +76,7 @@ def carried_heads(
     Args:
         network: Comes with heads if it is a `GestureNetwork`.
         gesture_logits: "none" or "logits".
-        through: What the map passes through, see `adapters.projection.fit_backbone`.
+        through: What the map passes through, see `adapters.swap.projection.fit_backbone`.
 
     Raises:
         SwapError: It has no heads, or a projection would stand between it and them.

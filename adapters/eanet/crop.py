@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gesture_pretrain.data.picture import Picture
-from gesture_pretrain.data.transforms import Motion
+from gesture_pretrain.data.samples.augmentation import Motion
+from gesture_pretrain.data.samples.picture import Picture
 from gesture_pretrain.geometry.crop import crop_affine, crop_rotation
 
 

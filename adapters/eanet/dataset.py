@@ -25,15 +25,15 @@ from adapters.eanet.rows import (
 from adapters.eanet.shards import open_crop_pictures, shard_settings
 from adapters.eanet.targets import CapturedTargets, ManoTargets, captured_targets, mano_targets
 from eanet import CORRECT, Quirks
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.record import HANDS, HandRecord
-from gesture_pretrain.data.sample_image import ImageMaker, SampleImage, image_maker
-from gesture_pretrain.data.sampling import SampleKey, epochs_and_positions
-from gesture_pretrain.data.transforms import (
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS, HandRecord
+from gesture_pretrain.data.samples.augmentation import (
     Augmentation,
     Motion,
     draw_motions,
 )
+from gesture_pretrain.data.samples.sample_image import ImageMaker, SampleImage, image_maker
+from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -116,7 +116,7 @@ class EanetDataset(Dataset):
         image_as: "uint8", interpolated and coloured in whole grey levels; or "float", as upstream
             has it, four times the bytes.
         crop_on: "loader", or "device" for images that the device of the network crops, see
-            `gesture_pretrain.data.device_crop`; in bytes only.
+            `gesture_pretrain.data.samples.device_crop`; in bytes only.
         with_mesh: Also give the fits' vertices, which takes longer than all else of a sample.
         reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
             crop shows at least as many pixels per pixel; it then shows averages of pixels instead

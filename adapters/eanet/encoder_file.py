@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adapters.base import ExportReport, SwapError, backbone_of
-from adapters.tensor_file import read_back, write_tensors
+from adapters.export.files import read_back, write_tensors
+from adapters.targets import ExportReport, SwapError, backbone_of
 from eanet.resnet import ResNet50Map
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.models.weight_ledger import WeightLedger, compare_tensors
+from gesture_pretrain.weights.ledger import WeightLedger, compare_tensors
 
 LAYOUTS = ("upstream", "author_fork")
 _BACKBONE = {"upstream": "module.hand_backbone.", "author_fork": "feature_encoder."}

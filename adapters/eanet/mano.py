@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adapters.eanet.mesh_joints import MeshJoints
-from adapters.mano_kinematics import ManoKinematics
-from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.hand.kinematics import ManoKinematics
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 
 # (B, 48) axis-angle, (B, 10), (B, 3) m -> (B, 778, 3) m

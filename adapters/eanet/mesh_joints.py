@@ -9,8 +9,8 @@ share a vertex.
 import numpy as np
 
 from gesture_pretrain.geometry.axis_angle import rodrigues
-from gesture_pretrain.hand_joints import turns_and_places
-from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.hand.joints import turns_and_places
+from gesture_pretrain.hand.model import HandModel
 
 
 class MeshJoints:

@@ -8,13 +8,13 @@ from adapters.eanet.backbone_map import BackboneMap, unit_image
 from adapters.eanet.dataset import EanetSample
 from adapters.eanet.mano import ManoHands
 from adapters.eanet.objective import REDUCTIONS, placed_hands, training_targets, weighted_losses
-from adapters.pose_model import MODES, HandPrediction
+from adapters.pose.model import MODES, HandPrediction
 from eanet.heatmap_cells import crop_from_cells
 from eanet.mano_joints import PlacedHand
 from eanet.network import EANet, EANetOutput
 from gesture_pretrain.models.backbone import Backbone
-from gesture_pretrain.models.pretrainer import BatchToDevice
-from gesture_pretrain.near_names import require_choice
+from gesture_pretrain.names import require_choice
+from gesture_pretrain.pretraining.model import BatchToDevice
 
 CELL_ORIGINS = {"edge": 0.0, "centre": 0.5}
 
@@ -77,7 +77,7 @@ class EanetModel(BaseModel):
         Returns:
             "loss": the eight weighted terms, `*_loss`, to be summed. "predict": the hand that each
             crop shows. "tensor": what the network gives. "count": nothing; the objective counts
-            what is known, see `gesture_pretrain.models.step_mean.StepCounts`.
+            what is known, see `gesture_pretrain.training.step.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, crops of another size, or a prediction for crops of two hands

@@ -7,9 +7,9 @@ import numpy as np
 
 from adapters.eanet.boxes import box_of_hands, boxes_are_usable, crop_box
 from adapters.eanet.targets import Camera
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.record import HANDS, HandRecord
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS, HandRecord
 from gesture_pretrain.geometry.camera import (
     project_px,
     translation_of_camera_mm,

@@ -13,12 +13,12 @@ import numpy as np
 
 from adapters.eanet.crop import EanetAugmentation
 from adapters.eanet.rows import box_of, usable_rows
-from gesture_pretrain.data.crop_pictures import open_pictures
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.picture import PictureSource, WholePictures
-from gesture_pretrain.data.shard_card import ShardSettings
-from gesture_pretrain.data.shards import ShardPlan
-from gesture_pretrain.data.transforms import NONE, Augmentation
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
+from gesture_pretrain.data.samples.crop_pictures import open_pictures
+from gesture_pretrain.data.samples.picture import PictureSource, WholePictures
+from gesture_pretrain.data.shards.card import ShardSettings
+from gesture_pretrain.data.shards.shards import ShardPlan
 
 TARGET_NAME = "eanet"
 # "joints_upstream": the box of two hands measured from the right one's corner, see

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from adapters.base import BackboneNeeds, PoseTarget, SwapError, backbone_of
 from adapters.eanet.backbone_map import (
     GESTURE_LOGITS,
     INPUTS,
@@ -22,15 +21,16 @@ from adapters.eanet.mano import mano_hands
 from adapters.eanet.model import CELL_ORIGINS, EanetModel
 from adapters.eanet.objective import REDUCTIONS
 from adapters.eanet.shards import TARGET_NAME, shard_plan
-from adapters.projection import ChannelProjection, fit_backbone
+from adapters.swap.projection import ChannelProjection, fit_backbone
+from adapters.targets import BackboneNeeds, PoseTarget, SwapError, backbone_of
 from eanet.initialise import initialise_for_training
 from eanet.network import EANet
 from eanet.quirks import Quirks, find_quirks
-from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.near_names import require_choice
+from gesture_pretrain.names import require_choice
 
 CHANNELS = 2048
 # options that are chosen by a name

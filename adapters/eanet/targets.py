@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.eanet.crop import CropView
 from adapters.eanet.mano import ManoHands
-from gesture_pretrain.data.record import ManoFit
+from gesture_pretrain.data.index.record import ManoFit
 from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues, rotation_vector
 from gesture_pretrain.geometry.crop import apply_affine
 

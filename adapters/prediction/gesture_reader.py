@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
-from gesture_pretrain.registry import find_backbone, load_backbone
 from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.registry import find_backbone, load_backbone
 
 LEVELS = ("coarse", "fine")
 

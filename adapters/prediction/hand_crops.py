@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gesture_pretrain.data.picture import reduced_picture
-from gesture_pretrain.data.transforms import warp
+from gesture_pretrain.data.samples.augmentation import warp
+from gesture_pretrain.data.samples.picture import reduced_picture
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine, invert_affine
 
@@ -110,10 +110,10 @@ def check_image(image: np.ndarray, number: int) -> None:
         found = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
             f"picture {number} is {found}; needed is a numpy array of uint8. "
-            "gesture_pretrain.data.picture.read_image_rgb reads files of any depth so."
+            "gesture_pretrain.data.samples.picture.read_image_rgb reads files of any depth so."
         )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(
             f"picture {number} has shape {image.shape}; needed is (H, W, 3), RGB. "
-            "gesture_pretrain.data.picture.read_image_rgb reads grey and RGBA files so."
+            "gesture_pretrain.data.samples.picture.read_image_rgb reads grey and RGBA files so."
         )

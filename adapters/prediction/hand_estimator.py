@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.pose_checkpoint import StoredPoseModel, load_pose_model
-from adapters.pose_frames import CameraPrediction, to_camera_frame
-from adapters.pose_model import HandPrediction
-from adapters.pose_prediction import predict_batch
+from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
+from adapters.pose.frames import CameraPrediction, to_camera_frame
+from adapters.pose.model import HandPrediction
+from adapters.pose.prediction import predict_batch
 from adapters.prediction.gesture_reader import (
     Gesture,
     GestureReader,

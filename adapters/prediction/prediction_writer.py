@@ -23,7 +23,7 @@ import numpy as np
 from adapters.prediction.gesture_reader import Gesture
 from adapters.prediction.hand_estimator import HandEstimate
 from adapters.prediction.picture_hands import PictureHands, title
-from gesture_pretrain.atomic_write import WriteFailed, write_bytes_atomically
+from gesture_pretrain.files import WriteFailed, write_bytes_atomically
 from gesture_pretrain.report.hand_overlay import DrawnHand, hand_sheet
 from gesture_pretrain.report.mesh_file import MESH_FORMATS, write_mesh
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21

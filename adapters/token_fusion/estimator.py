@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from adapters.base import LEVELS, level_name
+from adapters.targets import LEVELS, level_name
 from adapters.token_fusion.feature_tokens import FeatureTokens
 from adapters.token_fusion.fusion import TokenFusion
 from adapters.token_fusion.grid import VolumeGrid

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gesture_pretrain.precision import at_least_float32
 
 NUM_ROTATIONS, NUM_SHAPE = 16, 10
-IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)  # interleaved, see gesture_pretrain.rotation
+IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)  # interleaved, see gesture_pretrain.hand.rotation
 
 
 class ManoOutput(NamedTuple):

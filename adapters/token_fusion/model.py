@@ -8,18 +8,18 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from adapters.mano_kinematics import ManoKinematics
-from adapters.pose_model import MODES, HandPrediction
+from adapters.pose.model import MODES, HandPrediction
 from adapters.token_fusion import objective
 from adapters.token_fusion.estimator import TokenFusionNetwork, TokenFusionOutput
 from adapters.token_fusion.objective import PoseTargets, Weights
 from adapters.token_fusion.targets import pose_targets
-from gesture_pretrain.data.pose_dataset import PoseSample
-from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.data.samples.pose_dataset import PoseSample
+from gesture_pretrain.hand.kinematics import ManoKinematics
+from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.hand.rotation import axis_angle_from_matrix, matrix_from_6d
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
-from gesture_pretrain.models.pretrainer import BatchToDevice
-from gesture_pretrain.rotation import axis_angle_from_matrix, matrix_from_6d
+from gesture_pretrain.pretraining.model import BatchToDevice
 
 
 class TokenFusionModel(BaseModel):
@@ -77,7 +77,7 @@ class TokenFusionModel(BaseModel):
             "loss": the weighted terms, `*_loss`, to be summed, and for the log `mpjpe_mm` and
             `keypoint_error_px`, where anything is annotated (on a GPU NaN where nothing is).
             "predict": the hands. "tensor": what the network gives. "count": nothing; the objective
-            counts what is annotated, see `gesture_pretrain.models.step_mean.StepCounts`.
+            counts what is annotated, see `gesture_pretrain.training.step.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, or a left hand.

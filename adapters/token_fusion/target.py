@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 import torch
 
-from adapters.base import BackboneNeeds, PoseTarget, backbone_of
+from adapters.targets import BackboneNeeds, PoseTarget, backbone_of
 from adapters.token_fusion.estimator import TokenFusionNetwork
 from adapters.token_fusion.guidance import guidance_levels
 from adapters.token_fusion.model import TokenFusionModel
 from adapters.token_fusion.objective import Weights
-from gesture_pretrain.data.pose_dataset import PoseDataset
-from gesture_pretrain.hand_model import HandModel
+from gesture_pretrain.config.sections import build_from_section, check_section
+from gesture_pretrain.data.samples.pose_dataset import PoseDataset
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.training.sections import build_from_section, check_section
 
 PRESETS = {
     "full": {},

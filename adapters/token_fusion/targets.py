@@ -6,8 +6,8 @@ from torch import Tensor
 from adapters.token_fusion.camera import back_project_mm
 from adapters.token_fusion.grid import VolumeGrid
 from adapters.token_fusion.objective import PoseTargets
-from gesture_pretrain.data.pose_dataset import PoseSample
-from gesture_pretrain.rotation import rotation_6d_from_axis_angle
+from gesture_pretrain.data.samples.pose_dataset import PoseSample
+from gesture_pretrain.hand.rotation import rotation_6d_from_axis_angle
 
 # Stands in for a camera or a depth that is not known, so that nothing divides by zero; what comes
 # out is masked.

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from gesture_pretrain.data.annotation_values import Codes
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.index_report import count_images
-from gesture_pretrain.data.index_writer import path_columns, smallest, step_key, write_index
-from gesture_pretrain.data.record import HANDS, SPLITS
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.data.index.summary import count_images
+from gesture_pretrain.data.index.writer import path_columns, smallest, step_key, write_index
+from gesture_pretrain.data.interhand.values import Codes
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

@@ -1,4 +1,4 @@
-"""Rotations as axis-angle vectors and as matrices; in torch see `gesture_pretrain.rotation`."""
+"""Rotations as axis-angle vectors and matrices (torch: `gesture_pretrain.hand.rotation`)."""
 
 import numpy as np
 from numpy.typing import ArrayLike

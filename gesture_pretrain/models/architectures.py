@@ -2,8 +2,8 @@
 
 A builder takes no argument and returns a network with random weights that either is a timm model
 or defines `forward_levels(image)` and `feature_specs`. Names that timm knows are not listed here.
-A package that announces a builder (see `gesture_pretrain.registry`) is imported when its name is
-first asked for.
+A package that announces a builder (see `gesture_pretrain.weights.registry`) is imported when its
+name is first requested.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gesture_pretrain.models.architectures import ARCHS, is_architecture
 from gesture_pretrain.models.feature_levels import FeatureSpec, feature_levels, global_average
 from gesture_pretrain.models.unused_head import remove_unused_head
-from gesture_pretrain.models.weight_ledger import WeightLedger
+from gesture_pretrain.weights.ledger import WeightLedger
 
 
 class InputSpec(NamedTuple):
@@ -163,7 +163,7 @@ def build_backbone(
     backbone = Backbone(net, arch=name, input_spec=spec, removed_modules=removed)
     if init == "random":
         return backbone
-    from gesture_pretrain.models import initial_weights  # needs Backbone
+    from gesture_pretrain.weights import initial_weights  # needs Backbone
 
     if init == "timm":
         backbone.ledger = initial_weights.load_timm_weights(backbone, arch)

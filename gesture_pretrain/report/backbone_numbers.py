@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gesture_pretrain.backbone_evaluation import LEVELS
+from gesture_pretrain.evaluation.features.measures import LEVELS
 from gesture_pretrain.report import html
 from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain.backbone_evaluation import LEVELS
-from gesture_pretrain.classification import confusion_matrix
-from gesture_pretrain.diagnostics.joint_error import joint_errors_mm
-from gesture_pretrain.embedding import choose_points, tsne_2d
+from gesture_pretrain.evaluation.features.classification import confusion_matrix
+from gesture_pretrain.evaluation.features.embedding import choose_points, tsne_2d
+from gesture_pretrain.evaluation.features.joint_error import joint_errors_mm
+from gesture_pretrain.evaluation.features.measures import LEVELS
 from gesture_pretrain.report import figures, html
 from gesture_pretrain.report.backbone_numbers import (
     GESTURE_METHODS,

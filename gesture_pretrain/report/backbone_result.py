@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gesture_pretrain.backbone_evaluation import Predictions
-from gesture_pretrain.features import FeatureTable
+from gesture_pretrain.evaluation.features.extract import FeatureTable
+from gesture_pretrain.evaluation.features.measures import Predictions
 from gesture_pretrain.report.contact_sheet import Tile
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gesture_pretrain.data.render import render_mesh
+from gesture_pretrain.rendering import render_mesh
 from gesture_pretrain.skeleton import BONES_MANO21, FINGER_COLORS_RGB, finger_of_joint
 
 SIDE_COLOURS_RGB = {"right": (110, 165, 225), "left": (235, 150, 95)}

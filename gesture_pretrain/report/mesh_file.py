@@ -8,7 +8,7 @@ from os import PathLike
 
 import numpy as np
 
-from gesture_pretrain.atomic_write import write_bytes_atomically
+from gesture_pretrain.files import write_bytes_atomically
 
 MESH_FORMATS = ("obj", "ply")
 

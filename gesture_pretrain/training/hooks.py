@@ -9,11 +9,15 @@ import torch
 from mmengine.hooks import Hook
 from torch.utils.tensorboard import SummaryWriter
 
-from gesture_pretrain.atomic_write import write_bytes_atomically
-from gesture_pretrain.training.checkpoint import full_disk_named, has_checkpoint, save_checkpoint
+from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.training.device import rank_and_world_size, sum_over_processes
 from gesture_pretrain.training.loop import unwrapped
-from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.runs.checkpoint import (
+    full_disk_named,
+    has_checkpoint,
+    save_checkpoint,
+)
+from gesture_pretrain.training.step.schedule import Schedule
 
 
 class LearningRateHook(Hook):

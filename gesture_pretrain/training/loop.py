@@ -18,11 +18,11 @@ from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.training.accumulation import accumulated_step, check_parts
 from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.interruption import told_to_end
-from gesture_pretrain.training.optimizer import Verdict
-from gesture_pretrain.training.stopped import NonFiniteLoss
+from gesture_pretrain.training.runs.interruption import told_to_end
+from gesture_pretrain.training.runs.stopped import NonFiniteLoss
+from gesture_pretrain.training.step.accumulation import accumulated_step, check_parts
+from gesture_pretrain.training.step.optimizer import Verdict
 
 
 class BatchEvaluator(Protocol):

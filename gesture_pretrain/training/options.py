@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gesture_pretrain.training.compilation import check_compile
+from gesture_pretrain.training.step.compilation import check_compile
 
 _AT_LEAST_ONE = (
     "checkpoint_every",

@@ -5,13 +5,13 @@ from mmengine.model import BaseModel, MMDistributedDataParallel
 from torch import nn
 
 from gesture_pretrain.models.backbone import Backbone
-from gesture_pretrain.models.pretrainer import GesturePretrainer
-from gesture_pretrain.training.activation_checkpointing import checkpoint_activations
-from gesture_pretrain.training.batch_norm import synchronise_batch_norm
-from gesture_pretrain.training.compilation import compile_network
+from gesture_pretrain.pretraining.model import GesturePretrainer
 from gesture_pretrain.training.device import rank_and_world_size
 from gesture_pretrain.training.loop import unwrapped
 from gesture_pretrain.training.options import TrainingOptions
+from gesture_pretrain.training.step.activation_checkpointing import checkpoint_activations
+from gesture_pretrain.training.step.batch_norm import synchronise_batch_norm
+from gesture_pretrain.training.step.compilation import compile_network
 
 
 def place_model(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:

@@ -17,15 +17,8 @@ from torch import nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.training.accumulation import check_parts
-from gesture_pretrain.training.checkpoint import (
-    CHECKPOINTS,
-    load_newest_checkpoint,
-    refuse_used_folder,
-)
+from gesture_pretrain.pretraining.data import GestureData
 from gesture_pretrain.training.device import rank_and_world_size, start_process
-from gesture_pretrain.training.ema import WeightAverage
-from gesture_pretrain.training.gesture_data import GestureData
 from gesture_pretrain.training.hooks import (
     CheckpointHook,
     LearningRateHook,
@@ -34,10 +27,17 @@ from gesture_pretrain.training.hooks import (
     WeightAverageHook,
 )
 from gesture_pretrain.training.loop import BatchEvaluator, PretrainLoop, ValidationLoop, unwrapped
-from gesture_pretrain.training.optimizer import build_optim_wrapper, choose_precision
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.schedule import Schedule
-from gesture_pretrain.training.speed import SpeedHook
+from gesture_pretrain.training.runs.checkpoint import (
+    CHECKPOINTS,
+    load_newest_checkpoint,
+    refuse_used_folder,
+)
+from gesture_pretrain.training.runs.speed import SpeedHook
+from gesture_pretrain.training.step.accumulation import check_parts
+from gesture_pretrain.training.step.ema import WeightAverage
+from gesture_pretrain.training.step.optimizer import build_optim_wrapper, choose_precision
+from gesture_pretrain.training.step.schedule import Schedule
 
 # mmengine's default hooks that ours stand in for; its checkpoints cannot be read safely, and its
 # log goes to the console.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.index.index import HandIndex
 
 
 class SplitRows(NamedTuple):

@@ -1,20 +1,15 @@
 """Backbones and a target small enough for any test."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # toy_target, for importmode=importlib
-
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
-from gesture_pretrain.data.synthetic import write_synthetic
-from gesture_pretrain.export import export_backbone
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.synthetic.build import write_synthetic
+from gesture_pretrain.weights.export import export_backbone
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import sys
 import pytest
 from toy_target import TOY
 
-from adapters import base
-from adapters.base import (
+from adapters import targets as base
+from adapters.targets import (
     BackboneNeeds,
     ExportTarget,
     PoseTarget,
@@ -19,7 +19,7 @@ from adapters.base import (
 )
 
 OTHER_PACKAGE = """
-from adapters.base import ExportTarget
+from adapters.targets import ExportTarget
 TARGET = ExportTarget({name!r}, "from another package", export=print)
 NO_TARGET = 3
 """
@@ -63,7 +63,11 @@ def test_listing_targets_imports_no_adapter(monkeypatch):
     for module in ("mmpose", "onnx", "timm", "hub"):
         monkeypatch.delitem(sys.modules, f"adapters.{module}", raising=False)
     list_targets()
-    assert not [name for name in sys.modules if name in ("adapters.mmpose", "adapters.onnx")]
+    assert not [
+        name
+        for name in sys.modules
+        if name in ("adapters.export.to_mmpose", "adapters.export.to_onnx")
+    ]
 
 
 def test_a_registered_target_is_found_and_listed():

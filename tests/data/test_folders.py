@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gesture_pretrain.data.errors import DataError
 from gesture_pretrain.data.folders import build_folder_index
-from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.taxonomy import Taxonomy
 
 

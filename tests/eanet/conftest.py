@@ -1,6 +1,5 @@
 """Fixtures of the EANet tests."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from eanet import EANet  # noqa: E402
+from eanet import EANet
 
 TINY_SIZES = {
     "backbone_channels": 6,

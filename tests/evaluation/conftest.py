@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
-from gesture_pretrain.data.synthetic import write_synthetic
-from gesture_pretrain.evaluation.ground_truth import GroundTruthReader
-from gesture_pretrain.evaluation.predictions import PosePredictions
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.hand.model import load_hand_model
+from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.taxonomy import Taxonomy
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.report.hand_overlay import (
     DrawnHand,
     draw_joints,

@@ -1,13 +1,9 @@
 """Fixtures of the training tests."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from tiny_run import write_tiny_index  # noqa: E402
+from tiny_run import write_tiny_index
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def start(launcher: list[str], index: Path, folder: Path, repo_root: Path) -> subprocess.Popen:
-    command = [sys.executable, *launcher, str(HERE / "distributed_driver.py")]
+    command = [sys.executable, *launcher, str(HELPERS / "distributed_driver.py")]
     return subprocess.Popen(
         [*command, str(index), str(folder)],
         stdout=subprocess.PIPE,

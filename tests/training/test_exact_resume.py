@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from gesture_pretrain.training.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.runs.checkpoint import load_newest_checkpoint
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 def test_killed_and_resumed_run_equals_the_uninterrupted_one(tmp_path, tiny_index, repo_root):
     done = subprocess.run(
-        [sys.executable, str(HERE / "kill_driver.py"), str(tiny_index), str(tmp_path)],
+        [sys.executable, str(HELPERS / "kill_driver.py"), str(tiny_index), str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=300,

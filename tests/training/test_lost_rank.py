@@ -13,18 +13,18 @@ import torch
 from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
-from gesture_pretrain.training.checkpoint import load_newest_checkpoint
-from gesture_pretrain.training.interruption import told_to_end
-from gesture_pretrain.training.pretraining import build_runner
-from gesture_pretrain.training.stopped import ToldToEnd
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.training.runs.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.runs.interruption import told_to_end
+from gesture_pretrain.training.runs.stopped import ToldToEnd
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 STOPPED = 3
 
 
 def outcomes(tmp_path_factory, tiny_index, repo_root, *names):
     folder = tmp_path_factory.mktemp("lost")
-    driver = [sys.executable, str(HERE / "lost_rank_driver.py"), str(tiny_index), str(folder)]
+    driver = [sys.executable, str(HELPERS / "lost_rank_driver.py"), str(tiny_index), str(folder)]
     done = subprocess.run(
         [*driver, *names],
         capture_output=True,

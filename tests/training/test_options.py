@@ -12,18 +12,18 @@ from tiny_run import tiny_sections
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from adapters.base import find_pose_target
-from gesture_pretrain.hand_model import load_hand_model
+from adapters.targets import find_pose_target
+from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.training.activation_checkpointing import checkpoint_activations
-from gesture_pretrain.training.device_peak import peak_tflops
-from gesture_pretrain.training.ema import WeightAverage
-from gesture_pretrain.training.exact_sum import exact_sums
+from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.training.loaders import LARGEST_EVALUATED, own_batches
-from gesture_pretrain.training.optimizer import FiniteOptimWrapper
-from gesture_pretrain.training.pretraining import build_runner
-from gesture_pretrain.training.speed import training_flops
-from gesture_pretrain.training.stopped import NonFiniteLoss
+from gesture_pretrain.training.runs.device_peak import peak_tflops
+from gesture_pretrain.training.runs.speed import training_flops
+from gesture_pretrain.training.runs.stopped import NonFiniteLoss
+from gesture_pretrain.training.step.activation_checkpointing import checkpoint_activations
+from gesture_pretrain.training.step.ema import WeightAverage
+from gesture_pretrain.training.step.exact_sum import exact_sums
+from gesture_pretrain.training.step.optimizer import FiniteOptimWrapper
 
 
 def weights(runner) -> dict:

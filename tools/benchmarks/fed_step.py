@@ -17,12 +17,12 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from benchmarks.made_up_pictures import write_pictures
-from gesture_pretrain.data.dataset import HandSample
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.shard_card import ShardSettings
-from gesture_pretrain.data.shards import write_shards
-from gesture_pretrain.training.gesture_data import build_gesture_data
-from gesture_pretrain.training.optimizer import Verdict
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.gesture_dataset import HandSample
+from gesture_pretrain.data.shards.card import ShardSettings
+from gesture_pretrain.data.shards.shards import write_shards
+from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.training.step.optimizer import Verdict
 
 TrainStep = Callable[[HandSample], Verdict]
 HERE = ""  # shards of the made-up pictures, in the folder of these

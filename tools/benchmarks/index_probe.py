@@ -49,13 +49,13 @@ def _measured(load: Callable[[], object]) -> dict:
 
 
 def _ours_build(root: Path) -> dict:
-    from gesture_pretrain.data.interhand import build_interhand_index
+    from gesture_pretrain.data.interhand.build import build_interhand_index
 
     return _measured(lambda: build_interhand_index(root, progress=False))
 
 
 def _ours_open(root: Path) -> dict:
-    from gesture_pretrain.data.index import HandIndex
+    from gesture_pretrain.data.index.index import HandIndex
 
     measured = _measured(lambda: HandIndex.open(root))
     index = HandIndex.open(root)
@@ -89,7 +89,7 @@ def _microseconds_each(access: Callable[[int], object], rows: Sequence[int]) -> 
 
 
 def _reader(path: str, barrier, results) -> None:
-    from gesture_pretrain.data.index import HandIndex
+    from gesture_pretrain.data.index.index import HandIndex
 
     index = HandIndex.open(path)
     for row in _random_rows(len(index), 1, _READER_ROWS):
@@ -101,9 +101,9 @@ def _reader(path: str, barrier, results) -> None:
 
 def _ours_epoch(root: Path) -> dict:
     """One shuffled pass over what a loader reads of the index, without pictures."""
-    from gesture_pretrain.data.hand_annotations import AnnotationReader
-    from gesture_pretrain.data.index import HandIndex
-    from gesture_pretrain.data.sampling import EpochBatchSampler
+    from gesture_pretrain.data.index.index import HandIndex
+    from gesture_pretrain.data.samples.hand_annotations import AnnotationReader
+    from gesture_pretrain.data.samples.sampling import EpochBatchSampler
 
     resident, private = _memory_mib("VmRSS"), _private_mib()
     start = time.perf_counter()
@@ -128,7 +128,7 @@ def _ours_epoch(root: Path) -> dict:
 
 def _reading_workers(root: Path, count: int) -> dict:
     """Memory of `count` processes that have read the index, and of this one."""
-    from gesture_pretrain.data.index import HandIndex
+    from gesture_pretrain.data.index.index import HandIndex
 
     context = multiprocessing.get_context("spawn")
     index = HandIndex.open(root)

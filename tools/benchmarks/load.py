@@ -19,7 +19,7 @@ _CANDIDATES = {
     "gesture_pretrain": """
 import sys, time
 start = time.perf_counter()
-import gesture_pretrain.registry as registry
+import gesture_pretrain.weights.registry as registry
 imported = time.perf_counter()
 registry.load_backbone(sys.argv[2])
 """,

@@ -50,17 +50,17 @@ from adapters.eanet.shards import shard_plan
 from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
-from gesture_pretrain.data.dataset import GestureDataset
-from gesture_pretrain.data.device_crop import collate_samples
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.pose_dataset import PoseDataset
-from gesture_pretrain.data.shard_card import ShardSettings
-from gesture_pretrain.data.shards import write_shards
-from gesture_pretrain.data.transforms import Augmentation, augmentation_stream
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
+from gesture_pretrain.data.samples.device_crop import collate_samples
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.pose_dataset import PoseDataset
+from gesture_pretrain.data.shards.card import ShardSettings
+from gesture_pretrain.data.shards.shards import write_shards
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
-from gesture_pretrain.hand_model import load_hand_model
-from gesture_pretrain.models.pretrainer import BatchToDevice
+from gesture_pretrain.hand.model import load_hand_model
+from gesture_pretrain.pretraining.model import BatchToDevice
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_interhand_index
 
 
 def write_pictures(folder: Path, images: int) -> HandIndex:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.measurement import measurement
-from gesture_pretrain.data.synthetic import write_synthetic
+from gesture_pretrain.synthetic.build import write_synthetic
 
 _VERSIONS = ("numpy", "opencv-python", "torch", "embreex")
 _CAMERAS = 4

@@ -108,7 +108,7 @@ def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) ->
 
 def _random_batch(arguments: argparse.Namespace, device: torch.device, batch: int):
     """A `HandSample` of random bytes and classes on the device."""
-    from gesture_pretrain.data.dataset import HandSample
+    from gesture_pretrain.data.samples.gesture_dataset import HandSample
 
     empty = torch.zeros(batch)
     sample = HandSample(
@@ -123,9 +123,9 @@ def _ours(arguments: argparse.Namespace, device: torch.device) -> fed_step.Train
     from gesture_pretrain.models.backbone import build_backbone
     from gesture_pretrain.models.gesture_heads import build_gesture_heads
     from gesture_pretrain.models.gesture_network import GestureNetwork
-    from gesture_pretrain.models.pretrainer import GesturePretrainer
+    from gesture_pretrain.pretraining.model import GesturePretrainer
     from gesture_pretrain.training.loop import seed_all
-    from gesture_pretrain.training.optimizer import build_optim_wrapper, build_optimizer
+    from gesture_pretrain.training.step.optimizer import build_optim_wrapper, build_optimizer
 
     backbone = build_backbone(arguments.arch, size_px=arguments.size)
     heads = build_gesture_heads(backbone.pooled_channels, num_coarse=_COARSE, num_fine=_FINE)

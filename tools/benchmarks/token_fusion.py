@@ -19,10 +19,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from adapters.base import find_pose_target
-from adapters.pose_onnx import CropBatch, PoseSession, pose_graph
+from adapters.pose.onnx import CropBatch, PoseSession, pose_graph
+from adapters.targets import find_pose_target
 from benchmarks.measurement import measurement
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 
 _VERSIONS = ("torch", "timm", "onnxruntime")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from data_commands.index_summary import load_taxonomy, report_index
 from data_commands.options import add_index_options
-from gesture_pretrain.data.annotation_files import SUBSETS, AnnotationFiles
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.interhand import build_index_from_files, build_interhand_index
-from gesture_pretrain.data.published_counts import RELEASES
-from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
+from gesture_pretrain.data.interhand.files import SUBSETS, AnnotationFiles
+from gesture_pretrain.data.interhand.published_counts import RELEASES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

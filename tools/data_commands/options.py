@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.data.index.record import SPLITS
 
 
 def add_number(

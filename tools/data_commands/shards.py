@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from data_commands.options import add_data, add_number, add_quiet
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.record import SPLITS
-from gesture_pretrain.data.shard_card import ShardSettings
-from gesture_pretrain.data.shards import ShardPlan, write_shards
-from gesture_pretrain.data.transforms import Augmentation
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.data.samples.augmentation import Augmentation
+from gesture_pretrain.data.shards.card import ShardSettings
+from gesture_pretrain.data.shards.shards import ShardPlan, write_shards
 
 _BOX_RATIO = 1.25
 
@@ -94,7 +94,7 @@ def _plan(arguments: argparse.Namespace, index: HandIndex, rows: np.ndarray) -> 
 def _plan_of_target(
     arguments: argparse.Namespace, index: HandIndex, rows: np.ndarray, limits: Augmentation
 ) -> ShardPlan:
-    from adapters.base import UnknownTarget, find_pose_target  # torch and timm: seconds
+    from adapters.targets import UnknownTarget, find_pose_target  # torch and timm: seconds
 
     name = arguments.target
     try:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from data_commands.options import add_data, add_split, positive_number
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.index import HandIndex
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

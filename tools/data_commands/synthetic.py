@@ -5,9 +5,9 @@ from pathlib import Path
 
 from data_commands.index_summary import report_index
 from data_commands.options import add_number, add_out_of_index, add_quiet
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.interhand import build_interhand_index
-from gesture_pretrain.data.record import SPLITS
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.taxonomy import Taxonomy
 
 
@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs it; returns the exit code."""
     # renders through torch; the other subcommands do without
-    from gesture_pretrain.data.synthetic import write_synthetic
+    from gesture_pretrain.synthetic.build import write_synthetic
 
     per_split = {split: getattr(arguments, split) for split in SPLITS}
     per_split = {split: count for split, count in per_split.items() if count > 0}

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from data_commands.options import add_data, add_number, add_quiet, add_split
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.verify import verify_index
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.verify import verify_index
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from adapters.eanet.mano import ManoHands
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_interhand_index
 
 
 def draws(text: str) -> np.random.Generator:

@@ -9,22 +9,27 @@ import pytest
 import torch
 from torch import nn
 
-from adapters.base import SwapError
-from adapters.eanet.checkout import CheckoutError, find_main_folder, raise_failure, run_checkout
-from adapters.eanet.checkout_backbone import (
+from adapters.eanet.checkout.backbone import (
     ForkBackbone,
     checkout_backbone,
     pack_network,
     unpack_network,
 )
-from adapters.eanet.checkout_watch import CheckoutWatch, require_tensors
-from adapters.eanet.checkout_worker import place_in_model, swap_in
-from adapters.eanet.shims import (
+from adapters.eanet.checkout.driver import (
+    CheckoutError,
+    find_main_folder,
+    raise_failure,
+    run_checkout,
+)
+from adapters.eanet.checkout.shims import (
     angle_axis_of_matrix,
     matrix_of_angle_axis,
     to_without_cuda,
     with_boolean_subtraction,
 )
+from adapters.eanet.checkout.watch import CheckoutWatch, require_tensors
+from adapters.eanet.checkout.worker import place_in_model, swap_in
+from adapters.targets import SwapError
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -241,7 +246,7 @@ def test_the_map_is_what_the_checkout_expects(small, backbone):
 
 
 def test_the_forks_triple_has_the_logits_of_our_heads(monkeypatch):
-    from adapters.eanet import checkout_backbone as module
+    from adapters.eanet.checkout import backbone as module
 
     small_needs = module.BackboneNeeds(channels=512, stride=32)
     monkeypatch.setattr(module, "NEEDS", small_needs)

@@ -12,12 +12,12 @@ from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.rows import box_of, captured_hands, usable_rows
 from eanet import UPSTREAM, Quirks
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.picture import read_image_rgb, reduced_picture
-from gesture_pretrain.data.transforms import Motion
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.samples.augmentation import Motion
+from gesture_pretrain.data.samples.picture import read_image_rgb, reduced_picture
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.crop import apply_affine
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND
 
 # The index stores positions as float32 mm (3e-5), as upstream computes them; so do its affine maps.
@@ -361,7 +361,7 @@ def test_wrong_options_are_refused(tiny_index, recipes):
 def test_an_image_of_another_size_is_refused(tiny_index, recipes, monkeypatch):
     small = np.zeros((10, 20, 3), np.uint8)
     monkeypatch.setattr(
-        "gesture_pretrain.data.picture.read_image_rgb", lambda path, row, *, reduce: small
+        "gesture_pretrain.data.samples.picture.read_image_rgb", lambda path, row, *, reduce: small
     )
     with pytest.raises(DataError, match="is 20 x 10 px, but its annotation says 334 x 512"):
         make(tiny_index, recipes)[0]

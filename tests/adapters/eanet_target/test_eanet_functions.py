@@ -7,9 +7,9 @@ import torch
 from adapters.eanet.boxes import box_of_hands, boxes_are_usable, crop_box, joint_box
 from adapters.eanet.crop import CropView, EanetAugmentation, crop_image, view_of_box
 from adapters.eanet.targets import Camera, captured_targets, mano_targets
-from gesture_pretrain.data.picture import Picture
-from gesture_pretrain.data.record import ManoFit
-from gesture_pretrain.data.transforms import Motion, augmentation_stream
+from gesture_pretrain.data.index.record import ManoFit
+from gesture_pretrain.data.samples.augmentation import Motion, augmentation_stream
+from gesture_pretrain.data.samples.picture import Picture
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box
 from gesture_pretrain.geometry.crop import invert_affine

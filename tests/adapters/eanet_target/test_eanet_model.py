@@ -7,28 +7,28 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from adapters.base import SwapError, find_pose_target
 from adapters.eanet.backbone_map import BackboneMap, unit_image
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.objective import placed_hands, training_targets
 from adapters.eanet.target import PRESETS, TARGET, build_eanet, published_layout
-from adapters.pose_model import PoseModel, check_prediction
-from adapters.pose_prediction import predict_split
-from adapters.pose_training import build_pose_runner
-from adapters.swap import build_swapped
+from adapters.pose.model import PoseModel, check_prediction
+from adapters.pose.prediction import predict_split
+from adapters.pose.training import build_pose_runner
+from adapters.swap.swap import build_swapped
+from adapters.targets import SwapError, find_pose_target
 from eanet import CORRECT, UPSTREAM
 from eanet.checkpoint import load_snapshot, save_snapshot
 from eanet.key_maps import their_names
 from eanet.losses import training_loss
 from eanet.resnet import ResNet50Map
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_interhand_index
-from gesture_pretrain.data.synthetic import write_synthetic
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.synthetic.build import write_synthetic
 
 SIZE_PX = 64
 TINY = {**PRESETS["tiny"], "width": 32}

@@ -9,10 +9,10 @@ from adapters.eanet.boxes import box_of_hands
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.rows import captured_hands
 from eanet import UPSTREAM
-from gesture_pretrain.data.annotation_files import AnnotationFiles
-from gesture_pretrain.data.index import HandIndex
-from gesture_pretrain.data.interhand import build_index_from_files
-from gesture_pretrain.data.transforms import Motion
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_index_from_files
+from gesture_pretrain.data.interhand.files import AnnotationFiles
+from gesture_pretrain.data.samples.augmentation import Motion
 from gesture_pretrain.geometry.boxes import clip_box_eanet
 
 # as the reference values themselves: nine digits of float32 computations

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.base import find_pose_target
 from adapters.eanet.crop import EanetAugmentation
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.shards import largest_motion, shard_plan
-from adapters.pose_training import build_pose_runner
+from adapters.pose.training import build_pose_runner
+from adapters.targets import find_pose_target
 from eanet import UPSTREAM, Quirks
-from gesture_pretrain.data import shards as shards_module
-from gesture_pretrain.data.dataset import GestureDataset
-from gesture_pretrain.data.errors import DataError
-from gesture_pretrain.data.picture import PictureFiles, WholePictures
-from gesture_pretrain.data.shard_card import ShardSettings, StaleShards
-from gesture_pretrain.data.shards import write_shards
-from gesture_pretrain.data.transforms import NONE, Augmentation
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.picture import PictureFiles, WholePictures
+from gesture_pretrain.data.shards import shards as shards_module
+from gesture_pretrain.data.shards.card import ShardSettings, StaleShards
+from gesture_pretrain.data.shards.shards import write_shards
 from gesture_pretrain.taxonomy import Taxonomy
 
 SIZE_PX = 128  # some crops of a picture show two of its pixels per pixel, some do not
@@ -235,7 +235,7 @@ def test_training_from_shards_gives_the_weights_of_training_from_files(
     states = []
     for source in (None, shards):
         if source is not None:  # no picture file is read any more
-            monkeypatch.setattr("gesture_pretrain.data.picture.cv2.imread", None)
+            monkeypatch.setattr("gesture_pretrain.data.samples.picture.cv2.imread", None)
         run = build_pose_runner(
             out=tmp_path / f"run{len(states)}",
             target="eanet",

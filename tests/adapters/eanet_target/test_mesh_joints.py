@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from adapters.eanet.mano import mano_hands
-from gesture_pretrain.hand_model import load_hand_model
+from gesture_pretrain.hand.model import load_hand_model
 
 
 @pytest.fixture(scope="module")

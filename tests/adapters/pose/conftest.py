@@ -1,15 +1,11 @@
 """Fixtures of the pose training tests."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from pose_run import write_pose_index
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from pose_run import write_pose_index  # noqa: E402
-
-from gesture_pretrain.hand_model import load_hand_model  # noqa: E402
+from gesture_pretrain.hand.model import load_hand_model
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ import pytest
 from mmengine.hooks import Hook
 from pose_run import build_toy_dataset, pose_sections
 
-from adapters.base import find_pose_target
-from adapters.pose_data import build_pose_data
-from adapters.pose_prediction import predict_split
-from adapters.pose_training import build_pose_runner
-from gesture_pretrain.data.device_crop import UncroppedImage
-from gesture_pretrain.data.index import HandIndex
+from adapters.pose.data import build_pose_data
+from adapters.pose.prediction import predict_split
+from adapters.pose.training import build_pose_runner
+from adapters.targets import find_pose_target
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.device_crop import UncroppedImage
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.taxonomy import Taxonomy
 

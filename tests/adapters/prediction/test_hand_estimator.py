@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from random_pose_model import HEADS, store_random_pose_model
 
-from adapters.base import find_pose_target
-from adapters.pose_checkpoint import load_pose_model, save_pose_model
-from adapters.pose_hand_models import HandModelSource
-from adapters.pose_prediction import predict_split
+from adapters.pose.checkpoint import load_pose_model, save_pose_model
+from adapters.pose.hand_models import HandModelSource
+from adapters.pose.prediction import predict_split
 from adapters.prediction.gesture_reader import GestureReader
 from adapters.prediction.hand_estimator import HandEstimator, fit_image_from_mm
+from adapters.targets import find_pose_target
 from adapters.token_fusion import TARGET
-from gesture_pretrain.data.picture import read_image_rgb
-from gesture_pretrain.export import export_backbone
+from gesture_pretrain.data.samples.picture import read_image_rgb
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
-from tests.random_pose_model import HEADS, store_random_pose_model
+from gesture_pretrain.weights.export import export_backbone
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from adapters.token_fusion import TARGET
+from gesture_pretrain.hand.rotation import matrix_from_6d
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.rotation import matrix_from_6d
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from adapters.token_fusion import objective
 from adapters.token_fusion.grid import VolumeGrid
 from adapters.token_fusion.objective import PoseTargets, Weights
 from adapters.token_fusion.targets import pose_targets
-from gesture_pretrain.rotation import matrix_from_6d, matrix_from_axis_angle
+from gesture_pretrain.hand.rotation import matrix_from_6d, matrix_from_axis_angle
 
 GRID = VolumeGrid(cells=10, depth_cells=10, half_depth_mm=150.0)
 SIZE_PX = 100  # 10 px per cell, 30 mm of depth per cell

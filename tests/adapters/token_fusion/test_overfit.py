@@ -10,7 +10,7 @@ from torch.utils.data import default_collate
 
 from adapters.token_fusion import TARGET
 from adapters.token_fusion.model import TokenFusionModel
-from gesture_pretrain.data.pose_dataset import PoseSample
+from gesture_pretrain.data.samples.pose_dataset import PoseSample
 from gesture_pretrain.models.backbone import build_backbone
 
 STEPS, PEAK_LR, WARMUP = 220, 3e-3, 20

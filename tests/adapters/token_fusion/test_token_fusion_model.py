@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from adapters.base import find_target
-from adapters.pose_backbone import freeze
-from adapters.pose_model import PoseModel, check_prediction
-from adapters.swap import build_swapped
+from adapters.pose.backbone import freeze
+from adapters.pose.model import PoseModel, check_prediction
+from adapters.swap.swap import build_swapped
+from adapters.targets import find_target
 from adapters.token_fusion import TARGET
+from gesture_pretrain.hand.rotation import matrix_from_axis_angle
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.models.weight_ledger import fingerprint
-from gesture_pretrain.rotation import matrix_from_axis_angle
-from gesture_pretrain.training.optimizer import build_optimizer
+from gesture_pretrain.training.step.optimizer import build_optimizer
+from gesture_pretrain.weights.ledger import fingerprint
 
 LOSSES = {
     "pose_loss",

@@ -1,0 +1,67 @@
+"""A file of tensors for other people's code: written whole, tried out, and only then named."""
+
+import io
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from gesture_pretrain.files import write_bytes_atomically
+
+PICKLED = (".pth", ".tar")
+ENDINGS = (".safetensors", *PICKLED)
+
+
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    check: Callable[[Path], dict[str, Any]],
+    *,
+    pickled: Callable[[dict[str, Tensor]], dict] | None = None,
+) -> dict[str, Any]:
+    """Write tensors by name, after `check` has accepted the very same bytes.
+
+    Args:
+        path: `.safetensors`, or `.pth` or `.tar` for torch's own format; a file that is there is
+            replaced.
+        tensors: By name.
+        check: Called with a copy beside the system's other temporary files; raises to refuse it.
+        pickled: What a `.pth` file holds, from the tensors by name; these alone if not given.
+
+    Returns:
+        What `check` returned.
+
+    Raises:
+        ValueError: Another file ending.
+        WriteFailed: The disk refused; what was there before is unchanged.
+    """
+    content = _bytes(path.suffix, tensors, pickled)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / path.name
+        trial.write_bytes(content)
+        result = check(trial)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(path, content)
+    return result
+
+
+def read_back(path: Path) -> dict[str, Any]:
+    """What `write_tensors` wrote: the tensors, or what `pickled` made of them."""
+    if path.suffix == ".safetensors":
+        return safetensors.torch.load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _bytes(suffix: str, tensors: Mapping[str, Tensor], pickled) -> bytes:
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    if suffix == ".safetensors":
+        return safetensors.torch.save(plain, metadata={"format": "pt"})
+    if suffix in PICKLED:
+        buffer = io.BytesIO()
+        torch.save(plain if pickled is None else pickled(plain), buffer)
+        return buffer.getvalue()
+    raise ValueError(f"weight files are written as {' or '.join(ENDINGS)}, not {suffix!r}")

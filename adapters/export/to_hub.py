@@ -1,0 +1,201 @@
+"""Exported weights in a Hugging Face repository: pushed whole, pulled whole, checked both ways.
+
+A repository holds one exported folder: weights, heads, card and README. What is pulled goes into
+the registry under the name on its card. Where no copy is wanted, `load_backbone("hf-hub:org/name")`
+reads such a repository directly.
+"""
+
+import re
+import shutil
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapters.targets import ExportReport, ExportTarget
+from gesture_pretrain.files import atomic_folder
+from gesture_pretrain.weights.export import README_FILE
+from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
+from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
+from gesture_pretrain.weights.record import CARD_FILE, HEADS_FILE, MODEL_FILE
+from gesture_pretrain.weights.registry import HUB_PREFIX, find_backbone, registry_home
+
+FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE)
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class HubClient(Protocol):
+    """The part of `huggingface_hub.HfApi` that is used."""
+
+    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> Any: ...
+
+    def upload_folder(
+        self,
+        *,
+        repo_id: str,
+        folder_path: str,
+        allow_patterns: list[str],
+        revision: str | None,
+        commit_message: str,
+    ) -> Any: ...
+
+    def snapshot_download(
+        self, repo_id: str, *, revision: str | None, allow_patterns: list[str]
+    ) -> str: ...
+
+
+def push_backbone(
+    source: str | PathLike,
+    repository: str,
+    *,
+    private: bool = True,
+    revision: str | None = None,
+    home: str | PathLike | None = None,
+    client: HubClient | None = None,
+) -> str:
+    """Upload exported weights; the repository is made where it is missing.
+
+    The weights are checked against their card first. Whether they may be published depends on what
+    they were trained on: the card's data record names the licence. Therefore private unless said.
+
+    Args:
+        source: Name of registered weights, or the path of an exported folder.
+        repository: "organisation/name".
+        private: Of a repository that is made now.
+        revision: Branch; the main one if not given.
+        home: Registry folder, as in `load_backbone`.
+        client: What talks to the hub; `huggingface_hub.HfApi()` with the user's own login if None.
+
+    Returns:
+        The source by which `load_backbone` finds it: "hf-hub:organisation/name".
+
+    Raises:
+        ValueError: An impossible repository id.
+        UnknownBackbone, IncompleteWeights, HashMismatch: The weights are not there or not whole.
+        ConnectionError: The hub refused or cannot be reached.
+    """
+    repository = _checked_id(repository)
+    stored = find_backbone(source, home=home)
+    load_weights(stored.path, with_heads=stored.record.heads is not None)
+    hub = _client(client)
+    try:
+        hub.create_repo(repository, private=private, exist_ok=True)
+        hub.upload_folder(
+            repo_id=repository,
+            folder_path=str(stored.path),
+            allow_patterns=[name for name in FILES if (stored.path / name).is_file()],
+            revision=revision,
+            commit_message=f"{stored.name}, exported {stored.record.created}",
+        )
+    except _client_errors() as error:
+        raise _unreachable("push to", repository, error) from error
+    return f"{HUB_PREFIX}{repository}" + (f"@{revision}" if revision else "")
+
+
+def pull_backbone(
+    repository: str,
+    *,
+    revision: str | None = None,
+    home: str | PathLike | None = None,
+    overwrite: bool = False,
+    client: HubClient | None = None,
+) -> StoredWeights:
+    """Download weights into the registry; they are checked before they get their name.
+
+    Args:
+        repository: "organisation/name", with or without "hf-hub:" before it.
+        revision: Branch, tag or commit; the main branch if not given.
+        home: Registry folder, as in `load_backbone`.
+        overwrite: Replace weights of the same name.
+        client: As in `push_backbone`.
+
+    Returns:
+        Folder and card in the registry.
+
+    Raises:
+        ValueError: An impossible repository id.
+        FileExistsError: The name is taken.
+        IncompleteWeights, HashMismatch, CardError: The repository does not hold a whole export.
+        ConnectionError: The hub refused or cannot be reached.
+    """
+    repository = _checked_id(repository.removeprefix(HUB_PREFIX))
+    try:
+        folder = Path(
+            _client(client).snapshot_download(
+                repository, revision=revision, allow_patterns=list(FILES)
+            )
+        )
+    except _client_errors() as error:
+        raise _unreachable("pull", repository, error) from error
+    downloaded = open_weights(folder)
+    target = registry_home(home) / downloaded.name
+    with atomic_folder(target, overwrite=overwrite) as part:
+        for name in FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, part / name)
+        load_weights(part, with_heads=downloaded.record.heads is not None)
+    return open_weights(target)
+
+
+def export_to_hub(
+    stored: StoredWeights,
+    path: str | Path,
+    *,
+    private: bool = True,
+    revision: str | None = None,
+    client: HubClient | None = None,
+) -> ExportReport:
+    """`push_backbone` as an export target: `path` is the repository id."""
+    repository = str(path).removeprefix(HUB_PREFIX)
+    source = push_backbone(
+        stored.path, repository, private=private, revision=revision, client=client
+    )
+    state = load_weights(stored.path).net.state_dict()
+    entries = tuple(LedgerEntry(n, "matched", v.numel(), v.nbytes) for n, v in state.items())
+    files = tuple(stored.path / name for name in FILES if (stored.path / name).is_file())
+    return ExportReport(
+        "hub", files, WeightLedger(entries, source=stored.name), f"load_backbone({source!r})"
+    )
+
+
+def _checked_id(repository: str) -> str:
+    if not _REPOSITORY.fullmatch(repository):
+        raise ValueError(f"{repository!r} is no repository id, which is 'organisation/name'")
+    return repository
+
+
+def _client(client: HubClient | None) -> HubClient:
+    if client is not None:
+        return client
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise ImportError(
+            "the hub needs the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
+        ) from error
+    return HfApi()
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """What the client raises offline, or without rights."""
+    try:
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError:
+        return OSError, ValueError  # another client was given
+    # Where it cannot connect, the error is one of the HTTP library that its version is built on.
+    return OSError, ValueError, *HfHubHTTPError.__bases__
+
+
+def _unreachable(verb: str, repository: str, error: Exception) -> ConnectionError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return ConnectionError(
+        f"cannot {verb} {repository}: {reason}. Is the id right, this machine online, and the "
+        "login (hf auth login) one that may do this?"
+    )
+
+
+TARGET = ExportTarget(
+    name="hub",
+    summary="the exported folder in a Hugging Face repository (--export ORGANISATION/NAME)",
+    export=export_to_hub,
+    takes="folder",
+)

@@ -1,0 +1,229 @@
+"""The backbone as an ONNX graph, checked in onnxruntime against torch.
+
+Input `image`: `(B, 3, S, S)` float32, RGB, normalised; mean, std and S stand in the file's
+metadata. Outputs: one map per level, and `pooled`. B is free and called "batch" in the graph, S is
+that of the backbone.
+"""
+
+import io
+import json
+import logging
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adapters.targets import ExportReport, ExportTarget, SwapError, backbone_of
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+# Both run float32 but sum in another order and with batch norm folded in. 1.4e-6 of a map's largest
+# value was measured for HRNet-W32; a wrong layer changes a map by 1e-2 or more.
+TOLERANCE = 1e-4
+CHECKED_BATCHES = (1, 3)
+BATCH = "batch"
+
+
+def export_onnx(
+    network: Backbone | GestureNetwork, path: str | Path, *, tolerance: float = TOLERANCE
+) -> ExportReport:
+    """Write an ONNX file of the backbone.
+
+    Args:
+        network: Its backbone is written, in eval mode.
+        path: Ends in `.onnx`.
+        tolerance: Largest difference between onnxruntime and torch that is accepted, as a share of
+            the largest value of each output.
+
+    Returns:
+        What was written, and the difference of each output.
+
+    Raises:
+        SwapError: onnxruntime gives other numbers; nothing is written.
+        ValueError: Another file ending.
+        ImportError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f"an ONNX file ends in .onnx, not {path.suffix!r}")
+    onnx, runtime = onnx_libraries()
+    backbone = backbone_of(network)
+    was_training = backbone.training
+    try:
+        wrapped = _NamedOutputs(backbone).eval()
+        content = _graph(onnx, wrapped, backbone)
+        differences = _compare(runtime, content, wrapped, backbone, tolerance)
+    finally:
+        backbone.train(was_training)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(path, content)
+    how = (
+        "import onnxruntime\n"
+        f"session = onnxruntime.InferenceSession({str(path)!r})\n"
+        f"{', '.join(wrapped.names)} = session.run(None, {{'image': normalised}})"
+    )
+    checks = {"largest_difference": differences, "tolerance": tolerance}
+    return ExportReport("onnx", (path,), _ledger(backbone), how, checks)
+
+
+class _NamedOutputs(nn.Module):
+    """A backbone's levels and pooled feature as a tuple."""
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        self.backbone = backbone
+        self.names = (*backbone.feature_specs, "pooled")
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        features = self.backbone(image)
+        return tuple(features.levels[name] for name in self.names[:-1]) + (features.pooled,)
+
+
+def onnx_libraries() -> tuple[ModuleType, ModuleType]:
+    """`onnx` and `onnxruntime`.
+
+    Raises:
+        ImportError: One of them, or onnxscript, is not installed.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ImportError as error:
+        raise ImportError(
+            f"ONNX needs the package {error.name}: pip install 'gesture-pretrain[onnx]'"
+        ) from error
+    return onnx, onnxruntime
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Without what torch's exporter says about its own parts, and without the graph of thousands of
+    lines that it writes where it fails; the error it raises says what is needed of it."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def name_batch_axis(model: "ModelProto") -> None:
+    """Calls the free first axis of the inputs "batch", in place, wherever it occurs in a shape.
+
+    torch's exporter makes up a name for it, such as "s40". It takes one by `torch.export.Dim`, but
+    then fixed the axis of the pose networks to the example's size (torch 2.15).
+    """
+    graph = model.graph
+    made_up = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param:
+                words = re.split(r"(\W+)", axis.dim_param)
+                axis.dim_param = "".join(BATCH if word in made_up else word for word in words)
+
+
+def _graph(onnx: ModuleType, wrapped: _NamedOutputs, backbone: Backbone) -> bytes:
+    side = backbone.input_spec.size_px
+    with tempfile.TemporaryDirectory() as folder, quiet_exporter():
+        file = Path(folder) / "backbone.onnx"
+        torch.onnx.export(
+            wrapped,
+            (torch.zeros(2, 3, side, side),),
+            str(file),
+            input_names=["image"],
+            output_names=list(wrapped.names),
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        graph = onnx.load(str(file))
+    name_batch_axis(graph)
+    onnx.helper.set_model_props(graph, _metadata(backbone))
+    onnx.checker.check_model(graph)
+    return graph.SerializeToString()
+
+
+def _metadata(backbone: Backbone) -> dict[str, str]:
+    spec = backbone.input_spec
+    return {
+        "arch": backbone.arch,
+        "input": "RGB, (value in 0..1 - mean) / std, channels first",
+        "size_px": str(spec.size_px),
+        "mean": json.dumps(spec.mean),
+        "std": json.dumps(spec.std),
+        "levels": json.dumps({n: s._asdict() for n, s in backbone.feature_specs.items()}),
+        "low": backbone.low,
+        "high": backbone.high,
+    }
+
+
+def _compare(
+    runtime: ModuleType, content: bytes, wrapped: _NamedOutputs, backbone: Backbone, limit: float
+) -> dict[str, float]:
+    """Largest difference of each output over its largest value, on random images."""
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    side, random = backbone.input_spec.size_px, torch.Generator().manual_seed(0)
+    worst = dict.fromkeys(wrapped.names, 0.0)
+    for batch in CHECKED_BATCHES:
+        image = torch.randn(batch, 3, side, side, generator=random)
+        with torch.no_grad():
+            expected = wrapped(image)
+        found = session.run(None, {"image": image.numpy()})
+        for name, one, other in zip(wrapped.names, expected, found, strict=True):
+            worst[name] = max(worst[name], relative_difference(one.numpy(), other))
+    if max(worst.values()) > limit:
+        raise SwapError(
+            f"onnxruntime and torch differ by more than {limit:g} of an output's largest value: "
+            f"{worst}. Nothing was written."
+        )
+    return worst
+
+
+def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Largest difference over the largest expected value; infinite where one is not finite.
+
+    Raises:
+        SwapError: Arrays of different shapes.
+    """
+    if expected.shape != found.shape:
+        raise SwapError(f"onnxruntime gives {found.shape} where torch gives {expected.shape}")
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        return float("inf")  # NaN would compare as no difference
+    return float(np.abs(expected - found).max() / max(np.abs(expected).max(), 1e-12))
+
+
+def _ledger(backbone: Backbone) -> WeightLedger:
+    """Every tensor goes into the graph; the exporter folds some of them, so names may differ."""
+    note = "as a constant of the graph, batch norm perhaps folded into a convolution"
+    entries = tuple(
+        LedgerEntry(name, "matched", value.numel(), value.nbytes, note)
+        for name, value in backbone.net.state_dict().items()
+    )
+    return WeightLedger(entries, source=backbone.arch)
+
+
+TARGET = ExportTarget(
+    name="onnx",
+    summary="an ONNX graph of the backbone: all levels and the pooled feature",
+    export=export_onnx,
+)

@@ -1,0 +1,148 @@
+"""What a pose run starts from: a backbone of the registry, a file, timm's weights, or none."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from adapters.targets import backbone_of
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.record import TaxonomyRecord
+from gesture_pretrain.weights.registry import find_backbone, load_network
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
+
+DEFAULT_SIZE_PX = 256
+
+
+class StartingPoint(NamedTuple):
+    """The network that a target is built around.
+
+    Attributes:
+        network: the backbone, with its gesture heads where it has some.
+        name: where its weights are from, for the ledger.
+        frozen: it is kept as it is.
+        head_classes: what its gesture heads were trained to tell apart; None where there are none
+            or they are random.
+    """
+
+    network: Backbone | GestureNetwork
+    name: str
+    frozen: bool
+    head_classes: TaxonomyRecord | None = None
+
+
+def build_starting_point(
+    *,
+    taxonomy: Taxonomy,
+    gesture_logits: bool,
+    seed: int,
+    name: str | None = None,
+    arch: str | None = None,
+    init: str | Path = "random",
+    size_px: int | None = None,
+    heads: Mapping | None = None,
+    frozen: bool = False,
+) -> StartingPoint:
+    """Loads a backbone by name, or builds one by architecture.
+
+    Args:
+        taxonomy: of the data; gives random heads their number of classes.
+        gesture_logits: the target reads gesture logits, so there must be heads.
+        seed: of random weights.
+        name: `arch.tag` in the registry, or a path of exported weights; its heads come along.
+        arch: architecture, where no name is given.
+        init: of that: "random", "timm", a file of weights, or exported ones without their heads,
+            see `build_starting_backbone`.
+        size_px: side of the crops; that of the stored weights, else 256, where None.
+        heads: hidden units and dropout of random heads, where the model reads gesture logits and
+            the weights bring none; {} for the defaults.
+        frozen: keep weights and statistics of the backbone as they are.
+
+    Raises:
+        ValueError: neither or both of name and arch, or keys that do not go together.
+        UnknownBackbone: no weights of that name.
+    """
+    _check_choice(name, arch, init)
+    if name is not None:
+        network, source = _stored(name, size_px), name
+        _check_heads(network, name, heads, gesture_logits)
+        classes = find_backbone(name).record.taxonomy
+    else:
+        classes = None
+        size_px = size_px or DEFAULT_SIZE_PX
+        network = build_starting_backbone(arch, init=init, size_px=size_px, seed=seed)
+        source = f"{arch} ({init})"
+    if gesture_logits and isinstance(network, Backbone):
+        network = GestureNetwork(network, _random_heads(network, taxonomy, seed, heads or {}))
+    return StartingPoint(network, source, frozen, classes)
+
+
+def crop_size_px(*, name: str | None = None, size_px: int | None = None, **_) -> int:
+    """Side of the crops that a backbone section asks for; no tensor is read."""
+    if size_px is not None:
+        return size_px
+    return DEFAULT_SIZE_PX if name is None else find_backbone(name).record.input.size_px
+
+
+def freeze(backbone: Backbone) -> None:
+    """Keeps weights, statistics and mode: nothing of the backbone changes in training."""
+    backbone.requires_grad_(False)
+    for module in backbone.modules():
+        module.eval()
+        module.train = lambda mode=True, module=module: module
+
+
+def _check_choice(name, arch, init) -> None:
+    if (name is None) == (arch is None):
+        raise ValueError(
+            f"backbone.name is {name!r} and backbone.arch is {arch!r}; give one of them: a name of "
+            "the registry, or an architecture to start from"
+        )
+    if name is not None and init != "random":
+        raise ValueError(
+            f"backbone.name={name!r} brings its own weights; backbone.init goes with backbone.arch"
+        )
+
+
+def _check_heads(network, name: str, heads: Mapping | None, gesture_logits: bool) -> None:
+    if isinstance(network, GestureNetwork) and heads is not None:
+        raise ValueError(
+            f"{name} brings its own gesture heads; backbone.heads describes random ones. Leave it "
+            "out."
+        )
+    if isinstance(network, Backbone) and gesture_logits and heads is None:
+        raise ValueError(
+            f"The model reads gesture logits, but {name} has no gesture heads. Choose weights with "
+            "heads or a model without guidance; or ask for random heads with backbone.heads={}."
+        )
+
+
+def _stored(name: str, size_px: int | None) -> Backbone | GestureNetwork:
+    network = load_network(name)
+    backbone = backbone_of(network)
+    spec = backbone.input_spec
+    if size_px is not None and size_px != spec.size_px:
+        if spec.fixed_size or size_px % spec.multiple_of:
+            raise ValueError(
+                f"{name} takes crops of "
+                + (f"{spec.size_px} px only" if spec.fixed_size else f"{spec.multiple_of} px steps")
+                + f", not backbone.size_px={size_px}"
+            )
+        backbone.input_spec = spec._replace(size_px=size_px)
+    return network
+
+
+def _random_heads(backbone: Backbone, taxonomy: Taxonomy, seed: int, heads: Mapping) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_gesture_heads(
+            backbone.pooled_channels,
+            num_coarse=taxonomy.num_coarse,
+            num_fine=taxonomy.num_fine,
+            **heads,
+        )

@@ -1,0 +1,164 @@
+"""The data of a pose run: rows of single hands, training and validation loaders, from one index."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.pretraining.data import build_datasets, describe_data, load_taxonomy
+from gesture_pretrain.skeleton import HANDS
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.training.loaders import build_loaders, check_batch_size
+from gesture_pretrain.training.splits import select_splits
+
+
+class PoseData(NamedTuple):
+    """Loaders of a run and what they hold.
+
+    Attributes:
+        index: the data.
+        taxonomy: gesture classes of the labels.
+        train: endless loader of this process's share of each batch.
+        validation: finite loader of this process's share; None where there is nothing to validate.
+        batch_size: images per iteration over all processes.
+        iterations_per_epoch: whole batches in one pass over the training rows.
+        summary: counts and settings for the run's record.
+    """
+
+    index: HandIndex
+    taxonomy: Taxonomy
+    train: DataLoader
+    validation: DataLoader | None
+    batch_size: int
+    iterations_per_epoch: int
+    summary: dict
+
+
+def build_pose_data(
+    *,
+    build_dataset: Callable[..., Dataset],
+    size_px: int,
+    seed: int,
+    hand_models: Mapping[str, HandModel],
+    pin_memory: bool = False,
+    index: str | Path,
+    taxonomy: str = "interhand26m",
+    train_split: str = "train",
+    val_split: str | None = "val",
+    hands: str | Sequence[str] = HANDS,
+    labels: Sequence[str] | None = None,
+    subjects: Sequence[int] | None = None,
+    labelled_only: bool = False,
+    fraction: float = 1.0,
+    fraction_seed: int = 0,
+    val_images: int | None = None,
+    batch_size: int = 64,
+    workers: int = 2,
+    augmentation: Mapping | None = None,
+    shards: str | Path | None = None,
+    crop_on: str = "loader",
+    overfit: bool = False,
+) -> PoseData:
+    """Opens the index and builds both loaders.
+
+    Which images are in which batch, and how each is augmented, depends on this section and the
+    run's seed alone, not on the network: runs of one target that differ in backbone or options see
+    the same samples in the same order. (Two targets may: one can leave out rows that it cannot use,
+    and says so.)
+
+    Args:
+        build_dataset: of the target, see `adapters.targets.PoseTarget`.
+        size_px: side of the square crops.
+        seed: key of order and augmentation.
+        hand_models: "right" and "left".
+        pin_memory: page-locked batches, for copies to CUDA.
+        index: index folder, or a data root with `index` in it.
+        taxonomy: packaged name, path of a CSV, or "index_labels".
+        train_split: split that is trained on.
+        val_split: split that is validated on; None for no validation.
+        hands: "right", "left" or both.
+        labels: source labels to keep; None for all.
+        subjects: subject numbers to train on; None for all. Validation keeps all of its split.
+        labelled_only: leave out images that the taxonomy has no class for.
+        fraction: share of the training images whose pose labels are used, by label and whole time
+            steps; a smaller fraction is a subset of a larger one of the same `fraction_seed`.
+        fraction_seed: another seed, another part; the run's `seed` does not enter.
+        val_images: validate on this many images, evenly spread over the split; None for all.
+        batch_size: images per iteration over all processes.
+        workers: loading processes per training process.
+        augmentation: fields of `Augmentation`; None for its defaults.
+        shards: folder made by tools/prepare_data.py shards, with --target for a target that has
+            crops of its own; None reads the picture files.
+        crop_on: "loader", or "device": the device of the network crops, see `data.device_crop`.
+        overfit: train on one unaugmented batch, and validate on the same, to see that the errors
+            can reach zero.
+
+    Raises:
+        ValueError: no images are left, two-handed images are asked for, the batch does not divide
+            among the processes, the target cannot read shards, or an unknown `crop_on`.
+        DataError: the shards do not serve the target's crops.
+    """
+    hand_index = HandIndex.open(index)
+    classes = load_taxonomy(taxonomy, None, 0, hand_index)
+    check_batch_size(batch_size)
+    rows = select_splits(
+        hand_index,
+        train_split=train_split,
+        val_split=val_split,
+        filters={
+            "hands": _single_hands(hands),
+            "labels": labels,
+            "labelled_by": classes if labelled_only else None,
+        },
+        subjects=subjects,
+        fraction=fraction,
+        seed=fraction_seed,
+        val_images=val_images,
+        overfit=batch_size if overfit else None,
+    )
+    further = {} if shards is None else {"shards": shards}
+    if crop_on != "loader":
+        further["crop_on"] = crop_on
+
+    def dataset(of_rows: np.ndarray, **options) -> Dataset:
+        return build_dataset(
+            hand_index,
+            of_rows,
+            classes,
+            size_px,
+            hand_models=hand_models,
+            seed=seed,
+            **further,
+            **options,
+        )
+
+    train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
+    loaders = build_loaders(
+        train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
+    )
+    summary = describe_data(
+        hand_index,
+        classes,
+        index_fingerprint=hand_index.fingerprint,
+        train_images=len(train_set),
+        val_images=0 if val_set is None else len(val_set),
+        train_split=train_split,
+        val_split=val_split,
+        fraction=fraction,
+    )
+    return PoseData(hand_index, classes, *loaders, summary)
+
+
+def _single_hands(hands: str | Sequence[str]) -> list[str]:
+    chosen = [hands] if isinstance(hands, str) else list(hands)
+    others = [name for name in chosen if name not in HANDS]
+    if others or not chosen:
+        raise ValueError(
+            f"data.hands is {hands!r}; a pose is learned from images of one hand: 'right', 'left' "
+            "or both of them"
+        )
+    return chosen

@@ -1,0 +1,60 @@
+"""Which hand model a pose network is trained with, and how it is recognised again."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gesture_pretrain.hand.model import HandModel, load_hand_model
+from gesture_pretrain.skeleton import HANDS, TIP_VERTICES
+
+
+@dataclass(frozen=True)
+class HandModelSource:
+    """Where the hands come from.
+
+    Attributes:
+        path: "open" for the hand that ships; a MANO file or folder; None to look in `$MANO_DIR`.
+        tip_convention: which vertices are the fingertips: "interhand" for InterHand2.6M, "smplx"
+            for the embedded data set.
+    """
+
+    path: str | Path | None = None
+    tip_convention: str = "interhand"
+
+    def __post_init__(self):
+        if self.tip_convention not in TIP_VERTICES:
+            raise ValueError(
+                f"hand_model.tip_convention is {self.tip_convention!r}; possible: "
+                f"{', '.join(TIP_VERTICES)}"
+            )
+
+    @property
+    def is_open(self) -> bool:
+        """The hand that ships, which may be named in a card; a user's path may not."""
+        return self.path == "open"
+
+    def load(self) -> dict[str, HandModel]:
+        """The "right" and the "left" hand.
+
+        Raises:
+            MissingManoFile, ManoFileError: see `load_hand_model`.
+        """
+        return {
+            side: load_hand_model(side, self.path, tip_convention=self.tip_convention)
+            for side in HANDS
+        }
+
+
+def hand_fingerprints(hand_models: Mapping[str, HandModel]) -> dict[str, str]:
+    """SHA-256 of the arrays that pose each hand; they cannot be got back from it."""
+    return {side: _fingerprint(model) for side, model in sorted(hand_models.items())}
+
+
+def _fingerprint(model: HandModel) -> str:
+    digest = hashlib.sha256(model.tip_convention.encode())
+    for name, values in sorted(model.blend_arrays().items()):
+        digest.update(f"{name}|{values.shape}|".encode())
+        # stored and computed in float32; float64 would also tell apart what poses alike
+        digest.update(values.astype("<f4").tobytes())
+    return digest.hexdigest()

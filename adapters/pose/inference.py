@@ -1,0 +1,152 @@
+"""A trained pose network for speed: in whole batches, half precision, compiled, or ONNX Runtime.
+
+from adapters.pose.inference import PoseInference
+hands = PoseInference("runs/my_run/model", precision="bf16").predict(crops)
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
+from adapters.pose.model import HandPrediction
+from adapters.pose.onnx import CropBatch, PoseSession
+from gesture_pretrain.training.device import choose_device
+from gesture_pretrain.training.step.compilation import MODES
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class PoseInference:
+    """Crops to hands.
+
+    Args:
+        source: Folder that tools/train.py stored, what `load_pose_model` gave, or for the engine
+            "onnx" a file that `export_pose_onnx` wrote.
+        engine: "torch", or "onnx": ONNX Runtime on the CPU, in float32.
+        precision: "fp32", "bf16" or "fp16" (CUDA only): of the network by autocast; coordinates,
+            rotations and meshes stay in float32.
+        compile: None, or a mode of torch.compile; the first batch then takes minutes.
+        channels_last: Memory order of weights and images.
+        device: See `choose_device`.
+        batch_size: Crops at a time. A last batch that is not full is filled up where the engine is
+            compiled, so that all batches have one shape.
+        hand_model: MANO file or folder, see `load_pose_model`.
+
+    Attributes:
+        size_px: Side of the crops.
+
+    Raises:
+        ValueError: Settings that do not go together.
+        ImportError: The engine "onnx" without its packages.
+        As `load_pose_model`.
+    """
+
+    def __init__(
+        self,
+        source: str | PathLike | StoredPoseModel,
+        *,
+        engine: str = "torch",
+        precision: str = "fp32",
+        compile: str | None = None,
+        channels_last: bool = False,
+        device: str = "auto",
+        batch_size: int = 64,
+        hand_model: str | PathLike | None = None,
+    ):
+        _check(engine, precision, compile, batch_size)
+        self.device = torch.device("cpu") if engine == "onnx" else choose_device(device)
+        if precision == "fp16" and self.device.type != "cuda":
+            raise ValueError("precision 'fp16' needs CUDA; use 'bf16' or 'fp32' on a CPU")
+        self.batch_size, self.whole_batches = batch_size, compile is not None
+        self.autocast = PRECISIONS[precision]
+        self._session = self._model = None
+        if engine == "onnx":
+            self._session = _session(source, hand_model)
+            self.size_px = self._session.size_px
+            return
+        if not isinstance(source, StoredPoseModel):
+            source = load_pose_model(source, hand_model=hand_model)
+        self.size_px = source.card.size_px
+        self._model = source.model.eval().to(self.device)
+        if channels_last:
+            self._model.to(memory_format=torch.channels_last)
+        self._forward = self._model
+        if compile is not None:
+            mode = None if compile == "default" else compile
+            self._forward = torch.compile(self._model, mode=mode, dynamic=False)
+
+    def predict(self, crops: Tensor | np.ndarray, hand: Tensor | None = None) -> HandPrediction:
+        """The hand in each crop, in the frame of the crop, on the CPU.
+
+        Args:
+            crops: (N, 3, S, S) uint8, RGB; of right-looking hands where the network sees only such
+                (token fusion: mirror left hands first).
+            hand: (N,) int64, 0 right and 1 left; all right where None.
+
+        Raises:
+            TypeError, ValueError: What is no such crop; no crop at all.
+        """
+        crops = torch.as_tensor(crops)
+        _check_crops(crops, self.size_px)
+        if hand is None:
+            hand = torch.zeros(len(crops), dtype=torch.int64)
+        parts = [self._predict(*batch) for batch in self._batches(crops, torch.as_tensor(hand))]
+        return HandPrediction(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+    def _batches(self, crops: Tensor, hand: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Crops, hands and how many of them count."""
+        for start in range(0, len(crops), self.batch_size):
+            image, side = (values[start : start + self.batch_size] for values in (crops, hand))
+            count, missing = len(image), self.batch_size - len(image)
+            if missing and self.whole_batches:
+                image = torch.cat([image, image[-1:].expand(missing, -1, -1, -1)])
+                side = torch.cat([side, side[-1:].expand(missing)])
+            yield image, side, count
+
+    @torch.inference_mode()
+    def _predict(self, image: Tensor, hand: Tensor, count: int) -> HandPrediction:
+        if self._session is not None:
+            return self._session.run(image, hand)
+        batch = CropBatch(image, hand, torch.arange(len(image)))
+        batch = CropBatch(*(values.to(self.device, non_blocking=True) for values in batch))
+        half = self.autocast
+        with nullcontext() if half is None else torch.autocast(self.device.type, half):
+            prediction = self._forward(batch, mode="predict")
+        return HandPrediction(*(values[:count].cpu() for values in prediction))
+
+
+def _session(source: str | PathLike | StoredPoseModel, hand_model) -> PoseSession:
+    if isinstance(source, StoredPoseModel):
+        return PoseSession.of(source)
+    if Path(source).suffix == ".onnx":
+        return PoseSession(Path(source).read_bytes())
+    return PoseSession.of(load_pose_model(source, hand_model=hand_model))
+
+
+def _check(engine: str, precision: str, compile: str | None, batch_size: int) -> None:
+    for name, value, possible in (
+        ("engine", engine, ("torch", "onnx")),
+        ("precision", precision, PRECISIONS),
+        ("compile", compile, (None, *MODES)),
+    ):
+        if value not in possible:
+            raise ValueError(f"{name} is {value!r}; possible: {', '.join(map(str, possible))}")
+    if engine == "onnx" and (precision != "fp32" or compile is not None):
+        raise ValueError("the engine 'onnx' runs in fp32 and is not compiled by torch")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+
+def _check_crops(crops: Tensor, size_px: int) -> None:
+    if crops.dtype != torch.uint8:
+        raise TypeError(f"crops must be uint8, got {crops.dtype}")
+    if crops.ndim != 4 or crops.shape[1:] != (3, size_px, size_px) or not len(crops):
+        raise ValueError(
+            f"crops have shape {tuple(crops.shape)}; the network takes (N, 3, {size_px}, {size_px})"
+        )

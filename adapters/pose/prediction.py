@@ -1,0 +1,111 @@
+"""Predictions of a pose network for a data set, as a file that is scored from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, Subset
+from tqdm import tqdm
+
+from adapters.pose.frames import CameraPrediction, to_camera_frame
+from adapters.pose.model import HandPrediction, check_prediction
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.training.loaders import make_loader, own_batches
+from gesture_pretrain.training.loop import same_buffers_everywhere
+
+
+@torch.no_grad()
+def predict_batch(model: nn.Module, batch: Any) -> HandPrediction:
+    """The hands of a collated batch, in the frame of its crops, on the model's device.
+
+    The model is in eval mode afterwards.
+    """
+    prediction = model.eval().val_step(batch)
+    check_prediction(prediction, len(batch.row))
+    return prediction
+
+
+def predict_split(
+    model: nn.Module,
+    dataset: Dataset,
+    rows: np.ndarray | None = None,
+    *,
+    system: str,
+    provenance: Mapping | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+    progress: bool = True,
+    shared: bool = False,
+) -> PosePredictions:
+    """Predicts a data set without augmentation and undoes its crops, mirrors included.
+
+    Args:
+        model: a `PoseModel`.
+        dataset: of its target, see `PoseTarget.build_dataset`; built without augmentation.
+        rows: those to predict, among `dataset.rows`; all of them where None.
+        system: name of the system, the row of a score table.
+        provenance: plain values that say what made the predictions; `box_source` is that of the
+            data set unless it is given.
+        batch_size: images at a time.
+        workers: loading processes.
+        progress: show a progress bar on a terminal.
+        shared: all processes of the run call this together; each predicts its share of the batches,
+            with the first one's buffers, and all get the whole: to the last digit, and in the same
+            order, what one process would have given.
+
+    Raises:
+        ValueError: a row that the data set does not have, or no row at all.
+    """
+    positions = _positions(dataset.rows, rows)
+    rank, world_size = rank_and_world_size() if shared else (0, 1)
+    batches = own_batches(len(positions), batch_size, rank, world_size)
+    loader = make_loader(Subset(dataset, positions), workers, 0, False, batch_sampler=batches)
+    if shared:
+        same_buffers_everywhere(model)
+    hidden = True if rank or not progress else None
+    parts = {
+        batch_rows.start: to_camera_frame(predict_batch(model, batch), batch)
+        for batch_rows, batch in zip(
+            batches, tqdm(loader, desc=f"predict {system}", disable=hidden), strict=True
+        )
+    }
+    joined = _joined(_of_all_processes(parts, world_size))
+    return PosePredictions(
+        system=system,
+        index_fingerprint=dataset.index.fingerprint,
+        provenance={"box_source": dataset.box_source, **(provenance or {})},
+        **joined._asdict(),
+    )
+
+
+def _of_all_processes(
+    parts: dict[int, CameraPrediction], world_size: int
+) -> dict[int, CameraPrediction]:
+    if world_size == 1:
+        return parts
+    gathered = [None] * world_size
+    torch.distributed.all_gather_object(gathered, parts)
+    return {start: part for each in gathered for start, part in each.items()}
+
+
+def _joined(parts: dict[int, CameraPrediction]) -> CameraPrediction:
+    in_order = [parts[start] for start in sorted(parts)]
+    return CameraPrediction(*(np.concatenate(values) for values in zip(*in_order, strict=True)))
+
+
+def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:
+    if rows is None:
+        rows = available
+    place = {row: position for position, row in enumerate(np.asarray(available).tolist())}
+    missing = [row for row in np.asarray(rows).tolist() if row not in place]
+    if missing:
+        raise ValueError(
+            f"row {missing[0]} ({len(missing)} of {len(rows)} rows) is not in the data set, which "
+            f"has {len(place)} rows"
+        )
+    if len(rows) == 0:
+        raise ValueError("no row to predict; the data set or the selection is empty")
+    return [place[row] for row in np.asarray(rows).tolist()]

@@ -1,0 +1,96 @@
+"""A pose network's run: ready to train, and what is needed to store and use what it trains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.utils.data import Dataset
+
+from adapters.pose.data import PoseData
+from adapters.pose.hand_models import HandModelSource
+from adapters.swap.first_step import FirstStepCheck
+from adapters.swap.ledger import SwapLedger
+from adapters.targets import PoseTarget
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.training.loop import evaluated_model
+from gesture_pretrain.training.runner import PretrainRunner
+from gesture_pretrain.weights.record import TaxonomyRecord
+
+
+@dataclass(frozen=True)
+class PoseRun:
+    """A run that is ready to train, and what is needed to store and use what it trains.
+
+    Attributes:
+        runner: `runner.train()` trains; `runner.last_metrics` are the last validation's scores.
+        target: what is trained.
+        network: the backbone, maybe with heads, that the target was built around.
+        head_classes: what these heads were trained to tell apart, None where nothing.
+        options: of `target.build_model`, presets resolved.
+        size_px: side of the crops.
+        hand_source: which hand model.
+        hand_models: "right" and "left", on the CPU.
+        data: loaders, index and taxonomy.
+        first_step: the check whose `ledger` says what became of every tensor.
+        seed: of the run.
+    """
+
+    runner: PretrainRunner
+    target: PoseTarget
+    network: Backbone | GestureNetwork
+    head_classes: TaxonomyRecord | None
+    options: Mapping[str, Any]
+    size_px: int
+    hand_source: HandModelSource
+    hand_models: Mapping[str, HandModel]
+    data: PoseData
+    first_step: FirstStepCheck
+    seed: int
+
+    @property
+    def model(self) -> nn.Module:
+        """What is validated and stored: the averaged weights where there are some."""
+        return evaluated_model(self.runner)
+
+    @property
+    def ledger(self) -> SwapLedger:
+        """Of the swap; completed by the first step."""
+        return self.first_step.ledger
+
+    def dataset(
+        self,
+        rows: Sequence[int],
+        *,
+        index: HandIndex | None = None,
+        box_source: str | None = None,
+    ) -> Dataset:
+        """What the network is shown of some rows, without augmentation, to predict them.
+
+        Args:
+            rows: rows of `index`, each of one hand; the target may leave out some.
+            index: the data; None for that of the training.
+            box_source: "rootnet" for RootNet's detected boxes; None for those of the training.
+
+        Raises:
+            ValueError: the target or the index has no such boxes.
+        """
+        return self.target.build_dataset(
+            self.data.index if index is None else index,
+            rows,
+            self.data.taxonomy,
+            self.size_px,
+            hand_models=self.hand_models,
+            augmentation=None,
+            seed=self.seed,
+            announce=None,
+            **({} if box_source is None else {"box_source": box_source}),
+        )
+
+    def train(self) -> nn.Module:
+        """Trains to the end and returns `model`."""
+        self.runner.train()
+        return self.model

@@ -1,0 +1,197 @@
+"""What became of every tensor when a backbone was put into a target.
+
+The ledger compares the backbone that was given with the one that is in the built model, bit for
+bit, and lists the target's own tensors beside it. `FirstStepCheck` adds that the first step of the
+optimiser changed it. Anything undeclared is an error, never a warning.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from adapters.targets import SwapError
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
+
+LEDGER_FILE = "ledger.json"
+
+
+@dataclass(frozen=True)
+class SwapLedger:
+    """Every tensor of a backbone and of the target it was put into.
+
+    Attributes:
+        target: Name of the target.
+        backbone_name: `arch.tag`, or what else tells where the backbone is from.
+        backbone: The backbone's tensors, under timm's names: matched, missing, of a wrong shape,
+            unexpected. Gesture heads that the target does not use are dropped by name.
+        own: The tensors that the target adds, under the model's names: matched where they came
+            from a checkpoint of the target, else fresh.
+        changed: Tensors of the backbone that arrived with other values.
+        projections: Module name to description of each declared 1x1 projection.
+        frozen_backbone: The backbone is kept as it is on purpose.
+        before_swap: Fingerprint of the backbone that was given.
+        after_swap: Fingerprint of the backbone in the model.
+        after_first_step: Fingerprint after the optimiser's first step; None before it.
+        first_step: What `FirstStepCheck` saw; None before it.
+    """
+
+    target: str
+    backbone_name: str
+    backbone: WeightLedger
+    own: WeightLedger
+    changed: tuple[str, ...]
+    projections: Mapping[str, str]
+    frozen_backbone: bool
+    before_swap: str
+    after_swap: str
+    after_first_step: str | None = None
+    first_step: Mapping[str, Any] | None = None
+
+    @property
+    def carries_heads(self) -> bool:
+        """The target reads gesture heads that came along with the backbone."""
+        return any(name.startswith("heads.") for name in self.backbone.matched)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every tensor is accounted for and the backbone is bit for bit the one given."""
+        return not (self.problems() or self.before_swap != self.after_swap)
+
+    def problems(self) -> list[str]:
+        """What is not declared, one line each."""
+        lines = [f"changed on the way: {name}" for name in self.changed]
+        for part, ledger in (("backbone", self.backbone), ("target", self.own)):
+            for status in ("missing", "wrong_shape", "unexpected"):
+                entries = [entry for entry in ledger.entries if entry.status == status]
+                notes = ((e.name, f" ({e.note})" if e.note else "") for e in entries)
+                lines += [f"{status} ({part}): {name}{note}" for name, note in notes]
+        return lines
+
+    def require_complete(self) -> None:
+        """Raise unless every tensor is accounted for.
+
+        Raises:
+            SwapError: Names the tensors.
+        """
+        if self.is_complete:
+            return
+        problems = self.problems() or ["the fingerprints before and after the swap differ"]
+        shown = problems[:10] + [f"... and {len(problems) - 10} more"] * (len(problems) > 10)
+        raise SwapError(
+            f"{self.backbone_name} did not arrive whole in {self.target}:\n  "
+            + "\n  ".join(shown)
+            + "\nThe target must use the very backbone it is given, and may add to it but not "
+            "rename, reshape, copy in part or re-initialise it."
+        )
+
+    def counts(self) -> list[dict[str, Any]]:
+        """One row per kind of tensor: part, status, tensors, numbers, bytes and shares."""
+        groups = [
+            ("backbone", [e for e in self.backbone.entries if not _is_of_heads(e)]),
+            ("heads", [e for e in self.backbone.entries if _is_of_heads(e)]),
+            ("projection", [e for e in self.own.entries if self._projects(e)]),
+            ("target", [e for e in self.own.entries if not self._projects(e)]),
+        ]
+        in_model = [e for _, entries in groups for e in entries if _is_in_model(e)]
+        numbers, num_bytes = sum(e.size for e in in_model), sum(e.num_bytes for e in in_model)
+        return [
+            row
+            for part, entries in groups
+            for row in _rows(part, entries, numbers=numbers, num_bytes=num_bytes)
+        ]
+
+    def table(self) -> str:
+        """The ledger as a short text."""
+        lines = [f"swap: {self.backbone_name} into {self.target}"]
+        lines.append(
+            f"{'':11}{'':16}{'tensors':>9}{'numbers':>14}{'share':>8}{'bytes':>14}{'share':>8}"
+        )
+        for row in self.counts():
+            share, share_bytes = (
+                "" if row[key] is None else f"{100 * row[key]:.1f} %"
+                for key in ("share", "share_bytes")
+            )
+            lines.append(
+                f"{row['part']:11}{row['status']:16}{row['tensors']:9d}{row['numbers']:14,d}"
+                f"{share:>8}{row['bytes']:14,d}{share_bytes:>8}"
+            )
+        for name, text in self.projections.items():
+            lines.append(f"declared: {text} ({name}); with it this is another experiment")
+        if self.frozen_backbone:
+            lines.append("declared: the backbone is frozen")
+        return "\n".join([*lines, *self._fingerprint_lines()])
+
+    def to_json(self) -> str:
+        """All of it as JSON text."""
+        return json.dumps(
+            {
+                "target": self.target,
+                "backbone_name": self.backbone_name,
+                "complete": self.is_complete,
+                "counts": self.counts(),
+                "projections": dict(self.projections),
+                "frozen_backbone": self.frozen_backbone,
+                "fingerprints": {
+                    "before_swap": self.before_swap,
+                    "after_swap": self.after_swap,
+                    "after_first_step": self.after_first_step,
+                },
+                "first_step": None if self.first_step is None else dict(self.first_step),
+                "changed": list(self.changed),
+                "backbone": json.loads(self.backbone.to_json()),
+                "own": json.loads(self.own.to_json()),
+            },
+            indent=1,
+        )
+
+    def save(self, folder: str | PathLike) -> Path:
+        """Write `ledger.json` into a run folder and return its path."""
+        path = Path(folder) / LEDGER_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(path, self.to_json().encode())
+        return path
+
+    def with_first_step(self, after: str, seen: Mapping[str, Any]) -> "SwapLedger":
+        """The ledger with what the first step showed."""
+        return replace(self, after_first_step=after, first_step=dict(seen))
+
+    def _projects(self, entry: LedgerEntry) -> bool:
+        return any(entry.name.startswith(f"{name}.") for name in self.projections)
+
+    def _fingerprint_lines(self) -> list[str]:
+        stages = [("before the swap", self.before_swap), ("after", self.after_swap)]
+        if self.after_first_step is not None:
+            stages.append(("after the first step", self.after_first_step))
+        return ["backbone " + ", ".join(f"{stage} {value[:12]}" for stage, value in stages)]
+
+
+def _is_of_heads(entry: LedgerEntry) -> bool:
+    return entry.name.startswith("heads.")
+
+
+def _is_in_model(entry: LedgerEntry) -> bool:
+    return entry.status not in ("unexpected", "dropped_by_name")
+
+
+def _rows(part: str, entries, *, numbers: int, num_bytes: int) -> list[dict[str, Any]]:
+    rows = []
+    for status in dict.fromkeys(entry.status for entry in entries):
+        group = [entry for entry in entries if entry.status == status]
+        size, size_bytes = sum(e.size for e in group), sum(e.num_bytes for e in group)
+        in_model = _is_in_model(group[0])
+        rows.append(
+            {
+                "part": part,
+                "status": status,
+                "tensors": len(group),
+                "numbers": size,
+                "bytes": size_bytes,
+                "share": size / numbers if in_model and numbers else None,
+                "share_bytes": size_bytes / num_bytes if in_model and num_bytes else None,
+            }
+        )
+    return rows

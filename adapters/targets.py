@@ -1,0 +1,328 @@
+"""What a target is: another hand-pose network, or another library's file, that takes a backbone.
+
+A `PoseTarget` builds a pose network around a backbone and says what it asks of it; an
+`ExportTarget` writes the backbone as other people's code reads it. Both have a name and are found
+by it. Those of this package are imported when their name is first asked for; another package
+announces its own in its `setup.cfg`,
+
+    [options.entry_points]
+    gesture_pretrain.targets =
+        mynet = mypackage.target:TARGET
+
+or registers them in the process with `register_target`.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from gesture_pretrain.data.shards.shards import ShardPlan
+from gesture_pretrain.models.architectures import load_announced
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.feature_levels import FeatureSpec
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.names import did_you_mean
+from gesture_pretrain.weights.ledger import WeightLedger
+
+ENTRY_POINT_GROUP = "gesture_pretrain.targets"
+LEVELS = ("high", "low")
+BUILT_IN = {
+    "eanet": "adapters.eanet:TARGET",
+    "hub": "adapters.export.to_hub:TARGET",
+    "mmpose": "adapters.export.to_mmpose:TARGET",
+    "onnx": "adapters.export.to_onnx:TARGET",
+    "timm": "adapters.export.to_timm:TARGET",
+    "token_fusion": "adapters.token_fusion:TARGET",
+    "torchvision": "adapters.export.to_timm:TORCHVISION_TARGET",
+}
+
+_registered: dict[str, "PoseTarget | ExportTarget"] = {}
+
+
+class UnknownTarget(LookupError):
+    """No target of that name; the message lists those there are."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SwapError(ValueError):
+    """A backbone and a target do not go together, or a weight did not arrive where it should."""
+
+
+@dataclass(frozen=True)
+class BackboneNeeds:
+    """What a target asks of a backbone.
+
+    Attributes:
+        channels: Of the map at `levels[0]`; None where any will do.
+        stride: Of that map; None where any will do.
+        levels: Which maps are read: "high" (F_hi), "low" (F_lo).
+        input_px: The only side of the square crop that will do; None where any will do.
+        gesture_logits: The gesture heads must come along.
+    """
+
+    channels: int | None = None
+    stride: int | None = None
+    levels: tuple[str, ...] = ("high",)
+    input_px: int | None = None
+    gesture_logits: bool = False
+
+    def __post_init__(self):
+        unknown = [name for name in self.levels if name not in LEVELS]
+        if unknown or not self.levels:
+            raise ValueError(f"levels {self.levels!r}; possible: one or more of {LEVELS}")
+
+
+@dataclass(frozen=True)
+class PoseTarget:
+    """A hand-pose network that can be built around any backbone.
+
+    Attributes:
+        name: By which it is found.
+        summary: One line for a list.
+        needs: What it asks of a backbone with its default options.
+        build_model: `build_model(network, *, seed, hand_models, allow_projection=False, **options)`
+            gives an mmengine `BaseModel` whose attribute `backbone` is that of `network`
+            (a `Backbone`, or a `GestureNetwork` where the logits are used), the same object and
+            not a copy; gesture heads that it keeps are called `coarse` and `fine` in it.
+            `forward(batch, mode="loss")` gives weighted losses by name, `*_loss`;
+            `mode="predict"` a `HandPrediction` in the frame of the crop; `set_epoch(epoch)`.
+        build_dataset: `build_dataset(index, rows, taxonomy, size_px, *, hand_models, augmentation,
+            seed, announce)` gives a data set with `index`, `rows` and `box_source`, its samples
+            named tuples with at least `image` and `row`. It also takes `box_source`: "rootnet" for
+            RootNet's detected boxes; the boxes that the target is trained on by default. And
+            `shards`, see `data.shards`, and `crop_on`, see `data.device_crop`; a target that
+            cannot serve one of them says why (ValueError).
+        presets: Options of `build_model` by the name of a size; "full" is the published one.
+        needs_with: `needs_with(**options)` where what is asked depends on the options.
+        dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where
+            what is trained on depends on them.
+        shard_plan: `shard_plan(index, rows, size_px, *, box_source=None, limits)` gives the
+            `ShardPlan` of the target's crops, for tools/prepare_data.py shards --target; None where
+            it crops about the boxes of the index as `PoseDataset` does, or reads no shards.
+        export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
+            does; None where there is no such code.
+    """
+
+    name: str
+    summary: str
+    needs: BackboneNeeds
+    build_model: Callable[..., Any]
+    build_dataset: Callable[..., Dataset]
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"full": {}})
+    needs_with: Callable[..., BackboneNeeds] | None = None
+    dataset_with: Callable[..., Callable[..., Dataset]] | None = None
+    shard_plan: Callable[..., ShardPlan] | None = None
+    export: "Callable[..., ExportReport] | None" = None
+
+    def options(self, size: str) -> dict[str, Any]:
+        """Options of `build_model` for a preset.
+
+        Raises:
+            ValueError: No preset of that name.
+        """
+        if size not in self.presets:
+            known = ", ".join(self.presets)
+            raise ValueError(f"target {self.name!r} has no size {size!r}; possible: {known}")
+        return dict(self.presets[size])
+
+    def needs_for(self, **options) -> BackboneNeeds:
+        """What it asks of a backbone with these options of `build_model`."""
+        return self.needs if self.needs_with is None else self.needs_with(**options)
+
+    def dataset_for(self, **options) -> Callable[..., Dataset]:
+        """`build_dataset` for a model with these options of `build_model`."""
+        return self.build_dataset if self.dataset_with is None else self.dataset_with(**options)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote, and that it holds what it should.
+
+    Attributes:
+        target: Name of the export target.
+        files: What was written.
+        ledger: Every tensor of the backbone and of what the other library builds.
+        how_to_load: Code for the other side.
+        checks: Name of each check to its result, plain data.
+    """
+
+    target: str
+    files: tuple[Path, ...]
+    ledger: WeightLedger
+    how_to_load: str
+    checks: Mapping[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Ledger, checks, what was written and how it is loaded, as text."""
+        lines = [self.ledger.table()]
+        lines += [f"check: {name}: {value}" for name, value in self.checks.items()]
+        lines += [f"Wrote {', '.join(str(file) for file in self.files)}. Load it with:", ""]
+        return "\n".join([*lines, self.how_to_load])
+
+
+@dataclass(frozen=True)
+class ExportTarget:
+    """A file format of another library.
+
+    Attributes:
+        name: By which it is found.
+        summary: One line for a list.
+        export: `export(network, path, **options)` writes a `Backbone` or `GestureNetwork` and gives
+            an `ExportReport`; nothing is at `path` if a check fails.
+        takes: "network", or "folder" where `export` takes the `StoredWeights` of an exported
+            folder instead.
+    """
+
+    name: str
+    summary: str
+    export: Callable[..., ExportReport]
+    takes: str = "network"
+
+    def __post_init__(self):
+        if self.takes not in ("network", "folder"):
+            raise ValueError(f"takes={self.takes!r}; possible: 'network', 'folder'")
+
+
+def register_target(target: PoseTarget | ExportTarget) -> None:
+    """Make a target known in this process.
+
+    Raises:
+        TypeError: It is neither kind of target.
+        ValueError: The name is taken.
+    """
+    _require_target(target, "register_target")
+    if target.name in BUILT_IN or target.name in _registered:
+        owner = "this package" if target.name in BUILT_IN else "an earlier register_target"
+        raise ValueError(f"target {target.name!r} exists already, from {owner}; choose another")
+    _registered[target.name] = target
+
+
+def find_target(name: str) -> PoseTarget | ExportTarget:
+    """The target of a name.
+
+    Raises:
+        UnknownTarget: There is none; lists those there are.
+        ValueError: Two packages announce the name, or what is announced has another name.
+        TypeError: What is announced is no target.
+        ImportError: The target needs a package that is not installed.
+        BrokenPackage: The package that announces it cannot be imported, or lacks it.
+    """
+    announced = _announced(name)
+    if len(announced) + (name in BUILT_IN) + (name in _registered) > 1:
+        packages = ", ".join(_package(point) for point in announced)
+        raise ValueError(f"target {name!r} is there more than once; also announced by {packages}")
+    if name in _registered:
+        return _registered[name]
+    if name in BUILT_IN:
+        module, attribute = BUILT_IN[name].split(":")
+        return getattr(importlib.import_module(module), attribute)
+    if not announced:
+        raise UnknownTarget(_unknown_message(name))
+    target = load_announced(announced[0])
+    _require_target(target, f"package {_package(announced[0])}")
+    if target.name != name:
+        raise ValueError(
+            f"package {_package(announced[0])} announces {name!r}, but the target there is called "
+            f"{target.name!r}. One of the two must change."
+        )
+    return target
+
+
+def find_pose_target(name: str) -> PoseTarget:
+    """A target that can be trained.
+
+    Raises:
+        ValueError: The target writes files and is no network; lists what can be trained.
+        As `find_target`.
+    """
+    target = find_target(name)
+    if isinstance(target, PoseTarget):
+        return target
+    raise ValueError(
+        f"target {name!r} writes a file and is not trained here. Use --export with it, or choose "
+        "a pose network (tools/swap_backbone.py --list shows which are)."
+    )
+
+
+def list_targets() -> list[str]:
+    """Names of all targets, sorted; nothing is imported."""
+    points = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return sorted({*BUILT_IN, *_registered, *points})
+
+
+def describe_targets() -> str:
+    """A line per target: name, kind and summary; one that cannot be imported says why."""
+    lines = []
+    for name in list_targets():
+        try:
+            target = find_target(name)
+            kind = "network" if isinstance(target, PoseTarget) else "file"
+            text = target.summary
+        except (ImportError, ValueError, TypeError) as error:
+            kind, text = "?", f"not available: {error}"
+        lines.append(f"{name:14} {kind:8} {text}")
+    return "\n".join(lines)
+
+
+def backbone_of(network: Backbone | GestureNetwork) -> Backbone:
+    """The backbone of a network of ours.
+
+    Raises:
+        TypeError: It is neither a backbone nor a gesture network.
+    """
+    if isinstance(network, GestureNetwork):
+        return network.backbone
+    if isinstance(network, Backbone):
+        return network
+    raise TypeError(
+        f"a Backbone or a GestureNetwork is wanted, got {type(network).__name__}. "
+        "load_backbone(name) and build_backbone(arch) give one."
+    )
+
+
+def level_spec(backbone: Backbone, level: str) -> FeatureSpec:
+    """Channels and stride of the map in a role, "high" or "low"."""
+    return backbone.feature_specs[level_name(backbone, level)]
+
+
+def level_name(backbone: Backbone, level: str) -> str:
+    """Name among `feature_specs` of the map in a role, "high" or "low".
+
+    Raises:
+        ValueError: Unknown role.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"unknown level {level!r}; possible: {', '.join(LEVELS)}")
+    return backbone.high if level == "high" else backbone.low
+
+
+def _require_target(target: object, origin: str) -> None:
+    if not isinstance(target, PoseTarget | ExportTarget):
+        raise TypeError(
+            f"{origin} gives a {type(target).__name__}; a PoseTarget or an ExportTarget of "
+            "adapters.targets is wanted"
+        )
+
+
+def _announced(name: str) -> list[EntryPoint]:
+    return list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _unknown_message(name: str) -> str:
+    known = list_targets()
+    return (
+        f"unknown target {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}. A package "
+        f"adds one with an entry point of the group {ENTRY_POINT_GROUP!r}, a process with "
+        "register_target."
+    )

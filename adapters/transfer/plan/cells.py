@@ -1,0 +1,356 @@
+"""From a plan to its cells: every run that it takes, each with its whole configuration.
+
+A cell is known by the hash of that configuration: data by their fingerprint and not their place,
+initial weights by what they are. What changes a result changes the key, so another configuration is
+another cell; two plans that need the same run share it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from adapters.pose.hand_models import HandModelSource, hand_fingerprints
+from adapters.transfer.plan.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan, PlanError, merged
+from gesture_pretrain.data.index.index import HandIndex, file_sha256
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.training.splits import spread
+from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.weights.initial_weights import WeightsUnavailableError, load_timm_weights
+from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
+
+PRETRAINING, FINETUNING = "pretraining", "finetuning"
+FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
+DEFAULT_SIZE_PX = 256
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a plan.
+
+    Attributes:
+        stage: "pretraining" or "finetuning".
+        label: for people; the folder's name starts with it.
+        config: plain data; all that the result depends on, but the machine.
+        places: paths that `config` names by content: index, hand models.
+        needs: key of the pretraining cell whose weights it starts from, or None.
+        arm, backbone, target, fraction, seed: where it stands in the plan (pretraining cells have
+            neither target nor fraction).
+        iterations, batch_size: what it costs.
+    """
+
+    stage: str
+    label: str
+    config: Mapping[str, Any]
+    places: Mapping[str, str | None]
+    arm: str
+    backbone: str
+    seed: int
+    iterations: int
+    batch_size: int
+    target: str | None = None
+    fraction: float | None = None
+    needs: str | None = None
+    key: str = field(default="")
+
+    def __post_init__(self):
+        object.__setattr__(self, "key", config_key(self.config))
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the cell's folder."""
+        return f"{self.label}-{self.key[:12]}"
+
+    @property
+    def images(self) -> int:
+        """Images trained on, repetitions counted."""
+        return self.iterations * self.batch_size
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """The cells of a plan in the order in which they are run, and the arms that had to be left out.
+
+    Attributes:
+        cells: pretraining cells stand before those that need them.
+        left_out: arm -> why.
+    """
+
+    cells: tuple[Cell, ...]
+    left_out: Mapping[str, str]
+
+    def by_key(self) -> dict[str, Cell]:
+        """The cells by their key."""
+        return {cell.key: cell for cell in self.cells}
+
+
+def config_key(config: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of a configuration, whatever the order of its keys."""
+    text = json.dumps(config, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cells_of(plan: Plan) -> CellTable:
+    """All cells of a plan.
+
+    Raises:
+        PlanError: weights that the plan names are not there, or of another architecture.
+        DataError: no index.
+    """
+    source = _Source(plan)
+    left_out = source.unavailable_arms()
+    pretraining = {
+        (arm, backbone, seed): source.pretraining_cell(arm, backbone, seed)
+        for arm, settings in plan.arms.items()
+        if settings.pretrained_here and arm not in left_out
+        for backbone in dict.fromkeys(plan.backbone_of(t) for t in _targets_with(plan, arm))
+        for seed in plan.seeds
+    }
+    finetuning = [
+        source.finetuning_cell(arm, target, fraction, seed, pretraining)
+        for seed in plan.seeds
+        for fraction in plan.fractions
+        for target in plan.targets
+        for arm in plan.arms_of(target)
+        if arm not in left_out
+    ]
+    # a seed's results are complete before the next one begins
+    ordered = sorted([*pretraining.values(), *finetuning], key=lambda c: plan.seeds.index(c.seed))
+    unique = {cell.key: cell for cell in ordered}
+    return CellTable(tuple(unique.values()), left_out)
+
+
+def _targets_with(plan: Plan, arm: str) -> list[str]:
+    return [name for name in plan.targets if arm in plan.arms_of(name)]
+
+
+class _Source:
+    """What the cells of one plan are made from."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.index = HandIndex.open(plan.data["index"])
+        test = plan.test.index
+        self.test_index = self.index if test is None else HandIndex.open(test)
+        self._with_timm_weights: set[str] = set()
+        self._hands: dict[HandModelSource, dict[str, str]] = {}
+
+    def unavailable_arms(self) -> dict[str, str]:
+        """Optional arms whose weights cannot be had, and why."""
+        found = {}
+        for name, arm in self.plan.arms.items():
+            for target in _targets_with(self.plan, name):
+                try:
+                    self._initial_weights(arm, self.plan.backbone_of(target), name)
+                except (WeightsUnavailableError, UnknownBackbone, FileNotFoundError) as error:
+                    if not arm.optional:
+                        raise PlanError(f"arms.{name}: {error}") from error
+                    found[name] = str(error).splitlines()[0]
+        return found
+
+    def pretraining_cell(self, arm: str, backbone: str, seed: int) -> Cell:
+        """Stage 1 of an arm."""
+        plan = self.plan
+        sections = merged(plan.pretraining, plan.arms[arm].pretrain)
+        data = {**plan.data, **sections.get("data", {})}
+        trunk = {**plan.backbones[backbone], "init": "random"}
+        if data.get("label_variant") == "shuffled":
+            data.setdefault("label_seed", seed)  # another seed, another shuffle
+        sections |= {"data": data, "backbone": trunk}
+        batch = data.get("batch_size", 64)
+        rows = pretraining_rows(self.index, data, seed)
+        iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
+        sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
+        return Cell(
+            stage=PRETRAINING,
+            label=_label("pretrain", arm, backbone, f"s{seed}"),
+            config={
+                "format": FORMAT,
+                "stage": PRETRAINING,
+                "sections": _without_places(sections),
+                "index": self.index.fingerprint,
+                "seed": seed,
+            },
+            places={"index": str(self.index.path)},
+            arm=arm,
+            backbone=backbone,
+            seed=seed,
+            iterations=iterations,
+            batch_size=min(batch, len(rows)),
+        )
+
+    def finetuning_cell(
+        self, arm: str, target: str, fraction: float, seed: int, pretraining: Mapping
+    ) -> Cell:
+        """Stage 2 of an arm in a target."""
+        plan, settings = self.plan, self.plan.targets[target]
+        backbone = plan.backbone_of(target)
+        sections = merged(plan.finetuning, settings.finetuning)
+        data = {"fraction_seed": seed, **plan.data, **sections.get("data", {})}
+        data["fraction"] = fraction
+        before = pretraining.get((arm, backbone, seed))
+        weights = self._initial_weights(plan.arms[arm], backbone, arm)
+        if before is not None:
+            weights = {"pretraining": before.key}
+        batch = data.get("batch_size", 64)
+        rows = finetuning_rows(self.index, data)
+        iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
+        iterations += self._extra_iterations(plan.arms[arm], backbone, seed, batch, pretraining)
+        sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
+        sections["data"] = data
+        return Cell(
+            stage=FINETUNING,
+            label=_label(target, arm, f"{100 * fraction:g}pc", f"s{seed}"),
+            config={
+                "format": FORMAT,
+                "stage": FINETUNING,
+                "target": settings.target,
+                "model": dict(settings.model),
+                "weights": weights,
+                "size_px": plan.backbones[backbone].get("size_px", DEFAULT_SIZE_PX),
+                "sections": _without_places(sections),
+                "hand_models": self._hand_fingerprints(sections.get("hand_model", {})),
+                "index": self.index.fingerprint,
+                "test": {**_test_config(plan), "index": self.test_index.fingerprint},
+                "seed": seed,
+            },
+            places={
+                "index": str(self.index.path),
+                "test_index": str(self.test_index.path),
+                "hand_model": sections.get("hand_model", {}).get("path"),
+            },
+            arm=arm,
+            backbone=backbone,
+            seed=seed,
+            iterations=iterations,
+            batch_size=min(batch, len(rows)),
+            target=target,
+            fraction=fraction,
+            needs=None if before is None else before.key,
+        )
+
+    def _hand_fingerprints(self, section: Mapping[str, Any]) -> dict[str, str]:
+        source = HandModelSource(**section)
+        if source not in self._hands:
+            self._hands[source] = hand_fingerprints(source.load())
+        return self._hands[source]
+
+    def _extra_iterations(self, arm: Arm, backbone, seed, batch, pretraining) -> int:
+        if arm.extra != AS_MANY_IMAGES_AS_PRETRAINING:
+            return arm.extra
+        costs = [c.images for (_, b, s), c in pretraining.items() if (b, s) == (backbone, seed)]
+        if not costs:
+            raise PlanError("an arm's extra is 'pretraining', but no arm of the plan is pretrained")
+        return -(-max(costs) // batch)
+
+    def _initial_weights(self, arm: Arm, backbone: str, name: str) -> dict[str, Any]:
+        """What an arm starts from, by content; {} for an arm that the plan pretrains."""
+        arch = self.plan.backbones[backbone]["arch"]
+        if arm.weights is not None:
+            stored = find_backbone(arm.weights)
+            if stored.record.arch != arch.partition(".")[0]:
+                raise PlanError(
+                    f"arms.{name}.weights are of {stored.record.arch}, backbones.{backbone} is "
+                    f"{arch}; the arms of a target share one architecture."
+                )
+            hashes = {file: record.sha256 for file, record in stored.record.files.items()}
+            return {"stored": str(arm.weights), "files": hashes}
+        if arm.init is None:
+            return {}
+        # where a target reads gesture logits, random heads are of the pretrained ones' size
+        heads = {"heads": dict(self.plan.pretraining.get("heads", {}))}
+        if arm.init == "timm" and backbone not in self._with_timm_weights:
+            load_timm_weights(build_backbone(**self.plan.backbones[backbone]), arch)
+            self._with_timm_weights.add(backbone)
+        elif arm.init not in ("random", "timm"):
+            return {"arch": arch, "init": arm.init, "sha256": file_sha256(arm.init), **heads}
+        return {"arch": arch, "init": arm.init, **heads}
+
+
+def pretraining_rows(index: HandIndex, data: Mapping[str, Any], seed: int) -> np.ndarray:
+    """(N,) rows that a pretraining run with this data section and seed is trained on."""
+    classes = load_taxonomy(
+        data.get("taxonomy", "interhand26m"),
+        data.get("label_variant"),
+        data.get("label_seed", 0),
+        index,
+    )
+    return index.select(
+        split=data.get("train_split", "train"),
+        hands=data.get("hands"),
+        labels=data.get("labels"),
+        subjects=data.get("subjects"),
+        single_hand_only=data.get("single_hand_only", False),
+        labelled_by=classes if data.get("labelled_only", True) else None,
+        fraction=data.get("fraction", 1.0),
+        seed=seed,
+    )
+
+
+def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
+    """(N,) rows that a fine-tuning run with this data section is offered; a target may leave out
+    some that it has no use for."""
+    labelled_by = None
+    if data.get("labelled_only", False):
+        labelled_by = load_taxonomy(data.get("taxonomy", "interhand26m"), None, 0, index)
+    return index.select(
+        split=data.get("train_split", "train"),
+        hands=data.get("hands", ("right", "left")),
+        labels=data.get("labels"),
+        subjects=data.get("subjects"),
+        labelled_by=labelled_by,
+        fraction=data.get("fraction", 1.0),
+        seed=data.get("fraction_seed", 0),
+    )
+
+
+def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:
+    """(N,) rows that the cells of a plan predict; a target may leave out some."""
+    rows = index.select(split=plan.test.split, hands=plan.test.hands)
+    if not len(rows):
+        raise PlanError(
+            f"no image of split '{plan.test.split}' with {' or '.join(plan.test.hands)} hands in "
+            f"{index.root}: nothing to score. Look at test.split, test.hands and test.index."
+        )
+    if plan.test.box_source == "rootnet" and "detected_bbox_xywh_px" not in index.columns:
+        raise PlanError(
+            f"test.box_source is 'rootnet', but {index.root} has no boxes of RootNet's. Leave "
+            "test.box_source out, or build an index that has them."
+        )
+    return spread(rows, plan.test.images)
+
+
+def _test_config(plan: Plan) -> dict[str, Any]:
+    boxes = plan.test.box_source
+    return {
+        "split": plan.test.split,
+        "images": plan.test.images,
+        "hands": list(plan.test.hands),
+        **({} if boxes is None else {"box_source": boxes}),
+    }
+
+
+def _iterations(schedule: Mapping[str, Any], images: int, batch_size: int) -> int:
+    if not images:
+        raise PlanError("no training image is left after the filters of the plan's data.")
+    per_epoch = max(1, images // min(batch_size, images))
+    try:
+        return Schedule(**schedule).total_iterations(per_epoch)
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"schedule: {error}") from error
+
+
+def _without_places(sections: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: dict(section) for name, section in sections.items()}
+    kept["data"].pop("index", None)
+    kept.get("hand_model", {}).pop("path", None)  # its arrays are in the configuration by hash
+    return kept
+
+
+def _label(*parts: str) -> str:
+    return "_".join(re.sub(r"[^A-Za-z0-9.%-]+", "-", part).strip("-") for part in parts)

@@ -1,0 +1,142 @@
+"""Whether the parts of a plan go together.
+
+Every name in it is looked up here, when the plan is read, and not when it is first used. Weights of
+the registry and indexes are looked up when the cells are made, also before anything runs.
+"""
+
+import re
+from pathlib import Path
+
+from adapters.transfer.plan.plan import (
+    AS_MANY_IMAGES_AS_PRETRAINING,
+    Comparison,
+    Plan,
+    PlanError,
+)
+from adapters.transfer.plan.sections import check_plan_sections
+from gesture_pretrain.data.index.leakage import KINDS
+from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+from gesture_pretrain.names import require_choice
+
+_LISTS = ("seeds", "fractions", "arms", "targets", "backbones", "protocols")
+_STAGES = ("pretraining", "finetuning")
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises PlanError for the first thing in a plan that cannot be; names its key."""
+    try:
+        _check_lists(plan)
+        _check_numbers(plan)
+        _check_arms(plan)
+        _check_targets(plan)
+        check_plan_sections(plan)
+        _check_test(plan)
+        for number, comparison in enumerate(plan.comparisons):
+            _check_comparison(plan, f"comparisons[{number}]", comparison)
+        _check_external(plan)
+    except PlanError:
+        raise
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+
+
+def _check_lists(plan: Plan) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", plan.name):
+        raise PlanError(f"name is {plan.name!r}; possible are letters, digits, '_' and '-'.")
+    if not isinstance(plan.data.get("index"), str | Path):
+        raise PlanError("data.index is required: the folder of an index or its data set.")
+    for key in _LISTS:
+        values = getattr(plan, key)
+        if not values or len(set(values)) < len(values):
+            raise PlanError(f"{key} is {list(values)}; needed is one or more, none twice.")
+    for name in plan.protocols:
+        require_choice("one of protocols", name, PROTOCOLS)
+    possible = [f"{stage}:{kind}" for stage in _STAGES for kind in KINDS]
+    for name in plan.allowed_leaks:
+        require_choice("one of allowed_leaks", name, possible)
+
+
+def _check_numbers(plan: Plan) -> None:
+    if bad := [f for f in plan.fractions if not 0 < f <= 1]:
+        raise PlanError(f"fractions {bad}: a share of the labels is above 0 and at most 1.")
+    if bad := [seed for seed in plan.seeds if seed < 0]:
+        raise PlanError(f"seeds {bad}: a seed is 0 or more.")
+    for key in ("cluster_sd_mm", "seed_sd_mm", "images_per_s"):
+        value = getattr(plan.planning, key)
+        if value is not None and not value > 0:
+            raise PlanError(f"planning.{key} is {value}; it must be above 0, or None.")
+    if plan.diagnostics is not None:
+        for key in ("train_images", "test_images"):
+            _require_images(f"diagnostics.{key}", getattr(plan.diagnostics, key))
+
+
+def _require_images(key: str, count: int) -> None:
+    if count < 1:
+        raise PlanError(f"{key} is {count}; it must be at least 1.")
+
+
+def _check_arms(plan: Plan) -> None:
+    pretrained = [arm for arm in plan.arms.values() if arm.pretrained_here]
+    for name, arm in plan.arms.items():
+        if arm.init is not None and not (arm.optional or Path(arm.init).is_file()):
+            require_choice(f"arms.{name}.init", arm.init, ("random", "timm", "a file of weights"))
+        if arm.extra == AS_MANY_IMAGES_AS_PRETRAINING and not pretrained:
+            raise PlanError(
+                f"arms.{name}.extra is 'pretraining', but no arm of the plan is pretrained. Give "
+                "a number of iterations."
+            )
+
+
+def _check_targets(plan: Plan) -> None:
+    for name, target in plan.targets.items():
+        if target.backbone is not None or len(plan.backbones) > 1:
+            require_choice(f"targets.{name}.backbone", target.backbone, plan.backbones)
+        for arm in plan.arms_of(name):
+            require_choice(f"one of targets.{name}.arms", arm, plan.arms)
+
+
+def _check_test(plan: Plan) -> None:
+    require_choice("test.split", plan.test.split, SPLITS)
+    require_choice("test.box_source", plan.test.box_source, ("rootnet", None))
+    for hand in plan.test.hands:
+        require_choice("one of test.hands", hand, HANDS)
+    if not plan.test.hands:
+        raise PlanError(f"test.hands is empty; needed is one or more of {', '.join(HANDS)}.")
+    if plan.test.images is not None:
+        _require_images("test.images", plan.test.images)
+
+
+def _check_comparison(plan: Plan, key: str, comparison: Comparison) -> None:
+    for role in ("arm", "reference"):
+        require_choice(f"{key}.{role}", getattr(comparison, role), plan.arms)
+    for role in ("target", "reference_target"):
+        require_choice(f"{key}.{role}", getattr(comparison, role), (*plan.targets, None))
+    same = comparison.target == comparison.reference_target
+    if same and comparison.arm == comparison.reference:
+        raise PlanError(f"{key} is of {comparison.arm!r} with itself.")
+    asked = plan.targets if comparison.target is None else [comparison.target]
+    if not any(_is_run(plan, comparison, target) for target in asked):
+        raise PlanError(
+            f"{key}: there is nothing to compare, as no target is run with both of its arms. Look "
+            "at its target and at the arms of the targets."
+        )
+
+
+def _is_run(plan: Plan, comparison: Comparison, target: str) -> bool:
+    other = comparison.reference_target or target
+    return comparison.arm in plan.arms_of(target) and comparison.reference in plan.arms_of(other)
+
+
+def _check_external(plan: Plan) -> None:
+    names = [system.name for system in plan.external]
+    for number, system in enumerate(plan.external):
+        key = f"external[{number}]"
+        if names.count(system.name) > 1:
+            raise PlanError(f"{key}.name is {system.name!r}, which another row has as well.")
+        if not Path(system.path).is_file():
+            raise PlanError(
+                f"{key}.path: no file {system.path}. Make it first, or leave the row out until it "
+                "is there: it changes no run, and the report can be written again."
+            )
+        require_choice(f"{key}.reference", system.reference, (*plan.arms, None))

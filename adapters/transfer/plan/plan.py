@@ -1,0 +1,228 @@
+"""A plan: which initial weights are compared, in which pose networks, with how many labels.
+
+`plan_file.py` reads one from a file and has it checked (`plan_checks.py`); then it never changes;
+`cells.py` turns it into runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
+
+
+class PlanError(ValueError):
+    """A plan that cannot be what its author meant; the message names the place."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One kind of initial weights. One of `init`, `pretrain` and `weights` says which.
+
+    Attributes:
+        init: "random", "timm" (ImageNet) or a weight file: no pretraining by us.
+        pretrain: changes to the plan's pretraining sections; {} for none.
+        weights: a name of the registry or an exported folder, whoever trained it.
+        extra: iterations of fine-tuning on top of the plan's, or "pretraining": as many images
+            more as a pretraining arm has seen.
+        optional: leave the arm out, with the reason, where its weights cannot be had.
+        text: what it is, for the report.
+    """
+
+    init: str | None = None
+    pretrain: Mapping[str, Mapping[str, Any]] | None = None
+    weights: str | None = None
+    extra: int | str = 0
+    optional: bool = False
+    text: str = ""
+
+    def __post_init__(self):
+        given = [k for k in ("init", "pretrain", "weights") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise PlanError(f"an arm has one of init, pretrain and weights; this one has {given}.")
+        if self.extra != AS_MANY_IMAGES_AS_PRETRAINING and not (
+            isinstance(self.extra, int) and self.extra >= 0
+        ):
+            raise PlanError(f"an arm's extra is iterations or 'pretraining', got {self.extra!r}.")
+
+    @property
+    def pretrained_here(self) -> bool:
+        """Whether the plan pretrains it."""
+        return self.pretrain is not None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One pose network with its options: a block of rows of the table.
+
+    Attributes:
+        target: name of a `PoseTarget`.
+        backbone: key of the plan's `backbones`; may be left out where there is one.
+        model: section `model` of `build_pose_runner`: `size`, `allow_projection`, options.
+        arms: which arms it is run with; None for all.
+        finetuning: changes to the plan's fine-tuning sections.
+        text: what it is, for the report.
+    """
+
+    target: str
+    backbone: str | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+    arms: tuple[str, ...] | None = None
+    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference that the plan declares before it is run.
+
+    Attributes:
+        arm, reference: arms; the difference is `arm` minus `reference`.
+        target, reference_target: keys of targets; None for each target with itself.
+        text: what it answers.
+    """
+
+    arm: str
+    reference: str
+    target: str | None = None
+    reference_target: str | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class External:
+    """Predictions of another system, as a file made by `PosePredictions.save`.
+
+    Attributes:
+        name: of its row.
+        path: of the file.
+        text: what it is, for the report.
+        reference: the arm that it is compared with, in every target, with the largest share of the
+            labels; None for the arm of the first declared comparison.
+    """
+
+    name: str
+    path: str
+    text: str = ""
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What is assumed before anything has run.
+
+    Attributes:
+        cluster_sd_mm: standard deviation, over clusters, of the difference of two arms.
+        seed_sd_mm: the same over seeds.
+        images_per_s: of training, per worker.
+        source: where these come from.
+    """
+
+    cluster_sd_mm: float | None = None
+    seed_sd_mm: float | None = None
+    images_per_s: float | None = None
+    source: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """How many images frozen features are compared on, for the report.
+
+    Attributes:
+        train_images: with joints, that the probe is fitted to.
+        test_images: that it is scored on.
+    """
+
+    train_images: int = 1000
+    test_images: int = 500
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """The images that all cells are scored on.
+
+    Attributes:
+        split: of the index.
+        images: at most so many, evenly spread over the split; None for all.
+        hands: kinds of annotation that are kept.
+        index: another index; None for that of `data`.
+        box_source: "rootnet" for the boxes that RootNet detected; None for those of the annotation,
+            as in training.
+    """
+
+    __test__ = False  # not a test class, whatever its name looks like
+
+    split: str = "test"
+    images: int | None = None
+    hands: tuple[str, ...] = ("right", "left")
+    index: str | None = None
+    box_source: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment as data; see `configs/experiments`.
+
+    Attributes:
+        name: of the plan; letters, digits, "_" and "-".
+        question: what it is to answer, in one sentence.
+        data: keys that pretraining and fine-tuning share, at least `index`.
+        backbones: name -> keys of `build_backbone` other than `init` and `seed`.
+        arms: name -> `Arm`, in the order of the table.
+        targets: name -> `Target`, in the order of the table.
+        finetuning: sections of `build_pose_runner` that all cells share.
+        seeds: of everything random in a cell; equal seeds are paired.
+        pretraining: sections of `build_runner` that all pretraining arms share; none where no arm
+            is pretrained by the plan.
+        fractions: shares of the pose labels, above 0 and at most 1.
+        comparisons: what is tested, with one Holm correction over all of them.
+        protocols: names of protocols; the first is the one that is tested.
+        test: what is scored.
+        external: other systems' predictions.
+        allowed_leaks: see `gesture_pretrain.data.index.leakage.require_no_leaks`.
+        leakage_by_content: also compare image files.
+        planning: for the dry run.
+        diagnostics: of frozen features; None for none.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    backbones: Mapping[str, Mapping[str, Any]]
+    arms: Mapping[str, Arm]
+    targets: Mapping[str, Target]
+    finetuning: Mapping[str, Mapping[str, Any]]
+    seeds: tuple[int, ...]
+    pretraining: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    question: str = "Do the arms differ?"
+    fractions: tuple[float, ...] = (1.0,)
+    comparisons: tuple[Comparison, ...] = ()
+    protocols: tuple[str, ...] = ("interhand_wrist",)
+    test: TestImages = TestImages()
+    external: tuple[External, ...] = ()
+    allowed_leaks: tuple[str, ...] = ()
+    leakage_by_content: bool = False
+    planning: Planning = Planning()
+    diagnostics: Diagnostics | None = None
+
+    def backbone_of(self, target: str) -> str:
+        """Key of the backbone that a target is built around."""
+        chosen = self.targets[target].backbone
+        if chosen is None and len(self.backbones) == 1:
+            return next(iter(self.backbones))
+        return chosen
+
+    def arms_of(self, target: str) -> tuple[str, ...]:
+        """Arms that a target is run with."""
+        chosen = self.targets[target].arms
+        return tuple(self.arms) if chosen is None else chosen
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` on top, dictionaries merged at every depth."""
+    result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result

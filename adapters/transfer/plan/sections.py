@@ -1,0 +1,99 @@
+"""Sections of the runs of a plan, checked as the runs will have them: what cannot be is found when
+the plan is read, and not when its first fine-tuning begins, hours of pretraining later."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from adapters.pose.sections import check_pose_sections
+from adapters.targets import PoseTarget, UnknownTarget, find_pose_target
+from adapters.transfer.plan.plan import Plan, PlanError, merged
+from gesture_pretrain.config.sections import check_section
+from gesture_pretrain.models.architectures import is_architecture
+from gesture_pretrain.models.backbone import build_backbone, unknown_arch_message
+from gesture_pretrain.names import did_you_mean
+from gesture_pretrain.pretraining.data import INDEX_LABELS
+from gesture_pretrain.pretraining.run import check_sections
+from gesture_pretrain.taxonomy import Taxonomy
+
+PRETRAINING_SECTIONS = ("data", "heads", "objective", "optimizer", "schedule", "training")
+FINETUNING_SECTIONS = ("data", "hand_model", "optimizer", "schedule", "training")
+
+
+def check_plan_sections(plan: Plan) -> None:
+    """Raises PlanError for the first section, key or value that a run of the plan cannot have."""
+    for name, section in plan.backbones.items():
+        _check_backbone(f"backbones.{name}", section)
+    _check_pretraining(plan)
+    _check_finetuning(plan)
+
+
+@contextmanager
+def _found_at(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, ImportError, UnknownTarget, FileNotFoundError) as error:
+        raise PlanError(f"{place}: {error}") from error
+
+
+def _check_backbone(place: str, section: Mapping[str, Any]) -> None:
+    with _found_at(place):
+        check_section(place, build_backbone, section, ("init", "seed"))
+        if not is_architecture(section["arch"].partition(".")[0]):
+            raise ValueError(unknown_arch_message(section["arch"]))
+        if section.get("size_px", 1) < 1:
+            raise ValueError(f"{place}.size_px must be at least 1, got {section['size_px']}.")
+
+
+def _check_pretraining(plan: Plan) -> None:
+    trained = {name: arm for name, arm in plan.arms.items() if arm.pretrained_here}
+    places = {"pretraining": {}} if trained or plan.pretraining else {}
+    places |= {f"arms.{name}.pretrain": arm.pretrain for name, arm in trained.items()}
+    for place, changes in places.items():
+        _require_sections(place, {**plan.pretraining, **changes}, PRETRAINING_SECTIONS)
+        sections = _with_data(plan, merged(plan.pretraining, changes))
+        with _found_at(place):
+            check_sections(**sections)
+            _check_taxonomy(sections["data"])
+
+
+def _check_finetuning(plan: Plan) -> None:
+    _require_sections("finetuning", plan.finetuning, FINETUNING_SECTIONS)
+    for name, target in plan.targets.items():
+        with _found_at(f"targets.{name}.target"):
+            network = find_pose_target(target.target)
+        with _found_at(f"targets.{name}.model"):
+            check_pose_sections(network, model=target.model)
+        _check_finetuning_of(plan, "finetuning", network, {})
+        place = f"targets.{name}.finetuning"
+        _require_sections(place, target.finetuning, FINETUNING_SECTIONS)
+        _check_finetuning_of(plan, place, network, target.finetuning)
+
+
+def _check_finetuning_of(plan: Plan, place: str, network: PoseTarget, changes: Mapping) -> None:
+    sections = _with_data(plan, merged(plan.finetuning, changes))
+    with _found_at(place):
+        check_pose_sections(network, **sections)
+        _check_taxonomy(sections["data"])
+        if "fraction" in sections["data"]:
+            raise ValueError(
+                "data.fraction is what the plan's fractions set. Leave it out here and in data; in "
+                "pretraining.data it is the share of the gesture labels."
+            )
+
+
+def _with_data(plan: Plan, sections: dict[str, Any]) -> dict[str, Any]:
+    return {**sections, "data": {**plan.data, **sections.get("data", {})}}
+
+
+def _require_sections(place: str, sections: Mapping, known: tuple[str, ...]) -> None:
+    for name in sections:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise PlanError(f"Unknown section {place}.{name}.{near} Known: {', '.join(known)}.")
+
+
+def _check_taxonomy(data: Mapping[str, Any]) -> None:
+    name = data.get("taxonomy", "interhand26m")
+    if name != INDEX_LABELS:
+        Taxonomy.load(name)

@@ -1,0 +1,279 @@
+"""The report of a plan: scores, comparisons, diagnostics and pictures of what is finished."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
+from adapters.transfer.plan.cells import PRETRAINING, CellTable, scored_rows
+from adapters.transfer.plan.forecast import count_clusters
+from adapters.transfer.plan.plan import Plan
+from adapters.transfer.report.page import write_transfer_report
+from adapters.transfer.report.results import (
+    ComparedPair,
+    FeatureScore,
+    TableRow,
+    TransferResults,
+)
+from adapters.transfer.run.execution import outcome
+from adapters.transfer.score.comparing import compare_external, compare_plan, write_pairs_json
+from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
+from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
+from adapters.transfer.score.record import cell_lines, compute, compute_of_stored, facts, ledgers
+from adapters.transfer.score.scoring import Scored, on_shared_hands, score_plan, truth_reader
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.leakage import LeakageAudit
+from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.statistics.paired_scores import mean_interval
+from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.weights.registry import find_backbone
+
+
+def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") -> Path:
+    """Scores what is finished and writes `out/reports/<plan>/`.
+
+    Returns:
+        The path of report.html.
+    """
+    results, pairs = collect_results(plan, table, out, command=command)
+    folder = Path(out) / "reports" / plan.name
+    page = write_transfer_report(folder, results)
+    write_pairs_json(folder / "comparisons.json", pairs)
+    return page
+
+
+def collect_results(
+    plan: Plan, table: CellTable, out: Path, *, command: str = ""
+) -> tuple[TransferResults, list[ComparedPair]]:
+    """Everything that the report says."""
+    reader = truth_reader(plan)
+    audits = audit_plan(plan, table)
+    scored = score_plan(plan, table, out, reader)
+    pairs = compare_plan(plan, scored, seen=_seen_gestures(audits))
+    features, points = _features(plan, table, out, scored)
+    compared = [pair for pair in pairs if pair.joints is not None]
+    pictures = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
+    source = reader.index.meta
+    results = TransferResults(
+        name=plan.name,
+        question=plan.question,
+        data_title=source["data_name"],
+        synthetic=bool(source["synthetic"]),
+        test_text=_test_text(plan, reader),
+        protocols=plan.protocols,
+        cards=_cards(scored),
+        rows=tuple(_rows(plan, scored)),
+        pairs=tuple(pairs),
+        external_pairs=tuple(compare_external(plan, scored)),
+        arms={name: arm.text or _arm_text(arm) for name, arm in plan.arms.items()},
+        targets={name: target.text or target.target for name, target in plan.targets.items()},
+        seeds=plan.seeds,
+        audit=tuple(_audit_sentences(plan, audits)),
+        features=features,
+        feature_points=points,
+        feature_classes=_num_coarse(plan),
+        pose_pairs=pictures,
+        pose_pairs_text=TEXT,
+        ledgers=ledgers(table, out),
+        confounds=tuple(_confounds(plan)),
+        compute=(*compute_of_stored(plan), *compute(table)),
+        trouble=tuple(_trouble(table, out, scored)),
+        facts=facts(table, out),
+        cells=cell_lines(table, out),
+        plan_text=json.dumps(asdict(plan), indent=1),
+        commands=(command,) if command else (),
+    )
+    return results, pairs
+
+
+def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
+    rows = []
+    for system in plan.external:
+        scores = scored.external[system.name]
+        rows.append(
+            TableRow(
+                target=system.name,
+                arm="",
+                fraction=None,
+                seeds=(),
+                **_values(plan, [scores]),
+                refused=scored.refused[system.name],
+                text=system.text,
+            )
+        )
+    for target in plan.targets:
+        for fraction in plan.fractions:
+            for arm in plan.arms_of(target):
+                places = [(target, arm, fraction, seed) for seed in plan.seeds]
+                there = [place for place in places if place in scored.cells]
+                if not there:
+                    continue
+                rows.append(
+                    TableRow(
+                        target=target,
+                        arm=arm,
+                        fraction=fraction,
+                        seeds=tuple(place[3] for place in there),
+                        **_values(plan, [scored.cells[place] for place in there]),
+                        train_images=scored.results[there[0]]["train_images"],
+                        refused=scored.refused[there[0]],
+                        interval_mm=_interval(plan, [scored.cells[place] for place in there]),
+                    )
+                )
+    return rows
+
+
+def _values(plan: Plan, of_seeds: list[dict]) -> dict:
+    joints, meshes, hands = {}, {}, {}
+    for name in plan.protocols:
+        scores = [scores[name] for scores in of_seeds if name in scores]
+        if not scores:
+            continue
+        joints[name] = tuple(score.averages.mpjpe_mm["single"] for score in scores)
+        hands[name] = scores[0].averages.num_hands["single"]
+        if scores[0].protocol.vertices:
+            meshes[name] = tuple(score.averages.mpvpe_mm["single"] for score in scores)
+    return {"mpjpe_mm": joints, "mpvpe_mm": meshes, "hands": hands}
+
+
+def _interval(plan: Plan, of_seeds: list[dict]) -> tuple[float, float] | None:
+    scores = [scores[plan.protocols[0]] for scores in of_seeds if plan.protocols[0] in scores]
+    return mean_interval(on_shared_hands(scores)) if scores else None
+
+
+def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...], dict]:
+    if plan.diagnostics is None:
+        return (), {}
+    tables = feature_tables(plan, table, out)
+    found = []
+    for key, pair in tables.items():
+        if pair[0].has_joints and pair[1].has_joints:
+            score = feature_score(key, pair)
+            found.append(replace(score, gain_mm=_gains(plan, scored, score)))
+    return tuple(found), feature_points(plan, tables)
+
+
+def _gains(plan: Plan, scored: Scored, score: FeatureScore) -> dict[str, float]:
+    """Target -> error of the main reference arm minus this arm's, same seed, least labels."""
+    if not plan.comparisons or plan.comparisons[0].reference == score.arm:
+        return {}
+    reference, fraction = plan.comparisons[0].reference, min(plan.fractions)
+    found = {}
+    for target in plan.targets:
+        places = [(target, arm, fraction, score.seed) for arm in (reference, score.arm)]
+        if plan.backbone_of(target) != score.backbone or any(p not in scored.cells for p in places):
+            continue
+        errors = [
+            scored.cells[place][plan.protocols[0]].averages.mpjpe_mm["single"]
+            for place in places
+            if plan.protocols[0] in scored.cells[place]
+        ]
+        if len(errors) == 2 and not np.isnan(errors).any():
+            found[target] = errors[0] - errors[1]
+    return found
+
+
+def _seen_gestures(audits: dict[str, LeakageAudit]) -> frozenset[str] | None:
+    audit = audits.get(PRETRAINING)
+    return None if audit is None else frozenset(audit.gestures_seen)
+
+
+def _audit_sentences(plan: Plan, audits: dict[str, LeakageAudit]) -> list[str]:
+    found = [f"{stage}: " + " ".join(audit.sentences()) for stage, audit in audits.items()]
+    if plan.allowed_leaks:
+        found.append(f"Leaks that the plan allows: {', '.join(plan.allowed_leaks)}.")
+    return found + not_audited(plan)
+
+
+def _cards(scored: Scored) -> dict[str, tuple[str, ...]]:
+    cards = {}
+    for scores in (*scored.cells.values(), *scored.external.values()):
+        for name, score in scores.items():
+            cards.setdefault(name, tuple(score.protocol.card()))
+    return cards
+
+
+def _test_text(plan: Plan, reader: GroundTruthReader) -> str:
+    rows = scored_rows(plan, reader.index)
+    clusters, subjects = count_clusters(reader.index, rows)
+    return (
+        f"Scored on {len(rows):,} images of split '{plan.test.split}': {subjects} subjects, "
+        f"{clusters} clusters (subject, sequence)."
+    )
+
+
+def _arm_text(arm) -> str:
+    if arm.pretrained_here:
+        changes = json.dumps(arm.pretrain) if arm.pretrain else "as the plan's pretraining sections"
+        return f"pretrained here, {changes}"
+    return f"weights {arm.weights}" if arm.weights else f"initialised by '{arm.init}'"
+
+
+def _num_coarse(plan: Plan) -> int:
+    index = HandIndex.open(plan.data["index"])
+    return load_taxonomy(plan.data.get("taxonomy", "interhand26m"), None, 0, index).num_coarse
+
+
+def _confounds(plan: Plan) -> list[str]:
+    found = []
+    untrained = [n for n, arm in plan.arms.items() if arm.init == "random" and not arm.extra]
+    stored = _trained_on_the_same_index(plan)
+    trained = [n for n, arm in plan.arms.items() if arm.pretrained_here or n in stored]
+    if untrained and trained:
+        found.append(
+            f"{', '.join(trained)}: more steps in all than {', '.join(untrained)}, also on images "
+            "whose pose labels are not used. The arm with shuffled labels has the same compute and "
+            "images without the gestures; an arm with 'extra' spends the steps on pose."
+        )
+    longer = [name for name, arm in plan.arms.items() if arm.extra]
+    if longer:
+        found.append(f"{', '.join(longer)}: more steps of fine-tuning, on the same pose labels.")
+    if stored:
+        found.append(
+            f"{', '.join(stored)}: stored weights, one pretraining for all seeds. The seeds vary "
+            "the fine-tuning alone; another pretraining could differ."
+        )
+    other = [
+        n
+        for n, a in plan.arms.items()
+        if (a.weights or a.init not in (None, "random")) and n not in stored
+    ]
+    if other:
+        found.append(
+            f"{', '.join(other)}: trained elsewhere, on other images and with more compute."
+        )
+    own_share = "fraction_seed" not in {**plan.data, **plan.finetuning.get("data", {})}
+    found.append(
+        "Each seed draws its own part of the pose labels: the spread over seeds includes it."
+        if own_share
+        else "All seeds have the same part of the pose labels: the spread over seeds leaves out "
+        "what another part would change."
+    )
+    return found
+
+
+def _trained_on_the_same_index(plan: Plan) -> list[str]:
+    index = HandIndex.open(plan.data["index"])
+    named = {name: arm.weights for name, arm in plan.arms.items() if arm.weights is not None}
+    return [
+        name for name, weights in named.items() if trained_on(find_backbone(weights).record, index)
+    ]
+
+
+def _trouble(table: CellTable, out: Path, scored: Scored) -> list[str]:
+    state = outcome(table, out)
+    found = [f"Cell {label} failed: {error}." for label, error in state.failed.items()]
+    found += [f"Cell {label} was not run: it needs {b}." for label, b in state.blocked.items()]
+    found += [f"Arm {arm} was left out: {why}." for arm, why in table.left_out.items()]
+    groups: dict[tuple, set[str]] = {}
+    for (target, _, fraction, seed), result in scored.results.items():
+        groups.setdefault((target, fraction, seed), set()).add(result["train_rows_sha256"])
+    for (target, fraction, seed), hashes in groups.items():
+        if len(hashes) > 1:
+            found.append(
+                f"The arms of {target} at {fraction} of the labels, seed {seed}, were NOT trained "
+                "on the same images."
+            )
+    return found

@@ -1,0 +1,88 @@
+"""Pictures of where a difference is: by gesture and by joint. Millimetres."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from adapters.transfer.report.figures import FINDING_COLOURS, finding_legend, plain
+from adapters.transfer.report.results import ComparedPair, GroupGain
+from gesture_pretrain.report.figures import INK, SOFT, to_png
+
+_GESTURES_SHOWN = 40
+
+
+def gesture_gains_picture(gains: Sequence[GroupGain], *, title: str) -> bytes:
+    """Difference on each gesture with its interval, best on top; unseen ones are hollow."""
+    gains, cut = list(gains), None
+    if len(gains) > _GESTURES_SHOWN:
+        cut = _GESTURES_SHOWN // 2
+        title += f"\n{cut} best and {cut} worst of {len(gains)}"
+        gains = gains[:cut] + gains[-cut:]
+    figure = Figure(figsize=(8.6, 1.9 + 0.19 * len(gains)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color=INK, linewidth=0.9)
+    for place, gain in enumerate(gains):
+        colour = FINDING_COLOURS[gain.finding]
+        axes.plot([gain.low_mm, gain.high_mm], [place, place], color=colour, linewidth=1.2)
+        axes.plot(
+            gain.difference_mm,
+            place,
+            "o",
+            color=colour,
+            markerfacecolor="white" if gain.seen is False else colour,
+            markersize=3 + min(5.0, gain.hands**0.5 / 3),
+        )
+    if cut is not None:
+        axes.axhline(cut - 0.5, color=SOFT, linewidth=0.9, linestyle="--")
+    names = [f"{gain.name} ({gain.hands})" for gain in gains]
+    axes.set_yticks(range(len(gains)), names, fontsize=8)
+    axes.set_ylim(len(gains) - 0.5, -0.5)
+    axes.set_xlabel("difference of MPJPE, mm (left of 0: better)")
+    plain(axes, title)
+    _keep_in_view(axes, gains)
+    hollow = Line2D(
+        [], [], color=SOFT, marker="o", markerfacecolor="white", linestyle="",
+        label="gesture not in pretraining",
+    )  # fmt: skip
+    finding_legend(figure, *([hollow] if any(gain.seen is False for gain in gains) else []))
+    return to_png(figure)
+
+
+def joint_gains_picture(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
+    """Difference of each joint with its interval, a panel per pair, all on one scale."""
+    columns = min(2, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = Figure(figsize=(4.8 * columns, 1.2 + 2.7 * rows), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=True)
+    for place, axes in enumerate(panels.flat):
+        if place >= len(pairs):
+            axes.set_visible(False)
+            continue
+        _joints_of_pair(axes, pairs[place])
+        axes.tick_params(labelbottom=place + columns >= len(pairs))
+    for axes in panels[:, 0]:
+        axes.set_ylabel("difference, mm\n(below 0: better)", fontsize=9)
+    finding_legend(figure)
+    return to_png(figure)
+
+
+def _joints_of_pair(axes, pair: ComparedPair) -> None:
+    axes.axhline(0, color=INK, linewidth=0.9)
+    for place, gain in enumerate(pair.by_joint):
+        colour = FINDING_COLOURS[gain.finding]
+        axes.plot([place, place], [gain.low_mm, gain.high_mm], color=colour, linewidth=1.6)
+        axes.plot(place, gain.difference_mm, "o", color=colour, markersize=4)
+    names = [gain.name for gain in pair.by_joint]
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7.5)
+    plain(axes, pair.label)
+    axes.title.set_fontsize(9)
+
+
+def _keep_in_view(axes, gains: Sequence[GroupGain]) -> None:
+    """Dots decide the scale; an interval of few clusters may leave the picture."""
+    values = np.array([gain.difference_mm for gain in gains] + [0.0])
+    margin = 0.2 * max(float(np.ptp(values)), 1.0)
+    axes.set_xlim(values.min() - margin, values.max() + margin)

@@ -1,0 +1,288 @@
+"""The report of a transfer experiment: one page, and its tables as Markdown, CSV and LaTeX."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from adapters.transfer.report import figures as pictures
+from adapters.transfer.report.gains import gain_blocks
+from adapters.transfer.report.markdown import markdown
+from adapters.transfer.report.pose_figure import pose_pairs_picture
+from adapters.transfer.report.results import ComparedPair, TransferResults
+from adapters.transfer.report.tables import (
+    as_csv,
+    as_latex,
+    cell_rows,
+    comparison_rows,
+    feature_rows,
+    gain_rows,
+    other_protocol_rows,
+    tested_rows,
+    transfer_rows,
+    unbroken,
+)
+from adapters.transfer.report.verdict import (
+    CONTROLLED,
+    EXTERNAL,
+    confounded,
+    headline,
+    verdict,
+)
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.report import html
+from gesture_pretrain.report.figures import embedding_picture
+
+_MOST_AT_THE_TOP = 12
+
+
+def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
+    """Writes report.html, report.md, table.tex, and tables as CSV; the pictures are in the page.
+
+    Returns:
+        The path of report.html.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table, compared = transfer_rows(results), comparison_rows(results.pairs)
+    caption = f"{results.question} Data: {results.kind}."
+    for name, text in (
+        ("report.html", _page(results)),
+        ("report.md", markdown(results)),
+        ("table.csv", as_csv(*table)),
+        ("comparisons.csv", as_csv(*compared)),
+        ("other_systems.csv", as_csv(*comparison_rows(results.external_pairs))),
+        ("gains.csv", as_csv(*gain_rows(results))),
+        ("cells.csv", as_csv(*cell_rows(results))),
+        ("table.tex", as_latex(*table, caption) + as_latex(*compared, f"Comparisons. {caption}")),
+    ):
+        write_bytes_atomically(folder / name, text.encode("utf-8"))
+    return folder / "report.html"
+
+
+def _page(results: TransferResults) -> str:
+    blocks = [html.summary(verdict(results))]
+    if results.trouble:
+        blocks += [html.notice("Trouble: " + " ".join(results.trouble))]
+    blocks += _answer_blocks(results)
+    blocks += _table_blocks(results)
+    blocks += _comparison_blocks(results)
+    blocks += _external_blocks(results)
+    blocks += _cause_blocks(results)
+    blocks += gain_blocks(results)
+    blocks += _feature_blocks(results)
+    blocks += _picture_blocks(results)
+    blocks += _protocol_blocks(results)
+    blocks += _record_blocks(results)
+    kind = "synthetic images" if results.synthetic else "photographs"
+    return html.page(
+        f"{headline(results)}: {results.question}",
+        f"Transfer experiment {results.name} on {results.data_title} ({kind}).",
+        blocks,
+    )
+
+
+def _answer_blocks(results: TransferResults) -> list[str]:
+    """The differences in one picture; of many, those of the main comparison."""
+    if not any(pair.joints for pair in results.pairs):
+        return []
+    first = results.pairs[0]
+    shown, caption = results.pairs, "Dot: difference. Bar: 95 % interval. Ticks: single seeds."
+    if len(shown) > _MOST_AT_THE_TOP:
+        shown = [p for p in shown if (p.arm, p.reference) == (first.arm, first.reference)]
+        caption += " The first declared comparison; the others are below."
+    image = pictures.difference_picture(
+        shown[:_MOST_AT_THE_TOP], title=f"Differences with 95 % intervals: {results.kind}"
+    )
+    return [html.picture(image, caption)]
+
+
+def _table_blocks(results: TransferResults) -> list[str]:
+    header, rows = tested_rows(results)
+    first, *others = results.protocols
+    blocks = [
+        html.heading("Transfer table"),
+        html.number_table(header, unbroken(rows), main_column=4),
+        html.paragraph(
+            "Mean ± standard deviation over seeds, mm; lower is better. The difference is "
+            "that of the first comparison declared for the row. Protocol "
+            f"{first}; what it is stands below under Protocols."
+        ),
+    ]
+    if others:
+        header, rows = other_protocol_rows(results)
+        blocks.append(html.number_table(header, unbroken(rows)))
+    return blocks
+
+
+def _protocol_blocks(results: TransferResults) -> list[str]:
+    blocks = [html.heading("Protocols")]
+    blocks += [
+        html.code("\n".join(results.cards[protocol]))
+        for protocol in results.protocols
+        if protocol in results.cards
+    ]
+    refused = {f"{row.target}: {why}" for row in results.rows for why in row.refused.values()}
+    if refused:
+        blocks.append(html.bullets(sorted(refused)))
+    return blocks
+
+
+def _comparison_blocks(results: TransferResults) -> list[str]:
+    if not results.pairs:
+        return []
+    blocks = [
+        html.heading("Declared comparisons"),
+        *_comparison_tables(results.pairs),
+        html.paragraph(
+            "Differences are paired by hand and seed. Intervals: clusters are (subject, sequence), "
+            "resampled; seeds enter as a second level by Student's t. 'Interval over subjects' "
+            "takes whole subjects as clusters and is the one to read for new people. Holm's "
+            "correction is over all rows of the table. 'Detectable': the true difference that "
+            "such data would find in 80 of 100 repetitions."
+        ),
+    ]
+    if len(results.pairs) > _MOST_AT_THE_TOP and any(pair.joints for pair in results.pairs):
+        image = pictures.difference_picture(
+            results.pairs, title=f"All differences with 95 % intervals: {results.kind}"
+        )
+        blocks.append(html.picture(image, "Dot: difference. Bar: interval. Ticks: single seeds."))
+    if len({row.fraction for row in results.rows if row.fraction}) > 1:
+        blocks.append(_label_curves(results))
+    return blocks
+
+
+def _label_curves(results: TransferResults) -> str:
+    image = pictures.label_curves(
+        results.rows,
+        results.pairs,
+        results.protocols[0],
+        title=f"Label efficiency: {results.kind}",
+        colours=pictures.arm_colours(list(results.arms)),
+    )
+    return html.picture(
+        image,
+        f"{results.protocols[0]}, mm. Above: lines are means over seeds, a dot is a seed, a band "
+        "is the 95 % interval of the mean for other sequences and seeds. Bands may overlap though "
+        "the difference is clear, as all arms are scored on the same hands: that is what the lower "
+        "panels show, with paired 95 % intervals, coloured after Holm over all declared "
+        "comparisons.",
+    )
+
+
+def _external_blocks(results: TransferResults) -> list[str]:
+    if not results.external_pairs:
+        return []
+    blocks = [html.heading("Other systems"), *_comparison_tables(results.external_pairs)]
+    blocks.append(html.paragraph(EXTERNAL))
+    if any(pair.joints for pair in results.external_pairs):
+        image = pictures.difference_picture(
+            results.external_pairs, title=f"Other systems, 95 % intervals: {results.kind}"
+        )
+        caption = "Left of 0: the other system has the lower error. Ticks: seeds of the reference."
+        blocks.append(html.picture(image, caption))
+    return blocks
+
+
+def _comparison_tables(pairs: Sequence[ComparedPair]) -> list[str]:
+    """Differences with their intervals, and below them what else is known of each."""
+    header, rows = comparison_rows(pairs)
+    differences, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
+    return [
+        html.number_table(
+            [header[i] for i in columns],
+            unbroken([[row[i] for i in columns] for row in rows]),
+            main_column=main_column,
+        )
+        for columns, main_column in ((differences, 1), (details, None))
+    ]
+
+
+def _cause_blocks(results: TransferResults) -> list[str]:
+    named = [[name, text] for name, text in (*results.arms.items(), *results.targets.items())]
+    return [
+        html.heading("What is confounded and what is not"),
+        html.paragraph("Not confounded:"),
+        html.bullets(CONTROLLED),
+        html.paragraph("Confounded, or not shown by this experiment:"),
+        html.bullets(confounded(results)),
+        html.text_table(["arm or target", "what it is"], named),
+        html.bullets(results.compute),
+        html.heading("Leakage audit"),
+        html.bullets(results.audit),
+    ]
+
+
+def _feature_blocks(results: TransferResults) -> list[str]:
+    if not results.features:
+        return []
+    return [
+        html.heading("Do frozen features foretell the gain?"),
+        html.number_table(*feature_rows(results)),
+        html.paragraph(
+            "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
+            "pretraining never saw. Gain: error of the reference arm minus this arm's after "
+            "fine-tuning, same seed, least labels."
+        ),
+        *_feature_pictures(results),
+    ]
+
+
+def _feature_pictures(results: TransferResults) -> list[str]:
+    blocks = []
+    if any(score.gain_mm for score in results.features):
+        image = pictures.foretelling_picture(
+            results.features,
+            title=f"Frozen features against gain: {results.kind}",
+            colours=pictures.arm_colours(list(results.arms)),
+        )
+        blocks.append(html.picture(image, "One dot per arm and seed."))
+    if results.feature_points:
+        image = embedding_picture(
+            results.feature_points,
+            title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
+            num_classes=results.feature_classes,
+        )
+        blocks.append(
+            html.picture(
+                image,
+                "Coloured by coarse gesture, which the gesture arm was trained with: circular, "
+                "for the eye only. The numbers above are not.",
+            )
+        )
+    return blocks
+
+
+def _picture_blocks(results: TransferResults) -> list[str]:
+    if not results.pose_pairs:
+        return []
+    pair = next(pair for pair in results.pairs if pair.joints is not None)
+    crossed = pair.target != pair.reference_target
+    colours = pictures.arm_colours([*results.arms, "the same arm in another target"])
+    same = pair.arm == pair.reference
+    image = pose_pairs_picture(
+        results.pose_pairs,
+        title=f"{pair.label}\n{results.kind}",
+        arm=f"{pair.target}, {pair.arm}" if crossed else pair.arm,
+        reference=f"{pair.reference_target}, {pair.reference}" if crossed else pair.reference,
+        arm_colour=colours[pair.arm],
+        reference_colour=colours["the same arm in another target" if same else pair.reference],
+    )
+    return [
+        html.heading("Same hand, two systems"),
+        html.picture(image, results.pose_pairs_text + " Numbers: mean error of the hand's joints."),
+    ]
+
+
+def _record_blocks(results: TransferResults) -> list[str]:
+    blocks = [html.heading("Weights that arrived")]
+    blocks += [html.code(f"{name}\n{table}") for name, table in results.ledgers.items()]
+    blocks += [
+        html.heading("Record"),
+        html.text_table(["", ""], [[name, text] for name, text in results.facts.items()]),
+        html.code("\n".join(results.commands)),
+        html.heading("Cells"),
+        html.paragraph("The whole configuration of each is cell.json in its folder."),
+        html.number_table(*cell_rows(results)),
+        html.heading("Plan"),
+        html.code(results.plan_text),
+    ]
+    return blocks

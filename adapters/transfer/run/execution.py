@@ -1,0 +1,296 @@
+"""Running the cells of a plan: one after the other in each worker, many workers, many machines.
+
+A worker goes through the cells again and again and takes the first one that can run and that nobody
+holds. Workers know of each other through the cells' folders alone, so it makes no difference
+whether they were started together, by another plan, or on another machine.
+"""
+
+import gc
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+
+from adapters.transfer.plan.cells import Cell, CellTable, cells_of
+from adapters.transfer.plan.file import plan_from
+from adapters.transfer.plan.plan import Plan
+from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
+from adapters.transfer.run.cell_lock import cell_lock
+
+_LOOK_AGAIN_S = 0.5
+
+RunCell = Callable[..., None]
+
+
+@dataclass
+class Outcome:
+    """How the cells of a plan stand after a run.
+
+    Attributes:
+        finished: labels of finished cells.
+        failed: label -> the error's first line.
+        blocked: label -> label of the failed cell whose weights it waits for.
+    """
+
+    finished: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell is finished."""
+        return not self.failed and not self.blocked
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Runs all cells that are not finished.
+
+    Args:
+        plan: the plan, audited for leaks by the caller.
+        out: folder of the experiment, which several plans may share.
+        workers: processes; None for one per CUDA device, or one where there is none. With one, the
+            cells run in this process.
+        say: is handed a line per event.
+    """
+    table = cells_of(plan)
+    devices = _devices(workers)
+    invocation = uuid4().hex
+    if len(devices) == 1:
+        work(table, out, device=devices[0], invocation=invocation, say=say)
+    else:
+        _start_workers(plan, out, devices, invocation, say)
+    return outcome(table, out)
+
+
+def work(
+    table: CellTable,
+    out: Path,
+    *,
+    device: str,
+    invocation: str,
+    say: Callable[[str], None] = print,
+    run_cell: RunCell | None = None,
+    ends_work: tuple[type[BaseException], ...] = (),
+) -> None:
+    """One worker: runs cells until none is left that it could run.
+
+    A process has one worker at a time: what a cell prints goes to its folder, and standard output
+    is the process's.
+
+    Args:
+        table: cells of the plan.
+        out: folder of the experiment.
+        device: for training.
+        invocation: what was started together; a cell that fails in it is not tried again in it.
+        say: is handed a line per event.
+        run_cell: see `stages.run_cell`, the default.
+        ends_work: errors that are not the cell's and end the worker; the cell can be resumed.
+    """
+    if run_cell is None:
+        from adapters.transfer.run.stages import (
+            run_cell,  # torch, mmengine and timm; a status needs none of them
+        )
+    folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
+    while True:
+        waiting, did_one = 0, False
+        for number, cell in enumerate(table.cells, 1):
+            state = _turn(cell, folders, invocation)
+            waiting += state == "wait"
+            if state != "ready":
+                continue
+            with cell_lock(folders[cell.key].path) as mine:
+                # another worker may have finished it between the look and the lock
+                if not mine or _turn(cell, folders, invocation) != "ready":
+                    waiting += not mine
+                    continue
+                say(f"[{number}/{len(table.cells)}] {cell.label} on {device}")
+                _attempt(cell, folders, device, invocation, say, run_cell, ends_work)
+                did_one = True
+        if not did_one and not waiting:
+            return
+        if not did_one:
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def run_one(table: CellTable, out: Path, label: str, *, device: str = "auto") -> None:
+    """Runs one cell in this process, or in all processes that torchrun has started.
+
+    Args:
+        table: cells of the plan.
+        out: folder of the experiment.
+        label: of the cell.
+        device: see `choose_device`.
+
+    Raises:
+        ValueError: no such cell, another process works in it, or it needs weights that are not
+            there yet. What the run itself raises is not caught.
+    """
+    from adapters.transfer.run.stages import run_cell
+
+    folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
+    named = {cell.label: cell for cell in table.cells}
+    if label not in named:
+        raise ValueError(f"the plan has no cell {label!r}; it has {', '.join(named)}.")
+    cell = named[label]
+    folder = folders[cell.key]
+    if folder.result() is not None:
+        return
+    if cell.needs is not None and folders[cell.needs].result() is None:
+        raise ValueError(f"{label} needs {folders[cell.needs].cell.label}, which is not finished.")
+    weights = _weights(cell, folders)
+    if int(os.environ.get("RANK", 0)):
+        run_cell(folder, weights, device=device)
+        return
+    with cell_lock(folder.path) as mine:
+        if not mine:
+            raise ValueError(f"another process works in {folder.path}.")
+        folder.prepare()
+        run_cell(folder, weights, device=device)
+
+
+def outcome(table: CellTable, out: Path) -> Outcome:
+    """How the cells stand now."""
+    result = Outcome()
+    folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
+    for cell in table.cells:
+        folder = folders[cell.key]
+        if _result(folder) is not None:
+            result.finished.append(cell.label)
+        elif cell.needs and _result(folders[cell.needs]) is None:
+            result.blocked[cell.label] = folders[cell.needs].cell.label
+        else:
+            failure = folder.failure()
+            result.failed[cell.label] = (
+                "did not run" if failure is None else failure["error"].splitlines()[0]
+            )
+    return result
+
+
+def _turn(cell: Cell, folders: Mapping[str, CellFolder], invocation: str) -> str:
+    """ "ready", "wait" (for another cell), or "done" (finished, failed here, or blocked)."""
+    folder = folders[cell.key]
+    if _failed_in(folder, invocation) or _result(folder) is not None:
+        return "done"
+    if cell.needs is None:
+        return "ready"
+    if _result(folders[cell.needs]) is not None:
+        return "ready"
+    return "done" if _failed_in(folders[cell.needs], invocation) else "wait"
+
+
+def _result(folder: CellFolder) -> dict | None:
+    try:
+        return folder.result()
+    except CellFolderError:
+        return None  # said when the cell's turn comes
+
+
+def _failed_in(folder: CellFolder, invocation: str) -> bool:
+    failure = folder.failure()
+    return failure is not None and invocation in failure["invocations"]
+
+
+def _attempt(cell, folders, device, invocation, say, run_cell: RunCell, ends_work) -> None:
+    folder = folders[cell.key]
+    begun = time.monotonic()
+    try:
+        folder.prepare()
+        with (folder.path / "output.txt").open("a") as file, redirect_stdout(file):
+            run_cell(folder, _weights(cell, folders), device=device)
+    except ends_work:
+        raise
+    except Exception as error:  # whatever it is: the other cells are worth running
+        folder.fail(error, invocation)
+        say(f"    failed: {type(error).__name__}: {str(error).splitlines()[0]}")
+        say(f"    the whole message: {folder.path / 'failure.json'}; the other cells go on")
+        return
+    finally:
+        if device != "cpu":
+            gc.collect()  # a run holds its loaders and its model in cycles
+            torch.cuda.empty_cache()
+    say(f"    finished in {time.monotonic() - begun:.0f} s")
+
+
+def _weights(cell: Cell, folders: Mapping[str, CellFolder]) -> Path | None:
+    if cell.needs is None:
+        return None
+    before = folders[cell.needs]
+    result = before.result(verify=True)
+    if result is None:
+        raise CellFolderError(
+            f"the weights in {before.path} are not what was exported there (hash differs). Delete "
+            "the folder to pretrain again."
+        )
+    return before.path / result["weights"]
+
+
+def _devices(workers: int | None) -> list[str]:
+    count = torch.cuda.device_count()
+    if workers is None:
+        workers = max(1, count)
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more, got {workers}.")
+    return [f"cuda:{i % count}" if count else "cpu" for i in range(workers)]
+
+
+def _start_workers(plan: Plan, out: Path, devices: list[str], invocation: str, say) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_worker, args=(asdict(plan), str(out), device, invocation))
+        for device in devices
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join()
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    for process, device in zip(processes, devices, strict=True):
+        if process.exitcode:
+            say(f"A worker on {device} ended with status {process.exitcode}; see above.")
+
+
+def _worker(values: dict, out: str, device: str, invocation: str) -> None:
+    quiet_warnings()
+    torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
+    work(cells_of(plan_from(values)), Path(out), device=device, invocation=invocation, say=_say)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True, file=sys.stdout)
+
+
+def quiet_warnings() -> None:
+    """Leaves out what libraries say about their own future."""
+    import warnings
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message="Multi-processing start method")  # mmengine's
+
+
+def states(table: CellTable, out: Path) -> dict[str, str]:
+    """Label -> state, for all cells."""
+    found = {}
+    for cell in table.cells:
+        try:
+            found[cell.label] = CellFolder(out, cell).state()
+        except CellFolderError as error:
+            found[cell.label] = f"unusable: {error}"
+    return found

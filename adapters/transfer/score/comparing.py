@@ -1,0 +1,163 @@
+"""The declared comparisons of a plan, from its scores."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from adapters.transfer.plan.plan import Comparison, Plan
+from adapters.transfer.report.results import ComparedPair
+from adapters.transfer.score.gains import (
+    correct_exposure,
+    gains_by_exposure,
+    gains_by_gesture,
+    gains_by_joint,
+)
+from adapters.transfer.score.scoring import Scored, on_shared_hands
+from gesture_pretrain.evaluation.poses.score import Score
+from gesture_pretrain.evaluation.statistics.comparison import holm
+from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores
+
+
+def compare_plan(plan: Plan, scored: Scored, *, seen: frozenset[str] | None) -> list[ComparedPair]:
+    """Every declared comparison in each target and at each share of the labels.
+
+    Args:
+        plan: the plan.
+        scored: its scores.
+        seen: labels that pretraining has; None where that is not known.
+    """
+    pairs = [
+        _compared(plan, scored, declared, target, fraction, seen)
+        for declared in plan.comparisons
+        for target in _targets(plan, declared)
+        for fraction in plan.fractions
+    ]
+    return correct_exposure(_corrected(pairs))
+
+
+def compare_external(plan: Plan, scored: Scored) -> list[ComparedPair]:
+    """Each external system against its reference arm, in each target, on the hands of both.
+
+    The system is one set of weights: it is the same in all seeds of the reference, so that the
+    interval holds for these weights, other sequences and other seeds of the reference.
+    """
+    fraction = max(plan.fractions)
+    pairs = []
+    for system in plan.external:
+        reference = system.reference or (plan.comparisons[0].arm if plan.comparisons else None)
+        for target in plan.targets:
+            if reference not in plan.arms_of(target):
+                continue
+            pair = ComparedPair(system.name, target, fraction, "", reference, text=system.text)
+            seeds = [s for s in plan.seeds if (target, reference, fraction, s) in scored.cells]
+            base = [scored.cells[target, reference, fraction, seed] for seed in seeds]
+            own = [scored.external[system.name]] * len(seeds)
+            pairs.append(_measured(plan, pair, own, base))
+    return _corrected(pairs)
+
+
+def _corrected(pairs: list[ComparedPair]) -> list[ComparedPair]:
+    """The same pairs with p-values after Holm over all of them."""
+    p_values = [np.nan if pair.joints is None else pair.joints.p_value for pair in pairs]
+    adjusted = holm(p_values)
+    return [replace(pair, joints_p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
+
+
+def _targets(plan: Plan, declared: Comparison) -> list[str]:
+    if declared.target is not None:
+        return [declared.target]
+    return [
+        name
+        for name in plan.targets
+        if declared.arm in plan.arms_of(name)
+        and declared.reference in plan.arms_of(declared.reference_target or name)
+    ]
+
+
+def _compared(plan, scored: Scored, declared, target, fraction, seen) -> ComparedPair:
+    other = declared.reference_target or target
+    pair = ComparedPair(
+        target, other, fraction, declared.arm, declared.reference, text=declared.text
+    )
+    seeds = [
+        seed
+        for seed in plan.seeds
+        if (target, declared.arm, fraction, seed) in scored.cells
+        and (other, declared.reference, fraction, seed) in scored.cells
+    ]
+    own = [scored.cells[target, declared.arm, fraction, seed] for seed in seeds]
+    base = [scored.cells[other, declared.reference, fraction, seed] for seed in seeds]
+    return _with_parts(plan, _measured(plan, pair, own, base), own, base, seen)
+
+
+def _measured(plan: Plan, pair: ComparedPair, own: list[dict], base: list[dict]) -> ComparedPair:
+    """The pair with its differences.
+
+    Args:
+        own, base: protocol -> score, of each seed of the arm and of its reference.
+    """
+    if not base:
+        cells = "both of its cells" if pair.arm else "the cell of its reference"
+        return replace(pair, missing=f"no seed has {cells} finished")
+    protocol = plan.protocols[0]
+    if any(protocol not in scores for scores in (*own, *base)):
+        return replace(pair, missing=f"protocol {protocol} cannot be applied")
+    ours, theirs = _on_shared_hands(own, base, protocol)
+    if not len(ours[0].info["rows"]):
+        return replace(pair, missing="no hand was predicted by both")
+    mesh = _mesh_protocol(plan, [*own, *base])
+    meshes = None
+    if mesh is not None:
+        meshes = compare_scores(*_on_shared_hands(own, base, mesh), meshes=True)
+    return replace(
+        pair,
+        joints=compare_scores(ours, theirs),
+        meshes=meshes,
+        meshes_protocol=mesh or "",
+        by_subject=compare_scores(ours, theirs, cluster_by=("subject",)),
+        missing=""
+        if len(base) == len(plan.seeds)
+        else f"{len(base)} of {len(plan.seeds)} seeds have all of their cells finished",
+    )
+
+
+def _with_parts(plan: Plan, pair: ComparedPair, own, base, seen) -> ComparedPair:
+    if pair.joints is None:
+        return pair
+    ours, theirs = _on_shared_hands(own, base, plan.protocols[0])
+    return replace(
+        pair,
+        by_gesture=gains_by_gesture(ours, theirs, seen=seen),
+        by_joint=gains_by_joint(ours, theirs),
+        by_exposure=gains_by_exposure(ours, theirs, seen=seen),
+    )
+
+
+def _on_shared_hands(own, base, protocol: str) -> tuple[list[Score], list[Score]]:
+    scores = on_shared_hands([scores[protocol] for scores in (*own, *base)])
+    return scores[: len(own)], scores[len(own) :]
+
+
+def _mesh_protocol(plan: Plan, scores: list[Mapping[str, Score]]) -> str | None:
+    """The first protocol with meshes under which every cell has some."""
+    for name in plan.protocols:
+        fitting = all(
+            name in s and s[name].protocol.vertices and not np.isnan(s[name].errors.vertex_mm).all()
+            for s in scores
+        )
+        if fitting:
+            return name
+    return None
+
+
+def write_pairs_json(path: Path, pairs: list[ComparedPair]) -> None:
+    """All comparisons as plain values."""
+    import json
+    from dataclasses import asdict
+
+    from gesture_pretrain.files import write_bytes_atomically
+
+    content = [{**asdict(pair), "finding": pair.finding} for pair in pairs]
+    write_bytes_atomically(path, json.dumps(content, indent=1).encode())

@@ -1,0 +1,149 @@
+"""What the frozen features of each arm's initial weights know of the pose, before any fine-tuning.
+
+Linear probe and k-NN to joints (`gesture_pretrain.evaluation.features`), which pretraining has
+never seen. Beside the gains after fine-tuning they show whether the one foretells the other.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from adapters.transfer.plan.cells import (
+    FINETUNING,
+    CellTable,
+    config_key,
+    finetuning_rows,
+    scored_rows,
+)
+from adapters.transfer.plan.plan import Plan
+from adapters.transfer.report.results import FeatureScore
+from adapters.transfer.run.cell_folder import CellFolder
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.evaluation.features.embedding import tsne_2d
+from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
+from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
+from gesture_pretrain.evaluation.features.linear_probe import probe_joints
+from gesture_pretrain.evaluation.features.nearest_neighbours import (
+    average_joints,
+    nearest_neighbours,
+)
+from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.training.splits import spread
+from gesture_pretrain.weights.registry import load_backbone
+
+_NEIGHBOURS = 20
+
+ArmKey = tuple[str, str, int]  # arm, backbone, seed
+TablePair = tuple[FeatureTable, FeatureTable]  # train, test
+
+
+def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, TablePair]:
+    """Features of every arm's initial weights on some training and test images.
+
+    What was extracted before is read from `out/features`.
+    """
+    index = HandIndex.open(plan.data["index"])
+    test_index = HandIndex.open(plan.test.index) if plan.test.index else index
+    settings = plan.diagnostics
+    train_rows = spread(finetuning_rows(index, plan.data), settings.train_images)
+    test_rows = spread(scored_rows(plan, test_index), settings.test_images)
+    found: dict[ArmKey, TablePair] = {}
+    for key, weights in _initial_weights(table, out).items():
+        parts = []
+        for source, rows in ((index, train_rows), (test_index, test_rows)):
+            name = config_key(
+                {"weights": weights, "rows": rows.tolist(), "index": source.fingerprint}
+            )
+            path = Path(out) / "features" / f"{name}.npz"
+            if not path.exists():
+                _extract(plan, weights, source, rows, out, table).save(path)
+            parts.append(FeatureTable.load(path))
+        found[key] = tuple(parts)
+    return found
+
+
+def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
+    """Linear probe and k-NN to joints."""
+    train, test = tables
+    arm, backbone, seed = key
+    known = train.joint_valid.all(1)
+    features, joints, valid = (
+        values[known] for values in (train.features, train.joints_rel_mm, train.joint_valid)
+    )
+    probe = probe_joints(
+        features,
+        joints,
+        valid,
+        test.features,
+        subjects=train.subjects[known],
+        groups=train.groups[known],
+    )
+    neighbours = nearest_neighbours(
+        features,
+        test.features,
+        k=min(_NEIGHBOURS, len(features) // 4),
+        gallery_groups=train.groups[known],
+        query_groups=test.groups,
+    )
+    averaged = average_joints(neighbours, joints, valid)
+    truth = test.joints_rel_mm, test.joint_valid
+    return FeatureScore(
+        arm=arm,
+        backbone=backbone,
+        seed=seed,
+        probe_mpjpe_mm=mpjpe_mm(probe.predictions, *truth),
+        knn_mpjpe_mm=mpjpe_mm(averaged, *truth),
+    )
+
+
+def feature_points(
+    plan: Plan, tables: dict[ArmKey, TablePair]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """t-SNE of the test features by arm, first backbone and seed: points and coarse classes."""
+    backbone = next(iter(plan.backbones))
+    return {
+        arm: (tsne_2d(test.features), test.coarse)
+        for (arm, name, seed), (_, test) in tables.items()
+        if name == backbone and seed == plan.seeds[0] and len(test) > 3
+    }
+
+
+def _initial_weights(table: CellTable, out: Path) -> dict[ArmKey, dict]:
+    """Description of the initial weights of each (arm, backbone, seed) that are there."""
+    found = {}
+    for cell in table.cells:
+        key = (cell.arm, cell.backbone, cell.seed)
+        if cell.stage != FINETUNING or key in found:
+            continue
+        weights = {**cell.config["weights"], "size_px": cell.config["size_px"]}
+        if cell.needs is not None:
+            before = table.by_key()[cell.needs]
+            if CellFolder(out, before).result(verify=True) is None:
+                continue
+        elif weights.get("init") == "random":
+            weights["seed"] = cell.seed
+        found[key] = weights
+    return found
+
+
+def _extract(plan, weights, index, rows, out, table) -> FeatureTable:
+    backbone = _load(weights, out, table)
+    classes = load_taxonomy(plan.data.get("taxonomy", "interhand26m"), None, 0, index)
+    dataset = GestureDataset(index, rows, classes, weights["size_px"], announce=None)
+    return extract_features({"backbone": backbone}, dataset, index, progress=False)["backbone"]
+
+
+def _load(weights: dict, out: Path, table: CellTable) -> Backbone:
+    if "pretraining" in weights:
+        folder = CellFolder(out, table.by_key()[weights["pretraining"]])
+        return load_backbone(folder.path / folder.result()["weights"])
+    if "stored" in weights:
+        return load_backbone(weights["stored"])
+    return build_backbone(
+        weights["arch"],
+        init=weights["init"],
+        size_px=weights["size_px"],
+        seed=weights.get("seed", 0),
+    )

@@ -1,0 +1,116 @@
+"""Where a difference is: by gesture, by joint, and on gestures that pretraining had and had not.
+
+Each part is compared as the whole is: paired, by clusters (subject, sequence), seeds as a second
+level. Intervals are not corrected for the number of parts; p-values are, by Holm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from adapters.transfer.report.results import SIGNIFICANCE, ComparedPair, GroupGain
+from gesture_pretrain.evaluation.poses.score import Score
+from gesture_pretrain.evaluation.statistics.comparison import holm
+from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores
+from gesture_pretrain.evaluation.statistics.two_level_interval import RESAMPLES
+from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+
+FEWEST_HANDS = 3  # of a gesture, to be shown
+FEWEST_CLUSTERS = 3  # of a part, for an interval: of two, Student's t is 12.7 and says nothing
+
+Scores = Sequence[Score]
+
+
+def gains_by_gesture(
+    ours: Scores, theirs: Scores, *, seen: frozenset[str] | None
+) -> tuple[GroupGain, ...]:
+    """Difference on each gesture of at least three hands, the best first.
+
+    Args:
+        ours, theirs: of the arm and its reference, equal seeds at equal places, on the same hands.
+        seen: labels that pretraining has; None where that is not known.
+    """
+    labels = ours[0].info["label"]
+    counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
+    names, hands = np.unique(labels[counted], return_counts=True)
+    names = names[hands >= FEWEST_HANDS]
+    found = [
+        _gain(str(name), ours, theirs, len(names), hands=labels == name, seen=_is_in(name, seen))
+        for name in names
+    ]
+    return tuple(sorted(_corrected(found), key=lambda gain: gain.difference_mm))
+
+
+def gains_by_joint(ours: Scores, theirs: Scores) -> tuple[GroupGain, ...]:
+    """Difference of each joint; a root, which has no error, is left out."""
+    errors = np.stack([score.errors.joint_mm for score in (*ours, *theirs)])
+    joints = [joint for joint in range(len(JOINT_NAMES_MANO21)) if _has_errors(errors[..., joint])]
+    return tuple(
+        _corrected(
+            [
+                _gain(JOINT_NAMES_MANO21[joint], ours, theirs, len(joints), joint=joint)
+                for joint in joints
+            ]
+        )
+    )
+
+
+def gains_by_exposure(
+    ours: Scores, theirs: Scores, *, seen: frozenset[str] | None
+) -> tuple[GroupGain, ...]:
+    """Difference on the gestures that pretraining had, and on the others; () if not known."""
+    if seen is None:
+        return ()
+    counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
+    labels = ours[0].info["label"]
+    known = np.isin(labels, sorted(seen))
+    found = []
+    for is_seen, text in ((True, "in pretraining"), (False, "not in pretraining")):
+        hands = counted & (known == is_seen)
+        if hands.any():
+            count = len(np.unique(labels[hands]))
+            name = f"{count} gesture{'' if count == 1 else 's'} {text}"
+            found.append(_gain(name, ours, theirs, 2, hands=hands, seen=is_seen))
+    return tuple(found)
+
+
+def correct_exposure(pairs: Sequence[ComparedPair]) -> list[ComparedPair]:
+    """The same pairs with Holm over the gestures seen and unseen of all of them: one table."""
+    corrected = iter(_corrected([gain for pair in pairs for gain in pair.by_exposure]))
+    return [
+        replace(pair, by_exposure=tuple(next(corrected) for _ in pair.by_exposure))
+        for pair in pairs
+    ]
+
+
+def _is_in(label: str, seen: frozenset[str] | None) -> bool | None:
+    return None if seen is None else str(label) in seen
+
+
+def _has_errors(errors_mm: np.ndarray) -> bool:
+    return bool((np.nan_to_num(errors_mm) > 0).any())
+
+
+def _gain(name: str, ours, theirs, parts: int, *, seen: bool | None = None, **part) -> GroupGain:
+    """One part; its p-value is not corrected yet."""
+    d = compare_scores(ours, theirs, **part, resamples=_resamples(parts))
+    gain = GroupGain(name, d.difference_mm, d.samples, seen, d.clusters)
+    if d.clusters < FEWEST_CLUSTERS:
+        return gain
+    return replace(gain, low_mm=d.low_mm, high_mm=d.high_mm, p_holm=d.p_value)
+
+
+def _resamples(parts: int) -> int:
+    """So many that the smallest p-value there is, after Holm over the parts, is half of 5 %."""
+    return max(RESAMPLES, round(4 * parts / SIGNIFICANCE) - 1)
+
+
+def _corrected(gains: Sequence[GroupGain]) -> list[GroupGain]:
+    """Parts without an interval are not tested and do not count."""
+    tested = [place for place, gain in enumerate(gains) if not np.isnan(gain.p_holm)]
+    adjusted = holm([gains[place].p_holm for place in tested])
+    corrected = list(gains)
+    for place, p in zip(tested, adjusted, strict=True):
+        corrected[place] = replace(gains[place], p_holm=float(p))
+    return corrected

@@ -1,0 +1,106 @@
+"""What was run: cells, cost, versions, and which weights arrived."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from adapters.transfer.plan.cells import FINETUNING, CellTable
+from adapters.transfer.plan.plan import Plan
+from adapters.transfer.report.results import CellLine
+from adapters.transfer.run.cell_folder import CellFolder
+from gesture_pretrain.weights.registry import find_backbone
+
+
+def cell_lines(table: CellTable, out: Path) -> tuple[CellLine, ...]:
+    """Every cell of the plan; its configuration is `cell.json` in its folder."""
+    lines = []
+    for cell in table.cells:
+        folder = CellFolder(out, cell)
+        result = folder.result() or {}
+        lines.append(
+            CellLine(
+                folder=f"cells/{cell.folder_name}",
+                state=folder.state() + (", resumed" if result.get("resumed") else ""),
+                iterations=cell.iterations,
+                batch_size=cell.batch_size,
+                minutes=result["seconds"] / 60 if result else None,
+                device=result.get("device", ""),
+                commit=_commit(result) if result else "",
+            )
+        )
+    return tuple(lines)
+
+
+def _commit(result: Mapping) -> str:
+    return result["commit"] or "unknown"  # run outside of a git checkout
+
+
+def ledgers(table: CellTable, out: Path) -> dict[str, str]:
+    """Counts of the swap ledgers, one for each target and arm."""
+    found = {}
+    for cell in table.cells:
+        path = CellFolder(out, cell).run / "ledger.json"
+        name = f"{cell.target}, {cell.arm}"
+        if cell.stage == FINETUNING and name not in found and path.exists():
+            content = json.loads(path.read_text())
+            lines = [
+                f"  {row['part']:9} {row['status']:16} {row['tensors']:5} tensors "
+                f"{row['numbers']:12,} numbers"
+                + ("" if row["share"] is None else f" {100 * row['share']:6.1f} % of the model")
+                for row in content["counts"]
+            ]
+            lines.append(f"  complete: {content['complete']}")
+            lines += [f"  {key}: {str(v)[:16]}" for key, v in content["fingerprints"].items()]
+            found[name] = "\n".join(lines)
+    return found
+
+
+def compute_of_stored(plan: Plan) -> list[str]:
+    """What the stored weights cost, as their cards tell."""
+    lines = []
+    for name, arm in plan.arms.items():
+        if arm.weights is None:
+            continue
+        record = find_backbone(arm.weights).record
+        steps = record.metrics.get("iterations")
+        batch = (record.config or {}).get("data", {}).get("batch_size")
+        told = "cost not in its card" if steps is None else f"{steps:,.0f} steps of {batch} images"
+        lines.append(f"pretraining, {name}: {told}, 1 run, stored as {arm.weights}")
+    return lines
+
+
+def compute(table: CellTable) -> list[str]:
+    """What each stage has in steps and images, a line per arm."""
+    costs = Counter(
+        (cell.stage, cell.arm, cell.iterations, cell.batch_size) for cell in table.cells
+    )
+    return [
+        f"{stage}, {arm}: {iterations:,} steps of {batch} images, {count} runs"
+        for (stage, arm, iterations, batch), count in costs.items()
+    ]
+
+
+def facts(table: CellTable, out: Path) -> dict[str, str]:
+    """Hours, devices, commits and versions of what is finished."""
+    results = [CellFolder(out, cell).result() for cell in table.cells]
+    results = [result for result in results if result is not None]
+    if not results:
+        return {"cells": f"0 of {len(table.cells)} finished"}
+    seconds = sum(result["seconds"] for result in results)
+    resumed = sum(result["resumed"] for result in results)
+    commits = sorted({_commit(result) for result in results})
+    found = {
+        "cells": f"{len(results)} of {len(table.cells)} finished",
+        "hours": f"{seconds / 3600:.2f}"
+        + (f" (without what {resumed} resumed cells did before)" if resumed else ""),
+        "devices": ", ".join(sorted({result["device"] for result in results})),
+        "commits": ", ".join(commits),
+    }
+    if len(commits) > 1:
+        found["note"] = "The cells were run by several versions of the code; see their result.json."
+    names = dict.fromkeys(name for result in results for name in result["versions"])
+    for name in names:
+        versions = dict.fromkeys(str(r["versions"].get(name, "not there")) for r in results)
+        found[name] = ", ".join(versions)
+    return found

@@ -1,0 +1,362 @@
+"""The index of a data set: its annotations as memory-mapped columns, shared between processes.
+
+An index is a folder of one `.npy` file per column and a `meta.json`. Opening it maps the files and
+reads nothing else, so any number of worker processes share one copy in the system's page cache.
+It holds what the annotation files say, bit for bit (their numbers are float32), joined: images in
+the order of their file, one `step` (time step of a capture) for all its views, one calibration per
+camera and capture. `data/interhand.py` and `data/folders.py` write indexes.
+
+Hand axis: 0 = right, 1 = left. Joints: mano21 order (`gesture_pretrain.skeleton`). Joints are in
+millimetres, translations of MANO fits in metres, both in the world frame of the capture; pixels are
+those of the stored image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gesture_pretrain.data.index.errors import DataError, IndexFormatError
+from gesture_pretrain.data.index.record import (
+    HANDS,
+    SPLITS,
+    HandRecord,
+    HandRow,
+    ManoFit,
+    StoredFits,
+)
+from gesture_pretrain.data.index.selection import select_rows
+
+if TYPE_CHECKING:
+    from gesture_pretrain.taxonomy import Taxonomy
+
+INDEX_FORMAT = 1
+_HASH_BLOCK_BYTES = 1 << 22
+
+__all__ = ["HANDS", "INDEX_FORMAT", "SPLITS", "HandIndex", "HandRecord", "HandRow", "ManoFit"]
+
+
+class HandIndex:
+    """An opened index. Make it with `HandIndex.open`; it can be pickled to worker processes.
+
+    Attributes:
+        path: folder of the index.
+        root: folder of the data set.
+        meta: the content of `meta.json`.
+        columns: name -> memory-mapped array. Columns without prefix have a row per image;
+            `step_*` a row per time step, `camera_*` per calibration, `mano` per fit.
+    """
+
+    def __init__(self, path: Path, root: Path, meta: dict, columns: dict[str, np.ndarray]):
+        self.path, self.root = path, root
+        self.meta: Mapping[str, Any] = MappingProxyType(meta)
+        self.columns: Mapping[str, np.ndarray] = MappingProxyType(columns)
+        # plain views of the same memory: indexing a np.memmap costs several times as much
+        self._arrays = {name: column.view(np.ndarray) for name, column in columns.items()}
+        self._row_columns = tuple(
+            self._arrays.get(name)
+            for name in ("image_id", "subject", "sequence", "camera", "size", "hand", "hand_valid")
+        )
+        self._step_columns = tuple(
+            self._arrays[name] for name in ("step", "step_split", "step_capture", "step_frame")
+        )
+        self._image_folders = {
+            split: str(root / folder) for split, folder in meta["image_folders"].items()
+        }
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, root: str | Path | None = None, verify: bool = False
+    ) -> HandIndex:
+        """Maps an index.
+
+        Args:
+            path: folder with `meta.json`, or a data set's folder that holds one as `index`.
+            root: folder of the data set, if it was moved since.
+            verify: also compare each column with its hash in `meta.json`.
+
+        Raises:
+            DataError: nothing there.
+            IndexFormatError: not an index, another format version, or changed columns.
+        """
+        path = _index_folder(Path(path))
+        meta = _read_meta(path)
+        columns = {name: _map_column(path, name, spec) for name, spec in meta["columns"].items()}
+        home = Path(root) if root is not None else path / meta["root"]
+        index = cls(path, home.resolve(), meta, columns)
+        if verify:
+            index.verify_columns()
+        return index
+
+    def __reduce__(self) -> tuple:
+        return _open_index, (self.path, self.root)
+
+    def __len__(self) -> int:
+        return len(self._arrays["step"])
+
+    def __repr__(self) -> str:
+        return f"HandIndex({str(self.path)!r}: {len(self)} images of {self.meta['data_name']})"
+
+    @property
+    def labels(self) -> list[str]:
+        """The distinct source labels (sequence or folder names); `sequence` numbers them."""
+        return self.meta["labels"]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash (hex) of the content, wherever the index lies; predictions name it."""
+        content = {key: self.meta[key] for key in ("columns", "labels", "cameras")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def label_of(self, row: int) -> str:
+        """The source label of one image."""
+        return self.labels[self._arrays["sequence"][row]]
+
+    def hand_of(self, row: int) -> str:
+        """What is annotated in one image: a member of `HANDS`."""
+        return HANDS[self._arrays["hand"][row]]
+
+    def values(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """A quantity per image, stored or derived.
+
+        Args:
+            name: a column with a row per image, or split (position in `SPLITS`), capture, frame,
+                width, height, grey_camera.
+            rows: the images asked for; None for all.
+        """
+        rows = slice(None) if rows is None else rows
+        if name in ("split", "capture", "frame"):
+            return self._arrays[f"step_{name}"][self._arrays["step"][rows]]
+        if name in ("width", "height"):
+            sizes = np.asarray(self.meta["image_sizes"], np.int32)
+            return sizes[self._arrays["size"][rows], ("width", "height").index(name)]
+        if name == "grey_camera":
+            return self._is_grey()[self._arrays["camera"][rows]]
+        if name not in self._arrays or len(self._arrays[name]) != len(self):
+            known = [key for key, column in self._arrays.items() if len(column) == len(self)]
+            raise KeyError(
+                f"no quantity {name!r} per image; there are split, capture, frame, width, height, "
+                f"grey_camera, {', '.join(known)}"
+            )
+        return self._arrays[name][rows]
+
+    def _is_grey(self) -> np.ndarray:
+        return np.array([self._names_grey(camera) for camera in self.meta["cameras"]], bool)
+
+    def _names_grey(self, camera: str) -> bool:
+        return self.meta["kind"] == "interhand26m" and camera.startswith("41")
+
+    def row(self, i: int) -> HandRow:
+        """The stored numbers of image `i`; -1 for a column that this data set does not have."""
+        step_of, splits, captures, frames = self._step_columns
+        step = step_of.item(i)
+        image_id, *rest = (-1 if c is None else c.item(i) for c in self._row_columns)
+        return HandRow(
+            image_id, step, splits.item(step), captures.item(step), frames.item(step), *rest
+        )
+
+    def image_path(self, i: int) -> Path:
+        """The absolute path of image `i`; whether it exists is not asked."""
+        return Path(self.image_file(i))
+
+    def image_file(self, i: int) -> str:
+        """`image_path` as text, which takes a third of the time."""
+        row = self.row(i)
+        return f"{self._image_folders[SPLITS[row.split]]}/{self._relative_path(i, row)}"
+
+    def _relative_path(self, i: int, row: HandRow) -> str:
+        starts = self._arrays.get("path_start")
+        if starts is not None:
+            start, end = starts.item(i), starts.item(i + 1)
+            if end > start:
+                return self._arrays["path_text"][start:end].tobytes().decode()
+        label, camera = self.meta["labels"][row.sequence], self.meta["cameras"][row.camera]
+        return f"Capture{row.capture}/{label}/cam{camera}/image{row.frame}.jpg"
+
+    def record(self, i: int) -> HandRecord:
+        """Everything about image `i`.
+
+        Raises:
+            IndexError: `i` is not in 0 ... len - 1.
+        """
+        if not 0 <= i < len(self):
+            raise IndexError(f"row {i} of an index with {len(self)} images")
+        i = int(i)
+        row = self.row(i)
+        split = SPLITS[row.split]
+        triangulated, joints = self._joints(row.step)
+        rotation, center, focal, princpt = self._calibration(row)
+        camera = self.meta["cameras"][row.camera] if row.camera >= 0 else ""
+        return HandRecord(
+            row=i,
+            image_path=Path(f"{self._image_folders[split]}/{self._relative_path(i, row)}"),
+            split=split,
+            capture=row.capture,
+            subject=row.subject,
+            label=self.meta["labels"][row.sequence],
+            camera=camera,
+            frame=row.frame,
+            image_size_wh=tuple(self.meta["image_sizes"][row.size]),
+            hand=HANDS[row.hand],
+            hand_type_valid=row.hand_valid == 1,
+            bbox_xywh_px=self._box(i),
+            joints_world_mm=joints,
+            joint_triangulated=triangulated,
+            joint_in_view=_unpack_flags(self._arrays.get("in_view_bits"), i),
+            R_cam_world=rotation,
+            camera_center_mm=center,
+            focal_px=focal,
+            princpt_px=princpt,
+            mano=self._fits(row.step),
+            image_id=row.image_id,
+            grey_camera=self._names_grey(camera),
+        )
+
+    def _box(self, i: int) -> np.ndarray | None:
+        boxes = self._arrays.get("bbox_xywh_px")
+        if boxes is None or boxes[i, 0] != boxes[i, 0]:  # NaN: this image has no annotation
+            return None
+        return boxes[i].copy()
+
+    def _joints(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
+        known = self._arrays.get("step_has_joints")
+        if known is None or not known[step]:
+            return np.zeros((2, 21), bool), None
+        triangulated = _unpack_flags(self._arrays["step_triangulated_bits"], step)
+        joints = self._arrays["step_joints_world_mm"][step].copy()
+        joints[~triangulated] = np.nan
+        return triangulated, joints
+
+    def _calibration(self, row: HandRow) -> tuple[np.ndarray | None, ...]:
+        table = self._arrays.get("calibration")
+        k = -1 if table is None else table[row.split, row.capture, row.camera]
+        if k < 0:
+            return None, None, None, None
+        return tuple(
+            self._arrays[name][k].copy()
+            for name in (
+                "camera_R_cam_world", "camera_center_mm", "camera_focal_px", "camera_princpt_px"
+            )
+        )  # fmt: skip
+
+    def _fits(self, step: int) -> Mapping[str, ManoFit | None]:
+        rows = self._arrays.get("step_mano")
+        if rows is None:
+            return {"right": None, "left": None}
+        return StoredFits(self._arrays["mano"], rows.item(step, 0), rows.item(step, 1))
+
+    def select(
+        self,
+        split: str | None = None,
+        hands: Iterable[str] | None = None,
+        labels: Iterable[str] | None = None,
+        subjects: Iterable[int] | None = None,
+        single_hand_only: bool = False,
+        labelled_by: Taxonomy | None = None,
+        fraction: float = 1.0,
+        seed: int = 0,
+        *,
+        human_annotated: bool | None = None,
+        exclude_rows: Iterable[int] | None = None,
+    ) -> np.ndarray:
+        """Rows that pass every filter, ascending, int64. See `data.selection.select_rows`."""
+        return select_rows(
+            self,
+            split=split,
+            hands=hands,
+            labels=labels,
+            subjects=subjects,
+            single_hand_only=single_hand_only,
+            labelled_by=labelled_by,
+            fraction=fraction,
+            seed=seed,
+            human_annotated=human_annotated,
+            exclude_rows=exclude_rows,
+        )
+
+    def verify_columns(self) -> None:
+        """Compares every column file with its hash.
+
+        Raises:
+            IndexFormatError: naming the columns that differ.
+        """
+        changed = [
+            name
+            for name, spec in self.meta["columns"].items()
+            if file_sha256(self.path / spec["file"]) != spec["sha256"]
+        ]
+        if changed:
+            raise IndexFormatError(
+                f"{self.path}: the columns {', '.join(changed)} are not what was written (hash "
+                "differs). Build the index again with tools/prepare_data.py."
+            )
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file (hex), read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _open_index(path: Path, root: Path) -> HandIndex:
+    return HandIndex.open(path, root=root)
+
+
+def _index_folder(path: Path) -> Path:
+    for folder in (path, path / "index"):
+        if (folder / "meta.json").is_file():
+            return folder.resolve()
+    if not path.exists():
+        raise DataError(f"{path} does not exist; give the folder of an index or of its data set")
+    raise DataError(
+        f"{path} holds no index (no meta.json here or in {path / 'index'}). Make one with "
+        "tools/prepare_data.py synthetic, interhand or folders."
+    )
+
+
+def _read_meta(path: Path) -> dict:
+    try:
+        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise IndexFormatError(
+            f"{path / 'meta.json'} is damaged ({error}); build the index again"
+        ) from None
+    version = meta.get("format") if isinstance(meta, dict) else None
+    if version != INDEX_FORMAT:
+        raise IndexFormatError(
+            f"{path} has index format {version}, this version reads {INDEX_FORMAT}. Build the "
+            "index again with tools/prepare_data.py."
+        )
+    return meta
+
+
+def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
+    file = path / spec["file"]
+    try:
+        column = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise IndexFormatError(
+            f"{file}: column {name} cannot be mapped ({error}); build the index again"
+        ) from None
+    if list(column.shape) != spec["shape"] or column.dtype.str != spec["dtype"]:
+        raise IndexFormatError(
+            f"{file}: column {name} is {column.dtype.str} {column.shape}, meta.json says "
+            f"{spec['dtype']} {tuple(spec['shape'])}; build the index again"
+        )
+    return column
+
+
+def _unpack_flags(bits: np.ndarray | None, i: int) -> np.ndarray:
+    """(2, 21) bool of row `i`; all False if the data set has no such flags."""
+    if bits is None:
+        return np.zeros((2, 21), bool)
+    return np.unpackbits(bits[i], count=42, bitorder="little").view(bool).reshape(2, 21)

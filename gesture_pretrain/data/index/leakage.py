@@ -1,0 +1,283 @@
+"""Do the images a network was trained on tell about the images it is tested on?
+
+Two things are leaks: a test image among the training images, and another view of a test image's
+moment (same capture, same frame, another camera), which shows the same hand in the same pose.
+Shared subjects and shared recordings are counted, as data sets differ in them; gestures that the
+test has and the training lacks are listed.
+
+Rows of two indexes of the same data are compared by their moments and cameras; copies under other
+names are found by content where that is asked for.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gesture_pretrain.data.index.index import HandIndex, file_sha256
+
+SAME_IMAGE, OTHER_VIEW = "same_image", "other_view"
+KINDS = (SAME_IMAGE, OTHER_VIEW)
+
+
+class LeakageError(ValueError):
+    """Training images tell about test images, and nobody allowed it.
+
+    Attributes:
+        audits: everything that was found, by the use of the training rows.
+    """
+
+    def __init__(self, message: str, audits: Mapping[str, "LeakageAudit"]):
+        super().__init__(message)
+        self.audits = dict(audits)
+
+
+@dataclass(frozen=True)
+class LeakageAudit:
+    """What training rows and test rows share.
+
+    Attributes:
+        training_images, test_images: how many were compared.
+        same_image: test images that are trained on.
+        other_view: test images of whose moment another view is trained on.
+        examples: kind -> up to three test images, by path.
+        shared_subjects: numbers of the subjects in both; None where the data do not tell.
+        test_subjects: how many subjects the test has; None likewise.
+        shared_recordings: recordings (capture and sequence) in both; None likewise.
+        gestures_seen, gestures_unseen: labels of the test that the training has and has not.
+        unseen_images: test images with an unseen label.
+        by_content: whether files were compared, too.
+    """
+
+    training_images: int
+    test_images: int
+    same_image: int
+    other_view: int
+    examples: Mapping[str, tuple[str, ...]]
+    shared_subjects: tuple[int, ...] | None
+    test_subjects: int | None
+    shared_recordings: int | None
+    gestures_seen: tuple[str, ...]
+    gestures_unseen: tuple[str, ...]
+    unseen_images: int
+    by_content: bool
+
+    @property
+    def leaks(self) -> dict[str, int]:
+        """Kind of leak -> how many test images, for those that are there."""
+        return {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}
+
+    def sentences(self) -> list[str]:
+        """What was found, for a report."""
+        compared = "by moment, camera and content" if self.by_content else "by moment and camera"
+        found = [
+            f"{self.training_images:,} training images against {self.test_images:,} test images, "
+            f"{compared}: {self.same_image} test images are trained on, and {self.other_view} more "
+            "in another view of the same moment."
+        ]
+        if self.shared_subjects is None:
+            found.append("The data do not tell subjects apart.")
+        else:
+            found.append(
+                f"{len(self.shared_subjects)} of the test's {self.test_subjects} subjects and "
+                f"{self.shared_recordings} of its recordings are trained on, too."
+            )
+        total = len(self.gestures_seen) + len(self.gestures_unseen)
+        found.append(
+            f"{len(self.gestures_seen)} of {total} gestures of the test are in the training; "
+            f"{self.unseen_images:,} test images show one that is not."
+        )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for JSON."""
+        return asdict(self)
+
+
+def audit_leakage(
+    index: HandIndex,
+    rows: Sequence[int],
+    test_index: HandIndex,
+    test_rows: Sequence[int],
+    *,
+    by_content: bool = False,
+) -> LeakageAudit:
+    """Compares the rows a network was trained on with those it is tested on.
+
+    Args:
+        index, rows: what was trained on.
+        test_index, test_rows: what is tested on; may be the same index.
+        by_content: also read the files and compare their bytes, which finds copies under another
+            name. Files of another size are not read.
+
+    Raises:
+        ValueError: no rows on one of the sides.
+        FileNotFoundError: `by_content`, and an image is missing.
+    """
+    rows, test_rows = np.asarray(rows, np.int64), np.asarray(test_rows, np.int64)
+    if not len(rows) or not len(test_rows):
+        raise ValueError(
+            f"{len(rows)} training and {len(test_rows)} test images: nothing to compare."
+        )
+    same = _same_images(index, rows, test_index, test_rows)
+    if by_content:
+        same |= _same_files(index, rows, test_index, test_rows)
+    view = _shared_moments(index, rows, test_index, test_rows) & ~same
+    subjects = _subjects(index, rows), _subjects(test_index, test_rows)
+    known = None not in subjects
+    seen, unseen, unseen_images = _gestures(index, rows, test_index, test_rows)
+    return LeakageAudit(
+        training_images=len(rows),
+        test_images=len(test_rows),
+        same_image=int(same.sum()),
+        other_view=int(view.sum()),
+        examples={
+            kind: tuple(str(test_index.image_path(int(row))) for row in test_rows[found][:3])
+            for kind, found in ((SAME_IMAGE, same), (OTHER_VIEW, view))
+        },
+        shared_subjects=tuple(sorted(subjects[0] & subjects[1])) if known else None,
+        test_subjects=len(subjects[1]) if known else None,
+        shared_recordings=_shared_recordings(index, rows, test_index, test_rows) if known else None,
+        gestures_seen=seen,
+        gestures_unseen=unseen,
+        unseen_images=unseen_images,
+        by_content=by_content,
+    )
+
+
+def require_no_leaks(audits: Mapping[str, LeakageAudit], allowed: Collection[str] = ()) -> None:
+    """Stops what was audited unless every leak is named.
+
+    Args:
+        audits: use of the rows ("pretraining", "fine-tuning") -> what was found.
+        allowed: leaks that are meant, as `use:kind`, e.g. "pretraining:other_view".
+
+    Raises:
+        LeakageError: a leak is not allowed.
+        ValueError: `allowed` names something that cannot be.
+    """
+    known = [f"{use}:{kind}" for use in audits for kind in KINDS]
+    unknown = [name for name in allowed if name not in known]
+    if unknown:
+        raise ValueError(f"allowed leaks {unknown} do not exist; possible: {', '.join(known)}.")
+    lines = [
+        f"{use}:{kind}: {count} of {audit.test_images} test images, e.g. {audit.examples[kind][0]}"
+        for use, audit in audits.items()
+        for kind, count in audit.leaks.items()
+        if f"{use}:{kind}" not in allowed
+    ]
+    if lines:
+        raise LeakageError(
+            "Test images leak into training:\n  "
+            + "\n  ".join(lines)
+            + "\nChoose rows without them, or name the leaks in the plan (allowed_leaks).",
+            audits,
+        )
+
+
+def _same_source(index: HandIndex, other: HandIndex) -> bool:
+    """Whether moments of the two indexes are of the same recordings."""
+    return index.path == other.path or (
+        index.meta["data_name"] == other.meta["data_name"]
+        and index.meta["synthetic"] == other.meta["synthetic"]
+        and bool(index.meta["cameras"])
+    )
+
+
+def _moments(index: HandIndex, rows: np.ndarray) -> np.ndarray:
+    """(N,) uint64 key of each row's moment (split, capture, frame)."""
+    return np.asarray(index.columns["step_key"])[index.values("step", rows)]
+
+
+def _cameras(index: HandIndex, rows: np.ndarray, names: Mapping[str, int]) -> np.ndarray:
+    codes = np.array([names[name] for name in index.meta["cameras"]] + [-1], np.int64)
+    if "camera" not in index.columns:
+        return np.full(len(rows), -1, np.int64)
+    return codes[index.values("camera", rows)]
+
+
+def _same_images(index, rows, test_index, test_rows) -> np.ndarray:
+    """(N,) bool: test rows that are training rows."""
+    if index.path == test_index.path:
+        return np.isin(test_rows, rows)
+    if not _same_source(index, test_index):
+        paths = {str(index.image_path(int(row)).resolve()) for row in rows}
+        return _flags(str(test_index.image_path(int(row)).resolve()) in paths for row in test_rows)
+    names = {}
+    for name in (*index.meta["cameras"], *test_index.meta["cameras"]):
+        names.setdefault(name, len(names))
+    trained = set(
+        zip(_moments(index, rows).tolist(), _cameras(index, rows, names).tolist(), strict=True)
+    )
+    tested = zip(
+        _moments(test_index, test_rows).tolist(),
+        _cameras(test_index, test_rows, names).tolist(),
+        strict=True,
+    )
+    return _flags(key in trained for key in tested)
+
+
+def _shared_moments(index, rows, test_index, test_rows) -> np.ndarray:
+    if not _same_source(index, test_index):
+        return np.zeros(len(test_rows), bool)
+    return np.isin(_moments(test_index, test_rows), _moments(index, rows))
+
+
+def _same_files(index, rows, test_index, test_rows) -> np.ndarray:
+    """(N,) bool: test images whose bytes are those of a training image."""
+    paths = [index.image_path(int(row)) for row in rows]
+    by_size: dict[int, list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    hashes: dict[int, set[str]] = {}
+
+    def is_trained_on(path: Path) -> bool:
+        size = path.stat().st_size
+        if size not in by_size:
+            return False
+        if size not in hashes:
+            hashes[size] = {file_sha256(other) for other in by_size[size]}
+        return file_sha256(path) in hashes[size]
+
+    return _flags(is_trained_on(test_index.image_path(int(row))) for row in test_rows)
+
+
+def _subjects(index: HandIndex, rows: np.ndarray) -> set[int] | None:
+    if "subject" not in index.columns:
+        return None
+    return {int(value) for value in np.unique(index.values("subject", rows))}
+
+
+def _shared_recordings(index, rows, test_index, test_rows) -> int:
+    if not _same_source(index, test_index):
+        return 0
+    return len(_recordings(index, rows) & _recordings(test_index, test_rows))
+
+
+def _recordings(index: HandIndex, rows: np.ndarray) -> set[str]:
+    columns = [index.values(name, rows) for name in ("split", "capture", "sequence")]
+    found = np.unique(np.stack(columns, axis=1), axis=0)
+    return {f"{split}/{capture}/{index.labels[label]}" for split, capture, label in found}
+
+
+def _gestures(index, rows, test_index, test_rows) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    trained = {index.labels[k] for k in np.unique(index.values("sequence", rows))}
+    codes, counts = np.unique(test_index.values("sequence", test_rows), return_counts=True)
+    tested = {test_index.labels[k]: int(n) for k, n in zip(codes, counts, strict=True)}
+    seen = tuple(sorted(tested.keys() & trained))
+    unseen = tuple(sorted(tested.keys() - trained))
+    return seen, unseen, sum(tested[label] for label in unseen)
+
+
+def _flags(values: Iterable[bool]) -> np.ndarray:
+    return np.fromiter(values, bool)
+
+
+def rows_fingerprint(index: HandIndex, rows: Sequence[int]) -> str:
+    """SHA-256 of which images of which index are meant, for a manifest."""
+    digest = hashlib.sha256(index.fingerprint.encode())
+    digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,142 @@
+"""Finding InterHand2.6M's annotation files in either of its two layouts.
+
+v1.0 keeps them in `annotations/{train,val,test}/`, v0.0 in
+`annotations/{all,human_annot,machine_annot}/`. The layout does not tell the release: files with the
+numbers of v0.0 were also published under the name v1.0. Only counting tells (`published_counts`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.record import SPLITS
+
+SUBSETS = ("all", "human_annot", "machine_annot")
+
+
+@dataclass(frozen=True)
+class AnnotationFiles:
+    """The files of one split.
+
+    Attributes:
+        split: "train", "val" or "test".
+        images: folder below which the image names lie.
+        data, camera, joints: the three files that every release has.
+        mano: fits, or None.
+        detections: RootNet's output, or None.
+        human_ids: list of human annotations, or None.
+    """
+
+    split: str
+    images: Path
+    data: Path
+    camera: Path
+    joints: Path
+    mano: Path | None = None
+    detections: Path | None = None
+    human_ids: Path | None = None
+
+
+def find_annotation_files(
+    root: str | Path,
+    *,
+    splits: list[str] | None = None,
+    subset: str | None = None,
+    annotations: str | Path | None = None,
+    images: str | Path | None = None,
+) -> list[AnnotationFiles]:
+    """Looks for the splits of a data set.
+
+    Args:
+        root: folder that holds `annotations` and `images`, or the `InterHand2.6M_*fps_batch*`
+            folder that holds `images`.
+        splits: which to take; None for all that are there.
+        subset: for the v0.0 layout: "all" (the default), "human_annot" or "machine_annot".
+        annotations, images: where they lie if not below `root`.
+
+    Raises:
+        DataError: no such folder, no annotations, a split asked for is not there, or a split lacks
+            one of its files.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder; give the root of the data set with --root")
+    base = Path(annotations) if annotations is not None else _annotation_folder(root)
+    image_base = Path(images) if images is not None else _image_folder(root)
+    folders = _split_folders(base, subset)
+    wanted = list(splits) if splits else [split for split in SPLITS if split in folders]
+    missing = [split for split in wanted if split not in folders]
+    if missing or not wanted:
+        raise DataError(
+            f"{base}: no annotations of {', '.join(missing) or 'any split'}; looked for "
+            f"{base}/{{train,val,test}}/InterHand2.6M_*_data.json (v1.0) and "
+            f"{base}/{subset or 'all'}/InterHand2.6M_*_data.json (v0.0), found "
+            f"{', '.join(folders) or 'none'}.{_without_subset(base, subset)}"
+        )
+    return [_files_of(split, folders[split], base, image_base, root) for split in wanted]
+
+
+def _without_subset(base: Path, subset: str | None) -> str:
+    """What is there for one who named a subset of a layout that has none."""
+    others = _split_folders(base, None) if subset is not None else {}
+    return f" Without the subset {subset!r} there are {', '.join(others)}." if others else ""
+
+
+def _annotation_folder(root: Path) -> Path:
+    for folder in (root / "annotations", *sorted(root.glob("InterHand2.6M_*/annotations"))):
+        if folder.is_dir():
+            return folder
+    raise DataError(
+        f"{root} has no folder 'annotations'; unpack InterHand2.6M's annotations there, or say "
+        "where they are with --annotations."
+    )
+
+
+def _image_folder(root: Path) -> Path:
+    batches = sorted(root.glob("InterHand2.6M_*fps_batch*/images"))
+    if len(batches) > 1 and not (root / "images").is_dir():
+        names = ", ".join(str(folder) for folder in batches)
+        raise DataError(f"{root} holds several image folders ({names}); choose one with --images")
+    return batches[0] if batches and not (root / "images").is_dir() else root / "images"
+
+
+def _split_folders(base: Path, subset: str | None) -> dict[str, Path]:
+    if subset is not None and subset not in SUBSETS:
+        raise DataError(f"unknown subset {subset!r}; there are {', '.join(SUBSETS)}")
+    found = {}
+    for split in SPLITS:
+        per_split = base / split if subset is None else base / subset
+        for folder in (per_split, base / (subset or "all")):
+            if (folder / f"InterHand2.6M_{split}_data.json").is_file():
+                found.setdefault(split, folder)
+    return found
+
+
+def _files_of(
+    split: str, folder: Path, base: Path, image_base: Path, root: Path
+) -> AnnotationFiles:
+    def required(kind: str) -> Path:
+        path = folder / f"InterHand2.6M_{split}_{kind}.json"
+        if not path.is_file():
+            raise DataError(f"{path} is missing; it belongs to the annotations of {split}")
+        return path
+
+    mano = folder / f"InterHand2.6M_{split}_MANO_NeuralAnnot.json"
+    detections = f"rootnet_output/rootnet_interhand2.6m_output_{split}.json"
+    human = f"aid_human_annot_{split}.txt"
+    return AnnotationFiles(
+        split,
+        image_base / split,
+        required("data"),
+        required("camera"),
+        required("joint_3d"),
+        mano if mano.is_file() else None,
+        _first_file(root / detections, base / detections, base.parent / detections),
+        _first_file(folder / human, base / human, root / human),
+    )
+
+
+def _first_file(*candidates: Path) -> Path | None:
+    return next((path for path in candidates if path.is_file()), None)

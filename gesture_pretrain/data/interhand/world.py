@@ -1,0 +1,187 @@
+"""The files of InterHand2.6M that hold one entry per time step or camera, not per view, as arrays.
+
+`joint_3d.json`: 42 triangulated joints (fillers of 1.0 where that failed), `camera.json`,
+`MANO_NeuralAnnot.json`: a fit per hand, null or absent where there is none. `seq` and single
+capture or frame keys may be absent. Keys are (capture, frame) and (capture, camera): they are
+unique inside a split only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.record import HANDS
+from gesture_pretrain.data.interhand.stream import JsonStream
+from gesture_pretrain.data.interhand.values import (
+    NUM_JOINTS_BOTH,
+    OURS_FROM_FILE,
+    Codes,
+    OnBytes,
+    Rounding,
+    pack_flags,
+    read_flags,
+)
+from gesture_pretrain.skeleton import NUM_JOINTS
+
+FIT_SIZES = {"pose": 48, "shape": 10, "trans": 3}
+FIT_SIZE = sum(FIT_SIZES.values())
+
+_FILLER_MM = 1.0
+
+
+@dataclass
+class CameraTable:
+    """Calibrations of one split: K of (capture, camera), with world-to-camera rotation, camera
+    centre in mm (world frame), focal lengths and principal point in pixels, all float32."""
+
+    capture: np.ndarray
+    camera: np.ndarray
+    R_cam_world: np.ndarray
+    camera_center_mm: np.ndarray
+    focal_px: np.ndarray
+    princpt_px: np.ndarray
+    sha256: str
+
+
+def read_cameras(
+    path: Path, cameras: Codes, rounding: Rounding, on_bytes: OnBytes = None
+) -> CameraTable:
+    """Reads a `*_camera.json`."""
+    captures: list[int] = []
+    codes: list[int] = []
+    numbers: dict[str, list] = {"campos": [], "camrot": [], "focal": [], "princpt": []}
+    with JsonStream(path, on_bytes) as stream:
+        for capture in stream.members():
+            entry = stream.value()
+            try:
+                for camera in entry["campos"]:
+                    for name, values in numbers.items():
+                        values.append(entry[name][camera])
+                    captures.append(int(capture))
+                    codes.append(cameras[camera])
+            except (KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path}: capture {capture} lacks {error}; each capture needs "
+                    f"{', '.join(numbers)} for the same cameras."
+                ) from None
+        sha256 = stream.finish()
+
+    def column(name: str, source: str, shape: tuple[int, ...]) -> np.ndarray:
+        values = np.array(numbers[source], np.float64).reshape(-1, *shape)
+        return rounding.float32(name, values)
+
+    return CameraTable(
+        np.array(captures, np.int32),
+        np.array(codes, np.int32),
+        column("camera_R_cam_world", "camrot", (3, 3)),
+        column("camera_center_mm", "campos", (3,)),
+        column("camera_focal_px", "focal", (2,)),
+        column("camera_princpt_px", "princpt", (2,)),
+        sha256,
+    )
+
+
+@dataclass
+class JointTable:
+    """`joint_3d.json`: T time steps of (capture, frame).
+
+    Attributes:
+        joints_world_mm: (T, 2, 21, 3) float32, ours order, fillers as in the file.
+        triangulated_bits: (T, 6) uint8, 42 flags in ours order.
+        hand: (T,) code of the hand type that the sequence (not the view) implies.
+    """
+
+    capture: np.ndarray
+    frame: np.ndarray
+    joints_world_mm: np.ndarray
+    triangulated_bits: np.ndarray
+    hand: np.ndarray
+    sha256: str
+
+
+def read_joints(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> JointTable:
+    """Streams a `*_joint_3d.json`; both the v1.0 entries and the bare lists of the first files."""
+    keys: list[tuple[int, int]] = []
+    joints: list[np.ndarray] = []
+    flags: list[np.ndarray] = []
+    hands: list[int] = []
+    with JsonStream(path, on_bytes) as stream:
+        for capture in stream.members():
+            for frame in stream.members():
+                entry = stream.value()
+                try:
+                    world, valid, hand = _joint_entry(entry)
+                except (KeyError, ValueError, TypeError) as error:
+                    raise DataError(
+                        f"{path}: capture {capture} frame {frame} is not as expected "
+                        f"({type(error).__name__}: {error}): 42 x 3 world_coord, 42 joint_valid."
+                    ) from None
+                keys.append((int(capture), int(frame)))
+                joints.append(rounding.float32("step_joints_world_mm", world))
+                flags.append(valid)
+                hands.append(hand)
+        sha256 = stream.finish()
+    pairs = np.array(keys, np.int32).reshape(-1, 2)
+    world = np.array(joints, np.float32).reshape(-1, NUM_JOINTS_BOTH, 3)[:, OURS_FROM_FILE]
+    valid = np.array(flags, np.uint8).reshape(-1, NUM_JOINTS_BOTH)[:, OURS_FROM_FILE]
+    return JointTable(
+        pairs[:, 0],
+        pairs[:, 1],
+        world.reshape(-1, 2, NUM_JOINTS, 3),
+        pack_flags(valid),
+        np.array(hands, np.uint8),
+        sha256,
+    )
+
+
+def _joint_entry(entry: dict | list) -> tuple[np.ndarray, np.ndarray, int]:
+    if isinstance(entry, list):
+        world = np.array(entry, np.float64).reshape(NUM_JOINTS_BOTH, 3)
+        return world, (world != _FILLER_MM).any(axis=1), HANDS.index("unknown")
+    world = np.array(entry["world_coord"], np.float64).reshape(NUM_JOINTS_BOTH, 3)
+    hand = HANDS.index(entry.get("hand_type", "unknown"))
+    return world, read_flags([entry["joint_valid"]])[0], hand
+
+
+@dataclass
+class FitTable:
+    """MANO fits, world frame: F rows of pose (48, radians, minus the mean pose), shape (10) and
+    trans (3, metres), with the capture, frame and hand (0 right, 1 left) of each."""
+
+    capture: np.ndarray
+    frame: np.ndarray
+    hand: np.ndarray
+    fit: np.ndarray
+    sha256: str
+
+
+def read_fits(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> FitTable:
+    """Streams a `*_MANO_NeuralAnnot.json`; hands that are null or absent leave no row."""
+    keys: list[tuple[int, int, int]] = []
+    fits: list[np.ndarray] = []
+    with JsonStream(path, on_bytes) as stream:
+        for capture in stream.members():
+            for frame in stream.members():
+                entry = stream.value()
+                for hand, name in enumerate(HANDS[:2]):
+                    if not entry or entry.get(name) is None:
+                        continue
+                    keys.append((int(capture), int(frame), hand))
+                    fits.append(_fit_numbers(entry[name], path, capture, frame))
+        sha256 = stream.finish()
+    triples = np.array(keys, np.int32).reshape(-1, 3)
+    numbers = rounding.float32("mano", np.array(fits, np.float64).reshape(-1, FIT_SIZE))
+    return FitTable(triples[:, 0], triples[:, 1], triples[:, 2], numbers, sha256)
+
+
+def _fit_numbers(fit: dict, path: Path, capture: str, frame: str) -> np.ndarray:
+    sizes = {name: len(fit[name]) if name in fit else 0 for name in FIT_SIZES}
+    if sizes != FIT_SIZES:
+        raise DataError(
+            f"{path}: the fit of capture {capture} frame {frame} has {sizes}, expected {FIT_SIZES}."
+        )
+    return np.array([*fit["pose"], *fit["shape"], *fit["trans"]], np.float64)

@@ -1,0 +1,318 @@
+"""The crop and its augmentation: one function moves everything that belongs to a view of a hand.
+
+`move_view` takes image, box, joints, camera, handedness and gesture classes, and gives them back as
+the crop shows them. Pixels follow the convention of `gesture_pretrain.geometry`: the centre of the
+box becomes size / 2. What is random is drawn beforehand (`Augmentation.draw`) from a counter-based
+stream, so a sample depends on (seed, epoch, row) and on nothing else.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from gesture_pretrain.data.samples.picture import Picture
+from gesture_pretrain.geometry.crop import apply_affine
+from gesture_pretrain.taxonomy import Taxonomy
+
+RIGHT, LEFT, NO_SIDE = 0, 1, -1
+MIRRORED_HAND = {RIGHT: LEFT, LEFT: RIGHT, NO_SIDE: NO_SIDE}
+# last word of the counter: keeps the streams of one key apart (the sampler's order has another)
+_AUGMENTATION_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What one crop does, drawn or chosen.
+
+    Attributes:
+        scale: factor on the side of the box; above 1 shows more around the hand.
+        rotation_deg: turn of the box; the content turns by the negative.
+        translation: (2,) shift of the box in x and y, as a share of its side.
+        flip: mirror left and right, where the classes have a mirror image.
+        gain_rgb: (3,) factor on each colour channel.
+    """
+
+    scale: float = 1.0
+    rotation_deg: float = 0.0
+    translation: tuple[float, float] = (0.0, 0.0)
+    flip: bool = False
+    gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def mirrored(self, flip: bool) -> "Motion":
+        """The same motion, with or without the mirror."""
+        return replace(self, flip=flip)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random motion; each is drawn uniformly and independently.
+
+    Attributes:
+        scale: the side of the box is multiplied by 1 +- scale.
+        rotation_deg: the box turns by up to this, either way.
+        translation: the box moves by up to this share of its side in x and in y.
+        colour: each channel is multiplied by 1 +- colour.
+        flip: probability of a mirrored crop. A view whose classes have no mirror image in the
+            taxonomy is never mirrored.
+
+    Raises:
+        ValueError: a range that makes no sense.
+    """
+
+    scale: float = 0.25
+    rotation_deg: float = 30.0
+    translation: float = 0.05
+    colour: float = 0.2
+    flip: float = 0.0
+
+    def __post_init__(self):
+        limits = {"scale": 0.99, "rotation_deg": 180, "translation": 1, "colour": 1, "flip": 1}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise ValueError(f"Augmentation.{name} is {value}; it must lie in 0 .. {limit}.")
+
+    def draw(self, stream: np.random.Generator) -> Motion:
+        """One motion. Every call takes eight numbers, so a range of 0 changes no other draw."""
+        numbers = stream.random(8).tolist()
+        scale, turn, right, down, *gains = (2 * number - 1 for number in numbers[:7])
+        return Motion(
+            scale=1 + self.scale * scale,
+            rotation_deg=self.rotation_deg * turn,
+            translation=(self.translation * right, self.translation * down),
+            flip=numbers[7] < self.flip,
+            gain_rgb=tuple(1 + self.colour * gain for gain in gains),
+        )
+
+
+NONE = Augmentation(scale=0.0, rotation_deg=0.0, translation=0.0, colour=0.0, flip=0.0)
+
+
+def augmentation_stream(seed: int, epoch: int, row: int) -> np.random.Generator:
+    """The random stream of one sample: Philox, keyed by (seed, epoch) and positioned by the row."""
+    counter = np.array([0, 0, row, _AUGMENTATION_STREAM], np.uint64)
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter)
+    )
+
+
+def draw_motions(
+    augmentation: Augmentation, seed: int, epochs: Sequence[int], rows: Sequence[int]
+) -> list[Motion]:
+    """`augmentation.draw(augmentation_stream(seed, epoch, row))` for each epoch and row.
+
+    The same numbers from one generator that is moved from stream to stream; to make a new one takes
+    longer than to draw.
+    """
+    bits = np.random.Philox(key=np.zeros(2, np.uint64))
+    stream, state = np.random.Generator(bits), bits.state
+    key, counter = state["state"]["key"], state["state"]["counter"]
+    key[0], counter[3] = seed, _AUGMENTATION_STREAM
+    motions = []
+    for epoch, row in zip(epochs, rows, strict=True):
+        key[1], counter[2] = epoch, row
+        bits.state = state
+        motions.append(augmentation.draw(stream))
+    return motions
+
+
+@dataclass(frozen=True)
+class HandView:
+    """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
+
+    Attributes:
+        picture: its pixels, maybe only those that the crop shows, maybe at a reduced scale; None
+            where they are not needed any more.
+        box_xywh_px: (4,) square that the crop shows.
+        keypoints_px: (21, 2) joints in the picture; arbitrary where not valid.
+        joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
+        joint_valid: (21,) bool.
+        hand: RIGHT (0), LEFT (1), or NO_SIDE (-1: unknown, or two hands).
+        coarse, fine: gesture classes, -1 where there is none.
+        intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``, None without a camera. It is
+            diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
+    """
+
+    picture: Picture | None
+    box_xywh_px: np.ndarray
+    keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
+    joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
+    joint_valid: np.ndarray = field(default_factory=lambda: np.zeros(21, bool))
+    hand: int = NO_SIDE
+    coarse: int = -1
+    fine: int = -1
+    intrinsics: np.ndarray | None = None
+
+    @property
+    def image_rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, the stored pixels of the picture."""
+        return self.picture.image_rgb
+
+
+class Crop(NamedTuple):
+    """How one crop moves the pixels, vectors and classes of a view.
+
+    Attributes:
+        affine: (2, 3) map from image pixels to crop pixels.
+        rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
+        flip: the crop shows a mirror image.
+        coarse, fine: gesture classes of what the crop shows, -1 where there is none.
+    """
+
+    affine: np.ndarray
+    rotation: np.ndarray
+    flip: bool
+    coarse: int
+    fine: int
+
+
+def plan_crop(
+    view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy, force_flip: bool = False
+) -> Crop:
+    """The map that `move_view` applies.
+
+    Args:
+        view: in image pixels, with a square box.
+        motion: what to do; `Motion()` only crops.
+        size_px: side of the crop.
+        taxonomy: gives the classes of the mirror image.
+        force_flip: flip although the taxonomy defines no mirror image; the classes are then -1.
+    """
+    mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
+    if motion.flip and force_flip and mirrored is None:
+        mirrored = (-1, -1)
+    flip = mirrored is not None
+    affines, rotations = crop_maps(view.box_xywh_px[None], [motion], [flip], size_px)
+    return Crop(affines[0], rotations[0], flip, *(mirrored if flip else (view.coarse, view.fine)))
+
+
+def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy) -> HandView:
+    """Crops a view to a square and moves everything in it alike.
+
+    Outside of the image the crop is black. A flip happens only where the taxonomy defines the
+    mirror image of the view's classes; it swaps right and left and negates x of the joints, and the
+    order of the joints stays.
+
+    Args:
+        view: in image pixels, with a square box.
+        motion: what to do; `Motion()` only crops.
+        size_px: side of the crop.
+        taxonomy: gives the classes of the mirror image.
+
+    Returns:
+        The view in crop pixels; its box is the whole crop.
+    """
+    crop = plan_crop(view, motion, size_px=size_px, taxonomy=taxonomy)
+    return apply_crop(view, crop, size_px=size_px, gain_rgb=motion.gain_rgb)
+
+
+def apply_crop(
+    view: HandView, crop: Crop, *, size_px: int, gain_rgb: tuple[float, float, float]
+) -> HandView:
+    """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
+    pixels = crop_pixels(view.picture, crop.affine, size_px, gain_rgb)
+    return replace(move_annotations(view, crop, size_px=size_px), picture=Picture(pixels))
+
+
+def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
+    """The view in the pixels of a planned crop, all but its picture, which is left out."""
+    return replace(
+        view,
+        picture=None,
+        box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
+        keypoints_px=apply_affine(view.keypoints_px, crop.affine),
+        joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
+        hand=MIRRORED_HAND[view.hand] if crop.flip else view.hand,
+        coarse=crop.coarse,
+        fine=crop.fine,
+        intrinsics=_move_intrinsics(view.intrinsics, crop.affine, crop.rotation),
+    )
+
+
+def crop_maps(
+    boxes_xywh_px: np.ndarray, motions: Sequence[Motion], flips: Sequence[bool], size_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """How crops move pixels and vectors, for N crops at once.
+
+    The pixels move as in `crop_affine` of the shifted box, without its float32 rounding
+    (3e-5 px): that function solves for the map as other loaders do, to the last digit of theirs.
+
+    Args:
+        boxes_xywh_px: (N, 4) squares.
+        motions: N motions; their `flip` is not looked at.
+        flips: N times whether the crop is mirrored.
+        size_px: side of the crops.
+
+    Returns:
+        (N, 2, 3) maps from image to crop pixels, (N, 3, 3) maps of camera-frame vectors
+        (`crop_rotation`).
+    """
+    turns = (math.radians(motion.rotation_deg) for motion in motions)
+    numbers = [
+        (math.cos(turn), math.sin(turn), motion.scale, *motion.translation)
+        for turn, motion in zip(turns, motions, strict=True)
+    ]
+    cos, sin, scale, right, down = np.array(numbers).T
+    mirror = np.where(flips, -1.0, 1.0)
+    rotations = np.zeros((len(motions), 3, 3))
+    rotations[:, 0, 0], rotations[:, 0, 1] = cos * mirror, sin
+    rotations[:, 1, 0], rotations[:, 1, 1] = -sin * mirror, cos
+    rotations[:, 2, 2] = 1
+    x, y, side = boxes_xywh_px[:, 0], boxes_xywh_px[:, 1], boxes_xywh_px[:, 2]
+    centre_x, centre_y = x + side * (0.5 + right), y + side * (0.5 + down)
+    affines = rotations[:, :2] * (size_px / (side * scale))[:, None, None]
+    moved = affines[:, :, 0] * centre_x[:, None] + affines[:, :, 1] * centre_y[:, None]
+    affines[:, :, 2] = size_px / 2 - moved
+    return affines, rotations
+
+
+def crop_pixels(
+    picture: Picture, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
+) -> np.ndarray:
+    """The (size_px, size_px, 3) uint8 crop of a picture, coloured.
+
+    Args:
+        picture: holds what the crop shows.
+        affine: (2, 3) map from pixels of the original picture to those of the crop.
+        size_px: side of the crop.
+        gain_rgb: (3,) factor on each colour channel.
+    """
+    return recolour(warp(picture.image_rgb, picture.crop_affine(affine), size_px), gain_rgb)
+
+
+def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
+    """The (size_px, size_px, 3) crop of an image under a (2, 3) map image -> crop, bilinear.
+
+    OpenCV 5 has vector code for one and four channels, not for three: with a fourth the same bytes
+    come in a third of the time, the two conversions included.
+    """
+    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    four = cv2.warpAffine(four, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
+    return cv2.cvtColor(four, cv2.COLOR_RGBA2RGB)
+
+
+def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
+    """Multiplies each channel, rounds and saturates (OpenCV does it in one pass over the bytes)."""
+    if tuple(gain_rgb) == (1.0, 1.0, 1.0):
+        return image_rgb
+    return cv2.transform(image_rgb, np.diag(gain_rgb))
+
+
+def _move_intrinsics(
+    intrinsics: np.ndarray | None, affine: np.ndarray, rotation: np.ndarray
+) -> np.ndarray | None:
+    """Camera of the crop, for joints that `rotation` has turned.
+
+    With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The turned
+    joints have Q xy for xy, so their camera is [L F Q^T | L c + t].
+    """
+    if intrinsics is None:
+        return None
+    moved = affine[:, :2] @ intrinsics
+    moved[:, :2] = moved[:, :2] @ rotation[:2, :2].T
+    moved[:, 2] += affine[:, 2]
+    return moved

@@ -1,0 +1,285 @@
+"""The loader: rows of an index -> crops with gesture classes and joints, ready for a DataLoader.
+
+A sample depends on (seed, epoch, row) only. It does not depend on the worker that makes it, on the
+order of the samples, or on the other rows of the dataset.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS
+from gesture_pretrain.data.samples.annotated_view import annotated_view
+from gesture_pretrain.data.samples.augmentation import (
+    MIRRORED_HAND,
+    NONE,
+    Augmentation,
+    HandView,
+    Motion,
+    crop_maps,
+    draw_motions,
+)
+from gesture_pretrain.data.samples.crop_pictures import CropPictures, open_pictures
+from gesture_pretrain.data.samples.hand_annotations import AnnotationReader, HandAnnotations
+from gesture_pretrain.data.samples.picture import PictureFiles
+from gesture_pretrain.data.samples.sample_image import SampleImage, image_maker
+from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.shards.card import ShardSettings
+from gesture_pretrain.taxonomy import Taxonomy
+
+
+class HandSample(NamedTuple):
+    """One crop (or, collated, a batch of B of them with a leading axis B).
+
+    Attributes:
+        image: (3, S, S) uint8, RGB; or what stands for it until the device makes the crop.
+        coarse, fine: gesture classes, -1 where the image has none.
+        hand: 0 right, 1 left, -1 unknown or two hands; of the crop, that is after a flip.
+        keypoints_px: (21, 2) float32, joints in crop pixels, mano21 order; 0 where not valid.
+        joints_rel_mm: (21, 3) float32, joints minus wrist in the camera frame of the crop; 0 where
+            not valid.
+        joint_valid: (21,) bool, the joint and the wrist were triangulated. A valid joint may lie
+            outside of the crop.
+        row: row of the index.
+    """
+
+    image: SampleImage
+    coarse: int
+    fine: int
+    hand: int
+    keypoints_px: torch.Tensor
+    joints_rel_mm: torch.Tensor
+    joint_valid: torch.Tensor
+    row: int
+
+
+class GestureDataset(Dataset):
+    """Crops of an index's rows with the classes that a taxonomy gives them.
+
+    `dataset[position]` is the sample of epoch 0; `dataset[epoch, position]`, which is what
+    `EpochBatchSampler` asks for, augments anew in every epoch.
+
+    The crop is the square of side ``box_ratio * max(w, h)`` about the annotated box; an image
+    without a box is shown whole, with black bars. Pixels outside of the image are black.
+
+    Args:
+        index: the data.
+        rows: (N,) rows of the index to use.
+        taxonomy: classes of the labels, maybe a control variant.
+        size_px: side of the crops (S).
+        augmentation: random motion; None for none.
+        seed: key of the augmentation.
+        box_ratio: side of the crop over the longer side of the annotated box.
+        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
+            shown as they are.
+        reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
+            many pixels as it has.
+        shards: folder of decoded pictures, see `data.shards`; None reads the picture files.
+        crop_on: "loader", or "device" for images that the device of the network crops, see
+            `data.device_crop`; collate such samples with its `collate_samples`.
+        strict_labels: refuse unexpected labels, see `Taxonomy.assign`.
+        announce: is handed the lines of `describe`; None for silence.
+
+    Attributes:
+        annotations: boxes and joints of the rows.
+        pictures: their pixels.
+        image_of: makes the image of a sample from its picture.
+        coarse, fine: (N,) int64 classes, -1 where masked.
+        label_report: how many images have a class and why the others do not.
+
+    Raises:
+        ValueError: a row is not in the index or has no box of `box_source`, `strict_labels` and an
+            unexpected label, shards together with `reduced_decode=False`, or an unknown `crop_on`.
+        DataError: the shards do not serve this data set.
+    """
+
+    def __init__(
+        self,
+        index: HandIndex,
+        rows: Sequence[int],
+        taxonomy: Taxonomy,
+        size_px: int,
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        box_ratio: float = 1.25,
+        box_source: str = "annotation",
+        reduced_decode: bool = True,
+        shards: str | Path | None = None,
+        crop_on: str = "loader",
+        strict_labels: bool = False,
+        announce: Callable[[str], object] | None = print,
+    ):
+        self.image_of = image_maker(crop_on)
+        self.index = index
+        self.rows = _checked_rows(rows, len(index))
+        self.taxonomy = taxonomy
+        self.size_px = size_px
+        self.augmentation = augmentation
+        self.seed = seed
+        self.box_ratio = box_ratio
+        self.annotations = AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)
+        self._require_boxes(box_source)
+        settings = ShardSettings(size_px, box_ratio, box_source, augmentation or NONE)
+        source = open_pictures(
+            index, self.rows, settings, shards=shards, reduced_decode=reduced_decode
+        )
+        self.pictures = CropPictures(source, size_px)
+        self.coarse, self.fine, self.label_report = taxonomy.assign_codes(
+            index.values("sequence", self.rows),
+            index.labels,
+            index.values("hand", self.rows),
+            HANDS,
+            rows=self.rows,
+            strict=strict_labels,
+        )
+        if announce is not None:
+            announce(self.describe())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: SampleKey) -> HandSample:
+        """The sample at a position, or at (epoch, position).
+
+        Raises:
+            DataError: the image is missing, unreadable, or of another size than annotated.
+        """
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample]:
+        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+
+        Raises:
+            As for a single one.
+        """
+        epochs, positions = epochs_and_positions(keys)
+        rows = self.rows[positions]
+        motions = self._motions(epochs, rows)
+        return self._samples(positions, rows, self.annotations.read(rows), motions)
+
+    def _samples(
+        self, positions: np.ndarray, rows: np.ndarray, notes: HandAnnotations, motions: list[Motion]
+    ) -> list[HandSample]:
+        flips, hands, coarse, fine = self._shown(positions, notes.hands, motions)
+        affines, rotations = crop_maps(notes.boxes_xywh_px, motions, flips, self.size_px)
+        images = [
+            self._image(int(row), notes, k, motions[k], flips[k], affines[k])
+            for k, row in enumerate(rows)
+        ]
+        valid = notes.joint_valid
+        keypoints_px = notes.keypoints_px @ affines[:, :, :2].swapaxes(1, 2)
+        keypoints_px += affines[:, None, :, 2]
+        joints_rel_mm = notes.joints_rel_mm @ rotations.swapaxes(1, 2)
+        return [
+            HandSample(*sample)
+            for sample in zip(
+                images,
+                coarse,
+                fine,
+                hands,
+                _masked(keypoints_px, valid),
+                _masked(joints_rel_mm, valid),
+                torch.from_numpy(valid).unbind(),
+                rows.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _shown(self, positions: np.ndarray, hands: np.ndarray, motions: list[Motion]) -> tuple:
+        """Of each crop: whether it is mirrored, and the hand and classes that it then shows."""
+        shown = []
+        coarse, fine = self.coarse[positions].tolist(), self.fine[positions].tolist()
+        for motion, hand, *classes in zip(motions, hands.tolist(), coarse, fine, strict=True):
+            mirrored = self.taxonomy.flip(*classes) if motion.flip else None
+            if mirrored is None:
+                shown.append((False, hand, *classes))
+            else:
+                shown.append((True, MIRRORED_HAND[hand], *mirrored))
+        return tuple(zip(*shown, strict=True))
+
+    def _image(
+        self,
+        row: int,
+        notes: HandAnnotations,
+        k: int,
+        motion: Motion,
+        flip: bool,
+        affine: np.ndarray,
+    ) -> SampleImage:
+        """The `k`-th image of a batch; without a box the picture is shown whole."""
+        size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
+        picture, shown = self.pictures.read(row, notes.files[k], size_wh, box, motion.scale)
+        if shown is not box:
+            affine = crop_maps(shown[None], [motion], [flip], self.size_px)[0][0]
+        return self.image_of(picture, affine, self.size_px, motion.gain_rgb)
+
+    def view(self, position: int) -> HandView:
+        """The whole image at a position with everything that `move_view` will move."""
+        row = self.rows[[position]]
+        record = self.index.record(int(row[0]))
+        pictures = CropPictures(PictureFiles(reduced_decode=False), self.size_px)
+        picture, box = pictures.read(
+            record.row,
+            str(record.image_path),
+            record.image_size_wh,
+            self.annotations.boxes(row)[0],
+            scale=1.0,
+        )
+        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
+        return annotated_view(record, picture, box, **classes)
+
+    def describe(self) -> str:
+        """What is labelled, what is masked and why, and whether crops can be mirrored."""
+        text = f"Labels by taxonomy {self.taxonomy.name}: {self.label_report}"
+        if self.augmentation is None or not self.augmentation.flip or self.taxonomy.has_flip:
+            return text
+        undefined = sum(mirror is None for mirror in self.taxonomy.fine_flip)
+        return (
+            f"{text}\nNo flip for {undefined} of {self.taxonomy.num_fine} fine classes: the "
+            "taxonomy does not say which class their mirror image has (column `flip`)."
+        )
+
+    def _require_boxes(self, box_source: str) -> None:
+        if box_source == "annotation":
+            return  # a photograph without a box is shown whole
+        lacking = np.flatnonzero(np.isnan(self.annotations.boxes(self.rows)[:, 0]))
+        if len(lacking):
+            raise ValueError(
+                f"{len(lacking)} of {len(self.rows)} rows have no box from {box_source}, first "
+                f"row {self.rows[lacking[0]]}. Leave them out, or use box_source='annotation'."
+            )
+
+    def _motions(self, epochs: Sequence[int], rows: np.ndarray) -> list[Motion]:
+        if self.augmentation is None:
+            return [Motion()] * len(rows)
+        return draw_motions(self.augmentation, self.seed, epochs, rows.tolist())
+
+
+def without_opencv_threads(worker_id: int) -> None:
+    """`worker_init_fn` of a DataLoader: as many workers as cores need no threads of OpenCV's.
+
+    0 switches its threads off. 1 would resize a pool whose threads did not survive the fork, and
+    wait for them for ever.
+    """
+    cv2.setNumThreads(0)
+
+
+def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """One float32 tensor per image, 0 where not valid."""
+    kept = np.where(valid[..., None], values, 0).astype(np.float32)
+    return torch.from_numpy(kept).unbind()
+
+
+def _checked_rows(rows: Sequence[int], size: int) -> np.ndarray:
+    rows = np.asarray(rows, np.int64)
+    outside = rows[(rows < 0) | (rows >= size)]
+    if len(outside):
+        raise ValueError(f"Row {outside[0]} is not in the index, which has rows 0 .. {size - 1}.")
+    return rows

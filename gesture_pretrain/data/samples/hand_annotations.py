@@ -1,0 +1,148 @@
+"""What an index says of many images at once: boxes, classes of hand, joints in camera and picture.
+
+A loader reads whole batches here. Per image the interpreter would spend as much time on these small
+arrays as a quarter of the decoding of a picture.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gesture_pretrain.data.index.index import HandIndex
+
+BOX_SOURCES = ("annotation", "rootnet")
+_SINGLE_HANDS = 2  # codes 0 right and 1 left of the index
+
+
+class HandAnnotations(NamedTuple):
+    """Annotations of N images, in the pixels of their pictures and the frames of their cameras.
+
+    Attributes:
+        files: paths of the pictures.
+        sizes_wh: (N, 2) sizes of the pictures.
+        boxes_xywh_px: (N, 4) squares to be shown; NaN where an image has no box.
+        hands: (N,) 0 right, 1 left, -1 unknown or two hands.
+        keypoints_px: (N, 21, 2) joints, mano21 order; arbitrary where not valid.
+        joints_rel_mm: (N, 21, 3) joints minus the wrist; arbitrary where not valid.
+        joint_valid: (N, 21) bool.
+    """
+
+    files: list[str]
+    sizes_wh: np.ndarray
+    boxes_xywh_px: np.ndarray
+    hands: np.ndarray
+    keypoints_px: np.ndarray
+    joints_rel_mm: np.ndarray
+    joint_valid: np.ndarray
+
+
+class AnnotationReader:
+    """Reads `HandAnnotations` of an index.
+
+    Args:
+        index: the index.
+        box_ratio: side of the square over the longer side of the annotated box.
+        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
+            square and enlarged already and are taken as they are.
+
+    Raises:
+        ValueError: another source, or the index has no detections.
+    """
+
+    def __init__(self, index: HandIndex, *, box_ratio: float, box_source: str = "annotation"):
+        self.index, self.box_ratio, self.box_source = index, box_ratio, box_source
+        self._columns = {name: np.asarray(column) for name, column in index.columns.items()}
+        if box_source not in BOX_SOURCES:
+            raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
+        if box_source == "rootnet" and "detected_bbox_xywh_px" not in self._columns:
+            raise ValueError(
+                "the index has no RootNet boxes. Put rootnet_interhand2.6m_output_*.json where "
+                "the data set's page says, build the index again, or use box_source='annotation'."
+            )
+        self._sizes_wh = np.asarray(index.meta["image_sizes"], np.int64).reshape(-1, 2)
+
+    def __reduce__(self) -> tuple:
+        return _reader, (self.index, self.box_ratio, self.box_source)
+
+    def read(self, rows: np.ndarray) -> HandAnnotations:
+        """The annotations of some rows."""
+        columns = self._columns
+        hands = columns["hand"][rows].astype(np.int64)
+        hands[hands >= _SINGLE_HANDS] = -1
+        return HandAnnotations(
+            [self.index.image_file(row) for row in rows.tolist()],
+            self._sizes_wh[columns["size"][rows]],
+            self.boxes(rows),
+            hands,
+            *self._joints(rows, hands),
+        )
+
+    def boxes(self, rows: np.ndarray) -> np.ndarray:
+        """(N, 4) squares that crops show, xywh pixels; NaN where an image has no box."""
+        if self.box_source == "rootnet":
+            return self._columns["detected_bbox_xywh_px"][rows].astype(np.float64)
+        if "bbox_xywh_px" not in self._columns:
+            return np.full((len(rows), 4), np.nan)
+        boxes = self._columns["bbox_xywh_px"][rows].astype(np.float64)
+        side = self.box_ratio * boxes[:, 2:].max(axis=1, keepdims=True)
+        return np.hstack([boxes[:, :2] + boxes[:, 2:] / 2 - side / 2, side, side])
+
+    def _joints(self, rows: np.ndarray, hands: np.ndarray) -> tuple[np.ndarray, ...]:
+        columns, count = self._columns, len(rows)
+        if "calibration" not in columns or "step_has_joints" not in columns:
+            return np.zeros((count, 21, 2)), np.zeros((count, 21, 3)), np.zeros((count, 21), bool)
+        steps = columns["step"][rows]
+        camera = columns["calibration"][
+            columns["step_split"][steps], columns["step_capture"][steps], columns["camera"][rows]
+        ]
+        known = (hands >= 0) & (camera >= 0) & columns["step_has_joints"][steps].astype(bool)
+        side = np.maximum(hands, 0)
+        bits = columns["step_triangulated_bits"][steps]
+        flags = np.unpackbits(bits, axis=1, count=42, bitorder="little").reshape(count, 2, 21)
+        return joints_in_view(
+            columns["step_joints_world_mm"][steps, side],
+            flags[np.arange(count), side].view(bool) & known[:, None],
+            R_cam_world=columns["camera_R_cam_world"][camera],
+            camera_center_mm=columns["camera_center_mm"][camera],
+            focal_px=columns["camera_focal_px"][camera],
+            princpt_px=columns["camera_princpt_px"][camera],
+        )
+
+
+def joints_in_view(
+    joints_world_mm: np.ndarray,
+    triangulated: np.ndarray,
+    *,
+    R_cam_world: np.ndarray,
+    camera_center_mm: np.ndarray,
+    focal_px: np.ndarray,
+    princpt_px: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joints of one hand in a camera, for one image or a batch (leading axes ...).
+
+    Args:
+        joints_world_mm: (..., 21, 3); whatever it holds where not triangulated is not used.
+        triangulated: (..., 21) bool.
+        R_cam_world: (..., 3, 3).
+        camera_center_mm: (..., 3).
+        focal_px: (..., 2).
+        princpt_px: (..., 2).
+
+    Returns:
+        (..., 21, 2) pixels; (..., 21, 3) joints minus wrist, camera frame, mm; and (..., 21) bool,
+        which of them are valid: without a wrist nothing is relative to it, and behind the camera
+        nothing has a pixel.
+    """
+    joints = np.where(triangulated[..., None], joints_world_mm, 0).astype(np.float64)
+    rotation, centre = (np.asarray(a, np.float64) for a in (R_cam_world, camera_center_mm))
+    joints_cam_mm = (joints - centre[..., None, :]) @ rotation.swapaxes(-1, -2)
+    depth = joints_cam_mm[..., 2:]
+    in_front = depth > 0
+    focal, princpt = (np.asarray(a, np.float64)[..., None, :] for a in (focal_px, princpt_px))
+    keypoints_px = joints_cam_mm[..., :2] / np.where(in_front, depth, np.nan) * focal + princpt
+    valid = triangulated & triangulated[..., :1] & in_front[..., 0]
+    return keypoints_px, joints_cam_mm - joints_cam_mm[..., :1, :], valid
+
+
+def _reader(index: HandIndex, box_ratio: float, box_source: str) -> AnnotationReader:
+    return AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)

@@ -1,0 +1,332 @@
+"""Crops of single hands with all that a 3D pose can be learned from.
+
+Everything in a sample is in the camera frame of its crop: what the augmentation did to the picture
+it also did to joints, camera and MANO parameters. A sample depends on (seed, epoch, row) only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS, HandRecord
+from gesture_pretrain.data.samples.annotated_view import annotated_view
+from gesture_pretrain.data.samples.augmentation import (
+    Augmentation,
+    Crop,
+    HandView,
+    Motion,
+    draw_motions,
+    move_annotations,
+    plan_crop,
+)
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.moved_fit import MovedFit, move_fits
+from gesture_pretrain.data.samples.sample_image import SampleImage
+from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.geometry.crop import invert_affine
+from gesture_pretrain.hand.joints import HandJoints
+from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.taxonomy import Taxonomy
+
+_SINGLE = HANDS[:2]
+
+
+class PoseSample(NamedTuple):
+    """One crop of one hand (or, collated, a batch of B of them with a leading axis B).
+
+    What is not known is 0 with its flag False, never a value; read everything through the flags.
+
+    Attributes:
+        image: (3, S, S) uint8, RGB; or what stands for it until the device makes the crop.
+        coarse, fine: int64 gesture classes, -1 where there is none.
+        hand: int64, 0 right, 1 left; of the crop, that is after a mirror.
+        row: int64, row of the index.
+        keypoints_px: (21, 2) float32, annotated joints in crop pixels, mano21 order.
+        joints_rel_mm: (21, 3) float32, annotated joints minus the annotated wrist.
+        joint_valid: (21,) bool, joint and wrist were triangulated and lie before the camera.
+        joint_in_view: (21,) bool, valid, annotated as inside the image, and inside the crop.
+        mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root turns into the
+            camera frame of the crop.
+        mano_shape: (10,) float32.
+        mano_joints_rel_mm: (21, 3) float32, the fit's joints minus the fit's wrist.
+        mano_keypoints_px: (21, 2) float32, the fit's joints in crop pixels.
+        mano_valid: bool, there is a fit, a camera to see it from, and all of it is before it.
+        wrist_depth_mm: float32, z of the annotated wrist; NaN where unknown.
+        crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
+        has_camera: bool.
+        image_from_crop: (2, 3) float32, crop pixels to those of the stored image; undoes a mirror.
+        mirrored: bool, the crop shows a mirror image of the picture.
+    """
+
+    image: SampleImage
+    coarse: int
+    fine: int
+    hand: int
+    row: int
+    keypoints_px: Tensor
+    joints_rel_mm: Tensor
+    joint_valid: Tensor
+    joint_in_view: Tensor
+    mano_pose: Tensor
+    mano_shape: Tensor
+    mano_joints_rel_mm: Tensor
+    mano_keypoints_px: Tensor
+    mano_valid: bool
+    wrist_depth_mm: Tensor
+    crop_camera: Tensor
+    has_camera: bool
+    image_from_crop: Tensor
+    mirrored: bool
+
+
+class PoseDataset(Dataset):
+    """Crops of an index's rows with joints, MANO fit, camera and gesture classes.
+
+    `dataset[position]` is the sample of epoch 0, `dataset[epoch, position]` that of an epoch.
+
+    Args:
+        index: the data.
+        rows: (N,) rows of the index, each with one annotated hand.
+        taxonomy: gesture classes of the labels.
+        size_px: side of the crops (S).
+        hand_models: "right" and "left" hand that the fits belong to.
+        augmentation: random motion; None for none.
+        seed: key of the augmentation.
+        box_ratio: side of the crop over the longer side of the annotated box.
+        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are square
+            and enlarged already and are taken as they are; published numbers on InterHand2.6M's
+            test split use these.
+        mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
+            are then those of the right hand. Classes without a mirror image become -1.
+        reduced_decode, shards, crop_on: where the pixels come from and who crops them, see
+            `GestureDataset`; all else of a sample is the same to the last digit.
+        announce: is handed the lines of `describe`; None for silence.
+
+    Attributes:
+        coarse, fine: (N,) int64 classes as the picture shows them, -1 where masked.
+
+    Raises:
+        ValueError: a row that is not in the index, not of a single hand or without a box of
+            `box_source`, a missing hand model, random flips together with `mirror_left`, shards
+            together with `reduced_decode=False`, or an unknown `crop_on`.
+        DataError: the shards do not serve this data set.
+    """
+
+    def __init__(
+        self,
+        index: HandIndex,
+        rows: Sequence[int],
+        taxonomy: Taxonomy,
+        size_px: int,
+        *,
+        hand_models: Mapping[str, HandModel],
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        box_ratio: float = 1.25,
+        box_source: str = "annotation",
+        mirror_left: bool = False,
+        reduced_decode: bool = True,
+        shards: str | Path | None = None,
+        crop_on: str = "loader",
+        announce: Callable[[str], object] | None = print,
+    ):
+        if mirror_left and augmentation is not None and augmentation.flip:
+            raise ValueError(
+                f"mirror_left shows every hand as a right one, and augmentation.flip is "
+                f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
+            )
+        # classes, boxes and pictures are those of Stage 1
+        self._gestures = GestureDataset(
+            index,
+            rows,
+            taxonomy,
+            size_px,
+            augmentation=augmentation,
+            box_ratio=box_ratio,
+            box_source=box_source,
+            reduced_decode=reduced_decode,
+            shards=shards,
+            crop_on=crop_on,
+            announce=None,
+        )
+        self.index, self.rows, self.taxonomy = index, self._gestures.rows, taxonomy
+        self.coarse, self.fine = self._gestures.coarse, self._gestures.fine
+        self.size_px = size_px
+        self.augmentation = augmentation
+        self.seed = seed
+        self.box_ratio, self.box_source = box_ratio, box_source
+        self.mirror_left = mirror_left
+        _require_single_hands(index, self.rows)
+        self._hands = {side: HandJoints(_model_of(hand_models, side)) for side in _SINGLE}
+        if announce is not None:
+            announce(self.describe())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: SampleKey) -> PoseSample:
+        """The sample at a position, or at (epoch, position).
+
+        Raises:
+            DataError: the image is missing, unreadable, or of another size than annotated.
+        """
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[PoseSample]:
+        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+
+        Raises:
+            As for a single one.
+        """
+        epochs, positions = epochs_and_positions(keys)
+        records = [self.index.record(row) for row in self.rows[positions].tolist()]
+        motions = self._motions(epochs, records)
+        boxes = self._gestures.annotations.boxes(self.rows[positions])
+        shown = [
+            self._crop(*of_one)
+            for of_one in zip(positions.tolist(), records, boxes, motions, strict=True)
+        ]
+        crops, views, images = zip(*shown, strict=True)
+        fits = move_fits(records, crops, self._hands)
+        return [
+            _to_sample(*of_one) for of_one in zip(records, images, views, crops, fits, strict=True)
+        ]
+
+    def _crop(
+        self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
+    ) -> tuple[Crop, HandView, SampleImage]:
+        """How a picture is cropped, what the crop shows, and its image; the picture is let go."""
+        view = self._view(position, record, box_xywh_px, motion)
+        crop = plan_crop(
+            view,
+            motion,
+            size_px=self.size_px,
+            taxonomy=self.taxonomy,
+            force_flip=self.mirror_left,
+        )
+        image = self._gestures.image_of(view.picture, crop.affine, self.size_px, motion.gain_rgb)
+        return crop, move_annotations(view, crop, size_px=self.size_px), image
+
+    def _view(
+        self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
+    ) -> HandView:
+        """The annotated picture, at least as much of it as the crop shows."""
+        picture, box = self._gestures.pictures.read(
+            record.row,
+            str(record.image_path),
+            record.image_size_wh,
+            box_xywh_px,
+            motion.scale,
+        )
+        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
+        return annotated_view(record, picture, box, **classes)
+
+    def describe(self) -> str:
+        """What is labelled, and how many hands have joints, a camera and a fit."""
+        counts = self.annotation_counts()
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        return f"{self._gestures.describe()}\nOf {len(self)} hands with {listed}."
+
+    def annotation_counts(self) -> dict[str, int]:
+        """How many of the rows have 3D joints and a MANO fit of their hand."""
+        columns, steps = self.index.columns, self.index.values("step", self.rows)
+        joints, fits = columns.get("step_has_joints"), columns.get("step_mano")
+        sides = self.index.values("hand", self.rows)
+        return {
+            "3D joints": 0 if joints is None else int(np.count_nonzero(joints[steps])),
+            "MANO fit": 0 if fits is None else int(np.count_nonzero(fits[steps, sides] >= 0)),
+        }
+
+    def _motions(self, epochs: Sequence[int], records: Sequence[HandRecord]) -> list[Motion]:
+        if self.augmentation is None:
+            motions = [Motion()] * len(records)
+        else:
+            rows = [record.row for record in records]
+            motions = draw_motions(self.augmentation, self.seed, epochs, rows)
+        if not self.mirror_left:
+            return motions
+        return [
+            motion.mirrored(record.hand == "left")
+            for motion, record in zip(motions, records, strict=True)
+        ]
+
+
+def _to_sample(
+    record: HandRecord, image: SampleImage, view: HandView, crop: Crop, fit: MovedFit | None
+) -> PoseSample:
+    side = HANDS.index(record.hand)
+    valid = view.joint_valid
+    keypoints_px = _masked(view.keypoints_px, valid)
+    inside = np.all((keypoints_px >= 0) & (keypoints_px <= image.shape[-1]), axis=1)
+    has_camera = view.intrinsics is not None
+    if fit is None:
+        fit = _NO_FIT
+    return PoseSample(
+        image=image,
+        coarse=view.coarse,
+        fine=view.fine,
+        hand=view.hand,
+        row=record.row,
+        keypoints_px=torch.from_numpy(keypoints_px),
+        joints_rel_mm=torch.from_numpy(_masked(view.joints_rel_mm, valid)),
+        joint_valid=torch.from_numpy(valid.copy()),
+        joint_in_view=torch.from_numpy(valid & record.joint_in_view[side] & inside),
+        mano_pose=_float32(fit.pose),
+        mano_shape=_float32(fit.shape),
+        mano_joints_rel_mm=_float32(fit.joints_rel_mm),
+        mano_keypoints_px=_float32(fit.keypoints_px),
+        mano_valid=fit is not _NO_FIT,
+        wrist_depth_mm=_float32(_wrist_depth_mm(record, side)),
+        crop_camera=_float32(view.intrinsics if has_camera else np.zeros((2, 3))),
+        has_camera=has_camera,
+        image_from_crop=_float32(invert_affine(crop.affine)),
+        mirrored=crop.flip,
+    )
+
+
+_NO_FIT = MovedFit(np.zeros(48), np.zeros(10), np.zeros((21, 3)), np.zeros((21, 2)))
+
+
+def _wrist_depth_mm(record: HandRecord, side: int) -> float:
+    known = record.joints_world_mm is not None and record.R_cam_world is not None
+    if not (known and record.joint_triangulated[side, 0]):
+        return float("nan")
+    offset = record.joints_world_mm[side, 0] - record.camera_center_mm.astype(np.float64)
+    return float(record.R_cam_world[2].astype(np.float64) @ offset)
+
+
+def _masked(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    kept = np.zeros(values.shape, np.float32)
+    kept[valid] = values[valid]
+    return kept
+
+
+def _float32(values) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))
+
+
+def _require_single_hands(index: HandIndex, rows: np.ndarray) -> None:
+    others = np.flatnonzero(index.values("hand", rows) >= len(_SINGLE))
+    if len(others):
+        row = int(rows[others[0]])
+        raise ValueError(
+            f"Row {row} shows '{index.hand_of(row)}' ({len(others)} of {len(rows)} rows are not of "
+            "one right or left hand). Select rows with hands=('right', 'left')."
+        )
+
+
+def _model_of(hand_models: Mapping[str, HandModel], side: str) -> HandModel:
+    model = hand_models.get(side)
+    if model is None or model.hand != side:
+        found = "missing" if model is None else f"a {model.hand} hand"
+        raise ValueError(
+            f"hand_models['{side}'] is {found}; pass {{'right': load_hand_model('right'), "
+            "'left': load_hand_model('left')}."
+        )
+    return model

@@ -1,0 +1,86 @@
+"""The plain files of other systems' predictions, read but not yet interpreted."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gesture_pretrain.evaluation.poses.predictions import PredictionError
+
+KEYS = ("row", "annotation_id", "image")
+_PER_HAND = (*KEYS, "hand", "joints", "vertices")
+_PER_FILE = ("system", "joint_order", "joint_names", "unit", "box_source")
+
+
+@dataclass(frozen=True)
+class ExternalFile:
+    """A file as it is: columns (one entry per hand) by name, and what is stated once."""
+
+    columns: dict[str, np.ndarray]
+    stated: dict[str, object]
+
+
+def read_external_file(path: Path) -> ExternalFile:
+    """Reads an .npz or .json; see `external_predictions` for the format.
+
+    Raises:
+        FileNotFoundError: no such file.
+        PredictionError: not such a file, with names that mean nothing, or columns that differ.
+    """
+    if path.suffix == ".npz":
+        content = _read_npz(path)
+    elif path.suffix == ".json":
+        content = _read_json(path)
+    else:
+        raise PredictionError(f"{path}: predictions are .npz or .json files")
+    if not {"joints", "vertices"} & content.columns.keys():
+        raise PredictionError(f"{path} has neither joints nor vertices")
+    counts = {name: len(column) for name, column in content.columns.items()}
+    if len(set(counts.values())) != 1:
+        raise PredictionError(f"{path}: columns differ in length: {counts}")
+    return content
+
+
+def _read_npz(path: Path) -> ExternalFile:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
+    _refuse_unknown(found, path)
+    stated = {name: found[name].tolist() for name in _PER_FILE if name in found}
+    return ExternalFile({name: found[name] for name in _PER_HAND if name in found}, stated)
+
+
+def _read_json(path: Path) -> ExternalFile:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PredictionError(f"{path} is not readable JSON ({error})") from None
+    hands = found.pop("predictions", None) if isinstance(found, dict) else None
+    if not isinstance(hands, list) or not all(isinstance(entry, dict) for entry in hands):
+        raise PredictionError(f"{path} is not a JSON object with a list 'predictions' of objects")
+    _refuse_unknown(found, path)
+    names = dict.fromkeys(name for entry in hands for name in entry)
+    _refuse_unknown(names, path)
+    partial = [name for name in names if any(name not in entry for entry in hands)]
+    if partial:
+        raise PredictionError(f"{path}: {', '.join(partial)} is absent from some predictions")
+    try:
+        columns = {name: np.array([entry[name] for entry in hands]) for name in names}
+    except ValueError as error:
+        raise PredictionError(f"{path}: predictions differ in shape ({error})") from None
+    return ExternalFile(columns, found)
+
+
+def _refuse_unknown(names, path: Path) -> None:
+    unknown = sorted(set(names) - {*_PER_HAND, *_PER_FILE})
+    if unknown:
+        raise PredictionError(
+            f"{path} has {', '.join(map(repr, unknown))}, which mean nothing here; per hand there "
+            f"are {', '.join(_PER_HAND)}, per file {', '.join(_PER_FILE)}"
+        )

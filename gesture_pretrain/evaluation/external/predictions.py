@@ -1,0 +1,293 @@
+"""Predictions of other systems, from the plain files that their users can write.
+
+An .npz or a .json file with, per predicted hand,
+
+    joints     21 x 3, and / or
+    vertices   778 x 3, a MANO mesh; both in the camera's frame (x right, y down, z away)
+    row | annotation_id | image    which image: row of the index, id, or path as in the data set
+    hand       "right" or "left" (or 0, 1); may be absent where images show one hand
+
+and once per file `joint_order` (or the 21 `joint_names`), `unit` ("m" or "mm"), and if known
+`system` and `box_source`. In an .npz these are arrays of that name with N entries; in a .json the
+hands are a list under `predictions`. What the file does not state must be said by the caller; what
+both state must agree.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.evaluation.external.file import KEYS, ExternalFile, read_external_file
+from gesture_pretrain.evaluation.external.joint_order import (
+    JOINT_ORDERS,
+    JointOrderError,
+    canonical_order,
+    order_of_names,
+    permutation,
+)
+from gesture_pretrain.evaluation.external.skeleton_check import require_hand_size, require_skeleton
+from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_mesh
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
+from gesture_pretrain.hand.model import HandModel
+
+_UNITS_MM = {"mm": 1.0, "m": 1000.0}
+
+
+def read_external_predictions(
+    path: Path | str,
+    index: HandIndex,
+    *,
+    system: str | None = None,
+    joint_order: str | None = None,
+    unit: str | None = None,
+    split: str | None = None,
+    box_source: str | None = None,
+    hand_models: Mapping[str, HandModel] | None = None,
+    check_skeleton: bool = True,
+) -> PosePredictions:
+    """Reads another system's file; see the module for its format.
+
+    Args:
+        path: .npz or .json.
+        index: the data that was predicted.
+        system: name in tables; the file's own, else its base name.
+        joint_order: of the joints: "mano21" ("openpose", "freihand"), "interhand21" or
+            "mano16_tips" ("smplx"); needed unless the file states it.
+        unit: "m" or "mm"; needed unless the file states it.
+        split: where images are named by path: the split that they are of (names of val and test
+            coincide).
+        box_source: where the crops came from, if the file does not state it.
+        hand_models: needed where the file has vertices only: joints are then regressed from them,
+            with the models' tip convention.
+        check_skeleton: refuse joints whose bones are not those of a hand in the stated order, as
+            shuffled joints are. An untrained network may need False.
+
+    Raises:
+        PredictionError: not such a file, unknown images, a unit that cannot be right, or statements
+            that contradict one another.
+        JointOrderError: an unknown, missing or contradicted joint order, or bones that say another.
+    """
+    path = Path(path)
+    content = read_external_file(path)
+    order, unit = _stated_order(content, joint_order, path), _stated(content, "unit", unit, path)
+    if unit not in _UNITS_MM:
+        raise PredictionError(f"{path}: unit {unit!r} is not known; state 'm' or 'mm'")
+    rows = _rows(content, index, split, path)
+    hand = _hands(content, index, rows, path)
+    vertices = _points(content, "vertices", 778, unit, path)
+    joints = _points(content, "joints", 21, unit, path)
+    if joints is not None:
+        if check_skeleton:
+            require_skeleton(joints, order, index, rows, hand, path)
+        joints = joints[:, order.to_mano21]
+        require_hand_size(joints, unit, path)
+    else:
+        joints = _joints_of_meshes(vertices, hand, hand_models, path)
+        require_hand_size(joints, unit, path)
+    wrist = joints[:, :1]
+    if vertices is not None:
+        _require_one_frame(joints, vertices, path)
+        vertices = vertices - wrist
+    name = system or str(content.stated.get("system") or path.stem)
+    return PosePredictions(
+        name,
+        index.fingerprint,
+        rows,
+        hand,
+        joints - wrist,
+        vertices,
+        provenance={
+            "file": path.name,
+            "joint_order": order.name,
+            "unit": unit,
+            "box_source": _agreed(content, "box_source", box_source, path),
+            "joints": "as predicted" if "joints" in content.columns else "regressed from the mesh",
+        },
+    )
+
+
+# --- what is stated -----------------------------------------------------------------------
+
+
+def _agreed(content: ExternalFile, name: str, asked: str | None, path: Path) -> str | None:
+    """What the file or the caller states; None where neither does."""
+    own = content.stated.get(name)
+    if own is not None and asked is not None and own != asked:
+        raise PredictionError(f"{path} states {name} {own!r}, but {asked!r} is given")
+    return own if asked is None else asked
+
+
+def _stated(content: ExternalFile, name: str, asked: str | None, path: Path) -> str:
+    value = _agreed(content, name, asked, path)
+    if value is None:
+        raise PredictionError(f"{path} does not state its {name}; say which it is")
+    return str(value)
+
+
+@dataclass(frozen=True)
+class _Order:
+    name: str
+    to_mano21: np.ndarray
+
+
+def _stated_order(content: ExternalFile, asked: str | None, path: Path) -> _Order:
+    names, own = content.stated.get("joint_names"), content.stated.get("joint_order")
+    if names is not None:
+        by_names = _Order("given names", np.array(order_of_names(list(names))))
+        for order in (own, asked):
+            if order is None:
+                continue
+            if not np.array_equal(permutation("mano21", order), by_names.to_mano21):
+                raise JointOrderError(
+                    f"{path}: the joint names are not in {order} order, which is also stated"
+                )
+        return by_names
+    if "joints" not in content.columns:
+        return _Order("mano21", np.arange(21))
+    if own is not None and asked is not None and canonical_order(own) != canonical_order(asked):
+        raise JointOrderError(f"{path} states joint order {own!r}, but {asked!r} is given")
+    if own is None and asked is None:
+        raise JointOrderError(
+            f"{path} does not state the order of its joints; say which of {', '.join(JOINT_ORDERS)}"
+        )
+    name = canonical_order(str(own if asked is None else asked))
+    return _Order(name, permutation("mano21", name))
+
+
+def _points(
+    content: ExternalFile, name: str, count: int, unit: str, path: Path
+) -> np.ndarray | None:
+    """(N, count, 3) float64 mm."""
+    if name not in content.columns:
+        return None
+    points = content.columns[name]
+    if points.ndim != 3 or points.shape[1:] != (count, 3) or points.dtype.kind not in "fiu":
+        raise PredictionError(
+            f"{path}: {name} is {points.dtype} {points.shape}, needed are numbers (N, {count}, 3)"
+        )
+    broken = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+    if len(broken):
+        raise PredictionError(
+            f"{path}: {name} of {len(broken)} of {len(points)} hands are not finite, the first is "
+            f"hand {broken[0]} of the file. Leave out hands that were not predicted"
+        )
+    return points.astype(np.float64) * _UNITS_MM[unit]
+
+
+# --- which image, which hand -----------------------------------------------------------------
+
+
+def _rows(content: ExternalFile, index: HandIndex, split: str | None, path: Path) -> np.ndarray:
+    keys = [key for key in KEYS if key in content.columns]
+    if len(keys) != 1:
+        raise PredictionError(
+            f"{path} must name images by exactly one of {', '.join(KEYS)}; it has "
+            f"{', '.join(keys) or 'none'}"
+        )
+    values = content.columns[keys[0]]
+    if keys[0] == "row":
+        if values.dtype.kind not in "iu" or np.any((values < 0) | (values >= len(index))):
+            raise PredictionError(f"{path}: rows must be integers from 0 to {len(index) - 1}")
+        return values.astype(np.int64)
+    candidates = index.select(split=split)
+    if keys[0] == "annotation_id":
+        return _rows_of_ids(values, index, candidates, path)
+    return _rows_of_paths(values, index, candidates, path)
+
+
+def _rows_of_ids(ids, index: HandIndex, candidates: np.ndarray, path: Path) -> np.ndarray:
+    column = "annotation_id" if "annotation_id" in index.columns else "image_id"
+    table = _lookup(index.values(column, candidates).tolist(), candidates, "annotation ids", path)
+    return _found([table.get(int(value)) for value in ids], ids, index, path)
+
+
+def _rows_of_paths(paths, index: HandIndex, candidates: np.ndarray, path: Path) -> np.ndarray:
+    folders = {
+        SPLITS.index(name): index.root / folder
+        for name, folder in index.meta["image_folders"].items()
+    }
+    splits = index.values("split", candidates)
+    names = [
+        index.image_path(row).relative_to(folders[code]).as_posix()
+        for row, code in zip(candidates.tolist(), splits.tolist(), strict=True)
+    ]
+    table = _lookup(names, candidates, "image names", path)
+    return _found([_by_tail(table, str(name)) for name in paths], paths, index, path)
+
+
+def _by_tail(table: dict[str, int], name: str) -> int | None:
+    """The row whose name is the end of a path, from whole components."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    for start in range(len(parts)):
+        row = table.get("/".join(parts[start:]))
+        if row is not None:
+            return row
+    return None
+
+
+def _lookup(keys: list, rows: np.ndarray, what: str, path: Path) -> dict:
+    table = dict(zip(keys, rows.tolist(), strict=True))
+    if len(table) != len(keys):
+        raise PredictionError(
+            f"{path}: {what} repeat between splits of this index; say which split was predicted"
+        )
+    return table
+
+
+def _found(rows: list[int | None], keys, index: HandIndex, path: Path) -> np.ndarray:
+    unknown = [str(key) for key, row in zip(keys, rows, strict=True) if row is None]
+    if unknown:
+        raise PredictionError(
+            f"{path}: {len(unknown)} of {len(rows)} images are not in {index.path}, the first is "
+            f"{unknown[0]}"
+        )
+    return np.array(rows, np.int64)
+
+
+def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray, path: Path) -> np.ndarray:
+    if "hand" not in content.columns:
+        hand = index.values("hand", rows).astype(np.int64)
+        if np.any(hand > 1):
+            raise PredictionError(
+                f"{path} does not say which hand, and {int(np.sum(hand > 1))} of its images show "
+                "both or an unknown one; add 'hand' (right or left)"
+            )
+        return hand
+    values = content.columns["hand"]
+    names = [HANDS[int(v)] if str(v) in ("0", "1") else str(v) for v in values.tolist()]
+    if wrong := sorted(set(names) - set(HANDS[:2])):
+        raise PredictionError(f"{path}: hand is {', '.join(wrong)}; needed is right or left")
+    return np.array([HANDS.index(name) for name in names], np.int64)
+
+
+# --- meshes ----------------------------------------------------------------------------------
+
+
+def _joints_of_meshes(vertices, hand, hand_models, path: Path) -> np.ndarray:
+    joints = np.empty((len(vertices), 21, 3))
+    for code, side in enumerate(HANDS[:2]):
+        chosen = hand == code
+        if not chosen.any():
+            continue
+        if hand_models is None or side not in hand_models:
+            raise PredictionError(
+                f"{path} has meshes without joints; regressing them needs the {side} hand model"
+            )
+        model = hand_models[side]
+        joints[chosen] = joints_of_mesh(
+            vertices[chosen], model.joint_regressor, tip_convention=model.tip_convention
+        )
+    return joints
+
+
+def _require_one_frame(joints: np.ndarray, vertices: np.ndarray, path: Path) -> None:
+    apart = np.linalg.norm(joints.mean(1) - vertices.mean(1), axis=-1)
+    if np.median(apart) > 100:
+        raise PredictionError(
+            f"{path}: joints and vertices lie {np.median(apart):.0f} mm apart (median); they must "
+            "be in one frame, with one origin"
+        )

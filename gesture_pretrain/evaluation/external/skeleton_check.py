@@ -1,0 +1,98 @@
+"""Whether joints can be those of a hand in the order and unit that are stated for them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.evaluation.external.joint_order import (
+    JOINT_ORDERS,
+    JointOrderError,
+    permutation,
+)
+from gesture_pretrain.evaluation.poses.predictions import PredictionError
+from gesture_pretrain.skeleton import BONES_MANO21
+
+_CHECKED_HANDS = 256
+# Mean deviation of 20 bones, as a share: people differ by less than 0.1 from one another; joints of
+# two known orders exchanged, or shuffled joints, deviate by 0.4 and more.
+_SUSPICIOUS, _IMPOSSIBLE = 0.15, 0.35
+_SPREAD_MM = (5.0, 500.0)
+
+
+def require_skeleton(
+    joints: np.ndarray, order, index: HandIndex, rows: np.ndarray, hand: np.ndarray, path: Path
+) -> None:
+    """Compares the proportions of the bones with those of the annotated hands.
+
+    Args:
+        joints: (N, 21, 3) any unit, in the stated order.
+        order: has ``name`` and ``to_mano21``.
+        index, rows, hand: what was predicted; nothing is checked where no joints are annotated.
+
+    Raises:
+        JointOrderError: the bones are those of another known order, or of none.
+    """
+    reference = _annotated_bones(index, rows, hand)
+    if reference is None:
+        return
+    joints = joints[_spread(len(joints))]
+    stated = _deviation(joints[:, order.to_mano21], reference)
+    others = {
+        name: _deviation(joints[:, permutation("mano21", name)], reference) for name in JOINT_ORDERS
+    }
+    best = min(others, key=others.get)
+    if others[best] < min(_SUSPICIOUS, stated / 2) and stated > _SUSPICIOUS:
+        raise JointOrderError(
+            f"{path}: the joints are said to be in order '{order.name}', but their bones are those "
+            f"of '{best}' (mean deviation {others[best]:.0%} instead of {stated:.0%})"
+        )
+    if not stated < _IMPOSSIBLE:
+        raise JointOrderError(
+            f"{path}: in order '{order.name}' the bones deviate by {stated:.0%} from those of the "
+            "annotated hands; the joints are shuffled, or not a hand. If they are meant so, switch "
+            "this check off (check_skeleton=False, --no-skeleton-check)"
+        )
+
+
+def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
+    """Refuses joints (N, 21, 3), any order, that are far from any hand's size.
+
+    Raises:
+        PredictionError: their median spread about their mean is outside 5 to 500 mm.
+    """
+    centred = joints_mm - joints_mm.mean(1, keepdims=True)
+    spread = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
+    if not _SPREAD_MM[0] <= spread <= _SPREAD_MM[1]:
+        raise PredictionError(
+            f"{path}: read in unit '{unit}', the joints spread by {spread:.3g} mm about their mean "
+            "(median); those of a hand do by about 50. State the right unit"
+        )
+
+
+def _annotated_bones(index: HandIndex, rows: np.ndarray, hand: np.ndarray) -> np.ndarray | None:
+    """(20,) median bone lengths of the annotated hands, mm; None without annotations."""
+    found = []
+    for i in _spread(len(rows)):
+        joints = index.record(int(rows[i])).joints_world_mm
+        if joints is not None:
+            found.append(_bones(joints[hand[i]]))
+    if not found or np.isnan(found).all(0).any():
+        return None
+    return np.nanmedian(found, axis=0)
+
+
+def _spread(count: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(count, _CHECKED_HANDS)).astype(np.int64))
+
+
+def _bones(joints: np.ndarray) -> np.ndarray:
+    parents, children = np.array(BONES_MANO21).T
+    return np.linalg.norm(joints[..., children, :] - joints[..., parents, :], axis=-1)
+
+
+def _deviation(joints: np.ndarray, reference: np.ndarray) -> float:
+    """Mean deviation of the median bones after scaling to one size, as a share."""
+    bones = np.maximum(np.median(_bones(joints), axis=0), 1e-12)
+    ratio = np.log(bones / reference)
+    return float(np.expm1(np.mean(np.abs(ratio - np.median(ratio)))))

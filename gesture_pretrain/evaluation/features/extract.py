@@ -1,0 +1,195 @@
+"""Frozen features of a backbone over the rows of an index, kept on disk.
+
+Predictions go to disk first and metrics are computed from disk, so mending a metric costs no pass
+through a network. Letters: N samples, C channels of the pooled feature, K classes.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from gesture_pretrain.data.samples.gesture_dataset import HandSample, without_opencv_threads
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.models.backbone import InputSpec
+from gesture_pretrain.models.image_normaliser import ImageNormaliser
+
+if TYPE_CHECKING:
+    from gesture_pretrain.data.index.index import HandIndex, HandRow
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Pooled features of N samples with everything the diagnostics compare them to.
+
+    Attributes:
+        features: (N, C) float32, the backbone's pooled feature.
+        coarse, fine: (N,) int64 gesture ids, -1 = no label.
+        hand: (N,) int64, 0 right, 1 left, -1 unknown or both.
+        joints_rel_mm: (N, 21, 3) float32, camera frame, relative to the wrist. Where joint_valid
+            is false the value means nothing.
+        joint_valid: (N, 21) bool.
+        rows: (N,) int64 rows of the index.
+        groups: (N,) text "split/capture/frame": samples of one group show one moment from
+            several cameras. An image that is no frame of a capture is a group of its own.
+        subjects: (N,) int64, -1 = unknown.
+        coarse_logits, fine_logits: (N, K) float32, or None for a backbone without heads.
+        meta: plain values: backbone name, data, taxonomy.
+    """
+
+    features: np.ndarray
+    coarse: np.ndarray
+    fine: np.ndarray
+    hand: np.ndarray
+    joints_rel_mm: np.ndarray
+    joint_valid: np.ndarray
+    rows: np.ndarray
+    groups: np.ndarray
+    subjects: np.ndarray
+    coarse_logits: np.ndarray | None = None
+    fine_logits: np.ndarray | None = None
+    meta: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in self._array_names():
+            if len(getattr(self, name)) != len(self.features):
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} entries for {len(self.features)} "
+                    "features; every column of a FeatureTable has one entry per sample."
+                )
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def has_joints(self) -> bool:
+        """Whether any joint of any sample is known."""
+        return bool(self.joint_valid.any())
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the table as an .npz that needs no pickle to be read; replaces it atomically."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {name: getattr(self, name) for name in self._array_names()}
+        content = io.BytesIO()
+        np.savez(content, meta_json=np.array(json.dumps(self.meta)), **arrays)
+        write_bytes_atomically(path, content.getbuffer())
+        return path
+
+    @classmethod
+    def load(cls, path: Path | str) -> "FeatureTable":
+        """Reads a table written by `save`."""
+        with np.load(path, allow_pickle=False) as stored:
+            values = {name: stored[name] for name in stored.files if name != "meta_json"}
+            return cls(**values, meta=json.loads(str(stored["meta_json"])))
+
+    def _array_names(self) -> list[str]:
+        names = [f.name for f in fields(self) if f.name != "meta"]
+        return [name for name in names if getattr(self, name) is not None]
+
+
+def extract_features(
+    models: Mapping[str, nn.Module],
+    dataset: Dataset,
+    index: "HandIndex",
+    *,
+    batch_size: int = 64,
+    device: str = "cpu",
+    workers: int = 0,
+    progress: bool = True,
+    meta: Mapping | None = None,
+) -> dict[str, FeatureTable]:
+    """Runs several backbones over one dataset; each image is decoded once for all of them.
+
+    Args:
+        models: name -> Backbone or GestureNetwork. All must want the dataset's image size.
+        dataset: yields HandSample without augmentation; `row` points into `index`.
+        index: where the groups and subjects are looked up.
+        meta: plain values kept with each table, beside the model's name.
+
+    Returns:
+        name -> FeatureTable, in the order of the dataset.
+    """
+    if len(dataset) == 0:
+        raise ValueError("There is no sample to extract features from; check split and filters.")
+    loader = DataLoader(
+        dataset, batch_size=batch_size, num_workers=workers, worker_init_fn=without_opencv_threads
+    )
+    batches = tqdm(loader, desc="features", unit="batch", disable=not progress, leave=False)
+    samples, outputs = _run(models, batches, device)
+    columns = _sample_columns(samples, index)
+    return {
+        name: FeatureTable(
+            **columns, **_concatenate(outputs[name]), meta={"backbone": name, **(meta or {})}
+        )
+        for name in models
+    }
+
+
+def _run(
+    models: Mapping[str, nn.Module], batches: Iterable[HandSample], device: str
+) -> tuple[list[dict], dict[str, list[dict]]]:
+    """What each batch says of its samples, and what each model makes of it, as arrays."""
+    models = {name: model.to(device).eval() for name, model in models.items()}
+    normalisers = {
+        name: ImageNormaliser(_input_spec(model)).to(device) for name, model in models.items()
+    }
+    samples, outputs = [], {name: [] for name in models}
+    with torch.inference_mode():
+        for batch in batches:
+            columns = batch._asdict()
+            image = columns.pop("image").to(device)
+            del columns["keypoints_px"]
+            samples.append({name: values.numpy() for name, values in columns.items()})
+            for name, model in models.items():
+                outputs[name].append(_pooled_and_logits(model, normalisers[name], image))
+    return samples, outputs
+
+
+def _pooled_and_logits(
+    model: nn.Module, normalise: ImageNormaliser, image: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """One batch through a Backbone, or through a GestureNetwork, which also has logits."""
+    output = model(normalise(image))
+    if not hasattr(model, "heads"):
+        return {"features": output.pooled.float().cpu().numpy()}
+    return {
+        "features": output.features.pooled.float().cpu().numpy(),
+        "coarse_logits": output.coarse_logits.float().cpu().numpy(),
+        "fine_logits": output.fine_logits.float().cpu().numpy(),
+    }
+
+
+def _input_spec(model: nn.Module) -> InputSpec:
+    return (model.backbone if hasattr(model, "heads") else model).input_spec
+
+
+def _sample_columns(samples: list[dict], index: "HandIndex") -> dict[str, np.ndarray]:
+    columns = {
+        key: np.concatenate([s[key] for s in samples])
+        for key in ("coarse", "fine", "hand", "joints_rel_mm", "joint_valid", "row")
+    }
+    columns["rows"] = rows = columns.pop("row")
+    numbers = [index.row(int(row)) for row in rows]
+    columns["groups"] = np.array([_group_of(n, row) for n, row in zip(numbers, rows, strict=True)])
+    columns["subjects"] = np.array([n.subject for n in numbers], dtype=np.int64)
+    return columns
+
+
+def _group_of(numbers: "HandRow", row: int) -> str:
+    """The moment an image shows. The split is part of it: capture numbers restart per split."""
+    if numbers.capture < 0 or numbers.frame < 0:
+        return f"row/{row}"
+    return f"{numbers.split}/{numbers.capture}/{numbers.frame}"
+
+
+def _concatenate(parts: list[dict]) -> dict[str, np.ndarray]:
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -1,0 +1,145 @@
+"""What the report of a backbone says beside the scores."""
+
+import json
+import sys
+from importlib.metadata import version
+
+import gesture_pretrain
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.evaluation.features.models import UNTRAINED, heads_fit
+from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
+from gesture_pretrain.report.contact_sheet import Tile, spread_over_classes
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.record import WeightRecord
+
+
+def report_context(
+    *,
+    index: HandIndex,
+    sets: dict[str, GestureDataset],
+    split: str,
+    train_split: str,
+    taxonomy: Taxonomy,
+    k: int,
+    seed: int,
+    main: BackboneResult,
+    left_out: list[str],
+    curves: dict,
+    command: str,
+    record: WeightRecord,
+) -> ReportContext:
+    """Everything the page says beside the scores."""
+    synthetic = is_synthetic(index)
+    circular = heads_fit(record, taxonomy)
+    data_name = index.meta["data_name"]
+    if synthetic and "synthetic" not in data_name:
+        data_name = f"synthetic {data_name}"
+    title = f"{data_name}, split {split}"
+    return ReportContext(
+        data_title=title,
+        synthetic=synthetic,
+        class_names={"coarse": taxonomy.coarse_names, "fine": taxonomy.fine_names},
+        protocol=_protocol(sets[train_split], train_split, split, k, main, circular),
+        circular=circular,
+        left_out=left_out,
+        facts=_facts(index, taxonomy, sets, record),
+        commands=[command] if command else [],
+        tiles=_tiles(sets[split], main, taxonomy, seed),
+        curves=curves,
+        trained_on=_trained_on(record),
+        seed=seed,
+    )
+
+
+def is_synthetic(index: HandIndex) -> bool:
+    """Whether the images are rendered: the data set's own note says so."""
+    return index.meta["synthetic"] not in (None, False)
+
+
+def _trained_on(record: WeightRecord) -> str:
+    if record.data is None:
+        return "data not recorded"
+    synthetic = record.data.synthetic and "synthetic" not in record.data.name
+    return f"synthetic {record.data.name}" if synthetic else record.data.name
+
+
+def _protocol(
+    train: GestureDataset, train_split: str, split: str, k: int, main, circular: bool
+) -> list[str]:
+    lines = [
+        f"Frozen features: average-pooled {main.table.features.shape[1]}-channel map, one "
+        "unaugmented crop per image; no weight of the network is changed.",
+        f"k-NN: k = {k}, cosine of features centred on the train mean, majority vote; a neighbour "
+        "of the same capture and frame (another camera of the same moment) is never used.",
+        f"Linear probe to gesture: multinomial logistic regression on standardised features of "
+        f"{len(train):,} images of split {train_split}; the L2 penalty is chosen on held-out "
+        "train subjects (on held-out moments where there is one subject).",
+        (
+            "Circular: gesture scores and t-SNE use the labels that the backbone was trained with. "
+            f"They say that it generalises to split {split}, not that its features help pose. The "
+            "probe to joints is the measure that pretraining did not see."
+        )
+        if circular
+        else "Not circular: the backbone was not trained with these labels.",
+        f"'{UNTRAINED}' is the same architecture with random weights (seed 0), batch norm at its "
+        "initial statistics.",
+    ]
+    if "probe_joints" in main.scores:
+        lines.insert(
+            3,
+            (
+                "Joints: camera frame, mm, relative to the wrist; ridge regression in closed form, "
+                "float64, penalty chosen like above; left and right hands by one map, as they are. "
+                "MPJPE over valid joints without the wrist, which is the root."
+            ),
+        )
+    return lines
+
+
+def _facts(index: HandIndex, taxonomy: Taxonomy, sets, record: WeightRecord) -> dict[str, str]:
+    packages = ("torch", "timm", "numpy", "scikit-learn", "scipy")
+    facts = {
+        "data": f"{index.meta['data_name']} ({', '.join(_counts(sets))})",
+        "taxonomy": f"{taxonomy.name}: {taxonomy.num_coarse} coarse, {taxonomy.num_fine} fine "
+        f"classes, sha256 {taxonomy.sha256[:12]}",
+        "versions": f"gesture-pretrain {gesture_pretrain.__version__}, Python "
+        f"{sys.version.split()[0]}, "
+        + ", ".join(f"{package} {version(package)}" for package in packages),
+    }
+    weights = next(iter(record.files.values()))
+    facts["backbone"] = f"{record.name}, sha256 {weights.sha256[:12]}, exported {record.created}"
+    if record.label_variant != "gesture":
+        facts["labels it was trained on"] = f"control: {record.label_variant}"
+    if record.data is not None:
+        facts["trained on"] = f"{record.data.name} (licence: {record.data.licence})"
+    facts["commit"] = record.commit or "not recorded"
+    facts["configuration"] = json.dumps(record.config)
+    return facts
+
+
+def _counts(sets: dict[str, GestureDataset]) -> list[str]:
+    return [f"{len(dataset):,} images of {part}" for part, dataset in sets.items()]
+
+
+def _tiles(dataset: GestureDataset, main: BackboneResult, taxonomy, seed: int) -> list[Tile]:
+    method = "heads_coarse" if "heads_coarse" in main.scores else "probe_coarse"
+    predicted = main.predictions.arrays[method]
+    tiles = []
+    for position in spread_over_classes(main.table.coarse, 24, seed=seed):
+        sample = dataset[int(position)]
+        truth, guess = int(main.table.coarse[position]), int(predicted[position])
+        caption = taxonomy.coarse_names[truth]
+        if guess != truth:
+            caption += f"\n→ {taxonomy.coarse_names[guess]}"
+        valid = sample.joint_valid.numpy()
+        tiles.append(
+            Tile(
+                sample.image.permute(1, 2, 0).numpy(),
+                caption,
+                guess == truth,
+                sample.keypoints_px.numpy() if valid.any() else None,
+                valid,
+            )
+        )
+    return tiles

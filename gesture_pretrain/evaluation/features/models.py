@@ -1,0 +1,112 @@
+"""Which backbones are evaluated side by side, and by which taxonomy."""
+
+from pathlib import Path
+
+from torch import nn
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.taxonomy_file import packaged_taxonomies
+from gesture_pretrain.weights.record import WeightRecord
+from gesture_pretrain.weights.registry import find_backbone, load_backbone
+
+UNTRAINED = "untrained"
+INDEX_LABELS = "index_labels"
+
+
+def chosen_taxonomy(asked: str | None, record: WeightRecord, index: HandIndex) -> Taxonomy:
+    """The taxonomy asked for, else the one of the backbone's heads.
+
+    Of a backbone trained on shuffled labels it is the taxonomy before shuffling: features are
+    compared to the true labels.
+
+    Raises:
+        ValueError: the card names no taxonomy, or one that is not at hand.
+    """
+    if asked == INDEX_LABELS:
+        return Taxonomy.from_index_labels(index.labels)
+    if asked is not None:
+        return Taxonomy.load(asked)
+    if record.taxonomy is None:
+        raise ValueError(
+            f"'{record.name}' was exported without a taxonomy. Give one with --taxonomy: "
+            f"{', '.join(packaged_taxonomies())}, a CSV file, or {INDEX_LABELS}."
+        )
+    variant = record.label_variant
+    base = _base_taxonomy(record.taxonomy.name.removesuffix(f"-{variant}"), record, index)
+    return base.control(variant) if variant in CONTROLS else base
+
+
+def _base_taxonomy(name: str, record: WeightRecord, index: HandIndex) -> Taxonomy:
+    if name in packaged_taxonomies():
+        return Taxonomy.load(name)
+    source = record.config.get("data", {}).get("taxonomy")
+    if source == INDEX_LABELS:
+        return Taxonomy.from_index_labels(index.labels)
+    if source is None or not Path(source).is_file():
+        raise ValueError(
+            f"'{record.name}' was trained on taxonomy '{name}', whose CSV file is not at hand "
+            f"({source}). Give it with --taxonomy FILE.csv."
+        )
+    return Taxonomy.load(source)
+
+
+def heads_fit(record: WeightRecord, taxonomy: Taxonomy) -> bool:
+    """Whether the heads tell the classes of `taxonomy` apart (shuffled labels are the same)."""
+    if record.taxonomy is None:
+        return False
+    known = {taxonomy.sha256}
+    if record.label_variant.startswith("shuffled"):
+        known.add(taxonomy.shuffled(int(record.label_variant.removeprefix("shuffled"))).sha256)
+    return record.taxonomy.sha256 in known
+
+
+def open_models(
+    name: str,
+    baselines: list[str] | tuple[str, ...],
+    record: WeightRecord,
+    taxonomy: Taxonomy,
+    with_heads: bool,
+    left_out: list[str],
+) -> dict[str, nn.Module]:
+    """The backbone and its baselines by name; heads where they are of the taxonomy.
+
+    Raises:
+        ValueError: the backbone's heads are of another taxonomy and `with_heads` is set.
+    """
+    with_heads = with_heads and record.heads is not None
+    if with_heads and not heads_fit(record, taxonomy):
+        raise ValueError(
+            f"The heads of '{name}' were trained on taxonomy '{record.taxonomy.name}', but "
+            f"'{taxonomy.name}' is asked for; their classes mean other things. --no-heads "
+            "evaluates the features alone, or leave --taxonomy out."
+        )
+    models = {name: load_backbone(name, with_heads=with_heads)}
+    if not with_heads:
+        left_out.append(f"The heads of {name}.")
+    backbone = models[name].backbone if with_heads else models[name]
+    for baseline in dict.fromkeys(baselines):
+        if baseline == UNTRAINED:
+            models[baseline] = build_backbone(
+                backbone.arch, init="random", size_px=backbone.input_spec.size_px, seed=0
+            )
+        elif baseline == name:
+            raise ValueError(f"'{name}' is given as its own baseline.")
+        else:
+            fits = with_heads and heads_fit(find_backbone(baseline).record, taxonomy)
+            models[baseline] = load_backbone(baseline, with_heads=fits)
+            if with_heads and not fits:
+                left_out.append(f"The heads of {baseline} (another taxonomy).")
+    return models
+
+
+def common_size(models: dict[str, nn.Module]) -> int:
+    """The crop size in pixels that all of them read; ValueError if they differ."""
+    sizes = {name: getattr(m, "backbone", m).input_spec.size_px for name, m in models.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            f"Backbones side by side must read crops of one size, got {sizes} px. Evaluate them "
+            "one at a time."
+        )
+    return next(iter(sizes.values()))

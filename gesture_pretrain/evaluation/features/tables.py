@@ -1,0 +1,90 @@
+"""The feature tables of an evaluation, extracted once and kept on disk."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import gesture_pretrain
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
+from gesture_pretrain.evaluation.features.models import INDEX_LABELS
+from gesture_pretrain.taxonomy import Taxonomy
+
+
+def labelled_dataset(
+    index: HandIndex, split: str, taxonomy: Taxonomy, size_px: int, *, limit: int | None, seed: int
+) -> GestureDataset:
+    """The labelled images of a split, or `limit` of them drawn with `seed`, unaugmented."""
+    rows = index.select(split=split, labelled_by=taxonomy)
+    if len(rows) == 0:
+        raise ValueError(
+            f"No image of split '{split}' in {index.root} has a label of taxonomy "
+            f"'{taxonomy.name}'. The index has labels such as {', '.join(index.labels[:4])}. "
+            f"--taxonomy names another one; --taxonomy {INDEX_LABELS} makes each label a class."
+        )
+    if limit is not None and limit < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, size=limit, replace=False))
+    return GestureDataset(index, rows, taxonomy, size_px, announce=None)
+
+
+def feature_tables(
+    models: dict[str, nn.Module],
+    dataset: GestureDataset,
+    index: HandIndex,
+    out: Path,
+    split: str,
+    *,
+    device: str,
+    workers: int,
+) -> dict[str, FeatureTable]:
+    """Features of every model, from disk where they were made from the same things before."""
+    origins = {name: _origin(model, dataset, index, split) for name, model in models.items()}
+    paths = {name: out / f"{file_name(name)}.{split}.features.npz" for name in models}
+    missing = {
+        name: model
+        for name, model in models.items()
+        if not _is_up_to_date(paths[name], origins[name])
+    }
+    if skipped := [name for name in models if name not in missing]:
+        print(f"Features of split {split} found for {', '.join(skipped)}; skipping extraction.")
+    if missing:
+        made = extract_features(missing, dataset, index, device=device, workers=workers)
+        for name, table in made.items():
+            table.meta.update(origins[name])
+            table.save(paths[name])
+    return {name: FeatureTable.load(path) for name, path in paths.items()}
+
+
+def _origin(model: nn.Module, dataset: GestureDataset, index: HandIndex, split: str) -> dict:
+    """What a feature table depends on; equal values mean that it need not be made again."""
+    weights = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        weights.update(key.encode())
+        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return {
+        "weights_sha256": weights.hexdigest(),
+        "index": index.fingerprint,
+        "root": str(index.root),
+        "split": split,
+        "rows_sha256": hashlib.sha256(np.ascontiguousarray(dataset.rows)).hexdigest(),
+        "taxonomy_sha256": dataset.taxonomy.sha256,
+        "size_px": dataset.size_px,
+        "box_ratio": dataset.box_ratio,
+        "code": gesture_pretrain.__version__,
+    }
+
+
+def _is_up_to_date(path: Path, origin: dict) -> bool:
+    if not path.is_file():
+        return False
+    meta = FeatureTable.load(path).meta
+    return {key: meta.get(key) for key in origin} == origin
+
+
+def file_name(name: str) -> str:
+    """A registry name, or the last part of a path."""
+    return Path(name).name

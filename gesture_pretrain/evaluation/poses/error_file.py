@@ -1,0 +1,76 @@
+"""Per-hand errors on disk: what means, paired comparisons and later questions are made from."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gesture_pretrain.evaluation.poses.protocol import Protocol
+from gesture_pretrain.evaluation.poses.score import Score
+from gesture_pretrain.files import write_bytes_atomically
+
+
+@dataclass(frozen=True)
+class HandErrorFile:
+    """Errors of one system under several protocols; N hands.
+
+    Attributes:
+        system: name.
+        protocols: name -> protocol, bound to boxes and split.
+        info: rows, hand, interacting, capture, subject, frame, camera, label, coarse, fine; (N,).
+        joint_mm: protocol -> (N, 21) float64 mm, NaN where not counted, mano21 order.
+        vertex_mm: protocol -> (N,) float64 mm, NaN where not counted.
+    """
+
+    system: str
+    protocols: dict[str, Protocol]
+    info: dict[str, np.ndarray]
+    joint_mm: dict[str, np.ndarray]
+    vertex_mm: dict[str, np.ndarray]
+
+
+def save_hand_errors(path: Path | str, scores: Sequence[Score]) -> Path:
+    """Writes the per-hand errors of one system's scores; an .npz that needs no pickle.
+
+    Raises:
+        ValueError: no score, or scores of several systems.
+    """
+    systems = {score.system for score in scores}
+    if len(systems) != 1:
+        raise ValueError(f"one file holds the errors of one system, got {sorted(systems)}")
+    arrays = {f"info.{name}": column for name, column in scores[0].info.items()}
+    for score in scores:
+        arrays[f"joint_mm.{score.protocol.name}"] = score.errors.joint_mm
+        arrays[f"vertex_mm.{score.protocol.name}"] = score.errors.vertex_mm
+    protocols = {score.protocol.name: score.protocol.to_json() for score in scores}
+    content = io.BytesIO()
+    np.savez(
+        content,
+        system=np.array(scores[0].system),
+        protocols_json=np.array(json.dumps(protocols)),
+        **arrays,
+    )
+    write_bytes_atomically(path, content.getbuffer())
+    return Path(path)
+
+
+def load_hand_errors(path: Path | str) -> HandErrorFile:
+    """Reads what ``save_hand_errors`` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        content = {name: stored[name] for name in stored.files}
+
+    def part(prefix: str) -> dict[str, np.ndarray]:
+        start = f"{prefix}."
+        return {k.removeprefix(start): v for k, v in content.items() if k.startswith(start)}
+
+    protocols = json.loads(str(content["protocols_json"]))
+    return HandErrorFile(
+        str(content["system"]),
+        {name: Protocol.from_json(value) for name, value in protocols.items()},
+        part("info"),
+        part("joint_mm"),
+        part("vertex_mm"),
+    )

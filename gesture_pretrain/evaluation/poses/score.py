@@ -1,0 +1,248 @@
+"""Scores: predictions and truth, in blocks, to means that carry their protocol.
+
+Letters: N hands, J = 21 joints, V = 778 vertices.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.evaluation.poses.averaging import Averages, average
+from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
+from gesture_pretrain.evaluation.poses.hand_errors import (
+    HandErrors,
+    NotAvailable,
+    hand_errors,
+    require_available,
+)
+from gesture_pretrain.evaluation.poses.mesh_scores import MeshScores
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
+from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+
+BLOCK_HANDS = 512
+_INFO = ("rows", "hand", "interacting", "capture", "subject", "frame", "camera", "label")
+_INFO_ALL = (*_INFO, "coarse", "fine")
+
+
+class MissingPredictions(ValueError):
+    """Hands of the evaluated rows have no prediction."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one system reached under one protocol. Cannot exist without a bound protocol.
+
+    Attributes:
+        system: name. protocol: bound to boxes and split.
+        averages: the protocol's means.
+        extra: other means by name: auc, f@5, ... (share) ; empty for most protocols.
+        errors: per hand, before any mean.
+        info: per hand: rows, hand, interacting, capture, subject, frame, camera, label, coarse,
+            fine; each (N,).
+        excluded: how many hands or joints were left out or counted in a special way, by reason.
+    """
+
+    system: str
+    protocol: Protocol
+    averages: Averages
+    errors: HandErrors
+    info: Mapping[str, np.ndarray]
+    extra: Mapping[str, float] = field(default_factory=dict)
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.protocol, Protocol):
+            raise ProtocolError(
+                f"a score of '{self.system}' without a protocol is a number without a meaning; "
+                "pass one of gesture_pretrain.evaluation.poses.protocol.PROTOCOLS, bound"
+            )
+        self.protocol.require_bound()
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value:.2f}" for name, value in self.values().items())
+        return "\n".join([f"{self.system}: {numbers}", *self.protocol.card()])
+
+    def values(self) -> dict[str, float]:
+        """All means by name, in the order of a table; what a protocol does not define is absent."""
+        found = {}
+        for kind, means in (("MPJPE", self.averages.mpjpe_mm), ("MPVPE", self.averages.mpvpe_mm)):
+            if kind == "MPVPE" and not self.protocol.vertices:
+                continue
+            found |= {f"{kind} {group}": means[group] for group in means}
+        return found | dict(self.extra)
+
+    def hand_means_mm(self) -> np.ndarray:
+        """(N,) mean over the counted joints of each hand; NaN where none is."""
+        counted = ~np.isnan(self.errors.joint_mm)
+        with np.errstate(invalid="ignore"):
+            return np.where(counted, self.errors.joint_mm, 0.0).sum(1) / counted.sum(1)
+
+    def by_joint(self) -> dict[str, float]:
+        """Mean over hands of each joint's error, mm."""
+        counted = ~np.isnan(self.errors.joint_mm)
+        with np.errstate(invalid="ignore"):
+            means = np.where(counted, self.errors.joint_mm, 0.0).sum(0) / counted.sum(0)
+        return dict(zip(JOINT_NAMES_MANO21, means.tolist(), strict=True))
+
+    def by_group(self, names: np.ndarray) -> dict[str, tuple[float, int]]:
+        """Name -> (mean over hands of their mean joint error in mm, number of hands).
+
+        Args:
+            names: (N,) of any kind; e.g. ``info["label"]``.
+        """
+        means = self.hand_means_mm()
+        found = {}
+        for name in np.unique(names):
+            values = means[(names == name) & ~np.isnan(means)]
+            if len(values):
+                found[str(name)] = (float(values.mean()), len(values))
+        return found
+
+
+@dataclass
+class _Gathered:
+    """What the blocks of one protocol gave so far."""
+
+    joint_mm: list[np.ndarray] = field(default_factory=list)
+    vertex_mm: list[np.ndarray] = field(default_factory=list)
+    excluded: dict[str, int] = field(default_factory=dict)
+    mesh: MeshScores | None = None
+
+    def add(self, errors: HandErrors) -> None:
+        self.joint_mm.append(errors.joint_mm)
+        self.vertex_mm.append(errors.vertex_mm)
+        for reason, count in errors.excluded.items():
+            self.excluded[reason] = self.excluded.get(reason, 0) + count
+
+
+def score_predictions(
+    predictions: PosePredictions,
+    reader: GroundTruthReader,
+    protocols: Sequence[Protocol],
+    *,
+    rows: np.ndarray | None = None,
+    allow_missing: bool = False,
+    progress: bool = False,
+) -> tuple[list[Score], dict[str, str]]:
+    """Scores of one system under several protocols, in one pass over its predictions.
+
+    Args:
+        predictions: the system's.
+        reader: of the index that they were made for.
+        protocols: bound or not; they are bound to the predictions' boxes and the rows' split.
+        rows: images that should have been predicted; None for those of the predictions.
+        allow_missing: score what is there although hands of `rows` have no prediction.
+        progress: show a bar.
+
+    Returns:
+        The scores, and protocol name -> why it cannot be applied to this system.
+
+    Raises:
+        PredictionError: predictions of another index.
+        MissingPredictions: hands without a prediction and not `allow_missing`.
+        ValueError: nothing is left to score.
+    """
+    predictions.require_index(reader.index)
+    wanted_rows, wanted_hand = reader.hands_of(
+        np.unique(predictions.rows) if rows is None else rows
+    )
+    chosen, counts = _match(predictions, wanted_rows, wanted_hand, allow_missing)
+    predictions = predictions.take(chosen)
+    usable, refused = _usable(protocols, predictions, reader)
+    gathered = {protocol.name: _Gathered() for protocol in usable}
+    info: list[dict[str, np.ndarray]] = []
+    for part in _blocks(len(predictions), progress, predictions.system):
+        block = predictions.take(part)
+        truth = reader.read(block.rows, block.hand)
+        info.append({name: getattr(truth, name) for name in _INFO_ALL})
+        for protocol in usable:
+            _add_block(gathered[protocol.name], protocol, block, truth, reader)
+    columns = {name: np.concatenate([i[name] for i in info]) for name in _INFO_ALL}
+    split = _split_name(reader, predictions.rows)
+    scores = [
+        _score(predictions, protocol, gathered[protocol.name], columns, counts, split)
+        for protocol in usable
+    ]
+    return scores, refused
+
+
+def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str, int]]:
+    """Positions of the predictions of the wanted hands, and counts of the others."""
+    have, want = 2 * predictions.rows + predictions.hand, 2 * rows + hand
+    chosen = np.flatnonzero(np.isin(have, want))
+    missing = int(np.sum(~np.isin(want, have)))
+    if missing and not allow_missing:
+        first = int(want[~np.isin(want, have)][0])
+        raise MissingPredictions(
+            f"'{predictions.system}' has no prediction for {missing} of {len(want)} annotated "
+            f"hands, the first is the {HANDS[first % 2]} hand of row {first // 2}. A mean over the "
+            "rest is another metric: predict them, or allow missing ones (--allow-missing), which "
+            "then are counted in the table"
+        )
+    if len(chosen) == 0:
+        raise ValueError(f"none of the predictions of '{predictions.system}' is of a wanted hand")
+    counts = {
+        "annotated hands without a prediction": missing,
+        "predictions of hands that are not annotated or not asked for": len(have) - len(chosen),
+    }
+    return chosen, counts
+
+
+def _usable(protocols, predictions, reader) -> tuple[list[Protocol], dict[str, str]]:
+    usable, refused = [], {}
+    interacting = reader.index.values("hand", predictions.rows) == HANDS.index("interacting")
+    for protocol in protocols:
+        try:
+            require_available(protocol, predictions, reader)
+            if protocol.images == "interacting" and not interacting.any():
+                raise NotAvailable(
+                    f"protocol {protocol.name} is of interacting hands, and no image shows them"
+                )
+            usable.append(protocol)
+        except NotAvailable as error:
+            refused[protocol.name] = str(error)
+    return usable, refused
+
+
+def _blocks(count: int, progress: bool, system: str) -> Iterable[slice]:
+    starts = range(0, count, BLOCK_HANDS)
+    for start in tqdm(starts, desc=f"scoring {system}", disable=not progress):
+        yield slice(start, start + BLOCK_HANDS)
+
+
+def _add_block(gathered, protocol, block, truth: GroundTruth, reader) -> None:
+    gathered.add(hand_errors(protocol, block, truth, reader))
+    if protocol.aligned_scores:
+        gathered.mesh = gathered.mesh or MeshScores()
+        gathered.mesh.add(protocol, block, truth, reader)
+
+
+def _score(predictions, protocol, gathered: _Gathered, columns, counts, split) -> Score:
+    joint_mm, vertex_mm = np.concatenate(gathered.joint_mm), np.concatenate(gathered.vertex_mm)
+    means = average(
+        protocol,
+        joint_mm,
+        vertex_mm,
+        rows=columns["rows"],
+        hand=columns["hand"],
+        interacting=columns["interacting"],
+    )
+    return Score(
+        predictions.system,
+        protocol.bound(box_source=predictions.box_source, split=split),
+        means,
+        HandErrors(joint_mm, vertex_mm, gathered.excluded),
+        columns,
+        {} if gathered.mesh is None else gathered.mesh.means(),
+        {**counts, **gathered.excluded},
+    )
+
+
+def _split_name(reader: GroundTruthReader, rows: np.ndarray) -> str:
+    found = np.unique(reader.index.values("split", rows))
+    names = " + ".join(SPLITS[code] for code in found)
+    return f"{names} of {reader.index.meta['data_name']} ({len(np.unique(rows)):,} images)"

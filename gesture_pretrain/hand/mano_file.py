@@ -1,0 +1,250 @@
+"""Finding and reading hand models in MANO's file layout (Romero et al., SIGGRAPH Asia 2017).
+
+Two sources: the files of the licensed MANO model, which a user downloads from its home page and
+which are never part of this package; and the open hand in ``assets/``, which is.
+
+A MANO file is a Python pickle; ``mano_pickle.py`` opens it without running any code that it names.
+Only numpy is used here; ``hand_model.py`` makes a torch module of the arrays.
+"""
+
+import os
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from gesture_pretrain.hand.mano_pickle import ManoFileError, dense_array, read_mano_pickle
+from gesture_pretrain.skeleton import HANDS, PARENTS_MANO16
+
+HandArrays = dict[str, np.ndarray]
+
+OPEN_HAND = "open"
+_FLOAT_SHAPES = {
+    "v_template": (778, 3),  # m
+    "shapedirs": (778, 3, 10),  # m per unit of shape
+    "posedirs": (778, 3, 135),  # m per entry of (rotation - identity)
+    "J_regressor": (16, 778),
+    "weights": (778, 16),
+    "hands_components": (45, 45),
+    "hands_mean": (45,),  # rad
+}
+_INT_SHAPES = {"f": (1538, 3), "kintree_table": (2, 16)}
+_SUBFOLDERS = (".", "models", "mano")
+_LEFT_FAULT_LIMIT = 1.0  # faulty files: 0.0004; sound ones: 8.0
+
+
+class MissingManoFile(FileNotFoundError):
+    """No hand model file was found; the message lists where it was looked for."""
+
+
+def documented_folder() -> Path:
+    """Where MANO files are looked for by default: the user data folder's ``mano``."""
+    return Path(platformdirs.user_data_dir("gesture_pretrain", appauthor=False)) / "mano"
+
+
+def read_hand(hand: str, path: str | os.PathLike | None = None) -> HandArrays:
+    """Read one hand, in the form smplx takes as ``data_struct``.
+
+    Args:
+        hand: ``"right"`` or ``"left"``.
+        path: ``"open"`` for the open hand; a MANO file (pkl or npz) or a folder with
+            ``MANO_RIGHT`` and ``MANO_LEFT``; or None to look in ``$MANO_DIR``, or if that is not
+            set, in ``documented_folder()``.
+
+    Returns:
+        float64 arrays ``v_template`` (778, 3) m, ``shapedirs`` (778, 3, 10), ``posedirs``
+        (778, 3, 135), ``J_regressor`` (16, 778), ``weights`` (778, 16), ``hands_components``
+        (45, 45), ``hands_mean`` (45,) rad; int64 arrays ``f`` (1538, 3), ``kintree_table`` (2, 16).
+        The sign fault of the distributed left hand's ``shapedirs`` is corrected if it is present.
+
+    Raises:
+        ValueError: if ``hand`` is neither name.
+        MissingManoFile: if there is no such file.
+        ManoFileError: if a file is unreadable, unsafe, incomplete, or the wrong hand.
+    """
+    require_hand_name(hand)
+    if path == OPEN_HAND:
+        return open_hand(hand)
+    file = find_mano_file(hand, path)
+    arrays = _read_side(file, hand)
+    if hand == "right":
+        return arrays
+    return correct_left_shapedirs(arrays, _read_side(_right_file_beside(file), "right"))
+
+
+def require_hand_name(hand: str) -> None:
+    """Raise ValueError unless ``hand`` is ``"right"`` or ``"left"``."""
+    if hand not in HANDS:
+        raise ValueError(f"unknown hand {hand!r}; choose one of {list(HANDS)}")
+
+
+# --- the open hand ---------------------------------------------------------------------------
+
+
+def open_hand(hand: str) -> HandArrays:
+    """The hand that ships with the package, in the form of ``read_hand``; the left is mirrored."""
+    require_hand_name(hand)
+    asset = resources.files("gesture_pretrain") / "assets" / "open_hand_right.npz"
+    with resources.as_file(asset) as file:
+        right = read_mano_file(file)
+    return right if hand == "right" else mirror_hand(right)
+
+
+def mirror_hand(arrays: HandArrays) -> HandArrays:
+    """The mirror image of a hand about the plane x = 0.
+
+    Positions change sign in x, and axis-angle vectors (x, y, z) become (x, -y, -z), in
+    ``hands_mean`` and the rows of ``hands_components`` alike. ``posedirs`` changes sign in x and
+    follows its rotation entries, which change sign where exactly one index is x. Faces are
+    turned round so that they still look outwards.
+    """
+    flip_x = np.array([-1.0, 1.0, 1.0])
+    flip_axis_angle = np.tile([1.0, -1.0, -1.0], 15)
+    flip_rotation = np.tile(np.outer(flip_x, flip_x).ravel(), 15)
+    return {
+        **arrays,
+        "v_template": arrays["v_template"] * flip_x,
+        "shapedirs": arrays["shapedirs"] * flip_x[:, None],
+        "posedirs": arrays["posedirs"] * flip_x[:, None] * flip_rotation,
+        "hands_mean": arrays["hands_mean"] * flip_axis_angle,
+        "hands_components": arrays["hands_components"] * flip_axis_angle,
+        "f": np.ascontiguousarray(arrays["f"][:, ::-1]),
+    }
+
+
+def correct_left_shapedirs(left: HandArrays, right: HandArrays) -> HandArrays:
+    """Undo the sign fault of the distributed left hand, where it is present.
+
+    There the x row of the left ``shapedirs`` equals the right hand's instead of its negative. It
+    counts as present if the two differ by less than 1 in the sum of absolute differences, so that
+    a sound or an already corrected file stays as it is.
+    """
+    difference = np.abs(left["shapedirs"][:, 0] - right["shapedirs"][:, 0]).sum()
+    if difference >= _LEFT_FAULT_LIMIT:
+        return left
+    return {**left, "shapedirs": left["shapedirs"] * np.array([-1.0, 1.0, 1.0])[:, None]}
+
+
+# --- finding ---------------------------------------------------------------------------------
+
+
+def find_mano_file(hand: str, path: str | os.PathLike | None = None) -> Path:
+    """Path of the MANO file of one hand; see ``read_hand`` for where it is looked for.
+
+    Only the first place given counts: with ``path`` set, ``$MANO_DIR`` is not consulted, and with
+    ``$MANO_DIR`` set, the documented folder is not. In a folder, ``MANO_RIGHT.pkl`` comes before
+    ``MANO_RIGHT.npz``, and the folder itself before its subfolders ``models`` and ``mano``.
+
+    Raises:
+        MissingManoFile: with the list of paths tried.
+    """
+    require_hand_name(hand)
+    place, why = _place_to_look(path)
+    if place.is_file():
+        return place
+    tried = [
+        place / subfolder / f"MANO_{hand.upper()}{ending}"
+        for subfolder in _SUBFOLDERS
+        for ending in (".pkl", ".npz")
+    ]
+    found = next((file for file in tried if file.is_file()), None)
+    if found is not None:
+        return found
+    listing = "\n".join(f"  {file}" for file in ([place] if place.suffix else tried))
+    raise MissingManoFile(
+        f"no MANO file of the {hand} hand. Looked in {why}:\n{listing}\n"
+        "Register at https://mano.is.tue.mpg.de, download 'Models & Code', and put MANO_RIGHT.pkl "
+        f"and MANO_LEFT.pkl into {documented_folder()}, or set MANO_DIR to their folder, or pass "
+        'their path; or pass path="open" for the open hand that ships with this package'
+    )
+
+
+def _place_to_look(path: str | os.PathLike | None) -> tuple[Path, str]:
+    if path is not None:
+        return Path(path).expanduser(), "the path given"
+    if os.environ.get("MANO_DIR"):
+        return Path(os.environ["MANO_DIR"]).expanduser(), "the folder MANO_DIR names"
+    return documented_folder(), "the documented folder (no path given, MANO_DIR not set)"
+
+
+def _right_file_beside(left_file: Path) -> Path:
+    for left, right in (("LEFT", "RIGHT"), ("left", "right"), ("Left", "Right")):
+        candidate = left_file.with_name(left_file.name.replace(left, right))
+        if left in left_file.name and candidate.is_file():
+            return candidate
+    raise MissingManoFile(
+        f"the right hand's file beside {left_file} is missing. Distributed left hands have a sign "
+        "fault in shapedirs that only a comparison with the right hand shows; put both files, "
+        "named alike but for LEFT and RIGHT, into one folder"
+    )
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def _read_side(file: Path, hand: str) -> HandArrays:
+    arrays = read_mano_file(file)
+    joints_m = arrays["J_regressor"] @ arrays["v_template"]
+    found = "right" if joints_m[0, 0] > joints_m[4, 0] else "left"  # right fingers point to -x
+    if found != hand:
+        raise ManoFileError(
+            f"{file} holds a {found} hand, but the {hand} hand was asked for; "
+            f"give the {hand} hand's file, or the folder with both"
+        )
+    return arrays
+
+
+def read_mano_file(file: str | os.PathLike) -> HandArrays:
+    """Read one MANO file, ``.pkl`` or ``.npz``, as it is; keys as in ``read_hand``.
+
+    An npz must hold plain arrays under MANO's own key names, ``J_regressor`` dense.
+
+    Raises:
+        ManoFileError: if it is unreadable, asks for code that is not part of a MANO file, or lacks
+            an array.
+    """
+    path = Path(file)
+    readers = {".pkl": read_mano_pickle, ".npz": _read_npz}
+    if path.suffix.lower() not in readers:
+        raise ManoFileError(f"{path}: a hand model file ends in .pkl or .npz, not {path.suffix!r}")
+    return _checked(readers[path.suffix.lower()](path), path)
+
+
+def _read_npz(path: Path) -> dict:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            keys = {*_FLOAT_SHAPES, *_INT_SHAPES}.intersection(archive.files)
+            return {key: archive[key] for key in keys}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ManoFileError(
+            f"{path} is not an npz of plain arrays ({error}); "
+            "store J_regressor dense and every key as numbers"
+        ) from error
+
+
+def _checked(content: dict, path: Path) -> HandArrays:
+    wanted = [(_FLOAT_SHAPES, np.float64), (_INT_SHAPES, np.int64)]
+    missing = [key for shapes, _ in wanted for key in shapes if key not in content]
+    if missing:
+        raise ManoFileError(f"{path} lacks {missing}; it is no MANO file of one hand")
+    arrays = {
+        key: _as_array(content[key], f"{path}: {key}", shape, dtype)
+        for shapes, dtype in wanted
+        for key, shape in shapes.items()
+    }
+    if tuple(arrays["kintree_table"][0, 1:]) != PARENTS_MANO16[1:]:
+        raise ManoFileError(f"{path}: kintree_table is not MANO's tree of 16 joints")
+    if arrays["f"].min() < 0 or arrays["f"].max() >= 778:
+        raise ManoFileError(f"{path}: f names vertices outside 0-777")
+    return arrays
+
+
+def _as_array(value: object, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    dense = dense_array(value, name)
+    if dense.shape != shape:
+        raise ManoFileError(f"{name} has shape {dense.shape}, MANO's is {shape}")
+    if dense.dtype.kind not in "fiu" or not np.all(np.isfinite(dense)):
+        raise ManoFileError(f"{name} is not an array of finite numbers")
+    return np.ascontiguousarray(dense, dtype=dtype)

@@ -1,0 +1,212 @@
+"""A MANO-format hand as a torch module, through smplx (Romero et al., SIGGRAPH Asia 2017).
+
+This is the only module that imports smplx, whose licence is for non-commercial research.
+"""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+import smplx
+import torch
+from smplx.utils import Struct
+from torch import Tensor, nn
+
+from gesture_pretrain.geometry.camera import mano_root_to_camera
+from gesture_pretrain.hand.mano_file import read_hand
+from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
+
+
+class HandMesh(NamedTuple):
+    """A posed hand, in the frame of the parameters that made it."""
+
+    vertices_m: Tensor  # (B, 778, 3)
+    joints_m: Tensor  # (B, 21, 3), mano21 order
+
+
+class ManoParameters(NamedTuple):
+    """Parameters of a hand; ``pose`` counts from the mean pose unless ``flat_hand_mean``."""
+
+    pose: Tensor  # (B, 48) axis-angle, rad: root, then 15 joints in mano16 order
+    shape: Tensor  # (B, 10)
+    trans_m: Tensor  # (B, 3)
+
+
+class _SmplxMano(smplx.MANO):
+    # the width of the shape space; smplx prints a warning for any model narrower than this
+    SHAPE_SPACE_DIM = 10
+
+
+class HandModel(nn.Module):
+    """One hand: from pose, shape and translation to vertices and 21 joints.
+
+    Has no trainable parameters and an empty state dict; differentiable in all three inputs.
+    Compute in float64 with ``.double()``.
+
+    Attributes:
+        hand: ``"right"`` or ``"left"``.
+        tip_convention: which vertices are the fingertips (``skeleton.TIP_VERTICES``).
+        flat_hand_mean: if False, ``hands_mean`` is added to the pose.
+        faces: (1538, 3) int64 numpy, outward facing.
+        weights: (778, 16) float64 numpy, skinning weights.
+        joint_regressor: (16, 778) float64 numpy, from vertices to mano16 joints.
+        hands_mean: (45,) float64 numpy, axis-angle, rad; the file's, whatever ``flat_hand_mean``.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        *,
+        hand: str,
+        tip_convention: str = "smplx",
+        flat_hand_mean: bool = False,
+    ) -> None:
+        """Take the arrays of ``mano_file.read_hand``; ``load_hand_model`` does both steps."""
+        super().__init__()
+        self.hand, self.tip_convention, self.flat_hand_mean = hand, tip_convention, flat_hand_mean
+        self.faces, self.weights = arrays["f"], arrays["weights"]
+        self.hands_mean, self.joint_regressor = arrays["hands_mean"], arrays["J_regressor"]
+        tips = torch.tensor(tip_vertices(tip_convention))
+        self.register_buffer("_tips", tips, persistent=False)
+        self.register_buffer("_order", torch.tensor(MANO21_FROM_MANO16_TIPS), persistent=False)
+        self._mano = _SmplxMano(
+            model_path="",
+            data_struct=Struct(**arrays),
+            is_rhand=hand == "right",
+            use_pca=False,
+            flat_hand_mean=flat_hand_mean,
+            **dict.fromkeys(_UNUSED_PARAMETERS, False),
+        )
+        # A hand model is data, not learned: networks that hold one do not save it with their
+        # weights, which also keeps the content of a licensed MANO file out of them.
+        for module in self._mano.modules():
+            module._non_persistent_buffers_set.update(module._buffers)
+
+    def forward(self, pose: Tensor, shape: Tensor, trans_m: Tensor) -> HandMesh:
+        """Pose the hand.
+
+        Args:
+            pose: (B, 48) axis-angle, rad: root, then 15 joints in mano16 order.
+            shape: (B, 10) shape coefficients.
+            trans_m: (B, 3) translation, m.
+
+        Returns:
+            The mesh in the frame of the root rotation and translation.
+
+        Raises:
+            ValueError: if a shape differs from these.
+        """
+        _require_widths(pose=(pose, 48), shape=(shape, 10), trans_m=(trans_m, 3))
+        posed = self._mano(
+            betas=shape, global_orient=pose[:, :3], hand_pose=pose[:, 3:], transl=trans_m
+        )
+        joints = torch.cat([posed.joints, posed.vertices[:, self._tips]], dim=1)
+        return HandMesh(posed.vertices, joints[:, self._order])
+
+    def rest_joints_m(self, shape: Tensor) -> Tensor:
+        """Joints (B, 16, 3) of the unposed hand of shape (B, 10), *mano16* order, m."""
+        _require_widths(shape=(shape, 10))
+        mano = self._mano
+        vertices = mano.v_template + torch.einsum("bk,vik->bvi", shape, mano.shapedirs)
+        return torch.einsum("jv,bvi->bji", mano.J_regressor, vertices)
+
+    def blend_arrays(self) -> dict[str, np.ndarray]:
+        """What linear blend skinning needs, float64: ``template_m`` (778, 3), ``shape_dirs``
+        (778, 3, 10), ``pose_dirs`` (135, 778, 3), ``regressor`` (16, 778), ``weights`` (778, 16)
+        and ``mean_pose`` (48,), which is added to every pose."""
+        mano = self._mano
+        mean = np.zeros(45) if self.flat_hand_mean else np.asarray(self.hands_mean)
+        tensors = {
+            "template_m": mano.v_template,
+            "shape_dirs": mano.shapedirs,
+            "pose_dirs": mano.posedirs.reshape(135, -1, 3),
+            "regressor": mano.J_regressor,
+            "weights": mano.lbs_weights,
+        }
+        arrays = {k: v.detach().cpu().numpy().astype(np.float64) for k, v in tensors.items()}
+        return {**arrays, "mean_pose": np.concatenate([np.zeros(3), mean])}
+
+
+_UNUSED_PARAMETERS = (
+    "create_betas",
+    "create_global_orient",
+    "create_body_pose",
+    "create_hand_pose",
+    "create_transl",
+)
+
+
+def _require_widths(**named: tuple[Tensor, int]) -> None:
+    batch = next(iter(named.values()))[0].shape[:1]
+    for name, (value, width) in named.items():
+        if value.shape != (*batch, width):
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)}; needed is (B, {width}) with one B for all"
+            )
+
+
+def load_hand_model(
+    hand: str,
+    path: str | os.PathLike | None = None,
+    *,
+    tip_convention: str = "smplx",
+    flat_hand_mean: bool = False,
+) -> HandModel:
+    """Load one hand.
+
+    Args:
+        hand: ``"right"`` or ``"left"``.
+        path: ``"open"`` for the open hand that ships; a MANO file or folder; or None to look in
+            ``$MANO_DIR``, else in ``mano_file.documented_folder()``. Never falls back to the open
+            hand by itself.
+        tip_convention: ``"smplx"``, ``"manopth"`` or ``"interhand"``; see
+            ``skeleton.TIP_VERTICES``.
+        flat_hand_mean: True if poses count from the flat hand instead of from MANO's mean pose.
+            InterHand2.6M's fits need False.
+
+    Raises:
+        ValueError: for an unknown hand or tip convention.
+        MissingManoFile, ManoFileError: see ``mano_file.read_hand``.
+    """
+    arrays = read_hand(hand, path)
+    return HandModel(
+        arrays, hand=hand, tip_convention=tip_convention, flat_hand_mean=flat_hand_mean
+    )
+
+
+def mano_world_to_camera(
+    model: HandModel,
+    pose: Tensor | np.ndarray,
+    shape: Tensor | np.ndarray,
+    trans_m: Tensor | np.ndarray,
+    R_cam_world: Tensor | np.ndarray,
+    t_m: Tensor | np.ndarray,
+) -> ManoParameters:
+    """Parameters of the same hands seen from a camera, ``x_cam = R x_world + t``.
+
+    Exact: the posed mesh equals the moved mesh to rounding (``mano_root_to_camera``).
+    Computed in float64; gradients do not pass.
+
+    Args:
+        model: the hand that the parameters belong to; its rest wrist enters.
+        pose: (B, 48), shape: (B, 10), trans_m: (B, 3) in the world frame, m.
+        R_cam_world: (3, 3) or (B, 3, 3).
+        t_m: (3,) or (B, 3), *metres* (-R c / 1000 of a calibration in mm).
+
+    Returns:
+        Parameters in the camera frame, with the model's device and float type.
+    """
+    buffer = model._mano.v_template
+    pose, shape, trans, rotation, t = (
+        torch.as_tensor(value).detach().cpu().double()
+        for value in (pose, shape, trans_m, R_cam_world, t_m)
+    )
+    _require_widths(pose=(pose, 48), shape=(shape, 10), trans_m=(trans, 3))
+    wrist = model.rest_joints_m(shape.to(buffer))[:, 0].detach().cpu().double()
+    root, trans = mano_root_to_camera(
+        pose[:, :3].numpy(), trans.numpy(), wrist.numpy(), rotation.numpy(), t.numpy()
+    )
+    moved_pose = torch.cat([torch.from_numpy(root), pose[:, 3:]], dim=1)
+    return ManoParameters(
+        moved_pose.to(buffer), shape.to(buffer), torch.from_numpy(trans).to(buffer)
+    )

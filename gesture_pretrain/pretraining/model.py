@@ -1,0 +1,140 @@
+"""Stage 1 as a model of mmengine: a batch of hand crops in, named losses out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor
+
+from gesture_pretrain.data.samples.device_crop import with_crops
+from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutput
+from gesture_pretrain.models.image_normaliser import ImageNormaliser
+from gesture_pretrain.pretraining.objective import (
+    FineWeightRamp,
+    labelled_cross_entropy,
+    top1_accuracy,
+)
+
+if TYPE_CHECKING:
+    from gesture_pretrain.data.samples.gesture_dataset import HandSample
+
+__all__ = ["FineWeightRamp", "GestureLogits", "GesturePretrainer"]
+
+
+class GestureLogits(NamedTuple):
+    """Coarse `(B, num_coarse)` and fine `(B, num_fine)` logits."""
+
+    coarse: Tensor
+    fine: Tensor
+
+
+class BatchToDevice(BaseDataPreprocessor):
+    """Moves a batch to the model's device, crops it there if the loader did not, keeps it one.
+
+    mmengine unpacks a tuple into the arguments of `forward`; a batch is a named tuple and stays so.
+    """
+
+    def forward(self, data: HandSample, training: bool = False) -> dict[str, HandSample]:
+        return {"batch": with_crops(self.cast_data(data))}
+
+
+class GesturePretrainer(BaseModel):
+    """Network and objective of gesture-aware pretraining.
+
+    Args:
+        network: Backbone and heads.
+        ramp: lambda by epoch.
+        coarse_weight: Weight of the coarse loss; 1 in the paper.
+        label_smoothing: Of both cross entropies.
+        channels_last: Keep weights and images in channels-last memory order.
+
+    Attributes:
+        epoch: The current epoch, from 0. `set_epoch` sets it; the weights' state does not hold it.
+    """
+
+    def __init__(
+        self,
+        network: GestureNetwork,
+        *,
+        ramp: FineWeightRamp | None = None,
+        coarse_weight: float = 1.0,
+        label_smoothing: float = 0.0,
+        channels_last: bool = False,
+    ):
+        super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
+        if coarse_weight < 0:
+            raise ValueError(f"coarse_weight must not be negative, got {coarse_weight}")
+        self.network = network
+        self.normalise = ImageNormaliser(network.backbone.input_spec, channels_last=channels_last)
+        self.ramp = FineWeightRamp() if ramp is None else ramp
+        self.coarse_weight = coarse_weight
+        self.label_smoothing = label_smoothing
+        self.epoch = 0
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)
+
+    @property
+    def fine_weight(self) -> float:
+        """lambda in the current epoch."""
+        return self.ramp.value(self.epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch, from 0, the next batches belong to."""
+        self.ramp.value(epoch)  # refuses a negative one
+        self.epoch = epoch
+
+    def forward(
+        self, batch: HandSample, mode: str = "tensor"
+    ) -> dict[str, Tensor] | GestureLogits | GestureOutput:
+        """Run a batch.
+
+        Args:
+            batch: Collated samples: `image` `(B, 3, S, S)` uint8 RGB; `coarse` and `fine` `(B,)`
+                int64, -1 for "no label". Its other fields are not read.
+            mode: "loss", "predict", "tensor" or "count".
+
+        Returns:
+            "loss": `loss_coarse` and `loss_fine`, weighted, to be summed; `coarse_top1` and
+            `fine_top1` of the labelled samples, left out (on a GPU NaN) where there are none;
+            `fine_weight`. "predict": the logits. "tensor": features and logits. "count": nothing;
+            the objective counts what is labelled, see `StepCounts`.
+
+        Raises:
+            ValueError: Unknown mode, an image size or a label that does not fit.
+            TypeError: The image is not uint8.
+        """
+        if mode not in ("loss", "predict", "tensor", "count"):
+            raise ValueError(
+                f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor', 'count'"
+            )
+        if mode == "count":
+            self.losses(self._blank_logits(len(batch.coarse)), batch.coarse, batch.fine)
+            return {}
+        output = self.network(self.normalise(batch.image))
+        if mode == "tensor":
+            return output
+        logits = GestureLogits(output.coarse_logits, output.fine_logits)
+        return logits if mode == "predict" else self.losses(logits, batch.coarse, batch.fine)
+
+    def losses(self, logits: GestureLogits, coarse: Tensor, fine: Tensor) -> dict[str, Tensor]:
+        """Weighted losses and log values from logits and labels `(B,)`, as in `forward`."""
+        smoothing = self.label_smoothing
+        values = {
+            "loss_coarse": self.coarse_weight
+            * labelled_cross_entropy(logits.coarse, coarse, label_smoothing=smoothing),
+            "loss_fine": self.fine_weight
+            * labelled_cross_entropy(logits.fine, fine, label_smoothing=smoothing),
+            "coarse_top1": top1_accuracy(logits.coarse, coarse),
+            "fine_top1": top1_accuracy(logits.fine, fine),
+            "fine_weight": torch.tensor(self.fine_weight),
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _blank_logits(self, count: int) -> GestureLogits:
+        heads, like = self.network.heads, self.normalise.mean
+        classes = (heads.coarse.num_classes, heads.fine.num_classes)
+        return GestureLogits(*(like.new_zeros(count, each) for each in classes))

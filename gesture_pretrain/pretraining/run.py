@@ -1,0 +1,172 @@
+"""Pretraining a backbone on gesture labels (Stage 1), built from plain sections.
+
+Read `build_runner` from top to bottom: device, data, network, optimiser, runner.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+
+from gesture_pretrain.config.sections import build_from_section, check_section
+from gesture_pretrain.config.values import check_shared_values
+from gesture_pretrain.data.samples.hand_annotations import BOX_SOURCES
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.names import require_choice
+from gesture_pretrain.pretraining.accuracy import GestureAccuracy
+from gesture_pretrain.pretraining.data import GestureData, build_gesture_data
+from gesture_pretrain.pretraining.model import FineWeightRamp, GesturePretrainer
+from gesture_pretrain.taxonomy import CONTROLS
+from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.training.options import TrainingOptions
+from gesture_pretrain.training.placement import place_model
+from gesture_pretrain.training.runner import PretrainRunner, assemble_runner, begin_run
+from gesture_pretrain.training.step.batch_norm import freeze_batch_norm
+from gesture_pretrain.training.step.optimizer import build_optimizer
+from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the losses; see `FineWeightRamp` and `GesturePretrainer`.
+
+    Attributes:
+        coarse_weight: weight of the coarse cross entropy.
+        ramp: fields of `FineWeightRamp`.
+        label_smoothing: of both cross entropies.
+    """
+
+    coarse_weight: float = 1.0
+    ramp: Mapping | None = None
+    label_smoothing: float = 0.0
+
+
+def build_runner(
+    *,
+    out: str | Path,
+    data: Mapping,
+    backbone: Mapping,
+    heads: Mapping | None = None,
+    objective: Mapping | None = None,
+    optimizer: Mapping | None = None,
+    schedule: Mapping | None = None,
+    training: Mapping | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    hooks: Sequence[Hook] = (),
+    progress: bool = True,
+) -> PretrainRunner:
+    """Everything a run needs; `runner.train()` then trains it.
+
+    Args:
+        out: run folder; made where missing.
+        data: keys of `build_gesture_data`.
+        backbone: keys of `build_starting_backbone`.
+        heads: keys of `build_gesture_heads`.
+        objective: keys of `Objective`.
+        optimizer: keys of `build_optimizer`.
+        schedule: keys of `Schedule`.
+        training: keys of `TrainingOptions`.
+        seed: of initial weights, order, augmentation and dropout.
+        device: see `choose_device`.
+        resume: go on from the newest intact checkpoint in `out`.
+        hooks: further mmengine hooks.
+        progress: show the progress display.
+
+    Raises:
+        ValueError: an unknown key or an impossible value; the message names it.
+        FileExistsError: `out` holds checkpoints and `resume` is false.
+    """
+    heads, objective, optimizer, schedule, training = (
+        section or {} for section in (heads, objective, optimizer, schedule, training)
+    )
+    check_sections(
+        data=data,
+        backbone=backbone,
+        heads=heads,
+        objective=objective,
+        optimizer=optimizer,
+        schedule=schedule,
+        training=training,
+    )
+    out, options, where = begin_run(out, training, device=device, resume=resume)
+    gesture_data = build_from_section(
+        "data",
+        build_gesture_data,
+        data,
+        size_px=backbone.get("size_px", 256),
+        seed=seed,
+        pin_memory=where.type == "cuda",
+    )
+    trunk = build_starting_backbone(**{"seed": seed, **backbone})
+    model = _build_model(trunk, gesture_data, heads, Objective(**objective), options, seed)
+    model = place_model(model, where, options)
+    return assemble_runner(
+        out=out,
+        model=model,
+        data=gesture_data,
+        evaluator=GestureAccuracy(),
+        optimizer=build_optimizer(unwrapped(model), **optimizer),
+        schedule=Schedule(**schedule),
+        options=options,
+        device=where,
+        seed=seed,
+        resume=resume,
+        hooks=hooks,
+        progress=progress,
+    )
+
+
+def check_sections(**sections: Mapping) -> None:
+    """Raises for the first unknown or missing key, or impossible value, of `build_runner`'s."""
+    parts = {
+        "data": (build_gesture_data, ("size_px", "seed", "pin_memory")),
+        "backbone": (build_starting_backbone, ()),
+        "heads": (build_gesture_heads, ("in_channels", "num_coarse", "num_fine")),
+        "objective": (Objective, ()),
+        "optimizer": (build_optimizer, ("model",)),
+        "schedule": (Schedule, ()),
+        "training": (TrainingOptions, ()),
+    }
+    for name, section in sections.items():
+        check_section(name, parts[name][0], section, parts[name][1])
+    ramp = sections.get("objective", {}).get("ramp") or {}
+    build_from_section("objective.ramp", FineWeightRamp, ramp)
+    data = sections.get("data", {})
+    require_choice("data.label_variant", data.get("label_variant"), (*CONTROLS, None))
+    require_choice("data.box_source", data.get("box_source", BOX_SOURCES[0]), BOX_SOURCES)
+    check_shared_values(**sections)
+
+
+def _build_model(
+    trunk: Backbone,
+    data: GestureData,
+    heads: Mapping,
+    objective: Objective,
+    options: TrainingOptions,
+    seed: int,
+) -> GesturePretrainer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifiers: GestureHeads = build_gesture_heads(
+            trunk.pooled_channels,
+            num_coarse=data.taxonomy.num_coarse,
+            num_fine=data.taxonomy.num_fine,
+            **heads,
+        )
+    model = GesturePretrainer(
+        GestureNetwork(trunk, classifiers),
+        ramp=FineWeightRamp(**(objective.ramp or {})),
+        coarse_weight=objective.coarse_weight,
+        label_smoothing=objective.label_smoothing,
+        channels_last=options.channels_last,
+    )
+    if options.freeze_bn:
+        freeze_batch_norm(model)
+    return model

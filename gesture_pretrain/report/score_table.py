@@ -1,0 +1,280 @@
+"""Scores of several systems side by side: text, Markdown, JSON and one HTML page.
+
+Every form repeats the protocol card above the numbers; there is no form without it.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
+from gesture_pretrain.evaluation.poses.score import Score
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.report import figures, html
+from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of S systems under P protocols.
+
+    Attributes:
+        scores: any order; at most one per system and protocol.
+        refused: system -> protocol -> why it could not be applied.
+        facts: name -> text: data, versions, command.
+
+    Raises:
+        ProtocolError: at construction, for anything that is not a score with its protocol.
+    """
+
+    scores: Sequence[Score]
+    refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen = set()
+        for score in self.scores:
+            if not isinstance(score, Score):
+                raise ProtocolError(
+                    f"a score table holds scores with their protocol, not {type(score).__name__}"
+                )
+            key = (score.system, score.protocol.name)
+            if key in seen:
+                raise ValueError(f"'{key[0]}' stands twice under {key[1]}; rename one system")
+            seen.add(key)
+
+    def protocols(self) -> list[Protocol]:
+        """One protocol per name; boxes and splits that differ between systems are listed."""
+        return [_merged(scores) for scores in self._by_protocol().values()]
+
+    def to_text(self) -> str:
+        """Cards and aligned tables for a terminal."""
+        blocks = []
+        for scores in self._by_protocol().values():
+            header, rows = _number_rows(scores)
+            widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+            lines = [
+                "  ".join(
+                    cell.rjust(width) if i else cell.ljust(width)
+                    for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+                ).rstrip()
+                for line in [header, *rows]
+            ]
+            notes = [f"  {note}" for note in _notes(scores)]
+            blocks.append("\n".join([*_merged(scores).card(), "", *lines, *notes]))
+        return "\n\n".join([*blocks, *self._refusals()])
+
+    def to_markdown(self) -> str:
+        """The same as Markdown, with the tables per joint, gesture and subject."""
+        lines = ["# Scores", ""]
+        for scores in self._by_protocol().values():
+            protocol = _merged(scores)
+            lines += [f"## {protocol.name}", "", "```", *protocol.card(), "```", ""]
+            lines += [*_markdown_table(*_number_rows(scores)), ""]
+            lines += [f"* {note}" for note in _notes(scores)] + [""]
+            for title, header, rows in _detail_tables(scores):
+                lines += [f"{title}, mm ({protocol.name})", "", *_markdown_table(header, rows), ""]
+        return "\n".join([*lines, *self._refusals(), *(f"{k}: {v}" for k, v in self.facts.items())])
+
+    def to_json(self) -> dict:
+        """All numbers and protocols as plain values; NaN as None."""
+        systems: dict[str, dict] = {}
+        for score in self.scores:
+            systems.setdefault(score.system, {})[score.protocol.name] = _score_json(score)
+        return {
+            "facts": dict(self.facts),
+            "systems": systems,
+            "not_available": _plain(self.refused),
+        }
+
+    def to_html(self, title: str = "Scores") -> str:
+        """One self-contained page."""
+        blocks = []
+        for scores in self._by_protocol().values():
+            protocol = _merged(scores)
+            blocks += [html.heading(f"{protocol.name}: {protocol.title}")]
+            blocks += [html.code("\n".join(protocol.card()))]
+            blocks += [html.number_table(*_number_rows(scores)), html.bullets(_notes(scores))]
+            errors = {score.system: score.errors.joint_mm for score in scores}
+            if any(not np.isnan(values).all() for values in errors.values()):
+                caption = f"Mean error per joint, protocol {protocol.name}"
+                picture = figures.joint_error_picture(errors, JOINT_NAMES_MANO21, title=caption)
+                blocks.append(html.picture(picture, caption))
+            for name, header, rows in _detail_tables(scores)[1:]:
+                blocks += [html.paragraph(f"{name}, mm"), html.number_table(header, rows)]
+        blocks += [html.notice(line) for line in self._refusals()]
+        if self.facts:
+            blocks += [html.heading("Facts"), html.text_table(("", ""), list(self.facts.items()))]
+        systems = ", ".join(dict.fromkeys(score.system for score in self.scores))
+        return html.page(title, systems, blocks)
+
+    def save(self, folder: Path | str) -> dict[str, Path]:
+        """Writes scores.json, scores.md and report.html; returns their paths by name."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = {
+            "scores.json": json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n",
+            "scores.md": self.to_markdown() + "\n",
+            "report.html": self.to_html(),
+        }
+        for name, text in contents.items():
+            write_bytes_atomically(folder / name, text.encode())
+        return {name: folder / name for name in contents}
+
+    def _by_protocol(self) -> dict[str, list[Score]]:
+        groups: dict[str, list[Score]] = {}
+        for score in self.scores:
+            groups.setdefault(score.protocol.name, []).append(score)
+        return groups
+
+    def _refusals(self) -> list[str]:
+        every = (reason for reasons in self.refused.values() for reason in reasons.values())
+        return [f"Not available: {reason}" for reason in dict.fromkeys(every)]
+
+
+def _merged(scores: list[Score]) -> Protocol:
+    """The common protocol; what differs between systems is named for each."""
+    first = scores[0].protocol
+    changes = {}
+    for name in ("box_source", "split"):
+        values = {score.system: getattr(score.protocol, name) for score in scores}
+        if len(set(values.values())) > 1:
+            changes[name] = "DIFFERS: " + "; ".join(f"{s}: {v}" for s, v in values.items())
+    merged = replace(first, **changes)
+    for score in scores:
+        if replace(score.protocol, box_source=merged.box_source, split=merged.split) != merged:
+            raise ProtocolError(
+                f"'{score.system}' was scored under another protocol that is also called "
+                f"'{first.name}'; give it another name"
+            )
+    return merged
+
+
+def _number_rows(scores: list[Score]) -> tuple[list[str], list[list[str]]]:
+    columns = list(dict.fromkeys(name for score in scores for name in score.values()))
+    if _single_hands_only(scores):
+        columns = [name for name in columns if not name.endswith((" interacting", " all"))]
+    header = ["system", *columns, "hands"]
+    rows = [
+        [score.system]
+        + [_number(name, score.values().get(name, math.nan)) for name in columns]
+        + [f"{score.averages.num_hands['all']:,}"]
+        for score in scores
+    ]
+    return header, rows
+
+
+def _number(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return f"{value:.2f}" if "PJPE" in name or "PVPE" in name else f"{value:.3f}"
+
+
+def _notes(scores: list[Score]) -> list[str]:
+    notes = ["Errors in mm; AUC and F-scores are shares."]
+    if _single_hands_only(scores):
+        notes[0] += " No image shows two hands."
+    for score in scores:
+        left_out = [f"{count:,} {reason}" for reason, count in score.excluded.items() if count]
+        notes.append(f"{score.system}: {'; '.join(left_out) if left_out else 'nothing left out'}.")
+        notes += _empty_joint_notes(score)
+    if len({_hands_key(score) for score in scores}) > 1:
+        notes.append("The systems are scored on different hands: differences are not comparable.")
+    return notes
+
+
+def _empty_joint_notes(score: Score) -> list[str]:
+    notes = []
+    effect = "so the mean is NaN" if score.protocol.empty_joint == "nan" else "left out of the mean"
+    if not score.protocol.averaging.startswith("joint"):
+        return notes
+    for group, names in score.averages.empty_joints.items():
+        if group != "single" and _single_hands_only([score]):
+            continue
+        if names:
+            shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            notes.append(
+                f"{score.system}, {group}: {len(names)} of 42 joints have no counted sample "
+                f"({shown}), {effect}."
+            )
+    return notes
+
+
+def _single_hands_only(scores: list[Score]) -> bool:
+    return not any(score.info["interacting"].any() for score in scores)
+
+
+def _hands_key(score: Score) -> bytes:
+    keys = 2 * score.info["rows"] + score.info["hand"]
+    return np.sort(keys).tobytes()
+
+
+def _detail_tables(scores: list[Score]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows: per joint, per gesture, per subject."""
+    tables = [
+        (
+            "Mean over hands per joint",
+            ["joint", *(score.system for score in scores)],
+            _aligned_rows([{k: (v, 0) for k, v in s.by_joint().items()} for s in scores]),
+        )
+    ]
+    for title, column in (("gesture (sequence)", "label"), ("subject", "subject")):
+        groups = [score.by_group(score.info[column]) for score in scores]
+        counts = {name: count for group in groups for name, (_, count) in group.items()}
+        rows = _aligned_rows(groups)
+        tables.append(
+            (
+                f"Mean over hands of their mean joint error, per {title}",
+                [title, *(score.system for score in scores), "hands"],
+                [[*row, f"{counts[row[0]]:,}"] for row in rows],
+            )
+        )
+    return tables
+
+
+def _aligned_rows(groups: list[dict[str, tuple[float, int]]]) -> list[list[str]]:
+    names = dict.fromkeys(name for group in groups for name in group)
+    missing = (math.nan, 0)
+    return [
+        [name, *(_number("MPJPE", group.get(name, missing)[0]) for group in groups)]
+        for name in names
+    ]
+
+
+def _markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+
+
+def _score_json(score: Score) -> dict:
+    return _plain(
+        {
+            "protocol": score.protocol.to_json(),
+            "card": score.protocol.card(),
+            "values": score.values(),
+            "hands": score.averages.num_hands,
+            "meshes": score.averages.num_meshes,
+            "empty_joints": score.averages.empty_joints,
+            "left_out": dict(score.excluded),
+            "by_joint_mm": score.by_joint(),
+            "by_sequence_mm": score.by_group(score.info["label"]),
+            "by_subject_mm": score.by_group(score.info["subject"]),
+            "by_coarse_gesture_mm": score.by_group(score.info["coarse"]),
+            "by_fine_gesture_mm": score.by_group(score.info["fine"]),
+        }
+    )
+
+
+def _plain(value):
+    """NaN to None, mappings and tuples to JSON's kinds."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

@@ -1,0 +1,125 @@
+"""Annotation files of the embedded data set, in the exact schema of InterHand2.6M v1.0."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from gesture_pretrain.geometry.boxes import tight_box
+from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, JOINT_NAMES_INTERHAND
+from gesture_pretrain.synthetic.gestures import GestureFolder
+from gesture_pretrain.synthetic.plan import Chunk, FramePlan, Settings, Subject
+from gesture_pretrain.synthetic.rig import Camera, Placement
+from gesture_pretrain.synthetic.scene import View
+
+LICENCE = "CC0-1.0 (pictures and annotations; the hand derives from MakeHuman's CC0 base mesh)"
+TIP_CONVENTION = "smplx"
+
+_BOX_RATIO = 1.2
+_FILLER_MM = [1.0, 1.0, 1.0]
+
+
+def _floats(values) -> list:
+    """Nested lists of doubles that are exactly float32 values, as in the real files."""
+    return np.asarray(values, dtype=np.float32).tolist()
+
+
+def _hand_rows(hand: str, rows: list, other: list) -> list:
+    """42 rows, right hand first, from the 21 of one hand and a filler for the other."""
+    return rows + [other] * 21 if hand == "right" else [other] * 21 + rows
+
+
+def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
+    """An entry of the 3D joints' file from (21, 3) mano21 joints of the hand, world frame, m."""
+    joints_mm = _floats(1000 * joints_m[list(INTERHAND_FROM_MANO21)])
+    return {
+        "world_coord": _hand_rows(folder.hand, joints_mm, _FILLER_MM),
+        "joint_valid": _hand_rows(folder.hand, [[True]] * 21, [False]),
+        "hand_type": folder.hand,
+        "hand_type_valid": True,
+        "seq": folder.folder,
+    }
+
+
+def mano_note(hand: str, placement: Placement, pose: np.ndarray, shape: np.ndarray) -> dict:
+    """An entry of the fits' file: pose (45,) rad of the fingers and shape (10,) of one hand."""
+    fit = {
+        "pose": _floats(np.concatenate([placement.rotation_vector, pose])),
+        "shape": _floats(shape),
+        "trans": _floats(placement.trans_m),
+    }
+    return {"right": None, "left": None, hand: fit}
+
+
+def image_notes(
+    subject: Subject, plan: FramePlan, image_id: int, view: View, settings: Settings
+) -> tuple[dict, dict]:
+    """The entries of an image and of its annotation; the box is the tight one of joints in view."""
+    camera, folder = view.camera.name, plan.folder
+    name = f"Capture{subject.capture}/{folder.folder}/cam{camera}/image{plan.frame_idx}.jpg"
+    image = {
+        "id": image_id,
+        "file_name": name,
+        "width": settings.size_px,
+        "height": settings.size_px,
+        "capture": subject.capture,
+        "subject": subject.number,
+        "seq_name": folder.folder,
+        "camera": camera,
+        "frame_idx": plan.frame_idx,
+    }
+    valid = [[int(inside)] for inside in view.in_view[list(INTERHAND_FROM_MANO21)]]
+    annotation = {
+        "id": image_id,
+        "image_id": image_id,
+        "bbox": _floats(tight_box(view.keypoints_px, view.in_view, ratio=_BOX_RATIO)),
+        "joint_valid": _hand_rows(folder.hand, valid, [0]),
+        "hand_type": folder.hand,
+        "hand_type_valid": 1,
+    }
+    return image, annotation
+
+
+def camera_note(cameras: list[Camera]) -> dict:
+    """The calibration of one capture: centres in mm, world frame; rotations world to camera."""
+    return {
+        "campos": {c.name: _floats(c.center_mm) for c in cameras},
+        "camrot": {c.name: _floats(c.R_cam_world) for c in cameras},
+        "focal": {c.name: _floats(c.focal_px) for c in cameras},
+        "princpt": {c.name: _floats(c.princpt_px) for c in cameras},
+    }
+
+
+def write_split(folder: Path, split: str, parts: dict) -> None:
+    """Writes the four annotation files of a split into a new folder."""
+    folder.mkdir(parents=True)
+    names = {"data": "data", "camera": "camera", "joint_3d": "joint_3d", "mano": "MANO_NeuralAnnot"}
+    for part, name in names.items():
+        path = folder / f"InterHand2.6M_{split}_{name}.json"
+        path.write_text(json.dumps(parts[part]), encoding="utf-8")
+
+
+def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
+    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+    rows = ["# joint_name joint_id joint_parent_id"]
+    for side, offset in (("r", 0), ("l", 21)):
+        for index, joint in enumerate(JOINT_NAMES_INTERHAND):
+            base = joint == "wrist"
+            parent = -1 if base else offset + (20 if joint.endswith("1") else index + 1)
+            rows.append(f"{side}_{joint} {offset + index} {parent}")
+    (staging / "annotations" / "skeleton.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    people = {chunk.subject.number: chunk.subject for chunk in chunks}
+    rows = ["# subject_id subject_directory gender"]
+    rows += [f"{n} {s.split}/Capture{s.capture} unspecified" for n, s in sorted(people.items())]
+    (staging / "annotations" / "subject.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    card = {
+        "synthetic": True,
+        "description": "Rendered hands in the layout of InterHand2.6M v1.0; not photographs.",
+        "licence": LICENCE,
+        "seed": settings.seed,
+        "images": settings.images_per_split,
+        "tip_convention": TIP_CONVENTION,
+        "parameters": settings.as_json(),
+    }
+    text = json.dumps(card, indent=2, sort_keys=True) + "\n"
+    (staging / "synthetic.json").write_text(text, encoding="utf-8")

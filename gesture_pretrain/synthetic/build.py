@@ -1,0 +1,253 @@
+"""The embedded data set: rendered gesture images in the layout of InterHand2.6M v1.0.
+
+Every gesture folder of the taxonomy, on hands of random shape, skin and pose variation, under
+random light, seen by several calibrated cameras, with the annotation files of the real data set, so
+that the reader of the real data reads it. One capture holds one subject, and a subject belongs to
+one split. Each picture depends on the seed, its split, frame and camera only, never on the number
+of worker processes.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import repeat
+from pathlib import Path
+
+import cv2
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from gesture_pretrain.synthetic.annotations import camera_note, write_lists, write_split
+from gesture_pretrain.synthetic.detections import DETECTED_SPLITS, write_detections
+from gesture_pretrain.synthetic.gestures import gesture_folders
+from gesture_pretrain.synthetic.plan import SPLITS, Chunk, Settings, Subject, make_plan
+from gesture_pretrain.synthetic.renderer import ChunkRenderer
+
+DEFAULT_SUBJECTS = {"train": 24, "val": 6, "test": 6}
+
+
+def write_synthetic(
+    root: str | Path,
+    *,
+    images_per_split: dict[str, int],
+    size_px: int = 256,
+    cameras_per_frame: int = 4,
+    view_limit_deg: float | None = None,
+    roll_limit_deg: float | None = None,
+    view_side: str = "both",
+    grey_cameras: int = 0,
+    subjects: dict[str, int] | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    gestures: list[str] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Render a data set into a new folder; an interrupted call leaves nothing under its name.
+
+    Args:
+        root: folder to make. If it already holds the same data set, nothing is done.
+        images_per_split: number of pictures of "train", "val" and "test"; a split may be left out.
+        size_px: side of the square pictures.
+        cameras_per_frame: pictures of each frame; a split's last frame may have fewer.
+        view_limit_deg: largest angle between the view direction and the normal of the palm or of
+            the back of the hand, 15 to 90; None sees the hand from everywhere but along the arm.
+        roll_limit_deg: largest angle between the fingers and "up" in the picture; None means 45
+            with a view limit and no limit without one.
+        view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
+            the outline alone tells a right hand from a left one, which makes small runs easier.
+        grey_cameras: how many of each person's cameras, of which there are 24 or more, are
+            monochrome: named 41xxxx, pictures with three equal channels.
+        subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
+        seed: the same seed and arguments give the same bytes.
+        workers: processes; 0 or 1 renders in this one.
+        gestures: gesture or folder names to render; all 90 folders by default.
+        progress: show one progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: for an argument out of range or an unknown gesture or split.
+        FileExistsError: if ``root`` holds anything else.
+    """
+    root = Path(root)
+    if view_limit_deg is not None and roll_limit_deg is None:
+        roll_limit_deg = 45.0
+    settings = Settings(
+        images_per_split=dict(images_per_split),
+        size_px=size_px,
+        cameras_per_frame=cameras_per_frame,
+        view_limit_deg=view_limit_deg,
+        roll_limit_deg=roll_limit_deg,
+        view_side=view_side,
+        subjects={**DEFAULT_SUBJECTS, **(subjects or {})},
+        seed=seed,
+        gestures=None if gestures is None else list(gestures),
+        grey_cameras=grey_cameras,
+    )
+    _check(settings)
+    folders = gesture_folders(settings.gestures)
+    if _is_there(root, settings):
+        print(f"{root} already holds this data set")
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    staging = root.parent / f".{root.name}.{os.getpid()}.partial"
+    try:
+        _write(staging, settings, folders, workers, progress)
+        _move(staging, root, settings)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return root
+
+
+def _check(settings: Settings) -> None:
+    for name, counts in (
+        ("images_per_split", settings.images_per_split),
+        ("subjects", settings.subjects),
+    ):
+        unknown = sorted(set(counts) - set(SPLITS))
+        if unknown:
+            raise ValueError(f"{name} names the splits {unknown}; choose among {list(SPLITS)}")
+        if min(counts.values(), default=0) < 1:
+            raise ValueError(f"{name} is {counts}; every split named needs 1 or more")
+    for name, low, high in (
+        ("size_px", 32, 1024),
+        ("cameras_per_frame", 1, 24),
+        ("grey_cameras", 0, 24),
+        ("seed", 0, 2**63),
+    ):
+        if not low <= getattr(settings, name) <= high:
+            raise ValueError(f"{name} is {getattr(settings, name)}, expected {low} to {high}")
+    for name, low, high in (("view_limit_deg", 15, 90), ("roll_limit_deg", 1, 180)):
+        limit = getattr(settings, name)
+        if limit is not None and not low <= limit <= high:
+            raise ValueError(f"{name} is {limit}, expected {low} to {high} degrees, or None")
+
+    if settings.view_side not in ("palm", "back", "both"):
+        raise ValueError(f"view_side is {settings.view_side!r}; choose 'palm', 'back' or 'both'")
+    if settings.view_side != "both" and settings.view_limit_deg is None:
+        raise ValueError(f"view_side={settings.view_side!r} needs a view_limit_deg, 15 to 90")
+
+
+def _is_there(root: Path, settings: Settings) -> bool:
+    """Whether ``root`` holds this very data set; raises if it holds another or anything else."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    card = root / "synthetic.json"
+    found = json.loads(card.read_text(encoding="utf-8"))["parameters"] if card.is_file() else None
+    wanted = settings.as_json()
+    if found == wanted:
+        return True
+    if found is None:
+        raise FileExistsError(
+            f"{root} exists and is not a rendered data set; choose another folder"
+        )
+    different = sorted(
+        key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)
+    )
+    raise FileExistsError(
+        f"{root} holds a data set rendered with other {different}; "
+        "remove it or choose another folder"
+    )
+
+
+def _move(staging: Path, root: Path, settings: Settings) -> None:
+    """Give the finished folder its name, unless another process was first with the same bytes."""
+    try:
+        if root.is_dir():
+            root.rmdir()  # refuses a folder that is not empty
+        staging.rename(root)
+    except OSError:
+        if not _is_there(root, settings):
+            raise
+
+
+def _write(staging: Path, settings: Settings, folders, workers: int, progress: bool) -> None:
+    chunks = make_plan(settings, folders, staging / "images")
+    files = {
+        split: {
+            "data": {"images": [], "annotations": []},
+            "detections": [],
+            "camera": {},
+            "joint_3d": {},
+            "mano": {},
+        }
+        for split in SPLITS
+        if split in settings.images_per_split
+    }
+    total = sum(settings.images_per_split.values())
+    with tqdm(total=total, desc="rendering", unit="image", disable=not progress) as bar:
+        for chunk, notes in zip(chunks, _rendered(chunks, settings, workers), strict=True):
+            _collect(files[chunk.subject.split], chunk.subject, notes)
+            bar.update(len(notes["images"]))
+    for split, parts in files.items():
+        write_split(staging / "annotations" / split, split, parts)
+        if split in DETECTED_SPLITS:
+            write_detections(staging, split, parts["detections"])
+    write_lists(staging, settings, chunks)
+
+
+def _collect(parts: dict, subject: Subject, notes: dict) -> None:
+    capture = str(subject.capture)
+    parts["data"]["images"] += notes["images"]
+    parts["data"]["annotations"] += notes["annotations"]
+    parts["detections"] += notes["detections"]
+    parts["camera"].setdefault(capture, camera_note(subject.cameras))
+    parts["joint_3d"].setdefault(capture, {}).update(notes["joint_3d"])
+    parts["mano"].setdefault(capture, {}).update(notes["mano"])
+
+
+def _rendered(chunks: list[Chunk], settings: Settings, workers: int) -> Iterator[dict]:
+    """Annotations of every chunk, in order; the pictures are written on the way."""
+    if workers <= 1:
+        with _one_thread():
+            renderer = ChunkRenderer(settings)
+            for chunk in chunks:
+                yield renderer.render(chunk)
+        return
+    context = multiprocessing.get_context("spawn")
+    described = json.dumps(settings.as_json())
+    with ProcessPoolExecutor(workers, context, _one_thread_for_good) as pool:
+        try:
+            yield from pool.map(_render_in_worker, repeat(described), chunks)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _render_in_worker(described: str, chunk: Chunk) -> dict:
+    return _worker_renderer(described).render(chunk)
+
+
+@lru_cache(maxsize=1)
+def _worker_renderer(described: str) -> ChunkRenderer:
+    return ChunkRenderer(Settings(**json.loads(described)))
+
+
+def _one_thread_for_good() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+
+
+@contextmanager
+def _one_thread():
+    """One thread for OpenCV, torch and BLAS, as in a worker; restored afterwards."""
+    import torch
+
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])

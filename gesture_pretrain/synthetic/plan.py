@@ -1,0 +1,139 @@
+"""What the embedded data set will contain, decided before anything is rendered.
+
+Every person, frame and picture has a random stream of its own, a counter-based generator keyed by
+the seed and by what it is for; nothing depends on the order or the process in which it is used.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gesture_pretrain.synthetic.gestures import GestureFolder
+from gesture_pretrain.synthetic.rig import Camera, ViewLimits, make_rig
+
+SPLITS = ("train", "val", "test")
+GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
+
+_FRAMES_PER_CHUNK = 16  # fixed: the batch of the hand model decides its rounding
+_FRAME_STEP = {"train": 18, "val": 6, "test": 6}
+_STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4, "detection": 5, "grey": 6}
+
+
+class Subject(NamedTuple):
+    """One person and their capture."""
+
+    split: str
+    capture: int
+    number: int  # unique over the splits
+    cameras: list[Camera]
+
+
+class FramePlan(NamedTuple):
+    """What is decided about a frame before anything is rendered."""
+
+    number: int  # unique in the split
+    frame_idx: int  # as written in the files, unique in the capture
+    folder: GestureFolder
+    image_ids: list[int]  # one per view
+
+
+class Chunk(NamedTuple):
+    """A subject's consecutive frames: the unit of work of a process."""
+
+    subject: Subject
+    frames: list[FramePlan]
+    images_root: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the bytes of the data set."""
+
+    images_per_split: dict[str, int]
+    size_px: int
+    cameras_per_frame: int
+    view_limit_deg: float | None
+    roll_limit_deg: float | None
+    view_side: str
+    subjects: dict[str, int]
+    seed: int
+    gestures: list[str] | None
+    generator_version: int = GENERATOR_VERSION
+    grey_cameras: int = 0
+
+    @property
+    def limits(self) -> ViewLimits:
+        """From where cameras may look at the hand."""
+        return ViewLimits(self.view_limit_deg, self.roll_limit_deg, self.view_side)
+
+    def as_json(self) -> dict:
+        """The same as plain JSON values, as written beside the pictures."""
+        values = json.loads(json.dumps(asdict(self)))
+        if not self.grey_cameras:
+            del values["grey_cameras"]  # as data sets before there were any say it
+        return values
+
+
+def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:
+    """The random stream of one split, subject, frame or view: a generator with its own key."""
+    word = _STREAMS[kind] << 56 | SPLITS.index(split) << 48 | number << 16 | slot
+    return np.random.Generator(np.random.Philox(key=[seed, word]))
+
+
+def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Path) -> list[Chunk]:
+    """Which subject shows which gesture in which frame; subject numbers run through all splits."""
+    chunks, number = [], 0
+    for split in SPLITS:
+        first_subject, number = number, number + settings.subjects[split]
+        if split in settings.images_per_split:
+            chunks += _plan_split(settings, split, first_subject, folders, images_root)
+    return chunks
+
+
+def _plan_split(settings, split, first_subject, folders, images_root) -> list[Chunk]:
+    """Frames of a split, in shuffled rounds through the gestures, dealt out to its subjects."""
+    rng = stream(settings.seed, "split", split, 0)
+    views = settings.cameras_per_frame
+    num_frames = -(-settings.images_per_split[split] // views)
+    rounds = -(-num_frames // len(folders))
+    order = np.concatenate([rng.permutation(len(folders)) for _ in range(rounds)])[:num_frames]
+    ids = np.cumsum(rng.choice([1, 1, 1, 2, 4], settings.images_per_split[split])).tolist()
+    first_idx = 1000 + int(rng.integers(20000))
+    chunks = []
+    shares = np.array_split(np.arange(num_frames), settings.subjects[split])
+    for capture, numbers in enumerate(shares):
+        subject = _subject(settings, split, capture, first_subject + capture)
+        plans = [
+            FramePlan(
+                number=int(n),
+                frame_idx=first_idx + _FRAME_STEP[split] * int(n),
+                folder=folders[order[n]],
+                image_ids=ids[views * n : views * (n + 1)],
+            )
+            for n in numbers
+        ]
+        for start in range(0, len(plans), _FRAMES_PER_CHUNK):
+            part = plans[start : start + _FRAMES_PER_CHUNK]
+            chunks.append(Chunk(subject, part, str(images_root / split)))
+    return chunks
+
+
+def _subject(settings: Settings, split: str, capture: int, number: int) -> Subject:
+    rng = stream(settings.seed, "subject", split, number, slot=1)
+    num_cameras, elevation = 24, 90.0
+    if settings.view_limit_deg is not None:  # enough cameras that several are within the limit
+        sides = 2 if settings.view_side == "both" else 1
+        share = sides * (1 - np.cos(np.deg2rad(settings.view_limit_deg))) / 2
+        num_cameras = max(24, int(np.ceil(4 * settings.cameras_per_frame / share)))
+    if settings.roll_limit_deg is not None:
+        elevation = 50.0
+    cameras = make_rig(
+        rng, size_px=settings.size_px, num_cameras=num_cameras, max_elevation_deg=elevation
+    )
+    grey = stream(settings.seed, "grey", split, number).permutation(num_cameras)
+    for slot in grey[: settings.grey_cameras]:  # 40xxxx is a colour camera, 41xxxx is not
+        cameras[slot] = cameras[slot]._replace(name=f"41{cameras[slot].name[2:]}")
+    return Subject(split, capture, number, cameras)

@@ -1,0 +1,188 @@
+"""From planned frames to picture files and their annotations, one chunk of frames at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gesture_pretrain.geometry.axis_angle import mirror_pose
+from gesture_pretrain.synthetic.annotations import (
+    TIP_CONVENTION,
+    image_notes,
+    joint_note,
+    mano_note,
+)
+from gesture_pretrain.synthetic.detections import detection_note
+from gesture_pretrain.synthetic.gestures import (
+    gesture_angles_deg,
+    hand_pose_from_angles,
+    vary_angles_deg,
+)
+from gesture_pretrain.synthetic.plan import Chunk, FramePlan, Settings, Subject, stream
+from gesture_pretrain.synthetic.rig import PosedHand, draw_placement
+from gesture_pretrain.synthetic.scene import Frame, Studio, View
+from gesture_pretrain.synthetic.skin import SkinTexture
+
+
+class ChunkRenderer:
+    """What one process keeps between chunks."""
+
+    def __init__(self, settings: Settings):
+        self._skin_of: tuple[int, SkinTexture | None] = (-1, None)
+        from gesture_pretrain.hand.model import load_hand_model  # imports torch
+
+        self.settings = settings
+        self.angles_deg = gesture_angles_deg()
+        self.models = {
+            hand: load_hand_model(hand, path="open", tip_convention=TIP_CONVENTION)
+            for hand in ("right", "left")
+        }
+        right = self.models["right"]
+        flat = -_as_array(right.hands_mean).reshape(1, 45)
+        rest = self._meshes("right", np.concatenate([np.zeros((1, 3)), flat], 1), np.zeros((1, 10)))
+        self.rest_joints_m = rest[1][0].astype(np.float64)
+        self.studio = Studio(
+            rest_vertices_m=rest[0][0].astype(np.float64),
+            rest_joints_m=self.rest_joints_m,
+            faces=_as_array(right.faces).astype(np.int64),
+            weights=_as_array(right.weights),
+            size_px=settings.size_px,
+            seed=settings.seed,
+        )
+
+    def _meshes(self, hand: str, pose: np.ndarray, shape: np.ndarray):
+        """Vertices (B, 778, 3) and joints (B, 21, 3) in metres, without translation."""
+        import torch
+
+        arrays = pose, shape, np.zeros((len(pose), 3))
+        batch = [torch.tensor(array, dtype=torch.float32) for array in arrays]
+        with torch.inference_mode():
+            mesh = self.models[hand](*batch)
+        return mesh.vertices_m.numpy(), mesh.joints_m.numpy()
+
+    def posed_hands(self, chunk: Chunk) -> list[tuple[PosedHand, np.ndarray, np.ndarray]]:
+        """Per frame: the hand before placement, its 45 pose values (mean subtracted), its shape."""
+        seed, split = self.settings.seed, chunk.subject.split
+        person = stream(seed, "subject", split, chunk.subject.number)
+        betas = person.normal(0.0, 0.9, 10)
+        angles, shapes = [], []
+        for plan in chunk.frames:
+            rng = stream(seed, "frame", split, plan.number)
+            angles.append(vary_angles_deg(self.angles_deg[plan.folder.pose_name], rng))
+            shapes.append(betas + rng.normal(0.0, 0.1, 10))
+        right = hand_pose_from_angles(np.array(angles), self.rest_joints_m)
+        shape = np.array(shapes, dtype=np.float32)
+        posed = [None] * len(chunk.frames)
+        for hand in ("right", "left"):
+            rows = [i for i, plan in enumerate(chunk.frames) if plan.folder.hand == hand]
+            if not rows:
+                continue
+            full = right[rows] if hand == "right" else mirror_pose(right[rows])
+            mean = _as_array(self.models[hand].hands_mean).reshape(1, 45)
+            pose = (full - mean).astype(np.float32)
+            root = np.zeros((len(rows), 3), np.float32)
+            vertices, joints = self._meshes(hand, np.concatenate([root, pose], 1), shape[rows])
+            for k, i in enumerate(rows):
+                mesh = vertices[k].astype(np.float64), joints[k].astype(np.float64)
+                posed[i] = PosedHand(hand, *mesh), pose[k], shape[i]
+        return posed
+
+    def render(self, chunk: Chunk) -> dict:
+        """Write the pictures of a chunk and return its annotations."""
+        texture = self._texture(chunk.subject)
+        notes = {
+            "images": [],
+            "annotations": [],
+            "detections": [],
+            "joint_3d": {},
+            "mano": {},
+        }
+        posed = self.posed_hands(chunk)
+        for plan, (hand, pose, shape) in zip(chunk.frames, posed, strict=True):
+            placement, frame, views = self._views(chunk.subject, plan, hand, texture)
+            key = str(plan.frame_idx)
+            notes["joint_3d"][key] = joint_note(plan.folder, frame.joints_m)
+            notes["mano"][key] = mano_note(hand.hand, placement, pose, shape)
+            for image_id, (quality, view) in zip(plan.image_ids, views, strict=True):
+                image, annotation = image_notes(chunk.subject, plan, image_id, view, self.settings)
+                picture = _as_seen_by(view)
+                save_jpeg(Path(chunk.images_root) / image["file_name"], picture, quality)
+                notes["images"].append(image)
+                notes["annotations"].append(annotation)
+                notes["detections"].append(self._detection(chunk.subject, annotation, view, frame))
+        return notes
+
+    def _detection(self, subject: Subject, annotation: dict, view: View, frame: Frame) -> dict:
+        camera, number = view.camera, annotation["id"]
+        offset_mm = 1000 * frame.joints_m[0] - camera.center_mm
+        return detection_note(
+            stream(self.settings.seed, "detection", subject.split, number),
+            annotation_id=number,
+            hand=annotation["hand_type"],
+            bbox_xywh_px=annotation["bbox"],
+            wrist_depth_mm=float(camera.R_cam_world[2] @ offset_mm),
+        )
+
+    def _texture(self, subject: Subject) -> SkinTexture:
+        """The person's skin; the last one is kept, as chunks of a person follow each other."""
+        if self._skin_of[0] != subject.number:
+            rng = stream(self.settings.seed, "subject", subject.split, subject.number, slot=2)
+            self._skin_of = subject.number, self.studio.skin.texture(rng)
+        return self._skin_of[1]
+
+    def _views(self, subject: Subject, plan: FramePlan, hand: PosedHand, texture):
+        """Draw placements until enough cameras have a good picture of the hand."""
+        seed, split = self.settings.seed, subject.split
+        rng = stream(seed, "frame", split, plan.number, slot=1)
+        for _ in range(50):
+            placement, order = draw_placement(
+                rng, hand, subject.cameras, self.settings.limits, len(plan.image_ids)
+            )
+            frame = self.studio.frame(rng, hand, placement, texture)
+            views = list(self._good_views(frame, subject, plan, order))
+            if len(views) == len(plan.image_ids):
+                return placement, frame, views
+        raise RuntimeError(
+            f"frame {plan.number} of {split} ({plan.folder.folder}): no placement in 50 gave "
+            f"{len(plan.image_ids)} good views; use fewer cameras_per_frame or a wider limit"
+        )
+
+    def _good_views(
+        self, frame: Frame, subject: Subject, plan: FramePlan, order: list[int]
+    ) -> Iterator[tuple[int, View]]:
+        wanted = len(plan.image_ids)
+        for slot in order:
+            rng = stream(self.settings.seed, "view", subject.split, plan.number, slot=int(slot))
+            quality = int(rng.integers(45, 96)) if rng.uniform() < 0.7 else 95
+            view = frame.picture(rng, subject.cameras[slot])
+            if view is not None:
+                yield quality, view
+                wanted -= 1
+            if wanted == 0:
+                return
+
+
+def _as_array(value) -> np.ndarray:
+    """A buffer of the hand model as numpy, whether it is kept as a tensor or an array."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _as_seen_by(view: View) -> np.ndarray:
+    """The picture, with three equal channels if the camera is monochrome."""
+    if not view.camera.name.startswith("41"):
+        return view.image_bgr
+    return cv2.cvtColor(cv2.cvtColor(view.image_bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:
+    """Writes a picture (H, W, 3) uint8, making its folder.
+
+    Raises:
+        OSError: it cannot be encoded or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ok, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise OSError(f"could not encode {path} as JPEG")
+    path.write_bytes(data.tobytes())

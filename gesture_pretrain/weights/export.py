@@ -1,0 +1,199 @@
+"""From a trained network to a folder that any code base can load by name."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib import metadata
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from gesture_pretrain.files import (
+    atomic_folder,
+    remove_abandoned_parts,
+    write_bytes_atomically,
+)
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_heads import GestureHeads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.weights.folder import StoredWeights, load_weights
+from gesture_pretrain.weights.model_card import model_card
+from gesture_pretrain.weights.record import (
+    CARD_FILE,
+    HEADS_FILE,
+    MODEL_FILE,
+    DataRecord,
+    FileRecord,
+    HeadsRecord,
+    InputRecord,
+    LevelRecord,
+    TaxonomyRecord,
+    WeightRecord,
+    backbone_name,
+)
+from gesture_pretrain.weights.registry import registry_home
+
+README_FILE = "README.md"
+_LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")
+
+
+def export_backbone(
+    network: GestureNetwork | Backbone,
+    *,
+    tag: str,
+    taxonomy: Taxonomy | None = None,
+    data: DataRecord | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    commit: str | None = None,
+    notes: str = "",
+    out: str | PathLike | None = None,
+    overwrite: bool = False,
+) -> StoredWeights:
+    """Write backbone, heads and card to `<out>/<arch>.<tag>/`, all or nothing.
+
+    The folder gets its name only after it has been read back; two processes may export at once.
+
+    Args:
+        network: With heads, or the backbone alone.
+        tag: What sets these weights apart: who trained them on what.
+        taxonomy: What the heads were trained on; with heads it must be given.
+        data: What was trained on, None where nothing was.
+        metrics: Name to value; leave out what is not known.
+        config: The run's resolved configuration, as plain data.
+        commit: Of the code that trained it.
+        notes: Free text for the card.
+        out: Folder for the named folder; the registry folder if not given.
+        overwrite: Replace weights of the same name.
+
+    Returns:
+        The folder and its card.
+
+    Raises:
+        FileExistsError: The name is taken and `overwrite` is false.
+        ValueError: An impossible tag, a weight that is not finite, values that JSON cannot hold,
+            or heads that do not go with the taxonomy.
+        TypeError: Not a network of ours, or data that is no DataRecord.
+        DiskFull, WriteFailed: The folder could not be written; an earlier one is unchanged.
+    """
+    backbone, heads = _parts(network)
+    if not isinstance(data, DataRecord | None):
+        raise TypeError(
+            f"data is a {type(data).__name__}, expected a DataRecord or None. "
+            "DataRecord.from_index_meta(index.meta) makes one."
+        )
+    home = Path(out) if out is not None else registry_home()
+    target = home / backbone_name(backbone.arch, tag)
+    with atomic_folder(target, overwrite=overwrite) as folder:
+        remove_abandoned_parts(home)
+        files = {MODEL_FILE: _write_tensors(backbone.net, folder / MODEL_FILE)}
+        if heads is not None:
+            files[HEADS_FILE] = _write_tensors(heads, folder / HEADS_FILE)
+        record = WeightRecord(
+            arch=backbone.arch,
+            tag=tag,
+            files=files,
+            **_network_facts(backbone, heads),
+            taxonomy=_taxonomy_record(taxonomy),
+            label_variant=_label_variant(taxonomy),
+            data=data,
+            config=dict(config or {}),
+            commit=commit,
+            metrics=dict(metrics or {}),
+            library_versions=_library_versions(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            notes=notes,
+        )
+        write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
+        write_bytes_atomically(folder / README_FILE, model_card(record).encode())
+        load_weights(folder, with_heads=heads is not None)
+    return StoredWeights(target, record)
+
+
+def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:
+    if isinstance(network, GestureNetwork):
+        return network.backbone, network.heads
+    if isinstance(network, Backbone):
+        return network, None
+    raise TypeError(
+        f"a GestureNetwork or a Backbone is exported, got {type(network).__name__}. From a "
+        "wrapper (DistributedDataParallel, torch.compile, a pretrainer) pass the network inside."
+    )
+
+
+def _write_tensors(module: nn.Module, path: Path) -> FileRecord:
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()
+    }
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(
+                f"{name} holds values that are not finite, so the network is of no use. Export an "
+                "earlier checkpoint, and look for the loss that broke."
+            )
+    # One metadata key only: with more, safetensors writes them in changing order
+    content = safetensors.torch.save(tensors, metadata={"format": "pt"})
+    write_bytes_atomically(path, content)
+    return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _network_facts(backbone: Backbone, heads: GestureHeads | None) -> dict:
+    """What the card says about the network itself."""
+    spec = backbone.input_spec._asdict()
+    spec |= {key: tuple(float(value) for value in spec[key]) for key in ("mean", "std")}
+    return {
+        "input": InputRecord(**spec),
+        "feature_specs": {
+            name: LevelRecord(level.channels, level.stride)
+            for name, level in backbone.feature_specs.items()
+        },
+        "low": backbone.low,
+        "high": backbone.high,
+        "heads": None if heads is None else _heads_record(heads),
+    }
+
+
+def _heads_record(heads: GestureHeads) -> HeadsRecord:
+    coarse, fine = heads.coarse, heads.fine
+    shared = ("in_channels", "hidden", "dropout")
+    if any(getattr(coarse, key) != getattr(fine, key) for key in shared):
+        raise ValueError(
+            "the coarse and the fine head differ in width or dropout; a card holds one"
+        )
+    return HeadsRecord(
+        **{key: getattr(coarse, key) for key in shared},
+        num_coarse=coarse.num_classes,
+        num_fine=fine.num_classes,
+    )
+
+
+def _taxonomy_record(taxonomy: Taxonomy | None) -> TaxonomyRecord | None:
+    if taxonomy is None:
+        return None
+    return TaxonomyRecord(
+        taxonomy.name, taxonomy.sha256, tuple(taxonomy.coarse_names), tuple(taxonomy.fine_names)
+    )
+
+
+def _label_variant(taxonomy: Taxonomy | None) -> str:
+    """The control that a taxonomy's name ends in, "gesture" for the true labels."""
+    if taxonomy is None:
+        return "none"
+    last = taxonomy.name.rpartition("-")[2]
+    return last if last.startswith(tuple(CONTROLS)) else "gesture"
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a checkout that is used without being installed
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,231 @@
+"""A folder with weights and their card: found, checked by hash, and made a network again.
+
+Nothing is unpickled: tensors come from safetensors files, everything else from the card. The bytes
+whose hash is checked are the bytes the tensors are made of.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.weights.record import (
+    CARD_FILE,
+    HEADS_FILE,
+    MODEL_FILE,
+    WeightRecord,
+)
+from gesture_pretrain.weights.tensor_file import NotATensorFile, read_tensors
+from gesture_pretrain.weights.undrawn import UndrawnWeights
+
+
+class IncompleteWeights(FileNotFoundError):
+    """A card without one of its files, or weights without a card."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class HashMismatch(ValueError):
+    """A file is not the one that its card describes."""
+
+
+class WeightsDoNotFit(ValueError):
+    """The tensors are not those of the architecture as this installation builds it."""
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights on disk.
+
+    Attributes:
+        path: Their folder.
+        record: Their card.
+    """
+
+    path: Path
+    record: WeightRecord
+
+    @property
+    def name(self) -> str:
+        """`arch.tag`."""
+        return self.record.name
+
+
+def open_weights(path: Path) -> StoredWeights:
+    """Read the card at a path; the tensors are not touched.
+
+    Args:
+        path: A folder, its `card.json`, or its `model.safetensors`.
+
+    Raises:
+        IncompleteWeights: There is no card, or nothing at all.
+        CardError: The card cannot be read.
+    """
+    folder = _folder_of(Path(path).expanduser())
+    card = folder / CARD_FILE
+    if not card.is_file():
+        raise IncompleteWeights(_no_card_message(folder))
+    return StoredWeights(folder, WeightRecord.from_json(card.read_text("utf-8"), str(card)))
+
+
+def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureNetwork:
+    """The network of a folder, on the CPU, in eval mode.
+
+    Args:
+        path: As in `open_weights`.
+        with_heads: Return the `GestureNetwork` instead of its backbone alone.
+
+    Raises:
+        IncompleteWeights: A file is missing.
+        HashMismatch: A file is not the one that was exported.
+        CardError: The card cannot be read.
+        WeightsDoNotFit: The architecture builds with other tensors here.
+        ValueError: The architecture is unknown here, or `with_heads` and there are none.
+    """
+    stored, tensors = _checked_tensors(path, with_heads)
+    backbone = _backbone(stored.record, tensors[MODEL_FILE])
+    if not with_heads:
+        return backbone.eval()
+    return GestureNetwork(backbone, _heads(stored.record, tensors[HEADS_FILE])).eval()
+
+
+def _folder_of(path: Path) -> Path:
+    if not path.exists():
+        raise IncompleteWeights(
+            f"there is no {path}. Possible: a folder made by export_backbone, its {CARD_FILE} or "
+            f"its {MODEL_FILE}; or a name from list_backbones()."
+        )
+    if path.is_dir():
+        return path
+    if path.name not in (CARD_FILE, MODEL_FILE):
+        raise IncompleteWeights(
+            f"{path} is neither {CARD_FILE} nor {MODEL_FILE}. A bare file of weights is loaded by "
+            "build_backbone(arch, init=path)."
+        )
+    return path.parent
+
+
+def _no_card_message(folder: Path) -> str:
+    found = sorted(entry.name for entry in folder.glob("*.safetensors"))
+    what = f"weights ({', '.join(found)}) without" if found else "no"
+    return (
+        f"{folder} has {what} {CARD_FILE}. export_backbone writes both; copy the whole folder. "
+        "Weights of other origin are loaded by build_backbone(arch, init=path)."
+    )
+
+
+def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]:
+    """Card and tensors of one export, even while another process replaces the folder."""
+    while True:
+        stored = open_weights(path)
+        if with_heads and stored.record.heads is None:
+            raise ValueError(
+                f"{stored.name} in {stored.path} was exported without gesture heads. "
+                "Load it with with_heads=False."
+            )
+        wanted = (MODEL_FILE, HEADS_FILE) if with_heads else (MODEL_FILE,)
+        try:
+            return stored, {file: _tensors(stored, file) for file in wanted}
+        except (IncompleteWeights, HashMismatch):
+            if open_weights(path).record == stored.record:
+                raise
+
+
+def _tensors(stored: StoredWeights, file: str) -> dict[str, Tensor]:
+    path, expected = stored.path / file, stored.record.files[file]
+    try:
+        found, tensors = read_tensors(path)
+    except FileNotFoundError as error:
+        raise IncompleteWeights(
+            f"the card of {stored.name} names {file}, but {path} does not exist. Copy the whole "
+            "folder, or export the backbone again."
+        ) from error
+    if found != expected:
+        raise HashMismatch(
+            f"{path} is not the file its card describes: expected SHA-256 {expected.sha256} "
+            f"({expected.size_bytes} bytes), found {found.sha256} ({found.size_bytes} bytes). "
+            "It was changed or copied in part: copy the folder again, or export again."
+        )
+    if isinstance(tensors, NotATensorFile):
+        raise WeightsDoNotFit(
+            f"{path} is the file its card describes, but no safetensors file: {tensors}. Export "
+            "the backbone again."
+        )
+    return tensors
+
+
+def _backbone(record: WeightRecord, tensors: dict[str, Tensor]) -> Backbone:
+    def build() -> Backbone:
+        # Every value is replaced, so no random generator needs a seed
+        return build_backbone(record.arch, size_px=record.input.size_px, seed=None)
+
+    backbone = _filled(build, lambda backbone: backbone.net, tensors, record)
+    backbone.input_spec = InputSpec(**vars(record.input))
+    _check_levels(backbone, record)
+    return backbone
+
+
+def _heads(record: WeightRecord, tensors: dict[str, Tensor]) -> nn.Module:
+    return _filled(
+        lambda: build_gesture_heads(**vars(record.heads)), lambda heads: heads, tensors, record
+    )
+
+
+def _filled(
+    build: Callable[[], nn.Module],
+    part: Callable[[nn.Module], nn.Module],
+    tensors: dict[str, Tensor],
+    record: WeightRecord,
+) -> nn.Module:
+    """Build a module and put the tensors into `part` of it, strictly.
+
+    Random weights that are replaced at once are not drawn. Where one of them is not replaced, since
+    the network derives something from it or keeps it outside of the state dict, they are.
+    """
+    with torch.random.fork_rng(devices=[]), _on_the_cpu():
+        with UndrawnWeights() as undrawn:
+            module = build()
+        if not undrawn.all_replaced(part(module)):
+            module = build()
+    _put(part(module), tensors, record)
+    return module
+
+
+def _on_the_cpu():
+    """A context that undoes a default device of the caller's."""
+    at_home = torch.get_default_device().type == "cpu"  # entering it costs time at every call
+    return nullcontext() if at_home else torch.device("cpu")
+
+
+def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
+    try:
+        module.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        made_with = ", ".join(f"{name} {version}" for name, version in _versions(record))
+        raise WeightsDoNotFit(
+            f"the weights of {record.name} do not fit {record.arch} as it is built here; they "
+            f"were exported with {made_with}. Install these versions. {error}"
+        ) from error
+
+
+def _versions(record: WeightRecord) -> list[tuple[str, str]]:
+    return sorted(record.library_versions.items())
+
+
+def _check_levels(backbone: Backbone, record: WeightRecord) -> None:
+    here = {name: tuple(spec) for name, spec in backbone.feature_specs.items()}
+    card = {name: (spec.channels, spec.stride) for name, spec in record.feature_specs.items()}
+    if here != card or (backbone.low, backbone.high) != (record.low, record.high):
+        raise WeightsDoNotFit(
+            f"the levels of {record.name} (channels, stride) are {card} with low={record.low} and "
+            f"high={record.high} by its card, but {here} with low={backbone.low} and "
+            f"high={backbone.high} here. Install the versions it was exported with: "
+            f"{dict(_versions(record))}."
+        )

@@ -1,0 +1,79 @@
+"""The README beside exported weights: the card in sentences, for people."""
+
+from collections.abc import Mapping
+
+from gesture_pretrain.weights.record import WeightRecord
+
+
+def model_card(record: WeightRecord) -> str:
+    """Markdown that says what the weights are, how to load them and what they may be used for."""
+    parts = [
+        f"# {record.name}",
+        _summary(record),
+        _usage(record),
+        _table("Feature maps", ("level", "channels", "stride"), _level_rows(record)),
+        _table("Metrics", ("metric", "value"), _rows(record.metrics)),
+        _table("Made with", ("library", "version"), _rows(record.library_versions)),
+        f"Created {record.created}, commit {record.commit or 'unknown'}. The full record, with "
+        "the resolved configuration and the hash of each file, is in `card.json`.",
+        record.notes,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(record: WeightRecord) -> str:
+    lines = [f"Weights of a `{record.arch}` for RGB crops of {record.input.size_px} px."]
+    if record.taxonomy and record.heads:
+        lines.append(
+            f"Trained to tell {record.heads.num_coarse} coarse and {record.heads.num_fine} fine "
+            f"gesture classes apart (taxonomy `{record.taxonomy.name}`, labels: "
+            f"{record.label_variant})."
+        )
+    if record.data is None:
+        lines.append("Training data: not stated.")
+        return "\n".join(lines)
+    lines.append(f"Training data: {record.data.name}. Licence of the data: {record.data.licence}.")
+    if record.data.synthetic:
+        lines.append("The images are synthetic (rendered); no photograph was used in this run.")
+    return "\n".join(lines)
+
+
+def _usage(record: WeightRecord) -> str:
+    mean, std = (_triple(values) for values in (record.input.mean, record.input.std))
+    return (
+        "```python\n"
+        "from gesture_pretrain import load_backbone\n\n"
+        f'backbone = load_backbone("{record.name}")  # or the path of this folder\n'
+        "features = backbone(image)  # features.levels, features.pooled\n"
+        "```\n\n"
+        f"`image` is `(B, 3, H, W)`, RGB, `(value in 0..1 - mean) / std` with mean {mean} and "
+        f"std {std}; H and W are multiples of {record.input.multiple_of}."
+    )
+
+
+def _triple(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+def _level_rows(record: WeightRecord) -> list[tuple]:
+    roles = {record.low: " (low)", record.high: " (high)"}
+    return [
+        (name + roles.get(name, ""), spec.channels, spec.stride)
+        for name, spec in record.feature_specs.items()
+    ]
+
+
+def _rows(values: Mapping) -> list[tuple]:
+    return [
+        (name, f"{value:.4g}" if isinstance(value, float) else value)
+        for name, value in sorted(values.items())
+    ]
+
+
+def _table(title: str, header: tuple[str, ...], rows: list[tuple]) -> str:
+    if not rows:
+        return ""
+    lines = [header, ("---",) * len(header), *rows]
+    return f"## {title}\n\n" + "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

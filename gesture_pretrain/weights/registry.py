@@ -1,0 +1,266 @@
+"""Backbones by name: where weights lie, who else brings some, and how they are loaded.
+
+A name is `arch.tag`. It is looked for in three places: the registry folder, which
+`export_backbone` fills (`GESTURE_PRETRAIN_HOME`, else the platform's cache folder); folders given
+to `register_backbone`; and installed packages that announce themselves. Such a package has in its
+`setup.cfg`
+
+    [options.entry_points]
+    gesture_pretrain.backbones =
+        mynet = mypackage.mynet:build
+        hrnet_w18.mytag = mypackage:WEIGHTS_FOLDER
+
+where a name without a dot stands for a function that builds an architecture and one with a dot for
+the folder of exported weights. It is imported when its name is first asked for.
+"""
+
+import difflib
+import fnmatch
+import os
+import re
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import platformdirs
+import torch
+from torch import nn
+
+from gesture_pretrain.models import architectures
+from gesture_pretrain.models.architectures import (
+    ENTRY_POINT_GROUP,
+    BrokenPackage,
+    announced,
+    load_announced,
+    package_of,
+)
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
+from gesture_pretrain.weights.record import CARD_FILE, is_backbone_name
+
+HOME_VARIABLE = "GESTURE_PRETRAIN_HOME"
+HUB_PREFIX = "hf-hub:"
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HUB_FILES = (CARD_FILE, "*.safetensors", "README.md")
+
+_registered_folders: dict[str, Path] = {}
+
+
+class UnknownBackbone(LookupError):
+    """No weights of that name; the message lists the near ones."""
+
+
+def load_backbone(
+    source: str | os.PathLike,
+    *,
+    with_heads: bool = False,
+    device: str | torch.device = "cpu",
+    home: str | os.PathLike | None = None,
+) -> Backbone | GestureNetwork:
+    """Load exported weights, checked by hash and strictly.
+
+    Args:
+        source: A name (`arch.tag`); the path of an exported folder, its `card.json` or its
+            `model.safetensors` (a string is a path if it holds a slash or ends so); or
+            `hf-hub:organisation/name`, with `@revision` if one is wanted.
+        with_heads: Return the `GestureNetwork`, which also gives the gesture logits.
+        device: Where the network is to be.
+        home: Registry folder, instead of `GESTURE_PRETRAIN_HOME` or the platform's cache folder.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        UnknownBackbone: No weights of that name.
+        IncompleteWeights: A card without weights, weights without a card, or an empty path.
+        HashMismatch: A file was changed since it was exported.
+        CardError: The card cannot be read.
+        WeightsDoNotFit: The architecture builds with other tensors in this installation.
+        BrokenPackage: The package that announces the name cannot be imported, or lacks it.
+        ValueError: The device is absent, or there are no heads.
+        ConnectionError: The hub cannot be reached.
+    """
+    target = _present_device(device)
+    stored = find_backbone(source, home=home)
+    return load_weights(stored.path, with_heads=with_heads).to(target)
+
+
+def load_network(source: str | os.PathLike) -> Backbone | GestureNetwork:
+    """As `load_backbone`, on the CPU, with the gesture heads where the weights have some."""
+    return load_backbone(source, with_heads=find_backbone(source).record.heads is not None)
+
+
+def find_backbone(
+    source: str | os.PathLike, *, home: str | os.PathLike | None = None
+) -> StoredWeights:
+    """Folder and card of what `load_backbone` would load; no tensor is read.
+
+    Raises:
+        As `load_backbone`, as far as they concern the card.
+    """
+    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+        return open_weights(_from_hub(source.removeprefix(HUB_PREFIX)))
+    if _is_path(source):
+        return open_weights(Path(source))
+    return _named(source, registry_home(home))
+
+
+def list_backbones(
+    pattern: str | None = None, *, home: str | os.PathLike | None = None
+) -> list[str]:
+    """Names of all weights that `load_backbone` finds, sorted.
+
+    Args:
+        pattern: Shell-style, such as "hrnet_w18.*"; all where None.
+        home: As in `load_backbone`.
+    """
+    folder = registry_home(home)
+    stored = {card.parent.name for card in folder.glob(f"*.*/{CARD_FILE}")}
+    offered = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    names = filter(is_backbone_name, stored | set(_registered_folders) | offered)
+    return sorted(name for name in names if pattern is None or fnmatch.fnmatchcase(name, pattern))
+
+
+def register_backbone(name: str, source: Callable[[], nn.Module] | str | os.PathLike) -> None:
+    """Make an architecture or weights known in this process.
+
+    Args:
+        name: `arch` for a builder, `arch.tag` for weights.
+        source: A function without arguments that gives a network with random weights (a timm
+            model, or one with `forward_levels` and `feature_specs`); or an exported folder.
+
+    Raises:
+        ValueError: The name is taken, does not fit the source, or is not that of the card.
+        IncompleteWeights: The folder has no card.
+    """
+    if callable(source):
+        architectures.add_architecture(name, source)
+        return
+    if not is_backbone_name(name):
+        raise ValueError(
+            f"{name!r} is no name for weights, which is 'arch.tag'. An architecture is registered "
+            "with the function that builds it."
+        )
+    if name in _registered_folders:
+        raise ValueError(f"{name!r} is registered already, from {_registered_folders[name]}")
+    _registered_folders[name] = _checked_name(open_weights(Path(source)), name).path
+
+
+def registry_home(home: str | os.PathLike | None = None) -> Path:
+    """The registry folder: `home`, else `GESTURE_PRETRAIN_HOME`, else in the platform's cache."""
+    chosen = home or os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_cache_dir("gesture-pretrain", appauthor=False))
+
+
+def _present_device(device: str | torch.device) -> torch.device:
+    try:
+        target = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"{device!r} is no device. Possible: {_devices()}.") from error
+    absent = (target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count()) or (
+        target.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if absent:
+        raise ValueError(
+            f"device {str(device)!r} was asked for, but torch {torch.__version__} sees only: "
+            f"{_devices()}. Pass device='cpu', or install a torch built for your device and its "
+            "driver (tools/doctor.py says what is missing)."
+        )
+    return target
+
+
+def _devices() -> str:
+    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    return ", ".join(found + ["mps"] * torch.backends.mps.is_available())
+
+
+def _is_path(source: str | os.PathLike) -> bool:
+    if not isinstance(source, str):
+        return True
+    return "/" in source or os.sep in source or source.endswith((".safetensors", ".json"))
+
+
+def _named(name: str, home: Path) -> StoredWeights:
+    places = {}
+    if (home / name).is_dir() and is_backbone_name(name):
+        places["the registry folder"] = home / name
+    if name in _registered_folders:
+        places["register_backbone"] = _registered_folders[name]
+    if is_backbone_name(name):
+        for point in announced(name):
+            places[f"package {package_of(point)}"] = _announced_folder(point)
+    if not places:
+        raise UnknownBackbone(_unknown_message(name, home))
+    if len(set(places.values())) > 1:
+        listed = "; ".join(f"{path} ({origin})" for origin, path in places.items())
+        raise ValueError(f"{name!r} is in several places: {listed}. Load it by its path.")
+    return _checked_name(open_weights(next(iter(places.values()))), name)
+
+
+def _announced_folder(point: EntryPoint) -> Path:
+    folder = load_announced(point)
+    if not isinstance(folder, str | os.PathLike):
+        raise BrokenPackage(
+            f"package {package_of(point)} announces {point.name!r} as {point.value}, which is a "
+            f"{type(folder).__name__}; the folder of exported weights is wanted. A builder of an "
+            "architecture has a name without a dot."
+        )
+    return Path(folder)
+
+
+def _checked_name(stored: StoredWeights, name: str) -> StoredWeights:
+    if stored.name != name:
+        raise ValueError(
+            f"{stored.path} holds {stored.name!r} by its card, not {name!r}. Use that name, or "
+            "load the folder by its path."
+        )
+    return stored
+
+
+def _unknown_message(name: str, home: Path) -> str:
+    known = list_backbones(home=home)
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+    same_arch = [other for other in known if other.partition(".")[0] == name.partition(".")[0]]
+    near += [other for other in same_arch[:5] if other not in near]
+    if near:
+        hint = f"Near names: {', '.join(near)}."
+    elif known:
+        hint = f"Known: {', '.join(known[:10])}{' ...' if len(known) > 10 else ''}."
+    else:
+        hint = "None is known yet."
+    if Path(name).is_dir():
+        hint += f" To load the folder of that name: load_backbone('./{name}')."
+    return (
+        f"unknown backbone {name!r}. {hint} Looked in {home} ({HOME_VARIABLE} chooses another "
+        "folder). export_backbone and tools/pretrain_backbone.py add one; a bare architecture is "
+        "built by build_backbone(arch)."
+    )
+
+
+def _from_hub(identifier: str) -> Path:
+    """Folder of a Hugging Face repository in the local cache, fetched where needed and possible."""
+    match = _HUB_ID.fullmatch(identifier)
+    if match is None:
+        raise ValueError(
+            f"{identifier!r} is no repository id. Possible: {HUB_PREFIX}organisation/name or "
+            f"{HUB_PREFIX}organisation/name@revision."
+        )
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ImportError(
+            f"{HUB_PREFIX} needs the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
+        ) from error
+    try:
+        folder = snapshot_download(
+            match["repo"], revision=match["revision"], allow_patterns=list(_HUB_FILES)
+        )
+    except (OSError, ValueError) as error:  # what the client raises offline, or without access
+        raise ConnectionError(
+            f"cannot get {identifier!r} from the hub: {error}. Is the id right, and this machine "
+            "online? A folder that was copied by hand is loaded by its path."
+        ) from error
+    return Path(folder)

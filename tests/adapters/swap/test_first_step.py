@@ -1,0 +1,166 @@
+"""A swapped backbone must train, unless it is frozen on purpose; everything else is an error."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from toy_target import TOY
+
+from adapters.swap.first_step import FirstStepCheck
+from adapters.swap.swap import build_swapped
+from adapters.targets import SwapError
+from gesture_pretrain.models.backbone import build_backbone
+
+
+class Driver:
+    """The part of mmengine's runner that a hook sees, over two random images."""
+
+    def __init__(self, model, *, lr=1e-3, parameters=None):
+        self.model, self.iter = model, 0
+        parameters = list(model.parameters()) if parameters is None else parameters
+        self.optim_wrapper = OptimWrapper(torch.optim.AdamW(parameters, lr=lr))
+        self.image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def train(self, hook, steps=1):
+        hook.before_train(self)
+        for _ in range(steps):
+            loss = self.model.train()(self.image)["toy_loss"]
+            self.optim_wrapper.update_params(loss)
+            hook.after_train_iter(self, self.iter)
+            self.iter += 1
+        hook.after_train(self)
+
+
+def swapped(backbone, **options):
+    return build_swapped(TOY, backbone, backbone_name="x.y", seed=0, hand_models={}, **options)
+
+
+def test_a_backbone_that_trains_passes_and_is_recorded(backbone, tmp_path):
+    model, ledger = swapped(backbone)
+    hook = FirstStepCheck(ledger, out=tmp_path)
+    Driver(model).train(hook)
+    stored = json.loads((tmp_path / "ledger.json").read_text())
+    count = len(list(backbone.net.parameters()))
+    assert stored["first_step"]["backbone_parameters"] == count
+    assert stored["first_step"]["with_gradient"] == count
+    assert stored["fingerprints"]["after_first_step"] not in (None, ledger.after_swap)
+    assert "after the first step" in hook.ledger.table()
+
+
+def test_a_backbone_frozen_by_accident_is_refused(backbone):
+    model, ledger = swapped(backbone)
+    backbone.net.conv1.requires_grad_(False)
+    with pytest.raises(SwapError, match=r"1 of \d+ .* frozen .*conv1\.weight.*frozen_backbone"):
+        Driver(model).train(FirstStepCheck(ledger))
+
+
+def test_a_backbone_outside_the_optimiser_is_refused(backbone):
+    model, ledger = swapped(backbone)
+    driver = Driver(model, parameters=list(model.head.parameters()))
+    with pytest.raises(SwapError, match="not in the optimiser: conv1.weight"):
+        driver.train(FirstStepCheck(ledger))
+
+
+def test_a_detached_backbone_is_refused(backbone):
+    model, ledger = swapped(backbone)
+    plain = model.feature
+    model.feature = lambda image: plain(image).detach()
+    with pytest.raises(SwapError, match="got no gradient in the first step"):
+        Driver(model).train(FirstStepCheck(ledger))
+
+
+def test_a_learning_rate_of_zero_is_refused(backbone):
+    model, ledger = swapped(backbone)
+    with pytest.raises(SwapError, match="changed no parameter"):
+        Driver(model, lr=0.0).train(FirstStepCheck(ledger))
+
+
+def test_a_gradient_that_is_not_finite_is_refused(backbone):
+    model, ledger = swapped(backbone)
+    with torch.no_grad():
+        model.head.weight[0, 0] = float("inf")
+    with pytest.raises(SwapError, match="not finite"):
+        Driver(model).train(FirstStepCheck(ledger))
+
+
+def test_a_gradient_that_stays_zero_is_refused(backbone):
+    model, ledger = swapped(backbone)
+    plain = model.feature
+    model.feature = lambda image: 0.0 * plain(image)
+    with pytest.raises(SwapError, match="exactly zero in each of the first 3 steps"):
+        Driver(model).train(FirstStepCheck(ledger, patience_steps=3), steps=3)
+
+
+def test_a_residual_branch_that_starts_at_zero_is_given_time():
+    backbone = build_backbone("resnet18", size_px=64)  # timm: last batch norm of a block is zero
+    model, ledger = swapped(backbone)
+    hook = FirstStepCheck(ledger)
+    Driver(model).train(hook, steps=3)
+    first = hook.ledger.first_step
+    assert first["with_gradient_other_than_zero"] < first["with_gradient"]
+
+
+def test_levels_that_are_not_read_are_declared(backbone):
+    model, ledger = swapped(backbone)
+    model.feature = lambda image: backbone(image).levels["stride32"].mean((2, 3)).repeat(1, 4)
+    with pytest.raises(SwapError, match="got no gradient .*final_layer"):
+        Driver(model).train(FirstStepCheck(ledger))
+    model, ledger = swapped(build_backbone("hrnet_w16_tiny", size_px=64))
+    other = model.backbone
+    model.feature = lambda image: other(image).levels["stride32"].mean((2, 3)).repeat(1, 4)
+    hook = FirstStepCheck(
+        ledger,
+        unused=("final_layer.", *(f"stage4.0.fuse_layers.{i}." for i in (0, 1, 2))),
+    )
+    Driver(model).train(hook)
+    assert hook.ledger.first_step["unused"][0] == "final_layer."
+
+
+def test_a_backbone_frozen_on_purpose_does_not_change(backbone):
+    model, ledger = swapped(backbone, frozen_backbone=True)
+    hook = FirstStepCheck(ledger, frozen_backbone=True)
+    Driver(model, parameters=list(model.head.parameters())).train(hook)
+    assert hook.ledger.first_step["parameters_before"] == hook.ledger.first_step["parameters_after"]
+    assert "declared: the backbone is frozen" in ledger.table()
+
+
+def test_a_backbone_declared_frozen_may_not_be_in_the_optimiser(backbone):
+    model, ledger = swapped(backbone, frozen_backbone=True)
+    with pytest.raises(SwapError, match="declared frozen, but"):
+        Driver(model).train(FirstStepCheck(ledger, frozen_backbone=True))
+
+
+def test_ledger_and_check_must_agree_on_freezing(backbone):
+    _, ledger = swapped(backbone)
+    with pytest.raises(ValueError, match="but the ledger says False"):
+        FirstStepCheck(ledger, frozen_backbone=True)
+
+
+def test_a_resumed_run_is_not_at_its_first_step(backbone, tmp_path):
+    model, ledger = swapped(backbone)
+    driver = Driver(model, lr=0.0)
+    driver.iter = 7
+    driver.train(FirstStepCheck(ledger, out=tmp_path))
+    assert not (tmp_path / "ledger.json").exists()
+
+
+def test_overflows_of_a_loss_scaler_are_waited_for(backbone):
+    model, ledger = swapped(backbone)
+    hook = FirstStepCheck(ledger)
+    driver = Driver(model)
+    driver.optim_wrapper.loss_scaler = SimpleNamespace()
+    hook.before_train(driver)
+    with torch.no_grad():
+        kept = model.head.weight.clone()
+        model.head.weight[0, 0] = float("inf")
+    model(driver.image)["toy_loss"].backward()
+    hook.after_train_iter(driver, 0)
+    assert hook.ledger.first_step is None
+    with torch.no_grad():
+        model.head.weight.copy_(kept)
+    model.zero_grad()
+    driver.optim_wrapper.update_params(model(driver.image)["toy_loss"])
+    hook.after_train_iter(driver, 1)
+    assert hook.ledger.first_step is not None

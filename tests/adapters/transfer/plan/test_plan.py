@@ -1,0 +1,159 @@
+"""Plans: what they may say, and the cells they come to."""
+
+from types import SimpleNamespace
+
+import pytest
+from toy_pose import toy_plan
+
+from adapters.transfer.plan.audit import audit_plan, not_audited
+from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, cells_of, scored_rows
+from adapters.transfer.plan.file import plan_from, read_plan
+from adapters.transfer.plan.plan import PlanError
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.weights.export import export_backbone
+from gesture_pretrain.weights.record import DataRecord
+
+
+def cells(index, **changes):
+    return cells_of(plan_from(toy_plan(index, **changes)))
+
+
+def of(table, **wanted):
+    found = [c for c in table.cells if all(getattr(c, k) == v for k, v in wanted.items())]
+    assert found, wanted
+    return found
+
+
+def test_every_arm_target_share_and_seed_is_a_cell(toy_index):
+    table = cells(toy_index, fractions=[0.5, 1.0])
+    assert len(of(table, stage=PRETRAINING)) == 2 * 2  # gesture and shuffled, two seeds
+    assert len(of(table, stage=FINETUNING)) == 3 * 2 * 2
+    assert len({cell.key for cell in table.cells}) == len(table.cells)
+    for cell in table.cells:
+        assert (cell.needs is not None) == (
+            cell.stage == FINETUNING and cell.arm in ("gesture", "shuffled")
+        )
+    order = [cell.key for cell in table.cells]
+    assert all(c.needs is None or order.index(c.needs) < order.index(c.key) for c in table.cells)
+
+
+def test_arms_have_the_same_compute_and_data_and_differ_in_their_weights_only(toy_index):
+    table = cells(toy_index)
+    for seed in (0, 1):
+        configs = [cell.config for cell in of(table, stage=FINETUNING, seed=seed)]
+        without = [{k: v for k, v in config.items() if k != "weights"} for config in configs]
+        assert without[0] == without[1] == without[2]
+    first, second = (cell.config["sections"] for cell in of(table, stage=PRETRAINING, seed=0))
+    assert (
+        second["data"].pop("label_variant") == "shuffled" and second["data"].pop("label_seed") == 0
+    )
+    assert first == second
+    # another seed, another shuffle and another part of the labels
+    assert of(table, arm="shuffled", seed=1)[0].config["sections"]["data"]["label_seed"] == 1
+    shares = [c.config["sections"]["data"]["fraction_seed"] for c in of(table, arm="random")]
+    assert shares == [0, 1]
+
+
+def test_what_changes_a_result_changes_the_key_and_the_place_of_the_data_does_not(
+    toy_index, tmp_path
+):
+    base = {cell.label: cell.key for cell in cells(toy_index).cells}
+    values = toy_plan(toy_index)
+    values["finetuning"]["optimizer"] = {"lr": 5e-4}
+    other = {cell.label: cell.key for cell in cells_of(plan_from(values)).cells}
+    for label, key in base.items():
+        assert (other[label] == key) == label.startswith("pretrain")
+    values = toy_plan(toy_index)
+    values["pretraining"]["optimizer"] = {"lr": 5e-4}
+    other = {cell.label: cell.key for cell in cells_of(plan_from(values)).cells}
+    for label, key in base.items():
+        assert (other[label] == key) == ("random" in label)
+    (tmp_path / "moved").symlink_to(toy_index.parent)
+    moved = {cell.label: cell.key for cell in cells(tmp_path / "moved").cells}
+    assert moved == base
+
+
+def test_a_plan_that_pretrains_nothing_needs_no_pretraining_section(toy_index):
+    values = toy_plan(toy_index, arms={"random": {"init": "random"}}, comparisons=[])
+    del values["pretraining"]
+    assert {cell.stage for cell in cells_of(plan_from(values)).cells} == {FINETUNING}
+
+
+def test_longer_fine_tuning_spends_the_images_of_pretraining(toy_index):
+    arms = {**toy_plan(toy_index)["arms"], "longer": {"init": "random", "extra": "pretraining"}}
+    table = cells(toy_index, arms=arms)
+    pretraining = of(table, stage=PRETRAINING, seed=0)[0]
+    longer, short = (of(table, stage=FINETUNING, arm=a, seed=0)[0] for a in ("longer", "gesture"))
+    assert longer.images == short.images + pretraining.images
+    with pytest.raises(PlanError, match="no arm of the plan is pretrained"):
+        only = {"longer": arms["longer"]}
+        cells(toy_index, arms=only, comparisons=[])
+
+
+def test_optional_arm_without_weights_is_left_out_with_the_reason(toy_index, tmp_path, monkeypatch):
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path))
+    arms = toy_plan(toy_index)["arms"]
+    missing = {"weights": "test_resnet.nobody", "optional": True}
+    table = cells(toy_index, arms={**arms, "other": missing})
+    assert "unknown backbone 'test_resnet.nobody'" in table.left_out["other"]
+    assert all(cell.arm != "other" for cell in table.cells)
+    with pytest.raises(PlanError, match="arms.other: unknown backbone"):
+        cells(toy_index, arms={**arms, "other": {**missing, "optional": False}})
+
+
+@pytest.mark.parametrize("same_index", [True, False])
+def test_stored_weights_are_audited_where_their_card_tells_the_rows(
+    toy_index, tmp_path, monkeypatch, same_index
+):
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path))
+    index = HandIndex.open(toy_index)
+    source = DataRecord.from_index_meta(
+        index.meta, index_fingerprint=index.fingerprint if same_index else "another"
+    )
+    # the weights were trained on the very images that the plan scores
+    export_backbone(
+        build_backbone("test_resnet", size_px=32),
+        tag="elsewhere",
+        data=source,
+        config={"data": {"index": "x", "train_split": "test"}, "seed": 0},
+        metrics={"iterations": 4},
+    )
+    arms = {"random": {"init": "random"}, "stored": {"weights": "test_resnet.elsewhere"}}
+    plan = plan_from(toy_plan(toy_index, arms=arms, comparisons=[]))
+    audits = audit_plan(plan, cells_of(plan))
+    if same_index:
+        assert not_audited(plan) == []
+        assert audits[PRETRAINING].same_image == audits[PRETRAINING].test_images
+    else:
+        assert "Whether they hold test images is not known" in not_audited(plan)[0]
+        assert PRETRAINING not in audits
+
+
+def test_arms_of_a_target_restrict_it(toy_index):
+    targets = {"toy": {"target": "toy_pose"}, "few": {"target": "toy_pose", "arms": ["gesture"]}}
+    table = cells(toy_index, targets=targets)
+    # the same run under two names is one cell
+    assert len(of(table, stage=FINETUNING)) == 6
+
+
+def test_a_missing_plan_lists_those_there(repo_root):
+    with pytest.raises(FileNotFoundError, match="demo.py"):
+        read_plan(repo_root / "configs" / "experiments" / "missing.py")
+
+
+def test_nothing_to_train_on_or_to_score_is_named(toy_index):
+    with pytest.raises(PlanError, match="no training image is left"):
+        cells(toy_index, data={"index": str(toy_index), "train_split": "val"})
+    plan = plan_from(toy_plan(toy_index, test={"split": "val"}))
+    with pytest.raises(PlanError, match="nothing to score"):
+        audit_plan(plan, cells_of(plan))
+
+
+def test_boxes_that_the_test_index_lacks_are_missed_before_anything_runs(toy_index):
+    plan = plan_from(toy_plan(toy_index, test={"box_source": "rootnet"}))
+    index = HandIndex.open(toy_index)
+    assert len(scored_rows(plan, index)) == 40
+    without = SimpleNamespace(select=index.select, root=index.root, columns={})
+    with pytest.raises(PlanError, match="test.box_source is 'rootnet', but .* has no boxes"):
+        scored_rows(plan, without)

@@ -1,0 +1,107 @@
+"""The leakage audit finds planted leaks of each kind, and nothing where there is none."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.leakage import (
+    LeakageError,
+    audit_leakage,
+    require_no_leaks,
+    rows_fingerprint,
+)
+from gesture_pretrain.data.interhand.build import build_interhand_index
+
+
+@pytest.fixture
+def index(tiny_release, tmp_path):
+    return HandIndex.open(build_interhand_index(tiny_release.write(tmp_path / "a"), progress=False))
+
+
+def split_rows(index):
+    return index.select(split="train"), index.select(split="val")
+
+
+def test_separate_splits_have_no_leak_but_their_subjects_and_gestures_are_told(index):
+    audit = audit_leakage(index, split_rows(index)[0], index, split_rows(index)[1])
+    assert audit.leaks == {} and audit.shared_recordings == 0
+    # the made-up release has the same people in both splits, under the same capture numbers
+    assert audit.shared_subjects == (5, 8) and audit.test_subjects == 2
+    assert audit.gestures_unseen == () and len(audit.gestures_seen) == 3
+    require_no_leaks({"pretraining": audit})
+
+
+def test_planted_test_image_is_found(index):
+    train, test = split_rows(index)
+    audit = audit_leakage(index, [*train, test[2]], index, test)
+    # the image itself, and the other camera's image of its moment
+    assert audit.leaks == {"same_image": 1, "other_view": 1}
+    assert audit.examples["same_image"] == (str(index.image_path(int(test[2]))),)
+    with pytest.raises(LeakageError, match="pretraining:same_image: 1 of 8 test images, e.g. "):
+        require_no_leaks({"pretraining": audit}, allowed=["pretraining:other_view"])
+
+
+def test_planted_view_of_a_test_moment_is_found(index):
+    train, test = split_rows(index)
+    moment = index.values("step", test)
+    first = np.flatnonzero(moment == moment[0])
+    audit = audit_leakage(index, [*train, test[first[0]]], index, test[first[1:]])
+    assert audit.leaks == {"other_view": 1} and audit.shared_recordings == 1
+    with pytest.raises(LeakageError, match="other_view.*\n.*allowed_leaks") as caught:
+        require_no_leaks({"fine-tuning": audit})
+    assert caught.value.audits["fine-tuning"] is audit
+    require_no_leaks({"fine-tuning": audit}, allowed=["fine-tuning:other_view"])
+
+
+def test_the_same_data_indexed_twice_is_recognised(index, tiny_release, tmp_path):
+    again = build_interhand_index(
+        tiny_release.write(tmp_path / "b"), tmp_path / "elsewhere", progress=False
+    )
+    other = HandIndex.open(again)
+    train, test = split_rows(index)
+    assert audit_leakage(other, train, index, test).leaks == {}
+    assert audit_leakage(other, [*train, test[0]], index, test).leaks == {
+        "same_image": 1, "other_view": 1,
+    }  # fmt: skip
+
+
+def test_gestures_that_only_the_test_has_are_listed(index):
+    train, test = split_rows(index)
+    without = [row for row in train if index.label_of(row) != "0107_thumbup_normal"]
+    audit = audit_leakage(index, without, index, test)
+    assert audit.gestures_unseen == ("0107_thumbup_normal",) and audit.unseen_images == 2
+    assert "2 of 3 gestures" in " ".join(audit.sentences())
+
+
+def test_copy_under_another_name_is_found_by_content_only(index, tiny_release, tmp_path):
+    tiny_release.write_images(tmp_path / "a")
+    train, test = split_rows(index)
+    for row in test:  # the made-up pictures are all alike; make those of the test unique
+        with index.image_path(int(row)).open("ab") as file:
+            file.write(b"\0" * (100 + int(row)))
+    (tmp_path / "mine" / "fist").mkdir(parents=True)
+    shutil.copy(index.image_path(int(test[3])), tmp_path / "mine" / "fist" / "holiday.jpg")
+    mine = HandIndex.open(build_folder_index(tmp_path / "mine", progress=False))
+    assert audit_leakage(mine, [0], index, test).leaks == {}
+    found = audit_leakage(mine, [0], index, test, by_content=True)
+    assert found.leaks == {"same_image": 1}
+    assert found.examples["same_image"] == (str(index.image_path(int(test[3]))),)
+    assert found.shared_subjects is None  # photographs in folders are of nobody known
+
+
+def test_impossible_arguments_are_named(index):
+    train, test = split_rows(index)
+    with pytest.raises(ValueError, match="0 training and 8 test images"):
+        audit_leakage(index, [], index, test)
+    audit = audit_leakage(index, train, index, test)
+    with pytest.raises(ValueError, match="'pretraining:twins'.*possible: pretraining:same_image"):
+        require_no_leaks({"pretraining": audit}, allowed=["pretraining:twins"])
+
+
+def test_fingerprint_of_rows_is_of_their_order_and_content(index):
+    train, test = split_rows(index)
+    assert rows_fingerprint(index, train) == rows_fingerprint(index, list(train))
+    assert rows_fingerprint(index, train) != rows_fingerprint(index, test)

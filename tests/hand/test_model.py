@@ -1,0 +1,156 @@
+"""The torch hand against an independent float64 skinning, its mirror, and its camera transform."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from gesture_pretrain.hand.mano_file import mirror_hand, open_hand
+from gesture_pretrain.hand.model import HandModel, load_hand_model, mano_world_to_camera
+from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, PARENTS_MANO16, TIP_VERTICES
+
+
+def _arrays(hand):
+    """The open hand with pose correctives, which it lacks, so that their path is tested too."""
+    posedirs = np.random.default_rng(0).normal(size=(778, 3, 135)) * 1e-3
+    right = {**open_hand("right"), "posedirs": posedirs}
+    return right if hand == "right" else mirror_hand(right)
+
+
+def _random_parameters(count=4, seed=0):
+    rng = np.random.default_rng(seed)
+    pose, shape = rng.normal(size=(count, 48)) * 0.35, rng.normal(size=(count, 10))
+    return pose, shape, rng.normal(size=(count, 3)) * 0.3
+
+
+def _skinning(arrays, pose, shape, trans, mean):
+    """Linear blend skinning of one hand by explicit 4x4 chains; vertices and 16 joints, m."""
+    rest = arrays["v_template"] + arrays["shapedirs"] @ shape
+    joints = arrays["J_regressor"] @ rest
+    turns = Rotation.from_rotvec((pose + np.r_[0, 0, 0, mean]).reshape(16, 3)).as_matrix()
+    rest = rest + arrays["posedirs"] @ (turns[1:] - np.eye(3)).ravel()
+    chain = []
+    for j, parent in enumerate(PARENTS_MANO16):
+        local = np.eye(4)
+        local[:3, :3] = turns[j]
+        local[:3, 3] = joints[j] - (joints[parent] if j else 0)
+        chain.append(chain[parent] @ local if j else local)
+    vertices = np.zeros_like(rest)
+    for j, world in enumerate(chain):
+        moved = (rest - joints[j]) @ world[:3, :3].T + world[:3, 3]
+        vertices += arrays["weights"][:, j : j + 1] * moved
+    return vertices + trans, np.array([world[:3, 3] for world in chain]) + trans
+
+
+def _forward(model, parameters, dtype):
+    with torch.no_grad():
+        return model.to(dtype)(*(torch.tensor(value, dtype=dtype) for value in parameters))
+
+
+@pytest.mark.parametrize("hand", ["right", "left"])
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("tips", ["smplx", "manopth"])
+# smplx stores float32 (arrays rounded by 6e-8 of at most 0.3 m, through a chain of 4 and sums of
+# 778 or 135 terms) and adds 1e-8 rad to angles: 2e-7 m in float64; float32 arithmetic a few more
+@pytest.mark.parametrize(("dtype", "limit_m"), [(torch.float64, 2e-7), (torch.float32, 2e-6)])
+def test_equals_independent_skinning(hand, flat, tips, dtype, limit_m):
+    arrays, parameters = _arrays(hand), _random_parameters()
+    model = HandModel(arrays, hand=hand, tip_convention=tips, flat_hand_mean=flat)
+    mesh = _forward(model, parameters, dtype)
+    mean = np.zeros(45) if flat else arrays["hands_mean"]
+    tip_rows = list(TIP_VERTICES[tips].values())
+    for i, row in enumerate(zip(*parameters, strict=True)):
+        vertices, joints = _skinning(arrays, *row, mean)
+        np.testing.assert_allclose(mesh.vertices_m[i], vertices, atol=limit_m)
+        joints = np.concatenate([joints, vertices[tip_rows]])[list(MANO21_FROM_MANO16_TIPS)]
+        np.testing.assert_allclose(mesh.joints_m[i], joints, atol=limit_m)
+
+
+def test_left_hand_is_the_mirror_image():
+    right = HandModel(_arrays("right"), hand="right")
+    left = HandModel(_arrays("left"), hand="left")
+    pose, shape, trans = _random_parameters()
+    mirrored = pose * np.tile([1, -1, -1], 16), shape, trans * [-1, 1, 1]
+    for ours, theirs in zip(
+        _forward(right, (pose, shape, trans), torch.float64),
+        _forward(left, mirrored, torch.float64),
+        strict=True,
+    ):
+        # smplx adds 1e-8 to angles, which is not symmetric
+        np.testing.assert_allclose(ours * torch.tensor([-1.0, 1, 1]), theirs, atol=1e-7)
+
+
+@pytest.mark.parametrize("hand", ["right", "left"])
+def test_faces_look_outwards(hand):
+    model = load_hand_model(hand, "open")
+    mesh = model(torch.zeros(1, 48), torch.zeros(1, 10), torch.zeros(1, 3))
+    vertices = mesh.vertices_m[0].double().numpy()
+    corners = vertices[model.faces] - vertices.mean(axis=0)
+    volume = np.einsum("ni,ni->n", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    assert 1e-4 < volume < 1e-3  # 299 cm^3 less the open wrist
+
+
+@pytest.mark.parametrize("hand", ["right", "left"])
+def test_parameters_in_the_camera_give_the_moved_mesh(hand):
+    """A translation that ignores the rest wrist is off by centimetres."""
+    model = HandModel(_arrays(hand), hand=hand).double()
+    parameters = _random_parameters(50, seed=3)
+    rotation = Rotation.random(rng=4).as_matrix()
+    t_m = np.array([0.1, -0.2, 1.1])
+    world = _forward(model, parameters, torch.float64)
+    camera = model(*mano_world_to_camera(model, *parameters, rotation, t_m))
+    for before, after in zip(world, camera, strict=True):
+        expected = before.numpy() @ rotation.T + t_m
+        # smplx adds 1e-8 to root angles: 1e-8 times the length of the hand, several times
+        np.testing.assert_allclose(after, expected, atol=5e-8)
+
+
+def test_camera_transform_keeps_pose_and_shape():
+    model = load_hand_model("right", "open")
+    pose, shape, trans = _random_parameters()
+    moved = mano_world_to_camera(model, pose, shape, trans, np.eye(3), np.zeros(3))
+    for ours, theirs in zip(moved, (pose, shape, trans), strict=True):
+        assert ours.dtype == torch.float32
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_rest_joints_are_those_of_the_flat_hand():
+    model = load_hand_model("right", "open", flat_hand_mean=True).double()
+    shape = torch.randn(2, 10, generator=torch.Generator().manual_seed(0)).double()
+    mesh = model(torch.zeros(2, 48).double(), shape, torch.zeros(2, 3).double())
+    native = mesh.joints_m[:, np.argsort(MANO21_FROM_MANO16_TIPS)[:16]]
+    np.testing.assert_allclose(model.rest_joints_m(shape), native, atol=1e-7)
+
+
+def test_is_quiet_and_has_nothing_to_train(capfd, recwarn):
+    model = load_hand_model("left", "open")
+    assert list(model.parameters()) == []
+    assert capfd.readouterr() == ("", "")
+    assert [str(w.message) for w in recwarn] == []
+
+
+def test_is_differentiable():
+    inputs = [torch.zeros(2, n, requires_grad=True) for n in (48, 10, 3)]
+    load_hand_model("right", "open")(*inputs).joints_m.square().sum().backward()
+    assert all(torch.isfinite(value.grad).all() and value.grad.any() for value in inputs)
+
+
+def test_wrong_input_is_named():
+    model = load_hand_model("right", "open")
+    with pytest.raises(ValueError, match=r"pose has shape \(1, 45\)"):
+        model(torch.zeros(1, 45), torch.zeros(1, 10), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="shape has shape"):
+        model(torch.zeros(2, 48), torch.zeros(1, 10), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="fingertip convention"):
+        load_hand_model("right", "open", tip_convention="mano")
+    with pytest.raises(ValueError, match="unknown hand"):
+        load_hand_model("both", "open")
+
+
+def test_state_dict_is_empty_and_a_network_around_it_saves_nothing_of_it():
+    # so that no weights file holds arrays of a licensed MANO file
+    model = load_hand_model("right", "open")
+    assert model.state_dict() == {}
+    holder = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    holder.hand = model
+    assert list(holder.state_dict()) == ["0.weight", "0.bias"]

@@ -1,0 +1,114 @@
+"""Trains the tiny runs, Stage 1 and token fusion, without batch-norm updates and dropout.
+
+    python distributed_driver.py INDEX FOLDER
+
+Under torchrun with any number of processes; FOLDER gets the runs `gesture` and `pose`, each with
+`scores.json` of the validation before training, `pose` with `predictions.npz` of that moment; and
+in a single process also `gesture_reversed` and `pose_reversed`, whose images are reversed within
+each batch, which changes nothing but the order in which sums are rounded. The crops of `pose` are
+made by the network's process, those of `gesture` by the loader.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+from tiny_run import SIZE_PX, tiny_sections
+
+from adapters.pose.prediction import predict_split
+from adapters.pose.training import build_pose_runner
+from adapters.pose.validation import PoseErrors
+from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.pretraining.accuracy import GestureAccuracy
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.training.device import rank_and_world_size
+
+STEPS = 50
+TRAINING = {"ema_decay": 0.9, "log_every": 1, "threads": 1, "validate_every": STEPS}
+COMMON = {
+    "optimizer": {"lr": 2e-4, "sharded": True},
+    "schedule": {"iterations": STEPS, "warmup_iterations": 5},
+    "device": "cpu",
+    "progress": False,
+}
+
+
+class ReverseBatch(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        reverse(data_batch)
+
+
+def reverse(values) -> None:
+    if isinstance(values, torch.Tensor):
+        values.copy_(values.flip(0))
+    elif isinstance(values, tuple):
+        for part in values:
+            reverse(part)
+
+
+def unequal_labels(dataset) -> None:
+    """Takes the labels of some samples, so that the parts of a batch have unequal counts."""
+    for labels in (dataset.coarse, dataset.fine):
+        labels[::3] = -1
+
+
+@torch.no_grad()
+def write_scores(model, validation, evaluator, out: Path) -> None:
+    for batch in validation:
+        evaluator.add(model.eval().val_step(batch), batch)
+    scores = evaluator.compute()
+    if rank_and_world_size()[0] == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "scores.json").write_text(json.dumps(scores))
+
+
+def train_gesture(index: Path, out: Path, *, hooks=(), **training) -> None:
+    sections = tiny_sections(
+        index,
+        **COMMON,
+        backbone={"arch": "test_efficientnet_gn"},
+        heads={"dropout": 0.0},
+        training={**TRAINING, **training},
+    )
+    runner = build_runner(out=out, hooks=hooks, **sections)
+    unequal_labels(runner.data.train.dataset)
+    write_scores(runner.weight_average.module, runner.data.validation, GestureAccuracy(), out)
+    runner.train()
+
+
+def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
+    run = build_pose_runner(
+        out=out,
+        target="token_fusion",
+        data={"index": str(index), "batch_size": 8, "workers": 0, "crop_on": "device"},
+        backbone={"arch": "test_resnet", "size_px": SIZE_PX},
+        model={"size": "tiny", "guidance": "none", "cells": 4, "depth_cells": 4},
+        hand_model={"path": "open", "tip_convention": "smplx"},
+        training={**TRAINING, "freeze_bn": True, **training},
+        hooks=hooks,
+        **COMMON,
+    )
+    truth = GroundTruthReader(run.data.index, hand_models=run.hand_models)
+    write_scores(run.model, run.data.validation, PoseErrors(truth), out)
+    validation = run.data.validation.dataset
+    predictions = predict_split(
+        run.model, validation, system="toy", batch_size=3, progress=False, shared=True
+    )
+    if rank_and_world_size()[0] == 0:
+        predictions.save(out / "predictions.npz")
+    run.train()
+
+
+def main(index: Path, folder: Path) -> None:
+    for name, train in (("gesture", train_gesture), ("pose", train_pose)):
+        train(index, folder / name)
+        if rank_and_world_size()[1] == 1:
+            train(index, folder / f"{name}_reversed", hooks=[ReverseBatch()])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,285 @@
+"""tools/evaluate.py backbone: from an exported backbone to numbers, files and one page."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from tool_module import load_tool
+
+from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.evaluation.features.extract import FeatureTable
+from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
+from gesture_pretrain.evaluation.features.measures import Predictions, score_predictions
+from gesture_pretrain.evaluation.features.run import evaluate_backbone
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.synthetic.build import write_synthetic
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.export import export_backbone
+
+NAME = "hrnet_w16_tiny.evaluated"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    return load_tool("evaluate")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    """A registry with one backbone with heads, one without, and one of shuffled labels."""
+    folder = tmp_path_factory.mktemp("registry")
+    taxonomy = Taxonomy.load("interhand26m")
+    backbone = build_backbone("hrnet_w16_tiny", size_px=64, seed=3)
+    heads = build_gesture_heads(
+        backbone.pooled_channels,
+        num_coarse=taxonomy.num_coarse,
+        num_fine=taxonomy.num_fine,
+        hidden=8,
+    )
+    network = GestureNetwork(backbone, heads)
+    export_backbone(network, tag="evaluated", taxonomy=taxonomy, out=folder)
+    export_backbone(network, tag="control", taxonomy=taxonomy.shuffled(4), out=folder)
+    export_backbone(backbone, tag="headless", out=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GESTURE_PRETRAIN_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """An index of rendered hands: 48 images of four people, 16 of two others."""
+    root = tmp_path_factory.mktemp("rendered") / "data"
+    write_synthetic(
+        root,
+        images_per_split={"train": 48, "val": 16},
+        size_px=64,
+        workers=1,
+        cameras_per_frame=2,
+        view_limit_deg=40,
+        subjects={"train": 4, "val": 2},
+        gestures=["fist", "palmdown"],
+        progress=False,
+    )
+    return build_interhand_index(root, root / "index", progress=False)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """An index of class-per-folder pictures: no boxes, no joints, no capture."""
+    root = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 4)):
+        for label, brightness in (("dark", 40), ("light", 180)):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = (brightness + rng.integers(0, 40, (50, 70, 3))).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{i}.png"), image)
+    return build_folder_index(root, progress=False)
+
+
+@pytest.fixture(scope="module")
+def evaluated(rendered, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation")
+    evaluate_backbone(
+        name=NAME,
+        data=rendered,
+        baselines=["untrained"],
+        k=3,
+        out=out,
+        workers=0,
+        command="the command",
+    )
+    return out
+
+
+def test_everything_is_written(evaluated):
+    assert {path.name for path in evaluated.iterdir()} == {
+        "metrics.json",
+        "report.html",
+        *(
+            f"{name}.{end}.npz"
+            for name in (NAME, "untrained")
+            for end in ("train.features", "val.features", "predictions")
+        ),
+    }
+
+
+def test_scores_come_from_the_files(evaluated):
+    """The stored numbers are those of the stored predictions, recomputed in other ways."""
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    table = FeatureTable.load(evaluated / f"{NAME}.val.features.npz")
+    arrays = Predictions.load(evaluated / f"{NAME}.predictions.npz").arrays
+    scores = metrics["backbones"][NAME]["scores"]
+    assert set(scores) == {
+        *(f"{m}_{level}" for m in ("heads", "knn", "probe") for level in ("coarse", "fine")),
+        "probe_joints",
+        "knn_joints",
+        "mean_pose",
+    }
+    assert scores["heads_coarse"]["top1"] == (table.coarse_logits.argmax(1) == table.coarse).mean()
+    distance = np.linalg.norm(arrays["probe_joints_mm"] - table.joints_rel_mm, axis=-1)[:, 1:]
+    expected = distance[table.joint_valid[:, 1:]].mean()
+    assert scores["probe_joints"]["mpjpe_mm"] == pytest.approx(expected, rel=1e-6)
+    train = FeatureTable.load(evaluated / f"{NAME}.train.features.npz")
+    mean = train.joints_rel_mm[train.joint_valid.all(1)].mean(0)
+    expected = mpjpe_mm(np.broadcast_to(mean, (16, 21, 3)), table.joints_rel_mm, table.joint_valid)
+    assert scores["mean_pose"]["mpjpe_mm"] == pytest.approx(expected, rel=1e-5)
+    assert "heads_coarse" not in metrics["backbones"]["untrained"]["scores"]
+    assert metrics["synthetic"] is True
+
+
+def test_no_person_is_in_both_parts(evaluated):
+    train, val = (
+        FeatureTable.load(evaluated / f"{NAME}.{part}.features.npz") for part in ("train", "val")
+    )
+    assert not set(train.subjects) & set(val.subjects)
+    assert not set(train.groups) & set(val.groups)
+
+
+def test_page_says_what_the_data_are(evaluated):
+    page = (evaluated / "report.html").read_text()
+    assert "SYNTHETIC" in page and "embedded synthetic set" in page and "the command" in page
+    assert "Circular" in page and "wrist" in page
+    assert "://" not in page and "<script" not in page  # pictures in base64 may spell http
+
+
+def test_second_call_skips_extraction_and_agrees(tool, rendered, evaluated, capsys):
+    before = json.loads((evaluated / "metrics.json").read_text())
+    tool.main(
+        [
+            "backbone",
+            NAME,
+            "--data",
+            str(rendered),
+            "--baseline",
+            "untrained",
+            "--k",
+            "3",
+            "--out",
+            str(evaluated),
+            "--workers",
+            "0",
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert f"Features of split val found for {NAME}, untrained; skipping" in printed
+    assert "linear probe (ridge)" in printed and "Report:" in printed
+    assert json.loads((evaluated / "metrics.json").read_text())["backbones"] == before["backbones"]
+
+
+def test_control_of_shuffled_labels_is_compared_to_true_ones(rendered, tmp_path):
+    evaluate_backbone(
+        name="hrnet_w16_tiny.control", data=rendered, baselines=[NAME], k=3, out=tmp_path, workers=0
+    )
+    control, plain = (
+        FeatureTable.load(tmp_path / f"hrnet_w16_tiny.{tag}.val.features.npz")
+        for tag in ("control", "evaluated")
+    )
+    np.testing.assert_array_equal(control.coarse, plain.coarse)
+    assert len(np.unique(control.coarse)) > 1 and control.coarse_logits is not None
+    assert "control: shuffled4" in (tmp_path / "report.html").read_text()
+
+
+def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_path, capsys):
+    tool.main(
+        [
+            "backbone",
+            NAME,
+            "--data",
+            str(photographs),
+            "--taxonomy",
+            "index_labels",
+            "--no-heads",
+            "--k",
+            "3",
+            "--out",
+            str(tmp_path),
+            "--workers",
+            "0",
+        ]
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    scores = metrics["backbones"][NAME]["scores"]
+    assert set(scores) == {"knn_coarse", "probe_coarse"}  # fine would say the same again
+    assert "The fine level: it repeats the coarse one." in metrics["left_out"]
+    # dark and light pictures: any network tells them apart
+    assert scores["knn_coarse"]["top1"] == 1.0
+    assert any("joints" in sentence for sentence in metrics["left_out"])
+    assert metrics["synthetic"] is False
+    page = (tmp_path / "report.html").read_text()
+    assert "photographs" in page and "SYNTHETIC" not in page
+    assert "no joint annotations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Near names: .*evaluated"),
+        ([NAME, "--taxonomy", "index_labels"], "heads of .* --no-heads"),
+        ([NAME, "--taxonomy", "interhand27m"], "Did you mean 'interhand26m'"),
+        (["hrnet_w16_tiny.headless"], "exported without a taxonomy"),
+        ([NAME, "--split", "test"], "No image of split 'test'"),
+        ([NAME, "--split", "train"], "both fitted and scored"),
+        ([NAME, "--baseline", "resnet50.no_such"], "unknown backbone 'resnet50.no_such'"),
+        ([NAME, "--baseline", NAME], "its own baseline"),
+        ([NAME, "--k", "500"], "k = 500, but a query has 48"),
+        ([NAME, "--run", "."], "no run folder"),
+    ],
+)
+def test_wrong_input(tool, rendered, tmp_path, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        tool.main(
+            [
+                "backbone",
+                *arguments,
+                "--data",
+                str(rendered),
+                "--out",
+                str(tmp_path),
+                "--workers",
+                "0",
+            ]
+        )
+
+
+def test_a_misspelt_name_leaves_no_folder(tool, rendered, tmp_path):
+    # runs/evaluate_<misspelt name> stayed behind, empty
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match="unknown backbone"):
+        tool.main(["backbone", "hrnet_w16_tiny.nope", "--data", str(rendered), "--out", str(out)])
+    assert not out.exists()
+
+
+def test_a_missing_predictions_file_is_named(tool, rendered, tmp_path):
+    # it said "[Errno 2] No such file or directory"
+    arguments = ["predictions", str(tmp_path / "no.npz"), "--data", str(rendered)]
+    with pytest.raises(SystemExit, match="there is no predictions file .*no.npz"):
+        tool.main([*arguments, "--mano", "open", "--out", str(tmp_path / "out")])
+
+
+def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
+    with pytest.raises(SystemExit, match="has a label of taxonomy 'interhand26m'.*dark, light"):
+        tool.main(["backbone", NAME, "--data", str(photographs), "--out", str(tmp_path)])
+
+
+def test_cuda_asked_and_absent(tool, rendered, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit, match="--device cpu"):
+        tool.main(
+            ["backbone", NAME, "--data", str(rendered), "--out", str(tmp_path), "--device", "cuda"]
+        )
+
+
+def test_scores_need_a_label(evaluated):
+    table = FeatureTable.load(evaluated / f"{NAME}.val.features.npz")
+    values = dict(vars(table), coarse=np.full(16, -1), fine=np.full(16, -1))
+    predictions = Predictions.load(evaluated / f"{NAME}.predictions.npz")
+    with pytest.raises(ValueError, match="None of the 16 evaluated samples"):
+        score_predictions(
+            predictions, FeatureTable(**values), num_classes={"coarse": 54, "fine": 70}
+        )
