@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gesture_pretrain.data.index.columns import assemble_columns
+from gesture_pretrain.data.index.counts import count_images
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import HANDS
-from gesture_pretrain.data.index.summary import count_images
 from gesture_pretrain.data.index.writer import write_index
+from gesture_pretrain.data.interhand.columns import assemble_columns
 from gesture_pretrain.data.interhand.files import AnnotationFiles, find_annotation_files
 from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary, read_split
 from gesture_pretrain.data.interhand.published_counts import (
