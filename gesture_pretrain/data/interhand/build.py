@@ -31,6 +31,7 @@ from gesture_pretrain.data.interhand.published_counts import (
 from gesture_pretrain.data.interhand.values import Codes, OnBytes, Rounding
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
+EMBEDDED_NAME = "embedded synthetic set"
 OWN_KIND = "interhand26m layout"  # a data set of somebody's own, in InterHand2.6M's layout
 
 
@@ -168,7 +169,7 @@ def _meta(
     card = json.loads(synthetic.read_text(encoding="utf-8")) if synthetic.is_file() else None
     return {
         "kind": "interhand26m",
-        "data_name": "InterHand2.6M" if card is None else "embedded synthetic set",
+        "data_name": "InterHand2.6M" if card is None else card.get("name", EMBEDDED_NAME),
         "licence": LICENCE if card is None else card.get("licence", "not stated"),
         "synthetic": card,
         "release": {"name": release.name, "subset": release.subset},
