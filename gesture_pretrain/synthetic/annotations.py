@@ -99,6 +99,16 @@ def write_split(folder: Path, split: str, parts: dict) -> None:
         path.write_text(json.dumps(parts[part]), encoding="utf-8")
 
 
+def write_scenes(folder: Path, split: str, parts: dict) -> None:
+    """Writes what is behind each image, how much of the hand is seen, and each frame's light.
+
+    A comparison of two splits' files shows that they share no background and no light.
+    """
+    folder.mkdir(exist_ok=True)
+    scenes = {"images": parts["scenes"], "lights": parts["lights"]}
+    (folder / f"{split}.json").write_text(json.dumps(scenes), encoding="utf-8")
+
+
 def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
     """Writes what concerns all splits: skeleton, subjects and the card of the data."""
     rows = ["# joint_name joint_id joint_parent_id"]
