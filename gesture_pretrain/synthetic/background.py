@@ -7,22 +7,41 @@ milliseconds; a renderer makes a few once and cuts its pictures out of them.
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from gesture_pretrain.data.index.record import SPLITS
 
-# Package -> the module that holds the photographs, and the split of each. Those of scikit-learn are
-# CC BY 2.0 (china.jpg: danielbuechele, flower.jpg: vultilion, both on Flickr); those of
-# scikit-image are CC0 or in the public domain (its `data/README.txt`)
+
+class PackagePhotographs(NamedTuple):
+    """Photographs that an installed package holds."""
+
+    module: str
+    split_of: dict[str, str]  # file within the module -> split
+    licence: str
+
+
 PACKAGE_PHOTOGRAPHS = {
-    "scikit-learn": ("sklearn", {"datasets/images/china.jpg": "train",
-                                 "datasets/images/flower.jpg": "test"}),
-    "scikit-image": ("skimage", {"data/coffee.png": "train", "data/brick.png": "train",
-                                 "data/grass.png": "train", "data/rocket.jpg": "val",
-                                 "data/chelsea.png": "val", "data/gravel.png": "test"}),
-}  # fmt: skip
+    "scikit-learn": PackagePhotographs(
+        "sklearn",
+        {"datasets/images/china.jpg": "train", "datasets/images/flower.jpg": "test"},
+        "CC-BY-2.0 (china.jpg by danielbuechele and flower.jpg by vultilion, Flickr)",
+    ),
+    "scikit-image": PackagePhotographs(
+        "skimage",
+        {
+            "data/coffee.png": "train",
+            "data/brick.png": "train",
+            "data/grass.png": "train",
+            "data/rocket.jpg": "val",
+            "data/chelsea.png": "val",
+            "data/gravel.png": "test",
+        },
+        "CC0-1.0 or public domain",
+    ),
+}
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -121,7 +140,7 @@ def find_photographs(folder: Path | None, packages: Sequence[str]) -> dict[str, 
     """
     found = {split: {} for split in SPLITS}
     for package in packages:
-        for name, split in PACKAGE_PHOTOGRAPHS[package][1].items():
+        for name, split in PACKAGE_PHOTOGRAPHS[package].split_of.items():
             found[split][f"{package}/{name}"] = _package_file(package, name)
     if folder is None:
         return found
@@ -137,7 +156,7 @@ def find_photographs(folder: Path | None, packages: Sequence[str]) -> dict[str, 
 
 
 def _package_file(package: str, name: str) -> Path:
-    module = importlib.util.find_spec(PACKAGE_PHOTOGRAPHS[package][0])
+    module = importlib.util.find_spec(PACKAGE_PHOTOGRAPHS[package].module)
     path = None if module is None else Path(module.origin).parent / name
     if path is None or not path.is_file():
         raise ValueError(f"{package} with {name} is not installed; run: pip install {package}")
@@ -167,6 +186,9 @@ def make_clutter(rng: np.random.Generator, size_px: int) -> np.ndarray:
         picture = _draw_shape(picture, rng, size_px, scale=rng.uniform(0.1, 1.0))
     sigma = size_px / 512 * np.exp(rng.uniform(np.log(0.4), np.log(6.0)))
     picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    if rng.uniform() < 0.7:  # few places are as colourful as random colours
+        grey = picture.mean(axis=-1, keepdims=True)
+        picture = grey + rng.uniform(0.1, 0.6) * (picture - grey)
     return np.rint(255 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
 
 
@@ -178,7 +200,7 @@ def _texture(rng: np.random.Generator, size_px: int) -> np.ndarray:
     for octave in range(1, 8):
         cells = 2**octave
         grey = rng.standard_normal((cells, cells, 1), dtype=np.float32)
-        noise = grey + 0.4 * rng.standard_normal((cells, cells, 3), dtype=np.float32)
+        noise = grey + 0.15 * rng.standard_normal((cells, cells, 3), dtype=np.float32)
         noise = cv2.resize(noise, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
         picture += np.float32(strength * octave**-fall) * noise
     return picture

@@ -32,7 +32,16 @@ from gesture_pretrain.synthetic.annotations import (
 from gesture_pretrain.synthetic.background import find_photographs
 from gesture_pretrain.synthetic.detections import DETECTED_SPLITS, write_detections
 from gesture_pretrain.synthetic.gestures import gesture_folders
-from gesture_pretrain.synthetic.plan import SPLITS, Chunk, Settings, Subject, make_plan
+from gesture_pretrain.synthetic.plan import (
+    CONTINUOUS,
+    FRAMES_PER_TAKE,
+    SPLITS,
+    Chunk,
+    SecondEdition,
+    Settings,
+    Subject,
+    make_plan,
+)
 from gesture_pretrain.synthetic.renderer import ChunkRenderer
 
 DEFAULT_SUBJECTS = {"train": 24, "val": 6, "test": 6}
@@ -54,7 +63,7 @@ def write_synthetic(
     gestures: list[str] | None = None,
     edition: int = 1,
     continuous: dict[str, float] | None = None,
-    frames_per_take: int = 6,
+    frames_per_take: int = FRAMES_PER_TAKE,
     steady: bool = False,
     backgrounds: str | Path | None = None,
     package_backgrounds: Sequence[str] = (),
@@ -101,6 +110,13 @@ def write_synthetic(
     if view_limit_deg is not None and roll_limit_deg is None:
         roll_limit_deg = 45.0
     photographs = find_photographs(backgrounds, package_backgrounds)
+    second_edition = SecondEdition(
+        continuous={**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})},
+        frames_per_take=frames_per_take,
+        steady=steady,
+        photographs=_hashes(photographs),
+    )
+    _check_edition(edition, second_edition)
     settings = Settings(
         images_per_split=dict(images_per_split),
         size_px=size_px,
@@ -112,14 +128,9 @@ def write_synthetic(
         seed=seed,
         gestures=None if gestures is None else list(gestures),
         grey_cameras=grey_cameras,
-        edition=edition,
-        continuous={**dict.fromkeys(SPLITS, 0.4), **(continuous or {})},
-        frames_per_take=frames_per_take,
-        steady=steady,
-        photographs=_hashes(photographs),
+        second_edition=second_edition if edition == 2 else None,
     )
     _check(settings)
-    _check_edition(settings, continuous)
     folders = gesture_folders(settings.gestures)
     if _is_there(root, settings):
         print(f"{root} already holds this data set")
@@ -163,21 +174,19 @@ def _check(settings: Settings) -> None:
         raise ValueError(f"view_side={settings.view_side!r} needs a view_limit_deg, 15 to 90")
 
 
-def _check_edition(settings: Settings, continuous: dict[str, float] | None) -> None:
-    if settings.edition not in (1, 2):
-        raise ValueError(f"edition is {settings.edition}; choose 1 or 2")
-    photographs = any(settings.photographs.values())
-    usual = continuous is None and settings.frames_per_take == 6
-    if settings.edition == 1 and (settings.steady or photographs or not usual):
+def _check_edition(edition: int, options: SecondEdition) -> None:
+    if edition not in (1, 2):
+        raise ValueError(f"edition is {edition}; choose 1 or 2")
+    if edition == 1 and options != SecondEdition():
         raise ValueError(
             "continuous, frames_per_take, steady and backgrounds need edition=2; "
             "the first edition has none of them"
         )
-    unknown = sorted(set(settings.continuous) - set(SPLITS))
-    if unknown or not all(0 <= value <= 1 for value in settings.continuous.values()):
-        raise ValueError(f"continuous is {settings.continuous}; give each split's fraction, 0 to 1")
-    if not 1 <= settings.frames_per_take <= 1000:
-        raise ValueError(f"frames_per_take is {settings.frames_per_take}, expected 1 to 1000")
+    fractions = options.continuous
+    if set(fractions) != set(SPLITS) or not all(0 <= f <= 1 for f in fractions.values()):
+        raise ValueError(f"continuous is {fractions}; give fractions from 0 to 1 for {SPLITS}")
+    if not 1 <= options.frames_per_take <= 1000:
+        raise ValueError(f"frames_per_take is {options.frames_per_take}, expected 1 to 1000")
 
 
 def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]]:
@@ -246,9 +255,9 @@ def _write(
             bar.update(len(notes["images"]))
     for split, parts in files.items():
         write_split(staging / "annotations" / split, split, parts)
-        if split in DETECTED_SPLITS or settings.edition == 2:
+        if split in DETECTED_SPLITS or settings.second_edition is not None:
             write_detections(staging, split, parts["detections"])
-        if settings.edition == 2:
+        if settings.second_edition is not None:
             write_scenes(staging / "scenes", split, parts)
     write_lists(staging, settings, chunks)
 
@@ -294,7 +303,7 @@ def _render_in_worker(described: str, chunk: Chunk) -> dict:
 def _worker_renderer(described: str) -> ChunkRenderer:
     settings, files = json.loads(described)
     photographs = {s: {n: Path(path) for n, path in of.items()} for s, of in files.items()}
-    return ChunkRenderer(Settings(**settings), photographs)
+    return ChunkRenderer(Settings.from_json(settings), photographs)
 
 
 def _one_thread_for_good() -> None:

@@ -5,7 +5,7 @@ the seed and by what it is for; nothing depends on the order or the process in w
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +22,10 @@ from gesture_pretrain.synthetic.rig import (
 )
 
 SPLITS = ("train", "val", "test")
+# Defaults of the second edition: fraction of takes without a gesture, and frames of a take
+CONTINUOUS, FRAMES_PER_TAKE = 0.4, 6
 GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
 
-_SECOND_EDITION_ONLY = ("edition", "continuous", "frames_per_take", "steady", "photographs")
 _FRAMES_PER_CHUNK = 16  # fixed: the batch of the hand model decides its rounding
 _FRAME_STEP = {"train": 18, "val": 6, "test": 6}
 _STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4, "detection": 5, "grey": 6, "take": 7}
@@ -60,6 +61,19 @@ class Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SecondEdition:
+    """What only the second edition can be asked for; `write_synthetic` explains the fields."""
+
+    continuous: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPLITS, CONTINUOUS))
+    frames_per_take: int = FRAMES_PER_TAKE
+    steady: bool = False
+    # split -> name -> hash of the content
+    photographs: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {split: {} for split in SPLITS}
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that decides the bytes of the data set; `write_synthetic` explains the fields."""
 
@@ -74,11 +88,7 @@ class Settings:
     gestures: list[str] | None
     generator_version: int = GENERATOR_VERSION
     grey_cameras: int = 0
-    edition: int = 1
-    continuous: dict[str, float] | None = None
-    frames_per_take: int = 6
-    steady: bool = False
-    photographs: dict[str, dict[str, str]] | None = None  # split -> name -> hash of the content
+    second_edition: SecondEdition | None = None  # None: the first edition
 
     @property
     def limits(self) -> ViewLimits:
@@ -90,10 +100,17 @@ class Settings:
         values = json.loads(json.dumps(asdict(self)))
         if not self.grey_cameras:
             del values["grey_cameras"]  # as data sets before there were any say it
-        if self.edition == 1:
-            for key in _SECOND_EDITION_ONLY:
-                del values[key]
+        if self.second_edition is None:  # as before there was a second edition
+            del values["second_edition"]
         return values
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Settings":
+        """The settings that `as_json` describes."""
+        second = values.get("second_edition")
+        return cls(
+            **{**values, "second_edition": None if second is None else SecondEdition(**second)}
+        )
 
 
 def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:
@@ -108,7 +125,7 @@ def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Pat
     for split in SPLITS:
         first_subject, number = number, number + settings.subjects[split]
         if split in settings.images_per_split:
-            plan_split = _plan_split if settings.edition == 1 else _plan_takes
+            plan_split = _plan_split if settings.second_edition is None else _plan_takes
             chunks += plan_split(settings, split, first_subject, folders, images_root)
     return chunks
 
@@ -144,9 +161,10 @@ def _plan_split(settings, split, first_subject, folders, images_root) -> list[Ch
 def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Chunk]:
     """Takes of a split in random order, dealt out to its subjects; the last take may be shorter."""
     rng = stream(settings.seed, "split", split, 0)
-    views, length = settings.cameras_per_frame, settings.frames_per_take
+    views, length = settings.cameras_per_frame, settings.second_edition.frames_per_take
     num_frames = -(-settings.images_per_split[split] // views)
-    shown = _folders_of_takes(rng, -(-num_frames // length), settings.continuous[split], folders)
+    continuous = settings.second_edition.continuous[split]
+    shown = _folders_of_takes(rng, -(-num_frames // length), continuous, folders)
     ids = np.cumsum(rng.choice([1, 1, 1, 2, 4], settings.images_per_split[split])).tolist()
     first_idx = 1000 + int(rng.integers(20000))
     chunks = []
@@ -201,7 +219,7 @@ def _subject(settings: Settings, split: str, capture: int, number: int) -> Subje
         size_px=settings.size_px,
         num_cameras=num_cameras,
         max_elevation_deg=elevation,
-        draw_lens=draw_studio_lens if settings.edition == 1 else draw_any_lens,
+        draw_lens=draw_studio_lens if settings.second_edition is None else draw_any_lens,
     )
     grey = stream(settings.seed, "grey", split, number).permutation(num_cameras)
     for slot in grey[: settings.grey_cameras]:  # 40xxxx is a colour camera, 41xxxx is not

@@ -54,7 +54,7 @@ class ChunkRenderer:
             weights=_as_array(right.weights),
             size_px=settings.size_px,
             seed=settings.seed,
-            rules=RULES[settings.edition],
+            rules=RULES[1 if settings.second_edition is None else 2],
         )
 
     def _meshes(self, hand: str, pose: np.ndarray, shape: np.ndarray):
@@ -74,7 +74,7 @@ class ChunkRenderer:
         betas = person.normal(0.0, 0.9, 10)
         angles, shapes = [], []
         for plan in chunk.frames:
-            if self.settings.edition == 1:
+            if self.settings.second_edition is None:
                 rng = stream(seed, "frame", split, plan.number)
                 angles.append(vary_angles_deg(self.angles_deg[plan.folder.pose_name], rng))
             else:
@@ -149,20 +149,23 @@ class ChunkRenderer:
             hand=annotation["hand_type"],
             bbox_xywh_px=annotation["bbox"],
             wrist_depth_mm=float(camera.R_cam_world[2] @ offset_mm),
-            error_factor=1.0 if self.settings.edition == 1 else 2.0,
+            error_factor=1.0 if self.settings.second_edition is None else 2.0,
         )
 
     def _texture(self, subject: Subject) -> SkinTexture:
         """The person's skin; the last one is kept, as chunks of a person follow each other."""
         if self._skin_of[0] != subject.number:
             rng = stream(self.settings.seed, "subject", subject.split, subject.number, slot=2)
-            self._skin_of = subject.number, self.studio.skin.texture(rng)
+            self._skin_of = (
+                subject.number,
+                self.studio.skin.texture(rng, varied=self.settings.second_edition is not None),
+            )
         return self._skin_of[1]
 
     def _pool(self, split: str) -> BackgroundPool | SplitPool:
         """The backgrounds of a split; the first edition has one pool for all."""
         size_px, seed = self.settings.size_px, self.settings.seed
-        if self.settings.edition == 1:
+        if self.settings.second_edition is None:
             split = "all"
         if split not in self._pools:
             # of twice the size: 25 MB at 256 px, 200 MB at 1024
@@ -182,14 +185,14 @@ class ChunkRenderer:
         settings, split, wanted = self.settings, subject.split, len(plan.image_ids)
         rng = stream(settings.seed, "frame", split, self._scene_number(plan), slot=1)
         rotation = None
-        if settings.edition == 2:
+        if settings.second_edition is not None:
             rotation = self._drifting_rotation(subject, plan, hands[0])
         for _ in range(50):
             placement, order = draw_placement(
                 rng, hands[0], subject.cameras, settings.limits, wanted, rotation
             )
             stage = Stage(self.studio, hands[0], placement, texture)
-            if settings.edition == 1:
+            if settings.second_edition is None:
                 frame = stage_bare_hand(rng, stage, self._pool(split))
             else:
                 frame = stage_surroundings(rng, stage, self._pool(split), hands[1])
@@ -204,10 +207,11 @@ class ChunkRenderer:
 
     def _scene_number(self, plan: FramePlan) -> int:
         """What the scene is drawn by: the take if all of its frames show the same one."""
-        return plan.take if self.settings.steady else plan.number
+        second = self.settings.second_edition
+        return plan.take if second is not None and second.steady else plan.number
 
     def _drifting_rotation(self, subject: Subject, plan: FramePlan, hand: PosedHand) -> np.ndarray:
-        """R_world_hand (3, 3) of a frame: over a take the hand rotates evenly by some 40 degrees."""
+        """R_world_hand (3, 3) of a frame: over a take it changes by some 40 degrees."""
         rng = stream(self.settings.seed, "take", subject.split, plan.take, slot=2)
         start = draw_rotation(rng, hand.hand, subject.cameras, self.settings.limits)
         drift = rng.normal(0.0, np.deg2rad(25.0), 3)

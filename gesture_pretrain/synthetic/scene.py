@@ -101,6 +101,7 @@ class Rules(NamedTuple):
     """What the editions do differently once a scene is set."""
 
     minimum_visible: float
+    minimum_level: float  # mean of the image, 0 to 255; readers drop darker images as black
     exposure_range: tuple[float, float]
     exposure_limits: tuple[float, float]
     num_shadows: int  # distant lights that cast shadows
@@ -193,6 +194,8 @@ class Frame:
         picture, background = self._pool.cut(rng)
         _lay_over(picture, samples, np.sqrt(np.clip(linear, 0.0, 1.0)))
         image = rules.develop(rng, picture, self._studio)
+        if image.mean() < rules.minimum_level:
+            return None
         return View(camera, image, keypoints, in_view, visible, background)
 
     def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
@@ -286,7 +289,8 @@ class Frame:
         directions = unit(self._normals[:, None] + 0.98 * spots).astype(np.float32).reshape(-1, 3)
         origins = np.repeat(self.vertices_m + 0.002 * self._normals, len(spots), axis=0)
         free = self._mesh.is_free(origins.astype(np.float32), directions)
-        return free.reshape(-1, len(spots)).mean(axis=1, keepdims=True, dtype=np.float32)
+        openness = free.reshape(-1, len(spots)).mean(axis=1, keepdims=True, dtype=np.float32)
+        return 0.2 + 0.8 * openness  # skin passes light on
 
 
 def develop_plainly(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:

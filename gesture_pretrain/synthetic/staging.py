@@ -38,8 +38,8 @@ from gesture_pretrain.synthetic.solids import (
 )
 
 RULES = {
-    1: Rules(0.5, (0.8, 1.15), (0.85, 1.8), 1, 0, develop_plainly),
-    2: Rules(0.4, (0.65, 1.4), (0.7, 4.0), 2, 8, develop_varied),
+    1: Rules(0.5, 0.0, (0.8, 1.15), (0.85, 1.8), 1, 0, develop_plainly),
+    2: Rules(0.4, 14.0, (0.65, 1.4), (0.7, 4.0), 2, 8, develop_varied),
 }
 
 _RING_FINGERS = (5, 9, 13, 17)  # mano21: base knuckles
