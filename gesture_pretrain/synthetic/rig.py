@@ -89,10 +89,10 @@ def draw_any_lens(rng: np.random.Generator) -> Lens:
     The image is a part of a larger one with its centre elsewhere, as a crop of a photograph is.
     """
     focal = np.exp(rng.uniform(np.log(0.9), np.log(6.0)))
-    shown_m = np.exp(rng.uniform(np.log(0.20), np.log(0.46)))
+    shown_m = np.exp(rng.uniform(np.log(0.17), np.log(0.44)))
     distance_m = max(focal * shown_m, 0.26)
     aim_m = distance_m * rng.normal(0.0, np.tan(np.deg2rad(6.0)), 3)
-    shift = rng.normal(0.0, 0.06, 2)
+    shift = rng.normal(0.0, 0.10, 2)
     return Lens(focal, shown_m, distance_m / (focal * shown_m), aim_m, True, shift)
 
 

@@ -43,7 +43,7 @@ RULES = {
 }
 
 _RING_FINGERS = (5, 9, 13, 17)  # mano21: base knuckles
-_HELD, _LOOSE, _SECOND_HAND, _RING, _WATCH = 0.22, 0.28, 0.15, 0.15, 0.25  # probabilities
+_HELD, _LOOSE, _SECOND_HAND, _RING, _WATCH = 0.3, 0.35, 0.18, 0.12, 0.25  # probabilities
 _SMALLEST_RADIUS_M = 0.004
 
 
@@ -171,7 +171,7 @@ def _add_loose_object(rng: np.random.Generator, stage: Stage) -> None:
     """An object on any side of the hand, so that it may cover a part of it or stand behind."""
     radius = rng.uniform(0.008, 0.030)
     away = unit(rng.normal(size=3))
-    centre = stage.joints_m[rng.integers(21)] + (radius + rng.uniform(0.01, 0.08)) * away
+    centre = stage.joints_m[rng.integers(21)] + (radius + rng.uniform(0.004, 0.06)) * away
     _add_fitting_solid(rng, stage, centre, unit(rng.normal(size=3)), radius)
 
 
