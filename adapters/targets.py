@@ -21,7 +21,6 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.shards.shards import ShardPlan
 from gesture_pretrain.models.architectures import load_announced
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
@@ -97,15 +96,12 @@ class PoseTarget:
             seed, announce)` gives a data set with `index`, `rows` and `box_source`, its samples
             named tuples with at least `image` and `row`. It also takes `box_source`: "rootnet" for
             RootNet's detected boxes; the boxes that the target is trained on by default. And
-            `shards`, see `data.shards`, and `crop_on`, see `data.device_crop`; a target that
-            cannot serve one of them says why (ValueError).
+            `shards`, see `data.images.shards`; a target that cannot read them says why
+            (ValueError).
         presets: Options of `build_model` by the name of a size; "full" is the published one.
         needs_with: `needs_with(**options)` where what is asked depends on the options.
         dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where
             what is trained on depends on them.
-        shard_plan: `shard_plan(index, rows, size_px, *, box_source=None, limits)` gives the
-            `ShardPlan` of the target's crops, for tools/prepare_data.py shards --target; None where
-            it crops about the boxes of the index as `PoseDataset` does, or reads no shards.
         export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
             does; None where there is no such code.
     """
@@ -118,7 +114,6 @@ class PoseTarget:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"full": {}})
     needs_with: Callable[..., BackboneNeeds] | None = None
     dataset_with: Callable[..., Callable[..., Dataset]] | None = None
-    shard_plan: Callable[..., ShardPlan] | None = None
     export: "Callable[..., ExportReport] | None" = None
 
     def options(self, size: str) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.model import CELL_ORIGINS, EanetModel
 from adapters.eanet.objective import REDUCTIONS
-from adapters.eanet.shards import TARGET_NAME, shard_plan
 from adapters.swap.projection import ChannelProjection, fit_backbone
 from adapters.targets import BackboneNeeds, PoseTarget, SwapError, backbone_of
 from eanet.initialise import initialise_for_training
@@ -207,7 +206,7 @@ def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **
 
 
 TARGET = PoseTarget(
-    name=TARGET_NAME,
+    name="eanet",
     summary="EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters",
     needs=eanet_needs(),
     build_model=build_eanet,
@@ -215,6 +214,5 @@ TARGET = PoseTarget(
     presets=PRESETS,
     needs_with=eanet_needs,
     dataset_with=eanet_dataset_with,
-    shard_plan=shard_plan,
     export=export_encoder,
 )

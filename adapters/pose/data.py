@@ -60,7 +60,6 @@ def build_pose_data(
     workers: int = 2,
     augmentation: Mapping | None = None,
     shards: str | Path | None = None,
-    crop_on: str = "loader",
     overfit: bool = False,
 ) -> PoseData:
     """Opens the index and builds both loaders.
@@ -91,16 +90,14 @@ def build_pose_data(
         batch_size: images per iteration over all processes.
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
-        shards: folder made by tools/prepare_data.py shards, with --target for a target that has
-            crops of its own; None reads the picture files.
-        crop_on: "loader", or "device": the device of the network crops, see `data.device_crop`.
+        shards: folder made by tools/prepare_data.py shards; None reads the image files.
         overfit: train on one unaugmented batch, and validate on the same, to see that the errors
             can reach zero.
 
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
-            among the processes, the target cannot read shards, or an unknown `crop_on`.
-        DataError: the shards do not serve the target's crops.
+            among the processes, or the target cannot read shards.
+        DataError: the shards are damaged, unfinished, or made of another index.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, None, 0, hand_index)
@@ -121,8 +118,6 @@ def build_pose_data(
         overfit=batch_size if overfit else None,
     )
     further = {} if shards is None else {"shards": shards}
-    if crop_on != "loader":
-        further["crop_on"] = crop_on
 
     def dataset(of_rows: np.ndarray, **options) -> Dataset:
         return build_dataset(

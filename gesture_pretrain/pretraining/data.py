@@ -63,7 +63,6 @@ def build_gesture_data(
     box_source: str = "annotation",
     reduced_decode: bool = True,
     shards: str | Path | None = None,
-    crop_on: str = "loader",
     class_balanced: bool = False,
     overfit: bool = False,
 ) -> GestureData:
@@ -93,8 +92,7 @@ def build_gesture_data(
         box_ratio: side of the crop over that of the annotated box.
         box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: see `GestureDataset`.
-        shards: folder made by tools/prepare_data.py shards; None reads the picture files.
-        crop_on: "loader" or "device", see `GestureDataset`.
+        shards: folder made by tools/prepare_data.py shards; None reads the image files.
         class_balanced: draw training images so that all coarse classes are equally frequent.
         overfit: train on one unaugmented batch, and validate on the same, to see that the loss
             can reach zero.
@@ -133,7 +131,6 @@ def build_gesture_data(
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
-            crop_on=crop_on,
             **options,
         )
 

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gesture_pretrain.data.samples.device_crop import collate_samples
 from gesture_pretrain.data.samples.gesture_dataset import without_opencv_threads
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler
 from gesture_pretrain.training.device import rank_and_world_size
@@ -124,6 +123,5 @@ def make_loader(
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
-        collate_fn=collate_samples,
         **batching,
     )
