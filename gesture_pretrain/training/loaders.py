@@ -37,7 +37,7 @@ def build_loaders(
     workers: int,
     seed: int,
     pin_memory: bool,
-    class_ids: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Loaders:
     """Both loaders of a run.
 
@@ -48,7 +48,8 @@ def build_loaders(
         workers: loading processes per training process.
         seed: key of the order.
         pin_memory: page-locked batches, for copies to CUDA.
-        class_ids: (N,) classes of the training samples that are to be equally frequent.
+        weights: (N,) weights that training samples are drawn with; None to use each once per
+            epoch.
     """
     rank, world_size = rank_and_world_size()
     batch_size = _filled_batch_size(batch_size, len(train_set), world_size)
@@ -58,7 +59,7 @@ def build_loaders(
         seed=seed,
         rank=rank,
         world_size=world_size,
-        class_ids=class_ids,
+        weights=weights,
     )
     train = make_loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
     validation = None
