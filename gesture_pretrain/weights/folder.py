@@ -107,7 +107,7 @@ def _folder_of(path: Path) -> Path:
     if path.name not in (CARD_FILE, MODEL_FILE):
         raise IncompleteWeights(
             f"{path} is neither {CARD_FILE} nor {MODEL_FILE}. A bare file of weights is loaded by "
-            "build_backbone(arch, init=path)."
+            "build_starting_backbone(arch, init=path)."
         )
     return path.parent
 
@@ -117,7 +117,7 @@ def _no_card_message(folder: Path) -> str:
     what = f"weights ({', '.join(found)}) without" if found else "no"
     return (
         f"{folder} has {what} {CARD_FILE}. export_backbone writes both; copy the whole folder. "
-        "Weights of other origin are loaded by build_backbone(arch, init=path)."
+        "Weights of other origin are loaded by build_starting_backbone(arch, init=path)."
     )
 
 

@@ -143,7 +143,7 @@ def test_path_that_is_not_there_or_not_ours(home, tmp_path):
         load_backbone("./absent")
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"")
-    with pytest.raises(IncompleteWeights, match=r"build_backbone\(arch, init=path\)"):
+    with pytest.raises(IncompleteWeights, match=r"build_starting_backbone\(arch, init=path\)"):
         load_backbone(other)
 
 
