@@ -7,7 +7,7 @@ ledger, and exported ones are checked by their hash.
 from pathlib import Path
 
 from gesture_pretrain.models.backbone import Backbone, build_backbone
-from gesture_pretrain.weights.folder import IncompleteWeights
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.initial_weights import (
     PICKLED,
     fill_backbone,
@@ -17,7 +17,6 @@ from gesture_pretrain.weights.initial_weights import (
 from gesture_pretrain.weights.keymaps import KeyMap
 from gesture_pretrain.weights.record import CARD_FILE, MODEL_FILE
 from gesture_pretrain.weights.registry import (
-    UnknownBackbone,
     find_backbone,
     list_backbones,
     load_backbone,
@@ -77,7 +76,7 @@ def _is_exported(init: str | Path) -> bool:
 def _fill_from_exported(backbone: Backbone, init: str | Path) -> None:
     try:
         record = find_backbone(init).record
-    except (UnknownBackbone, IncompleteWeights) as error:
+    except WeightsError as error:
         raise type(error)(f"{error} {POSSIBLE}") from error
     if record.arch != backbone.arch:
         raise ValueError(
