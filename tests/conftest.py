@@ -4,6 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from shared_fixtures import (  # noqa: F401  fixtures of several folders
+    backbone,
+    eight_hands,
+    gesture_network,
+    hand_models,
+    registered,
+    swap_index,
+    tiny_index,
+)
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 

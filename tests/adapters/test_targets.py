@@ -60,8 +60,8 @@ def test_a_built_in_export_target_is_found_under_its_name(name):
 
 
 def test_listing_targets_imports_no_adapter(monkeypatch):
-    for module in ("mmpose", "onnx", "timm", "hub"):
-        monkeypatch.delitem(sys.modules, f"adapters.{module}", raising=False)
+    for module in ("to_mmpose", "to_onnx", "to_timm", "to_hub"):
+        monkeypatch.delitem(sys.modules, f"adapters.export.{module}", raising=False)
     list_targets()
     assert not [
         name

@@ -1,6 +1,9 @@
 """Backbones and a target small enough for any test."""
 
+from pathlib import Path
+
 import pytest
+from tiny_run import write_tiny_index
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
@@ -10,6 +13,12 @@ from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.weights.export import export_backbone
+
+
+@pytest.fixture(scope="session")
+def tiny_index(tmp_path_factory) -> Path:
+    """Index of the few images that the training tests need."""
+    return write_tiny_index(tmp_path_factory.mktemp("tiny") / "data")
 
 
 @pytest.fixture(scope="session")
