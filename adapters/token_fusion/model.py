@@ -122,6 +122,8 @@ class TokenFusionModel(BaseModel):
             * objective.mano_joints_2d_term(rel_mm, output.weak_camera, targets, grid, size_px),
             "structure_loss": weights.structure * objective.structure_term(rotations, targets),
         }
+        if weights.limits:
+            terms["limit_loss"] = weights.limits * objective.limit_term(rotations, targets)
         return terms | _errors(rel_mm.detach(), cells.detach(), targets, size_px / grid.cells)
 
     def prediction(self, output: TokenFusionOutput, size_px: int) -> HandPrediction:
@@ -178,8 +180,7 @@ def _errors(
     in_view = targets.joints_cells_valid[..., :2].all(-1)
     means = {
         "mpjpe_mm": _mean_where(
-            (rel_mm - targets.mano_joints_rel_mm).norm(dim=-1),
-            targets.mano_valid[:, None].expand_as(in_view),
+            (rel_mm - targets.hand_joints_rel_mm).norm(dim=-1), targets.hand_joints_valid
         ),
         "keypoint_error_px": _mean_where(
             px_per_cell * (cells - targets.joints_cells)[..., :2].norm(dim=-1), in_view
