@@ -34,6 +34,7 @@ from gesture_pretrain.data.samples.augmentation import (
 )
 from gesture_pretrain.data.samples.sample_image import ImageMaker, SampleImage, image_maker
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -177,7 +178,8 @@ class EanetDataset(Dataset):
         )
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
-            announce(selection.describe())
+            supervision = count_supervision(index, self.rows)
+            announce(f"{selection.describe()}\n{supervision.describe()}")
 
     def __len__(self) -> int:
         return len(self.rows)

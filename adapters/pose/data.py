@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.pretraining.data import build_datasets, describe_data, load_taxonomy
 from gesture_pretrain.skeleton import HANDS
@@ -100,7 +101,8 @@ def build_pose_data(
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
             among the processes, the target cannot read shards, or an unknown `crop_on`.
-        DataError: the shards do not serve the target's crops.
+        DataError: the shards do not serve the target's crops, or no training image has a camera and
+            either 3D joints or a MANO fit.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, None, 0, hand_index)
@@ -137,6 +139,8 @@ def build_pose_data(
         )
 
     train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
+    supervision = count_supervision(hand_index, train_set.rows)
+    supervision.require_any(hand_index)
     loaders = build_loaders(
         train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
     )
@@ -149,6 +153,7 @@ def build_pose_data(
         train_split=train_split,
         val_split=val_split,
         fraction=fraction,
+        supervision=supervision._asdict(),
     )
     return PoseData(hand_index, classes, *loaders, summary)
 

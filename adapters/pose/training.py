@@ -14,6 +14,7 @@ from torch import nn
 from adapters.pose.backbone import StartingPoint, build_starting_point, crop_size_px, freeze
 from adapters.pose.data import build_pose_data
 from adapters.pose.hand_models import HandModelSource
+from adapters.pose.prediction import check_first_prediction
 from adapters.pose.run import PoseRun
 from adapters.pose.sections import check_pose_sections, model_options, needs_logits
 from adapters.pose.validation import PoseErrors
@@ -75,6 +76,7 @@ def build_pose_runner(
         SwapError: backbone and target do not go together.
         UnknownTarget, UnknownBackbone: no such name.
         FileExistsError: `out` holds checkpoints and `resume` is false.
+        TypeError: mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
     """
     model, hand_model, optimizer, schedule, training = (
         section or {} for section in (model, hand_model, optimizer, schedule, training)
@@ -111,6 +113,7 @@ def build_pose_runner(
     trained, ledger = _placed_target(
         chosen, start, hand_source, options, settings, device=where, seed=seed
     )
+    check_first_prediction(unwrapped(trained), pose_data.train.dataset)
     first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
     runner = assemble_runner(
         out=out,

@@ -62,6 +62,8 @@ def hand_errors_mm(
     joint_error = np.full(len(distances), np.nan)
     some = count > 0
     joint_error[some] = np.where(known, distances, 0)[some].sum(axis=1) / count[some]
+    if predicted.vertices_rel_mm is None:
+        return joint_error, np.full(len(joint_error), np.nan)
     vertices_mm = real.fit_vertices_cam_mm - real.fit_joints_cam_mm[:, :1]
     offsets = np.linalg.norm(predicted.vertices_rel_mm - vertices_mm, axis=-1)
     return joint_error, offsets.mean(axis=1)
