@@ -52,9 +52,7 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
         hand=torch.where(mirrored, 1 - hand, hand).numpy(),
         joints_rel_mm=_turned(prediction.joints_rel_mm, camera_from_crop),
         vertices_rel_mm=_turned(prediction.vertices_rel_mm, camera_from_crop),
-        keypoints_image_px=_turned(
-            prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]
-        ),
+        keypoints_image_px=_turned(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
         joint_depth_rel_mm=_turned(prediction.joint_depth_rel_mm, None),
     )
 

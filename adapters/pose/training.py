@@ -24,6 +24,7 @@ from adapters.swap.swap import build_swapped
 from adapters.targets import PoseTarget, find_pose_target
 from gesture_pretrain.config.file import config_sections, require_sections
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.training.loop import unwrapped
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.placement import place_model
@@ -114,12 +115,13 @@ def build_pose_runner(
         chosen, start, hand_source, options, settings, device=where, seed=seed
     )
     check_first_prediction(unwrapped(trained), pose_data.train.dataset)
+    truth = GroundTruthReader(pose_data.index, hand_models=hand_models)
     first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
     runner = assemble_runner(
         out=out,
         model=trained,
         data=pose_data,
-        evaluator=PoseErrors(GroundTruthReader(pose_data.index, hand_models=hand_models)),
+        evaluator=PoseErrors(truth, mean_training_pose(truth, pose_data.train.dataset.rows)),
         optimizer=build_optimizer(unwrapped(trained), **optimizer),
         schedule=Schedule(**schedule),
         options=settings,

@@ -1,6 +1,7 @@
 """A dataset of one's own as docs/data.md describes it: right hands, 3D joints, no MANO fits."""
 
 import json
+import shutil
 from pathlib import Path
 
 from gesture_pretrain.data.interhand.build import build_interhand_index
@@ -23,6 +24,7 @@ def write_right_hands(root: Path, *, images: dict[str, int], size_px: int, **opt
         progress=False,
         **options,
     )
+    shutil.rmtree(root / "rootnet_output")
     for split, count in images.items():
         keep_right_hands(root / "annotations" / split, split, count)
     return build_interhand_index(root, progress=False, data_name="right hands")

@@ -101,16 +101,16 @@ def _plan_of_target(
         target = find_pose_target(name)
     except (UnknownTarget, ImportError, TypeError) as error:
         raise DataError(str(error)) from None
-    if target.shard_plan is None:
-        raise DataError(
-            f"target {name!r} has no crops of its own: token fusion reads what is made without "
-            "--target, and a target of another package says whether it reads shards."
-        )
     if arguments.box_ratio != _BOX_RATIO:
         raise DataError(f"--box-ratio is not an option of target {name!r}; leave it out")
     plan = target.shard_plan(
         index, rows, arguments.size, box_source=arguments.box_source, limits=limits
     )
+    if plan is None:
+        raise DataError(
+            f"target {name!r} has no crops of its own. Token fusion reads shards made without "
+            "--target; see whether a target of another package reads shards."
+        )
     if plan.note:
         print(plan.note)
     if not len(plan.rows):

@@ -88,7 +88,7 @@ def mean_pose_score(
     rows: np.ndarray,
     box_source: str | None = None,
 ) -> Score | None:
-    """The score of the mean training pose; None where there are no labels or the protocol needs a mesh.
+    """The score of the mean training pose.
 
     Args:
         reader: Of the index.
@@ -96,6 +96,9 @@ def mean_pose_score(
         train_rows: Images whose labels were trained on.
         rows: Evaluated images.
         box_source: Of the systems that it is compared with.
+
+    Returns:
+        None where a joint has no training label, or the protocol requires a mesh.
     """
     pose = mean_training_pose(reader, train_rows)
     if pose is None or np.isnan(pose.joints_rel_mm).any():
