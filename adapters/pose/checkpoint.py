@@ -113,6 +113,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         WriteFailed: the disk refused; no card is there then, so nothing loads.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
+    metrics |= getattr(run.model, "card_values", dict)()
     summary = {key: value for key, value in run.data.summary.items() if key != "source"}
     return save_pose_model(
         run.model,

@@ -75,6 +75,9 @@ class PoseModel(Protocol):
     of `BaseModel` a `gesture_pretrain.pretraining.model.BatchToDevice`, which also makes the crops
     that the loader did not make.
 
+    Two more methods are optional: `card_values()` gives numbers to store in the card of the trained
+    network, and `no_weight_decay()` the names of parameters that are not decayed.
+
     Attributes:
         backbone: the backbone that it was built around, the same object.
     """

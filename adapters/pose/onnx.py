@@ -135,7 +135,8 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8), torch.zeros(2).long()
     with torch.no_grad():
         prediction = model.eval().cpu()(CropBatch(*example, example[1]), mode="predict")
-    prediction.require(OUTPUTS, "The ONNX graph of a pose network")
+    if isinstance(prediction, HandPrediction):
+        prediction.require(OUTPUTS, "The ONNX graph of a pose network")
     free = {0: torch.export.Dim.DYNAMIC}
     with tempfile.TemporaryDirectory() as folder, quiet_exporter():
         file = Path(folder) / "pose.onnx"
