@@ -136,7 +136,7 @@ def test_an_export_target_cannot_be_trained():
 
 
 def test_a_size_that_a_target_lacks_lists_those_it_has():
-    with pytest.raises(ValueError, match="no size 'huge'; possible: full, tiny"):
+    with pytest.raises(ValueError, match="no size 'huge'; possible: full"):
         find_pose_target("eanet").options("huge")
 
 
