@@ -33,6 +33,7 @@ from gesture_pretrain.data.samples.augmentation import (
 )
 from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -168,7 +169,9 @@ class EanetDataset(Dataset):
         self.images = CropImages(source, size_px)
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
-            announce("\n".join([selection.describe(), *self.images.describe(self.rows)]))
+            supervision = count_supervision(index, self.rows)
+            lines = [selection.describe(), *self.images.describe(self.rows), supervision.describe()]
+            announce("\n".join(lines))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.pretraining.data import (
     announce_rows,
@@ -108,7 +109,8 @@ def build_pose_data(
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
             among the processes, or the target cannot read shards.
-        DataError: the shards are damaged, unfinished, or made of another index.
+        DataError: the shards are damaged, unfinished, or made of another index, or no training
+            image has a camera and either 3D joints or a MANO fit.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, None, 0, hand_index)
@@ -144,6 +146,8 @@ def build_pose_data(
         )
 
     train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
+    supervision = count_supervision(hand_index, train_set.rows)
+    supervision.require_any(hand_index)
     loaders = build_loaders(
         train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
     )
@@ -156,6 +160,7 @@ def build_pose_data(
             "train_images": len(train_set),
             "val_images": 0 if val_set is None else len(val_set),
             "fraction": fraction,
+            "supervision": supervision._asdict(),
         },
     )
     return PoseData(hand_index, classes, *loaders, summary)

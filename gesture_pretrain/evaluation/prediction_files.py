@@ -1,17 +1,10 @@
-"""The evaluation of predictions files, of this toolkit and of other systems, in one table.
-
-It writes to its output folder
-
-    scores.json, scores.md, report.html    every number with its protocol
-    SYSTEM.errors.npz                      errors per hand and joint, before any mean
-"""
+"""Evaluate predictions files of this toolkit and of other systems under the same protocols."""
 
 import re
 import sys
-import time
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,11 +17,11 @@ from gesture_pretrain.evaluation.external.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.external.predictions import read_external_predictions
 from gesture_pretrain.evaluation.poses.error_file import save_hand_errors
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
-from gesture_pretrain.evaluation.poses.protocol import find_protocols
+from gesture_pretrain.evaluation.poses.protocol import Protocol, find_protocols
 from gesture_pretrain.evaluation.poses.score import Score, score_predictions
 from gesture_pretrain.hand.model import HandModel, load_hand_model
-from gesture_pretrain.report.score_table import ScoreTable
 from gesture_pretrain.taxonomy import Taxonomy
 
 HAND_KINDS = {
@@ -36,6 +29,24 @@ HAND_KINDS = {
     "interacting": ("interacting",),
     "all": ("right", "left", "interacting"),
 }
+
+
+@dataclass(frozen=True)
+class PoseEvaluation:
+    """Scores of S systems under P protocols; `report.score_table.ScoreTable` shows them.
+
+    Attributes:
+        scores: At most one per system and protocol.
+        refused: System -> protocol -> why it could not be applied.
+        facts: Name -> text: data, versions, command.
+        mean_pose_mm: Protocol -> MPJPE of the mean training pose; see `poses.mean_pose`. Empty
+            without labels of a training split.
+    """
+
+    scores: Sequence[Score]
+    refused: Mapping[str, Mapping[str, str]]
+    facts: Mapping[str, str]
+    mean_pose_mm: Mapping[str, float]
 
 
 def evaluate_predictions(
@@ -54,15 +65,15 @@ def evaluate_predictions(
     allow_missing: bool = False,
     check_skeleton: bool = True,
     command: str = "",
-) -> ScoreTable:
-    """Scores predictions files side by side and writes the table.
+) -> PoseEvaluation:
+    """Score predictions files, and store the errors of each hand as `SYSTEM.errors.npz`.
 
     Args:
         files: paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
             systems (see `external_predictions`).
         data: folder of the index that was predicted.
         protocols: names, or "all".
-        out: folder to write to.
+        out: Folder of the error files.
         split: images that should have been predicted; None for those that each file predicts.
         hands: with `split`, which of its images: "single", "interacting" or "all".
         mano: hand models: None to look in the documented places, "open", or a MANO file or folder;
@@ -78,7 +89,6 @@ def evaluate_predictions(
             file that is given twice, or two whose systems are called alike.
         MissingManoFile: no hand model where one is needed.
     """
-    start = time.monotonic()
     named = _named_files(files)
     if len(named) > 1:
         require_distinct_systems(named)
@@ -112,11 +122,8 @@ def evaluate_predictions(
         if found:
             save_hand_errors(out / f"{_file_name(predictions.system)}.errors.npz", found)
         scores += found
-    table = ScoreTable(scores, refused, _facts(index, models, fit_mm, command))
-    table.save(out)
-    print(table.to_text())
-    print(f"\nReport: {out / 'report.html'}    ({time.monotonic() - start:.0f} s)")
-    return table
+    facts = _facts(index, models, fit_mm, command)
+    return PoseEvaluation(scores, refused, facts, _mean_pose_mm(reader, chosen, scores))
 
 
 def read_predictions(
@@ -241,6 +248,20 @@ def _facts(index: HandIndex, models, fit_mm: float | None, command: str) -> dict
     if fit_mm is not None:
         facts["fits from annotated joints"] = f"{fit_mm:.1f} mm (median, about the wrist)"
     return {**facts, "command": command} if command else facts
+
+
+def _mean_pose_mm(
+    reader: GroundTruthReader, protocols: Sequence[Protocol], scores: Sequence[Score]
+) -> dict[str, float]:
+    """MPJPE of the mean pose of the training split on the hands that were scored."""
+    train_rows = reader.index.select(split="train", hands=HAND_KINDS["single"])
+    pose = mean_training_pose(reader, train_rows) if len(train_rows) and scores else None
+    if pose is None or np.isnan(pose.joints_rel_mm).any():
+        return {}
+    keys = np.unique(np.concatenate([2 * s.info["rows"] + s.info["hand"] for s in scores]))
+    predictions = pose.predictions(reader, keys // 2, keys % 2)
+    found, _ = score_predictions(predictions, reader, protocols, allow_missing=True)
+    return {score.protocol.name: score.averages.mpjpe_mm["all"] for score in found}
 
 
 def _file_name(system: str) -> str:

@@ -71,7 +71,7 @@ def test_wrong_requests_end_with_one_line(tool, files, rendered_index, tmp_path,
 
 def refusal(tool, arguments, rendered_index, tmp_path, monkeypatch) -> str:
     """The message of a call that may not get as far as a ground truth or an output folder."""
-    monkeypatch.setattr("gesture_pretrain.evaluation.poses.run.HandIndex.open", None)
+    monkeypatch.setattr("gesture_pretrain.evaluation.prediction_files.HandIndex.open", None)
     command = ["predictions", *map(str, arguments), "--data", str(rendered_index.path)]
     with pytest.raises(SystemExit) as stopped:
         tool.main([*command, "--mano", "open", "--out", str(tmp_path / "out")])
