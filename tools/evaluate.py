@@ -17,13 +17,13 @@ import sys
 from pathlib import Path
 
 from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.external.joint_order import JOINT_ORDERS
 from gesture_pretrain.evaluation.features.models import UNTRAINED
 from gesture_pretrain.evaluation.features.run import evaluate_backbone
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.poses.run import HAND_KINDS, evaluate_predictions
 from gesture_pretrain.hand.mano_file import MissingManoFile
-from gesture_pretrain.training.device import choose_device
 
 MANO_HINT = (
     "On this command line: --mano PATH; for data rendered with the open hand, --mano open; without "

@@ -8,11 +8,11 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.loaders import build_loaders, check_batch_size
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.pretraining.data import build_datasets, describe_data, load_taxonomy
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import build_loaders, check_batch_size
 from gesture_pretrain.training.splits import select_splits
 
 

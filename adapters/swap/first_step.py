@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import SwapError
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import unwrapped
 from gesture_pretrain.weights.keymaps import covers
 from gesture_pretrain.weights.ledger import fingerprint
 

@@ -21,7 +21,7 @@ from adapters.token_fusion.camera import (
     project_weak_perspective_px,
 )
 from adapters.token_fusion.grid import VolumeGrid
-from gesture_pretrain.training.step.step_mean import step_mean_count
+from gesture_pretrain.training.step_mean import step_mean_count
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from gesture_pretrain.config.sections import build_from_section
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.training.splits import SplitRows, select_splits
 
 INDEX_LABELS = "index_labels"

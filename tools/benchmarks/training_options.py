@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from gesture_pretrain.training.activation_checkpointing import checkpoint_activations
 
 from benchmarks.measurement import measurement
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
@@ -21,11 +22,10 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.model import GesturePretrainer
-from gesture_pretrain.training.step.accumulation import accumulated_step
-from gesture_pretrain.training.step.activation_checkpointing import checkpoint_activations
-from gesture_pretrain.training.step.compilation import compile_network
-from gesture_pretrain.training.step.ema import WeightAverage
-from gesture_pretrain.training.step.optimizer import build_optim_wrapper, build_optimizer
+from gesture_pretrain.training.accumulation import accumulated_step
+from gesture_pretrain.training.ema import WeightAverage
+from gesture_pretrain.training.optimizer import build_optim_wrapper, build_optimizer
+from gesture_pretrain.training.placement import compile_network
 
 _VERSIONS = ("torch", "timm", "mmengine")
 _COARSE, _FINE = 54, 70

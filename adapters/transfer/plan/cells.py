@@ -19,8 +19,8 @@ from adapters.transfer.plan.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.splits import spread
-from gesture_pretrain.training.step.schedule import Schedule
 from gesture_pretrain.weights.initial_weights import WeightsUnavailableError, load_timm_weights
 from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
 

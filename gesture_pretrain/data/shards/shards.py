@@ -234,7 +234,7 @@ def _write_shard(
     write_bytes_atomically(content, b"".join(blocks))
     packed = io.BytesIO()
     np.save(packed, np.array(table, _PLACE), allow_pickle=False)
-    write_bytes_atomically(places, packed.getbuffer())
+    write_bytes_atomically(places, packed.getvalue())
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def trained(out, index, target, *, crop_on, hook, **training):
         backbone={"size_px": SIZE_PX},
         model=MODELS[target],
         schedule={"iterations": STEPS},
-        training={"precision": "fp32", "peak_tflops": 1.0, **training},
+        training={"precision": "fp32", **training},
     )
     run = build_pose_runner(out=out, hooks=[hook], **sections)
     run.train()
@@ -78,8 +78,6 @@ def test_a_run_follows_the_one_on_crops_of_the_loader(tmp_path, pose_index, targ
     allowed = 2 * np.abs(losses(noisy) - expected).max()
     assert np.abs(curve - expected).max() <= allowed < 0.1 * np.ptp(expected)
     assert set(run.runner.last_metrics) == {"mpjpe_mm", "mpvpe_mm"}
-    line = json.loads((ours / "speed.jsonl").read_text().splitlines()[-1])
-    assert line["flop_utilisation"] > 0  # counted by the size of crops that are not made yet
 
 
 @pytest.mark.parametrize("target", MODELS)
