@@ -4,9 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gesture_pretrain.training.runs import interruption
-from gesture_pretrain.training.runs.interruption import told_to_end
-from gesture_pretrain.training.runs.stopped import NonFiniteLoss, ProcessLost
+from gesture_pretrain.training import stopped
+from gesture_pretrain.training.stopped import NonFiniteLoss, ProcessLost, told_to_end
 
 RUNNER = SimpleNamespace(iter=7, checkpoint_folder="run/checkpoints")
 
@@ -23,7 +22,7 @@ RUNNER = SimpleNamespace(iter=7, checkpoint_folder="run/checkpoints")
     ],
 )
 def test_failed_exchange_is_a_lost_process(monkeypatch, message):
-    monkeypatch.setattr(interruption, "rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr(stopped, "rank_and_world_size", lambda: (0, 2))
     with pytest.raises(ProcessLost, match="At iteration 7; .*run/checkpoints.*--resume") as caught:
         with told_to_end(RUNNER):
             raise RuntimeError(message + "\nmore lines")
@@ -40,7 +39,7 @@ def test_failed_exchange_is_a_lost_process(monkeypatch, message):
     ],
 )
 def test_other_errors_stay_what_they_are(monkeypatch, error, world_size):
-    monkeypatch.setattr(interruption, "rank_and_world_size", lambda: (0, world_size))
+    monkeypatch.setattr(stopped, "rank_and_world_size", lambda: (0, world_size))
     with pytest.raises(type(error)) as caught, told_to_end(RUNNER):
         raise error
     assert caught.value is error

@@ -9,10 +9,10 @@ from adapters.targets import find_pose_target
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.step.accumulation import accumulated_step, split_batch
-from gesture_pretrain.training.step.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.step.optimizer import FiniteOptimWrapper
-from gesture_pretrain.training.step.step_mean import StepCounts, step_mean_count
+from gesture_pretrain.training.accumulation import accumulated_step, split_batch
+from gesture_pretrain.training.optimizer import FiniteOptimWrapper
+from gesture_pretrain.training.placement import freeze_batch_norm
+from gesture_pretrain.training.step_mean import StepCounts, step_mean_count
 
 BATCH = 8
 
@@ -23,7 +23,7 @@ class KeptGradient(FiniteOptimWrapper):
     def __init__(self, model):
         self.model = model
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-        super().__init__(device_type="cpu", autocast=False, optimizer=optimizer)
+        super().__init__(device=torch.device("cpu"), optimizer=optimizer)
 
     def _step_unless(self, broken):
         self.gradient = {

@@ -6,7 +6,7 @@ from tiny_run import tiny_sections
 from torch import nn
 
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.step.optimizer import build_optimizer
+from gesture_pretrain.training.optimizer import build_optimizer
 
 
 def network() -> nn.Module:

@@ -2,8 +2,8 @@
 
 The decay warms up as min(decay, (1 + k) / (10 + k)) after k updates, so that short runs are not
 dominated by their initial weights. Floating-point buffers (batch-norm statistics) are averaged
-like the weights, integer buffers are copied. An update is a few operations on lists of tensors and
-waits for nothing.
+like the weights, integer buffers are copied. An update is two operations on lists of tensors and
+never waits for the device.
 """
 
 from copy import deepcopy
@@ -16,8 +16,8 @@ class WeightAverage:
     """Average of the weights of `module`, kept in `self.module`, a copy in eval mode.
 
     Args:
-        module: the network that is trained.
-        decay: weight of the past in each update, within (0, 1).
+        module: The network that is trained. Its tensors must stay the same objects.
+        decay: Weight of the past in each update, within (0, 1).
     """
 
     def __init__(self, module: nn.Module, decay: float):
@@ -26,22 +26,21 @@ class WeightAverage:
         self.decay = decay
         self.updates = 0
         self.module = deepcopy(module).eval().requires_grad_(False)
-        tensors = self.module.state_dict()
-        self._averaged = [name for name, value in tensors.items() if value.is_floating_point()]
-        self._copied = [name for name, value in tensors.items() if not value.is_floating_point()]
+        pairs = list(
+            zip(self.module.state_dict().values(), module.state_dict().values(), strict=True)
+        )
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Moves the average towards the present weights of `module`."""
+    def update(self) -> None:
+        """Move the average towards the present weights."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        present, average = module.state_dict(), self.module.state_dict()
-        torch._foreach_lerp_(
-            [average[name] for name in self._averaged],
-            [present[name] for name in self._averaged],
-            1 - decay,
-        )
-        for name in self._copied:
-            average[name].copy_(present[name], non_blocking=True)
+        average, present = zip(*self._averaged, strict=True)
+        torch._foreach_lerp_(average, present, 1 - decay)
+        if self._copied:
+            average, present = zip(*self._copied, strict=True)
+            torch._foreach_copy_(average, present)
         self.updates += 1
 
     def state_dict(self) -> dict:
@@ -49,6 +48,6 @@ class WeightAverage:
         return {"updates": self.updates, "module": self.module.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        """Takes over what `state_dict` gave; strict."""
+        """Restore what `state_dict` gave; strict."""
         self.updates = state["updates"]
         self.module.load_state_dict(state["module"], strict=True)

@@ -6,12 +6,12 @@ import pickle
 import pytest
 import torch
 
-from gesture_pretrain.training.runs.checkpoint import (
+from gesture_pretrain.training.checkpoint import (
     has_checkpoint,
     load_newest_checkpoint,
     save_checkpoint,
 )
-from gesture_pretrain.training.runs.stopped import NoIntactCheckpoint, NoRoomForRun
+from gesture_pretrain.training.stopped import NoIntactCheckpoint, NoRoomForRun
 
 
 def state(value: float) -> dict:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gesture_pretrain.training.step.optimizer import FiniteOptimWrapper
-from gesture_pretrain.training.step.step_mean import StepCounts
+from gesture_pretrain.training.optimizer import FiniteOptimWrapper
+from gesture_pretrain.training.step_mean import StepCounts
 
 
 def check_parts(parts: int, share: int, optim_wrapper: object) -> None:

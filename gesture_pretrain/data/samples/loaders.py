@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.samples.gesture_dataset import without_opencv_threads
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler
-from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.processes import rank_and_world_size
 
 LARGEST_EVALUATED = 64  # images at once, in one process
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.schedule import Schedule
 
 
 def test_warm_up_rises_linearly_to_the_peak():

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from gesture_pretrain.files import NO_ROOM, remove_abandoned_parts, write_bytes_atomically
-from gesture_pretrain.training.runs.stopped import NoIntactCheckpoint, NoRoomForRun
+from gesture_pretrain.training.stopped import NoIntactCheckpoint, NoRoomForRun
 
 FORMAT = 1
 CHECKPOINTS = "checkpoints"  # their folder in a run folder
@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2)
     folder = Path(folder)
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "iteration": iteration, **state}, buffer)
-    content = buffer.getbuffer()
+    content = buffer.getvalue()
     record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     path = folder / f"iteration_{iteration:08d}.pt"
     with full_disk_named(path, len(content)):

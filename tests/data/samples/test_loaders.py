@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import TensorDataset
 
-from gesture_pretrain.training.loaders import build_loaders
+from gesture_pretrain.data.samples.loaders import build_loaders
 
 IMAGES = TensorDataset(torch.arange(10))
 

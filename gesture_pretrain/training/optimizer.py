@@ -7,11 +7,9 @@ from contextlib import contextmanager
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor, nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 
-from gesture_pretrain.training.device import rank_and_world_size, sum_over_processes
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+from gesture_pretrain.precision import autocast
+from gesture_pretrain.processes import sum_over_processes
 
 
 def build_optimizer(
@@ -23,26 +21,26 @@ def build_optimizer(
     eps: float = 1e-8,
     lr_scales: Mapping[str, float] | None = None,
     fused: bool = True,
-    sharded: bool = False,
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019); biases and normalisation weights are not decayed.
+    """Build AdamW (Loshchilov and Hutter 2019) with decay on matrices and kernels only.
+
+    Biases, normalisation weights and what a module names in `no_weight_decay()`, as timm's models
+    do for their embeddings, are not decayed.
 
     Args:
-        model: its parameters with `requires_grad` are optimised.
-        lr: peak learning rate; the schedule multiplies it.
-        weight_decay: decay of matrices and kernels.
-        betas: decay rates of the two moments.
-        eps: added to the denominator.
-        lr_scales: layer-wise learning rates: factor on `lr` by the beginning of a parameter's
-            name; the longest that fits counts, and 1 where none does. {"backbone.": 0.1} trains
-            the backbone at a tenth of the rate.
-        fused: one pass over all of a parameter's arrays: a quarter of the time of the other form on
-            a CPU; on CUDA it also lets the host run ahead (see `FiniteOptimWrapper`).
-        sharded: each process keeps the moments of its share of the parameters only (ZeRO stage 1,
-            Rajbhandari et al. 2020); the same numbers. A single process keeps all of them.
+        model: Its parameters with `requires_grad` are optimised.
+        lr: Peak learning rate; the schedule multiplies it.
+        weight_decay: Decay of matrices and kernels.
+        betas: Decay rates of the two moments.
+        eps: Added to the denominator.
+        lr_scales: Factors on `lr` by the beginning of a parameter's name; the longest that matches
+            counts, and 1 where none does. {"backbone.": 0.1} trains the backbone at a tenth of the
+            rate.
+        fused: One pass over all of a parameter's arrays, which takes a quarter of the time on a
+            CPU. On CUDA it also lets the host run ahead, see `FiniteOptimWrapper`.
 
     Raises:
-        ValueError: a rate or decay out of range, a beginning that no parameter has, or a factor
+        ValueError: A rate or decay out of range, a beginning that no parameter has, or a factor
             that is not above 0.
     """
     if not (lr >= 0 and weight_decay >= 0 and eps >= 0):
@@ -52,11 +50,11 @@ def build_optimizer(
         )
     groups = {}
     scales = _checked_scales(model, lr_scales or {})
+    undecayed = undecayed_names(model)
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        decayed, scale = parameter.ndim > 1, _scale_of(name, scales)
-        groups.setdefault((not decayed, -scale), []).append(parameter)
+        if parameter.requires_grad:
+            key = (name in undecayed, -_scale_of(name, scales))
+            groups.setdefault(key, []).append(parameter)
     sections = [
         {
             "params": parameters,
@@ -65,15 +63,17 @@ def build_optimizer(
         }
         for (plain, negative), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
-    settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "fused": fused}
-    if sharded and rank_and_world_size()[1] > 1:
-        return ZeroRedundancyOptimizer(sections, torch.optim.AdamW, **settings)
-    return torch.optim.AdamW(sections, **settings)
+    return torch.optim.AdamW(sections, lr=lr, betas=tuple(betas), eps=eps, fused=fused)
 
 
-def stepping_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """What takes the step in this process: the local part of a sharded optimiser, else itself."""
-    return optimizer.optim if isinstance(optimizer, ZeroRedundancyOptimizer) else optimizer
+def undecayed_names(model: nn.Module) -> set[str]:
+    """Names of the parameters without weight decay, see `build_optimizer`."""
+    names = {name for name, parameter in model.named_parameters() if parameter.ndim <= 1}
+    for place, module in model.named_modules():
+        named = getattr(module, "no_weight_decay", None)
+        if callable(named):
+            names |= {f"{place}.{name}" if place else name for name in named()}
+    return names
 
 
 def _checked_scales(model: nn.Module, scales: Mapping[str, float]) -> Mapping[str, float]:
@@ -87,30 +87,15 @@ def _checked_scales(model: nn.Module, scales: Mapping[str, float]) -> Mapping[st
             )
         if not scale > 0:
             raise ValueError(
-                f"optimizer.lr_scales['{prefix}'] is {scale}; it must be above 0. What is not to "
-                "train at all is frozen (backbone.frozen=true)."
+                f"optimizer.lr_scales['{prefix}'] is {scale}; it must be above 0. Parameters that "
+                "are not to train are frozen (backbone.frozen=true)."
             )
     return scales
 
 
 def _scale_of(name: str, scales: Mapping[str, float]) -> float:
-    fitting = [prefix for prefix in scales if name.startswith(prefix)]
-    return scales[max(fitting, key=len)] if fitting else 1.0
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """Resolves "auto": bf16 on a CUDA device that has it, else fp32.
-
-    Raises:
-        ValueError: unknown name, or fp16 without CUDA (its loss scaling needs it).
-    """
-    if name not in PRECISIONS:
-        raise ValueError(f"Unknown training.precision '{name}'. Possible: {', '.join(PRECISIONS)}.")
-    if name == "fp16" and device.type != "cuda":
-        raise ValueError("training.precision 'fp16' needs CUDA. Use 'fp32' or 'bf16' on the CPU.")
-    if name == "auto":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    return name
+    matching = [prefix for prefix in scales if name.startswith(prefix)]
+    return scales[max(matching, key=len)] if matching else 1.0
 
 
 def build_optim_wrapper(
@@ -120,20 +105,20 @@ def build_optim_wrapper(
     precision: str,
     clip_norm: float | None,
 ) -> OptimWrapper:
-    """The wrapper mmengine's `train_step` drives.
+    """Build the wrapper that mmengine's `train_step` drives.
 
     Args:
-        optimizer: what takes the step.
-        device: device of the weights.
+        optimizer: Takes the step.
+        device: Device of the weights.
         precision: "fp32", "bf16" or "fp16", see `choose_precision`.
-        clip_norm: the gradient's L2 norm is clipped to this; None leaves it alone.
+        clip_norm: The gradient's L2 norm is clipped to this; None leaves it alone.
     """
     clip = None if clip_norm is None else {"max_norm": clip_norm}
     common = {"optimizer": optimizer, "clip_grad": clip}
     if precision == "fp16":
         # The scaler itself skips steps whose gradients overflow.
         return AmpOptimWrapper(dtype="float16", **common)
-    return FiniteOptimWrapper(device_type=device.type, autocast=precision == "bf16", **common)
+    return FiniteOptimWrapper(device=device, precision=precision, **common)
 
 
 class FiniteOptimWrapper(OptimWrapper):
@@ -144,19 +129,28 @@ class FiniteOptimWrapper(OptimWrapper):
     later, from `verdict`.
 
     Args:
-        device_type: "cpu" or "cuda".
-        autocast: run the model in bfloat16.
-        deferred: never wait for the device; needs a fused optimiser. None: on CUDA, where it can.
+        device: Device of the weights.
+        precision: "fp32" or "bf16".
+        deferred: Never wait for the device; needs a fused optimiser. None: on CUDA with one.
 
     Attributes:
-        verdict: what the last step found, see `Verdict`.
+        verdict: What the last step found, see `Verdict`.
+        clipped: Whether the last step's gradient was clipped, a scalar 0 or 1 on the device; None
+            without clipping.
     """
 
-    def __init__(self, *, device_type: str, autocast: bool, deferred: bool | None = None, **kwargs):
+    def __init__(
+        self,
+        *,
+        device: torch.device,
+        precision: str = "fp32",
+        deferred: bool | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.device_type, self.autocast = device_type, autocast
-        fused = bool(stepping_optimizer(self.optimizer).defaults.get("fused"))
-        self.deferred = device_type == "cuda" and fused if deferred is None else deferred
+        self.device, self.precision = device, precision
+        fused = bool(self.optimizer.defaults.get("fused"))
+        self.deferred = device.type == "cuda" and fused if deferred is None else deferred
         if self.deferred and not fused:
             raise ValueError("a deferred check needs optimizer.fused=true")
         self.begin_step()
@@ -168,24 +162,23 @@ class FiniteOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Autocast to bfloat16 where asked; no loss scaling is needed for its range."""
-        with super().optim_context(model):
-            with torch.autocast(self.device_type, torch.bfloat16, enabled=self.autocast):
-                yield
+        """Autocast to the precision; bfloat16's range needs no loss scaling."""
+        with super().optim_context(model), autocast(self.precision, self.device):
+            yield
 
     def update_params(self, loss: Tensor, step_kwargs=None, zero_kwargs=None) -> None:
-        """Backward and step, or neither where the loss is not finite on any process."""
+        """Backward and step, or neither if the loss is not finite on any process."""
         self.begin_step()
         self.add_loss(loss)
         self.finish_step()
 
     def begin_step(self) -> None:
-        """Begins a step of one or several losses."""
+        """Begin a step of one or several losses."""
         self._loss_broken: Tensor | None = None
-        self.verdict = Verdict(None)
+        self.verdict, self.clipped = Verdict(None), None
 
     def add_loss(self, loss: Tensor) -> bool:
-        """Backward of a loss; False, and no backward, where it is known not to be finite."""
+        """Backward of a loss; False, and no backward, if it is known not to be finite."""
         # Every process must agree, or the others would wait in the gradients' all-reduce.
         broken = sum_over_processes((~torch.isfinite(loss.detach())).float()) > 0
         before = self._loss_broken
@@ -196,12 +189,13 @@ class FiniteOptimWrapper(OptimWrapper):
         return True
 
     def finish_step(self) -> None:
-        """Clips and steps; no step where a loss or the gradient's norm is not finite."""
+        """Clip and step; no step if a loss or the gradient's norm is not finite."""
         gradient_broken = torch.zeros_like(self._loss_broken)
         if self.deferred or not bool(self._loss_broken):
             norm = self._clipped_norm()
             if norm is not None:
                 gradient_broken = ~torch.isfinite(norm)
+                self.clipped = (norm > self.clip_grad_kwargs["max_norm"]).float()
             self._step_unless(self._loss_broken | gradient_broken)
         self.zero_grad()
         self.verdict = Verdict(torch.stack([self._loss_broken, gradient_broken]))
@@ -214,8 +208,7 @@ class FiniteOptimWrapper(OptimWrapper):
 
     def _step_unless(self, broken: Tensor) -> None:
         if self.deferred:
-            local = stepping_optimizer(self.optimizer)
-            local.found_inf, local.grad_scale = broken.float(), None
+            self.optimizer.found_inf, self.optimizer.grad_scale = broken.float(), None
             self.optimizer.step()
         elif not bool(broken):
             self.optimizer.step()
@@ -235,7 +228,7 @@ class Verdict:
             self._flags = torch.empty(flags.shape, dtype=flags.dtype, pin_memory=True)
             self._flags.copy_(flags, non_blocking=True)
             self._copied = torch.cuda.Event()
-            self._copied.record()
+            self._copied.record(torch.cuda.current_stream(flags.device))
 
     def read(self) -> str | None:
         """None, "loss" or "gradient"; waits until the step is done."""
