@@ -63,6 +63,12 @@ class EanetModel(BaseModel):
         slot: BackboneMap = self.network.backbone
         return slot.backbone
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the embeddings and class tokens, which are not decayed (timm's convention)."""
+        names = (name for name, _ in self.network.named_parameters(prefix="network"))
+        own = (name for name in names if not name.startswith("network.backbone."))
+        return {name for name in own if name.endswith(("_embed", "cls_token", "_embed.weight"))}
+
     def set_epoch(self, epoch: int) -> None:
         """Tell which epoch, from 0, the next batches belong to."""
         self.epoch = epoch

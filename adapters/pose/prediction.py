@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset, Subset, default_collate
 from tqdm import tqdm
 
 from adapters.pose.frames import CameraPrediction, to_camera_frame
-from adapters.pose.model import HandPrediction, check_prediction
+from adapters.pose.model import HandPrediction, check_prediction, require_finite
 from gesture_pretrain.data.samples.loaders import make_loader, own_batches
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.precision import autocast
@@ -35,6 +35,24 @@ def predict_batch(model: nn.Module, batch: Any, *, precision: str = "auto") -> H
         prediction = model.eval().val_step(batch)
     check_prediction(prediction, len(batch.row))
     return prediction
+
+
+def check_first_prediction(model: nn.Module, dataset: Dataset) -> None:
+    """Predict two training samples, so that a wrong prediction stops a run before it starts.
+
+    Args:
+        model: A `PoseModel`; its mode, weights and statistics stay as they are.
+        dataset: What it is trained on.
+
+    Raises:
+        TypeError, ValueError: The prediction is not what `HandPrediction` documents, or not finite.
+    """
+    training = model.training
+    batch = default_collate([dataset[i] for i in range(min(2, len(dataset)))])
+    prediction = predict_batch(model, batch)
+    require_finite(prediction)
+    to_camera_frame(prediction, batch)
+    model.train(training)
 
 
 def predict_split(
@@ -96,7 +114,12 @@ def predict_split(
 
 def _joined(parts: dict[int, CameraPrediction]) -> CameraPrediction:
     in_order = [parts[start] for start in sorted(parts)]
-    return CameraPrediction(*(np.concatenate(values) for values in zip(*in_order, strict=True)))
+    return CameraPrediction(
+        *(
+            None if values[0] is None else np.concatenate(values)
+            for values in zip(*in_order, strict=True)
+        )
+    )
 
 
 def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:

@@ -17,6 +17,10 @@ _ANY_DEPTH_MM = 1000.0
 def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> PoseTargets:
     """Targets of a collated batch.
 
+    MANO's joints are compared with those of the fit. A sample without a fit is compared with its
+    annotated joints instead, so that every annotated sample trains the MANO heads, the fusion and
+    the guidance.
+
     Args:
         batch: B samples; its image tells the size of the crop.
         grid: Of the volume.
@@ -33,6 +37,9 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
     cells = grid.cells_from_25d(batch.keypoints_px, batch.joints_rel_mm[..., 2], size_px)
     cells_valid = grid.contains(cells) & batch.joint_in_view[..., None]
     pose = batch.mano_pose + mean_pose.to(batch.mano_pose)
+    has_fit = batch.mano_valid[:, None, None]
+    hand_joints_valid = batch.mano_valid[:, None] | batch.joint_valid
+    hand_keypoints_px = torch.where(has_fit, batch.mano_keypoints_px, batch.keypoints_px)
     return PoseTargets(
         joints_cells=cells,
         joints_cells_valid=cells_valid,
@@ -40,11 +47,10 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
         joints_cam_valid=cells_valid.all(-1) & has_camera[:, None],
         pose_6d=rotation_6d_from_axis_angle(pose.unflatten(1, (16, 3))),
         shape=batch.mano_shape,
-        mano_joints_rel_mm=batch.mano_joints_rel_mm,
-        # its wrist also places the predicted hand, so that it must be finite
-        mano_keypoints_px=torch.where(
-            batch.mano_valid[:, None, None], batch.mano_keypoints_px, 0.0
-        ),
+        hand_joints_rel_mm=torch.where(has_fit, batch.mano_joints_rel_mm, batch.joints_rel_mm),
+        # the wrist also places the predicted hand, so that it must be finite
+        hand_keypoints_px=torch.where(hand_joints_valid[..., None], hand_keypoints_px, 0.0),
+        hand_joints_valid=hand_joints_valid,
         mano_valid=batch.mano_valid,
         wrist_depth_mm=wrist_depth_mm,
         camera=camera,

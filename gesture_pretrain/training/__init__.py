@@ -10,7 +10,6 @@ from gesture_pretrain.training.placement import (
     unwrapped,
 )
 from gesture_pretrain.training.run_folder import (
-    claimed_name,
     current_commit,
     library_versions,
     write_run_folder,
@@ -29,7 +28,6 @@ __all__ = [
     "assemble_runner",
     "begin_run",
     "build_optimizer",
-    "claimed_name",
     "current_commit",
     "evaluated_model",
     "freeze_batch_norm",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.external.joint_order import JointOrderError
+from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.files import write_bytes_atomically
 
 JOINT_ORDER = "mano21"
