@@ -36,21 +36,6 @@ def trained(out, index, **changes):
     return runner
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_crops_on_the_device_train_as_those_of_the_loader(tmp_path, tiny_index, accumulate):
-    options = {"training": {"accumulate": accumulate, "precision": "fp32"}}
-    runs = [
-        trained(tmp_path / crop_on, tiny_index, data={"crop_on": crop_on, "workers": 1}, **options)
-        for crop_on in ("loader", "device")
-    ]
-    first, second = (json.loads((r.checkpoint_folder.parent / "metrics.jsonl").read_text()
-                                .splitlines()[0]) for r in runs)  # fmt: skip
-    # before the first step the networks are equal: one grey level in 1 of 100 pixels is 4e-5 of
-    # the range of an input, and the loss follows it to a few times that
-    assert second["train_loss"] == pytest.approx(first["train_loss"], rel=1e-3)
-    assert runs[1].last_metrics.keys() == runs[0].last_metrics.keys()
-
-
 # -- the check that does not wait ------------------------------------------------------------------
 
 
