@@ -26,7 +26,6 @@ from torch.utils.data import Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation
-from gesture_pretrain.data.shards.shards import ShardPlan
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.architectures import load_announced
 from gesture_pretrain.models.backbone import Backbone
@@ -169,23 +168,6 @@ class PoseTarget(ABC):
     def dataset_for(self, **options: Any) -> Callable[..., Dataset]:
         """`build_dataset` for a network with these options of `build_model`."""
         return self.build_dataset
-
-    def shard_plan(
-        self,
-        index: HandIndex,
-        rows: Sequence[int],
-        size_px: int,
-        *,
-        box_source: str | None = None,
-        limits: Augmentation,
-    ) -> ShardPlan | None:
-        """The target's crops, for `prepare_data.py shards --target`.
-
-        Returns:
-            None where the target crops about the boxes of the index, as `PoseDataset` does, or
-            reads no shards.
-        """
-        return None
 
     def options(self, size: str) -> dict[str, Any]:
         """Options of `build_model` for a preset.

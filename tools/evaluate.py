@@ -102,7 +102,9 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
     )
     parser.add_argument(
-        "--split", choices=SPLITS, default="val", help="what is evaluated (default: val)"
+        "--split",
+        choices=SPLITS,
+        help="what is evaluated (default: the images of test with a gesture label, else of val)",
     )
     parser.add_argument(
         "--train-split",

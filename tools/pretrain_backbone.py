@@ -186,10 +186,12 @@ def export(runner: PretrainRunner, config: dict) -> Path:
         data=DataRecord.from_index_meta(
             data.summary["source"],
             index_fingerprint=HandIndex.open(config["data"]["index"]).fingerprint,
+            validated_on=data.summary["validated_on"],
         ),
         metrics={
             "iterations": runner.iter,
             "train_images": data.summary["train_images"],
+            "train_moments": data.summary["train_moments"],
             "val_images": data.summary["val_images"],
             **{f"val_{name}": value for name, value in runner.last_metrics.items()},
         },

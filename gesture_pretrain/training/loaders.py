@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gesture_pretrain.data.samples.device_crop import collate_samples
 from gesture_pretrain.data.samples.gesture_dataset import without_opencv_threads
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler
 from gesture_pretrain.training.device import rank_and_world_size
@@ -38,7 +37,7 @@ def build_loaders(
     workers: int,
     seed: int,
     pin_memory: bool,
-    class_ids: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Loaders:
     """Both loaders of a run.
 
@@ -49,7 +48,8 @@ def build_loaders(
         workers: loading processes per training process.
         seed: key of the order.
         pin_memory: page-locked batches, for copies to CUDA.
-        class_ids: (N,) classes of the training samples that are to be equally frequent.
+        weights: (N,) weights that training samples are drawn with; None to use each once per
+            epoch.
     """
     rank, world_size = rank_and_world_size()
     batch_size = _filled_batch_size(batch_size, len(train_set), world_size)
@@ -59,7 +59,7 @@ def build_loaders(
         seed=seed,
         rank=rank,
         world_size=world_size,
-        class_ids=class_ids,
+        weights=weights,
     )
     train = make_loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
     validation = None
@@ -124,6 +124,5 @@ def make_loader(
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
-        collate_fn=collate_samples,
         **batching,
     )

@@ -84,7 +84,7 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     )
     index = HandIndex.open(cell.places["index"])
     rows = runner.data.train.dataset.rows
-    _require_rows(rows, pretraining_rows(index, sections["data"], cell.seed), cell)
+    _require_rows(rows, pretraining_rows(index, sections["data"]), cell)
     _write_run_folder(folder, device)
     runner.train()
     if rank_and_world_size()[0]:
@@ -93,7 +93,9 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
         evaluated_model(runner).network,
         tag=cell.key[:12],
         taxonomy=runner.data.taxonomy,
-        data=DataRecord.from_index_meta(runner.data.summary["source"]),
+        data=DataRecord.from_index_meta(
+            runner.data.summary["source"], validated_on=runner.data.summary["validated_on"]
+        ),
         metrics={f"val_{name}": value for name, value in runner.last_metrics.items()},
         config=dict(cell.config),
         commit=current_commit(),

@@ -6,7 +6,6 @@ from tiny_run import SIZE_PX, tiny_sections
 
 from adapters.pose.data import build_pose_data
 from adapters.targets import find_pose_target
-from gesture_pretrain.data.samples.device_crop import with_crops
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.run import build_runner
@@ -115,21 +114,6 @@ def test_pose_objectives(tiny_index, hand_models, name, backbone, options):
     unknown = "mano_valid" if name == "token_fusion" else "mano_param_valid"
     getattr(batch, unknown)[:3] = 0
     check(gradients(model, batch))
-
-
-def test_a_batch_not_cropped_yet_is_parted_and_each_part_cropped_once(tmp_path, tiny_index):
-    sections = tiny_sections(tiny_index, heads={"dropout": 0.0}, data={"crop_on": "device"})
-    runner = build_runner(out=tmp_path, **sections)
-    batch = next(iter(runner.data.train))
-    parts = split_batch(batch, 4)
-    assert [part.image.shape[0] for part in parts] == [BATCH // 4] * 4
-    crops = torch.cat([with_crops(part).image for part in parts])
-    assert torch.equal(crops, with_crops(batch).image)
-    seen = []
-    inner = runner.model.data_preprocessor.forward
-    runner.model.data_preprocessor.forward = lambda *given: seen.append(1) or inner(*given)
-    check(gradients(runner.model, batch))
-    assert len(seen) == 1 + 2 + 4
 
 
 def test_run_with_parts_is_the_run_without(tmp_path, tiny_index):

@@ -1,24 +1,20 @@
 """Pose samples are the same whether their pixels come from files, reduced decoding or shards."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
 
+from gesture_pretrain.data.images import ImageFiles, write_shards
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
-from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
-from gesture_pretrain.data.samples.picture import PictureFiles
+from gesture_pretrain.data.samples.augmentation import Augmentation
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
-from gesture_pretrain.data.shards.card import ShardSettings, StaleShards
-from gesture_pretrain.data.shards.shards import write_shards
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.taxonomy import Taxonomy
 
-SIZE_PX = 96  # pictures are of 128 px: no crop shows twice as many pixels as it has
+SIZE_PX = 96  # images are of 128 px: no crop shows twice as many pixels as it has
 COUNT = 12
 MOTION = Augmentation(scale=0.2, rotation_deg=40, translation=0.1, colour=0.2)
 
@@ -50,9 +46,8 @@ def dataset(index):
 
 @pytest.fixture(scope="module")
 def shards(index, tmp_path_factory):
-    settings = ShardSettings(SIZE_PX, augmentation=MOTION)
     out = tmp_path_factory.mktemp("shards") / "out"
-    return write_shards(index, range(COUNT), out, settings, progress=False)
+    return write_shards(index, range(COUNT), out, size_px=SIZE_PX, progress=False)
 
 
 def pairs(one, other, epochs=3):
@@ -88,14 +83,14 @@ def test_shards_give_the_samples_of_the_files(dataset, shards, options):
 def test_a_reduced_decode_changes_pixels_only_and_shows_the_same_place(
     dataset, options, monkeypatch
 ):
-    read, steps = PictureFiles.read, set()
+    read, steps = ImageFiles.read, set()
 
     def noted(self, *arguments, **keywords):
         picture = read(self, *arguments, **keywords)
         steps.add((self.reduced_decode, picture.step_px > 1))
         return picture
 
-    monkeypatch.setattr(PictureFiles, "read", noted)
+    monkeypatch.setattr(ImageFiles, "read", noted)
     near, far = [], []
     for reduced, whole in pairs(
         dataset(24, **options), dataset(24, reduced_decode=False, **options)
@@ -109,49 +104,8 @@ def test_a_reduced_decode_changes_pixels_only_and_shows_the_same_place(
     assert np.mean(near) < 0.5 * np.mean(far)
 
 
-def test_a_pickled_dataset_opens_its_shards_again(dataset, shards):
-    stored = dataset(shards=shards)
-    again = pickle.loads(pickle.dumps(stored))[5]
-    assert_all_but_pixels_equal(again, stored[5])
-    assert torch.equal(again.image, stored[5].image)
-
-
-def test_shards_for_other_crops_are_refused(dataset, shards):
-    with pytest.raises(StaleShards, match="size_px is 64, they were made for 96"):
-        dataset(64, shards=shards)
-    with pytest.raises(StaleShards, match="box_ratio is 1.5, they were made for 1.25"):
-        dataset(shards=shards, box_ratio=1.5)
-    with pytest.raises(StaleShards, match="augmentation.rotation_deg is 60"):
-        dataset(shards=shards, augmentation=Augmentation(0.2, 60, 0.1))
-    with pytest.raises(ValueError, match="reduced_decode=False has no effect on shards"):
-        dataset(shards=shards, reduced_decode=False)
-
-
-def test_shards_of_other_boxes_are_refused(index, tmp_path, dataset):
-    """The embedded set's training split has no detected boxes: the settings alone tell."""
-    settings = ShardSettings(SIZE_PX, augmentation=NONE)
-    out = write_shards(index, range(2), tmp_path / "out", settings, progress=False)
-    card = (out / "shards.json").read_text()
-    (out / "shards.json").write_text(card.replace('"annotation"', '"rootnet"'))
-    with pytest.raises(StaleShards, match="box_source is 'annotation', .* made for 'rootnet'"):
-        dataset(rows=range(2), shards=out)
-
-
-def test_rows_that_are_not_stored_and_another_index_are_refused(index, tmp_path, dataset, shards):
-    settings = ShardSettings(SIZE_PX, augmentation=NONE)
-    out = write_shards(index, [0, 2], tmp_path / "out", settings, progress=False)
-    with pytest.raises(DataError, match="lacks 10 of the rows asked for, first row 1"):
-        dataset(shards=out)
-    card = (out / "shards.json").read_text()
-    (out / "shards.json").write_text(card.replace(index.fingerprint, "0" * 64))
-    with pytest.raises(StaleShards, match="was built anew or is another one"):
-        dataset(rows=[0, 2], shards=out)
-
-
-def test_a_picture_of_another_size_than_annotated_is_refused(dataset, monkeypatch):
+def test_an_image_of_another_size_than_annotated_is_refused(dataset, monkeypatch):
     small = np.zeros((60, 80, 3), np.uint8)
-    monkeypatch.setattr(
-        "gesture_pretrain.data.samples.picture.read_image_rgb", lambda *_, **__: small
-    )
+    monkeypatch.setattr("gesture_pretrain.data.images.files.read_image_rgb", lambda *_, **__: small)
     with pytest.raises(DataError, match="row 3 is 80 x 60 px, but its annotation says 128 x 128"):
         dataset()[3]

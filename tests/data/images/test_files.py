@@ -1,18 +1,13 @@
-"""Pixels of a picture: reduced decode shows the same place, better, and sizes are checked."""
+"""Pixels of an image: reduced decode shows the same place, better, and sizes are checked."""
 
 import cv2
 import numpy as np
 import pytest
 
+from gesture_pretrain.data.images import ImageFiles, ImagePart, read_image_rgb, reduced_image
+from gesture_pretrain.data.images.files import reduction
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.samples.augmentation import Motion, crop_maps, warp
-from gesture_pretrain.data.samples.picture import (
-    Picture,
-    PictureFiles,
-    read_image_rgb,
-    reduced_picture,
-    reduction,
-)
 
 WIDTH, HEIGHT, SIZE = 515, 389, 64
 
@@ -45,10 +40,10 @@ def _ideal(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("shrink", "factor"), [(2.3, 2), (4.1, 4)])
 def test_a_reduced_decode_shows_the_same_place_with_less_error(photograph, shrink, factor):
     affine = _affine(shrink * SIZE)
-    reading = {"size_wh": (WIDTH, HEIGHT), "shrink": shrink, "annotated": True}
+    reading = {"size_wh": (WIDTH, HEIGHT), "shrink": shrink, "bounds_px": np.zeros(4)}
     crops = {}
     for reduced in (False, True):
-        picture = PictureFiles(reduced_decode=reduced).read(0, photograph, **reading)
+        picture = ImageFiles(reduced_decode=reduced).read(0, photograph, **reading)
         assert picture.step_px == (factor if reduced else 1)
         crops[reduced] = warp(picture.image_rgb, picture.crop_affine(affine), SIZE)
     ideal = _ideal(read_image_rgb(photograph, 0), affine)
@@ -67,10 +62,10 @@ def test_the_reduction_never_exceeds_what_the_crop_skips():
 
 
 @pytest.mark.parametrize("shrink", [1.9, 2.3, 4.1, 9.0])
-def test_a_decoded_picture_is_reduced_as_its_file_is(photograph, shrink):
-    reading = {"size_wh": (WIDTH, HEIGHT), "shrink": shrink, "annotated": True}
-    file = PictureFiles().read(0, photograph, **reading)
-    ours = reduced_picture(read_image_rgb(photograph, 0), shrink)
+def test_a_decoded_image_is_reduced_as_its_file_is(photograph, shrink):
+    reading = {"size_wh": (WIDTH, HEIGHT), "shrink": shrink, "bounds_px": np.zeros(4)}
+    file = ImageFiles().read(0, photograph, **reading)
+    ours = reduced_image(read_image_rgb(photograph, 0), shrink)
     assert (ours.step_px, ours.origin_px) == (file.step_px, file.origin_px)
     assert ours.image_rgb.shape == file.image_rgb.shape
     # brightness, which a JPEG file stores in full; libjpeg rounds it to levels after the average,
@@ -83,20 +78,20 @@ def test_a_decoded_picture_is_reduced_as_its_file_is(photograph, shrink):
 def test_other_formats_are_decoded_whole(tmp_path):
     path = str(tmp_path / "picture.png")
     cv2.imwrite(path, np.zeros((40, 40, 3), np.uint8))
-    picture = PictureFiles().read(0, path, (40, 40), 4.0, annotated=True)
+    picture = ImageFiles().read(0, path, (40, 40), 4.0, np.zeros(4))
     assert picture.image_rgb.shape == (40, 40, 3) and picture.step_px == 1
 
 
 @pytest.mark.parametrize("shrink", [1.0, 2.0])
 def test_another_size_than_annotated_is_an_error_at_every_scale(photograph, shrink):
     with pytest.raises(DataError, match="row 5 is .* but its annotation says 600 x 389"):
-        PictureFiles().read(5, photograph, (600, HEIGHT), shrink, annotated=True)
+        ImageFiles().read(5, photograph, (600, HEIGHT), shrink, np.zeros(4))
 
 
 def test_a_map_is_moved_to_the_stored_pixels():
     """An original pixel and its stored one go to the same place of the crop."""
     affine = np.array([[0.5, 0.1, 3.0], [-0.1, 0.5, 7.0]])
-    picture = Picture(np.zeros((1, 1, 3), np.uint8), 0.5, (10.0, 20.0))
+    picture = ImagePart(np.zeros((1, 1, 3), np.uint8), 0.5, (10.0, 20.0))
     stored = np.array([6.0, 8.0])
     original = 0.5 * stored + [10.0, 20.0]
     moved = picture.crop_affine(affine)
