@@ -170,8 +170,8 @@ class EanetDataset(Dataset):
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
             supervision = count_supervision(index, self.rows)
-            found = self.images.describe(self.rows)
-            announce("\n".join([selection.describe(), *found, supervision.describe()]))
+            lines = [selection.describe(), *self.images.describe(self.rows), supervision.describe()]
+            announce("\n".join(lines))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -159,9 +159,7 @@ def _reasons(
 ) -> dict[str, np.ndarray]:
     columns = index.columns
     steps = columns["step"][rows]
-    camera = columns["calibration"][
-        index.values("split", rows), index.values("capture", rows), columns["camera"][rows]
-    ]
+    camera = columns["calibration"][rows]
     in_view = _with_wrist(_flags(columns["in_view_bits"][rows]))
     triangulated = _with_wrist(_flags(columns["step_triangulated_bits"][steps]))
     if "step_has_joints" in columns:

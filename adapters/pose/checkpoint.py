@@ -252,8 +252,8 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
             )
         if content.get("format") != FORMAT:
             raise PoseCheckpointError(
-                f"{path} has format {content.get('format')}, this version reads {FORMAT}. "
-                "Train the network again, or use the version that wrote it."
+                f"{path} has format {content.get('format')}, this version reads {FORMAT}. Train "
+                "the network again, or use the version that wrote it."
             )
         return PoseCard(**content)
     except (ValueError, TypeError, AttributeError) as error:

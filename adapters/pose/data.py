@@ -109,7 +109,7 @@ def build_pose_data(
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
             among the processes, or the target cannot read shards.
-        DataError: the shards are damaged, unfinished, or made of another index; or no training
+        DataError: the shards are damaged, unfinished, or made of another index, or no training
             image has a camera and either 3D joints or a MANO fit.
     """
     hand_index = HandIndex.open(index)

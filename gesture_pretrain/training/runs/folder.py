@@ -70,12 +70,6 @@ def start_record(config: Mapping[str, Any], device: str) -> dict:
     }
 
 
-def claimed_name(out: Path) -> str | None:
-    """The name under which this folder's run registers its weights; None for a new folder."""
-    path = Path(out) / "run.json"
-    return json.loads(path.read_text())["name"] if path.exists() else None
-
-
 def current_commit() -> str | None:
     """The commit of this source tree, None outside a git checkout."""
     text = _git("rev-parse", "HEAD")
