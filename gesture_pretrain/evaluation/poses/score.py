@@ -185,9 +185,7 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
             "then are counted in the table"
         )
     if len(chosen) == 0:
-        raise ValueError(
-            f"none of the predictions of '{predictions.system}' is of an evaluated hand"
-        )
+        raise ValueError(f"'{predictions.system}' has no prediction for any evaluated hand")
     counts = {
         "annotated hands without a prediction": missing,
         "predictions of hands that are not annotated or not asked for": len(have) - len(chosen),
