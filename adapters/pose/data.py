@@ -8,6 +8,8 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.loaders import build_loaders, check_batch_size
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.pretraining.data import (
     announce_rows,
@@ -18,7 +20,6 @@ from gesture_pretrain.pretraining.data import (
 )
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import build_loaders, check_batch_size
 from gesture_pretrain.training.splits import select_splits
 
 
@@ -68,7 +69,6 @@ def build_pose_data(
     workers: int = 2,
     augmentation: Mapping | None = None,
     shards: str | Path | None = None,
-    crop_on: str = "loader",
     overfit: bool = False,
 ) -> PoseData:
     """Opens the index and builds both loaders.
@@ -102,16 +102,15 @@ def build_pose_data(
         batch_size: images per iteration over all processes.
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
-        shards: folder made by tools/prepare_data.py shards, with --target for a target that has
-            crops of its own; None reads the picture files.
-        crop_on: "loader", or "device": the device of the network crops, see `data.device_crop`.
+        shards: folder made by tools/prepare_data.py shards; None reads the image files.
         overfit: train on one unaugmented batch, and validate on the same, to see that the errors
             can reach zero.
 
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
-            among the processes, the target cannot read shards, or an unknown `crop_on`.
-        DataError: the shards do not serve the target's crops.
+            among the processes, or the target cannot read shards.
+        DataError: the shards are damaged, unfinished, or made of another index, or no training
+            image has a camera and either 3D joints or a MANO fit.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, None, 0, hand_index)
@@ -133,8 +132,6 @@ def build_pose_data(
     )
     announce_rows(hand_index, rows)
     further = {} if shards is None else {"shards": shards}
-    if crop_on != "loader":
-        further["crop_on"] = crop_on
 
     def dataset(of_rows: np.ndarray, **options) -> Dataset:
         return build_dataset(
@@ -149,6 +146,8 @@ def build_pose_data(
         )
 
     train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
+    supervision = count_supervision(hand_index, train_set.rows)
+    supervision.require_any(hand_index)
     loaders = build_loaders(
         train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
     )
@@ -161,6 +160,7 @@ def build_pose_data(
             "train_images": len(train_set),
             "val_images": 0 if val_set is None else len(val_set),
             "fraction": fraction,
+            "supervision": supervision._asdict(),
         },
     )
     return PoseData(hand_index, classes, *loaders, summary)

@@ -12,9 +12,9 @@ from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.data.samples.sampling import class_balanced_weights
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.training.neutral_ends import WEIGHT, NeutralEnds
 from gesture_pretrain.training.splits import SplitRows, describe_validation, select_splits
 
@@ -70,7 +70,6 @@ def build_gesture_data(
     box_source: str = "annotation",
     reduced_decode: bool = True,
     shards: str | Path | None = None,
-    crop_on: str = "loader",
     class_balanced: bool = False,
     overfit: bool = False,
 ) -> GestureData:
@@ -108,7 +107,6 @@ def build_gesture_data(
         box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: See `GestureDataset`.
         shards: Folder made by tools/prepare_data.py shards; None to read the image files.
-        crop_on: "loader" or "device", see `GestureDataset`.
         class_balanced: Draw training images so that all coarse classes are equally frequent.
         overfit: Train on one batch without augmentation and validate on it, to see whether the
             loss can reach zero.
@@ -150,7 +148,6 @@ def build_gesture_data(
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
-            crop_on=crop_on,
             **options,
         )
 

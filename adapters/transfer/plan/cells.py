@@ -19,10 +19,11 @@ from adapters.transfer.plan.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
+from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.splits import section_rows, select_splits, spread
-from gesture_pretrain.training.step.schedule import Schedule
-from gesture_pretrain.weights.initial_weights import WeightsUnavailableError, load_timm_weights
-from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
+from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.initial_weights import load_timm_weights
+from gesture_pretrain.weights.registry import find_backbone
 
 PRETRAINING, FINETUNING = "pretraining", "finetuning"
 FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
@@ -147,7 +148,7 @@ class _Source:
             for target in _targets_with(self.plan, name):
                 try:
                     self._initial_weights(arm, self.plan.backbone_of(target), name)
-                except (WeightsUnavailableError, UnknownBackbone, FileNotFoundError) as error:
+                except (WeightsError, FileNotFoundError) as error:
                     if not arm.optional:
                         raise PlanError(f"arms.{name}: {error}") from error
                     found[name] = str(error).splitlines()[0]

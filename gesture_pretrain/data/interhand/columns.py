@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.data.index.writer import path_columns, smallest
-from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary
+from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary, time_key
+from gesture_pretrain.data.interhand.values import find_sorted
 
 # what a split may lack -> what then stands in its rows
 _OPTIONAL = {"human": 255, "detected_bbox_xywh_px": np.nan, "detected_wrist_depth_mm": np.nan}
@@ -20,6 +20,8 @@ def assemble_columns(
     Returns:
         The columns, and the labels that `sequence` numbers, in alphabetical order.
     """
+    for part in parts:
+        part.images["calibration"] = _calibration_of_images(part)
     _offset_references(parts)
     labels = sorted(words.sequences)
     new_code = np.array([labels.index(name) for name in words.sequences], np.int32)
@@ -28,7 +30,7 @@ def assemble_columns(
     for name in list(parts[0].images):
         columns[name] = np.concatenate([part.images.pop(name) for part in parts])
     columns["sequence"] = smallest(new_code[columns["sequence"]])
-    for name in ("subject", "camera", "size"):
+    for name in ("subject", "camera", "size", "calibration"):
         columns[name] = smallest(columns[name])
     if np.array_equal(columns["annotation_id"], columns["image_id"]):
         del columns["annotation_id"]  # as in every published file; do not store it twice
@@ -36,7 +38,9 @@ def assemble_columns(
     for name in list(parts[0].steps):
         columns[f"step_{name}"] = np.concatenate([part.steps.pop(name) for part in parts])
     columns["step_capture"] = smallest(columns["step_capture"])
-    columns |= _calibration_columns(parts, int(columns["step_capture"].max()), len(words.cameras))
+    columns |= _calibration_columns(parts)
+    if not len(columns["camera_focal_px"]):
+        del columns["calibration"]  # nothing is calibrated
     columns["mano"] = np.concatenate([part.fits for part in parts])
     if irregular:
         columns |= path_columns(irregular, len(columns["image_id"]))
@@ -44,8 +48,11 @@ def assemble_columns(
 
 
 def _offset_references(parts: list[JoinedSplit]) -> None:
-    first_step = first_fit = 0
+    first_step = first_fit = first_camera = 0
     for part in parts:
+        of_image = part.images["calibration"]
+        part.images["calibration"] = np.where(of_image >= 0, of_image + np.int32(first_camera), -1)
+        first_camera += len(part.cameras.capture)
         part.images["step"] += np.int32(first_step)
         part.steps["mano"] = np.where(
             part.steps["mano"] >= 0, part.steps["mano"] + np.int32(first_fit), np.int32(-1)
@@ -68,26 +75,22 @@ def _optional_columns(parts: list[JoinedSplit]) -> dict[str, np.ndarray]:
     return found
 
 
-def _calibration_columns(
-    parts: list[JoinedSplit], largest_capture: int, num_cameras: int
-) -> dict[str, np.ndarray]:
-    """The calibrations, and where each (split, capture, camera) has its own; -1 where it has none.
+def _calibration_of_images(part: JoinedSplit) -> np.ndarray:
+    """(N,) row of each image's calibration inside the split; -1 where it has none."""
+    keys = time_key(part.cameras.capture, part.cameras.camera)
+    order = np.argsort(keys, kind="stable")
+    wanted = time_key(part.images["capture"], part.images["camera"])
+    place = find_sorted(keys[order], wanted)
+    if not len(order):
+        return np.full(len(wanted), -1, np.int32)
+    return np.where(place >= 0, order[place], -1).astype(np.int32)
 
-    A capture without any calibration, or a camera known to one split only, stays -1.
-    """
-    largest = max(largest_capture, *(int(part.cameras.capture.max(initial=0)) for part in parts))
-    table = np.full((len(SPLITS), largest + 1, num_cameras), -1, np.int32)
-    first = 0
-    for part in parts:
-        rows = first + np.arange(len(part.cameras.capture))
-        table[SPLITS.index(part.split), part.cameras.capture, part.cameras.camera] = rows
-        first += len(rows)
 
+def _calibration_columns(parts: list[JoinedSplit]) -> dict[str, np.ndarray]:
     def stacked(name: str) -> np.ndarray:
         return np.concatenate([getattr(part.cameras, name) for part in parts])
 
     return {
-        "calibration": table,
         "camera_R_cam_world": stacked("R_cam_world"),
         "camera_center_mm": stacked("camera_center_mm"),
         "camera_focal_px": stacked("focal_px"),

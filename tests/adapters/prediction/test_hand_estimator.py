@@ -12,7 +12,7 @@ from adapters.prediction.gesture_reader import GestureReader
 from adapters.prediction.hand_estimator import HandEstimator, fit_image_from_mm
 from adapters.targets import find_pose_target
 from adapters.token_fusion import TARGET
-from gesture_pretrain.data.samples.picture import read_image_rgb
+from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
