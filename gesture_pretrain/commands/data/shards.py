@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_commands.options import add_data, add_number, add_quiet
+from gesture_pretrain.commands.data.options import add_data, add_number, add_quiet
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import SPLITS

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 from gesture_pretrain.synthetic.build import write_synthetic
 
 _VERSIONS = ("numpy", "opencv-python", "torch", "embreex")

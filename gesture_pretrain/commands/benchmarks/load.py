@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 
 _CANDIDATES = {
     "gesture_pretrain": """

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapters.pose.onnx import CropBatch, PoseSession, pose_graph
 from adapters.targets import find_pose_target
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 

@@ -15,7 +15,7 @@ the folder it lies in, as --data. COMMAND --help lists the options of a command.
 import argparse
 import sys
 
-from data_commands import folders, interhand, shards, show, synthetic, verify
+from gesture_pretrain.commands.data import folders, interhand, shards, show, synthetic, verify
 
 from gesture_pretrain.data.index.errors import DataError
 

@@ -48,8 +48,8 @@ import torch
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.shards import shard_plan
 from adapters.eanet.target import build_eanet_dataset
-from benchmarks.made_up_pictures import write_pictures
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.made_up_pictures import write_pictures
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
 from gesture_pretrain.data.samples.device_crop import collate_samples

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from data_commands.index_summary import report_index
-from data_commands.options import add_number, add_out_of_index, add_quiet
+from gesture_pretrain.commands.data.index_summary import report_index
+from gesture_pretrain.commands.data.options import add_number, add_out_of_index, add_quiet
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.data.interhand.build import build_interhand_index

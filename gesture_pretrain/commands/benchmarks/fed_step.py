@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from benchmarks.made_up_pictures import write_pictures
+from gesture_pretrain.commands.benchmarks.made_up_pictures import write_pictures
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
 from gesture_pretrain.data.shards.card import ShardSettings

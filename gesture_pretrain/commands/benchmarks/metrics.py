@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 from gesture_pretrain.evaluation.poses.procrustes import procrustes_errors
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.similarity import procrustes_align

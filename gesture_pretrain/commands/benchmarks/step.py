@@ -28,8 +28,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from benchmarks import fed_step
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks import fed_step
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 
 _VERSIONS = ("torch", "timm", "mmengine")
 _COARSE, _FINE, _LR = 54, 70, 1e-4

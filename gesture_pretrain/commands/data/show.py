@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_commands.options import add_data, add_split, positive_number
+from gesture_pretrain.commands.data.options import add_data, add_split, positive_number
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_commands.options import add_data, add_number, add_quiet, add_split
+from gesture_pretrain.commands.data.options import add_data, add_number, add_quiet, add_split
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.verify import verify_index
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from data_commands.index_summary import load_taxonomy, report_index
-from data_commands.options import add_index_options
+from gesture_pretrain.commands.data.index_summary import load_taxonomy, report_index
+from gesture_pretrain.commands.data.options import add_index_options
 from gesture_pretrain.data.folders import build_folder_index
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 from eanet import EANet, ResNet50Map
 
 _VERSIONS = ("torch", "torchvision")
