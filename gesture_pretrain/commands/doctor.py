@@ -1,13 +1,12 @@
-"""What this machine has, what is missing, and the one line that fixes it.
+"""Check what this machine has and what is missing, and print the line that fixes it.
 
-    python tools/doctor.py
+    %(prog)s
 
-Exit status 0 if the core works; what is marked "optional" does not count. Only the standard library
-is needed to run it.
+Exit status 0 if the core works; missing parts marked "optional" do not count. Only the standard
+library is required to run it.
 """
 
 import argparse
-import configparser
 import importlib
 import os
 import platform
@@ -19,19 +18,31 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 OK, MISSING, OPTIONAL = "ok", "MISSING", "optional"
-OLDEST_PYTHON = (3, 10)
-ALL_IN_ONE = "make env"
 MMPOSE_FIX = (
     "pip install cython munkres json_tricks six && "
     "pip install --no-build-isolation --no-binary xtcocotools xtcocotools && "
     "pip install --no-deps mmpose==1.3.2 mmcv-lite==2.1.0 mmdet==3.2.0"
 )
-SHARED_MEMORY = Path("/dev/shm")
-ENOUGH_SHARED_MEMORY_GB = 1.0
-_MODULE_OF = {"opencv-python": "cv2", "scikit-learn": "sklearn", "pillow": "PIL"}
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(>=\s*(?P<oldest>[\d.]+))?")
+# module, oldest version, package on PyPI
+CORE = [
+    ("torch", "2.4", "torch"),
+    ("torchvision", "0", "torchvision"),
+    ("timm", "1.0.19", "timm"),
+    ("numpy", "1.26", "numpy"),
+    ("safetensors", "0", "safetensors"),
+    ("platformdirs", "0", "platformdirs"),
+]
+# extra -> modules that it installs
+EXTRAS = {
+    "train": ("mmengine", "cv2", "scipy", "tensorboard", "tqdm", "PIL", "pydantic"),
+    "mano": ("smplx",),
+    "render": ("embreex", "threadpoolctl"),
+    "report": ("sklearn", "matplotlib"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "hub": ("huggingface_hub",),
+    "cluster": ("submitit",),
+}
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,9 @@ class Finding:
     """One line of the diagnosis.
 
     Attributes:
-        state: OK, MISSING (the core needs it) or OPTIONAL (missing, and the core works without).
-        what: What was looked at and what was found.
-        fix: The line that fixes it, empty where nothing is to fix.
+        state: OK, MISSING (the core requires it) or OPTIONAL (missing, but the core works).
+        what: What was checked and what was found.
+        fix: The line that fixes it; empty if there is nothing to fix.
     """
 
     state: str
@@ -49,12 +60,12 @@ class Finding:
     fix: str = ""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def add_options(_parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command: none."""
+
+
+def run(_options: argparse.Namespace) -> int:
     """Print every finding; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args(arguments or [])
     findings = []
     for finding in diagnose():
         findings.append(finding)
@@ -63,18 +74,21 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"  {'':9} -> {finding.fix}")
     missing, optional = (sum(f.state == s for f in findings) for s in (MISSING, OPTIONAL))
     if missing:
-        print(f"\nThe core does not work: {missing} missing. `{ALL_IN_ONE}` installs everything.")
+        print(f"\nThe core does not work: {missing} missing. `make env` installs everything.")
         return 1
     print(f"\nThe core works.{f' Optional and missing: {optional}.' if optional else ''}")
     return 0
 
 
 def diagnose() -> Iterator[Finding]:
-    """All checks, from the ground up."""
+    """Run all checks, from the ground up."""
     yield check_python()
-    for requirement in core_requirements():
-        yield check_requirement(requirement)
-    yield check_package()
+    for module, oldest, package in CORE:
+        yield check_module(module, oldest, package)
+    for extra, modules in EXTRAS.items():
+        yield check_extra(extra, modules)
+    for package in ("adapters", "eanet"):
+        yield check_name(package)
     yield check_device()
     yield check_shared_memory()
     yield check_mmpose()
@@ -83,90 +97,55 @@ def diagnose() -> Iterator[Finding]:
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
-    """Whether the interpreter is new enough."""
+    """Check the version of the interpreter."""
     what = f"Python {'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
-    if version < OLDEST_PYTHON:
-        needed = ".".join(map(str, OLDEST_PYTHON))
-        return Finding(MISSING, f"{what}; >= {needed} is needed", "make env PYTHON=python3.11")
+    if version < (3, 10):
+        return Finding(MISSING, f"{what}; >= 3.10 is required", "make env PYTHON=python3.11")
     return Finding(OK, what)
 
 
-def core_requirements(setup_cfg: Path = REPOSITORY / "setup.cfg") -> list[str]:
-    """What `setup.cfg` says the package needs, such as "timm >= 1.0.19"."""
-    parser = configparser.ConfigParser()
-    parser.read(setup_cfg, encoding="utf-8")
-    lines = parser["options"]["install_requires"].splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+def check_module(module: str, oldest: str, package: str) -> Finding:
+    """Check that a core dependency is installed, recent enough and can be imported."""
+    version, problem = _imported(module, package)
+    fix = f'pip install -U "{package} >= {oldest}"'
+    if problem:
+        return Finding(MISSING, f"{package}: {problem}", fix)
+    if _numbers(version) < _numbers(oldest):
+        return Finding(MISSING, f"{package} {version}; >= {oldest} is required", fix)
+    return Finding(OK, f"{package} {version}")
 
 
-def check_requirement(requirement: str) -> Finding:
-    """Whether a distribution is there, is new enough, and can be imported."""
-    parts = _REQUIREMENT.match(requirement)
-    name, oldest = parts["name"], parts["oldest"]
-    module = _MODULE_OF.get(name, name.replace("-", "_"))
-    version, reason = _imported(module, name)
-    if reason is not None:
-        return Finding(MISSING, f"{name}: {reason}", _fix_of(name, requirement, reason))
-    if oldest and _numbers(version) < _numbers(oldest):
-        return Finding(MISSING, f"{name} {version}; >= {oldest} is needed", _install(requirement))
-    return Finding(OK, f"{name} {version}")
+def check_extra(extra: str, modules: tuple[str, ...]) -> Finding:
+    """Check the optional dependencies of one extra."""
+    found = {module: _imported(module, module)[1] for module in modules}
+    broken = {module: problem for module, problem in found.items() if problem}
+    if not broken:
+        return Finding(OK, f"extra {extra}: {', '.join(modules)}")
+    fix = f'pip install "gesture-pretrain[{extra}]"'
+    if re.search(r"lib\w+\.so", broken.get("cv2", "")):  # no OpenGL library on this machine
+        fix = "pip install --force-reinstall --no-deps opencv-python-headless"
+    told = "; ".join(f"{module} {problem}" for module, problem in broken.items())
+    return Finding(OPTIONAL, f"extra {extra}: {told}", fix)
 
 
-def _imported(module: str, distribution: str) -> tuple[str, str | None]:
-    """(version, None), or ("", why it cannot be imported)."""
-    try:
-        loaded = importlib.import_module(module)
-    except Exception as error:  # a foreign binary may raise anything, and that is the finding
-        return "", _reason(module, error)
-    version = getattr(loaded, "__version__", None)
-    return str(version or _installed_version(distribution)), None
-
-
-def _reason(module: str, error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name == module:
-        return "not installed"
-    text = str(error).strip().splitlines()
-    return f"cannot be imported: {type(error).__name__}: {text[0] if text else ''}"
-
-
-def _installed_version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "(version unknown)"
-
-
-def _fix_of(name: str, requirement: str, reason: str) -> str:
-    if name == "opencv-python" and re.search(r"lib\w+\.so", reason):
-        # The ordinary wheel wants libGL, which a server without a screen does not have
-        return "pip install --force-reinstall --no-deps opencv-python-headless"
-    return _install(requirement)
-
-
-def _install(requirement: str) -> str:
-    return f'pip install -U "{requirement}"'
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "2.9.0+cpu" to (2, 9, 0)."""
-    return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)
-
-
-def check_package() -> Finding:
-    """Whether the package itself is installed, and from where."""
-    version, reason = _imported("gesture_pretrain", "gesture-pretrain")
-    if reason is not None:
-        return Finding(MISSING, f"gesture-pretrain: {reason}", f"pip install -e {REPOSITORY}")
-    place = Path(sys.modules["gesture_pretrain"].__file__).parent
-    return Finding(OK, f"gesture-pretrain {version} in {place}")
+def check_name(package: str) -> Finding:
+    """Check that a top-level package of ours is not another project's of the same name."""
+    spec = importlib.util.find_spec(package)
+    place = Path(spec.origin).parent if spec and spec.origin else None
+    ours = "targets.py" if package == "adapters" else "rotation_net.py"
+    if place is None or not (place / ours).is_file():
+        what = "not found" if place is None else f"{place} belongs to another project"
+        fix = f"pip uninstall the other project called {package}, then reinstall gesture-pretrain"
+        return Finding(MISSING, f"package {package}: {what}", fix)
+    return Finding(OK, f"package {package} in {place}")
 
 
 def check_device() -> Finding:
-    """What torch computes on, and whether a GPU lies idle."""
+    """Report what torch computes on, and a GPU that it does not see."""
     cores = f"{os.cpu_count()} CPU cores"
     torch = sys.modules.get("torch")
     if torch is None:
-        return Finding(OPTIONAL, f"device: {cores}; without torch nothing more can be said")
+        return Finding(OPTIONAL, f"device: {cores}; GPUs are unknown without torch")
     if torch.cuda.is_available():
         bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
@@ -175,69 +154,78 @@ def check_device() -> Finding:
         return Finding(
             OPTIONAL,
             f"device: {cores}; torch {torch.__version__} sees no GPU, but nvidia-smi exists",
-            "pip install a CUDA build that fits the driver, see pytorch.org/get-started/locally",
+            "install a CUDA build of torch that fits the driver, pytorch.org/get-started/locally",
         )
     return Finding(OK, f"device: {cores}, no CUDA")
 
 
-def check_shared_memory(folder: Path = SHARED_MEMORY) -> Finding:
-    """Loader processes pass batches through shared memory; containers often have 64 MB."""
+def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
+    """Check shared memory, which loading processes need; containers often have only 64 MB."""
     if not folder.is_dir():
         return Finding(OK, "shared memory: managed by the system")
     size_gb = shutil.disk_usage(folder).total / 1e9
-    what = f"shared memory: {size_gb:.2g} GB"
-    if size_gb < ENOUGH_SHARED_MEMORY_GB:
-        return Finding(
-            OPTIONAL,
-            f"{what}; many loader processes with large batches may need more",
-            "docker run --shm-size=8g ... (or data.workers=0)",
-        )
-    return Finding(OK, what)
+    if size_gb < 1:
+        fix = "docker run --shm-size=8g ... (or data.workers=0)"
+        return Finding(OPTIONAL, f"shared memory: {size_gb:.2g} GB, little for many loaders", fix)
+    return Finding(OK, f"shared memory: {size_gb:.2g} GB")
 
 
 def check_mmpose() -> Finding:
-    """The mmpose route: four packages of versions that go together."""
+    """Check mmpose and its three companions, whose versions must match."""
     for module in ("xtcocotools", "mmcv", "mmdet", "mmpose"):
-        version, reason = _imported(module, module)
-        if reason is not None:
-            return Finding(OPTIONAL, f"mmpose route: {module} {reason}", MMPOSE_FIX)
+        version, problem = _imported(module, module)
+        if problem:
+            return Finding(OPTIONAL, f"mmpose route: {module} {problem}", MMPOSE_FIX)
     return Finding(OK, f"mmpose route: mmpose {version}")
 
 
 def check_mano() -> Finding:
-    """The user's licensed hand model; the open hand stands in for it."""
+    """Check for the licensed hand model; the bundled hand model replaces it."""
     try:
         from gesture_pretrain.hand.mano_file import find_mano_file
-    except ImportError as error:
-        return Finding(OPTIONAL, f"MANO files: not looked for ({error})", ALL_IN_ONE)
-    try:
+
         found = [find_mano_file(hand) for hand in ("right", "left")]
-    except FileNotFoundError:
+    except (ImportError, FileNotFoundError):
         place = os.environ.get("MANO_DIR")
-        looked = f"not in MANO_DIR={place}" if place else "MANO_DIR is not set"
-        return Finding(
-            OPTIONAL,
-            f"MANO files: {looked}; the open hand is used",
-            "export MANO_DIR=<folder with MANO_RIGHT.pkl and MANO_LEFT.pkl, mano.is.tue.mpg.de>",
-        )
+        state = f"not in MANO_DIR={place}" if place else "MANO_DIR is not set"
+        fix = "export MANO_DIR=<folder with MANO_RIGHT.pkl and MANO_LEFT.pkl, mano.is.tue.mpg.de>"
+        return Finding(OPTIONAL, f"MANO files: {state}; the bundled hand model is used", fix)
     return Finding(OK, f"MANO files: {', '.join(map(str, found))}")
 
 
 def check_registry() -> Finding:
-    """Where exported weights go, and whether they can."""
+    """Check that exported weights can be stored."""
     try:
         from gesture_pretrain.weights.registry import HOME_VARIABLE, list_backbones, registry_home
     except ImportError as error:
-        return Finding(MISSING, f"registry: cannot be imported ({error})", ALL_IN_ONE)
+        return Finding(MISSING, f"registry: cannot be imported ({error})", "make env")
     home = registry_home()
     nearest = next(folder for folder in [home, *home.absolute().parents] if folder.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        fix = f"export {HOME_VARIABLE}=<a folder you may write to>"
+        fix = f"export {HOME_VARIABLE}=<a writable folder>"
         return Finding(MISSING, f"registry: {home} cannot be written", fix)
     free_gb = shutil.disk_usage(nearest).free / 1e9
-    count = len(list_backbones())
-    return Finding(OK, f"registry: {home}, {count} backbones, {free_gb:.1f} GB free")
+    return Finding(
+        OK, f"registry: {home}, {len(list_backbones())} backbones, {free_gb:.1f} GB free"
+    )
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _imported(module: str, package: str) -> tuple[str, str]:
+    """The version and "", or "" and why it cannot be imported."""
+    try:
+        loaded = importlib.import_module(module)
+    except Exception as error:  # a foreign binary may raise anything, and that is the finding
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            return "", "not installed"
+        text = str(error).strip().splitlines()
+        return "", f"cannot be imported: {type(error).__name__}: {text[0] if text else ''}"
+    version = getattr(loaded, "__version__", None)
+    try:
+        return str(version or metadata.version(package)), ""
+    except metadata.PackageNotFoundError:
+        return "0", ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: "2.9.0+cpu" to (2, 9, 0)."""
+    return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)

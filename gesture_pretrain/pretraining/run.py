@@ -6,11 +6,13 @@ Read `build_runner` from top to bottom: device, data, network, optimiser, runner
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
-from gesture_pretrain.config.sections import build_from_section, check_section
+from gesture_pretrain.config.file import require_sections
+from gesture_pretrain.config.sections import build_from_section, check_section, config_sections
 from gesture_pretrain.config.values import check_shared_values
 from gesture_pretrain.data.samples.hand_annotations import BOX_SOURCES
 from gesture_pretrain.models.backbone import Backbone
@@ -120,6 +122,14 @@ def build_runner(
         resume=resume,
         hooks=hooks,
         progress=progress,
+    )
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first unknown section or key of a config, naming the known ones."""
+    require_sections(config, config_sections(build_runner), required=("data", "backbone"))
+    check_sections(
+        **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
     )
 
 

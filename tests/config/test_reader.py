@@ -4,9 +4,9 @@ import runpy
 from pathlib import Path
 
 import pytest
+from gesture_pretrain.config.reader import require_reader, tool_of
 
 from gesture_pretrain.config.file import read_config
-from gesture_pretrain.config.reader import require_reader, tool_of
 
 REPO_ROOT = Path(__file__).parents[2]
 READERS = {

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gesture_pretrain.commands.benchmarks.measurement import measurement
 from eanet import EANet, ResNet50Map
+from gesture_pretrain.commands.benchmarks.measurement import measurement
 
 _VERSIONS = ("torch", "torchvision")
 _WAYS = ("eager", "channels_last", "bf16", "compiled")

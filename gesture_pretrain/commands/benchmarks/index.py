@@ -17,7 +17,10 @@ import tempfile
 from pathlib import Path
 
 from gesture_pretrain.commands.benchmarks.index_probe import CANDIDATES
-from gesture_pretrain.commands.benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from gesture_pretrain.commands.benchmarks.interhand_annotations import (
+    FULL_IMAGES,
+    write_annotations,
+)
 from gesture_pretrain.commands.benchmarks.measurement import measurement
 
 _PROBE = Path(__file__).with_name("index_probe.py")

@@ -5,7 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gesture_pretrain.commands.benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from gesture_pretrain.commands.benchmarks.interhand_annotations import (
+    FULL_IMAGES,
+    write_annotations,
+)
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 

@@ -14,7 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gesture_pretrain.commands.benchmarks.interhand_annotations import FULL_IMAGES, write_annotations
+from gesture_pretrain.commands.benchmarks.interhand_annotations import (
+    FULL_IMAGES,
+    write_annotations,
+)
 from gesture_pretrain.commands.benchmarks.measurement import measurement
 
 _PROBE = Path(__file__).with_name("index_probe.py")

@@ -1,1 +1,1 @@
-"""The commands of tools/prepare_data.py: each a module with `add_options` and `run`."""
+"""Commands of `gesture-pretrain data`: render, index, verify or inspect a dataset."""

@@ -9,7 +9,7 @@ from gesture_pretrain.data.folders import build_folder_index
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     parser.add_argument("--root", type=Path, required=True, help="[SPLIT/]<class>/<image> below it")
     parser.add_argument("--name", help="name of the data set (default: the folder's)")
     parser.add_argument(
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command; returns the exit status."""
     taxonomy = load_taxonomy(arguments.taxonomy)
     out = build_folder_index(
         arguments.root,

@@ -13,7 +13,7 @@ from gesture_pretrain.data.interhand.published_counts import RELEASES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     parser.add_argument("--root", type=Path, help="folder with 'annotations' and 'images'")
     parser.add_argument(
         "--splits", nargs="+", choices=SPLITS, help="splits to index (default: all there are)"
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command; returns the exit status."""
     _check_combination(arguments)
     taxonomy = load_taxonomy(arguments.taxonomy)
     common = {

@@ -17,7 +17,7 @@ _BOX_RATIO = 1.25
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     limits = Augmentation()
     add_data(parser)
     parser.add_argument(
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command; returns the exit status."""
     index = HandIndex.open(arguments.data)
     single = {"single_hand_only": arguments.single_hand_only}
     parts = [index.select(split, **single) for split in arguments.splits or [None]]

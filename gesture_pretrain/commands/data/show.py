@@ -9,7 +9,7 @@ from gesture_pretrain.data.index.index import HandIndex
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     add_data(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="PNG to write")
     add_split(parser)
@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command; returns the exit status."""
     # draws with matplotlib; the other subcommands do without
     from gesture_pretrain.report.annotated_images import annotated_images
 

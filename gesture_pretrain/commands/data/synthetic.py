@@ -12,7 +12,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     parser.add_argument("--root", type=Path, required=True, help="folder to make")
     for split, images, persons in (("train", 8640, 24), ("val", 1440, 6), ("test", 1440, 6)):
         add_number(parser, f"--{split}", images, f"images of {split}; 0 leaves it out", least=0)
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command; returns the exit status."""
     # renders through torch; the other subcommands do without
     from gesture_pretrain.synthetic.build import write_synthetic
 

@@ -9,7 +9,7 @@ from gesture_pretrain.data.index.verify import verify_index
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     add_data(parser)
     add_split(parser)
     parser.add_argument(
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command; returns the exit status."""
     index = HandIndex.open(arguments.data)
     report = verify_index(
         index,

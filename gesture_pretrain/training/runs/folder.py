@@ -4,18 +4,13 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gesture_pretrain.config.file import (
-    check_config,
-    differing_keys,
-    read_config,
-    write_config,
-)
+from gesture_pretrain.config.file import differing_keys, read_python_file, write_config
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.training.runs.checkpoint import full_disk_named
 
@@ -28,7 +23,6 @@ def write_run_folder(
     *,
     name: str,
     device: str,
-    check: Callable[[Mapping[str, Any]], None] = check_config,
 ) -> list[str]:
     """Writes `config.py` and `run.json`; a resumed run adds an entry to the latter.
 
@@ -37,7 +31,6 @@ def write_run_folder(
         config: resolved config.
         name: of the run: that under which it will register its weights.
         device: what the run trains on.
-        check: as in `read_config`.
 
     Returns:
         Keys that differ from the config the folder had before.
@@ -47,7 +40,7 @@ def write_run_folder(
     with full_disk_named(out / "run.json"):
         out.mkdir(parents=True, exist_ok=True)
         if (out / "config.py").exists():
-            changed = differing_keys(read_config(out / "config.py", check=check), dict(config))
+            changed = differing_keys(read_python_file(out / "config.py"), dict(config))
         write_bytes_atomically(out / "config.py", write_config(config).encode())
         starts = _earlier_starts(out / "run.json")
         starts.append({**start_record(config, device), "changed_keys": changed})

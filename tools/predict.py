@@ -1,0 +1,8 @@
+"""The command `gesture-pretrain predict` as a script of the checkout."""
+
+import sys
+
+from gesture_pretrain.commands.main import COMMANDS, run_commands
+
+if __name__ == "__main__":
+    sys.exit(run_commands(sys.argv[1:], {"": COMMANDS["predict"]}, "predict.py"))
