@@ -1,8 +1,15 @@
 """The command `gesture-pretrain transfer` as a script of the checkout."""
 
 import sys
+from collections.abc import Sequence
 
 from gesture_pretrain.commands.main import COMMANDS, run_commands
 
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the script; returns the exit status."""
+    return run_commands(arguments, {"": COMMANDS["transfer"]}, "transfer_experiment.py")
+
+
 if __name__ == "__main__":
-    sys.exit(run_commands(sys.argv[1:], {"": COMMANDS["transfer"]}, "transfer_experiment.py"))
+    sys.exit(run(sys.argv[1:]))

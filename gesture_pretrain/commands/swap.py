@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
-    training.add_argument("--data", metavar="INDEX", help="index, or data set with one")
+    training.add_argument("--data", metavar="INDEX", help="index, or dataset with one")
     training.add_argument(
         "--baseline",
         action="extend",

@@ -13,6 +13,7 @@ from tool_module import load_tool
 from adapters.pose.hand_models import HandModelSource
 from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.prediction_writer import video_file_names
+from adapters.prediction.run import shown_notes
 from gesture_pretrain.hand.mano_file import open_hand
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -279,8 +280,8 @@ def test_notes_are_a_line_each_where_no_hand_was_predicted(tool, model, folder, 
 
 
 def test_notes_that_are_many_are_counted(tool):
-    assert tool.shown_notes(["a", "b"]) == ["Note: a", "Note: b"]
-    lines = tool.shown_notes([str(number) for number in range(13)])
+    assert shown_notes(["a", "b"]) == ["Note: a", "Note: b"]
+    lines = shown_notes([str(number) for number in range(13)])
     assert len(lines) == 11 and lines[-1].startswith("and 3 further notes")
 
 

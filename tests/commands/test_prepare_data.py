@@ -43,19 +43,19 @@ def test_folders_then_verify(tool, photographs, tmp_path, capsys):
     csv = tmp_path / "signs.csv"
     csv.write_text("label,coarse,fine\nfist,0,0\nflat,1,1\n")
     arguments = ["folders", "--root", str(photographs), "--licence", "CC0-1.0", "--quiet"]
-    assert tool.main([*arguments, "--taxonomy", str(csv)]) == 0
+    assert tool.run([*arguments, "--taxonomy", str(csv)]) == 0
     out = capsys.readouterr().out
     assert "6 images" in out and "train 6 of 6" in out
     assert HandIndex.open(photographs).meta["licence"] == "CC0-1.0"
-    assert tool.main(["verify", "--data", str(photographs), "--quiet"]) == 0
+    assert tool.run(["verify", "--data", str(photographs), "--quiet"]) == 0
 
 
 def test_verify_fails_and_writes_its_report(tool, photographs, tmp_path, capsys):
-    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    assert tool.run(["folders", "--root", str(photographs), "--quiet"]) == 0
     (photographs / "fist" / "1.png").unlink()
     Image.new("RGB", (8, 8)).save(photographs / "flat" / "0.png")
     report = tmp_path / "report.json"
-    code = tool.main(["verify", "--data", str(photographs), "--quiet", "--report", str(report)])
+    code = tool.run(["verify", "--data", str(photographs), "--quiet", "--report", str(report)])
     assert code == 1
     assert "missing: 1" in capsys.readouterr().out
     written = json.loads(report.read_text())
@@ -63,31 +63,31 @@ def test_verify_fails_and_writes_its_report(tool, photographs, tmp_path, capsys)
 
 
 def test_shards(tool, photographs, tmp_path, capsys):
-    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    assert tool.run(["folders", "--root", str(photographs), "--quiet"]) == 0
     out = tmp_path / "shards"
     command = ["shards", "--data", str(photographs), "--out", str(out), "--size", "8", "--quiet"]
-    assert tool.main(command) == 0
+    assert tool.run(command) == 0
     assert f"shards: {out} (6 images" in capsys.readouterr().out
     index = HandIndex.open(photographs)
     options = {"taxonomy": Taxonomy.from_index_labels(index.labels), "size_px": 8}
     dataset = GestureDataset(index, range(6), **options, shards=out, announce=None)
     assert dataset[4].image[:, 4, 4].tolist() == [200, 100, 50]
-    assert tool.main([*command[:-1], "--scale", "2", "--quiet"]) == 1
+    assert tool.run([*command[:-1], "--scale", "2", "--quiet"]) == 1
     assert "Augmentation.scale is 2" in capsys.readouterr().err
 
 
 def test_shards_command_of_a_refusal_is_understood(tool, photographs, tmp_path, capsys):
     """Every option that the message about unfitting shards can name is one of the tool's."""
-    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    assert tool.run(["folders", "--root", str(photographs), "--quiet"]) == 0
     motion = Augmentation(scale=0.5, rotation_deg=40.0, translation=0.1)
     command = ShardSettings(8, 1.5, augmentation=motion).command().split()[1:]
     out = tmp_path / "shards"
-    assert tool.main([*command, "--data", str(photographs), "--out", str(out), "--quiet"]) == 0
+    assert tool.run([*command, "--data", str(photographs), "--out", str(out), "--quiet"]) == 0
     settings = json.loads((out / "shards.json").read_text())["settings"]
     assert settings["size_px"] == 8 and settings["box_ratio"] == 1.5
     assert settings["augmentation"]["rotation_deg"] == 40.0
     rootnet = ShardSettings(8, box_source="rootnet").command().split()[1:]
-    assert tool.main([*rootnet, "--data", str(photographs), "--out", str(tmp_path / "new")]) == 1
+    assert tool.run([*rootnet, "--data", str(photographs), "--out", str(tmp_path / "new")]) == 1
     assert "box_source='annotation'" in capsys.readouterr().err
 
 
@@ -99,7 +99,7 @@ def test_shards_of_eanet(tool, shared_dir, tmp_path, capsys):
     options = {"mano": hands, "hands": "all", "announce": None}
     files = EanetDataset(index, range(4), None, 64, augmentation=EanetAugmentation(), **options)
     wrong = ["shards", "--data", str(tmp_path / "index"), "--out", str(tmp_path / "w"), "--quiet"]
-    assert tool.main([*wrong, "--size", "64"]) == 0
+    assert tool.run([*wrong, "--size", "64"]) == 0
     with pytest.raises(StaleShards) as refusal:
         EanetDataset(index, range(4), None, 64, shards=tmp_path / "w", **options)
     text = "Make others with tools/prepare_data.py "
@@ -107,7 +107,7 @@ def test_shards_of_eanet(tool, shared_dir, tmp_path, capsys):
     assert command == "shards --size 64 --target eanet --box-source joints".split()
     command += ["--data", str(tmp_path / "index"), "--out", str(out), "--quiet"]
     capsys.readouterr()
-    assert tool.main([*command, "--rotation-deg", "60"]) == 0
+    assert tool.run([*command, "--rotation-deg", "60"]) == 0
     assert capsys.readouterr().out.startswith(f"EANet uses {len(files)} images\nshards: {out} (")
     options["augmentation"] = EanetAugmentation()
     stored = EanetDataset(index, range(4), None, 64, shards=out, **options)
@@ -134,9 +134,9 @@ def test_shards_of_eanet(tool, shared_dir, tmp_path, capsys):
     ],
 )
 def test_shards_that_cannot_be_made(tool, photographs, tmp_path, capsys, options, message):
-    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
+    assert tool.run(["folders", "--root", str(photographs), "--quiet"]) == 0
     out = tmp_path / "shards"
-    assert tool.main(["shards", "--data", str(photographs), "--out", str(out), *options]) == 1
+    assert tool.run(["shards", "--data", str(photographs), "--out", str(out), *options]) == 1
     error = capsys.readouterr().err.strip()
     assert message in error and error.startswith("error: ") and "\n" not in error
     assert not out.exists()
@@ -147,7 +147,7 @@ def test_shards_of_images_that_eanet_cannot_use(tool, shared_dir, tmp_path, caps
     empty = RowSelection(np.empty(0, np.int64), {"without camera": 4})
     monkeypatch.setattr("adapters.eanet.shards.usable_rows", lambda *_, **__: empty)
     command = ["shards", "--data", str(tmp_path / "index"), "--out", str(tmp_path / "out")]
-    assert tool.main([*command, "--target", "eanet"]) == 1
+    assert tool.run([*command, "--target", "eanet"]) == 1
     output = capsys.readouterr()
     assert "EANet uses 0 images; left out: 4 without camera" in output.out
     assert "nothing to store: target 'eanet' uses none of these images" in output.err
@@ -166,7 +166,7 @@ def test_shards_of_images_that_eanet_cannot_use(tool, shared_dir, tmp_path, caps
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_1(tool, arguments, message, capsys):
-    assert tool.main([*arguments, "--quiet"]) == 1
+    assert tool.run([*arguments, "--quiet"]) == 1
     error = capsys.readouterr().err.strip()
     assert message in error and error.startswith("error: ") and "\n" not in error
 
@@ -178,7 +178,7 @@ def _index_samples(tool, shared_dir, out):
     arguments = ["interhand", "--split", "test", "--images", str(sample), "--quiet"]
     for option, kind in files.items():
         arguments += [f"--{option}-json", str(sample / f"test_interhand2.6m_{kind}.json")]
-    assert tool.main([*arguments, "--out", str(out)]) == 0
+    assert tool.run([*arguments, "--out", str(out)]) == 0
 
 
 def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
@@ -188,7 +188,7 @@ def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
     assert "no published release" in out and "test  2 of 4" in out
     index = HandIndex.open(tmp_path / "index")
     assert all(index.image_path(i).is_file() for i in range(4))
-    assert tool.main(["verify", "--data", str(tmp_path / "index"), "--quiet"]) == 0
+    assert tool.run(["verify", "--data", str(tmp_path / "index"), "--quiet"]) == 0
 
 
 def test_the_stated_numbers_of_persons_are_those_of_the_renderer(tool, monkeypatch):
@@ -198,7 +198,7 @@ def test_the_stated_numbers_of_persons_are_those_of_the_renderer(tool, monkeypat
         lambda root, **options: asked.update(options) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
-        tool.main(["synthetic", "--root", "nowhere"])
+        tool.run(["synthetic", "--root", "nowhere"])
     assert asked["subjects"] == DEFAULT_SUBJECTS
 
 
@@ -222,19 +222,19 @@ def test_synthetic_renders_and_indexes(repo_root, tmp_path):
 @pytest.mark.parametrize("count", ["0", "-2"])
 def test_a_sheet_of_no_images_is_refused(tool, photographs, tmp_path, count, capsys):
     """--count 0 ended in a ZeroDivisionError, and a negative one in a sheet of others."""
-    tool.main(["folders", "--root", str(photographs), "--quiet"])
+    tool.run(["folders", "--root", str(photographs), "--quiet"])
     arguments = ["show", "--data", str(photographs), "--out", str(tmp_path / "sheet.png")]
     with pytest.raises(SystemExit):
-        tool.main([*arguments, "--count", count])
+        tool.run([*arguments, "--count", count])
     assert f"{count} is not at least 1" in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()
 
 
 def test_a_sheet_under_another_ending_is_refused(tool, photographs, tmp_path, capsys):
     """sheet.jpg held a PNG."""
-    tool.main(["folders", "--root", str(photographs), "--quiet"])
+    tool.run(["folders", "--root", str(photographs), "--quiet"])
     out = tmp_path / "sheet.jpg"
-    assert tool.main(["show", "--data", str(photographs), "--out", str(out)]) == 1
+    assert tool.run(["show", "--data", str(photographs), "--out", str(out)]) == 1
     assert "give a name ending in .png" in capsys.readouterr().err and not out.exists()
 
 
@@ -251,7 +251,7 @@ def test_a_sheet_under_another_ending_is_refused(tool, photographs, tmp_path, ca
 def test_numbers_that_cannot_be_meant_are_refused(tool, command, option, value, least, capsys):
     place = {"synthetic": ["--root", "nowhere"], "shards": ["--data", "no", "--out", "nowhere"]}
     with pytest.raises(SystemExit):
-        tool.main([command, *place[command], option, value])
+        tool.run([command, *place[command], option, value])
     assert f"argument {option}: {value} is not at least {least}" in capsys.readouterr().err
     assert not Path("nowhere").exists()
 
@@ -267,5 +267,5 @@ def test_numbers_that_cannot_be_meant_are_refused(tool, command, option, value, 
 )
 def test_options_of_the_other_way_are_not_ignored(tool, options, named, capsys):
     """--root with --split test indexed every split; a wrong --images was found by training."""
-    assert tool.main(["interhand", *options, "--quiet"]) == 1
+    assert tool.run(["interhand", *options, "--quiet"]) == 1
     assert named in capsys.readouterr().err

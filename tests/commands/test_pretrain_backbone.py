@@ -1,12 +1,12 @@
 """The tool itself: a run from config to registry, and its messages for wrong input."""
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_run import write_tiny_index
+from tool_module import load_tool
 
 from gesture_pretrain import list_backbones, load_backbone
 
@@ -32,11 +32,11 @@ def index(tmp_path_factory) -> Path:
 def run(tmp_path, index, monkeypatch):
     """Calls the tool with the tiny settings; returns its exit status."""
     monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
-    tool = runpy.run_path(str(REPO_ROOT / "tools" / "pretrain_backbone.py"))
+    tool = load_tool("pretrain_backbone")
 
     def call(*arguments: str, data: Path = index, out: str = "run") -> int:
         place = ["--data", str(data), "--out", str(tmp_path / out), "--device", "cpu"]
-        return tool["run"]([CONFIG, *place, *TINY, *arguments])
+        return tool.run([CONFIG, *place, *TINY, *arguments])
 
     return call
 

@@ -85,7 +85,6 @@ def test_an_unknown_option_of_an_export_is_refused(capsys, tmp_path):
     [
         (["--target", "eannet", "--backbone", NAME, "--dry-run"], "unknown target 'eannet'"),
         (["--target", "eanet", "--backbone", "none.x", "--dry-run"], "unknown backbone"),
-        (["--target", "eanet", "--backbone", NAME], "nothing to do"),
         (["--target", "timm", "--backbone", NAME, "--export", "x.pth"], "timm has no architecture"),
         (["--target", "timm", "--backbone", NAME, "--data", "d"], "--data has no meaning"),
         (["--target", "eanet", "--backbone", NAME, "--data", "d"], "--out"),
@@ -120,9 +119,7 @@ def test_wrong_input_is_refused_in_one_message(capsys, arguments, message):
 
 
 def test_target_and_backbone_are_required(capsys):
-    with pytest.raises(SystemExit):
-        run(["--target", "eanet"])
-    assert "--list shows the targets" in capsys.readouterr().err
+    assert "--list shows the targets" in refused(capsys, "--target", "eanet")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +165,6 @@ def test_a_used_folder_is_not_trained_into(capsys, tmp_path, arguments):
     (folder / "iteration_00000002.json").write_text("{}")
     text = refused(capsys, *arguments, "--out", tmp_path / "out")
     assert "holds the checkpoints of a run" in text
-    assert "--resume" not in text  # which this tool was said to have, and has not
 
 
 def test_weights_that_timm_does_not_have_are_no_baseline(capsys, tmp_path, arguments):

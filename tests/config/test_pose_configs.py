@@ -40,7 +40,7 @@ def built(path, index, out):
 
 
 def read(path, overrides=()):
-    return read_config(path, overrides, check=check_pose_config)
+    return read_config(path, overrides, kind="pose", check=check_pose_config)
 
 
 def test_the_configs_of_the_paper_and_the_small_ones_are_there():

@@ -11,7 +11,7 @@ from gesture_pretrain.data.folders import build_folder_index
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--root", type=Path, required=True, help="[SPLIT/]<class>/<image> below it")
-    parser.add_argument("--name", help="name of the data set (default: the folder's)")
+    parser.add_argument("--name", help="name of the dataset (default: the folder's)")
     parser.add_argument(
         "--licence",
         metavar="TEXT",

@@ -36,12 +36,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="refuse any other release, known by its counts (default: accept any)",
     )
     parser.add_argument(
-        "--name", help="name of a data set of your own in this layout (default: InterHand2.6M)"
+        "--name", help="name of a dataset of your own in this layout (default: InterHand2.6M)"
     )
     parser.add_argument(
         "--licence",
         metavar="TEXT",
-        help="of that data set; goes into the cards of what is trained on it (default: with "
+        help="of that dataset; goes into the cards of what is trained on it (default: with "
         "--name 'not stated')",
     )
     single = parser.add_argument_group(
@@ -93,11 +93,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_combination(arguments: argparse.Namespace) -> None:
     """Raises for options that the other way of naming the data would silently ignore."""
     ways = {
-        "a data set in its folder": ("splits", "subset", "annotations"),
+        "a dataset in its folder": ("splits", "subset", "annotations"),
         "one split by its files": ("split", "camera_json", "joints_json", "mano_json"),
     }
     by_files = arguments.data_json is not None
-    way = "a data set in its folder" if by_files else "one split by its files"
+    way = "a dataset in its folder" if by_files else "one split by its files"
     given = [name for name in ways[way] if getattr(arguments, name) is not None]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)

@@ -44,7 +44,7 @@ def positive_number(text: str) -> int:
 def add_data(parser: argparse.ArgumentParser) -> None:
     """--data: what is looked at."""
     parser.add_argument(
-        "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
+        "--data", metavar="INDEX", type=Path, required=True, help="index, or dataset with one"
     )
 
 

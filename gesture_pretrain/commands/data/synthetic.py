@@ -1,4 +1,4 @@
-"""Render the embedded data set and index it."""
+"""Render the embedded dataset and index it."""
 
 import argparse
 from pathlib import Path

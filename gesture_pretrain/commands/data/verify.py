@@ -1,4 +1,4 @@
-"""Decode every image of a data set; name those that are missing, broken or black."""
+"""Decode every image of a dataset; name those that are missing, broken or black."""
 
 import argparse
 from pathlib import Path

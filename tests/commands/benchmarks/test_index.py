@@ -35,8 +35,7 @@ def test_a_candidate_that_reads_an_index_has_one_on_its_own(repo_root, tmp_path)
 
 
 def test_made_up_annotations_have_the_real_structure(repo_root, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(repo_root / "tools"))
-    generator = pytest.importorskip("benchmarks.interhand_annotations")
+    generator = pytest.importorskip("gesture_pretrain.commands.benchmarks.interhand_annotations")
     root = generator.write_annotations(tmp_path, 0.004)
     index = HandIndex.open(build_interhand_index(root, progress=False))
     assert len(index) == round(0.004 * generator.FULL_IMAGES)

@@ -14,8 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture
 def benchmarks(repo_root, monkeypatch):
-    monkeypatch.syspath_prepend(str(repo_root / "tools"))
-    return lambda name: importlib.import_module(f"benchmarks.{name}")
+    return lambda name: importlib.import_module(f"gesture_pretrain.commands.benchmarks.{name}")
 
 
 def run(module, name, out, *options):

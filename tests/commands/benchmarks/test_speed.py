@@ -7,17 +7,19 @@ from types import SimpleNamespace
 import cv2
 import pytest
 
+PACKAGE = "gesture_pretrain.commands.benchmarks"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
 def run(repo_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(repo_root / "tools"))
     threads = cv2.getNumThreads()
 
     def run_one(name: str, *options: str):
         out = tmp_path / "numbers.json"
-        importlib.import_module(f"benchmarks.{name}").main([*options, "--json", str(out)])
+        importlib.import_module(f"gesture_pretrain.commands.benchmarks.{name}").main(
+            [*options, "--json", str(out)]
+        )
         document = json.loads(out.read_text())
         assert document["benchmark"] == name and document["machine"]["cores"]
         assert document["versions"]["python"] and name in document["command"]
@@ -70,8 +72,7 @@ def test_step_fed_by_the_loader_of_a_run(run, source):
 
 def test_waiting_for_data_is_seen(repo_root, monkeypatch):
     """Batches that take 20 ms before steps that take 5 ms: four fifths of the time is waiting."""
-    monkeypatch.syspath_prepend(str(repo_root / "tools"))
-    fed_step = importlib.import_module("benchmarks.fed_step")
+    fed_step = importlib.import_module(f"{PACKAGE}.fed_step")
     batch, seen, now_s = SimpleNamespace(row=range(2)), [], [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now_s[0])
     monkeypatch.setattr(fed_step, "time", clock)  # a real one made this test depend on the machine
@@ -124,8 +125,10 @@ def test_scale(run):
 
 def test_the_index_is_shared_by_its_readers(run, tmp_path, repo_root):
     """Memory of several processes by their proportional share, which counts each page once."""
-    probe = importlib.import_module("benchmarks.index_probe")
-    generator = importlib.import_module("benchmarks.interhand_annotations")
+    probe = importlib.import_module(f"{PACKAGE}.index_probe")
+    generator = importlib.import_module(
+        "gesture_pretrain.commands.benchmarks.interhand_annotations"
+    )
     interhand = importlib.import_module("gesture_pretrain.data.interhand.build")
     interhand.build_interhand_index(generator.write_annotations(tmp_path, 1e-4), progress=False)
     measured = probe._reading_workers(tmp_path, 1)
