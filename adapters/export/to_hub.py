@@ -18,8 +18,9 @@ from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_we
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 from gesture_pretrain.weights.record import CARD_FILE, HEADS_FILE, MODEL_FILE
 from gesture_pretrain.weights.registry import HUB_PREFIX, find_backbone, registry_home
+from gesture_pretrain.weights.timm_config import TIMM_CONFIG_FILE
 
-FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE)
+FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE, TIMM_CONFIG_FILE)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

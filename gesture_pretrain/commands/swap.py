@@ -189,7 +189,7 @@ def check_checkout_request(options: argparse.Namespace, target) -> None:
 
 def drive_checkout(options: argparse.Namespace) -> None:
     """Runs a user's checkout with the backbone, and prints and stores what became of it."""
-    from adapters.eanet.checkout.driver import run_checkout
+    from adapters.eanet.checkout.driver import CheckoutError, run_checkout
     from gesture_pretrain.config.override import apply_overrides
     from gesture_pretrain.config.sections import check_section
     from gesture_pretrain.weights.registry import load_network
@@ -199,7 +199,11 @@ def drive_checkout(options: argparse.Namespace) -> None:
     entry, *arguments = shlex.split(options.entry)
     given = {"entry": entry, "arguments": arguments, "allow_projection": options.allow_projection}
     check_section("checkout", run_checkout, settings, ("root", "network", *given))
-    report = run_checkout(options.eanet_root, load_network(options.backbone), **given, **settings)
+    network = load_network(options.backbone)
+    try:
+        report = run_checkout(options.eanet_root, network, **given, **settings)
+    except CheckoutError as error:
+        raise ValueError(str(error)) from error
     print(report.describe())
     if options.out is not None:
         report.save(options.out)

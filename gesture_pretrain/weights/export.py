@@ -38,6 +38,7 @@ from gesture_pretrain.weights.record import (
     backbone_name,
 )
 from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.timm_config import TIMM_CONFIG_FILE, timm_config
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")
@@ -112,6 +113,9 @@ def export_backbone(
         )
         write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
         write_bytes_atomically(folder / README_FILE, model_card(record).encode())
+        config_of_timm = timm_config(backbone)
+        if config_of_timm is not None:
+            write_bytes_atomically(folder / TIMM_CONFIG_FILE, config_of_timm.encode())
         load_weights(folder, with_heads=heads is not None)
     return StoredWeights(target, record)
 
