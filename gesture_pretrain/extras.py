@@ -7,7 +7,6 @@ _EXTRA_OF = {
     "tensorboard": "train",
     "tqdm": "train",
     "PIL": "train",
-    "pydantic": "train",
     "smplx": "mano",
     "embreex": "render",
     "threadpoolctl": "render",

@@ -15,9 +15,10 @@ from adapters.pose.run import PoseRun
 from adapters.pose.training import build_pose_runner, check_pose_config
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.config.override import Overrides, set_key
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.runs.folder import current_commit, write_run_folder
-from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.device import choose_device
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.picture_hands import estimate_pictures, title
 from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
 from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
-from gesture_pretrain.training.device import choose_device
+from gesture_pretrain.device import choose_device
 
 NOTES_SHOWN = 10
 

@@ -32,10 +32,12 @@ CORE = [
     ("numpy", "1.26", "numpy"),
     ("safetensors", "0", "safetensors"),
     ("platformdirs", "0", "platformdirs"),
+    ("pydantic", "2", "pydantic"),
+    ("filelock", "0", "filelock"),
 ]
 # extra -> modules that it installs
 EXTRAS = {
-    "train": ("mmengine", "cv2", "scipy", "tensorboard", "tqdm", "PIL", "pydantic"),
+    "train": ("mmengine", "cv2", "scipy", "tensorboard", "tqdm", "PIL"),
     "mano": ("smplx",),
     "render": ("embreex", "threadpoolctl"),
     "report": ("sklearn", "matplotlib"),

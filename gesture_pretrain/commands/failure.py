@@ -30,7 +30,7 @@ def exit_status_of(error: Exception, module: ModuleType | None) -> int:
         return _report(missing_extra(error) or error)
     if isinstance(error, ValueError | OSError | ImportError):
         return _report(error, _advice(error, module))
-    from gesture_pretrain.training.runs.stopped import TrainingStopped
+    from gesture_pretrain.training.stopped import TrainingStopped
 
     if isinstance(error, TrainingStopped):
         print(f"\nStopped: {error}", file=sys.stderr)
@@ -56,6 +56,8 @@ def _report(error: object, advice: str = "") -> int:
 def _advice(error: Exception, module: ModuleType | None) -> str:
     if isinstance(error, WrongKind):
         return f"That config is read by: {_READERS[error.kind]}"
+    if isinstance(error, FileExistsError):
+        return getattr(module, "EXISTS_HINT", "")
     hint = getattr(module, "MANO_HINT", "")
     if hint and isinstance(error, FileNotFoundError):
         from gesture_pretrain.hand.mano_file import MissingManoFile

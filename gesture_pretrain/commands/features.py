@@ -45,7 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _add_image_options(images: argparse._ArgumentGroup) -> None:
     add_data(images)
     images.add_argument(
-        "--split", choices=SPLITS, default="val", help="split to evaluate (default: val)"
+        "--split",
+        choices=SPLITS,
+        help="split to evaluate (default: the images of test with a gesture label, else of val)",
     )
     images.add_argument(
         "--train-split",

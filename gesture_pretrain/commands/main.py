@@ -31,6 +31,9 @@ COMMANDS = {
     "data synthetic": Command("data.synthetic", "render the embedded dataset and index it"),
     "data interhand": Command("data.interhand", "index InterHand2.6M"),
     "data folders": Command("data.folders", "index photographs sorted into one folder per class"),
+    "data miniature": Command(
+        "data.miniature", "render a miniature with the shape of InterHand2.6M"
+    ),
     "data verify": Command("data.verify", "decode all images, list missing and broken ones"),
     "data show": Command("data.show", "draw the annotation on some images"),
     "data shards": Command("data.shards", "decode all images once, for faster loading"),

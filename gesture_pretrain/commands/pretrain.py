@@ -17,6 +17,7 @@ import argparse
 from gesture_pretrain.commands.options import add_device, add_out, add_overrides, add_seed
 
 RESUMABLE = True
+EXISTS_HINT = "See --name, --overwrite, --resume and --out."
 EXAMPLES = "optimizer.lr=3e-4 data.label_variant=shuffled schedule.epochs=2"
 
 

@@ -9,14 +9,13 @@ Prints the ledger (every tensor: matched, fresh, dropped by name) and parameter 
 `--data` it trains the target around the backbone and around each baseline, on the same samples in
 the same order for the same number of steps. It predicts the held-out split and prints both scores
 with the paired difference; `--out` gets `comparison.md`, `comparison.json` and a run folder per
-arm. `export` writes files for other libraries. With `--eanet-root` EANet's own code runs with this
-backbone in the place of its own.
+arm. `export` writes files for other libraries. EANet's own code takes a backbone through
+`adapters.eanet.eanet_checkout_backbone`.
 
 Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
 """
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", help="preset of the target: full, tiny, … (default: full)")
     _add_training_arguments(parser.add_argument_group("training and comparing"))
-    _add_checkout_arguments(parser.add_argument_group("EANet's own code"))
+    parser.add_argument("--eanet-root", help=argparse.SUPPRESS)
     add_overrides(parser, "optimizer.lr=3e-4 data.fraction=0.05 model.width=128")
 
 
@@ -67,9 +66,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("--target and --backbone are required; --list shows the targets.")
     target = find_target(options.target)
     check_request(options, target)
-    if options.eanet_root is not None:
-        drive_checkout(options)
-    elif options.data is None or options.dry_run:
+    if options.data is None or options.dry_run:
         print(dry_run(target, options))
     else:
         comparison = compare(target, options)
@@ -135,27 +132,14 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
     add_device(training)
 
 
-def _add_checkout_arguments(checkout: argparse._ArgumentGroup) -> None:
-    checkout.add_argument(
-        "--eanet-root",
-        type=Path,
-        metavar="DIR",
-        help="checkout of EANet or of the author's fork, run as it is with this backbone; it "
-        "takes --out, --seed and key=value, nothing else of the above",
-    )
-    checkout.add_argument(
-        "--entry",
-        default="train.py",
-        metavar="'FILE ARGUMENTS'",
-        help="what of it runs, in quotes, e.g. 'train.py --gpu 0-3' (default: train.py)",
-    )
-
-
 def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
     """Raise ValueError for options that cannot be combined."""
     if options.eanet_root is not None:
-        check_checkout_request(options, target)
-        return
+        raise ValueError(
+            "--eanet-root no longer exists. In the checkout's model.py use "
+            "adapters.eanet.eanet_checkout_backbone(NAME) instead of its ResNetBackbone; the "
+            "docstring of adapters/eanet/checkout_backbone.py shows the two lines."
+        )
     if isinstance(target, ExportTarget):
         idle = [n for n in ("data", "baseline", "size", "steps", "epochs") if getattr(options, n)]
         if idle:
@@ -172,41 +156,6 @@ def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget
         )
     if options.steps is not None and options.epochs is not None:
         raise ValueError("--steps and --epochs both set the length. Give one of them.")
-
-
-def check_checkout_request(options: argparse.Namespace, target) -> None:
-    """Raises ValueError for options that mean nothing to EANet's own code."""
-    if target.name != "eanet":
-        raise ValueError(f"--eanet-root goes with --target eanet, not {target.name!r}")
-    idle = ("data", "baseline", "size", "steps", "epochs", "dry_run", "config")
-    given = [name for name in idle if getattr(options, name)]
-    if given:
-        raise ValueError(
-            f"--{given[0].replace('_', '-')} has no meaning with --eanet-root: EANet's own code "
-            "reads its own data and settings. Give it its arguments with --entry 'train.py …'."
-        )
-
-
-def drive_checkout(options: argparse.Namespace) -> None:
-    """Runs a user's checkout with the backbone, and prints and stores what became of it."""
-    from adapters.eanet.checkout.driver import CheckoutError, run_checkout
-    from gesture_pretrain.config.override import apply_overrides
-    from gesture_pretrain.config.sections import check_section
-    from gesture_pretrain.weights.registry import load_network
-
-    settings: dict = {"seed": options.seed[0]}
-    apply_overrides(settings, options.overrides)
-    entry, *arguments = shlex.split(options.entry)
-    given = {"entry": entry, "arguments": arguments, "allow_projection": options.allow_projection}
-    check_section("checkout", run_checkout, settings, ("root", "network", *given))
-    network = load_network(options.backbone)
-    try:
-        report = run_checkout(options.eanet_root, network, **given, **settings)
-    except CheckoutError as error:
-        raise ValueError(str(error)) from error
-    print(report.describe())
-    if options.out is not None:
-        report.save(options.out)
 
 
 def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> str:

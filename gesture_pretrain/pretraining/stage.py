@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,19 @@ from typing import Any
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.config.override import Overrides, set_key
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.pretraining.run import build_runner, check_config
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runner import PretrainRunner
-from gesture_pretrain.training.runs.folder import claimed_name, current_commit, write_run_folder
-from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
+from gesture_pretrain.training.runner import TrainingRunner
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.folder import StoredWeights
 from gesture_pretrain.weights.record import DataRecord, backbone_name
 from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.reservation import reserved_name
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def pretrain(
     progress: bool = True,
     export_to: str | Path | None = None,
     notes: str = "",
-    before_training: Callable[[PretrainRunner], None] | None = None,
+    before_training: Callable[[TrainingRunner], None] | None = None,
 ) -> PretrainedBackbone:
     """Pretrain a backbone on gesture labels and register its weights.
 
@@ -93,14 +96,14 @@ def pretrain(
     say = print if progress else _say_nothing
     weights_name = backbone_name(_network(runner).backbone.arch, resolved["tag"])
     with run_lock(out, resume=resume):
-        if rank_and_world_size()[0] == 0:
-            if export_to is None:
-                require_free_name(weights_name, out, overwrite=overwrite)
-            _begin_run_folder(runner, out, resolved, weights_name, device, say)
-        runner.train()
         if rank_and_world_size()[0] > 0:
+            runner.train()
             return PretrainedBackbone(weights_name, out)
-        stored = _export(runner, resolved, export_to, notes)
+        with _reserved(weights_name, out, export_to, overwrite) as check_name:
+            _begin_run_folder(runner, out, resolved, weights_name, device, say)
+            runner.train()
+            check_name()
+            stored = _export(runner, resolved, export_to, notes)
     say(f"Registered {stored.name} in {stored.path}")
     return PretrainedBackbone(stored.name, out, stored.path, dict(runner.last_metrics))
 
@@ -130,25 +133,14 @@ def resolve_config(
     return resolved
 
 
-def require_free_name(name: str, out: Path, *, overwrite: bool) -> None:
-    """Refuse a run whose weights could not be registered at its end.
-
-    Args:
-        name: Name of the weights.
-        out: Run folder; a run that is resumed has claimed its own name.
-        overwrite: Weights of that name may be replaced.
-
-    Raises:
-        OSError: The registry is not writable.
-        FileExistsError: The name is taken.
-    """
-    home = registry_home()
-    _require_writable(home)
-    if not overwrite and claimed_name(out) != name and (home / name).exists():
-        raise FileExistsError(
-            f"The registry already has weights called {name} ({home / name}). Choose another tag "
-            "with --name, or replace them with --overwrite."
-        )
+def _reserved(
+    name: str, out: Path, export_to: str | Path | None, overwrite: bool
+) -> AbstractContextManager[Callable[[], None]]:
+    """Reserve the name in the registry; weights that go elsewhere need none."""
+    if export_to is not None:
+        return nullcontext(lambda: None)
+    _require_writable(registry_home())
+    return reserved_name(registry_home(), name, out, overwrite=overwrite)
 
 
 def _require_writable(home: Path) -> None:
@@ -164,7 +156,7 @@ def _require_writable(home: Path) -> None:
 
 
 def _begin_run_folder(
-    runner: PretrainRunner, out: Path, config: dict, name: str, device: str, say: Callable
+    runner: TrainingRunner, out: Path, config: dict, name: str, device: str, say: Callable
 ) -> None:
     changed = write_run_folder(out, config, name=name, device=str(choose_device(device)))
     if changed:
@@ -179,9 +171,9 @@ def _begin_run_folder(
 
 
 def _export(
-    runner: PretrainRunner, config: dict, export_to: str | Path | None, notes: str
+    runner: TrainingRunner, config: dict, export_to: str | Path | None, notes: str
 ) -> StoredWeights:
-    """Export the weights; the name was free, or replaceable, when the run began."""
+    """Export the weights under the name that the run has reserved."""
     data = runner.data
     index = HandIndex.open(config["data"]["index"])
     return export_backbone(
@@ -189,11 +181,14 @@ def _export(
         tag=config["tag"],
         taxonomy=data.taxonomy,
         data=DataRecord.from_index_meta(
-            data.summary["source"], index_fingerprint=index.fingerprint
+            data.summary["source"],
+            index_fingerprint=index.fingerprint,
+            validated_on=data.summary["validated_on"],
         ),
         metrics={
             "iterations": runner.iter,
             "train_images": data.summary["train_images"],
+            "train_moments": data.summary["train_moments"],
             "val_images": data.summary["val_images"],
             **{f"val_{name}": value for name, value in runner.last_metrics.items()},
         },
@@ -205,7 +200,7 @@ def _export(
     )
 
 
-def _network(runner: PretrainRunner):
+def _network(runner: TrainingRunner):
     """The network that is validated and exported."""
     return evaluated_model(runner).network
 

@@ -1,6 +1,6 @@
 """The report of frozen features: scores, samples, confusions and embeddings on one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +46,9 @@ def write_backbone_report(
     blocks += _confusions(results[0], context)
     blocks += _embeddings(results, context)
     blocks += _protocol(results, context)
-    kind = "synthetic images" if context.synthetic else "photographs"
     document = html.page(
         f"Frozen features of {results[0].name}",
-        f"Evaluated on {context.data_title} ({kind}).",
+        f"Evaluated on {context.data_title} ({context.images}).",
         blocks,
     )
     path = Path(path)
@@ -93,18 +92,25 @@ def _samples(evaluation: FeatureEvaluation) -> list[str]:
 
 def _tiles(evaluation: FeatureEvaluation) -> list[Tile]:
     main, names = evaluation.results[0], evaluation.context.class_names["coarse"]
-    method = "heads_coarse" if "heads_coarse" in main.scores else "probe_coarse"
-    predicted = main.predictions.arrays[method]
+    method = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)
+    predicted = None if method is None else main.predictions.arrays[method]
     tiles = []
     for position in spread_over_classes(main.table.coarse, 24, seed=evaluation.context.seed):
         sample = evaluation.images[int(position)]
-        truth, guess = int(main.table.coarse[position]), int(predicted[position])
-        caption = names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"
+        guess = None if predicted is None else int(predicted[position])
+        caption, correct = _caption(names, int(main.table.coarse[position]), guess)
         valid = sample.joint_valid.numpy()
         keypoints_px = sample.keypoints_px.numpy() if valid.any() else None
         image = sample.image.permute(1, 2, 0).numpy()
-        tiles.append(Tile(image, caption, guess == truth, keypoints_px, valid))
+        tiles.append(Tile(image, caption, correct, keypoints_px, valid))
     return tiles
+
+
+def _caption(names: Sequence[str], truth: int, guess: int | None) -> tuple[str, bool | None]:
+    """The true class and the predicted one if it differs; and whether they agree."""
+    if truth < 0 or guess is None:
+        return "", None
+    return (names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"), guess == truth
 
 
 def _curves(curves: Mapping | None, context: EvaluationContext) -> list[str]:
@@ -147,7 +153,7 @@ def _errors(result: BackboneResult, key: str) -> np.ndarray:
 
 
 def _confusions(main: BackboneResult, context) -> list[str]:
-    blocks = [html.heading("Confusions")]
+    blocks = []
     for level in LEVELS:
         method = next((m for m in ("heads", "probe") if f"{m}_{level}" in main.scores), None)
         if method is None:
@@ -168,7 +174,7 @@ def _confusions(main: BackboneResult, context) -> list[str]:
             )
         )
         blocks += _frequent_mistakes(counts, names)
-    return blocks
+    return [html.heading("Confusions"), *blocks] if blocks else []
 
 
 def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> list[str]:
@@ -185,7 +191,7 @@ def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> 
 
 def _embeddings(results, context) -> list[str]:
     chosen = choose_points(len(results[0].table), max_points=context.tsne_points, seed=context.seed)
-    if len(chosen) < 4:
+    if len(chosen) < 4 or "probe_coarse" not in results[0].scores:
         return []
     blocks = [html.heading("t-SNE"), _pooled_embedding(results, context, chosen)]
     if results[0].table.coarse_logits is not None:

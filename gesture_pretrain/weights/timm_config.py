@@ -1,4 +1,4 @@
-"""`config.json` of an exported folder: how timm, and through it transformers, builds the network."""
+"""`config.json` of an exported folder, by which timm and transformers build the network."""
 
 import json
 

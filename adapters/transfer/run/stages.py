@@ -20,11 +20,12 @@ from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pre
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.stage import pretrain
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.runs.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.runs.folder import current_commit, library_versions
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
+from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.training.splits import spread
 
 _PREDICTED_AT_ONCE = 128
@@ -72,7 +73,7 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     cell = folder.cell
     sections = _sections(cell)
     index = HandIndex.open(cell.places["index"])
-    audited = pretraining_rows(index, sections["data"], cell.seed)
+    audited = pretraining_rows(index, sections["data"])
 
     def check_rows(runner) -> None:
         _require_rows(runner.data.train.dataset.rows, audited, cell)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gesture_pretrain.commands.options import add_data, add_out
 from gesture_pretrain.data.index.record import SPLITS
-from gesture_pretrain.evaluation.external.joint_order import JOINT_ORDERS
+from gesture_pretrain.evaluation.poses.joint_order import JOINT_ORDERS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 
 HAND_KINDS = ("single", "interacting", "all")
@@ -88,6 +88,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    from gesture_pretrain.evaluation.poses.run import evaluate_predictions
+    from gesture_pretrain.evaluation.prediction_files import evaluate_predictions
+    from gesture_pretrain.report.score_table import ScoreTable
 
-    evaluate_predictions(**vars(options), command=shlex.join(sys.argv))
+    found = evaluate_predictions(**vars(options), command=shlex.join(sys.argv))
+    table = ScoreTable(found.scores, found.refused, found.facts, found.mean_pose_mm)
+    table.save(options.out)
+    print(table.to_text())
+    print(f"\nReport: {options.out / 'report.html'}")

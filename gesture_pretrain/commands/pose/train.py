@@ -19,6 +19,7 @@ from gesture_pretrain.commands.options import add_device, add_out, add_overrides
 from gesture_pretrain.data.index.record import SPLITS
 
 RESUMABLE = True
+EXISTS_HINT = "See --resume and --out."
 EXAMPLES = "optimizer.lr=3e-4 model.guidance=none data.fraction=0.05 backbone.frozen=true"
 MANO_HINT = (
     "On this command line: --mano PATH, or, for data rendered with the bundled hand model, "

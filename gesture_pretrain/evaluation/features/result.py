@@ -26,6 +26,7 @@ class EvaluationContext:
     Attributes:
         data_title: The data in a few words, for titles of figures; says "synthetic" if they are.
         synthetic: Whether the data are rendered.
+        images: "synthetic images", "photographs", or "images" if the index does not say.
         circular: Whether the backbone was trained with the labels it is compared to here.
         class_names: {"coarse": names, "fine": names}.
         protocol: Sentences on how the numbers were computed.
@@ -39,6 +40,7 @@ class EvaluationContext:
 
     data_title: str
     synthetic: bool
+    images: str
     circular: bool
     class_names: dict[str, Sequence[str]]
     protocol: Sequence[str]

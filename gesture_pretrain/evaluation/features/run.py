@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.facts import evaluation_context
+from gesture_pretrain.evaluation.features.images import choose_images
 from gesture_pretrain.evaluation.features.measures import (
     Predictions,
     probe_predictions,
@@ -28,10 +30,9 @@ from gesture_pretrain.evaluation.features.result import (
 from gesture_pretrain.evaluation.features.tables import (
     feature_tables,
     file_name,
-    labelled_dataset,
+    probed_dataset,
 )
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.training.device import choose_device
 from gesture_pretrain.weights.registry import find_backbone
 
 
@@ -39,7 +40,7 @@ def evaluate_features(
     name: str | Path,
     *,
     data: str | Path,
-    split: str = "val",
+    split: str | None = None,
     train_split: str = "train",
     baselines: Sequence[str] = (),
     taxonomy: str | None = None,
@@ -61,7 +62,7 @@ def evaluate_features(
     Args:
         name: Name in the registry, or path of an export.
         data: Index, or dataset that contains one.
-        split: Split to evaluate.
+        split: Split to evaluate. Default: see `choose_images`.
         train_split: Split that the probes are fitted on.
         baselines: Names of other backbones, or "untrained": the same network with random weights.
         taxonomy: Packaged name or CSV; "index_labels" makes each label of the index a class.
@@ -89,10 +90,14 @@ def evaluate_features(
     left_out: list[str] = []
     models = open_models(name, baselines, record, classes, with_heads, left_out)
     size_px = common_size(models)
+    images = choose_images(index, classes, train_split=train_split, split=split)
+    print(images.note)
+    split = images.split
     out.mkdir(parents=True, exist_ok=True)
+    parts = {train_split: (images.train, max_train), split: (images.evaluated, max_eval)}
     sets = {
-        part: labelled_dataset(index, part, classes, size_px, limit=limit, seed=seed)
-        for part, limit in ((train_split, max_train), (split, max_eval))
+        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
+        for part, (rows, limit) in parts.items()
     }
     tables = {
         part: feature_tables(models, sets[part], index, out, part, device=device, workers=workers)
@@ -104,7 +109,7 @@ def evaluate_features(
         for model in models
     ]
     has_joints = all(tables[part][model].has_joints for part in tables for model in models)
-    left_out += _not_scored(results[0], has_joints=has_joints)
+    left_out += _not_scored(results[0], classes.name, has_joints=has_joints)
     context = evaluation_context(
         index=index,
         sets=sets,
@@ -114,6 +119,7 @@ def evaluate_features(
         k=k,
         seed=seed,
         main=results[0],
+        note=images.note,
         left_out=left_out,
         command=command,
         record=record,
@@ -140,12 +146,14 @@ def _result(
     return BackboneResult(model, evaluated, predictions, scores)
 
 
-def _not_scored(main: BackboneResult, *, has_joints: bool) -> list[str]:
+def _not_scored(main: BackboneResult, taxonomy: str, *, has_joints: bool) -> list[str]:
     """Sentences about what this data and this taxonomy have no scores of."""
     found = []
     if not has_joints:
         found.append("The probe to 3D joints: this data has no joint annotations.")
-    if not any(key.endswith("_fine") for key in main.scores):
+    if "probe_coarse" not in main.scores:
+        found.append(f"Gestures: the images have no label of taxonomy '{taxonomy}'.")
+    elif not any(key.endswith("_fine") for key in main.scores):
         found.append("The fine level: it repeats the coarse one.")
     return found
 
@@ -162,7 +170,7 @@ def _write_metrics(path: Path, results: list[BackboneResult], context: Evaluatio
     write_bytes_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _check_splits(split: str, train_split: str) -> None:
+def _check_splits(split: str | None, train_split: str) -> None:
     if split == train_split:
         raise ValueError(
             f"Split '{split}' would be both fitted and scored. Choose another --split or "
