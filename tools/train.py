@@ -199,6 +199,7 @@ def predict(run: PoseRun, split: str, dataset: Dataset, out: Path, config: dict)
         },
         workers=config["data"].get("workers", 0),
         shared=True,
+        hand_models=run.hand_models,
     )
     path = out / f"predictions_{split}.npz"
     if rank_and_world_size()[0] > 0:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from adapters.pose.model import HandPrediction
+from gesture_pretrain.evaluation.poses.mesh_parameters import MIRROR_X
+from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 
 # A crop is stretched alike in both directions; its map is float32, numbers up to 1e3 px.
 _STRETCH_TOLERANCE = 1e-3
@@ -22,6 +24,10 @@ class CameraPrediction(NamedTuple):
         vertices_rel_mm: (B, 778, 3) float32, minus the same wrist.
         keypoints_image_px: (B, 21, 2) float32.
         joint_depth_rel_mm: (B, 21) float32.
+        mano_pose: (B, 48) float32 axis-angle, rad, minus the mean pose.
+        mano_shape: (B, 10) float32.
+        mirrored: (B,) bool: the parameters pose the other hand, whose mesh is then mirrored about
+            x = 0.
     """
 
     rows: np.ndarray
@@ -30,6 +36,9 @@ class CameraPrediction(NamedTuple):
     vertices_rel_mm: np.ndarray
     keypoints_image_px: np.ndarray
     joint_depth_rel_mm: np.ndarray
+    mano_pose: np.ndarray
+    mano_shape: np.ndarray
+    mirrored: np.ndarray
 
 
 def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
@@ -55,7 +64,10 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
         joints_rel_mm=_turned(prediction.joints_rel_mm, camera_from_crop),
         vertices_rel_mm=_turned(prediction.vertices_rel_mm, camera_from_crop),
         keypoints_image_px=moved_px.float().numpy(),
-        joint_depth_rel_mm=prediction.joint_depth_rel_mm.detach().cpu().float().numpy(),
+        joint_depth_rel_mm=_plain(prediction.joint_depth_rel_mm),
+        mano_pose=_turned_pose(_plain(prediction.mano_pose), camera_from_crop.numpy(), mirrored),
+        mano_shape=_plain(prediction.mano_shape),
+        mirrored=mirrored.numpy(),
     )
 
 
@@ -76,3 +88,16 @@ def _rotation(linear: Tensor) -> Tensor:
 
 def _turned(points: Tensor, rotation: Tensor) -> np.ndarray:
     return (points.detach().cpu().double() @ rotation.mT).float().numpy()
+
+
+def _turned_pose(pose: np.ndarray, camera_from_crop: np.ndarray, mirrored: Tensor) -> np.ndarray:
+    """(B, 48) with the root in the camera frame, before the mirror image where there is one."""
+    unmirrored = np.where(
+        mirrored[:, None, None], np.diag(MIRROR_X) @ camera_from_crop, camera_from_crop
+    )
+    root = rotation_vector(unmirrored @ rodrigues(pose[:, :3]))
+    return np.concatenate([root.astype(np.float32), pose[:, 3:]], axis=1)
+
+
+def _plain(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().float().numpy()

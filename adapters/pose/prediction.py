@@ -9,9 +9,11 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
-from adapters.pose.frames import CameraPrediction, to_camera_frame
+from adapters.pose.frames import to_camera_frame
+from adapters.pose.mesh_storage import MeshStorage
 from adapters.pose.model import HandPrediction, check_prediction
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.training.device import rank_and_world_size
 from gesture_pretrain.training.loaders import make_loader, own_batches
 from gesture_pretrain.training.loop import same_buffers_everywhere
@@ -39,6 +41,7 @@ def predict_split(
     workers: int = 0,
     progress: bool = True,
     shared: bool = False,
+    hand_models: Mapping[str, HandModel] | None = None,
 ) -> PosePredictions:
     """Predicts a data set without augmentation and undoes its crops, mirrors included.
 
@@ -55,6 +58,8 @@ def predict_split(
         shared: all processes of the run call this together; each predicts its share of the batches,
             with the first one's buffers, and all get the whole: to the last digit, and in the same
             order, what one process would have given.
+        hand_models: "right" and "left" of the network, to store meshes as their parameters; None
+            to store vertices, 9.3 kB for each hand.
 
     Raises:
         ValueError: a row that the data set does not have, or no row at all.
@@ -66,8 +71,9 @@ def predict_split(
     if shared:
         same_buffers_everywhere(model)
     hidden = True if rank or not progress else None
+    storage = MeshStorage(hand_models)
     parts = {
-        batch_rows.start: to_camera_frame(predict_batch(model, batch), batch)
+        batch_rows.start: storage.arrays(to_camera_frame(predict_batch(model, batch), batch))
         for batch_rows, batch in zip(
             batches, tqdm(loader, desc=f"predict {system}", disable=hidden), strict=True
         )
@@ -77,13 +83,14 @@ def predict_split(
         system=system,
         index_fingerprint=dataset.index.fingerprint,
         provenance={"box_source": dataset.box_source, **(provenance or {})},
-        **joined._asdict(),
+        **storage.predictions(joined),
     )
 
 
-def _of_all_processes(
-    parts: dict[int, CameraPrediction], world_size: int
-) -> dict[int, CameraPrediction]:
+Arrays = dict[str, np.ndarray]
+
+
+def _of_all_processes(parts: dict[int, Arrays], world_size: int) -> dict[int, Arrays]:
     if world_size == 1:
         return parts
     gathered = [None] * world_size
@@ -91,9 +98,9 @@ def _of_all_processes(
     return {start: part for each in gathered for start, part in each.items()}
 
 
-def _joined(parts: dict[int, CameraPrediction]) -> CameraPrediction:
+def _joined(parts: dict[int, Arrays]) -> Arrays:
     in_order = [parts[start] for start in sorted(parts)]
-    return CameraPrediction(*(np.concatenate(values) for values in zip(*in_order, strict=True)))
+    return {name: np.concatenate([part[name] for part in in_order]) for name in in_order[0]}
 
 
 def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:

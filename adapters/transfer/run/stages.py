@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from adapters.pose.prediction import predict_split
@@ -133,7 +134,7 @@ def _finetune(
     model = run.train()
     if rank_and_world_size()[0]:
         return {}, []
-    predictions = _predict(model, test_set, cell)
+    predictions = _predict(run, model, test_set, cell, workers=sections["data"].get("workers", 0))
     predictions.save(folder.predictions)
     notes = {
         "metrics": dict(run.runner.last_metrics),
@@ -149,7 +150,9 @@ def _test_set(run: PoseRun, cell: Cell) -> Dataset:
     return run.dataset(_test_rows(index, test), index=index, box_source=test.get("box_source"))
 
 
-def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
+def _predict(
+    run: PoseRun, model: nn.Module, dataset: Dataset, cell: Cell, *, workers: int
+) -> PosePredictions:
     return predict_split(
         model,
         dataset,
@@ -159,7 +162,9 @@ def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
             "split": cell.config["test"]["split"],
         },
         batch_size=_PREDICTED_AT_ONCE,
+        workers=workers,
         progress=False,
+        hand_models=run.hand_models,
     )
 
 
