@@ -93,7 +93,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="random, timm (ImageNet), a file of weights, or a backbone of the registry by name "
+        help="random, imagenet, timm, a file of weights, or a backbone of the registry by name "
         "(<architecture>.<tag>) or folder (default: the config's)",
     )
     parser.add_argument(

@@ -144,15 +144,16 @@ def build_backbone(
     Args:
         arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), a name of `ARCHS`, or
             an architecture that an installed package announces.
-        init: "random"; "timm" for the weights timm publishes (its cache, or the network); or a
-            file of weights, see `initial_weights.load_initial_weights`.
+        init: "random"; "imagenet", see `imagenet.load_imagenet_weights`; "timm" for the weights
+            timm publishes (its cache, or the network); or a file of weights, see
+            `initial_weights.load_initial_weights`.
         size_px: Side of the square crops it is meant for.
         seed: Of the random weights; None draws from torch's global generator.
 
     Raises:
         ValueError: Unknown name (the near ones are listed), a size it cannot take, or a network
             without feature maps.
-        WeightsUnavailableError: `init="timm"` and the weights are not to be had.
+        WeightsUnavailableError: `init` is "imagenet" or "timm" and the weights are not available.
         WeightMismatchError: The file's tensors do not account for the network's, see there.
     """
     net = _random_net(arch, size_px, seed)
@@ -163,9 +164,11 @@ def build_backbone(
     backbone = Backbone(net, arch=name, input_spec=spec, removed_modules=removed)
     if init == "random":
         return backbone
-    from gesture_pretrain.weights import initial_weights  # needs Backbone
+    from gesture_pretrain.weights import imagenet, initial_weights  # need Backbone
 
-    if init == "timm":
+    if init == "imagenet":
+        backbone.ledger = imagenet.load_imagenet_weights(backbone, arch)
+    elif init == "timm":
         backbone.ledger = initial_weights.load_timm_weights(backbone, arch)
     else:
         backbone.ledger = initial_weights.load_initial_weights(backbone, init)

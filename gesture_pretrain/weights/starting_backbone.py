@@ -1,4 +1,4 @@
-"""The backbone that a training starts from: random, timm's weights, a file, or exported ones.
+"""The backbone that a training starts from: random, published, from a file, or an exported one.
 
 `models.backbone.build_backbone` knows no registry; this adds names and folders of it. Whatever the
 weights are, they go through the same ledger, and exported ones are checked by their hash.
@@ -19,10 +19,10 @@ from gesture_pretrain.weights.registry import (
 )
 
 POSSIBLE = (
-    "Initial weights are 'random', 'timm', a file of weights, or the name or folder of exported "
-    "ones."
+    "Initial weights are 'random', 'imagenet', 'timm', a file of weights, or the name or folder of "
+    "exported ones."
 )
-_WORDS = ("random", "timm")
+WORDS = ("random", "imagenet", "timm")
 
 
 def build_starting_backbone(
@@ -32,7 +32,7 @@ def build_starting_backbone(
 
     Args:
         arch: Architecture, that of the weights.
-        init: "random", "timm", or a file of weights, see `build_backbone`; or what
+        init: "random", "imagenet", "timm", or a file of weights, see `build_backbone`; or what
             `load_backbone` takes: a name (`arch.tag`), an exported folder or its
             `model.safetensors`, or `hf-hub:…`. The gesture heads of exported weights stay behind.
         size_px: Side of the square crops it is meant for.
@@ -56,7 +56,7 @@ def build_starting_backbone(
 def _is_exported(init: str | Path) -> bool:
     """Whether `load_backbone` is to read it, rather than the reader of bare files."""
     path = Path(init)
-    if init in _WORDS:
+    if init in WORDS:
         return False
     if path.is_file():
         return path.name == CARD_FILE or (
