@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from gesture_pretrain.cluster_labels import CLUSTER_CONTROLS, labelled_clusters
 from gesture_pretrain.config.sections import build_from_section
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
-from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
 from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.training.splits import SplitRows, select_splits
 
 INDEX_LABELS = "index_labels"
+LABEL_VARIANTS = (*CONTROLS, *CLUSTER_CONTROLS)
 
 
 class GestureData(NamedTuple):
@@ -47,6 +49,8 @@ def build_gesture_data(
     taxonomy: str = "interhand26m",
     label_variant: str | None = None,
     label_seed: int = 0,
+    withheld: Sequence[str] | float = (),
+    withheld_seed: int = 0,
     train_split: str = "train",
     val_split: str | None = "val",
     hands: str | Sequence[str] | None = None,
@@ -76,8 +80,12 @@ def build_gesture_data(
         index: index folder, or a data root with `index` in it.
         taxonomy: packaged name, path of a CSV, or "index_labels" (each label of the index is a
             class of its own, at both levels).
-        label_variant: None, or a control: see `gesture_pretrain.taxonomy.CONTROLS`.
-        label_seed: seed of the shuffled control.
+        label_variant: None, or a control: see `gesture_pretrain.taxonomy.CONTROLS` and
+            `gesture_pretrain.cluster_labels.CLUSTER_CONTROLS`.
+        label_seed: seed of the shuffled controls.
+        withheld: gestures that are not trained on: a list of source labels, or the fraction of the
+            gestures that is drawn at random. Their images count as unlabelled.
+        withheld_seed: seed of that draw.
         train_split: split that is trained on.
         val_split: split that is validated on; None for no validation.
         hands: "right", "left", or a list of such; None for all.
@@ -103,7 +111,14 @@ def build_gesture_data(
         ValueError: no images are left, or the batch does not divide among the processes.
     """
     hand_index = HandIndex.open(index)
-    classes = load_taxonomy(taxonomy, label_variant, label_seed, hand_index)
+    classes = load_taxonomy(
+        taxonomy,
+        label_variant,
+        label_seed,
+        hand_index,
+        withheld=withheld,
+        withheld_seed=withheld_seed,
+    )
     check_batch_size(batch_size)
     rows = select_splits(
         hand_index,
@@ -182,10 +197,30 @@ def describe_data(index: HandIndex, taxonomy: Taxonomy, **facts) -> dict:
     }
 
 
-def load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) -> Taxonomy:
-    """A taxonomy by the keys `taxonomy`, `label_variant` and `label_seed` of a data section."""
+def load_taxonomy(
+    name: str,
+    variant: str | None,
+    seed: int,
+    index: HandIndex,
+    *,
+    withheld: Sequence[str] | float = (),
+    withheld_seed: int = 0,
+) -> Taxonomy:
+    """A taxonomy by the keys of a data section; see `build_gesture_data`."""
     if name == INDEX_LABELS:
         classes = Taxonomy.from_index_labels(index.labels)
     else:
         classes = Taxonomy.load(name)
+    classes = classes.without(withheld_labels(classes, withheld, withheld_seed))
+    if variant in CLUSTER_CONTROLS:
+        return CLUSTER_CONTROLS[variant](classes, labelled_clusters(index, classes), seed)
     return classes if variant is None else classes.control(variant, seed=seed)
+
+
+def withheld_labels(
+    taxonomy: Taxonomy, withheld: Sequence[str] | float, seed: int
+) -> tuple[str, ...]:
+    """Labels that are not trained on: those listed, or of a fraction of the gestures."""
+    if isinstance(withheld, float):
+        return taxonomy.drawn_gestures(withheld, seed)
+    return tuple(withheld)
