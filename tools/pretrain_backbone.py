@@ -24,6 +24,7 @@ from gesture_pretrain.config.file import read_config
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
 from gesture_pretrain.training.runner import PretrainRunner
@@ -70,9 +71,12 @@ def train(runner: PretrainRunner, config: dict, out: Path, options: argparse.Nam
         write_ledger(runner, out)
         print(f"Run folder {out}")
     runner.train()
+    learned = training_accuracy(
+        evaluated_model(runner), runner.data.train.dataset, workers=config["data"].get("workers", 0)
+    )
     if not is_main:
         return out
-    return export(runner, config)
+    return export(runner, config, learned)
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -173,10 +177,15 @@ def require_free_name(name: str) -> None:
         )
 
 
-def export(runner: PretrainRunner, config: dict) -> Path:
+def export(runner: PretrainRunner, config: dict, learned: dict[str, float]) -> Path:
     """Registers the weights and prints their name and place.
 
     The name was free when the run began, or to be replaced; so what has it now is of this run.
+
+    Args:
+        runner: after the training.
+        config: of the run.
+        learned: accuracy on training images.
     """
     data = runner.gesture_data
     stored = export_backbone(
@@ -186,12 +195,14 @@ def export(runner: PretrainRunner, config: dict) -> Path:
         data=DataRecord.from_index_meta(
             data.summary["source"],
             index_fingerprint=HandIndex.open(config["data"]["index"]).fingerprint,
+            withheld=data.summary.get("withheld", []),
         ),
         metrics={
             "iterations": runner.iter,
             "train_images": data.summary["train_images"],
             "val_images": data.summary["val_images"],
             **{f"val_{name}": value for name, value in runner.last_metrics.items()},
+            **{f"train_{name}": value for name, value in learned.items()},
         },
         config=config,
         commit=current_commit(),

@@ -163,6 +163,9 @@ def build_gesture_data(
         class_ids=train_set.coarse if class_balanced else None,
     )
     counts = {"train_images": len(rows.train), "val_images": len(rows.validation)}
+    if withheld:
+        original = load_taxonomy(taxonomy, None, 0, hand_index)
+        counts["withheld"] = list(withheld_labels(original, withheld, withheld_seed))
     splits = {"train_split": train_split, "val_split": val_split}
     return GestureData(classes, *loaders, describe_data(hand_index, classes, **counts, **splits))
 

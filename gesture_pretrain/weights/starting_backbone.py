@@ -46,14 +46,14 @@ def build_starting_backbone(
         UnknownBackbone: No such name; the near ones are listed.
         ValueError: The exported weights are of another architecture.
     """
-    if not _is_exported(init):
+    if not is_exported(init):
         return build_backbone(arch, init=init, size_px=size_px, seed=seed)
     backbone = build_backbone(arch, size_px=size_px, seed=seed)
     _fill_from_exported(backbone, init)
     return backbone
 
 
-def _is_exported(init: str | Path) -> bool:
+def is_exported(init: str | Path) -> bool:
     """Whether `load_backbone` is to read it, rather than the reader of bare files."""
     path = Path(init)
     if init in WORDS:

@@ -5,6 +5,7 @@ resume from their last checkpoint, and both end in the same bits as without an i
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.training.device import choose_device, rank_and_world_size
 from gesture_pretrain.training.loop import evaluated_model
 from gesture_pretrain.training.runs.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.runs.folder import current_commit, library_versions, write_run_folder
 from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.export import export_backbone
+from gesture_pretrain.weights.ledger import WeightLedger
 from gesture_pretrain.weights.record import DataRecord
 
 _PREDICTED_AT_ONCE = 128
@@ -88,14 +91,28 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     _require_rows(rows, pretraining_rows(index, sections["data"], cell.seed), cell)
     _write_run_folder(folder, device)
     runner.train()
+    trained = evaluated_model(runner)
+    learned = training_accuracy(
+        trained,
+        runner.data.train.dataset,
+        workers=sections["data"].get("workers", 0),
+    )
     if rank_and_world_size()[0]:
         return {}, []
+    metrics = {
+        **{f"val_{name}": value for name, value in runner.last_metrics.items()},
+        **{f"train_{name}": value for name, value in learned.items()},
+    }
     stored = export_backbone(
-        evaluated_model(runner).network,
+        trained.network,
         tag=cell.key[:12],
         taxonomy=runner.data.taxonomy,
-        data=DataRecord.from_index_meta(runner.data.summary["source"]),
-        metrics={f"val_{name}": value for name, value in runner.last_metrics.items()},
+        data=DataRecord.from_index_meta(
+            runner.data.summary["source"],
+            index_fingerprint=index.fingerprint,
+            withheld=runner.data.summary.get("withheld", []),
+        ),
+        metrics=metrics,
         config=dict(cell.config),
         commit=current_commit(),
         notes=f"Cell {cell.label} of a transfer experiment.",
@@ -104,10 +121,22 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     )
     notes = {
         "weights": str(stored.path.relative_to(folder.path)),
-        "metrics": dict(runner.last_metrics),
+        "metrics": metrics,
+        "labels": stored.record.label_variant,
+        "withheld": runner.data.summary.get("withheld", []),
+        "train_images": len(rows),
+        "initial_weights": _counts_of(trained.network.backbone.ledger),
         "train_rows_sha256": rows_fingerprint(index, rows),
     }
     return notes, sorted(stored.path.glob("*.safetensors"))
+
+
+def _counts_of(ledger: WeightLedger | None) -> dict[str, Any]:
+    """Where initial weights came from, and how many tensors of them arrived."""
+    if ledger is None:
+        return {"source": "random"}
+    counts = Counter(entry.status for entry in ledger.entries)
+    return {"source": ledger.source, "tensors": dict(counts)}
 
 
 def _finetune(
