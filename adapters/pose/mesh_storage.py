@@ -36,8 +36,11 @@ class MeshStorage:
         Raises:
             ValueError: The first batch's meshes were the hand model's and these are not.
         """
-        content = camera._asdict()
-        pose, shape, mirrored = (content.pop(n) for n in ("mano_pose", "mano_shape", "mirrored"))
+        content = {name: values for name, values in camera._asdict().items() if values is not None}
+        pose, shape = content.pop("mano_pose", None), content.pop("mano_shape", None)
+        mirrored = content.pop("mirrored")
+        if any(values is None for values in (camera.vertices_rel_mm, pose, shape)):
+            return content
         if self._as_parameters is False:
             return content
         posed = posed_mm(pose, shape, camera.hand, mirrored, self._hand_models)

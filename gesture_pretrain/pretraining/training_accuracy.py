@@ -7,9 +7,9 @@ from torch import nn, no_grad
 from torch.utils.data import Subset
 
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.loaders import make_loader, own_batches
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.loaders import make_loader, own_batches
+from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.splits import spread
 
 IMAGES = 1000

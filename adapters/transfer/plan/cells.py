@@ -25,14 +25,17 @@ from adapters.transfer.plan.plan import (
     merged,
 )
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
-from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.pretraining.data import load_taxonomy
-from gesture_pretrain.training.splits import spread
-from gesture_pretrain.training.step.schedule import Schedule
-from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
+from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
+from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.splits import section_rows, select_splits, spread
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import fingerprint
-from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
-from gesture_pretrain.weights.starting_backbone import WORDS, is_exported
+from gesture_pretrain.weights.registry import find_backbone
+from gesture_pretrain.weights.starting_backbone import (
+    WORDS,
+    build_starting_backbone,
+    is_exported,
+)
 
 PRETRAINING, FINETUNING = "pretraining", "finetuning"
 FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
@@ -157,7 +160,7 @@ class _Source:
             for target in _targets_with(self.plan, name):
                 try:
                     self._initial_weights(arm, self.plan.backbone_of(target), name)
-                except (WeightsUnavailableError, UnknownBackbone, OSError) as error:
+                except (WeightsError, OSError) as error:
                     if not arm.optional:
                         raise PlanError(f"arms.{name}: {error}") from error
                     found[name] = str(error).splitlines()[0]
@@ -171,9 +174,11 @@ class _Source:
         trunk = {**plan.backbones[backbone], "init": plan.arms[arm].starts_from}
         if data.get("label_variant") in ("shuffled", "cluster_shuffled"):
             data.setdefault("label_seed", seed)  # another seed, another shuffle
+        if "fraction" in data:
+            data.setdefault("fraction_seed", seed)  # another seed, another part of the labels
         sections |= {"data": data, "backbone": trunk}
         batch = data.get("batch_size", 64)
-        rows = pretraining_rows(self.index, data, seed)
+        rows = pretraining_rows(self.index, data)
         iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
         sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
         return Cell(
@@ -275,8 +280,7 @@ class _Source:
         """What changes the key of a cell where `init` names other weights under the same name.
 
         Raises:
-            WeightsUnavailableError, UnknownBackbone, PlanError: The weights are not there, or of
-                another architecture.
+            WeightsError, PlanError: The weights are not there, or of another architecture.
         """
         if init == RANDOM:
             return {}
@@ -292,7 +296,7 @@ class _Source:
         timm's are known by their name alone, as in earlier experiments.
         """
         if (init, backbone) not in self._published:
-            built = build_backbone(**self.plan.backbones[backbone], init=init)
+            built = build_starting_backbone(**self.plan.backbones[backbone], init=init)
             self._published[init, backbone] = fingerprint(built.net.state_dict())
         return {} if init == "timm" else {"sha256": self._published[init, backbone]}
 
@@ -308,8 +312,8 @@ class _Source:
         return {file: facts.sha256 for file, facts in record.files.items()}
 
 
-def pretraining_rows(index: HandIndex, data: Mapping[str, Any], seed: int) -> np.ndarray:
-    """(N,) rows that a pretraining run with this data section and seed is trained on."""
+def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
+    """(N,) rows that a pretraining run with this data section is trained on."""
     classes = load_taxonomy(
         data.get("taxonomy", "interhand26m"),
         data.get("label_variant"),
@@ -318,15 +322,11 @@ def pretraining_rows(index: HandIndex, data: Mapping[str, Any], seed: int) -> np
         withheld=data.get("withheld", ()),
         withheld_seed=data.get("withheld_seed", 0),
     )
-    return index.select(
-        split=data.get("train_split", "train"),
-        hands=data.get("hands"),
-        labels=data.get("labels"),
-        subjects=data.get("subjects"),
-        single_hand_only=data.get("single_hand_only", False),
+    return _training_rows(
+        index,
         labelled_by=classes if data.get("labelled_only", True) else None,
-        fraction=data.get("fraction", 1.0),
-        seed=seed,
+        neutral_ends=neutral_ends_of(data.get("neutral_ends")),
+        **section_rows(data),
     )
 
 
@@ -336,15 +336,15 @@ def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
     labelled_by = None
     if data.get("labelled_only", False):
         labelled_by = load_taxonomy(data.get("taxonomy", "interhand26m"), None, 0, index)
-    return index.select(
-        split=data.get("train_split", "train"),
-        hands=data.get("hands", ("right", "left")),
-        labels=data.get("labels"),
-        subjects=data.get("subjects"),
-        labelled_by=labelled_by,
-        fraction=data.get("fraction", 1.0),
-        seed=data.get("fraction_seed", 0),
-    )
+    rows = {"hands": ("right", "left"), **section_rows(data)}
+    return _training_rows(index, labelled_by=labelled_by, **rows)
+
+
+def _training_rows(index: HandIndex, **options: Any) -> np.ndarray:
+    try:
+        return select_splits(index, **options).train
+    except ValueError as error:
+        raise PlanError(f"data: {error}") from error
 
 
 def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.external.joint_order import JointOrderError
+from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.evaluation.poses.mesh_parameters import MeshParameters
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.hand.model import HandModel
@@ -44,7 +44,7 @@ class PredictionError(ValueError):
 
 @dataclass(frozen=True)
 class PosePredictions:
-    """What one system predicted; frame: the camera of the stored image, not mirrored or turned.
+    """Predictions of one system, in the camera frame of the stored image (as stored, not cropped).
 
     Attributes:
         system: name of the system, the row of a score table.
