@@ -127,6 +127,7 @@ class GestureDataset(Dataset):
             index.values("hand", self.rows),
             HANDS,
             rows=self.rows,
+            subjects=index.values("subject", self.rows) if "subject" in index.columns else None,
             strict=strict_labels,
         )
         if announce is not None:
