@@ -20,6 +20,7 @@ from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pre
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.run import build_runner
@@ -27,7 +28,6 @@ from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.placement import evaluated_model
 from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
-from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.record import DataRecord
 
