@@ -13,7 +13,7 @@ _STRETCH_TOLERANCE = 1e-3
 
 
 class CameraPrediction(NamedTuple):
-    """Hands of B images, camera frame and pixels of the stored image, not mirrored or turned.
+    """Hands of B images, camera frame and pixels of the stored image, neither mirrored nor rotated.
 
     Attributes:
         rows: (B,) int64 rows of the index.
@@ -33,14 +33,14 @@ class CameraPrediction(NamedTuple):
 
 
 def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
-    """Undoes what the crops did: mirror, turn, scale and shift.
+    """Undo the crops: mirroring, rotation, scale and shift.
 
     Args:
         prediction: B hands in the frame of their crops.
         batch: what they were predicted from: `row` (B,) and `image_from_crop` (B, 2, 3).
 
     Raises:
-        ValueError: a crop that is not turned and scaled only, so that depth means nothing in it.
+        ValueError: a crop that is stretched, so that depth has no meaning in it.
     """
     image_from_crop = batch.image_from_crop.detach().cpu().double()
     linear = image_from_crop[:, :, :2]
@@ -50,29 +50,29 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
     return CameraPrediction(
         rows=torch.as_tensor(batch.row).cpu().numpy().astype(np.int64),
         hand=torch.where(mirrored, 1 - hand, hand).numpy(),
-        joints_rel_mm=_turned(prediction.joints_rel_mm, camera_from_crop),
-        vertices_rel_mm=_turned(prediction.vertices_rel_mm, camera_from_crop),
-        keypoints_image_px=_turned(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
-        joint_depth_rel_mm=_turned(prediction.joint_depth_rel_mm, None),
+        joints_rel_mm=_moved(prediction.joints_rel_mm, camera_from_crop),
+        vertices_rel_mm=_moved(prediction.vertices_rel_mm, camera_from_crop),
+        keypoints_image_px=_moved(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
+        joint_depth_rel_mm=_moved(prediction.joint_depth_rel_mm, None),
     )
 
 
 def _rotation(linear: Tensor) -> Tensor:
     """(B, 3, 3) map of camera-frame vectors that belongs to a map of pixels (B, 2, 2)."""
     scale = torch.linalg.det(linear).abs().sqrt()
-    turn = linear / scale[:, None, None]
-    identity = torch.eye(2, dtype=turn.dtype)
-    if not bool(((turn @ turn.mT - identity).abs() < _STRETCH_TOLERANCE).all()):
+    rotation_2d = linear / scale[:, None, None]
+    identity = torch.eye(2, dtype=rotation_2d.dtype)
+    if not bool(((rotation_2d @ rotation_2d.mT - identity).abs() < _STRETCH_TOLERANCE).all()):
         raise ValueError(
             "image_from_crop stretches x and y differently (or is singular); poses are predicted "
-            "from crops that are square in the picture"
+            "from crops that are square in the image"
         )
-    rotation = torch.zeros(len(turn), 3, 3, dtype=turn.dtype)
-    rotation[:, :2, :2], rotation[:, 2, 2] = turn, 1
+    rotation = torch.zeros(len(rotation_2d), 3, 3, dtype=rotation_2d.dtype)
+    rotation[:, :2, :2], rotation[:, 2, 2] = rotation_2d, 1
     return rotation
 
 
-def _turned(
+def _moved(
     points: Tensor | None, linear: Tensor | None, offset: Tensor | float = 0.0
 ) -> np.ndarray | None:
     """Points (B, N, K) mapped by (B, K, K), float32; as they are without a map; None stays None."""

@@ -81,7 +81,7 @@ def predict_split(
         workers: loading processes.
         precision: of the network, see `predict_batch`.
         progress: show a progress bar on a terminal.
-        shared: all processes of the run call this together; each predicts its share of the batches,
+        shared: all processes of the run call this together; each predicts a part of the batches,
             with the first one's buffers, and all get the whole: to the last digit, and in the same
             order, what one process would have given.
 

@@ -37,7 +37,7 @@ class PredictionError(ValueError):
 
 @dataclass(frozen=True)
 class PosePredictions:
-    """What one system predicted; frame: the camera of the stored image, not mirrored or turned.
+    """Predictions of one system, in the camera frame of the stored image (as stored, not cropped).
 
     Attributes:
         system: name of the system, the row of a score table.
