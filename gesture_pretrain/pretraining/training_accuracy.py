@@ -8,9 +8,9 @@ from torch.utils.data import Subset
 
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.loaders import make_loader, own_batches
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.processes import rank_and_world_size
-from gesture_pretrain.training.splits import spread
 
 IMAGES = 1000
 

@@ -25,9 +25,9 @@ from adapters.transfer.plan.plan import (
     merged,
 )
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
+from gesture_pretrain.data.splits.select import section_rows, select_splits, spread
 from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
 from gesture_pretrain.training.schedule import Schedule
-from gesture_pretrain.training.splits import section_rows, select_splits, spread
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import fingerprint
 from gesture_pretrain.weights.registry import find_backbone

@@ -22,13 +22,13 @@ from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pre
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.stage import pretrain
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.run_folder import current_commit, library_versions
-from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.ledger import WeightLedger
 
 _PREDICTED_AT_ONCE = 128
