@@ -1,9 +1,9 @@
-"""A folder of photographs, one folder per class, to an index.
+"""Photographs in one folder per class, to an index.
 
-    ROOT/<class>/*.jpg                  everything is the split "train"
-    ROOT/{train,val,test}/<class>/*     splits, where folders of these names are there
+    ROOT/<class>/*.jpg                  all images belong to the split "train"
+    ROOT/{train,val,test}/<class>/*     splits, if there are folders with these names
 
-The label of an image is its class folder's name. Hand, joints, cameras and boxes are unknown.
+The label of an image is the name of its class folder. Hand, joints, cameras and boxes are unknown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gesture_pretrain.data.interhand.values import Codes
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 say that the picture is stored on its side
+_ORIENTATION = 0x0112  # EXIF tag; images with values 5 to 8 are stored rotated by 90 degrees
 _NAMED_IN_AN_ERROR = 10
 
 
@@ -39,23 +39,23 @@ def build_folder_index(
     workers: int = 4,
     progress: bool = True,
 ) -> Path:
-    """Indexes class-per-folder photographs. Only the head of each file is read, for its size.
+    """Index class-per-folder photographs. Only the header of each file is read.
 
     Args:
-        root: folder of the data set.
-        out: folder of the index; `root/index` by default. An earlier index there is replaced.
-        data_name: name for reports; the folder's name by default.
-        licence: of the photographs; travels with what is trained on them.
-        skip_unreadable: leave out files that are not images, and print them.
-        workers: threads that read the files.
-        progress: show a bar.
+        root: Folder of the dataset.
+        out: Folder of the index; `root/index` by default. An earlier index is replaced.
+        data_name: Name for reports; the folder's name by default.
+        licence: Licence of the photographs, stored in the card of everything trained on them.
+        skip_unreadable: Leave out files that are not images, and print their names.
+        workers: Threads that read the files.
+        progress: Show a progress bar.
 
     Returns:
         Folder of the index.
 
     Raises:
-        DataError: no such folder, no class folders, or (without `skip_unreadable`) files that
-            cannot be read, by name.
+        DataError: There is no such folder, it has no class folders, or files cannot be read (only
+            without `skip_unreadable`).
     """
     root = Path(root)
     if not root.is_dir():
@@ -136,17 +136,17 @@ def _size_or_reason(path: Path) -> tuple[int, int] | str:
 
 
 def image_size_wh(path: Path) -> tuple[int, int]:
-    """Width and height as a viewer shows the image, from its head alone.
+    """Read the width and height of an image as displayed, from its header.
 
-    Cameras store pictures taken on their side as they are, with a note to turn them; decoders for
-    vision turn them, so that is the size that counts.
+    Cameras store portrait images unrotated, with an orientation tag. Image decoders apply the tag,
+    so the rotated size is returned.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            rotated = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             width, height = image.size
-    return (height, width) if turned else (width, height)
+    return (height, width) if rotated else (width, height)
 
 
 def _columns(
