@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.models import UNTRAINED
 from gesture_pretrain.evaluation.features.run import evaluate_backbone
 from gesture_pretrain.evaluation.poses.joint_order import JOINT_ORDERS
@@ -25,7 +26,6 @@ from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.prediction_files import HAND_KINDS, evaluate_predictions
 from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.report.score_table import ScoreTable
-from gesture_pretrain.training.device import choose_device
 
 MANO_HINT = (
     "On this command line: --mano PATH; for data rendered with the open hand, --mano open; without "

@@ -28,7 +28,7 @@ from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.plain_data import plain_data
-from gesture_pretrain.training.runs.folder import current_commit, library_versions
+from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.ledger import compare_tensors
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"

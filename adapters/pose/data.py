@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.loaders import build_loaders, check_batch_size
 from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.pretraining.data import (
@@ -19,7 +20,6 @@ from gesture_pretrain.pretraining.data import (
 )
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import build_loaders, check_batch_size
 from gesture_pretrain.training.splits import select_splits
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose.model import HandPrediction
 from adapters.pose.onnx import CropBatch, PoseSession
-from gesture_pretrain.training.device import choose_device
-from gesture_pretrain.training.step.compilation import MODES
+from gesture_pretrain.device import choose_device
+from gesture_pretrain.training.options import COMPILE_MODES as MODES
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

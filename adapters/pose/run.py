@@ -17,9 +17,9 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runner import PretrainRunner
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.runner import TrainingRunner
 from gesture_pretrain.weights.record import TaxonomyRecord
 
 
@@ -41,7 +41,7 @@ class PoseRun:
         seed: of the run.
     """
 
-    runner: PretrainRunner
+    runner: TrainingRunner
     target: PoseTarget
     network: Backbone | GestureNetwork
     head_classes: TaxonomyRecord | None

@@ -25,13 +25,11 @@ from adapters.targets import PoseTarget, find_pose_target
 from gesture_pretrain.config.file import config_sections, require_sections
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.placement import place_model
+from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
 from gesture_pretrain.training.runner import assemble_runner, begin_run
-from gesture_pretrain.training.step.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.step.optimizer import build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.schedule import Schedule
 
 
 def build_pose_runner(

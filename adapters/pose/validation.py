@@ -10,7 +10,7 @@ from adapters.pose.frames import CameraPrediction, to_camera_frame
 from adapters.pose.model import HandPrediction, check_prediction
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import MeanPose, did_not_learn
-from gesture_pretrain.training.step.exact_sum import exact_sums
+from gesture_pretrain.processes import exact_sums
 
 _NAMES = ("mpjpe_mm", "mpvpe_mm", "mean_pose_mpjpe_mm")
 

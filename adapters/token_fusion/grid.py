@@ -67,5 +67,7 @@ class VolumeGrid:
 
     def contains(self, cells: Tensor) -> Tensor:
         """Whether a coordinate (..., 3) is within the volume, per axis: (..., 3) bool."""
-        size = torch.tensor([self.cells, self.cells, self.depth_cells], device=cells.device)
-        return (cells >= -0.5) & (cells <= size - 0.5)
+        # Python numbers, not a tensor of them: a copy to a GPU would make the host wait
+        sizes = (self.cells, self.cells, self.depth_cells)
+        axes = zip(cells.unbind(-1), sizes, strict=True)
+        return torch.stack([(axis >= -0.5) & (axis <= size - 0.5) for axis, size in axes], dim=-1)

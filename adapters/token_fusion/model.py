@@ -37,6 +37,8 @@ class TokenFusionModel(BaseModel):
         ValueError: The hand model is of a left hand.
     """
 
+    nondeterministic_on_cuda = "grid_sample"
+
     def __init__(
         self,
         network: TokenFusionNetwork,
@@ -78,7 +80,7 @@ class TokenFusionModel(BaseModel):
             `keypoint_error_px`, where anything is annotated (on a GPU NaN where nothing is), and
             the gates of the guidance.
             "predict": the hands. "tensor": what the network gives. "count": nothing; the objective
-            counts what is annotated, see `gesture_pretrain.training.step.step_mean.StepCounts`.
+            counts what is annotated, see `gesture_pretrain.training.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, or a left hand.

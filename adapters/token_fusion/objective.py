@@ -22,7 +22,7 @@ from adapters.token_fusion.camera import (
     project_weak_perspective_px,
 )
 from adapters.token_fusion.grid import VolumeGrid
-from gesture_pretrain.training.step.step_mean import step_mean_count
+from gesture_pretrain.training.step_mean import step_mean_count
 
 FINGER_LIMIT_DEG = 120.0  # no finger joint of a healthy hand flexes further
 

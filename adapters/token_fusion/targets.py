@@ -12,7 +12,6 @@ from gesture_pretrain.hand.rotation import rotation_6d_from_axis_angle
 # Stands in for a camera or a depth that is not known, so that nothing divides by zero; what comes
 # out is masked.
 _ANY_DEPTH_MM = 1000.0
-_ANY_CAMERA = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> PoseTargets:
@@ -30,7 +29,8 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
     size_px = batch.image.shape[-1]
     depth_known = torch.isfinite(batch.wrist_depth_mm)
     has_camera = batch.has_camera & depth_known
-    any_camera = batch.crop_camera.new_tensor(_ANY_CAMERA)
+    like = batch.crop_camera
+    any_camera = torch.eye(2, 3, dtype=like.dtype, device=like.device)
     camera = torch.where(has_camera[:, None, None], batch.crop_camera, any_camera)
     wrist_depth_mm = torch.where(has_camera, batch.wrist_depth_mm, _ANY_DEPTH_MM)
     wrist_mm = back_project_mm(batch.keypoints_px[:, :1], wrist_depth_mm[:, None], camera)

@@ -12,9 +12,9 @@ from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.data.samples.sampling import class_balanced_weights
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.training.neutral_ends import WEIGHT, NeutralEnds
 from gesture_pretrain.training.splits import SplitRows, describe_validation, select_splits
 

@@ -25,13 +25,11 @@ from gesture_pretrain.pretraining.data import (
 )
 from gesture_pretrain.pretraining.model import FineWeightRamp, GesturePretrainer
 from gesture_pretrain.taxonomy import CONTROLS
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.placement import place_model
-from gesture_pretrain.training.runner import PretrainRunner, assemble_runner, begin_run
-from gesture_pretrain.training.step.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.step.optimizer import build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
+from gesture_pretrain.training.runner import TrainingRunner, assemble_runner, begin_run
+from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 
@@ -65,7 +63,7 @@ def build_runner(
     resume: bool = False,
     hooks: Sequence[Hook] = (),
     progress: bool = True,
-) -> PretrainRunner:
+) -> TrainingRunner:
     """Everything a run needs; `runner.train()` then trains it.
 
     Args:

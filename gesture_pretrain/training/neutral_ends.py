@@ -65,10 +65,7 @@ def distance_from_ends(index: HandIndex) -> np.ndarray:
             f"data.neutral_ends needs frame numbers, and {index.meta['data_name']} has none. Leave "
             "it out."
         )
-    names = ("split", "capture", "sequence", *(["subject"] if "subject" in index.columns else []))
-    keys = np.stack([index.values(name).astype(np.int64) for name in names])
-    _, recording = np.unique(keys, axis=1, return_inverse=True)
-    recording = recording.ravel()
+    recording = _recordings(index)
     first = np.full(recording.max() + 1, np.iinfo(np.int64).max)
     last = np.full(recording.max() + 1, -1, np.int64)
     np.minimum.at(first, recording, frame)
@@ -76,3 +73,11 @@ def distance_from_ends(index: HandIndex) -> np.ndarray:
     length = (last - first)[recording]
     nearest = np.minimum(frame - first[recording], last[recording] - frame)
     return np.where(length > 0, nearest / np.maximum(length, 1), 0.5)
+
+
+def _recordings(index: HandIndex) -> np.ndarray:
+    """(N,) number of the recording of every image, counted from 0."""
+    names = ("split", "capture", "sequence", *(["subject"] if "subject" in index.columns else []))
+    codes = [np.unique(index.values(name), return_inverse=True)[1] for name in names]
+    combined = np.ravel_multi_index(codes, [code.max() + 1 for code in codes])
+    return np.unique(combined, return_inverse=True)[1]

@@ -5,7 +5,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-from miniature_runs import write_small_miniature
 from tool_module import load_tool
 
 from gesture_pretrain.data.folders import build_folder_index
@@ -67,11 +66,6 @@ def rendered(tmp_path_factory):
         progress=False,
     )
     return build_interhand_index(root, root / "index", progress=False)
-
-
-@pytest.fixture(scope="module")
-def miniature(tmp_path_factory):
-    return write_small_miniature(tmp_path_factory.mktemp("miniature") / "data") / "index"
 
 
 @pytest.fixture(scope="module")

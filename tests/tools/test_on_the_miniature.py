@@ -15,7 +15,6 @@ from miniature_runs import (
     SMALL_PRETRAINING,
     register_gesture_backbone,
     small_plan,
-    write_small_miniature,
 )
 from mmengine.config import Config
 from tool_module import load_tool
@@ -34,11 +33,6 @@ def files_about_interhand(folder: str) -> list[Path]:
     return found
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return write_small_miniature(tmp_path_factory.mktemp("miniature") / "interhand")
-
-
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
@@ -53,8 +47,8 @@ def run_tool(name: str, *arguments) -> int:
 
 
 @pytest.mark.parametrize("path", files_about_interhand("pretrain"), ids=lambda path: path.stem)
-def test_pretraining_config_trains_validates_and_registers(path, data, home, tmp_path, capsys):
-    place = ["--data", data, "--out", tmp_path / "run", "--device", "cpu"]
+def test_pretraining_config_trains_validates_and_registers(path, miniature, home, tmp_path, capsys):
+    place = ["--data", miniature, "--out", tmp_path / "run", "--device", "cpu"]
     assert run_tool("pretrain_backbone", path, *place, *SMALL_PRETRAINING) == 0
     printed = capsys.readouterr().out
     assert re.search(r"Validation\. .*subject \d+ of split 'train', held out of training", printed)
@@ -64,8 +58,8 @@ def test_pretraining_config_trains_validates_and_registers(path, data, home, tmp
 
 
 @pytest.mark.parametrize("path", files_about_interhand("pose"), ids=lambda path: path.stem)
-def test_pose_config_trains_and_predicts_from_detected_boxes(path, data, home, tmp_path, capsys):
-    place = ["--data", data, "--out", tmp_path / "run", "--device", "cpu"]
+def test_pose_config_trains_and_predicts(path, miniature, home, tmp_path, capsys):
+    place = ["--data", miniature, "--out", tmp_path / "run", "--device", "cpu"]
     config = Config.fromfile(path)
     start = [f"backbone.arch={ARCH}", "backbone.init=random"]
     if "name" in config.backbone:
@@ -80,9 +74,9 @@ def test_pose_config_trains_and_predicts_from_detected_boxes(path, data, home, t
 
 
 @pytest.mark.parametrize("path", files_about_interhand("experiments"), ids=lambda path: path.stem)
-def test_plan_plans_and_audits(path, data, home, tmp_path, capsys):
+def test_plan_plans_and_audits(path, miniature, home, tmp_path, capsys):
     overrides = small_plan(Config.fromfile(path).to_dict())
-    place = ["--data", data, "--out", tmp_path / "out", "--dry-run"]
+    place = ["--data", miniature, "--out", tmp_path / "out", "--dry-run"]
     assert run_tool("transfer_experiment", path, "run", *place, *overrides) == 0
     printed = capsys.readouterr().out
     assert "pretraining" in printed and "0 test images are trained on" in printed
@@ -95,9 +89,9 @@ def readme_commands() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
-def test_readme_commands_for_interhand_run_one_after_the_other(data, home, tmp_path, monkeypatch):
+def test_readme_commands_run_one_after_the_other(miniature, home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "INTERHAND").symlink_to(data)
+    (tmp_path / "INTERHAND").symlink_to(miniature)
     small = {"hrnet_w32.gesture_interhand26m": f"{ARCH}.gesture_interhand26m"}
     done = []
     for words in readme_commands():

@@ -39,10 +39,15 @@ def sample_joint_features(features: Tensor, joints_cells: Tensor) -> Tensor:
         (B, J, C), of the features' type; the sampling itself is done in that of the joints.
     """
     height, width = features.shape[2:]
-    last = joints_cells.new_tensor([width - 1, height - 1])
-    where = (2 * joints_cells / last - 1).unsqueeze(2)
+    x, y = joints_cells.unbind(-1)
+    # Python numbers, not a tensor of them: a copy to a GPU would make the host wait
+    where = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1).unsqueeze(2)
     sampled = nn.functional.grid_sample(
-        features.to(where), where, mode="bilinear", padding_mode="zeros", align_corners=True
+        features.to(where).contiguous(),  # cuDNN's sampler takes no channels-last strides
+        where,
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=True,
     )
     return sampled.squeeze(3).mT.to(features)
 

@@ -12,7 +12,8 @@ Every candidate reads the same picture files and makes crops of the same size:
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
               can use; made-up joints lie all over the picture, so it is decoded whole for them
     eanet_reduced          `eanet` with reduced decode, where the pictures are made up
-    eanet_shards           `eanet` from the same shards
+    eanet_shards           `eanet` from the same shards; made-up joints reach beyond most of the
+              stored regions, so give --data
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made

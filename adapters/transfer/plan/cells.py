@@ -19,8 +19,8 @@ from adapters.transfer.plan.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
+from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.training.splits import section_rows, select_splits, spread
-from gesture_pretrain.training.step.schedule import Schedule
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.initial_weights import load_timm_weights
 from gesture_pretrain.weights.registry import find_backbone

@@ -20,12 +20,13 @@ from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pre
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runs.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.runs.folder import current_commit, library_versions, write_run_folder
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
 from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.record import DataRecord
@@ -206,12 +207,7 @@ def _write_run_folder(folder: CellFolder, device: str) -> None:
             dict(cell.config),
             name=cell.label,
             device=_device_name(device),
-            check=_any_config,
         )
-
-
-def _any_config(config: Mapping[str, Any]) -> None:
-    """Nothing to check when it is read back: the folder's key is the hash of `cell.json`."""
 
 
 def _device_name(device: str) -> str:

@@ -50,7 +50,7 @@ class Predictions:
         """Writes an .npz that needs no pickle to be read."""
         content = io.BytesIO()
         np.savez(content, fits_json=np.array(json.dumps(self.fits)), **self.arrays)
-        write_bytes_atomically(path, content.getbuffer())
+        write_bytes_atomically(path, content.getvalue())
         return Path(path)
 
     @classmethod

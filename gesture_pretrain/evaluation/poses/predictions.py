@@ -133,7 +133,7 @@ class PosePredictions:
             provenance_json=np.array(json.dumps(dict(self.provenance), sort_keys=True)),
             **{name: value for name, value in arrays.items() if value is not None},
         )
-        write_bytes_atomically(path, content.getbuffer())
+        write_bytes_atomically(path, content.getvalue())
         return path
 
     @classmethod

@@ -12,7 +12,7 @@ from gesture_pretrain.hand.rotation import matrix_from_axis_angle
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.training.step.optimizer import build_optimizer
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.weights.ledger import fingerprint
 
 LOSSES = {
