@@ -33,6 +33,7 @@ from gesture_pretrain.data.samples.augmentation import (
 )
 from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -51,10 +52,10 @@ class EanetSample(NamedTuple):
         coarse, fine: Gesture classes, -1 where the crop has none.
         hand: 0 right, 1 left, -1 two hands.
         row: Row of the index.
-        mirrored: The crop shows a mirror image of the picture.
+        mirrored: The crop shows a mirror image of the stored image.
         joint_img, mano_joint_img: (42, 3) heat-map cells of captured joints and of the fit's.
         joint_cam, mano_joint_cam: (42, 3) m, minus the wrist of the same hand.
-        mano_mesh_cam: (1556, 3) m, camera frame of the picture, never mirrored or turned (but the
+        mano_mesh_cam: (1556, 3) m, camera frame of the image, never mirrored or rotated (but the
             hands are exchanged by a mirror as everywhere); (0, 3) unless asked for.
         rel_trans: (3,) m, left wrist minus right wrist.
         mano_pose: (96,) axis-angle; mano_shape: (20,).
@@ -62,7 +63,7 @@ class EanetSample(NamedTuple):
         mano_joint_trunc: (42, 1) the fit's joint is inside the grid; mano_joint_valid: (42, 3).
         rel_trans_valid: (1,); mano_param_valid: (96,); mano_shape_valid: (20,).
         is_3D: 1, the data has depth.
-        image_from_crop: (2, 3) affine crop px -> picture px, undoes the mirror too.
+        image_from_crop: (2, 3) affine crop px -> image px; it also undoes the mirroring.
         crop_camera: (2, 3) K with crop px = K @ (x/z, y/z, 1) in the camera frame of the crop.
         wrist_depth_mm: (2,) depth of the annotated wrists, NaN where unknown.
     """
@@ -123,7 +124,7 @@ class EanetDataset(Dataset):
 
     Attributes:
         rows: (N,) rows that are used.
-        coarse, fine: (N,) int64 classes of the pictures, -1 where there is none.
+        coarse, fine: (N,) int64 classes of the images, -1 where there is none.
 
     Raises:
         ValueError: An option that is not possible, or an image of two hands.
@@ -168,7 +169,9 @@ class EanetDataset(Dataset):
         self.images = CropImages(source, size_px)
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
-            announce("\n".join([selection.describe(), *self.images.describe(self.rows)]))
+            supervision = count_supervision(index, self.rows)
+            lines = [selection.describe(), *self.images.describe(self.rows), supervision.describe()]
+            announce("\n".join(lines))
 
     def __len__(self) -> int:
         return len(self.rows)

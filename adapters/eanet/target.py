@@ -205,14 +205,17 @@ def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **
     return network
 
 
-TARGET = PoseTarget(
-    name="eanet",
-    summary="EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters",
-    needs=eanet_needs(),
-    build_model=build_eanet,
-    build_dataset=build_eanet_dataset,
-    presets=PRESETS,
-    needs_with=eanet_needs,
-    dataset_with=eanet_dataset_with,
-    export=export_encoder,
-)
+class EanetTarget(PoseTarget):
+    """EANet around any backbone."""
+
+    name = "eanet"
+    summary = "EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters"
+    presets = PRESETS
+    build_model = staticmethod(build_eanet)
+    build_dataset = staticmethod(build_eanet_dataset)
+    needs_for = staticmethod(eanet_needs)
+    dataset_for = staticmethod(eanet_dataset_with)
+    export = staticmethod(export_encoder)
+
+
+TARGET = EanetTarget()

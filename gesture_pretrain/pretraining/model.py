@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutput
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 from gesture_pretrain.pretraining.objective import (
@@ -75,6 +76,11 @@ class GesturePretrainer(BaseModel):
         self.epoch = 0
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that is pretrained."""
+        return self.network.backbone
 
     @property
     def fine_weight(self) -> float:

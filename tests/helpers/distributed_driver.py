@@ -22,12 +22,12 @@ from adapters.pose.validation import PoseErrors
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.processes import rank_and_world_size
 
 STEPS = 50
 TRAINING = {"ema_decay": 0.9, "log_every": 1, "threads": 1, "validate_every": STEPS}
 COMMON = {
-    "optimizer": {"lr": 2e-4, "sharded": True},
+    "optimizer": {"lr": 2e-4},
     "schedule": {"iterations": STEPS, "warmup_iterations": 5},
     "device": "cpu",
     "progress": False,

@@ -21,7 +21,7 @@ from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
 from gesture_pretrain.pretraining.data import build_gesture_data
-from gesture_pretrain.training.step.optimizer import Verdict
+from gesture_pretrain.training.optimizer import Verdict
 
 TrainStep = Callable[[HandSample], Verdict]
 HERE = ""  # shards of the made-up pictures, in the folder of these

@@ -29,6 +29,7 @@ from gesture_pretrain.data.samples.crop_images import cropped_image
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.moved_fit import MovedFit, move_fits
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.hand.joints import HandJoints
 from gesture_pretrain.hand.model import HandModel
@@ -225,20 +226,9 @@ class PoseDataset(Dataset):
         return annotated_view(record, picture, box, **classes)
 
     def describe(self) -> str:
-        """What is labelled, and how many hands have joints, a camera and a fit."""
-        counts = self.annotation_counts()
-        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        return f"{self._gestures.describe()}\nOf {len(self)} hands with {listed}."
-
-    def annotation_counts(self) -> dict[str, int]:
-        """How many of the rows have 3D joints and a MANO fit of their hand."""
-        columns, steps = self.index.columns, self.index.values("step", self.rows)
-        joints, fits = columns.get("step_has_joints"), columns.get("step_mano")
-        sides = self.index.values("hand", self.rows)
-        return {
-            "3D joints": 0 if joints is None else int(np.count_nonzero(joints[steps])),
-            "MANO fit": 0 if fits is None else int(np.count_nonzero(fits[steps, sides] >= 0)),
-        }
+        """What is labelled, and how many hands have joints, a MANO fit and a camera."""
+        supervision = count_supervision(self.index, self.rows)
+        return f"{self._gestures.describe()}\n{supervision.describe()}"
 
     def _motions(self, epochs: Sequence[int], records: Sequence[HandRecord]) -> list[Motion]:
         if self.augmentation is None:

@@ -163,6 +163,18 @@ def test_a_gesture_network_of_its_own_tells_instead(stored, pictures, taxonomy, 
     assert all(e.coarse is not None and e.hand_probability is not None for e in estimates)
 
 
+def test_classes_of_ones_own_folders_come_from_the_card(stored, pictures, tmp_path):
+    """There is no file of a taxonomy in which every label is a class."""
+    classes = Taxonomy.from_index_labels(["peace", "fist", "flat"])
+    backbone = build_backbone("test_resnet", size_px=64, seed=4)
+    heads = build_gesture_heads(backbone.pooled_channels, num_coarse=3, num_fine=3, hidden=8)
+    network = GestureNetwork(backbone, heads)
+    weights = export_backbone(network, tag="signs", taxonomy=classes, out=tmp_path)
+    estimator = HandEstimator(stored, gestures=weights.path)
+    estimates = estimator.predict(pictures[0][:2], hands=["right", "right"])
+    assert all(e.coarse.name in classes.labels for e in estimates)
+
+
 def test_weights_of_another_taxonomy_are_refused(tmp_path, taxonomy):
     other = taxonomy.handedness_only()
     folder = store_random_pose_model(tmp_path / "model", taxonomy=other)

@@ -344,7 +344,7 @@ def test_wrong_arguments_are_named(dataset, hands):
 def test_describe_counts_what_is_annotated(dataset, index):
     lines = []
     dataset(announce=lines.append)
-    assert "3D joints 24, MANO fit 24" in lines[0]
+    assert "Of 24 hands 24 have 3D joints, 24 a MANO fit and 24 a camera." in lines[0]
 
 
 @pytest.mark.parametrize("mirror_left", [False, True])
