@@ -22,18 +22,19 @@ import torch.distributed
 
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runner import PretrainRunner
-from gesture_pretrain.training.runs.folder import claimed_name, current_commit, write_run_folder
-from gesture_pretrain.training.runs.lock import run_lock
-from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
+from gesture_pretrain.training.runner import TrainingRunner
+from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weights.export import export_backbone
-from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
 from gesture_pretrain.weights.record import DataRecord, backbone_name
-from gesture_pretrain.weights.registry import UnknownBackbone, registry_home
+from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.reservation import reserved_name
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 
@@ -54,14 +55,14 @@ def main(arguments: list[str] | None = None) -> Path:
         return train(runner, config, out, options)
 
 
-def train(runner: PretrainRunner, config: dict, out: Path, options: argparse.Namespace) -> Path:
+def train(runner: TrainingRunner, config: dict, out: Path, options: argparse.Namespace) -> Path:
     """`main` once everything is built and the run folder is this run's alone."""
-    is_main = rank_and_world_size()[0] == 0
+    if rank_and_world_size()[0] > 0:
+        runner.train()
+        return out
     name = backbone_name(network_of(runner).backbone.arch, config["tag"])
-    if is_main:
-        require_writable(registry_home())
-        if not options.overwrite and claimed_name(out) != name:
-            require_free_name(name)
+    require_writable(registry_home())
+    with reserved_name(registry_home(), name, out, overwrite=options.overwrite) as check_name:
         changed = write_run_folder(
             out, config, name=name, device=str(choose_device(options.device))
         )
@@ -69,10 +70,9 @@ def train(runner: PretrainRunner, config: dict, out: Path, options: argparse.Nam
             print("Resuming with changed settings: " + "; ".join(changed))
         write_ledger(runner, out)
         print(f"Run folder {out}")
-    runner.train()
-    if not is_main:
-        return out
-    return export(runner, config)
+        runner.train()
+        check_name()
+        return export(runner, config)
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -135,7 +135,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     return config
 
 
-def write_ledger(runner: PretrainRunner, out: Path) -> None:
+def write_ledger(runner: TrainingRunner, out: Path) -> None:
     """Records what became of the initial weights, and prints the table."""
     ledger = network_of(runner).backbone.ledger
     if ledger is None:
@@ -146,7 +146,7 @@ def write_ledger(runner: PretrainRunner, out: Path) -> None:
     print(ledger.table())
 
 
-def network_of(runner: PretrainRunner):
+def network_of(runner: TrainingRunner):
     """The network that is validated and exported."""
     return evaluated_model(runner).network
 
@@ -164,21 +164,9 @@ def require_writable(home: Path) -> None:
         ) from error
 
 
-def require_free_name(name: str) -> None:
-    """Raises before training where the weights could not be registered after it."""
-    if (registry_home() / name).exists():
-        raise FileExistsError(
-            f"The registry has weights called {name} already ({registry_home() / name}). Choose "
-            "another tag with --name, or replace them with --overwrite."
-        )
-
-
-def export(runner: PretrainRunner, config: dict) -> Path:
-    """Registers the weights and prints their name and place.
-
-    The name was free when the run began, or to be replaced; so what has it now is of this run.
-    """
-    data = runner.gesture_data
+def export(runner: TrainingRunner, config: dict) -> Path:
+    """Register the weights under the name that the run has reserved; print name and place."""
+    data = runner.data
     stored = export_backbone(
         network_of(runner),
         tag=config["tag"],
@@ -186,10 +174,12 @@ def export(runner: PretrainRunner, config: dict) -> Path:
         data=DataRecord.from_index_meta(
             data.summary["source"],
             index_fingerprint=HandIndex.open(config["data"]["index"]).fingerprint,
+            validated_on=data.summary["validated_on"],
         ),
         metrics={
             "iterations": runner.iter,
             "train_images": data.summary["train_images"],
+            "train_moments": data.summary["train_moments"],
             "val_images": data.summary["val_images"],
             **{f"val_{name}": value for name, value in runner.last_metrics.items()},
         },
@@ -211,7 +201,10 @@ def run(arguments: list[str] | None = None) -> int:
     except TrainingStopped as error:
         print(f"\nStopped: {error}", file=sys.stderr)
         return STOPPED
-    except (ValueError, OSError, UnknownBackbone, WeightsUnavailableError) as error:
+    except FileExistsError as error:
+        print(f"\nError: {error} See --name, --overwrite, --resume, --out.", file=sys.stderr)
+        return WRONG_INPUT
+    except (ValueError, OSError) as error:
         print(f"\nError: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:

@@ -5,26 +5,22 @@ r"""Puts a registered backbone into another network or another library's file.
     python tools/swap_backbone.py --target timm --backbone NAME --export FILE.safetensors
     python tools/swap_backbone.py --target eanet --backbone NAME --baseline random \
         --data INDEX --size tiny --steps 1000 --out DIR [key=value …]
-    python tools/swap_backbone.py --target eanet --backbone NAME --eanet-root CHECKOUT \
-        --entry 'train.py --gpu 0-3' --out DIR [layout=author_fork …]
 
 A dry run prints the ledger (every tensor: matched, fresh, dropped by name) and parameter counts.
 With `--export` it writes the file that other people's code reads. With `--data` it trains the
 target around the backbone and around each baseline, on the same samples in the same order for the
 same number of steps, predicts the held-out split and prints both with the paired difference;
-`--out` gets `comparison.md`, `comparison.json` and a run folder per arm. With `--eanet-root`
-EANet's own code runs, in a process of its own, with this backbone in the place of its own.
+`--out` gets `comparison.md`, `comparison.json` and a run folder per arm. For EANet's own code see
+`adapters.eanet.eanet_checkout_backbone`.
 
 Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
 """
 
 import argparse
-import shlex
 import sys
 import warnings
 from pathlib import Path
 
-from adapters.eanet.checkout.driver import CheckoutError, run_checkout
 from adapters.export.backbone_export import export_weights
 from adapters.pose.sections import model_options
 from adapters.swap.dry_run import try_export, try_swap
@@ -39,13 +35,12 @@ from adapters.transfer.baseline_comparison import compare_with_baselines, compar
 from adapters.transfer.comparison_table import PROTOCOL_NAMES, Comparison
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.config.override import apply_override
-from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.hand.mano_file import MissingManoFile
-from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
-from gesture_pretrain.weights.registry import UnknownBackbone, load_network
+from gesture_pretrain.weights.registry import UnknownBackbone
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 MANO_HINT = (
@@ -67,9 +62,6 @@ def main(arguments: list[str] | None = None) -> None:
         return
     target = find_target(options.target)
     check_request(options, target)
-    if options.eanet_root is not None:
-        drive_checkout(options)
-        return
     if options.dry_run:
         print(dry_run(target, options))
         return
@@ -103,7 +95,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--size", help="preset of the target: full, tiny, … (default: full)")
     _add_training_arguments(parser.add_argument_group("training and comparing"))
-    _add_checkout_arguments(parser.add_argument_group("EANet's own code"))
+    parser.add_argument("--eanet-root", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="see below")
     options = parser.parse_intermixed_args(arguments)
     if not options.list and None in (options.target, options.backbone):
@@ -174,27 +166,14 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_checkout_arguments(checkout: argparse._ArgumentGroup) -> None:
-    checkout.add_argument(
-        "--eanet-root",
-        type=Path,
-        metavar="DIR",
-        help="checkout of EANet or of the author's fork, run as it is with this backbone; it "
-        "takes --out, --seed and key=value, nothing else of the above",
-    )
-    checkout.add_argument(
-        "--entry",
-        default="train.py",
-        metavar="'FILE ARGUMENTS'",
-        help="what of it runs, in quotes, e.g. 'train.py --gpu 0-3' (default: train.py)",
-    )
-
-
 def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
     """Raises ValueError for options that do not go together."""
     if options.eanet_root is not None:
-        check_checkout_request(options, target)
-        return
+        raise ValueError(
+            "--eanet-root no longer exists. In the checkout's model.py use "
+            "adapters.eanet.eanet_checkout_backbone(NAME) instead of its ResNetBackbone; the "
+            "docstring of adapters/eanet/checkout_backbone.py shows the two lines."
+        )
     if not (options.dry_run or options.export or options.data):
         raise ValueError("nothing to do: give --dry-run, --export PATH or --data INDEX")
     if isinstance(target, ExportTarget):
@@ -218,33 +197,6 @@ def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget
         )
     if options.steps is not None and options.epochs is not None:
         raise ValueError("--steps and --epochs both set the length; give one of them")
-
-
-def check_checkout_request(options: argparse.Namespace, target) -> None:
-    """Raises ValueError for options that mean nothing to EANet's own code."""
-    if target.name != "eanet":
-        raise ValueError(f"--eanet-root goes with --target eanet, not {target.name!r}")
-    idle = ("data", "baseline", "size", "steps", "epochs", "export", "dry_run", "config")
-    given = [name for name in idle if getattr(options, name)]
-    if given:
-        raise ValueError(
-            f"--{given[0].replace('_', '-')} has no meaning with --eanet-root: EANet's own code "
-            "reads its own data and settings. Give it its arguments with --entry 'train.py …'."
-        )
-
-
-def drive_checkout(options: argparse.Namespace) -> None:
-    """Runs a user's checkout with the backbone, and prints and stores what became of it."""
-    settings: dict = {"seed": options.seed[0]}
-    for override in options.overrides:
-        apply_override(settings, override)
-    entry, *arguments = shlex.split(options.entry)
-    given = {"entry": entry, "arguments": arguments, "allow_projection": options.allow_projection}
-    check_section("checkout", run_checkout, settings, ("root", "network", *given))
-    report = run_checkout(options.eanet_root, load_network(options.backbone), **given, **settings)
-    print(report.describe())
-    if options.out is not None:
-        report.save(options.out)
 
 
 def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> str:
@@ -321,7 +273,6 @@ def run(arguments: list[str] | None = None) -> int:
         ValueError,
         OSError,
         ImportError,
-        CheckoutError,
         UnknownBackbone,
         UnknownTarget,
         WeightsUnavailableError,

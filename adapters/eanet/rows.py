@@ -22,13 +22,13 @@ _NEEDED = ("step_joints_world_mm", "step_triangulated_bits", "in_view_bits", "ca
 
 
 class CapturedHands(NamedTuple):
-    """What an annotation says about both hands, right first, in the camera of the picture.
+    """Annotated joints of both hands, right first, in the camera of the image.
 
     Attributes:
         joints_cam_mm: (2, 21, 3); 1, 1, 1 where not valid.
         joints_px: (2, 21, 2); of that filler where not valid.
         valid: (2, 21) bool, the joint and its wrist were triangulated, in front of the camera.
-        in_view: (2, 21) bool, the joint and its wrist are annotated inside the picture.
+        in_view: (2, 21) bool, the joint and its wrist are annotated inside the image.
     """
 
     joints_cam_mm: np.ndarray
@@ -159,9 +159,7 @@ def _reasons(
 ) -> dict[str, np.ndarray]:
     columns = index.columns
     steps = columns["step"][rows]
-    camera = columns["calibration"][
-        index.values("split", rows), index.values("capture", rows), columns["camera"][rows]
-    ]
+    camera = columns["calibration"][rows]
     in_view = _with_wrist(_flags(columns["in_view_bits"][rows]))
     triangulated = _with_wrist(_flags(columns["step_triangulated_bits"][steps]))
     if "step_has_joints" in columns:

@@ -7,20 +7,28 @@ reads such a repository directly.
 
 import re
 import shutil
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
 from adapters.targets import ExportReport, ExportTarget
 from gesture_pretrain.files import atomic_folder
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.export import README_FILE
 from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
+from gesture_pretrain.weights.model_card import model_card
 from gesture_pretrain.weights.record import CARD_FILE, HEADS_FILE, MODEL_FILE
-from gesture_pretrain.weights.registry import HUB_PREFIX, find_backbone, registry_home
+from gesture_pretrain.weights.registry import (
+    HUB_PREFIX,
+    find_backbone,
+    parse_hub_id,
+    registry_home,
+)
 
 FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE)
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HubClient(Protocol):
@@ -70,10 +78,11 @@ def push_backbone(
 
     Raises:
         ValueError: An impossible repository id.
-        UnknownBackbone, IncompleteWeights, HashMismatch: The weights are not there or not whole.
+        WeightsError: The weights are missing, damaged or changed.
         ConnectionError: The hub refused or cannot be reached.
     """
-    repository = _checked_id(repository)
+    repository, named = parse_hub_id(repository)
+    revision = revision or named
     stored = find_backbone(source, home=home)
     load_weights(stored.path, with_heads=stored.record.heads is not None)
     hub = _client(client)
@@ -102,7 +111,7 @@ def pull_backbone(
     """Download weights into the registry; they are checked before they get their name.
 
     Args:
-        repository: "organisation/name", with or without "hf-hub:" before it.
+        repository: "organisation/name[@revision]", with or without "hf-hub:" before it.
         revision: Branch, tag or commit; the main branch if not given.
         home: Registry folder, as in `load_backbone`.
         overwrite: Replace weights of the same name.
@@ -114,10 +123,11 @@ def pull_backbone(
     Raises:
         ValueError: An impossible repository id.
         FileExistsError: The name is taken.
-        IncompleteWeights, HashMismatch, CardError: The repository does not hold a whole export.
+        WeightsError: The repository does not hold a complete, unchanged export.
         ConnectionError: The hub refused or cannot be reached.
     """
-    repository = _checked_id(repository.removeprefix(HUB_PREFIX))
+    repository, named = parse_hub_id(repository)
+    revision = revision or named
     try:
         folder = Path(
             _client(client).snapshot_download(
@@ -126,13 +136,17 @@ def pull_backbone(
         )
     except _client_errors() as error:
         raise _unreachable("pull", repository, error) from error
-    downloaded = open_weights(folder)
-    target = registry_home(home) / downloaded.name
+    for name in FILES:
+        _require_own_file(folder, name)
+    record = replace(open_weights(folder).record, source=_source(repository, revision, folder))
+    target = registry_home(home) / record.name
     with atomic_folder(target, overwrite=overwrite) as part:
-        for name in FILES:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, part / name)
-        load_weights(part, with_heads=downloaded.record.heads is not None)
+        for name in record.files:
+            shutil.copyfile(folder / name, part / name)
+        (part / CARD_FILE).write_text(record.to_json(), encoding="utf-8")
+        # written from the card, which was checked; the repository's own text was not
+        (part / README_FILE).write_text(model_card(record), encoding="utf-8")
+        load_weights(part, with_heads=record.heads is not None)
     return open_weights(target)
 
 
@@ -157,10 +171,21 @@ def export_to_hub(
     )
 
 
-def _checked_id(repository: str) -> str:
-    if not _REPOSITORY.fullmatch(repository):
-        raise ValueError(f"{repository!r} is no repository id, which is 'organisation/name'")
-    return repository
+def _source(repository: str, revision: str | None, folder: Path) -> str:
+    """Repository and commit; the hub's client names the folder of a download after the commit."""
+    commit = folder.name if _COMMIT.fullmatch(folder.name) else revision or "main"
+    return f"{HUB_PREFIX}{repository}@{commit}"
+
+
+def _require_own_file(folder: Path, name: str) -> None:
+    """Refuse links out of the download. The client's own links lead into `blobs` beside it."""
+    real, home = (folder / name).resolve(), folder.resolve()
+    places = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
+    if not any(real.is_relative_to(place) for place in places):
+        raise WeightsError(
+            f"{folder / name} is a link to {real}, outside of what was downloaded. Nothing was "
+            "copied; look at the repository before you use it."
+        )
 
 
 def _client(client: HubClient | None) -> HubClient:

@@ -24,10 +24,11 @@ from torch import Tensor
 from adapters.export.mmcv_ops import has_compiled_ops, put_stand_in
 from adapters.export.mmpose_names import export_mmpose
 from adapters.targets import ExportTarget, SwapError
-from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import hrnet_branch_specs, hrnet_branches
 from gesture_pretrain.weights.ledger import fingerprint
 from gesture_pretrain.weights.registry import load_backbone
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 HRNET_HEAD = ("incre_modules", "downsamp_modules", "final_layer")
 
@@ -181,7 +182,7 @@ def _load(name: str | None, arch: str | None, *, init: str, size_px: int, seed: 
         )
     if name is not None:
         return load_backbone(name)
-    return build_backbone(arch, init=init, size_px=size_px, seed=seed)
+    return build_starting_backbone(arch, init=init, size_px=size_px, seed=seed)
 
 
 def _chosen_levels(backbone: Backbone, wanted: Sequence[str]) -> tuple[str, ...]:

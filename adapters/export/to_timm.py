@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from adapters.export.files import read_back, write_tensors
 from adapters.targets import ExportReport, ExportTarget, SwapError, backbone_of
-from gesture_pretrain.models.architectures import ARCHS
-from gesture_pretrain.models.backbone import Backbone, timm_options
+from gesture_pretrain.models.architectures import ARCHS, timm_options
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.keymaps import TORCHVISION_RESNET_FROM_TIMM, covers
 from gesture_pretrain.weights.ledger import WeightLedger, compare_tensors

@@ -23,12 +23,12 @@ from adapters.pose.training import build_pose_runner
 from adapters.targets import SwapError
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.training.runs.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.runs.folder import current_commit
-from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
+from gesture_pretrain.training.run_folder import current_commit
+from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 RANDOM, IMAGENET = "random", "imagenet"
 ARM_FILE = "arm.json"
@@ -213,7 +213,7 @@ def _baseline(text: str, record: WeightRecord, size_px: int) -> Arm:
     if text == RANDOM:
         return Arm(f"{arch} (random)", {**same, **heads, "init": "random"})
     if text == IMAGENET:
-        build_backbone(**same, init="timm")  # refused now, not after hours of training
+        build_starting_backbone(**same, init="timm")  # refused now, not after hours of training
         return Arm(f"{arch} (imagenet)", {**same, **heads, "init": "timm"})
     other = find_backbone(text).record
     return Arm(other.name, {"name": text, "size_px": size_px})

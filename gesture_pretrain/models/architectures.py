@@ -108,6 +108,12 @@ def is_architecture(name: str) -> bool:
     return bool(points)
 
 
+def timm_options(arch: str, size_px: int) -> dict:
+    """Options of `timm.create_model`: the image size, for models with a fixed input size."""
+    config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
+    return {"img_size": size_px} if config.fixed_input_size else {}
+
+
 def announced(name: str) -> list[EntryPoint]:
     """What installed packages offer under a name, an architecture's or one of weights."""
     return list(entry_points(group=ENTRY_POINT_GROUP, name=name))

@@ -5,7 +5,6 @@ Letters: B batch, C channels, H and W image height and width. Whoever builds on 
 """
 
 import difflib
-from pathlib import Path
 from typing import NamedTuple
 
 import timm
@@ -13,10 +12,9 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from gesture_pretrain.models.architectures import ARCHS, is_architecture
+from gesture_pretrain.models.architectures import ARCHS, is_architecture, timm_options
 from gesture_pretrain.models.feature_levels import FeatureSpec, feature_levels, global_average
 from gesture_pretrain.models.unused_head import remove_unused_head
-from gesture_pretrain.weights.ledger import WeightLedger
 
 
 class InputSpec(NamedTuple):
@@ -63,7 +61,7 @@ class Backbone(nn.Module):
         low: Name of the higher-resolution level, F_lo (stride 16).
         high: Name of the semantic level, F_hi: what timm's `forward_features` returns.
         removed_modules: Modules of timm's head that were taken out, beside the classifier.
-        ledger: What became of each initial weight, or None after random initialisation.
+        ledger: The `WeightLedger` of the initial weights; None after random initialisation.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class Backbone(nn.Module):
         self.arch = arch
         self.input_spec = input_spec
         self.removed_modules = removed_modules
-        self.ledger: WeightLedger | None = None
+        self.ledger = None
         self._levels = feature_levels(net)
 
     @property
@@ -136,40 +134,25 @@ class Backbone(nn.Module):
             )
 
 
-def build_backbone(
-    arch: str, *, init: str | Path = "random", size_px: int = 256, seed: int | None = 0
-) -> Backbone:
-    """Build a backbone by name.
+def build_backbone(arch: str, *, size_px: int = 256, seed: int | None = 0) -> Backbone:
+    """Build a backbone with random weights; `build_starting_backbone` also loads weights.
 
     Args:
         arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), a name of `ARCHS`, or
             an architecture that an installed package announces.
-        init: "random"; "timm" for the weights timm publishes (its cache, or the network); or a
-            file of weights, see `initial_weights.load_initial_weights`.
         size_px: Side of the square crops it is meant for.
         seed: Of the random weights; None draws from torch's global generator.
 
     Raises:
         ValueError: Unknown name (the near ones are listed), a size it cannot take, or a network
             without feature maps.
-        WeightsUnavailableError: `init="timm"` and the weights are not to be had.
-        WeightMismatchError: The file's tensors do not account for the network's, see there.
     """
     net = _random_net(arch, size_px, seed)
     name = arch.partition(".")[0]
     spec = _input_spec(net, size_px)
     _check_size(name, spec)
     removed = () if name in ARCHS else remove_unused_head(net, size_px)
-    backbone = Backbone(net, arch=name, input_spec=spec, removed_modules=removed)
-    if init == "random":
-        return backbone
-    from gesture_pretrain.weights import initial_weights  # needs Backbone
-
-    if init == "timm":
-        backbone.ledger = initial_weights.load_timm_weights(backbone, arch)
-    else:
-        backbone.ledger = initial_weights.load_initial_weights(backbone, init)
-    return backbone
+    return Backbone(net, arch=name, input_spec=spec, removed_modules=removed)
 
 
 def unknown_arch_message(arch: str) -> str:
@@ -205,12 +188,6 @@ def _without_classifier(net: nn.Module, name: str) -> nn.Module:
             "backbone does not have. Build it with num_classes=0."
         )
     return net
-
-
-def timm_options(arch: str, size_px: int) -> dict:
-    """What `timm.create_model` must be told: the image size, where it is built in."""
-    config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
-    return {"img_size": size_px} if config.fixed_input_size else {}
 
 
 def _input_spec(net: nn.Module, size_px: int) -> InputSpec:

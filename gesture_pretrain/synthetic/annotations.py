@@ -123,15 +123,20 @@ def write_scenes(folder: Path, split: str, parts: dict) -> None:
     (folder / f"{split}.json").write_text(json.dumps(scenes), encoding="utf-8")
 
 
-def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
-    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+def write_skeleton(root: Path) -> None:
+    """Write the names and parents of the 42 joints."""
     rows = ["# joint_name joint_id joint_parent_id"]
     for side, offset in (("r", 0), ("l", 21)):
         for index, joint in enumerate(JOINT_NAMES_INTERHAND):
             base = joint == "wrist"
             parent = -1 if base else offset + (20 if joint.endswith("1") else index + 1)
             rows.append(f"{side}_{joint} {offset + index} {parent}")
-    (staging / "annotations" / "skeleton.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (root / "annotations" / "skeleton.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
+    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+    write_skeleton(staging)
     people = {chunk.subject.number: chunk.subject for chunk in chunks}
     rows = ["# subject_id subject_directory gender"]
     rows += [f"{n} {s.split}/Capture{s.capture} unspecified" for n, s in sorted(people.items())]

@@ -15,29 +15,15 @@ from torch import Tensor, nn
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.record import (
     CARD_FILE,
     HEADS_FILE,
     MODEL_FILE,
     WeightRecord,
 )
-from gesture_pretrain.weights.tensor_file import NotATensorFile, read_tensors
+from gesture_pretrain.weights.tensor_file import read_tensors
 from gesture_pretrain.weights.undrawn import UndrawnWeights
-
-
-class IncompleteWeights(FileNotFoundError):
-    """A card without one of its files, or weights without a card."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class HashMismatch(ValueError):
-    """A file is not the one that its card describes."""
-
-
-class WeightsDoNotFit(ValueError):
-    """The tensors are not those of the architecture as this installation builds it."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +51,12 @@ def open_weights(path: Path) -> StoredWeights:
         path: A folder, its `card.json`, or its `model.safetensors`.
 
     Raises:
-        IncompleteWeights: There is no card, or nothing at all.
-        CardError: The card cannot be read.
+        WeightsError: There is no card, nothing at all, or a card that cannot be read.
     """
     folder = _folder_of(Path(path).expanduser())
     card = folder / CARD_FILE
     if not card.is_file():
-        raise IncompleteWeights(_no_card_message(folder))
+        raise WeightsError(_no_card_message(folder))
     return StoredWeights(folder, WeightRecord.from_json(card.read_text("utf-8"), str(card)))
 
 
@@ -83,10 +68,8 @@ def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureN
         with_heads: Return the `GestureNetwork` instead of its backbone alone.
 
     Raises:
-        IncompleteWeights: A file is missing.
-        HashMismatch: A file is not the one that was exported.
-        CardError: The card cannot be read.
-        WeightsDoNotFit: The architecture builds with other tensors here.
+        WeightsError: A file is missing, damaged or not the one that was exported; a weight is not
+            finite; or the architecture builds with other tensors here.
         ValueError: The architecture is unknown here, or `with_heads` and there are none.
     """
     stored, tensors = _checked_tensors(path, with_heads)
@@ -98,16 +81,16 @@ def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureN
 
 def _folder_of(path: Path) -> Path:
     if not path.exists():
-        raise IncompleteWeights(
+        raise WeightsError(
             f"there is no {path}. Possible: a folder made by export_backbone, its {CARD_FILE} or "
             f"its {MODEL_FILE}; or a name from list_backbones()."
         )
     if path.is_dir():
         return path
     if path.name not in (CARD_FILE, MODEL_FILE):
-        raise IncompleteWeights(
+        raise WeightsError(
             f"{path} is neither {CARD_FILE} nor {MODEL_FILE}. A bare file of weights is loaded by "
-            "build_backbone(arch, init=path)."
+            "build_starting_backbone(arch, init=path)."
         )
     return path.parent
 
@@ -117,12 +100,13 @@ def _no_card_message(folder: Path) -> str:
     what = f"weights ({', '.join(found)}) without" if found else "no"
     return (
         f"{folder} has {what} {CARD_FILE}. export_backbone writes both; copy the whole folder. "
-        "Weights of other origin are loaded by build_backbone(arch, init=path)."
+        "Weights of other origin are loaded by build_starting_backbone(arch, init=path)."
     )
 
 
 def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]:
     """Card and tensors of one export, even while another process replaces the folder."""
+    files = (MODEL_FILE, HEADS_FILE) if with_heads else (MODEL_FILE,)
     while True:
         stored = open_weights(path)
         if with_heads and stored.record.heads is None:
@@ -130,35 +114,12 @@ def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]
                 f"{stored.name} in {stored.path} was exported without gesture heads. "
                 "Load it with with_heads=False."
             )
-        wanted = (MODEL_FILE, HEADS_FILE) if with_heads else (MODEL_FILE,)
+        described = stored.record.files
         try:
-            return stored, {file: _tensors(stored, file) for file in wanted}
-        except (IncompleteWeights, HashMismatch):
+            return stored, {f: read_tensors(stored.path / f, described[f]) for f in files}
+        except WeightsError:
             if open_weights(path).record == stored.record:
                 raise
-
-
-def _tensors(stored: StoredWeights, file: str) -> dict[str, Tensor]:
-    path, expected = stored.path / file, stored.record.files[file]
-    try:
-        found, tensors = read_tensors(path)
-    except FileNotFoundError as error:
-        raise IncompleteWeights(
-            f"the card of {stored.name} names {file}, but {path} does not exist. Copy the whole "
-            "folder, or export the backbone again."
-        ) from error
-    if found != expected:
-        raise HashMismatch(
-            f"{path} is not the file its card describes: expected SHA-256 {expected.sha256} "
-            f"({expected.size_bytes} bytes), found {found.sha256} ({found.size_bytes} bytes). "
-            "It was changed or copied in part: copy the folder again, or export again."
-        )
-    if isinstance(tensors, NotATensorFile):
-        raise WeightsDoNotFit(
-            f"{path} is the file its card describes, but no safetensors file: {tensors}. Export "
-            "the backbone again."
-        )
-    return tensors
 
 
 def _backbone(record: WeightRecord, tensors: dict[str, Tensor]) -> Backbone:
@@ -173,9 +134,12 @@ def _backbone(record: WeightRecord, tensors: dict[str, Tensor]) -> Backbone:
 
 
 def _heads(record: WeightRecord, tensors: dict[str, Tensor]) -> nn.Module:
-    return _filled(
-        lambda: build_gesture_heads(**vars(record.heads)), lambda heads: heads, tensors, record
-    )
+    def build() -> nn.Module:
+        return build_gesture_heads(**vars(record.heads))
+
+    with torch.device("meta"):  # memory for the heads only where the file holds as much
+        _require_fit(build(), tensors, record)
+    return _filled(build, lambda heads: heads, tensors, record)
 
 
 def _filled(
@@ -205,14 +169,37 @@ def _on_the_cpu():
 
 
 def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
-    try:
-        module.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
+    _require_fit(module, tensors, record)
+    _require_usable(tensors, record)
+    module.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _require_fit(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
+    """The same names, shapes and dtypes."""
+    expected = {name: (t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()}
+    found = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
         made_with = ", ".join(f"{name} {version}" for name, version in _versions(record))
-        raise WeightsDoNotFit(
-            f"the weights of {record.name} do not fit {record.arch} as it is built here; they "
-            f"were exported with {made_with}. Install these versions. {error}"
-        ) from error
+        first = wrong[0]
+        raise WeightsError(
+            f"the weights of {record.name} do not fit {record.arch} as it is built here: "
+            f"{len(wrong)} tensors differ, the first is {first} ({found.get(first, 'absent')}, "
+            f"expected {expected.get(first, 'none of that name')}). They were exported with "
+            f"{made_with}; install these versions."
+        )
+
+
+def _require_usable(tensors: dict[str, Tensor], record: WeightRecord) -> None:
+    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
+    broken = [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise WeightsError(
+            f"the weights of {record.name} hold NaN or infinity, first in {broken[0]}. Export an "
+            "earlier checkpoint."
+        )
+    if floats and not any(tensor.any() for tensor in floats.values()):
+        raise WeightsError(f"all weights of {record.name} are zero. Export the backbone again.")
 
 
 def _versions(record: WeightRecord) -> list[tuple[str, str]]:
@@ -223,7 +210,7 @@ def _check_levels(backbone: Backbone, record: WeightRecord) -> None:
     here = {name: tuple(spec) for name, spec in backbone.feature_specs.items()}
     card = {name: (spec.channels, spec.stride) for name, spec in record.feature_specs.items()}
     if here != card or (backbone.low, backbone.high) != (record.low, record.high):
-        raise WeightsDoNotFit(
+        raise WeightsError(
             f"the levels of {record.name} (channels, stride) are {card} with low={record.low} and "
             f"high={record.high} by its card, but {here} with low={backbone.low} and "
             f"high={backbone.high} here. Install the versions it was exported with: "

@@ -8,7 +8,6 @@ import pickle
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import huggingface_hub  # timm depends on it
 import timm
@@ -18,6 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from gesture_pretrain.models.architectures import timm_options
+from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.keymaps import (
     CONTAINERS,
     COUNTER,
@@ -29,20 +31,17 @@ from gesture_pretrain.weights.keymaps import (
 )
 from gesture_pretrain.weights.ledger import WeightLedger, compare_tensors
 
-if TYPE_CHECKING:
-    from gesture_pretrain.models.backbone import Backbone
-
 _HUB_ANSWERS_WITHIN_S = 10.0
 PICKLED = (".pth", ".pt", ".bin", ".tar", ".ckpt")
 # a zip archive; before torch 1.6 a pickle, and one of protocol 0 begins with torch's magic number
 _STARTS_OF_TORCH_SAVE = (b"PK", b"\x80", b"L119547037146038801333356L")
 
 
-class WeightFileError(ValueError):
+class WeightFileError(WeightsError):
     """The file cannot be read, or not safely."""
 
 
-class WeightMismatchError(ValueError):
+class WeightMismatchError(WeightsError):
     """File and network do not account for each other.
 
     Attributes:
@@ -54,12 +53,12 @@ class WeightMismatchError(ValueError):
         self.ledger = ledger
 
 
-class WeightsUnavailableError(RuntimeError):
+class WeightsUnavailableError(WeightsError):
     """timm's published weights are not to be had."""
 
 
 def load_initial_weights(
-    backbone: "Backbone",
+    backbone: Backbone,
     path: str | Path,
     *,
     allow_fresh: Iterable[str] = (),
@@ -100,15 +99,13 @@ def load_initial_weights(
     )
 
 
-def load_timm_weights(backbone: "Backbone", arch: str) -> WeightLedger:
+def load_timm_weights(backbone: Backbone, arch: str) -> WeightLedger:
     """Fill a backbone with the weights timm publishes for `arch`, from its cache or the network.
 
     Raises:
         WeightsUnavailableError: There are none, or they cannot be reached; says how to give a file.
         WeightMismatchError: As in `load_initial_weights`.
     """
-    from gesture_pretrain.models.backbone import timm_options
-
     if not timm.is_model(arch.partition(".")[0]):
         raise WeightsUnavailableError(f"{arch} is not timm's, so timm has no weights for it.")
     options = timm_options(arch, backbone.input_spec.size_px)
@@ -131,7 +128,7 @@ def load_timm_weights(backbone: "Backbone", arch: str) -> WeightLedger:
 
 
 def fill_backbone(
-    backbone: "Backbone",
+    backbone: Backbone,
     tensors: dict[str, Tensor],
     keymap: KeyMap,
     *,

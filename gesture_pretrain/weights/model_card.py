@@ -16,6 +16,7 @@ def model_card(record: WeightRecord) -> str:
         _table("Made with", ("library", "version"), _rows(record.library_versions)),
         f"Created {record.created}, commit {record.commit or 'unknown'}. The full record, with "
         "the resolved configuration and the hash of each file, is in `card.json`.",
+        f"Pulled from `{record.source}`." if record.source else "",
         record.notes,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -9,24 +9,32 @@ Nothing here needs torch.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from gesture_pretrain.json_file import STRICT, parse_json, validated
 from gesture_pretrain.plain_data import plain_data
+from gesture_pretrain.weights.errors import WeightsError
 
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MODEL_FILE = "model.safetensors"
 HEADS_FILE = "heads.safetensors"
 
+# What a card may say; beyond these limits it was edited or damaged
+_Size = Annotated[int, Field(ge=1, le=8192)]
+_Channels = Annotated[int, Field(ge=1, le=65536)]
+_Classes = Annotated[int, Field(ge=1, le=100_000)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+_Mean = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+_Std = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILE_ENDINGS = ("safetensors", "json", "pt", "pth", "bin", "ckpt")
 _LONGEST_NAME = 120
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class CardError(ValueError):
-    """A card that cannot be what `export_backbone` wrote, or is newer than this version reads."""
 
 
 def backbone_name(arch: str, tag: str) -> str:
@@ -63,21 +71,17 @@ class FileRecord:
     """One file beside the card.
 
     Attributes:
-        sha256: Of its bytes, hexadecimal.
-        size_bytes: Its length.
+        sha256: Hash of its bytes, hexadecimal.
+        size_bytes: Length in bytes.
     """
 
-    sha256: str
-    size_bytes: int
-
-    def __post_init__(self):
-        if not _SHA256.fullmatch(self.sha256):
-            raise CardError(f"{self.sha256!r} is not a SHA-256 in lower-case hexadecimal")
+    sha256: _Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class InputRecord:
-    """What the backbone wants as input: RGB, `(value in 0..1 - mean) / std` per channel.
+    """What the backbone takes as input: RGB, `(value in 0..1 - mean) / std` per channel.
 
     Attributes:
         size_px: Side of the square crop it was trained on.
@@ -87,10 +91,10 @@ class InputRecord:
         fixed_size: Only `size_px` will do.
     """
 
-    size_px: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    multiple_of: int
+    size_px: _Size
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
+    multiple_of: _Size
     fixed_size: bool = False
 
 
@@ -98,19 +102,19 @@ class InputRecord:
 class LevelRecord:
     """One feature map: `(B, channels, H / stride, W / stride)`."""
 
-    channels: int
-    stride: int
+    channels: _Channels
+    stride: _Size
 
 
 @dataclass(frozen=True)
 class HeadsRecord:
     """What the gesture heads are built from."""
 
-    in_channels: int
-    hidden: int
-    dropout: float
-    num_coarse: int
-    num_fine: int
+    in_channels: _Channels
+    hidden: _Channels
+    dropout: _Fraction
+    num_coarse: _Classes
+    num_fine: _Classes
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,8 @@ class TaxonomyRecord:
     """The classes that the heads tell apart.
 
     Attributes:
-        name: Of the taxonomy.
-        sha256: Of its content.
+        name: Name of the taxonomy.
+        sha256: Hash of its content.
         coarse_names: Class names by id.
         fine_names: Class names by id.
     """
@@ -161,7 +165,7 @@ class WeightRecord:
         arch: Architecture, a name that `build_backbone` knows.
         tag: Who trained it on what; `name` is `arch.tag`.
         files: File name to hash and size.
-        input: What the backbone wants as input.
+        input: What the backbone takes as input.
         feature_specs: Level name to channels and stride.
         low: Name of the level F_lo.
         high: Name of the level F_hi.
@@ -175,7 +179,9 @@ class WeightRecord:
         library_versions: Name to version.
         created: UTC time, ISO 8601.
         notes: Free text.
-        format_version: Of the card's layout.
+        source: Where the weights were pulled from ("hf-hub:organisation/name@commit"), None for
+            weights that were exported here.
+        format_version: Version of the card's layout.
     """
 
     arch: str
@@ -195,16 +201,17 @@ class WeightRecord:
     library_versions: Mapping[str, str]
     created: str
     notes: str = ""
+    source: str | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self):
         backbone_name(self.arch, self.tag)
         wanted = {MODEL_FILE} | ({HEADS_FILE} if self.heads else set())
         if set(self.files) != wanted:
-            raise CardError(f"files are {sorted(self.files)}, expected {sorted(wanted)}")
+            raise WeightsError(f"files are {sorted(self.files)}, expected {sorted(wanted)}")
         for level in (self.low, self.high):
             if level not in self.feature_specs:
-                raise CardError(f"level {level!r} is not one of {sorted(self.feature_specs)}")
+                raise WeightsError(f"level {level!r} is not one of {sorted(self.feature_specs)}")
         _check_classes(self.heads, self.taxonomy)
 
     @property
@@ -220,6 +227,8 @@ class WeightRecord:
                 number, bool, None); its place is named.
         """
         values = {"name": self.name, **plain_data(asdict(self), "card")}
+        if self.source is None:
+            del values["source"]  # as in cards written before the key existed
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -231,17 +240,20 @@ class WeightRecord:
             source: Where it comes from, for messages.
 
         Raises:
-            CardError: Not JSON, an unknown or missing key, a wrong type, or a newer format.
+            WeightsError: Not JSON, an unknown or missing key, a wrong type or value, or a newer
+                format.
         """
-        try:
-            return _record_from(_parsed(text), cls)
-        except CardError as error:
-            raise CardError(f"{source}: {error}") from error
+        values = _parsed(text, source)
+        name = values.pop("name", None)
+        record = validated(cls, values, source, WeightsError)
+        if name != record.name:
+            raise WeightsError(f"{source}: name is {name!r}, but arch and tag make {record.name!r}")
+        return record
 
 
 def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -> None:
     if (heads is None) != (taxonomy is None):
-        raise CardError("heads and taxonomy belong together: give both or neither")
+        raise WeightsError("heads and taxonomy belong together: give both or neither")
     if heads is None:
         return
     for level, outputs, names in (
@@ -249,86 +261,28 @@ def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -
         ("fine", heads.num_fine, taxonomy.fine_names),
     ):
         if outputs != len(names):
-            raise CardError(
+            raise WeightsError(
                 f"the {level} head has {outputs} outputs, taxonomy {taxonomy.name!r} has "
                 f"{len(names)} {level} classes"
             )
 
 
-def _parsed(text: str) -> dict:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CardError(f"not JSON ({error}). Export the backbone again.") from error
+def _parsed(text: str, source: str) -> dict:
+    values = parse_json(text, source, WeightsError, remedy="Export the backbone again.")
     if not isinstance(values, dict):
-        raise CardError("not a card: its top level is not an object")
+        raise WeightsError(f"{source}: not a card: its top level is not an object")
     version = values.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise CardError(f"format_version is {version!r}; a card has 1 or more")
+        raise WeightsError(f"{source}: format_version is {version!r}; a card has 1 or more")
     if version > FORMAT_VERSION:
-        raise CardError(
-            f"the card has format {version}, this gesture-pretrain reads up to "
+        raise WeightsError(
+            f"{source}: the card has format {version}, this gesture-pretrain reads up to "
             f"{FORMAT_VERSION}. Update it: pip install -U gesture-pretrain."
         )
     return values
 
 
-# How each nested value is rebuilt from plain data; the rest is plain already
-_NESTED = {
-    "input": InputRecord,
-    "heads": HeadsRecord,
-    "taxonomy": TaxonomyRecord,
-    "data": DataRecord,
-}
-_TABLES = {"files": FileRecord, "feature_specs": LevelRecord}
-
-
-def _record_from(values: dict, cls: type) -> WeightRecord:
-    name = values.pop("name", None)
-    for key, kind in _NESTED.items():
-        if values.get(key) is not None:
-            values[key] = _built(kind, values[key], key)
-    for key, kind in _TABLES.items():
-        if isinstance(values.get(key), dict):
-            entries = values[key].items()
-            values[key] = {entry: _built(kind, value, f"{key}.{entry}") for entry, value in entries}
-    record = _built(cls, values, "the card")
-    if name != record.name:
-        raise CardError(f"name is {name!r}, but arch and tag make {record.name!r}")
-    return record
-
-
-def _built(kind: type, values: Any, place: str):
-    """One dataclass from a dict with exactly its keys; lists become tuples."""
-    if not isinstance(values, dict):
-        raise CardError(f"{place} is {values!r}, not an object")
-    known = {entry.name: entry.type for entry in fields(kind)}
-    if unknown := sorted(set(values) - set(known)):
-        raise CardError(f"{place} has unknown keys {unknown}. Known: {sorted(known)}")
-    if missing := sorted(set(known) - set(values)):
-        raise CardError(f"{place} lacks {missing}")
-    for key, value in values.items():
-        if not _fits(value, known[key]):
-            raise CardError(f"{place}: {key} is {value!r}, expected {_readable(known[key])}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a parsed JSON value (or a built part) may stand where `kind` is declared."""
-    if kind == tuple[float, float, float]:
-        return isinstance(value, list) and len(value) == 3 and all(_fits(v, float) for v in value)
-    if kind == tuple[str, ...]:
-        return isinstance(value, list) and all(isinstance(v, str) for v in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if getattr(kind, "__origin__", None) is not None:  # Mapping[...]
-        return isinstance(value, dict)
-    return isinstance(value, kind)
-
-
-def _readable(kind: Any) -> str:
-    return (
-        kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__origin__") else str(kind)
-    )
+for _record in (
+    FileRecord, InputRecord, LevelRecord, HeadsRecord, TaxonomyRecord, DataRecord, WeightRecord
+):  # fmt: skip
+    _record.__pydantic_config__ = STRICT

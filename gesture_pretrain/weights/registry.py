@@ -36,18 +36,22 @@ from gesture_pretrain.models.architectures import (
 )
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
 from gesture_pretrain.weights.record import CARD_FILE, is_backbone_name
 
 HOME_VARIABLE = "GESTURE_PRETRAIN_HOME"
 HUB_PREFIX = "hf-hub:"
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HUB_PART = r"[A-Za-z0-9](?:[\w.-]*\w)?"
+_HUB_ID = re.compile(
+    rf"(?P<repo>{_HUB_PART}/{_HUB_PART})(@(?P<revision>{_HUB_PART}(/{_HUB_PART})*))?"
+)
 _HUB_FILES = (CARD_FILE, "*.safetensors", "README.md")
 
 _registered_folders: dict[str, Path] = {}
 
 
-class UnknownBackbone(LookupError):
+class UnknownBackbone(WeightsError):
     """No weights of that name; the message lists the near ones."""
 
 
@@ -73,10 +77,8 @@ def load_backbone(
 
     Raises:
         UnknownBackbone: No weights of that name.
-        IncompleteWeights: A card without weights, weights without a card, or an empty path.
-        HashMismatch: A file was changed since it was exported.
-        CardError: The card cannot be read.
-        WeightsDoNotFit: The architecture builds with other tensors in this installation.
+        WeightsError: A file is missing, damaged, or changed since it was exported; or the
+            architecture builds with other tensors in this installation.
         BrokenPackage: The package that announces the name cannot be imported, or lacks it.
         ValueError: The device is absent, or there are no heads.
         ConnectionError: The hub cannot be reached.
@@ -132,7 +134,7 @@ def register_backbone(name: str, source: Callable[[], nn.Module] | str | os.Path
 
     Raises:
         ValueError: The name is taken, does not fit the source, or is not that of the card.
-        IncompleteWeights: The folder has no card.
+        WeightsError: The folder has no card.
     """
     if callable(source):
         architectures.add_architecture(name, source)
@@ -240,14 +242,24 @@ def _unknown_message(name: str, home: Path) -> str:
     )
 
 
-def _from_hub(identifier: str) -> Path:
-    """Folder of a Hugging Face repository in the local cache, fetched where needed and possible."""
-    match = _HUB_ID.fullmatch(identifier)
+def parse_hub_id(identifier: str) -> tuple[str, str | None]:
+    """Repository and revision of `organisation/name[@revision]`, with or without `hf-hub:`.
+
+    Raises:
+        ValueError: Not such an id; path components such as `..` are refused.
+    """
+    match = _HUB_ID.fullmatch(identifier.removeprefix(HUB_PREFIX))
     if match is None:
         raise ValueError(
             f"{identifier!r} is no repository id. Possible: {HUB_PREFIX}organisation/name or "
             f"{HUB_PREFIX}organisation/name@revision."
         )
+    return match["repo"], match["revision"]
+
+
+def _from_hub(identifier: str) -> Path:
+    """Folder of a Hugging Face repository in the local cache, fetched where needed and possible."""
+    repository, revision = parse_hub_id(identifier)
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -255,9 +267,7 @@ def _from_hub(identifier: str) -> Path:
             f"{HUB_PREFIX} needs the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
         ) from error
     try:
-        folder = snapshot_download(
-            match["repo"], revision=match["revision"], allow_patterns=list(_HUB_FILES)
-        )
+        folder = snapshot_download(repository, revision=revision, allow_patterns=list(_HUB_FILES))
     except (OSError, ValueError) as error:  # what the client raises offline, or without access
         raise ConnectionError(
             f"cannot get {identifier!r} from the hub: {error}. Is the id right, and this machine "

@@ -1,18 +1,22 @@
 """The backbone that a training starts from: random, timm's weights, a file, or exported ones.
 
-`models.backbone.build_backbone` knows no registry; this adds names and folders of it. Whatever the
-weights are, they go through the same ledger, and exported ones are checked by their hash.
+`models.backbone.build_backbone` loads nothing; this module does. All weights go through the same
+ledger, and exported ones are checked by their hash.
 """
 
 from pathlib import Path
 
 from gesture_pretrain.models.backbone import Backbone, build_backbone
-from gesture_pretrain.weights.folder import IncompleteWeights
-from gesture_pretrain.weights.initial_weights import PICKLED, fill_backbone
+from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.initial_weights import (
+    PICKLED,
+    fill_backbone,
+    load_initial_weights,
+    load_timm_weights,
+)
 from gesture_pretrain.weights.keymaps import KeyMap
 from gesture_pretrain.weights.record import CARD_FILE, MODEL_FILE
 from gesture_pretrain.weights.registry import (
-    UnknownBackbone,
     find_backbone,
     list_backbones,
     load_backbone,
@@ -28,13 +32,14 @@ _WORDS = ("random", "timm")
 def build_starting_backbone(
     arch: str, *, init: str | Path = "random", size_px: int = 256, seed: int | None = 0
 ) -> Backbone:
-    """As `build_backbone`, and `init` may also name exported weights.
+    """Build a backbone and fill it with initial weights.
 
     Args:
         arch: Architecture, that of the weights.
-        init: "random", "timm", or a file of weights, see `build_backbone`; or what
-            `load_backbone` takes: a name (`arch.tag`), an exported folder or its
-            `model.safetensors`, or `hf-hub:…`. The gesture heads of exported weights stay behind.
+        init: "random"; "timm" for the weights that timm publishes (its cache, or the network); a
+            file of weights, see `load_initial_weights`; or whatever `load_backbone` accepts: a
+            name (`arch.tag`), an exported folder or its `model.safetensors`, or `hf-hub:…`.
+            The gesture heads of exported weights are not used.
         size_px: Side of the square crops it is meant for.
         seed: Of the random weights; None draws from torch's global generator.
 
@@ -42,14 +47,17 @@ def build_starting_backbone(
         The backbone. Exported weights bring the mean and std that they were trained with.
 
     Raises:
-        As `build_backbone` and `load_backbone`.
+        As `build_backbone`, `load_initial_weights`, `load_timm_weights` and `load_backbone`.
         UnknownBackbone: No such name; the near ones are listed.
         ValueError: The exported weights are of another architecture.
     """
-    if not _is_exported(init):
-        return build_backbone(arch, init=init, size_px=size_px, seed=seed)
     backbone = build_backbone(arch, size_px=size_px, seed=seed)
-    _fill_from_exported(backbone, init)
+    if init == "timm":
+        load_timm_weights(backbone, arch)
+    elif _is_exported(init):
+        _fill_from_exported(backbone, init)
+    elif init != "random":
+        load_initial_weights(backbone, init)
     return backbone
 
 
@@ -68,7 +76,7 @@ def _is_exported(init: str | Path) -> bool:
 def _fill_from_exported(backbone: Backbone, init: str | Path) -> None:
     try:
         record = find_backbone(init).record
-    except (UnknownBackbone, IncompleteWeights) as error:
+    except WeightsError as error:
         raise type(error)(f"{error} {POSSIBLE}") from error
     if record.arch != backbone.arch:
         raise ValueError(

@@ -23,8 +23,8 @@ class TinyRelease:
         self.rng = np.random.default_rng(seed)
         self.json = {split: self._split(first_id) for first_id, split in enumerate(splits, 10)}
 
-    def _floats(self, *shape):
-        return self.rng.uniform(-300, 1200, shape).astype(np.float32).tolist()
+    def _small(self, count):
+        return self.rng.uniform(-1, 1, count).astype(np.float32).tolist()
 
     def _split(self, first_id):
         images, annotations, joints, fits = [], [], {}, {}
@@ -63,7 +63,7 @@ class TinyRelease:
         return {
             "id": number,
             "image_id": number,
-            "bbox": self._floats(4),
+            "bbox": self.rng.uniform(20, 200, 4).astype(np.float32).tolist(),
             "joint_valid": [[int(flag)] for flag in shown],
             "hand_type": hand,
             "hand_type_valid": 1,
@@ -74,7 +74,7 @@ class TinyRelease:
 
     def _joints(self, hand):
         known = self._shown(hand) & (np.arange(42) % 10 != 3)  # some were not triangulated
-        world = self._floats(42, 3)
+        world = self._hands_mm()
         return {
             "world_coord": [
                 xyz if k else [1.0, 1.0, 1.0] for xyz, k in zip(world, known, strict=True)
@@ -86,18 +86,30 @@ class TinyRelease:
 
     def _fits(self, hand):
         return {
-            side: {"pose": self._floats(48), "shape": self._floats(10), "trans": self._floats(3)}
+            side: {"pose": self._small(48), "shape": self._small(10), "trans": self._small(3)}
             if hand in (side, "interacting")
             else None
             for side in ("right", "left")
         }
 
+    def _hands_mm(self):
+        """Two flat hands near the origin, in the order of the files."""
+        angles = np.radians([130, 105, 90, 75, 60])
+        fingers = np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)[:, None]
+        hand = np.append((fingers * [[145], [120], [95], [70]]).reshape(-1, 3), [[0, 0, 0]], 0)
+        hands = hand + self.rng.uniform(-100, 100, (2, 1, 3))
+        return hands.reshape(-1, 3).astype(np.float32).tolist()
+
     def _calibration(self):
-        shapes = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2,)}
-        return {
-            name: {camera: self._floats(*shape) for camera in CAMERAS}
-            for name, shape in shapes.items()
-        }
+        files = {name: {} for name in ("campos", "camrot", "focal", "princpt")}
+        for camera in CAMERAS:
+            rotation = np.linalg.qr(self.rng.normal(size=(3, 3)))[0]
+            rotation *= np.sign(np.linalg.det(rotation))
+            values = (-rotation.T @ [0, 0, 1200], rotation, self.rng.uniform(1255, 1290, 2))
+            values += (self.rng.uniform(150, 250, 2),)
+            for numbers, content in zip(values, files.values(), strict=True):
+                content[camera] = numbers.astype(np.float32).tolist()
+        return files
 
     def write(self, root: Path, layout="v1.0", indent=None) -> Path:
         for split, files in self.json.items():

@@ -24,6 +24,7 @@ from gesture_pretrain.weights.initial_weights import (
     read_weight_file,
 )
 from gesture_pretrain.weights.ledger import fingerprint
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 ARCH, SIZE_PX = "hrnet_w16_tiny", 32
 
@@ -43,7 +44,7 @@ def weights():
 def test_file_comes_back_bit_for_bit(weights, tmp_path, ending):
     path = tmp_path / f"weights{ending}"
     save_file(weights, path) if ending == ".safetensors" else torch.save(weights, path)
-    loaded = build_backbone(ARCH, init=path, size_px=SIZE_PX)
+    loaded = build_starting_backbone(ARCH, init=path, size_px=SIZE_PX)
     assert fingerprint(loaded.net.state_dict()) == fingerprint(weights)
     assert loaded.ledger.matched_share == 1.0 and loaded.ledger.is_complete
 
@@ -60,7 +61,7 @@ def test_our_own_training_checkpoint(backbone, weights, tmp_path):
 
 def test_timm_classifier_is_dropped_by_name(tmp_path):
     save_file(timm.create_model("mobilenetv3_small_050").state_dict(), tmp_path / "m.safetensors")
-    loaded = build_backbone("mobilenetv3_small_050", init=tmp_path / "m.safetensors")
+    loaded = build_starting_backbone("mobilenetv3_small_050", init=tmp_path / "m.safetensors")
     stages = {name.split(".")[0] for name in loaded.ledger.dropped_by_name}
     assert stages == {"classifier", "conv_head"}
 
@@ -175,7 +176,7 @@ def test_files_of_torch_before_1_6(weights, tmp_path):
 
 def test_absent_file_and_unknown_ending(tmp_path):
     with pytest.raises(WeightFileError, match="'random', 'timm', or an existing file"):
-        build_backbone(ARCH, init="imagenet", size_px=SIZE_PX)
+        load_initial_weights(build_backbone(ARCH, size_px=SIZE_PX), "imagenet")
     (tmp_path / "w.onnx").write_bytes(b"x")
     with pytest.raises(WeightFileError, match="w.onnx: weight files end in .safetensors"):
         read_weight_file(tmp_path / "w.onnx")
@@ -231,7 +232,7 @@ def test_the_hubs_client_gives_up_soon_without_a_network(monkeypatch):
     _hub_at(monkeypatch, port)
     start = time.perf_counter()
     with pytest.raises(WeightsUnavailableError, match="nor to be reached"):
-        build_backbone("resnet18", init="timm", size_px=64)
+        build_starting_backbone("resnet18", init="timm", size_px=64)
     assert time.perf_counter() - start < 10
 
 
@@ -260,7 +261,7 @@ def test_timm_weights_from_the_local_cache(monkeypatch, tmp_path):
         "try_to_load_from_cache",
         lambda repo, name: str(tmp_path / name) if name == "model.safetensors" else None,
     )
-    loaded = build_backbone("resnet18", init="timm", size_px=64)
+    loaded = build_starting_backbone("resnet18", init="timm", size_px=64)
     assert torch.equal(loaded.net.conv1.weight, published.conv1.weight)
     assert loaded.ledger.dropped_by_name == ("fc.weight", "fc.bias")
     assert loaded.ledger.source.startswith("timm resnet18.")
@@ -268,4 +269,4 @@ def test_timm_weights_from_the_local_cache(monkeypatch, tmp_path):
 
 def test_architectures_without_published_weights():
     with pytest.raises(WeightsUnavailableError, match="hrnet_w16_tiny is not timm's"):
-        build_backbone(ARCH, init="timm", size_px=SIZE_PX)
+        build_starting_backbone(ARCH, init="timm", size_px=SIZE_PX)

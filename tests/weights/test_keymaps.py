@@ -138,12 +138,12 @@ def test_torchvision_resnet_names_are_timms(arch):
 
 
 def test_torchvision_resnet_gives_the_same_map(tmp_path):
-    from gesture_pretrain.models.backbone import build_backbone
+    from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
     theirs = torchvision.models.resnet18().eval()
     randomise_statistics(theirs)
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
-    ours = build_backbone("resnet18", init=tmp_path / "resnet18.pth", size_px=64).eval()
+    ours = build_starting_backbone("resnet18", init=tmp_path / "resnet18.pth", size_px=64).eval()
     trunk = torch.nn.Sequential(*list(theirs.children())[:-2])
     image = torch.randn(1, 3, 64, 64)
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Names, paths, the hub, other packages' backbones, and what is said when something is wrong."""
 
+import hashlib
 import importlib
 import json
 import shutil
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 from torch import nn
@@ -22,8 +24,7 @@ from gesture_pretrain.models.architectures import BrokenPackage
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
 from gesture_pretrain.weights import registry
-from gesture_pretrain.weights.folder import HashMismatch, IncompleteWeights, WeightsDoNotFit
-from gesture_pretrain.weights.record import CardError
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone, registry_home
 
 NAME = "hrnet_w16_tiny.one"
@@ -127,23 +128,23 @@ def test_name_cannot_leave_the_home(home):
 
 def test_card_without_weights(home):
     (home / NAME / "model.safetensors").unlink()
-    with pytest.raises(IncompleteWeights, match="names model.safetensors, but .* does not exist"):
+    with pytest.raises(WeightsError, match="model.safetensors does not exist"):
         load_backbone(NAME)
 
 
 def test_weights_without_card(home):
     (home / NAME / "card.json").unlink()
     for source in (NAME, home / NAME, home / NAME / "model.safetensors"):
-        with pytest.raises(IncompleteWeights, match=r"weights \(model.safetensors\) without card"):
+        with pytest.raises(WeightsError, match=r"weights \(model.safetensors\) without card"):
             load_backbone(source)
 
 
 def test_path_that_is_not_there_or_not_ours(home, tmp_path):
-    with pytest.raises(IncompleteWeights, match="there is no"):
+    with pytest.raises(WeightsError, match="there is no"):
         load_backbone("./absent")
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"")
-    with pytest.raises(IncompleteWeights, match=r"build_backbone\(arch, init=path\)"):
+    with pytest.raises(WeightsError, match=r"build_starting_backbone\(arch, init=path\)"):
         load_backbone(other)
 
 
@@ -157,7 +158,7 @@ def test_hash_mismatch_says_expected_and_found(home, change):
     else:
         del content[-100:]
     path.write_bytes(content)
-    with pytest.raises(HashMismatch, match=f"expected SHA-256 {expected}.*found .*copy the folder"):
+    with pytest.raises(WeightsError, match=f"expected SHA-256 {expected}.*found .*copy the folder"):
         load_backbone(NAME)
 
 
@@ -169,13 +170,13 @@ def _edit_card(folder: Path, **changes) -> None:
 def test_torn_card_is_named(home):
     card = home / NAME / "card.json"
     card.write_text(card.read_text("utf-8")[:50], "utf-8")
-    with pytest.raises(CardError, match=r"card\.json: not JSON"):
+    with pytest.raises(WeightsError, match=r"card\.json: not JSON"):
         load_backbone(NAME)
 
 
 def test_newer_format_says_update(home):
     _edit_card(home / NAME, format_version=99)
-    with pytest.raises(CardError, match="pip install -U"):
+    with pytest.raises(WeightsError, match="pip install -U"):
         load_backbone(NAME)
 
 
@@ -188,7 +189,7 @@ def test_folder_under_another_name(home):
 
 def test_weights_of_another_architecture_are_never_loaded_in_part(home):
     _edit_card(home / NAME, arch="hrnet_w16_mini", name="hrnet_w16_mini.one")
-    with pytest.raises(WeightsDoNotFit, match="do not fit hrnet_w16_mini"):
+    with pytest.raises(WeightsError, match="do not fit hrnet_w16_mini"):
         load_backbone(home / NAME)
 
 
@@ -197,7 +198,7 @@ def test_levels_are_those_of_the_card(home):
     specs = json.loads((home / NAME / "card.json").read_text("utf-8"))["feature_specs"]
     specs["final"]["channels"] += 1
     _edit_card(home / NAME, feature_specs=specs)
-    with pytest.raises(WeightsDoNotFit, match="by its card, but"):
+    with pytest.raises(WeightsError, match="by its card, but"):
         load_backbone(NAME)
 
 
@@ -366,3 +367,26 @@ def test_hub_client_absent(home, monkeypatch):
 def test_hub_id_that_is_none(home):
     with pytest.raises(ValueError, match="is no repository id"):
         load_backbone("hf-hub:justaname")
+
+
+@pytest.mark.parametrize("fault", ["nan", "zero", "dtype", "shape"])
+def test_weights_that_cannot_be_right_are_refused(home, fault):
+    """The card is hashed again, so that only the numbers are wrong."""
+    path = home / NAME / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    if fault == "nan":
+        tensors[name].view(-1)[0] = float("nan")
+    elif fault == "zero":
+        tensors = {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+    elif fault == "dtype":
+        tensors[name] = tensors[name].double()
+    else:
+        tensors[name] = tensors[name][..., None]
+    content = safetensors.torch.save(tensors)
+    path.write_bytes(content)
+    record = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    files = json.loads((home / NAME / "card.json").read_text())["files"]
+    _edit_card(home / NAME, files={**files, "model.safetensors": record})
+    with pytest.raises(WeightsError, match={"nan": "NaN", "zero": "zero"}.get(fault, "fit")):
+        load_backbone(NAME)

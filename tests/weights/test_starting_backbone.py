@@ -7,7 +7,7 @@ import pytest
 
 from gesture_pretrain import export_backbone
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.weights.folder import HashMismatch, IncompleteWeights
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.initial_weights import WeightFileError
 from gesture_pretrain.weights.ledger import fingerprint
 from gesture_pretrain.weights.registry import UnknownBackbone
@@ -60,7 +60,7 @@ def test_changed_weights_are_refused(folder, kind):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(HashMismatch, match="not the file its card describes"):
+    with pytest.raises(WeightsError, match="not the file its card describes"):
         build_starting_backbone(ARCH, init=NAME if kind == "name" else file)
 
 
@@ -79,5 +79,5 @@ def test_unknown_names_and_empty_folders_say_what_is_possible(folder, tmp_path):
     with pytest.raises(UnknownBackbone, match=r"'imagenet'.*are 'random', 'timm'"):
         build_starting_backbone(ARCH, init="imagenet")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(IncompleteWeights, match="no card.json.*are 'random', 'timm'"):
+    with pytest.raises(WeightsError, match="no card.json.*are 'random', 'timm'"):
         build_starting_backbone(ARCH, init=tmp_path / "empty")

@@ -21,6 +21,8 @@ _CAMERAS = 139
 _TWO_HANDS = ("0266_dh_pray", "0282_sarcasticclap", "0390_dh_touchROM", "ROM02_Interaction_2_Hand")
 _IDS_PER_GAP = 25_000
 _FRAME_STEP = 18
+_DISTANCE_MM = 1_200.0
+_JOINT_RADII_MM = np.array([145.0, 120.0, 95.0, 70.0])  # fingertip to knuckle
 
 
 def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
@@ -87,7 +89,7 @@ def _write_data(
             file.write(", " * (i > 0) + _image_text(i, steps[k], cameras[(k + 2 * v) % _CAMERAS]))
         file.write('], "annotations": [')
         for k, (_, _, _, hand) in enumerate(steps):
-            boxes = _float32(rng, (_VIEWS, 4), 20.0, 200.0)
+            boxes = _float32(rng, (_VIEWS, 4), 20.0, 150.0)
             dropped = rng.integers(0, 42, _VIEWS).tolist()
             for v in range(min(_VIEWS, count - k * _VIEWS)):
                 i = k * _VIEWS + v
@@ -119,16 +121,33 @@ def _annotation_text(number: int, box: list[float], flags: str, hand: str) -> st
 
 
 def _write_cameras(path: Path, cameras: list[str], rng: np.random.Generator) -> None:
-    ranges = {"campos": ((3,), 1e3), "camrot": ((3, 3), 1.0), "focal": ((2,), 1.3e3)}
-    ranges["princpt"] = ((2,), 300.0)
-    captures = {
-        str(capture): {
-            name: {camera: _float32(rng, shape, -limit, limit) for camera in cameras}
-            for name, (shape, limit) in ranges.items()
+    names = ("campos", "camrot", "focal", "princpt")
+    captures: dict[str, dict] = {}
+    for capture in range(_CAPTURES):
+        numbers = [_calibration(rng) for _ in cameras]
+        captures[str(capture)] = {
+            name: {camera: of[k] for camera, of in zip(cameras, numbers, strict=True)}
+            for k, name in enumerate(names)
         }
-        for capture in range(_CAPTURES)
-    }
     path.write_text(json.dumps(captures))
+
+
+def _calibration(rng: np.random.Generator) -> tuple[list, ...]:
+    """Centre, rotation, focal lengths and principal point of a camera that faces the hands."""
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    centre = -rotation.T @ [0.0, 0.0, _DISTANCE_MM]
+    plain = [values.astype(np.float32).tolist() for values in (centre, rotation)]
+    return (*plain, _float32(rng, (2,), 1_255.0, 1_290.0), _float32(rng, (2,), 150.0, 250.0))
+
+
+def _hands_mm(rng: np.random.Generator) -> list:
+    """42 joints in the order of the files: two flat hands near the origin."""
+    angles = np.radians([130.0, 105.0, 90.0, 75.0, 60.0])
+    fingers = np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)[:, None]
+    hand = np.concatenate([(fingers * _JOINT_RADII_MM[:, None]).reshape(-1, 3), np.zeros((1, 3))])
+    centres = rng.uniform(-100.0, 100.0, (2, 1, 3))
+    return (hand + centres).reshape(-1, 3).astype(np.float32).tolist()
 
 
 def _write_joints(
@@ -137,7 +156,7 @@ def _write_joints(
     captures: dict[str, dict] = {}
     for capture, frame, folder, hand in steps:
         shown = {"right": range(21), "left": range(21, 42), "interacting": range(42)}[hand]
-        world = _float32(rng, (42, 3), -200.0, 1_100.0)
+        world = _hands_mm(rng)
         captures.setdefault(str(capture), {})[str(frame)] = {
             "world_coord": [xyz if j in shown else [1.0] * 3 for j, xyz in enumerate(world)],
             "joint_valid": [[j in shown] for j in range(42)],

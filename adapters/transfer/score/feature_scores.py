@@ -28,10 +28,11 @@ from gesture_pretrain.evaluation.features.nearest_neighbours import (
     average_joints,
     nearest_neighbours,
 )
-from gesture_pretrain.models.backbone import Backbone, build_backbone
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.pretraining.data import load_taxonomy
 from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.registry import load_backbone
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 _NEIGHBOURS = 20
 
@@ -141,7 +142,7 @@ def _load(weights: dict, out: Path, table: CellTable) -> Backbone:
         return load_backbone(folder.path / folder.result()["weights"])
     if "stored" in weights:
         return load_backbone(weights["stored"])
-    return build_backbone(
+    return build_starting_backbone(
         weights["arch"],
         init=weights["init"],
         size_px=weights["size_px"],

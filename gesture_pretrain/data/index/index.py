@@ -36,7 +36,7 @@ from gesture_pretrain.data.index.selection import select_rows
 if TYPE_CHECKING:
     from gesture_pretrain.taxonomy import Taxonomy
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 _HASH_BLOCK_BYTES = 1 << 22
 
 __all__ = ["HANDS", "INDEX_FORMAT", "SPLITS", "HandIndex", "HandRecord", "HandRow", "ManoFit"]
@@ -191,7 +191,7 @@ class HandIndex:
         row = self.row(i)
         split = SPLITS[row.split]
         triangulated, joints = self._joints(row.step)
-        rotation, center, focal, princpt = self._calibration(row)
+        rotation, center, focal, princpt = self._calibration(i)
         camera = self.meta["cameras"][row.camera] if row.camera >= 0 else ""
         return HandRecord(
             row=i,
@@ -233,9 +233,9 @@ class HandIndex:
         joints[~triangulated] = np.nan
         return triangulated, joints
 
-    def _calibration(self, row: HandRow) -> tuple[np.ndarray | None, ...]:
-        table = self._arrays.get("calibration")
-        k = -1 if table is None else table[row.split, row.capture, row.camera]
+    def _calibration(self, i: int) -> tuple[np.ndarray | None, ...]:
+        of_image = self._arrays.get("calibration")
+        k = -1 if of_image is None else of_image[i]
         if k < 0:
             return None, None, None, None
         return tuple(

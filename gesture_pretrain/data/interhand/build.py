@@ -7,7 +7,6 @@ camera): capture numbers start again in every split, and ids have gaps.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gesture_pretrain.data.index.columns import assemble_columns
+from gesture_pretrain.data.index.checks import check_names, gate
+from gesture_pretrain.data.index.counts import count_images
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import HANDS
-from gesture_pretrain.data.index.summary import count_images
 from gesture_pretrain.data.index.writer import write_index
+from gesture_pretrain.data.interhand.columns import assemble_columns
 from gesture_pretrain.data.interhand.files import AnnotationFiles, find_annotation_files
 from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary, read_split
 from gesture_pretrain.data.interhand.published_counts import (
@@ -29,8 +29,10 @@ from gesture_pretrain.data.interhand.published_counts import (
     release_of,
 )
 from gesture_pretrain.data.interhand.values import Codes, OnBytes, Rounding
+from gesture_pretrain.json_file import read_json
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
+EMBEDDED_NAME = "embedded synthetic set"
 OWN_KIND = "interhand26m layout"  # a data set of somebody's own, in InterHand2.6M's layout
 
 
@@ -46,6 +48,7 @@ def build_interhand_index(
     expect_release: str | None = None,
     data_name: str | None = None,
     licence: str | None = None,
+    on_invalid: str = "error",
 ) -> Path:
     """Reads the annotations of a data set in InterHand2.6M's layout into an index.
 
@@ -58,6 +61,8 @@ def build_interhand_index(
         expect_release: "v1.0" or "v0.0": refuse anything whose counts are not that release's.
         data_name: of a data set of your own in this layout; None for InterHand2.6M itself.
         licence: of that data set; travels with what is trained on it. "not stated" if not given.
+        on_invalid: "error" refuses annotations that cannot be right, see `index.checks`; "drop"
+            leaves their images out.
 
     Returns:
         Folder of the index. Open it with `HandIndex.open`.
@@ -78,6 +83,7 @@ def build_interhand_index(
         expect_release=expect_release,
         data_name=data_name,
         licence=licence,
+        on_invalid=on_invalid,
     )
 
 
@@ -90,6 +96,7 @@ def build_index_from_files(
     expect_release: str | None = None,
     data_name: str | None = None,
     licence: str | None = None,
+    on_invalid: str = "error",
 ) -> Path:
     """The same for annotation files named one by one; see `build_interhand_index`."""
     _check_what_it_is(expect_release, data_name, licence)
@@ -98,8 +105,14 @@ def build_index_from_files(
     with _byte_progress(files, progress) as on_bytes:
         parts = [read_split(of_split, words, on_bytes) for of_split in files]
     release = _check_release(parts, expect_release)
+    for of_split, part in zip(files, parts, strict=True):
+        check_names(
+            [*part.irregular_names.values(), *words.sequences, *words.cameras], str(of_split.data)
+        )
     columns, labels = assemble_columns(parts, words)
-    meta = _meta(files, root, parts, words, labels, release)
+    sizes = [list(size) for size in words.sizes]
+    columns, checked = gate(columns, sizes, source=str(root), on_invalid=on_invalid)
+    meta = {**_meta(files, root, parts, words, labels, release), "checked": checked}
     if data_name is not None:
         meta |= {"kind": OWN_KIND, "data_name": data_name, "licence": licence or "not stated"}
     meta["counts"] = count_images(columns, labels)
@@ -165,10 +178,12 @@ def _meta(
     release: Release,
 ) -> dict:
     synthetic = root / "synthetic.json"
-    card = json.loads(synthetic.read_text(encoding="utf-8")) if synthetic.is_file() else None
+    card = read_json(synthetic, DataError) if synthetic.is_file() else None
+    if card is not None and not isinstance(card, dict):
+        raise DataError(f"{synthetic} is not a JSON object. Render the dataset again.")
     return {
         "kind": "interhand26m",
-        "data_name": "InterHand2.6M" if card is None else "embedded synthetic set",
+        "data_name": "InterHand2.6M" if card is None else card.get("name", EMBEDDED_NAME),
         "licence": LICENCE if card is None else card.get("licence", "not stated"),
         "synthetic": card,
         "release": {"name": release.name, "subset": release.subset},

@@ -6,7 +6,9 @@ bear the same name and differ (see `world_annotations`). Nothing is joined here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -18,10 +20,12 @@ from gesture_pretrain.data.index.record import HANDS
 from gesture_pretrain.data.interhand.stream import JsonStream
 from gesture_pretrain.data.interhand.values import (
     NUM_JOINTS_BOTH,
+    ODD_VALUES,
     OURS_FROM_FILE,
     Codes,
     OnBytes,
     Rounding,
+    integers,
     pack_flags,
     read_flags,
 )
@@ -77,13 +81,13 @@ def read_images(
         for key in stream.members():
             if key == "images":
                 for batch in stream.element_batches(_BATCH):
-                    image_parts.append(
-                        _image_arrays(batch, path, seen, irregular, sequences, cameras, sizes)
-                    )
+                    make = partial(_image_arrays, path, seen, irregular, sequences, cameras, sizes)
+                    image_parts.append(_arrays_of(batch, make, "image", path))
                     seen += len(batch)
             elif key == "annotations":
                 for batch in stream.element_batches(_BATCH):
-                    annotation_parts.append(_annotation_arrays(batch, path, rounding))
+                    make = partial(_annotation_arrays, path, rounding)
+                    annotation_parts.append(_arrays_of(batch, make, "annotation", path))
             else:
                 stream.value()
         sha256 = stream.finish()
@@ -119,49 +123,70 @@ def columns_of(batch: list[dict], keys: tuple[str, ...], what: str, path: Path) 
         raise
 
 
+def _arrays_of(
+    batch: list[dict], make: Callable[[list[dict]], dict], what: str, path: Path
+) -> dict[str, np.ndarray]:
+    """The arrays of a batch; an entry that cannot be read is named."""
+    try:
+        return make(batch)
+    except DataError:
+        raise
+    except ODD_VALUES as error:
+        if len(batch) > 1:
+            for entry in batch:
+                _arrays_of([entry], make, what, path)
+        raise DataError(
+            f"{path}: {what} {str(batch[0])[:80]}... is not as expected ({error})."
+        ) from None
+
+
 def _image_arrays(
-    batch: list[dict],
     path: Path,
     first: int,
     irregular: dict[int, str],
     sequences: Codes,
     cameras: Codes,
     sizes: Codes,
+    batch: list[dict],
 ) -> dict[str, np.ndarray]:
     columns = columns_of(batch, _IMAGE_KEYS, "image", path)
     ids, names, widths, heights, captures, subjects, sequence, camera, frames = columns
+    if {*map(type, names), *map(type, sequence)} != {str}:
+        raise ValueError("file_name and seq_name are texts")
     spelled = map(regular_name, captures, sequence, camera, frames)
     for offset, (name, expected) in enumerate(zip(names, spelled, strict=True)):
         if name != expected:
             irregular[first + offset] = name
+    integers(widths, "width", 1), integers(heights, "height", 1)
     return {
-        "id": np.array(ids, np.int32),
+        "id": integers(ids, "id", 0),
         "size": np.array([sizes[pair] for pair in zip(widths, heights, strict=True)], np.int32),
-        "capture": np.array(captures, np.int32),
-        "subject": np.array(subjects, np.int32),
+        "capture": integers(captures, "capture"),
+        "subject": integers(subjects, "subject"),
         "sequence": np.array([sequences[name] for name in sequence], np.int32),
         "camera": np.array([cameras[str(name)] for name in camera], np.int32),
-        "frame": np.array(frames, np.int32),
+        "frame": integers(frames, "frame_idx"),
     }
 
 
-def _annotation_arrays(batch: list[dict], path: Path, rounding: Rounding) -> dict[str, np.ndarray]:
+def _annotation_arrays(path: Path, rounding: Rounding, batch: list[dict]) -> dict[str, np.ndarray]:
     columns = columns_of(batch, _ANNOTATION_KEYS, "annotation", path)
     image_ids, ids, boxes, joint_valid, hands, hands_valid = columns
     try:
         box = np.fromiter(chain.from_iterable(boxes), np.float64).reshape(len(batch), 4)
         flags = read_flags(joint_valid)[:, OURS_FROM_FILE]
         hand = np.array([HANDS.index(name) for name in hands], np.uint8)
-        hand_valid = np.array([int(flag) for flag in hands_valid], np.uint8)
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{path}: annotation {ids[0]} or one of the {len(batch) - 1} after it is not as "
-            f"expected ({error}): bbox has 4 numbers, joint_valid {NUM_JOINTS_BOTH} flags, "
-            f"hand_type is one of {', '.join(HANDS[:3])}."
+    except ODD_VALUES as error:
+        raise ValueError(
+            f"{error}: bbox has 4 numbers, joint_valid {NUM_JOINTS_BOTH} flags, hand_type is one "
+            f"of {', '.join(HANDS[:3])}"
         ) from None
+    if not set(hands_valid) <= {0, 1}:
+        raise ValueError("hand_type_valid is 0 or 1")
+    hand_valid = np.array(hands_valid, np.uint8)
     return {
-        "image_id": np.array(image_ids, np.int32),
-        "id": np.array(ids, np.int32),
+        "image_id": integers(image_ids, "image_id", 0),
+        "id": integers(ids, "id", 0),
         "bbox": rounding.float32("bbox_xywh_px", box),
         "in_view_bits": pack_flags(flags),
         "hand": hand,

@@ -112,6 +112,7 @@ def _join_annotations(
     _refuse_repeats(files.data, "image id", ids)
     of_image = table.annotations["image_id"]
     _refuse_repeats(files.data, "annotated image", of_image)
+    _refuse_repeats(files.data, "annotation id", table.annotations["id"])
     order = np.argsort(ids, kind="stable")
     place = find_sorted(ids[order], of_image)
     strays = of_image[place < 0]
@@ -143,7 +144,7 @@ def _join_annotations(
 
 def _refuse_repeats(path: Path, what: str, numbers: np.ndarray) -> None:
     values, counts = np.unique(numbers, return_counts=True)
-    if counts.max() > 1:
+    if counts.max(initial=0) > 1:
         repeated = values[counts > 1]
         raise DataError(
             f"{path}: {len(repeated)} repeated {what}s, first {repeated[0]}; each image has one "
@@ -151,8 +152,9 @@ def _refuse_repeats(path: Path, what: str, numbers: np.ndarray) -> None:
         )
 
 
-def _key(capture: np.ndarray, number: np.ndarray) -> np.ndarray:
-    return capture.astype(np.int64) << 32 | number.astype(np.int64)
+def time_key(capture: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """One int64 per pair of int32, in the order of the captures; negative numbers included."""
+    return capture.astype(np.int64) << 32 | number.astype(np.int64) & 0xFFFFFFFF
 
 
 def _time_steps(
@@ -160,11 +162,11 @@ def _time_steps(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The distinct (capture, frame) of the images, with their joints and fits where known."""
     keys, step_of_image = np.unique(
-        _key(table.images["capture"], table.images["frame"]), return_inverse=True
+        time_key(table.images["capture"], table.images["frame"]), return_inverse=True
     )
-    capture, frame = keys >> 32, keys & 0xFFFFFFFF
-    order = np.argsort(_key(joints.capture, joints.frame), kind="stable")
-    place = find_sorted(_key(joints.capture, joints.frame)[order], keys)
+    capture, frame = keys >> 32, keys.astype(np.int32)  # the lower half
+    order = np.argsort(time_key(joints.capture, joints.frame), kind="stable")
+    place = find_sorted(time_key(joints.capture, joints.frame)[order], keys)
     known = place >= 0
     rows = order[place[known]]
     world = np.full((len(keys), *joints.joints_world_mm.shape[1:]), np.nan, np.float32)
@@ -177,7 +179,7 @@ def _time_steps(
     steps = {
         "split": np.full(len(keys), SPLITS.index(split), np.uint8),
         "capture": capture,
-        "frame": frame.astype(np.int32),
+        "frame": frame,
         "key": np.array([step_key(name) for name in names], np.uint64),
         "has_joints": known.astype(np.uint8),
         "joints_world_mm": world,
@@ -192,7 +194,7 @@ def _fits_of_steps(keys: np.ndarray, fits: FitTable | None) -> np.ndarray:
     """(T, 2) row of the fit of each hand, -1 where there is none."""
     rows = np.full((len(keys), 2), -1, np.int32)
     if fits is not None:
-        place = find_sorted(keys, _key(fits.capture, fits.frame))
+        place = find_sorted(keys, time_key(fits.capture, fits.frame))
         known = np.flatnonzero(place >= 0)
         rows[place[known], fits.hand[known]] = known
     return rows

@@ -10,7 +10,7 @@ import numpy as np
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.interhand.images import columns_of
 from gesture_pretrain.data.interhand.stream import JsonStream
-from gesture_pretrain.data.interhand.values import OnBytes
+from gesture_pretrain.data.interhand.values import ODD_VALUES, OnBytes, integers, numbers
 
 _BATCH = 512
 _DETECTION_KEYS = ("annot_id", "bbox", "abs_depth", "root_valid")
@@ -29,25 +29,33 @@ class DetectionTable:
 
 def read_detections(path: Path, on_bytes: OnBytes = None) -> DetectionTable:
     """Streams a `rootnet_interhand2.6m_output_*.json`."""
-    ids: list[int] = []
-    rows: list[list[float]] = []
+    ids: list[np.ndarray] = [np.zeros(0, np.int32)]
+    rows: list[np.ndarray] = [np.zeros((0, 8))]
     with JsonStream(path, on_bytes) as stream:
         for batch in stream.element_batches(_BATCH):
             columns = columns_of(batch, _DETECTION_KEYS, "detection", path)
-            ids.extend(columns[0])
-            rows.extend(
-                [*box, *depth, *valid] for box, depth, valid in zip(*columns[1:], strict=True)
-            )
+            try:
+                ids.append(integers(columns[0], "annot_id", 0))
+                rows.append(
+                    np.hstack([_numbers(c, n) for c, n in zip(columns[1:], (4, 2, 2), strict=True)])
+                )
+            except ODD_VALUES as error:
+                raise DataError(
+                    f"{path}: detection {columns[0][0]} or one of the {len(batch) - 1} after it is "
+                    f"not as expected ({error})."
+                ) from None
         stream.finish()
-    numbers = np.array(rows, np.float32).reshape(-1, 8)
-    return DetectionTable(
-        np.array(ids, np.int32), numbers[:, :4], numbers[:, 4:6], numbers[:, 6:] > 0.5
-    )
+    found = np.concatenate(rows).astype(np.float32)
+    return DetectionTable(np.concatenate(ids), found[:, :4], found[:, 4:6], found[:, 6:] > 0.5)
+
+
+def _numbers(values: tuple, count: int) -> np.ndarray:
+    return numbers(values, (len(values), count))
 
 
 def read_annotation_ids(path: Path) -> np.ndarray:
     """Reads `aid_human_annot_*.txt`: one annotation id per line, in any order."""
     try:
-        return np.unique(np.array(path.read_text().split(), np.int32))
-    except ValueError as error:
+        return np.unique(np.array(path.read_text("utf-8").split(), np.int32))
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: expected one annotation id per line ({error}).") from None

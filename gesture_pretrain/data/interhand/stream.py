@@ -106,9 +106,13 @@ class JsonStream:
             self._next_character()
             try:
                 value, end = self._decode(self._text, self._position)
+            except RecursionError:
+                raise self._damaged("nested too deeply") from None
             except json.JSONDecodeError as error:
                 if self._at_end or len(self._text) - self._position > _LONGEST_VALUE:
                     raise self._damaged(error.msg, error.pos) from None
+            except ValueError:  # an integer of thousands of digits
+                raise self._damaged("a number is too long") from None
             else:
                 if self._at_end or len(self._text) - end >= _CUT_NUMBER_TAIL:
                     self._position = end

@@ -23,6 +23,9 @@ OURS_FROM_FILE = np.concatenate(
     [np.asarray(MANO21_FROM_INTERHAND) + hand * NUM_JOINTS for hand in (0, 1)]
 )
 
+# What converting an entry of an unexpected form raises
+ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+
 OnBytes = Callable[[int], object] | None
 
 
@@ -47,6 +50,34 @@ class Rounding:
         if changed:
             self.values[column] = self.values.get(column, 0) + changed
         return single
+
+
+def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """`values` as float64 of a shape; ValueError for texts, flags and other shapes."""
+    array = np.array(values)
+    if array.dtype.kind not in "fiu" or array.shape != shape:
+        raise ValueError(f"needed are numbers of shape {shape}, found {str(values)[:60]}")
+    return array.astype(np.float64, copy=False)
+
+
+def integers(values: Sequence[Any], name: str, least: int = -(2**31)) -> np.ndarray:
+    """`values` as int32; ValueError where one is not a whole number between `least` and 2^31-1."""
+    array = np.array(values)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        odd = next((value for value in values if type(value) is not int), values[0])
+        raise ValueError(f"{name} is {odd!r}, needed is a whole number")
+    if array.size and not (least <= array.min() and array.max() < 2**31):
+        odd = next(value for value in values if not least <= value < 2**31)
+        raise ValueError(f"{name} is {odd}, needed is a number from {least} to {2**31 - 1}")
+    return array.astype(np.int32)
+
+
+def key_number(text: str, name: str) -> int:
+    """A key of a JSON object as a whole number; ValueError if it is none."""
+    try:
+        return int(integers([int(text)], name)[0])
+    except ValueError:
+        raise ValueError(f"the key {text!r} is not the number of a {name}") from None
 
 
 def pack_flags(flags: np.ndarray) -> np.ndarray:

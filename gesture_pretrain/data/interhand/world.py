@@ -8,6 +8,8 @@ unique inside a split only.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +20,13 @@ from gesture_pretrain.data.index.record import HANDS
 from gesture_pretrain.data.interhand.stream import JsonStream
 from gesture_pretrain.data.interhand.values import (
     NUM_JOINTS_BOTH,
+    ODD_VALUES,
     OURS_FROM_FILE,
     Codes,
     OnBytes,
     Rounding,
+    key_number,
+    numbers,
     pack_flags,
     read_flags,
 )
@@ -31,6 +36,7 @@ FIT_SIZES = {"pose": 48, "shape": 10, "trans": 3}
 FIT_SIZE = sum(FIT_SIZES.values())
 
 _FILLER_MM = 1.0
+_CAMERA_SHAPES = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2,)}
 
 
 @dataclass
@@ -53,34 +59,36 @@ def read_cameras(
     """Reads a `*_camera.json`."""
     captures: list[int] = []
     codes: list[int] = []
-    numbers: dict[str, list] = {"campos": [], "camrot": [], "focal": [], "princpt": []}
+    found: dict[str, list] = {name: [] for name in _CAMERA_SHAPES}
     with JsonStream(path, on_bytes) as stream:
         for capture in stream.members():
             entry = stream.value()
             try:
+                number, camera = key_number(capture, "capture"), None
                 for camera in entry["campos"]:
-                    for name, values in numbers.items():
-                        values.append(entry[name][camera])
-                    captures.append(int(capture))
+                    for name, shape in _CAMERA_SHAPES.items():
+                        found[name].append(numbers(entry[name][camera], shape))
+                    captures.append(number)
                     codes.append(cameras[camera])
-            except (KeyError, TypeError) as error:
+            except ODD_VALUES as error:
                 raise DataError(
-                    f"{path}: capture {capture} lacks {error}; each capture needs "
-                    f"{', '.join(numbers)} for the same cameras."
+                    f"{path}: capture {capture}, camera {camera}: {_reason(error)}. Each capture "
+                    f"needs {', '.join(_CAMERA_SHAPES)} for the same cameras."
                 ) from None
         sha256 = stream.finish()
+    _refuse_repeats(path, zip(captures, codes, strict=True), "capture and camera")
 
-    def column(name: str, source: str, shape: tuple[int, ...]) -> np.ndarray:
-        values = np.array(numbers[source], np.float64).reshape(-1, *shape)
+    def column(name: str, source: str) -> np.ndarray:
+        values = np.array(found[source], np.float64).reshape(-1, *_CAMERA_SHAPES[source])
         return rounding.float32(name, values)
 
     return CameraTable(
         np.array(captures, np.int32),
         np.array(codes, np.int32),
-        column("camera_R_cam_world", "camrot", (3, 3)),
-        column("camera_center_mm", "campos", (3,)),
-        column("camera_focal_px", "focal", (2,)),
-        column("camera_princpt_px", "princpt", (2,)),
+        column("camera_R_cam_world", "camrot"),
+        column("camera_center_mm", "campos"),
+        column("camera_focal_px", "focal"),
+        column("camera_princpt_px", "princpt"),
         sha256,
     )
 
@@ -115,16 +123,17 @@ def read_joints(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> Joi
                 entry = stream.value()
                 try:
                     world, valid, hand = _joint_entry(entry)
-                except (KeyError, ValueError, TypeError) as error:
+                    keys.append((key_number(capture, "capture"), key_number(frame, "frame")))
+                except ODD_VALUES as error:
                     raise DataError(
                         f"{path}: capture {capture} frame {frame} is not as expected "
-                        f"({type(error).__name__}: {error}): 42 x 3 world_coord, 42 joint_valid."
+                        f"({_reason(error)}): 42 x 3 world_coord, 42 joint_valid."
                     ) from None
-                keys.append((int(capture), int(frame)))
                 joints.append(rounding.float32("step_joints_world_mm", world))
                 flags.append(valid)
                 hands.append(hand)
         sha256 = stream.finish()
+    _refuse_repeats(path, keys, "capture and frame")
     pairs = np.array(keys, np.int32).reshape(-1, 2)
     world = np.array(joints, np.float32).reshape(-1, NUM_JOINTS_BOTH, 3)[:, OURS_FROM_FILE]
     valid = np.array(flags, np.uint8).reshape(-1, NUM_JOINTS_BOTH)[:, OURS_FROM_FILE]
@@ -140,9 +149,9 @@ def read_joints(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> Joi
 
 def _joint_entry(entry: dict | list) -> tuple[np.ndarray, np.ndarray, int]:
     if isinstance(entry, list):
-        world = np.array(entry, np.float64).reshape(NUM_JOINTS_BOTH, 3)
+        world = numbers(entry, (NUM_JOINTS_BOTH, 3))
         return world, (world != _FILLER_MM).any(axis=1), HANDS.index("unknown")
-    world = np.array(entry["world_coord"], np.float64).reshape(NUM_JOINTS_BOTH, 3)
+    world = numbers(entry["world_coord"], (NUM_JOINTS_BOTH, 3))
     hand = HANDS.index(entry.get("hand_type", "unknown"))
     return world, read_flags([entry["joint_valid"]])[0], hand
 
@@ -167,21 +176,37 @@ def read_fits(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> FitTa
         for capture in stream.members():
             for frame in stream.members():
                 entry = stream.value()
-                for hand, name in enumerate(HANDS[:2]):
-                    if not entry or entry.get(name) is None:
-                        continue
-                    keys.append((int(capture), int(frame), hand))
-                    fits.append(_fit_numbers(entry[name], path, capture, frame))
+                try:
+                    for hand, name in enumerate(HANDS[:2]):
+                        if not entry or entry.get(name) is None:
+                            continue
+                        place = key_number(capture, "capture"), key_number(frame, "frame")
+                        keys.append((*place, hand))
+                        fits.append(_fit_numbers(entry[name]))
+                except ODD_VALUES as error:
+                    raise DataError(
+                        f"{path}: the fit of capture {capture} frame {frame} is not as expected "
+                        f"({_reason(error)}); it has {FIT_SIZES}."
+                    ) from None
         sha256 = stream.finish()
+    _refuse_repeats(path, keys, "capture, frame and hand")
     triples = np.array(keys, np.int32).reshape(-1, 3)
-    numbers = rounding.float32("mano", np.array(fits, np.float64).reshape(-1, FIT_SIZE))
-    return FitTable(triples[:, 0], triples[:, 1], triples[:, 2], numbers, sha256)
+    columns = rounding.float32("mano", np.array(fits, np.float64).reshape(-1, FIT_SIZE))
+    return FitTable(triples[:, 0], triples[:, 1], triples[:, 2], columns, sha256)
 
 
-def _fit_numbers(fit: dict, path: Path, capture: str, frame: str) -> np.ndarray:
-    sizes = {name: len(fit[name]) if name in fit else 0 for name in FIT_SIZES}
-    if sizes != FIT_SIZES:
+def _fit_numbers(fit: dict) -> np.ndarray:
+    return np.concatenate([numbers(fit[name], (size,)) for name, size in FIT_SIZES.items()])
+
+
+def _refuse_repeats(path: Path, keys: Iterable[tuple], what: str) -> None:
+    repeated = [key for key, count in Counter(keys).items() if count > 1]
+    if repeated:
         raise DataError(
-            f"{path}: the fit of capture {capture} frame {frame} has {sizes}, expected {FIT_SIZES}."
+            f"{path}: {len(repeated)} entries have the same {what} as another one, the first is "
+            f"{repeated[0]}. Keep one of each."
         )
-    return np.array([*fit["pose"], *fit["shape"], *fit["trans"]], np.float64)
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

@@ -92,9 +92,7 @@ class AnnotationReader:
         if "calibration" not in columns or "step_has_joints" not in columns:
             return np.zeros((count, 21, 2)), np.zeros((count, 21, 3)), np.zeros((count, 21), bool)
         steps = columns["step"][rows]
-        camera = columns["calibration"][
-            columns["step_split"][steps], columns["step_capture"][steps], columns["camera"][rows]
-        ]
+        camera = columns["calibration"][rows]
         known = (hands >= 0) & (camera >= 0) & columns["step_has_joints"][steps].astype(bool)
         side = np.maximum(hands, 0)
         bits = columns["step_triangulated_bits"][steps]

@@ -89,7 +89,7 @@ def open_models(
     for baseline in dict.fromkeys(baselines):
         if baseline == UNTRAINED:
             models[baseline] = build_backbone(
-                backbone.arch, init="random", size_px=backbone.input_spec.size_px, seed=0
+                backbone.arch, size_px=backbone.input_spec.size_px, seed=0
             )
         elif baseline == name:
             raise ValueError(f"'{name}' is given as its own baseline.")

@@ -59,7 +59,7 @@ def hand_errors(
     truth: GroundTruth,
     reader: GroundTruthReader,
 ) -> HandErrors:
-    """Errors of hands that stand in the same order in `predictions` and `truth`.
+    """Errors of hands, in the same order in `predictions` and `truth`.
 
     Raises:
         NotAvailable: the protocol needs a mesh that the system does not predict, or hand models.

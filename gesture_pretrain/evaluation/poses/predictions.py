@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.external.joint_order import JointOrderError
+from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.files import write_bytes_atomically
 
 JOINT_ORDER = "mano21"
@@ -37,7 +37,7 @@ class PredictionError(ValueError):
 
 @dataclass(frozen=True)
 class PosePredictions:
-    """What one system predicted; frame: the camera of the stored image, not mirrored or turned.
+    """Predictions of one system, in the camera frame of the stored image (as stored, not cropped).
 
     Attributes:
         system: name of the system, the row of a score table.
@@ -133,7 +133,7 @@ class PosePredictions:
             provenance_json=np.array(json.dumps(dict(self.provenance), sort_keys=True)),
             **{name: value for name, value in arrays.items() if value is not None},
         )
-        write_bytes_atomically(path, content.getbuffer())
+        write_bytes_atomically(path, content.getvalue())
         return path
 
     @classmethod

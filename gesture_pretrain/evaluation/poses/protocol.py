@@ -22,14 +22,14 @@ _CHOICES = {
     "images": ("all", "interacting"),
 }
 _AVERAGING_TEXT = {
-    "joint, then joints": "over samples per joint, then over the 42 joints of both hands",
+    "joint, then joints": "over samples per joint, then over the joints of both hands",
     "joint, then joints and groups": (
-        "over samples per joint, then over the 42 joints; 'all' is the mean of the 84 means of "
-        "single and interacting images"
+        "over samples per joint, then over the joints of both hands; 'all' is the mean over the "
+        "joints of single and of interacting images"
     ),
     "pairs": "one mean over all counted (sample, joint) pairs",
     "sample": "over the counted joints of a hand, then over hands",
-    "hand": "over samples and joints of each side, then (left + right) / 2",
+    "hand": "over samples and joints of each hand, then (left + right) / 2",
 }
 
 
@@ -101,7 +101,7 @@ class Protocol:
             )
 
     def bound(self, *, box_source: str | None, split: str) -> "Protocol":
-        """The protocol of one evaluation; a box source that is not known is said to be so."""
+        """The protocol of one evaluation; an unknown box source is named as such."""
         return replace(self, box_source=box_source or "not stated by the predictions", split=split)
 
     def require_bound(self) -> None:
@@ -196,6 +196,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "MPJPE of the InterHand2.6M paper, wrist-aligned",
             "InterNet, ECCV 2020",
             averaging="joint, then joints",
+            empty_joint="left out",
         ),
         Protocol(
             "mmpose_interhand",

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.evaluation.poses.averaging import Averages, average
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.poses.hand_errors import (
@@ -39,7 +40,7 @@ class Score:
     Attributes:
         system: name. protocol: bound to boxes and split.
         averages: the protocol's means.
-        extra: other means by name: auc, f@5, ... (share) ; empty for most protocols.
+        extra: other means by name: auc, f@5, ... (fractions); empty for most protocols.
         errors: per hand, before any mean.
         info: per hand: rows, hand, interacting, capture, subject, frame, camera, label, coarse,
             fine; each (N,).
@@ -171,7 +172,7 @@ def score_predictions(
 
 
 def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str, int]]:
-    """Positions of the predictions of the wanted hands, and counts of the others."""
+    """Positions of the predictions of the evaluated hands, and counts of the others."""
     have, want = 2 * predictions.rows + predictions.hand, 2 * rows + hand
     chosen = np.flatnonzero(np.isin(have, want))
     missing = int(np.sum(~np.isin(want, have)))
@@ -184,7 +185,7 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
             "then are counted in the table"
         )
     if len(chosen) == 0:
-        raise ValueError(f"none of the predictions of '{predictions.system}' is of a wanted hand")
+        raise ValueError(f"'{predictions.system}' has no prediction for any evaluated hand")
     counts = {
         "annotated hands without a prediction": missing,
         "predictions of hands that are not annotated or not asked for": len(have) - len(chosen),
@@ -195,12 +196,17 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
 def _usable(protocols, predictions, reader) -> tuple[list[Protocol], dict[str, str]]:
     usable, refused = [], {}
     interacting = reader.index.values("hand", predictions.rows) == HANDS.index("interacting")
+    has_fits = count_supervision(reader.index, predictions.rows).fits > 0
     for protocol in protocols:
         try:
             require_available(protocol, predictions, reader)
             if protocol.images == "interacting" and not interacting.any():
                 raise NotAvailable(
                     f"protocol {protocol.name} is of interacting hands, and no image shows them"
+                )
+            if protocol.ground_truth == "fit" and not has_fits:
+                raise NotAvailable(
+                    f"protocol {protocol.name} compares with MANO fits, and no hand has one"
                 )
             usable.append(protocol)
         except NotAvailable as error:

@@ -35,12 +35,9 @@ def test_loader(run):
         "ours",
         "ours_single",
         "ours_shards",
-        "ours_shards_device",
-        "device_crops",
         "plain",
         "pose",
         "pose_shards",
-        "pose_shards_device",
     }
     expected |= {"eanet", "eanet_reduced", "eanet_shards"}
     assert expected <= results.keys()
@@ -111,15 +108,15 @@ def test_step_options_that_do_not_fit_are_named(run, capsys, options, said):
     assert said in capsys.readouterr().err
 
 
-def test_render(run):
-    (row,), _ = run("render", "--size", "48", "--workers", "1", "--images", "8", "--runs", "1")
-    assert (row["size_px"], row["workers"]) == (48, 1) and row["seconds"]
-
-
-def test_scale(run):
-    (row,), table = run("scale", "--rows", "140")
-    assert row["rows"] == 140 and "us/row" in table
-    assert row["epoch"]["row_us"] > 0 and row["build"]["seconds"] > 0
+def test_token_fusion_beside_eanet(run):
+    small = ("--tiny", "--arch", "test_resnet", "--size", "64", "--runs", "1")
+    options = ("--batch", "1", "2", "--ways", "eager", "bf16", "--device", "cpu")
+    results, _ = run("token_fusion", *small, *options)
+    facts = results["networks"]
+    assert facts["token_fusion"]["of_the_backbone"] == facts["eanet"]["of_the_backbone"]
+    assert all(facts[n]["gflop_per_image"] > 0 for n in facts)
+    for row in results["batches"]:
+        assert row["failed"] == {} and set(row["token_fusion_over_eanet"]) == {"eager", "bf16"}
 
 
 def test_the_index_is_shared_by_its_readers(run, tmp_path, repo_root):

@@ -1,0 +1,61 @@
+"""npz files of unknown origin: plain arrays only, bounded in size, one error for all damage."""
+
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+# What numpy and zipfile raise on damaged files.
+_DAMAGE = (
+    ValueError, OSError, EOFError, AttributeError, TypeError, LookupError, SyntaxError, MemoryError,
+    OverflowError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error,
+    tokenize.TokenError,
+)  # fmt: skip
+_SMALL_BYTES = 1 << 28
+_LARGEST_RATIO = 100  # measured predictions compress by 1.1 to 4
+
+
+def read_npz(
+    path: Path, error: type[ValueError], *, names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays of an npz file.
+
+    Args:
+        path: The file.
+        error: Class of the error to raise.
+        names: Arrays to read, where present; None for all.
+
+    Raises:
+        error: The file is missing, damaged, holds Python objects, or unpacks to more than 100 times
+            its size.
+    """
+    if not path.is_file():
+        raise error(f"{path} does not exist or is not a file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except _DAMAGE as fault:
+        raise _damaged(path, error, fault) from None
+    size = path.stat().st_size
+    if unpacked > _SMALL_BYTES and unpacked > _LARGEST_RATIO * size:
+        raise error(
+            f"{path} has {size:,} bytes and would unpack to {unpacked:,}, which no file of "
+            "measurements does. Store it uncompressed if it is genuine."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if names is None or name in names}
+    except _DAMAGE as fault:
+        raise _damaged(path, error, fault) from None
+
+
+def _damaged(path: Path, error: type[ValueError], fault: BaseException) -> ValueError:
+    reason = " ".join(str(fault).split())[:200] or type(fault).__name__
+    return error(
+        f"{path} cannot be read as an npz file of plain arrays ({reason}). Copy it again, or save "
+        "it with numpy.savez."
+    )
