@@ -1,32 +1,38 @@
 """What a target is: another hand-pose network, or another library's file, that takes a backbone.
 
-A `PoseTarget` builds a pose network around a backbone and says what it asks of it; an
-`ExportTarget` writes the backbone as other people's code reads it. Both have a name and are found
-by it. Those of this package are imported when their name is first asked for; another package
-announces its own in its `setup.cfg`,
+A `PoseTarget` builds a pose network around a backbone and states what it requires of it; an
+`ExportTarget` writes the backbone as other people's code reads it. Both are found by their name.
+Those of this package are imported when first needed. Another package announces its own in its
+`setup.cfg`,
 
     [options.entry_points]
     gesture_pretrain.targets =
         mynet = mypackage.target:TARGET
 
-or registers them in the process with `register_target`.
+or registers them in the process with `register_target`. docs/targets.md shows a complete one.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from mmengine.model import BaseModel
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.shards.shards import ShardPlan
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.augmentation import Augmentation
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.architectures import load_announced
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.names import did_you_mean
+from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weights.ledger import WeightLedger
 
 ENTRY_POINT_GROUP = "gesture_pretrain.targets"
@@ -57,14 +63,14 @@ class SwapError(ValueError):
 
 @dataclass(frozen=True)
 class BackboneNeeds:
-    """What a target asks of a backbone.
+    """What a target requires of a backbone.
 
     Attributes:
-        channels: Of the map at `levels[0]`; None where any will do.
-        stride: Of that map; None where any will do.
+        channels: Channels of the map at `levels[0]`; None where any number will do.
+        stride: Stride of that map; None where any will do.
         levels: Which maps are read: "high" (F_hi), "low" (F_lo).
-        input_px: The only side of the square crop that will do; None where any will do.
-        gesture_logits: The gesture heads must come along.
+        input_px: The only possible side of the square crop; None where any will do.
+        gesture_logits: Gesture heads are required too.
     """
 
     channels: int | None = None
@@ -79,47 +85,89 @@ class BackboneNeeds:
             raise ValueError(f"levels {self.levels!r}; possible: one or more of {LEVELS}")
 
 
-@dataclass(frozen=True)
-class PoseTarget:
-    """A hand-pose network that can be built around any backbone.
+class PoseTarget(ABC):
+    """A hand-pose network that can be built around any backbone; see docs/targets.md.
 
     Attributes:
-        name: By which it is found.
+        name: Name it is found by.
         summary: One line for a list.
-        needs: What it asks of a backbone with its default options.
-        build_model: `build_model(network, *, seed, hand_models, allow_projection=False, **options)`
-            gives an mmengine `BaseModel` whose attribute `backbone` is that of `network`
-            (a `Backbone`, or a `GestureNetwork` where the logits are used), the same object and
-            not a copy; gesture heads that it keeps are called `coarse` and `fine` in it.
-            `forward(batch, mode="loss")` gives weighted losses by name, `*_loss`;
-            `mode="predict"` a `HandPrediction` in the frame of the crop; `set_epoch(epoch)`.
-        build_dataset: `build_dataset(index, rows, taxonomy, size_px, *, hand_models, augmentation,
-            seed, announce)` gives a data set with `index`, `rows` and `box_source`, its samples
-            named tuples with at least `image` and `row`. It also takes `box_source`: "rootnet" for
-            RootNet's detected boxes; the boxes that the target is trained on by default. And
-            `shards`, see `data.shards`, and `crop_on`, see `data.device_crop`; a target that
-            cannot serve one of them says why (ValueError).
         presets: Options of `build_model` by the name of a size; "full" is the published one.
-        needs_with: `needs_with(**options)` where what is asked depends on the options.
-        dataset_with: `dataset_with(**options)` gives the `build_dataset` of these options, where
-            what is trained on depends on them.
-        shard_plan: `shard_plan(index, rows, size_px, *, box_source=None, limits)` gives the
-            `ShardPlan` of the target's crops, for tools/prepare_data.py shards --target; None where
-            it crops about the boxes of the index as `PoseDataset` does, or reads no shards.
         export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
             does; None where there is no such code.
     """
 
     name: str
     summary: str
-    needs: BackboneNeeds
-    build_model: Callable[..., Any]
-    build_dataset: Callable[..., Dataset]
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"full": {}})
-    needs_with: Callable[..., BackboneNeeds] | None = None
-    dataset_with: Callable[..., Callable[..., Dataset]] | None = None
-    shard_plan: Callable[..., ShardPlan] | None = None
+    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({"full": {}})
     export: "Callable[..., ExportReport] | None" = None
+
+    @abstractmethod
+    def build_model(
+        self,
+        network: Backbone | GestureNetwork,
+        *,
+        seed: int,
+        hand_models: Mapping[str, HandModel],
+        allow_projection: bool = False,
+        **options: Any,
+    ) -> BaseModel:
+        """Build the network, a `PoseModel`.
+
+        Args:
+            network: The backbone, or a `GestureNetwork` where the gesture logits are used. The
+                model holds this very backbone as `model.backbone`, not a copy, and names gesture
+                heads that it keeps `coarse` and `fine`.
+            seed: Of the new weights.
+            hand_models: "right" and "left".
+            allow_projection: The backbone's channels may be brought to those that the target
+                requires by a 1x1 convolution, see `adapters.swap.projection.fit_backbone`.
+            **options: Of this network. Name them in the signature: an unknown key of `model=` is
+                then refused with the list of known ones.
+
+        Raises:
+            SwapError: The backbone does not fit.
+        """
+
+    @abstractmethod
+    def build_dataset(
+        self,
+        index: HandIndex,
+        rows: Sequence[int],
+        taxonomy: Taxonomy,
+        size_px: int,
+        *,
+        hand_models: Mapping[str, HandModel],
+        augmentation: Augmentation | None,
+        seed: int,
+        announce: Callable[[str], object] | None,
+        **options: Any,
+    ) -> Dataset:
+        """Build the data set that the network is trained on, validated on and predicts.
+
+        Args:
+            index: The data.
+            rows: Images of one hand each.
+            taxonomy: Gesture classes of their labels.
+            size_px: Side of the square crops.
+            hand_models: "right" and "left".
+            augmentation: Random motion; None for none.
+            seed: Key of the augmentation.
+            announce: Is handed one line about the data; None for silence.
+            **options: `box_source` ("rootnet" for RootNet's boxes) and `shards`, each only where
+                it is set. Those of `PoseDataset` are what most targets pass on.
+
+        Returns:
+            A data set with `index`, `rows` and `box_source`. Its samples are named tuples with at
+            least `image`, `row`, `hand` and `image_from_crop`.
+        """
+
+    def needs_for(self, **options: Any) -> BackboneNeeds:
+        """What the network, built with these options, requires of a backbone."""
+        return BackboneNeeds()
+
+    def dataset_for(self, **options: Any) -> Callable[..., Dataset]:
+        """`build_dataset` for a network with these options of `build_model`."""
+        return self.build_dataset
 
     def options(self, size: str) -> dict[str, Any]:
         """Options of `build_model` for a preset.
@@ -131,14 +179,6 @@ class PoseTarget:
             known = ", ".join(self.presets)
             raise ValueError(f"target {self.name!r} has no size {size!r}; possible: {known}")
         return dict(self.presets[size])
-
-    def needs_for(self, **options) -> BackboneNeeds:
-        """What it asks of a backbone with these options of `build_model`."""
-        return self.needs if self.needs_with is None else self.needs_with(**options)
-
-    def dataset_for(self, **options) -> Callable[..., Dataset]:
-        """`build_dataset` for a model with these options of `build_model`."""
-        return self.build_dataset if self.dataset_with is None else self.dataset_with(**options)
 
 
 @dataclass(frozen=True)

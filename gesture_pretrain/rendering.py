@@ -5,6 +5,8 @@ linear RGB in [0, 1] while shading; a picture's sRGB is their square root (gamma
 coordinates are integers at its centre.
 """
 
+import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -51,13 +53,33 @@ class TracedMesh:
 
 
 class Lighting(NamedTuple):
-    """A sky and ground hemisphere and L distant lights, the first of which casts shadows."""
+    """Light from all around, and L distant lights.
+
+    Light from all around is a sky and ground hemisphere plus K broad lobes. A lobe's irradiance is
+    ``((1 + n.d) / 2) ** 2``, so together they are spherical harmonics up to the second degree.
+    """
 
     up: np.ndarray  # (3,) unit vector towards the sky
     sky_rgb: np.ndarray  # (3,) linear radiance from above
     ground_rgb: np.ndarray  # (3,) from below
     directions: np.ndarray  # (L, 3) unit vectors towards the lights
     colours_rgb: np.ndarray  # (L, 3) linear
+    lobe_directions: np.ndarray | None = None  # (K, 3) unit vectors
+    lobe_colours_rgb: np.ndarray | None = None  # (K, 3) linear
+
+    def digest(self) -> str:
+        """A hash of all values: equal only for equal lighting."""
+        values = (np.asarray(value) for value in self if value is not None)
+        return hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest()[:16]
+
+    def ambient_rgb(self, normals: np.ndarray) -> np.ndarray:
+        """Linear light (N, 3) from all around on surfaces with these unit normals (N, 3)."""
+        half = (0.5 + 0.5 * (normals @ self.up))[:, None].astype(np.float32)
+        light = self.ground_rgb + half * (self.sky_rgb - self.ground_rgb)
+        if self.lobe_directions is not None:
+            lobes = np.square(0.5 + 0.5 * (normals @ self.lobe_directions.T))
+            light += (lobes @ self.lobe_colours_rgb).astype(np.float32)
+        return light
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -95,7 +117,8 @@ def shade(
     normals: np.ndarray,
     to_camera: np.ndarray,
     lighting: Lighting,
-    first_light_free: np.ndarray,
+    lights_free: Sequence[np.ndarray],
+    openness: np.ndarray | None = None,
     gloss: np.ndarray | None = None,
     wrap_rgb: np.ndarray = SKIN_WRAP,
 ) -> np.ndarray:
@@ -106,18 +129,21 @@ def shade(
         normals: (N, 3) unit, in the frame of the lights.
         to_camera: (N, 3) unit vectors towards the camera.
         lighting: the lights.
-        first_light_free: (N,) bool, whether the first light reaches the point.
+        lights_free: (N,) bool for each of the first lights, whether it reaches the point. The
+            other lights cast no shadows.
+        openness: (N, 1) fraction of the light from all around that reaches the point; None for all.
         gloss: (N,) in [0, 1], from skin (0) to nail (1); 0 if None.
         wrap_rgb: (3,) how far light reaches around, per channel.
     """
-    half = (0.5 + 0.5 * (normals @ lighting.up))[:, None].astype(np.float32)
-    light = lighting.ground_rgb + half * (lighting.sky_rgb - lighting.ground_rgb)
+    light = lighting.ambient_rgb(normals)
+    if openness is not None:
+        light *= openness
     highlight = np.zeros((len(normals), 3), np.float32)
     for index, (direction, colour) in enumerate(
         zip(lighting.directions, lighting.colours_rgb, strict=True)
     ):
         cosine = (normals @ direction)[:, None]
-        reach = first_light_free[:, None] if index == 0 else 1.0
+        reach = lights_free[index][:, None] if index < len(lights_free) else 1.0
         light += np.maximum((cosine + wrap_rgb) / (1 + wrap_rgb), 0.0) * (colour * reach)
         strength = _highlight(normals, to_camera, direction, gloss) * (cosine[:, 0] > 0)
         highlight += strength[:, None] * (colour * reach)
@@ -177,8 +203,8 @@ def render_mesh(
     found = mesh.hits(np.zeros_like(rays), rays)
     seen = np.flatnonzero(found.face >= 0)
     found, rays = Hits(*(field[seen] for field in found)), rays[seen]
-    normals = _unit(interpolate(vertex_normals(vertices, faces), faces, found))
-    to_camera = -_unit(rays)
+    normals = unit(interpolate(vertex_normals(vertices, faces), faces, found))
+    to_camera = -unit(rays)
     lighting = _camera_light()
     points = rays * found.distance[:, None] + 0.002 * normals
     lamp = np.broadcast_to(lighting.directions[0], points.shape)
@@ -188,7 +214,7 @@ def render_mesh(
         normals=normals,
         to_camera=to_camera,
         lighting=lighting,
-        first_light_free=free,
+        lights_free=[free],
     )
     layer = np.zeros((fine[1] * fine[0], 4), np.float32)
     layer[seen, :3] = 255 * np.sqrt(np.clip(linear, 0.0, 1.0))
@@ -215,7 +241,7 @@ def _checked_vertices(vertices_cam_m, focal_px, princpt_px, supersample) -> np.n
 
 
 def _camera_light() -> Lighting:
-    directions = _unit(np.array([[-0.4, -0.6, -0.7], [0.7, 0.1, -0.7]], np.float32))
+    directions = unit(np.array([[-0.4, -0.6, -0.7], [0.7, 0.1, -0.7]], np.float32))
     return Lighting(
         up=np.array([0.0, -1.0, 0.0], np.float32),
         sky_rgb=np.full(3, 0.40, np.float32),
@@ -225,6 +251,7 @@ def _camera_light() -> Lighting:
     )
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The vectors (..., K) divided by their lengths."""
     squared = np.einsum("...k,...k->...", vectors, vectors)[..., None]
     return vectors / np.sqrt(np.maximum(squared, 1e-20))

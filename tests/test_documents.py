@@ -74,8 +74,8 @@ def test_code_about_data_makes_a_data_set(repo_root, tmp_path, monkeypatch, caps
     namespace: dict = {}
     exec(compile(read, "read", "exec"), namespace)  # noqa: S102
     record = namespace["record"]
-    assert len(namespace["rows"]) == 2  # half of each label, and at least one moment of it
-    assert record.image_path.is_file() and record.label == "fist"
+    assert len(namespace["rows"]) == 1  # half of two images
+    assert record.image_path.is_file() and record.label in ("fist", "point")
     assert record.joints_world_mm[0, 0].tolist() == [-60, -50, 500]  # the wrist, first in mano21
     assert namespace["index"].meta["licence"] == "CC BY 4.0"
     assert Image.open(tmp_path / "joints.png").size[0] > 100

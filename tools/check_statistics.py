@@ -1,10 +1,11 @@
-"""Coverage of the 95 % interval and false positives of the transfer statistics, on known truth.
+"""Coverage and false-positive rate of the transfer statistics on simulated data of known truth.
 
     python tools/check_statistics.py [--repetitions 4000]
 
-Differences between two systems are drawn as cluster + seed + cluster-and-seed effects with a true
-mean of zero; the table tells how often the interval holds the truth. One minus that is the rate of
-false positives, as p-value and interval are of one test. Numbers: docs/experiments.md.
+Paired differences are drawn as cluster + pretraining + seed + interaction effects with a true mean
+of zero. The table shows how often the 95 % interval contains the truth. One minus that is the
+false-positive rate, since the p-value and the interval belong to one test. The last column is the
+false-positive rate of the sign-flip permutation test. Results: docs/experiments.md.
 """
 
 import argparse
@@ -12,10 +13,12 @@ import itertools
 
 import numpy as np
 
-from gesture_pretrain.evaluation.statistics.two_level_interval import interval
+from gesture_pretrain.evaluation.statistics.crossed import crossed_interval, variance_components
+from gesture_pretrain.evaluation.statistics.sign_flip import sign_flip_p_value
 
-SEEDS, CLUSTERS, SEED_SD = (1, 2, 3, 5), (6, 10, 40, 200), (0.0, 0.1, 0.3, 1.0, 3.0)
-INTERACTION_SD = (0.3, 1.0)
+RUNS = ((1, 1), (1, 3), (1, 5), (2, 3), (3, 3))  # pretrainings, seeds of each
+CLUSTERS = (6, 10, 24, 100)
+RUN_SD = (0.0, 0.1, 0.3, 1.0, 3.0)
 SHAPES = ("normal", "normal, unequal sizes", "skewed")
 
 
@@ -26,23 +29,37 @@ def simulated_means(
     seeds: int,
     clusters: int,
     seed_sd: float,
+    pretrainings: int = 1,
+    pretraining_sd: float = 0.0,
     shape: str = "normal",
-    both_sd: float = 0.3,
+    interaction_sd: float = 0.3,
     effect: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(R, S, C) cluster means, cluster effects of standard deviation 1, and (C,) shares."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw cluster means whose cluster effects have a standard deviation of 1.
+
+    Returns:
+        (N, R, C) means of R = pretrainings x seeds runs, (C,) shares, and (R,) pretrainings.
+    """
     sizes = rng.integers(1, 12, clusters) if "unequal" in shape else np.ones(clusters)
     size = (repetitions, 1, clusters)
     of_cluster = rng.exponential(size=size) - 1 if shape == "skewed" else rng.normal(size=size)
-    of_seed = seed_sd * rng.normal(size=(repetitions, seeds, 1))
-    both = both_sd * rng.normal(size=(repetitions, seeds, clusters))
-    return effect + of_cluster + of_seed + both, sizes / sizes.sum()
+    number = np.repeat(np.arange(pretrainings), seeds)
+    of_pretraining = pretraining_sd * rng.normal(size=(repetitions, pretrainings, 1))[:, number]
+    of_run = seed_sd * rng.normal(size=(repetitions, len(number), 1)) + of_pretraining
+    both = interaction_sd * rng.normal(size=(repetitions, len(number), clusters))
+    return effect + of_cluster + of_run + both, sizes / sizes.sum(), number
 
 
-def coverage(means: np.ndarray, shares: np.ndarray, truth: float = 0.0, **options) -> float:
-    """Share of the repetitions whose 95 % interval holds the truth."""
-    low, high = interval(means, shares, **options)
+def coverage(means, shares, pretrainings, truth: float = 0.0) -> float:
+    """Return the fraction of the repetitions whose 95 % interval contains the truth."""
+    low, high = crossed_interval(variance_components(means, shares, pretrainings))
     return float(((low <= truth) & (truth <= high)).mean())
+
+
+def sign_flip_rejections(means, shares) -> float:
+    """Return the fraction of (at most 500) repetitions with a sign-flip p-value of at most 5 %."""
+    some = means[:500].mean(1)
+    return float(np.mean([sign_flip_p_value(row, shares) <= 0.05 for row in some]))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,25 +74,22 @@ def main(arguments: list[str] | None = None) -> None:
     )
     repetitions = parser.parse_args(arguments).repetitions
     rng = np.random.default_rng(0)
-    print(f"Coverage in % of the 95 % interval, {repetitions} repetitions each")
-    print("interaction seeds clusters shape                  ", end="")
-    print("".join(f"seed sd {s:<6}" for s in SEED_SD))
-    for both_sd, seeds, clusters, shape in itertools.product(
-        INTERACTION_SD, SEEDS, CLUSTERS, SHAPES
-    ):
+    print(f"Coverage in % of the 95 % interval, {repetitions} repetitions each; the standard")
+    print("deviation over clusters is 1, the interaction 0.3")
+    print("pretrainings seeds clusters shape                  ", end="")
+    print("".join(f"run sd {s:<6}" for s in RUN_SD) + "sign-flip at sd 0")
+    for (pretrainings, seeds), clusters, shape in itertools.product(RUNS, CLUSTERS, SHAPES):
+        settings = {"repetitions": repetitions, "clusters": clusters, "shape": shape}
+        settings |= {"pretrainings": pretrainings, "seeds": seeds}
         cells = []
-        for seed_sd in SEED_SD if seeds > 1 else (0.0,):
+        for sd in RUN_SD if seeds > 1 else (0.0,):
             drawn = simulated_means(
-                rng,
-                repetitions=repetitions,
-                seeds=seeds,
-                clusters=clusters,
-                seed_sd=seed_sd,
-                shape=shape,
-                both_sd=both_sd,
+                rng, **settings, seed_sd=sd, pretraining_sd=sd if pretrainings > 1 else 0.0
             )
-            cells.append(f"{100 * coverage(*drawn, resamples=999):<14.1f}")
-        print(f"{both_sd:<11} {seeds:<5} {clusters:<8} {shape:<23}" + "".join(cells))
+            cells.append(f"{100 * coverage(*drawn):<13.1f}")
+        still = simulated_means(rng, **settings, seed_sd=0.0, interaction_sd=0.0)
+        row = f"{pretrainings:<12} {seeds:<5} {clusters:<8} {shape:<23}" + "".join(cells)
+        print(row + f"{100 * sign_flip_rejections(*still[:2]):.1f}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,16 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
         (
             "Evaluate it beside the same network untrained",
             [str(TOOLS / "evaluate.py"), "backbone", NAME, "--baseline", "untrained"]
-            + ["--data", str(data / "index"), "--run", str(run), "--out", str(report)],
+            + [
+                "--data",
+                str(data / "index"),
+                "--split",
+                "val",
+                "--run",
+                str(run),
+                "--out",
+                str(report),
+            ],
         ),
         (
             "The control: the same pretraining with labels exchanged among the images",

@@ -14,16 +14,18 @@ gesture and subject, each number with its protocol's card. COMMAND --help lists 
 import argparse
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from gesture_pretrain.data.index.record import SPLITS
-from gesture_pretrain.evaluation.external.joint_order import JOINT_ORDERS
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.models import UNTRAINED
 from gesture_pretrain.evaluation.features.run import evaluate_backbone
+from gesture_pretrain.evaluation.poses.joint_order import JOINT_ORDERS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
-from gesture_pretrain.evaluation.poses.run import HAND_KINDS, evaluate_predictions
+from gesture_pretrain.evaluation.prediction_files import HAND_KINDS, evaluate_predictions
 from gesture_pretrain.hand.mano_file import MissingManoFile
-from gesture_pretrain.training.device import choose_device
+from gesture_pretrain.report.score_table import ScoreTable
 
 MANO_HINT = (
     "On this command line: --mano PATH; for data rendered with the open hand, --mano open; without "
@@ -40,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     _add_backbone_arguments(commands.add_parser("backbone", help="what frozen features are worth"))
     _add_prediction_arguments(commands.add_parser("predictions", help="what poses are worth"))
     arguments = vars(parser.parse_args(argv))
-    run = {"backbone": evaluate_backbone, "predictions": evaluate_predictions}[
+    run = {"backbone": evaluate_backbone, "predictions": report_predictions}[
         arguments.pop("command")
     ]
     typed = sys.argv[1:] if argv is None else argv
@@ -52,6 +54,16 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"error: {error}\n{MANO_HINT}") from error
     except (ValueError, OSError, LookupError) as error:
         raise SystemExit(f"error: {error}") from error
+
+
+def report_predictions(*, out: Path, **arguments) -> None:
+    """Evaluate predictions files; print and store the table."""
+    start = time.monotonic()
+    found = evaluate_predictions(out=out, **arguments)
+    table = ScoreTable(found.scores, found.refused, found.facts, found.mean_pose_mm)
+    table.save(out)
+    print(table.to_text())
+    print(f"\nReport: {out / 'report.html'}    ({time.monotonic() - start:.0f} s)")
 
 
 def _add_backbone_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +102,9 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="INDEX", type=Path, required=True, help="index, or data set with one"
     )
     parser.add_argument(
-        "--split", choices=SPLITS, default="val", help="what is evaluated (default: val)"
+        "--split",
+        choices=SPLITS,
+        help="what is evaluated (default: the images of test with a gesture label, else of val)",
     )
     parser.add_argument(
         "--train-split",

@@ -26,10 +26,10 @@ from adapters.prediction.picture_hands import estimate_pictures, title
 from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
 from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
 from adapters.targets import UnknownTarget
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import WriteFailed
 from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.report.mesh_file import MESH_FORMATS
-from gesture_pretrain.training.device import choose_device
 from gesture_pretrain.weights.registry import UnknownBackbone
 
 WRONG_INPUT, PARTLY_DONE, INTERRUPTED = 1, 2, 130

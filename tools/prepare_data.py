@@ -3,19 +3,20 @@
     python tools/prepare_data.py synthetic --root DATA            render the embedded data set
     python tools/prepare_data.py interhand --root INTERHAND       index InterHand2.6M
     python tools/prepare_data.py folders --root PHOTOS            index class-per-folder photographs
+    python tools/prepare_data.py miniature --out DIR              render a miniature of that
     python tools/prepare_data.py verify --data INDEX              decode every image
     python tools/prepare_data.py show --data INDEX --out FILE.png draw joints and boxes on images
     python tools/prepare_data.py shards --data INDEX --out DIR --size 256   decode once, for speed
     python tools/prepare_data.py shards --data INDEX --out DIR --size 256 --target eanet   for EANet
 
-The first three end with an index (ROOT/index unless --out says otherwise). Every tool takes it, or
+The first four end with an index (ROOT/index unless --out says otherwise). Every tool takes it, or
 the folder it lies in, as --data. COMMAND --help lists the options of a command.
 """
 
 import argparse
 import sys
 
-from data_commands import folders, interhand, shards, show, synthetic, verify
+from data_commands import folders, interhand, miniature, shards, show, synthetic, verify
 
 from gesture_pretrain.data.index.errors import DataError
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "synthetic": (synthetic, "render the embedded data set"),
     "interhand": (interhand, "index InterHand2.6M"),
     "folders": (folders, "index class-per-folder photographs"),
+    "miniature": (miniature, "render a miniature with the shape of InterHand2.6M"),
     "verify": (verify, "find missing, broken and black images"),
     "shards": (shards, "decode all pictures once, for faster loading"),
     "show": (show, "draw the annotation on some images"),

@@ -22,14 +22,15 @@ import torch.distributed
 
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runner import PretrainRunner
-from gesture_pretrain.training.runs.folder import current_commit, write_run_folder
-from gesture_pretrain.training.runs.lock import run_lock
-from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
+from gesture_pretrain.training.runner import TrainingRunner
+from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.record import DataRecord, backbone_name
 from gesture_pretrain.weights.registry import registry_home
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> Path:
         return train(runner, config, out, options)
 
 
-def train(runner: PretrainRunner, config: dict, out: Path, options: argparse.Namespace) -> Path:
+def train(runner: TrainingRunner, config: dict, out: Path, options: argparse.Namespace) -> Path:
     """`main` once everything is built and the run folder is this run's alone."""
     if rank_and_world_size()[0] > 0:
         runner.train()
@@ -134,7 +135,7 @@ def resolved_config(options: argparse.Namespace) -> dict:
     return config
 
 
-def write_ledger(runner: PretrainRunner, out: Path) -> None:
+def write_ledger(runner: TrainingRunner, out: Path) -> None:
     """Records what became of the initial weights, and prints the table."""
     ledger = network_of(runner).backbone.ledger
     if ledger is None:
@@ -145,7 +146,7 @@ def write_ledger(runner: PretrainRunner, out: Path) -> None:
     print(ledger.table())
 
 
-def network_of(runner: PretrainRunner):
+def network_of(runner: TrainingRunner):
     """The network that is validated and exported."""
     return evaluated_model(runner).network
 
@@ -163,9 +164,9 @@ def require_writable(home: Path) -> None:
         ) from error
 
 
-def export(runner: PretrainRunner, config: dict) -> Path:
-    """Registers the weights under the name that the run has reserved; prints name and place."""
-    data = runner.gesture_data
+def export(runner: TrainingRunner, config: dict) -> Path:
+    """Register the weights under the name that the run has reserved; print name and place."""
+    data = runner.data
     stored = export_backbone(
         network_of(runner),
         tag=config["tag"],
@@ -173,10 +174,12 @@ def export(runner: PretrainRunner, config: dict) -> Path:
         data=DataRecord.from_index_meta(
             data.summary["source"],
             index_fingerprint=HandIndex.open(config["data"]["index"]).fingerprint,
+            validated_on=data.summary["validated_on"],
         ),
         metrics={
             "iterations": runner.iter,
             "train_images": data.summary["train_images"],
+            "train_moments": data.summary["train_moments"],
             "val_images": data.summary["val_images"],
             **{f"val_{name}": value for name, value in runner.last_metrics.items()},
         },

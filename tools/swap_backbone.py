@@ -43,7 +43,7 @@ from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.hand.mano_file import MissingManoFile
-from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
 from gesture_pretrain.weights.registry import UnknownBackbone, load_network
 

@@ -28,11 +28,12 @@ from adapters.pose.training import build_pose_runner, check_pose_config
 from adapters.targets import UnknownTarget
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.hand.mano_file import MissingManoFile
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.runs.folder import current_commit, write_run_folder
-from gesture_pretrain.training.runs.lock import run_lock
-from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.run_folder import current_commit, write_run_folder
+from gesture_pretrain.training.run_lock import run_lock
+from gesture_pretrain.training.stopped import TrainingStopped
 from gesture_pretrain.weights.initial_weights import WeightsUnavailableError
 from gesture_pretrain.weights.registry import UnknownBackbone
 
@@ -76,7 +77,6 @@ def train(
             config,
             name=config["tag"],
             device=str(choose_device(options.device)),
-            check=check_pose_config,
         )
         if changed:
             print("Resuming with changed settings: " + "; ".join(changed))

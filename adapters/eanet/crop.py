@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.augmentation import Motion
-from gesture_pretrain.data.samples.picture import Picture
 from gesture_pretrain.geometry.crop import crop_affine, crop_rotation
 
 
@@ -100,7 +100,7 @@ def view_of_box(bbox_xywh_px: np.ndarray, motion: Motion, *, size_px: int, grid:
 
 
 def crop_image(
-    picture: Picture,
+    picture: ImagePart,
     view: CropView,
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:

@@ -22,7 +22,6 @@ from adapters.eanet.rows import (
     captured_hands,
     usable_rows,
 )
-from adapters.eanet.shards import open_crop_pictures, shard_settings
 from adapters.eanet.targets import CapturedTargets, ManoTargets, captured_targets, mano_targets
 from eanet import CORRECT, Quirks
 from gesture_pretrain.data.index.index import HandIndex
@@ -32,8 +31,9 @@ from gesture_pretrain.data.samples.augmentation import (
     Motion,
     draw_motions,
 )
-from gesture_pretrain.data.samples.sample_image import ImageMaker, SampleImage, image_maker
+from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -48,8 +48,7 @@ class EanetSample(NamedTuple):
     by them. Hands are those of the crop: a mirror exchanges them.
 
     Attributes:
-        image: (3, S, S) RGB, uint8, or float32 in 0 .. 1; or what stands for it until the device
-            makes the crop.
+        image: (3, S, S) RGB, uint8, or float32 in 0 .. 1.
         coarse, fine: Gesture classes, -1 where the crop has none.
         hand: 0 right, 1 left, -1 two hands.
         row: Row of the index.
@@ -69,7 +68,7 @@ class EanetSample(NamedTuple):
         wrist_depth_mm: (2,) depth of the annotated wrists, NaN where unknown.
     """
 
-    image: SampleImage
+    image: Tensor
     coarse: int
     fine: int
     hand: int
@@ -115,14 +114,12 @@ class EanetDataset(Dataset):
         quirks: What to do as upstream does although it is a mistake.
         image_as: "uint8", interpolated and coloured in whole grey levels; or "float", as upstream
             has it, four times the bytes.
-        crop_on: "loader", or "device" for images that the device of the network crops, see
-            `gesture_pretrain.data.samples.device_crop`; in bytes only.
         with_mesh: Also give the fits' vertices, which takes longer than all else of a sample.
         reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
             crop shows at least as many pixels per pixel; it then shows averages of pixels instead
             of some of them. Upstream decodes all of every file. Targets do not depend on it.
-        shards: Folder of decoded pictures, see `data.shards`, made for this target; None reads the
-            picture files. Samples are the same to the last bit.
+        shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
+            `data.images.shards`.
         announce: Is handed the line that tells what was left out; None for silence.
 
     Attributes:
@@ -130,9 +127,9 @@ class EanetDataset(Dataset):
         coarse, fine: (N,) int64 classes of the pictures, -1 where there is none.
 
     Raises:
-        ValueError: An option that is not possible, an image of two hands, or shards together with
-            `reduced_decode=False`.
-        DataError: The index cannot serve EANet, or the shards do not serve this data set.
+        ValueError: An option that is not possible, or an image of two hands.
+        DataError: The index cannot serve EANet, or the shards are damaged, unfinished, or made of
+            another index.
     """
 
     def __init__(
@@ -150,7 +147,6 @@ class EanetDataset(Dataset):
         box_source: str = "joints",
         quirks: Quirks = CORRECT,
         image_as: str = "uint8",
-        crop_on: str = "loader",
         with_mesh: bool = False,
         reduced_decode: bool = True,
         shards: str | Path | None = None,
@@ -168,16 +164,14 @@ class EanetDataset(Dataset):
         self.index, self.rows, self.taxonomy = index, selection.rows, taxonomy
         self.size_px, self.grid = size_px, _grid(size_px, grid)
         self.mano, self.augmentation, self.seed = mano, augmentation, seed
-        self.image_of = _image_maker(image_as, crop_on)
         self.box_source, self.image_as, self.with_mesh = box_source, image_as, with_mesh
-        box_bug = hands == "all" and quirks.interacting_box_from_right_hand
-        settings = shard_settings(size_px, box_source, box_bug=box_bug, augmentation=augmentation)
-        self.pictures = open_crop_pictures(
-            index, self.rows, settings, shards=shards, reduced_decode=reduced_decode
-        )
+        source = open_images(index, shards=shards, reduced_decode=reduced_decode)
+        self.images = CropImages(source, size_px)
         self.coarse, self.fine = _classes(index, self.rows, taxonomy)
         if announce is not None:
-            announce(selection.describe())
+            supervision = count_supervision(index, self.rows)
+            lines = [selection.describe(), *self.images.describe(self.rows), supervision.describe()]
+            announce("\n".join(lines))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -256,16 +250,13 @@ class EanetDataset(Dataset):
 
     def _image(
         self, record: HandRecord, box_xywh_px: np.ndarray, view: CropView, motion: Motion
-    ) -> SampleImage:
-        # a box that is not square is stretched; its shorter side has the fewer pixels
-        shrink = float(min(box_xywh_px[2:])) * motion.scale / self.size_px
-        picture = self.pictures.read(
-            record.row, str(record.image_path), record.image_size_wh, shrink, annotated=True
-        )
+    ) -> Tensor:
+        file, size_wh = str(record.image_path), record.image_size_wh
+        part, _ = self.images.read(record.row, file, size_wh, box_xywh_px, motion)
         if self.image_as == "float":
-            patch = crop_image(picture, view, motion.gain_rgb)
+            patch = crop_image(part, view, motion.gain_rgb)
             return _float32(patch.transpose(2, 0, 1) / np.float32(255))
-        return self.image_of(picture, view.crop_from_image, self.size_px, motion.gain_rgb)
+        return cropped_image(part, view.crop_from_image, self.size_px, motion.gain_rgb)
 
     def _labels(self, position: int, mirrored: bool) -> tuple[int, int]:
         labels = int(self.coarse[position]), int(self.fine[position])
@@ -411,15 +402,6 @@ def _rows_of_index(rows: Sequence[int], size: int) -> np.ndarray:
     if len(outside):
         raise ValueError(f"row {outside[0]} is not in the index, which has rows 0 .. {size - 1}")
     return rows
-
-
-def _image_maker(image_as: str, crop_on: str) -> ImageMaker:
-    if image_as == "float" and crop_on == "device":
-        raise ValueError(
-            "crop_on='device' crops in bytes, and image_as is 'float'. Use crop_on='loader' with "
-            "it, or image_as='uint8'."
-        )
-    return image_maker(crop_on)
 
 
 def _check_choice(name: str, value: str, possible: tuple[str, ...]) -> None:

@@ -38,6 +38,8 @@ class EanetModel(BaseModel):
         ValueError: Unknown `reduction` or `cell_origin`.
     """
 
+    nondeterministic_on_cuda = "grid_sample"
+
     def __init__(
         self,
         network: EANet,
@@ -48,7 +50,7 @@ class EanetModel(BaseModel):
         reduction: str = "valid",
         cell_origin: str = "edge",
     ):
-        super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
+        super().__init__(data_preprocessor=OneHandToDevice(non_blocking=True))
         require_choice("reduction", reduction, REDUCTIONS)
         require_choice("cell_origin", cell_origin, CELL_ORIGINS)
         self.network, self.hands = network, hands
@@ -60,6 +62,12 @@ class EanetModel(BaseModel):
     def backbone(self) -> Backbone:
         slot: BackboneMap = self.network.backbone
         return slot.backbone
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the embeddings and class tokens, which are not decayed (timm's convention)."""
+        names = (name for name, _ in self.network.named_parameters(prefix="network"))
+        own = (name for name in names if not name.startswith("network.backbone."))
+        return {name for name in own if name.endswith(("_embed", "cls_token", "_embed.weight"))}
 
     def set_epoch(self, epoch: int) -> None:
         """Tell which epoch, from 0, the next batches belong to."""
@@ -77,7 +85,7 @@ class EanetModel(BaseModel):
         Returns:
             "loss": the eight weighted terms, `*_loss`, to be summed. "predict": the hand that each
             crop shows. "tensor": what the network gives. "count": nothing; the objective counts
-            what is known, see `gesture_pretrain.training.step.step_mean.StepCounts`.
+            what is known, see `gesture_pretrain.training.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, crops of another size, or a prediction for crops of two hands
@@ -88,6 +96,8 @@ class EanetModel(BaseModel):
                 f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor', 'count'"
             )
         self._check_size(batch.image)
+        if mode == "predict":
+            _require_one_hand(batch.hand)
         if mode == "count":
             blank = _blank_output(len(batch.hand), batch.mano_pose)
             self._losses(batch, blank, *placed_hands(blank, self.hands))
@@ -122,7 +132,6 @@ class EanetModel(BaseModel):
         self, batch: EanetSample, output: EANetOutput, placed: tuple[PlacedHand, PlacedHand]
     ) -> HandPrediction:
         hand = batch.hand
-        _require_one_hand(hand)
 
         def chosen(right: Tensor, left: Tensor) -> Tensor:
             return torch.where(hand.view(-1, *[1] * (right.ndim - 1)) == 0, right, left)
@@ -157,9 +166,19 @@ class EanetModel(BaseModel):
             )
 
 
+class OneHandToDevice(BatchToDevice):
+    """Moves a batch; one that is to be predicted is checked first, on the host."""
+
+    def forward(self, data: EanetSample, training: bool = False) -> dict[str, EanetSample]:
+        if not training:
+            _require_one_hand(data.hand)
+        return super().forward(data, training)
+
+
 def _require_one_hand(hand: Tensor) -> None:
-    """Refuses crops of two hands; not asked while compiling, where no value is known."""
-    if not torch.compiler.is_compiling() and bool(((hand != 0) & (hand != 1)).any()):
+    """Refuse crops of two hands on the CPU; on a GPU `OneHandToDevice` looks before the copy."""
+    looked_at = hand.device.type == "cpu" and not torch.compiler.is_compiling()
+    if looked_at and bool(((hand != 0) & (hand != 1)).any()):
         raise ValueError(
             "the batch holds crops of two hands, and a prediction is of one; "
             "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"

@@ -9,7 +9,7 @@ from eanet.losses import FACTORS, TrainingTargets, unreduced_terms
 from eanet.mano_joints import PlacedHand, place_hand
 from eanet.network import EANetOutput
 from eanet.quirks import Quirks
-from gesture_pretrain.training.step.step_mean import step_mean_count
+from gesture_pretrain.training.step_mean import step_mean_count
 
 REDUCTIONS = ("valid", "mean")
 

@@ -20,7 +20,6 @@ from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.model import CELL_ORIGINS, EanetModel
 from adapters.eanet.objective import REDUCTIONS
-from adapters.eanet.shards import TARGET_NAME, shard_plan
 from adapters.swap.projection import ChannelProjection, fit_backbone
 from adapters.targets import BackboneNeeds, PoseTarget, SwapError, backbone_of
 from eanet.initialise import initialise_for_training
@@ -206,15 +205,17 @@ def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **
     return network
 
 
-TARGET = PoseTarget(
-    name=TARGET_NAME,
-    summary="EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters",
-    needs=eanet_needs(),
-    build_model=build_eanet,
-    build_dataset=build_eanet_dataset,
-    presets=PRESETS,
-    needs_with=eanet_needs,
-    dataset_with=eanet_dataset_with,
-    shard_plan=shard_plan,
-    export=export_encoder,
-)
+class EanetTarget(PoseTarget):
+    """EANet around any backbone."""
+
+    name = "eanet"
+    summary = "EANet: both hands by joint tokens, 2.5D heat maps, MANO parameters"
+    presets = PRESETS
+    build_model = staticmethod(build_eanet)
+    build_dataset = staticmethod(build_eanet_dataset)
+    needs_for = staticmethod(eanet_needs)
+    dataset_for = staticmethod(eanet_dataset_with)
+    export = staticmethod(export_encoder)
+
+
+TARGET = EanetTarget()

@@ -28,11 +28,11 @@ from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.plain_data import plain_data
-from gesture_pretrain.training.runs.folder import current_commit, library_versions
+from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.ledger import compare_tensors
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
-FORMAT = 1
+FORMAT = 2  # 1: the volume of token fusion reached from -150 to 150 mm
 
 
 class PoseCheckpointError(ValueError):
@@ -113,6 +113,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         WriteFailed: the disk refused; no card is there then, so nothing loads.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
+    metrics |= getattr(run.model, "card_values", dict)()
     summary = {key: value for key, value in run.data.summary.items() if key != "source"}
     return save_pose_model(
         run.model,
@@ -251,7 +252,8 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
             )
         if content.get("format") != FORMAT:
             raise PoseCheckpointError(
-                f"{path} has format {content.get('format')}, this version reads {FORMAT}"
+                f"{path} has format {content.get('format')}, this version reads {FORMAT}. Train "
+                "the network again, or use the version that wrote it."
             )
         return PoseCard(**content)
     except (ValueError, TypeError, AttributeError) as error:

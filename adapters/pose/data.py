@@ -8,11 +8,18 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.loaders import build_loaders, check_batch_size
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.hand.model import HandModel
-from gesture_pretrain.pretraining.data import build_datasets, describe_data, load_taxonomy
+from gesture_pretrain.pretraining.data import (
+    announce_rows,
+    build_datasets,
+    describe_data,
+    load_taxonomy,
+    row_facts,
+)
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import build_loaders, check_batch_size
 from gesture_pretrain.training.splits import select_splits
 
 
@@ -49,6 +56,8 @@ def build_pose_data(
     taxonomy: str = "interhand26m",
     train_split: str = "train",
     val_split: str | None = "val",
+    val_subjects: Sequence[int] | None = None,
+    val_captures: Sequence[int] | None = None,
     hands: str | Sequence[str] = HANDS,
     labels: Sequence[str] | None = None,
     subjects: Sequence[int] | None = None,
@@ -60,7 +69,6 @@ def build_pose_data(
     workers: int = 2,
     augmentation: Mapping | None = None,
     shards: str | Path | None = None,
-    crop_on: str = "loader",
     overfit: bool = False,
 ) -> PoseData:
     """Opens the index and builds both loaders.
@@ -79,7 +87,10 @@ def build_pose_data(
         index: index folder, or a data root with `index` in it.
         taxonomy: packaged name, path of a CSV, or "index_labels".
         train_split: split that is trained on.
-        val_split: split that is validated on; None for no validation.
+        val_split: Split to validate on; None for no validation. If it has no image of a single
+            hand, images of the training split are held out instead.
+        val_subjects: Subjects of the training split to hold out and validate on.
+        val_captures: Captures of the training split to hold out and validate on.
         hands: "right", "left" or both.
         labels: source labels to keep; None for all.
         subjects: subject numbers to train on; None for all. Validation keeps all of its split.
@@ -91,16 +102,15 @@ def build_pose_data(
         batch_size: images per iteration over all processes.
         workers: loading processes per training process.
         augmentation: fields of `Augmentation`; None for its defaults.
-        shards: folder made by tools/prepare_data.py shards, with --target for a target that has
-            crops of its own; None reads the picture files.
-        crop_on: "loader", or "device": the device of the network crops, see `data.device_crop`.
+        shards: folder made by tools/prepare_data.py shards; None reads the image files.
         overfit: train on one unaugmented batch, and validate on the same, to see that the errors
             can reach zero.
 
     Raises:
         ValueError: no images are left, two-handed images are asked for, the batch does not divide
-            among the processes, the target cannot read shards, or an unknown `crop_on`.
-        DataError: the shards do not serve the target's crops.
+            among the processes, or the target cannot read shards.
+        DataError: the shards are damaged, unfinished, or made of another index, or no training
+            image has a camera and either 3D joints or a MANO fit.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, None, 0, hand_index)
@@ -109,20 +119,19 @@ def build_pose_data(
         hand_index,
         train_split=train_split,
         val_split=val_split,
-        filters={
-            "hands": _single_hands(hands),
-            "labels": labels,
-            "labelled_by": classes if labelled_only else None,
-        },
+        val_subjects=val_subjects,
+        val_captures=val_captures,
+        hands=_single_hands(hands),
+        labels=labels,
+        labelled_by=classes if labelled_only else None,
         subjects=subjects,
         fraction=fraction,
-        seed=fraction_seed,
+        fraction_seed=fraction_seed,
         val_images=val_images,
         overfit=batch_size if overfit else None,
     )
+    announce_rows(hand_index, rows)
     further = {} if shards is None else {"shards": shards}
-    if crop_on != "loader":
-        further["crop_on"] = crop_on
 
     def dataset(of_rows: np.ndarray, **options) -> Dataset:
         return build_dataset(
@@ -137,6 +146,8 @@ def build_pose_data(
         )
 
     train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
+    supervision = count_supervision(hand_index, train_set.rows)
+    supervision.require_any(hand_index)
     loaders = build_loaders(
         train_set, val_set, batch_size=batch_size, workers=workers, seed=seed, pin_memory=pin_memory
     )
@@ -144,11 +155,13 @@ def build_pose_data(
         hand_index,
         classes,
         index_fingerprint=hand_index.fingerprint,
-        train_images=len(train_set),
-        val_images=0 if val_set is None else len(val_set),
-        train_split=train_split,
-        val_split=val_split,
-        fraction=fraction,
+        **row_facts(hand_index, rows, train_split=train_split, val_split=val_split)
+        | {
+            "train_images": len(train_set),
+            "val_images": 0 if val_set is None else len(val_set),
+            "fraction": fraction,
+            "supervision": supervision._asdict(),
+        },
     )
     return PoseData(hand_index, classes, *loaders, summary)
 

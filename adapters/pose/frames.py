@@ -19,17 +19,17 @@ class CameraPrediction(NamedTuple):
         rows: (B,) int64 rows of the index.
         hand: (B,) int64, 0 right, 1 left.
         joints_rel_mm: (B, 21, 3) float32, minus the wrist.
-        vertices_rel_mm: (B, 778, 3) float32, minus the same wrist.
-        keypoints_image_px: (B, 21, 2) float32.
-        joint_depth_rel_mm: (B, 21) float32.
+        vertices_rel_mm: (B, 778, 3) float32, minus the same wrist, or None.
+        keypoints_image_px: (B, 21, 2) float32, or None.
+        joint_depth_rel_mm: (B, 21) float32, or None.
     """
 
     rows: np.ndarray
     hand: np.ndarray
     joints_rel_mm: np.ndarray
-    vertices_rel_mm: np.ndarray
-    keypoints_image_px: np.ndarray
-    joint_depth_rel_mm: np.ndarray
+    vertices_rel_mm: np.ndarray | None
+    keypoints_image_px: np.ndarray | None
+    joint_depth_rel_mm: np.ndarray | None
 
 
 def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
@@ -47,15 +47,13 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
     camera_from_crop = _rotation(linear)
     mirrored = torch.linalg.det(linear) < 0
     hand = prediction.hand.cpu()
-    keypoints_px = prediction.keypoints_px.detach().cpu().double()
-    moved_px = keypoints_px @ linear.mT + image_from_crop[:, None, :, 2]
     return CameraPrediction(
         rows=torch.as_tensor(batch.row).cpu().numpy().astype(np.int64),
         hand=torch.where(mirrored, 1 - hand, hand).numpy(),
         joints_rel_mm=_turned(prediction.joints_rel_mm, camera_from_crop),
         vertices_rel_mm=_turned(prediction.vertices_rel_mm, camera_from_crop),
-        keypoints_image_px=moved_px.float().numpy(),
-        joint_depth_rel_mm=prediction.joint_depth_rel_mm.detach().cpu().float().numpy(),
+        keypoints_image_px=_turned(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
+        joint_depth_rel_mm=_turned(prediction.joint_depth_rel_mm, None),
     )
 
 
@@ -74,5 +72,13 @@ def _rotation(linear: Tensor) -> Tensor:
     return rotation
 
 
-def _turned(points: Tensor, rotation: Tensor) -> np.ndarray:
-    return (points.detach().cpu().double() @ rotation.mT).float().numpy()
+def _turned(
+    points: Tensor | None, linear: Tensor | None, offset: Tensor | float = 0.0
+) -> np.ndarray | None:
+    """Points (B, N, K) mapped by (B, K, K), float32; as they are without a map; None stays None."""
+    if points is None:
+        return None
+    moved = points.detach().cpu().double()
+    if linear is not None:
+        moved = moved @ linear.mT + offset
+    return moved.float().numpy()

@@ -16,8 +16,8 @@ from torch import Tensor
 from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose.model import HandPrediction
 from adapters.pose.onnx import CropBatch, PoseSession
-from gesture_pretrain.training.device import choose_device
-from gesture_pretrain.training.step.compilation import MODES
+from gesture_pretrain.device import choose_device
+from gesture_pretrain.training.options import COMPILE_MODES as MODES
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -97,7 +97,8 @@ class PoseInference:
         if hand is None:
             hand = torch.zeros(len(crops), dtype=torch.int64)
         parts = [self._predict(*batch) for batch in self._batches(crops, torch.as_tensor(hand))]
-        return HandPrediction(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        joined = zip(*parts, strict=True)
+        return HandPrediction(*(None if v[0] is None else torch.cat(v) for v in joined))
 
     def _batches(self, crops: Tensor, hand: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Crops, hands and how many of them count."""
@@ -118,7 +119,7 @@ class PoseInference:
         half = self.autocast
         with nullcontext() if half is None else torch.autocast(self.device.type, half):
             prediction = self._forward(batch, mode="predict")
-        return HandPrediction(*(values[:count].cpu() for values in prediction))
+        return prediction.map(lambda values: values[:count].cpu())
 
 
 def _session(source: str | PathLike | StoredPoseModel, hand_model) -> PoseSession:

@@ -25,7 +25,7 @@ from adapters.pose.model import HandPrediction
 from adapters.targets import SwapError
 from gesture_pretrain.files import write_bytes_atomically
 
-OUTPUTS = HandPrediction._fields[:-1]
+OUTPUTS = tuple(name for name in HandPrediction._fields if name != "hand")
 # float32 in another order, batch norm folded in, then a network and kinematics on top: of the
 # largest value of each output
 TOLERANCE = 1e-3
@@ -56,7 +56,8 @@ class CropsToHands(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor, hand: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model(CropBatch(image, hand, hand), mode="predict")[:-1])
+        prediction = self.model(CropBatch(image, hand, hand), mode="predict")
+        return tuple(getattr(prediction, name) for name in OUTPUTS)
 
 
 class PoseSession:
@@ -89,7 +90,8 @@ class PoseSession:
         # a network that does not look at the side has no such input
         given = {"image": image.numpy(), "hand": hand.numpy()}
         found = self._session.run(list(OUTPUTS), {name: given[name] for name in self._inputs})
-        return HandPrediction(*map(torch.from_numpy, found), hand)
+        fields = dict(zip(OUTPUTS, map(torch.from_numpy, found), strict=True))
+        return HandPrediction(**fields, hand=hand)
 
 
 def export_pose_onnx(
@@ -127,9 +129,14 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
 
     Raises:
         SwapError: torch cannot write this network as a graph.
+        ValueError: The network leaves out fields of `HandPrediction`.
     """
     onnx, _ = onnx_libraries()
     example = torch.zeros(2, 3, size_px, size_px, dtype=torch.uint8), torch.zeros(2).long()
+    with torch.no_grad():
+        prediction = model.eval().cpu()(CropBatch(*example, example[1]), mode="predict")
+    if isinstance(prediction, HandPrediction):
+        prediction.require(OUTPUTS, "The ONNX graph of a pose network")
     free = {0: torch.export.Dim.DYNAMIC}
     with tempfile.TemporaryDirectory() as folder, quiet_exporter():
         file = Path(folder) / "pose.onnx"
@@ -167,8 +174,8 @@ def _differences(content: bytes, stored: StoredPoseModel) -> dict[str, float]:
         with torch.no_grad():
             expected = CropsToHands(stored.model)(image, hand)
         found = session.run(image, hand)
-        for name, one, other in zip(OUTPUTS, expected, found[:-1], strict=True):
-            share = relative_difference(one.numpy(), other.numpy())
+        for name, one in zip(OUTPUTS, expected, strict=True):
+            share = relative_difference(one.numpy(), getattr(found, name).numpy())
             if name == "joint_depth_rel_mm" and share != float("inf"):
                 share *= min(1.0, float(one.abs().max()) / _SMALLEST_DEPTH_MM)
             worst[name] = max(worst[name], share)

@@ -6,26 +6,53 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset, Subset, default_collate
 from tqdm import tqdm
 
 from adapters.pose.frames import CameraPrediction, to_camera_frame
-from adapters.pose.model import HandPrediction, check_prediction
+from adapters.pose.model import HandPrediction, check_prediction, require_finite
+from gesture_pretrain.data.samples.loaders import make_loader, own_batches
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.loaders import make_loader, own_batches
-from gesture_pretrain.training.loop import same_buffers_everywhere
+from gesture_pretrain.precision import autocast
+from gesture_pretrain.processes import gather_objects, rank_and_world_size
+from gesture_pretrain.training.placement import same_buffers_everywhere
 
 
 @torch.no_grad()
-def predict_batch(model: nn.Module, batch: Any) -> HandPrediction:
+def predict_batch(model: nn.Module, batch: Any, *, precision: str = "auto") -> HandPrediction:
     """The hands of a collated batch, in the frame of its crops, on the model's device.
 
     The model is in eval mode afterwards.
+
+    Args:
+        model: A `PoseModel`.
+        batch: Collated samples.
+        precision: Of the network, see `choose_precision`. Coordinates, rotations and meshes stay
+            in float32.
     """
-    prediction = model.eval().val_step(batch)
+    device = next(model.parameters()).device
+    with autocast(precision, device):
+        prediction = model.eval().val_step(batch)
     check_prediction(prediction, len(batch.row))
     return prediction
+
+
+def check_first_prediction(model: nn.Module, dataset: Dataset) -> None:
+    """Predict two training samples, so that a wrong prediction stops a run before it starts.
+
+    Args:
+        model: A `PoseModel`; its mode, weights and statistics stay as they are.
+        dataset: What it is trained on.
+
+    Raises:
+        TypeError, ValueError: The prediction is not what `HandPrediction` documents, or not finite.
+    """
+    training = model.training
+    batch = default_collate([dataset[i] for i in range(min(2, len(dataset)))])
+    prediction = predict_batch(model, batch)
+    require_finite(prediction)
+    to_camera_frame(prediction, batch)
+    model.train(training)
 
 
 def predict_split(
@@ -37,6 +64,7 @@ def predict_split(
     provenance: Mapping | None = None,
     batch_size: int = 64,
     workers: int = 0,
+    precision: str = "auto",
     progress: bool = True,
     shared: bool = False,
 ) -> PosePredictions:
@@ -51,6 +79,7 @@ def predict_split(
             data set unless it is given.
         batch_size: images at a time.
         workers: loading processes.
+        precision: of the network, see `predict_batch`.
         progress: show a progress bar on a terminal.
         shared: all processes of the run call this together; each predicts its share of the batches,
             with the first one's buffers, and all get the whole: to the last digit, and in the same
@@ -62,17 +91,19 @@ def predict_split(
     positions = _positions(dataset.rows, rows)
     rank, world_size = rank_and_world_size() if shared else (0, 1)
     batches = own_batches(len(positions), batch_size, rank, world_size)
-    loader = make_loader(Subset(dataset, positions), workers, 0, False, batch_sampler=batches)
+    pinned = next(model.parameters()).is_cuda
+    loader = make_loader(Subset(dataset, positions), workers, 0, pinned, batch_sampler=batches)
     if shared:
         same_buffers_everywhere(model)
     hidden = True if rank or not progress else None
     parts = {
-        batch_rows.start: to_camera_frame(predict_batch(model, batch), batch)
+        batch_rows.start: to_camera_frame(predict_batch(model, batch, precision=precision), batch)
         for batch_rows, batch in zip(
             batches, tqdm(loader, desc=f"predict {system}", disable=hidden), strict=True
         )
     }
-    joined = _joined(_of_all_processes(parts, world_size))
+    everywhere = gather_objects(parts) if shared else [parts]
+    joined = _joined({start: part for each in everywhere for start, part in each.items()})
     return PosePredictions(
         system=system,
         index_fingerprint=dataset.index.fingerprint,
@@ -81,19 +112,14 @@ def predict_split(
     )
 
 
-def _of_all_processes(
-    parts: dict[int, CameraPrediction], world_size: int
-) -> dict[int, CameraPrediction]:
-    if world_size == 1:
-        return parts
-    gathered = [None] * world_size
-    torch.distributed.all_gather_object(gathered, parts)
-    return {start: part for each in gathered for start, part in each.items()}
-
-
 def _joined(parts: dict[int, CameraPrediction]) -> CameraPrediction:
     in_order = [parts[start] for start in sorted(parts)]
-    return CameraPrediction(*(np.concatenate(values) for values in zip(*in_order, strict=True)))
+    return CameraPrediction(
+        *(
+            None if values[0] is None else np.concatenate(values)
+            for values in zip(*in_order, strict=True)
+        )
+    )
 
 
 def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from adapters.pose.data import PoseData
 from adapters.pose.hand_models import HandModelSource
+from adapters.pose.validation import learning_notice
 from adapters.swap.first_step import FirstStepCheck
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import PoseTarget
@@ -16,8 +17,9 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runner import PretrainRunner
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.runner import TrainingRunner
 from gesture_pretrain.weights.record import TaxonomyRecord
 
 
@@ -39,7 +41,7 @@ class PoseRun:
         seed: of the run.
     """
 
-    runner: PretrainRunner
+    runner: TrainingRunner
     target: PoseTarget
     network: Backbone | GestureNetwork
     head_classes: TaxonomyRecord | None
@@ -91,6 +93,8 @@ class PoseRun:
         )
 
     def train(self) -> nn.Module:
-        """Trains to the end and returns `model`."""
+        """Train to the end and return `model`; warn where it did not learn."""
         self.runner.train()
+        if rank_and_world_size()[0] == 0 and (notice := learning_notice(self.runner.last_metrics)):
+            print(notice)
         return self.model

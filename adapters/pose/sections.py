@@ -10,9 +10,9 @@ from adapters.pose.hand_models import HandModelSource
 from adapters.targets import PoseTarget
 from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.config.values import check_shared_values
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.step.optimizer import build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.schedule import Schedule
 
 # arguments that code passes and a section may not set
 _GIVEN = {

@@ -14,6 +14,7 @@ from torch import nn
 from adapters.pose.backbone import StartingPoint, build_starting_point, crop_size_px, freeze
 from adapters.pose.data import build_pose_data
 from adapters.pose.hand_models import HandModelSource
+from adapters.pose.prediction import check_first_prediction
 from adapters.pose.run import PoseRun
 from adapters.pose.sections import check_pose_sections, model_options, needs_logits
 from adapters.pose.validation import PoseErrors
@@ -23,13 +24,12 @@ from adapters.swap.swap import build_swapped
 from adapters.targets import PoseTarget, find_pose_target
 from gesture_pretrain.config.file import config_sections, require_sections
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.placement import place_model
+from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
 from gesture_pretrain.training.runner import assemble_runner, begin_run
-from gesture_pretrain.training.step.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.step.optimizer import build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.schedule import Schedule
 
 
 def build_pose_runner(
@@ -75,6 +75,7 @@ def build_pose_runner(
         SwapError: backbone and target do not go together.
         UnknownTarget, UnknownBackbone: no such name.
         FileExistsError: `out` holds checkpoints and `resume` is false.
+        TypeError: mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
     """
     model, hand_model, optimizer, schedule, training = (
         section or {} for section in (model, hand_model, optimizer, schedule, training)
@@ -111,12 +112,14 @@ def build_pose_runner(
     trained, ledger = _placed_target(
         chosen, start, hand_source, options, settings, device=where, seed=seed
     )
+    check_first_prediction(unwrapped(trained), pose_data.train.dataset)
+    truth = GroundTruthReader(pose_data.index, hand_models=hand_models)
     first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
     runner = assemble_runner(
         out=out,
         model=trained,
         data=pose_data,
-        evaluator=PoseErrors(GroundTruthReader(pose_data.index, hand_models=hand_models)),
+        evaluator=PoseErrors(truth, mean_training_pose(truth, pose_data.train.dataset.rows)),
         optimizer=build_optimizer(unwrapped(trained), **optimizer),
         schedule=Schedule(**schedule),
         options=settings,

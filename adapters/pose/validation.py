@@ -1,5 +1,7 @@
-"""Two errors for the progress of a run; what is published is scored from predictions files."""
+"""Errors for the progress of a run; what is published is scored from predictions files."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,9 +9,10 @@ import numpy as np
 from adapters.pose.frames import CameraPrediction, to_camera_frame
 from adapters.pose.model import HandPrediction, check_prediction
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
-from gesture_pretrain.training.step.exact_sum import exact_sums
+from gesture_pretrain.evaluation.poses.mean_pose import MeanPose, did_not_learn
+from gesture_pretrain.processes import exact_sums
 
-_NAMES = ("mpjpe_mm", "mpvpe_mm")
+_NAMES = ("mpjpe_mm", "mpvpe_mm", "mean_pose_mpjpe_mm")
 
 
 class PoseErrors:
@@ -18,25 +21,28 @@ class PoseErrors:
     `mpjpe_mm`: of each hand the mean distance over its triangulated joints without the wrist, to
     the annotated joints; hands without a wrist or any other joint are left out. `mpvpe_mm`: of each
     hand with a MANO fit the mean distance over the 778 vertices, each mesh relative to its wrist.
-    A hand predicted as the other side is an error in both, as large as it is. The means are the
-    same to the last digit however many processes share the batches.
+    A hand predicted as the other side is an error in both, as large as it is.
+    `mean_pose_mpjpe_mm`: the MPJPE of the mean training pose on the same hands. A network that is
+    not below it did not learn. The means are the same to the last digit however many processes
+    share the batches.
 
     Args:
-        truth: of the index that the batches' rows count in, with hand models.
+        truth: Of the index that the batches' rows count in, with hand models.
+        mean_pose: Of the training labels; None for none.
     """
 
-    def __init__(self, truth: GroundTruthReader):
-        self.truth = truth
+    def __init__(self, truth: GroundTruthReader, mean_pose: MeanPose | None = None):
+        self.truth, self.mean_pose = truth, mean_pose
         self.errors: list[np.ndarray] = []  # of each batch (B, 2), mm
 
     def add(self, predictions: HandPrediction, batch: Any) -> None:
         """Adds a batch: predictions in the frame of the crops that `batch` describes."""
         check_prediction(predictions, len(batch.row))
-        errors = hand_errors_mm(to_camera_frame(predictions, batch), self.truth)
+        errors = hand_errors_mm(to_camera_frame(predictions, batch), self.truth, self.mean_pose)
         self.errors.append(np.stack(errors, axis=1))
 
     def compute(self) -> dict[str, float]:
-        """`mpjpe_mm` and `mpvpe_mm` over all processes, and resets; none without any hand."""
+        """The means over all processes, and resets; those without any hand are left out."""
         errors = np.concatenate(self.errors) if self.errors else np.empty((0, len(_NAMES)))
         self.errors = []
         known = ~np.isnan(errors)
@@ -51,17 +57,39 @@ class PoseErrors:
 
 
 def hand_errors_mm(
-    predicted: CameraPrediction, truth: GroundTruthReader
-) -> tuple[np.ndarray, np.ndarray]:
-    """MPJPE and MPVPE of each hand, (B,) float64 each, NaN where there is no truth."""
+    predicted: CameraPrediction, truth: GroundTruthReader, mean_pose: MeanPose | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """MPJPE, MPVPE and the mean pose's MPJPE of each hand, (B,) float64 each.
+
+    NaN where there is no truth, or nothing to compare with it.
+    """
     real = truth.read(*truth.hands_of(predicted.rows))
     joints_mm = real.joints_cam_mm - real.joints_cam_mm[:, :1]
-    distances = np.linalg.norm(predicted.joints_rel_mm - joints_mm, axis=-1)[:, 1:]
+    joint_error = _mean_distance_mm(predicted.joints_rel_mm, joints_mm)
+    mean_error, mesh_error = np.full((2, len(joint_error)), np.nan)
+    if mean_pose is not None:
+        mean_error = _mean_distance_mm(mean_pose.joints_rel_mm[real.hand], joints_mm)
+    if predicted.vertices_rel_mm is not None:
+        vertices_mm = real.fit_vertices_cam_mm - real.fit_joints_cam_mm[:, :1]
+        offsets = np.linalg.norm(predicted.vertices_rel_mm - vertices_mm, axis=-1)
+        mesh_error = offsets.mean(axis=1)
+    return joint_error, mesh_error, mean_error
+
+
+def _mean_distance_mm(predicted_mm: np.ndarray, joints_mm: np.ndarray) -> np.ndarray:
+    """Mean over the known joints without the wrist: (B, 21, 3) twice to (B,)."""
+    distances = np.linalg.norm(predicted_mm - joints_mm, axis=-1)[:, 1:]
     known = ~np.isnan(distances)
-    count = known.sum(axis=1)
-    joint_error = np.full(len(distances), np.nan)
-    some = count > 0
-    joint_error[some] = np.where(known, distances, 0)[some].sum(axis=1) / count[some]
-    vertices_mm = real.fit_vertices_cam_mm - real.fit_joints_cam_mm[:, :1]
-    offsets = np.linalg.norm(predicted.vertices_rel_mm - vertices_mm, axis=-1)
-    return joint_error, offsets.mean(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, distances, 0).sum(axis=1) / known.sum(axis=1)
+
+
+def learning_notice(metrics: Mapping[str, float]) -> str | None:
+    """A warning for validation metrics that are not below those of the mean training pose."""
+    error, mean = (metrics.get(name, math.nan) for name in ("mpjpe_mm", "mean_pose_mpjpe_mm"))
+    if not did_not_learn(error, mean):
+        return None
+    return (
+        f"The network did not learn: its validation MPJPE of {error:.1f} mm is not below "
+        f"{mean:.1f} mm, that of the mean training pose. Train longer, or check labels and losses."
+    )

@@ -7,6 +7,7 @@ have drifted.
 Letters: B batch, K classes.
 """
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import NamedTuple
 
@@ -96,25 +97,42 @@ def stored_gesture_reader(
     record = find_backbone(source).record
     if record.heads is None or record.taxonomy is None:
         raise ValueError(f"{source} has no gesture heads; choose weights that have")
-    classes = matching_taxonomy(record.taxonomy.name, record.taxonomy.sha256, taxonomy)
+    classes = matching_taxonomy(
+        record.taxonomy.name,
+        record.taxonomy.sha256,
+        taxonomy,
+        labels=record.taxonomy.coarse_names,
+    )
     return GestureReader(classes, load_backbone(source, with_heads=True, device=device))
 
 
-def matching_taxonomy(name: str, sha256: str, source: str | PathLike | None = None) -> Taxonomy:
-    """The taxonomy that weights were trained on.
+def matching_taxonomy(
+    name: str,
+    sha256: str,
+    source: str | PathLike | None = None,
+    *,
+    labels: Sequence[str] = (),
+) -> Taxonomy:
+    """Find the taxonomy that weights were trained on.
 
     Args:
-        name: As their card says.
-        sha256: As their card says.
-        source: Name or file of the taxonomy; the card's name where None.
+        name: Its name on their card.
+        sha256: Its hash on their card.
+        source: Name or file of the taxonomy; None for the one with the card's name.
+        labels: Names of the coarse classes on their card. If every label is a class of its own
+            (`index_labels`), these define the taxonomy.
 
     Raises:
-        ValueError: It is another one.
+        ValueError: The taxonomy is another one.
     """
+    if source is None and labels:
+        own = Taxonomy.from_index_labels(labels)
+        if own.sha256 == sha256:
+            return own
     taxonomy = Taxonomy.load(name if source is None else source)
     if taxonomy.sha256 != sha256:
         raise ValueError(
-            f"the weights were trained on another taxonomy than {taxonomy.name!r} as it is here "
+            f"The weights were trained on another taxonomy than {taxonomy.name!r} as it is here "
             f"(theirs is {name!r}, SHA-256 {sha256[:12]}…, found {taxonomy.sha256[:12]}…). Give "
             "the file that they were trained with as taxonomy=…"
         )

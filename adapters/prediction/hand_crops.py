@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gesture_pretrain.data.images import reduced_image
 from gesture_pretrain.data.samples.augmentation import warp
-from gesture_pretrain.data.samples.picture import reduced_picture
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine, invert_affine
 
@@ -65,7 +65,7 @@ def crop_hands(
 def _crop(
     image_rgb: np.ndarray, box_xywh_px: np.ndarray, affine: np.ndarray, size_px: int
 ) -> np.ndarray:
-    picture = reduced_picture(image_rgb, shrink=box_xywh_px[2] / size_px)
+    picture = reduced_image(image_rgb, shrink=box_xywh_px[2] / size_px)
     return warp(picture.image_rgb, picture.crop_affine(affine), size_px)
 
 
@@ -110,10 +110,10 @@ def check_image(image: np.ndarray, number: int) -> None:
         found = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
             f"picture {number} is {found}; needed is a numpy array of uint8. "
-            "gesture_pretrain.data.samples.picture.read_image_rgb reads files of any depth so."
+            "gesture_pretrain.data.images.read_image_rgb reads files of any depth so."
         )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(
             f"picture {number} has shape {image.shape}; needed is (H, W, 3), RGB. "
-            "gesture_pretrain.data.samples.picture.read_image_rgb reads grey and RGBA files so."
+            "gesture_pretrain.data.images.read_image_rgb reads grey and RGBA files so."
         )

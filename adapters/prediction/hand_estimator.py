@@ -154,6 +154,7 @@ class HandEstimator:
             crops = self._crops(images, squares, [False] * len(images))
             crops = crops._replace(hand=torch.tensor(is_left).to(crops.hand))
             hands = predict_batch(self.model, crops)
+            hands.require(HandPrediction._fields, "Prediction on images")
         gestures: list[dict[str, Gesture]] = [{} for _ in images]
         if self.reader is not None:
             gestures = self.reader.gestures(self._logits(looks_right, output), chosen)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import SwapError
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.placement import unwrapped
 from gesture_pretrain.weights.keymaps import covers
 from gesture_pretrain.weights.ledger import fingerprint
 
@@ -86,6 +86,9 @@ class FirstStepCheck(Hook):
         if self._broken and getattr(runner.optim_wrapper, "loss_scaler", None) is not None:
             self._forget_overflow()
             return
+        settle = getattr(getattr(runner, "train_loop", None), "settle", None)
+        if settle is not None:
+            settle()  # a step that was not taken is no backbone that does not train
         self._steps_seen += 1
         parameters = self._parameters(runner)
         if self._steps_seen == 1:

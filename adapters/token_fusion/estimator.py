@@ -64,6 +64,10 @@ class TokenFusionNetwork(nn.Module):
         head_hidden: Hidden units of the MANO heads.
         dropout: In both encoders.
         gate: First value of the guidance gates.
+        guidance_detach: Keep the gesture heads as they came, and send no gradient through the
+            logits. Without it pose training goes on changing the heads, and their dropout makes the
+            guidance noisy.
+        coordinate_gradient: Let the gradient of a token also move the place it is sampled at.
         camera_head: Whether there is a weak-perspective camera, for crops without intrinsics.
 
     Raises:
@@ -81,7 +85,7 @@ class TokenFusionNetwork(nn.Module):
         channels: int = 256,
         cells: int = 16,
         depth_cells: int = 16,
-        half_depth_mm: float = 150.0,
+        half_depth_mm: float = 200.0,
         width: int = 512,
         encoder_layers: int = 2,
         fusion_layers: int = 4,
@@ -90,6 +94,8 @@ class TokenFusionNetwork(nn.Module):
         head_hidden: int = 512,
         dropout: float = 0.0,
         gate: float = 1e-3,
+        guidance_detach: bool = False,
+        coordinate_gradient: bool = True,
         camera_head: bool = False,
     ):
         super().__init__()
@@ -109,8 +115,13 @@ class TokenFusionNetwork(nn.Module):
         self.volume = VolumetricHead(
             2 * channels, hidden=volume_hidden or channels, depth_cells=depth_cells
         )
-        self.joint_tokens = JointTokens(2 * channels, width, grid=self.grid)
+        self.joint_tokens = JointTokens(
+            2 * channels, width, grid=self.grid, coordinate_gradient=coordinate_gradient
+        )
         self.gesture_heads = _guiding_heads(gesture_heads, guidance)
+        self.guidance_detach = guidance_detach
+        if guidance_detach:
+            self.gesture_heads.requires_grad_(False)
         self.guidance = None
         if self.gesture_heads:
             classes = {level: head.num_classes for level, head in self.gesture_heads.items()}
@@ -127,11 +138,19 @@ class TokenFusionNetwork(nn.Module):
         mixed = self.feature_tokens(levels[self.low], levels[self.high])  # (B, 2C, H', W')
         joints_cells = soft_argmax_3d(self.volume(mixed))  # (B, J, 3)
         joint_tokens = self.joint_tokens(mixed, joints_cells)  # (B, J, d)
-        logits = {level: head(features.pooled) for level, head in self.gesture_heads.items()}
+        pooled = features.pooled.detach() if self.guidance_detach else features.pooled
+        logits = {level: head(pooled) for level, head in self.gesture_heads.items()}
         guidance = None if self.guidance is None else self.guidance(logits)
         fused = self.fusion(joint_tokens, guidance)  # (B, J, d)
         mano = self.mano_heads(fused)
         return TokenFusionOutput(joints_cells, *mano, logits.get("coarse"), logits.get("fine"))
+
+    def train(self, mode: bool = True) -> "TokenFusionNetwork":
+        """Set the mode; detached gesture heads stay in eval mode, without dropout."""
+        super().train(mode)
+        if self.guidance_detach:
+            self.gesture_heads.eval()
+        return self
 
 
 def _level(backbone: Backbone, name: str) -> str:

@@ -17,22 +17,33 @@ from gesture_pretrain.precision import at_least_float32
 class JointTokens(nn.Module):
     """`F' (B, 2C, H', W')` and joints `(B, J, 3)` in cells to tokens `(B, J, d)`.
 
-    The gradient also goes to the joints' places.
-
     Args:
         in_channels: 2C.
         width: d.
         grid: What the joints' coordinates mean.
         num_joints: J.
+        coordinate_gradient: Whether the gradient also moves the joints' places. EANet has none
+            there; the paper does not say.
     """
 
-    def __init__(self, in_channels: int, width: int, *, grid: VolumeGrid, num_joints: int = 21):
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        grid: VolumeGrid,
+        num_joints: int = 21,
+        coordinate_gradient: bool = True,
+    ):
         super().__init__()
+        self.coordinate_gradient = coordinate_gradient
         self.grid = grid
         self.project = nn.Linear(in_channels, width)
         self.position = nn.Parameter(0.02 * torch.randn(1, num_joints, width))
 
     def forward(self, features: Tensor, joints_cells: Tensor) -> Tensor:
+        if not self.coordinate_gradient:
+            joints_cells = joints_cells.detach()
         sampled = sample_at_joints(features, joints_cells[..., :2], self.grid)
         return self.project(sampled) + self.position
 

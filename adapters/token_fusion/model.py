@@ -37,6 +37,8 @@ class TokenFusionModel(BaseModel):
         ValueError: The hand model is of a left hand.
     """
 
+    nondeterministic_on_cuda = "grid_sample"
+
     def __init__(
         self,
         network: TokenFusionNetwork,
@@ -75,9 +77,10 @@ class TokenFusionModel(BaseModel):
 
         Returns:
             "loss": the weighted terms, `*_loss`, to be summed, and for the log `mpjpe_mm` and
-            `keypoint_error_px`, where anything is annotated (on a GPU NaN where nothing is).
+            `keypoint_error_px`, where anything is annotated (on a GPU NaN where nothing is), and
+            the gates of the guidance.
             "predict": the hands. "tensor": what the network gives. "count": nothing; the objective
-            counts what is annotated, see `gesture_pretrain.training.step.step_mean.StepCounts`.
+            counts what is annotated, see `gesture_pretrain.training.step_mean.StepCounts`.
 
         Raises:
             ValueError: Unknown mode, or a left hand.
@@ -98,7 +101,22 @@ class TokenFusionModel(BaseModel):
         if mode == "predict":
             return self.prediction(output, size_px)
         targets = pose_targets(batch, self.network.grid, self.kinematics.mean_pose)
-        return self.losses(output, targets, size_px)
+        return self.losses(output, targets, size_px) | self.gates()
+
+    def gates(self) -> dict[str, Tensor]:
+        """`gate_coarse` and `gate_fine`, as far as they guide: how much the guidance is used."""
+        guidance = self.network.guidance
+        tokens = {} if guidance is None else guidance.tokens.items()
+        return {f"gate_{level}": token.gate.detach() for level, token in dict(tokens).items()}
+
+    def card_values(self) -> dict[str, float]:
+        """Numbers for the card of the trained network: the gates."""
+        return {name: float(value) for name, value in self.gates().items()}
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the positional and type embeddings, which are not decayed, as in timm."""
+        names = (name for name, _ in self.named_parameters())
+        return {name for name in names if name.endswith((".position", ".type_embedding"))}
 
     def losses(
         self, output: TokenFusionOutput, targets: PoseTargets, size_px: int
@@ -122,6 +140,8 @@ class TokenFusionModel(BaseModel):
             * objective.mano_joints_2d_term(rel_mm, output.weak_camera, targets, grid, size_px),
             "structure_loss": weights.structure * objective.structure_term(rotations, targets),
         }
+        if weights.limits:
+            terms["limit_loss"] = weights.limits * objective.limit_term(rotations, targets)
         return terms | _errors(rel_mm.detach(), cells.detach(), targets, size_px / grid.cells)
 
     def prediction(self, output: TokenFusionOutput, size_px: int) -> HandPrediction:
@@ -178,8 +198,7 @@ def _errors(
     in_view = targets.joints_cells_valid[..., :2].all(-1)
     means = {
         "mpjpe_mm": _mean_where(
-            (rel_mm - targets.mano_joints_rel_mm).norm(dim=-1),
-            targets.mano_valid[:, None].expand_as(in_view),
+            (rel_mm - targets.hand_joints_rel_mm).norm(dim=-1), targets.hand_joints_valid
         ),
         "keypoint_error_px": _mean_where(
             px_per_cell * (cells - targets.joints_cells)[..., :2].norm(dim=-1), in_view

@@ -9,6 +9,7 @@ holds, NaN included. The paper names the terms and gives six weights without val
 Letters: B batch, J = 21 joints.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,12 +22,14 @@ from adapters.token_fusion.camera import (
     project_weak_perspective_px,
 )
 from adapters.token_fusion.grid import VolumeGrid
-from gesture_pretrain.training.step.step_mean import step_mean_count
+from gesture_pretrain.training.step_mean import step_mean_count
+
+FINGER_LIMIT_DEG = 120.0  # no finger joint of a healthy hand flexes further
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The six weights of the objective.
+    """The weights of the objective.
 
     Attributes:
         pose: 6D rotations.
@@ -35,6 +38,7 @@ class Weights:
         joints_25d: 2.5D joints in cells.
         joints_2d: 2D joints in cells, of the 2.5D prediction and of MANO.
         structure: Bone continuity.
+        limits: Joint limits; see `limit_term`. Not part of the paper's objective, hence 0.
 
     Reprojection cannot tell a hand from its reflection in depth. With joints_2d at 1 eight samples
     could not be overfitted: the rotations stayed in the reflected pose, 54 to 64 mm off.
@@ -46,6 +50,7 @@ class Weights:
     joints_25d: float = 1.0
     joints_2d: float = 0.2
     structure: float = 0.1
+    limits: float = 0.0
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -65,9 +70,11 @@ class PoseTargets(NamedTuple):
         joints_cam_valid: `(B, 21)` bool, within the volume, with camera and root depth.
         pose_6d: `(B, 16, 6)` of the fit, mean pose included.
         shape: `(B, 10)` of the fit.
-        mano_joints_rel_mm: `(B, 21, 3)`, joints of the fit minus its wrist.
-        mano_keypoints_px: `(B, 21, 2)`, joints of the fit in crop pixels.
-        mano_valid: `(B,)` bool.
+        hand_joints_rel_mm: `(B, 21, 3)`, what MANO's joints are compared with: the joints of the
+            fit minus its wrist, or the annotated ones of a sample without a fit.
+        hand_keypoints_px: `(B, 21, 2)`, the same joints in crop pixels.
+        hand_joints_valid: `(B, 21)` bool, of the two fields above.
+        mano_valid: `(B,)` bool, there is a fit.
         wrist_depth_mm: `(B,)`, root depth.
         camera: `(B, 2, 3)`.
         has_camera: `(B,)` bool, camera and root depth are known.
@@ -79,8 +86,9 @@ class PoseTargets(NamedTuple):
     joints_cam_valid: Tensor
     pose_6d: Tensor
     shape: Tensor
-    mano_joints_rel_mm: Tensor
-    mano_keypoints_px: Tensor
+    hand_joints_rel_mm: Tensor
+    hand_keypoints_px: Tensor
+    hand_joints_valid: Tensor
     mano_valid: Tensor
     wrist_depth_mm: Tensor
     camera: Tensor
@@ -122,9 +130,9 @@ def joints_3d_term(
 
 
 def mano_joints_3d_term(mano_joints_rel_mm: Tensor, targets: PoseTargets) -> Tensor:
-    """L1, metres, on MANO's joints `(B, 21, 3)` minus its wrist, against those of the fit."""
+    """L1, metres, on MANO's joints `(B, 21, 3)` minus its wrist, against fit or annotation."""
     return valid_l1(
-        mano_joints_rel_mm / 1000, targets.mano_joints_rel_mm / 1000, targets.mano_valid
+        mano_joints_rel_mm / 1000, targets.hand_joints_rel_mm / 1000, targets.hand_joints_valid
     )
 
 
@@ -151,34 +159,37 @@ def mano_joints_2d_term(
     grid: VolumeGrid,
     size_px: int,
 ) -> Tensor:
-    """L1, cells, on the projection of MANO's joints `(B, 21, 3)` against that of the fit.
+    """L1, cells, on the projection of MANO's joints `(B, 21, 3)` against fit or annotation.
 
-    The wrist stands where the fit's wrist is seen, at the root depth. A crop without intrinsics is
-    projected by the predicted weak-perspective camera if there is one, and does not count if not.
+    The wrist is placed at its true pixel, at the root depth. A crop without intrinsics is projected
+    by the predicted weak-perspective camera if there is one, and does not count otherwise.
     """
-    wrist_px = targets.mano_keypoints_px[:, :1]
+    wrist_px = targets.hand_keypoints_px[:, :1]
     wrist_mm = back_project_mm(wrist_px, targets.wrist_depth_mm[:, None], targets.camera)
     pixels = project_px(wrist_mm + mano_joints_rel_mm, targets.camera)
-    valid = targets.mano_valid & targets.has_camera
+    valid = targets.hand_joints_valid & targets.has_camera[:, None]
     if weak_camera is not None:
         weak = project_weak_perspective_px(mano_joints_rel_mm, weak_camera, size_px)
         pixels = torch.where(targets.has_camera[:, None, None], pixels, weak)
-        valid = targets.mano_valid
+        valid = targets.hand_joints_valid
     return valid_l1(
         grid.cells_from_px(pixels, size_px),
-        grid.cells_from_px(targets.mano_keypoints_px, size_px),
+        grid.cells_from_px(targets.hand_keypoints_px, size_px),
         valid,
     )
 
 
 def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
-    """Bone continuity: how much consecutive joints of a finger turn differently.
+    """Bone continuity: how differently consecutive joints of a finger rotate.
 
     Mean over the 10 pairs of consecutive finger joints of the mean squared difference of their
     rotations' nine entries, which is `8 / 9 sin^2(a / 2)` for rotations that are an angle a apart.
-    (Their sum instead holds the fingers straighter than they are, against the L1 on the pose: 0.7
-    mm when eight samples are overfitted.) The root, which turns the whole hand, is in no pair.
-    Counts for samples with a fit, so that a sample without annotation adds nothing.
+    The root, which rotates the whole hand, is in no pair. Counts for samples with a fit or an
+    annotated joint.
+
+    This prior is biased towards evenly bent fingers. Summed instead of averaged, it costs 0.7 mm
+    when eight samples are overfitted. `limit_term` is the unbiased alternative:
+    `Weights(structure=0, limits=0.1)`.
 
     Args:
         rotations: `(B, 16, 3, 3)`, mano16 order.
@@ -186,4 +197,20 @@ def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
     """
     fingers = rotations[:, 1:].unflatten(1, (5, 3))
     apart = (fingers[:, :, 1:] - fingers[:, :, :-1]).square().mean((-1, -2))
-    return valid_l1(apart, torch.zeros_like(apart), targets.mano_valid)
+    return valid_l1(apart, torch.zeros_like(apart), targets.hand_joints_valid.any(-1))
+
+
+def limit_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
+    """Joint limits: an unbiased alternative to `structure_term`.
+
+    Mean over the 15 finger joints of `max(0, cos 120 deg - cos a)` for a joint that is rotated by
+    the angle a from the flat hand. It is exactly zero for every pose within the limits, so that it
+    favours none of them. Counts for the same samples as `structure_term`.
+
+    Args:
+        rotations: `(B, 16, 3, 3)`, mano16 order.
+        targets: Of the batch.
+    """
+    cosine = (rotations[:, 1:].diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
+    beyond = (math.cos(math.radians(FINGER_LIMIT_DEG)) - cosine).clamp(min=0)
+    return valid_l1(beyond, torch.zeros_like(beyond), targets.hand_joints_valid.any(-1))

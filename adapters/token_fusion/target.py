@@ -112,12 +112,15 @@ def _gesture_heads(
     return build_gesture_heads(network.pooled_channels, num_coarse=num_coarse, num_fine=num_fine)
 
 
-TARGET = PoseTarget(
-    name="token_fusion",
-    summary="Gesture-guided token fusion: per-joint tokens, a Transformer, MANO parameters",
-    needs=token_fusion_needs(),
-    build_model=build_token_fusion,
-    build_dataset=build_token_fusion_dataset,
-    presets=PRESETS,
-    needs_with=token_fusion_needs,
-)
+class TokenFusionTarget(PoseTarget):
+    """Token fusion around any backbone."""
+
+    name = "token_fusion"
+    summary = "Gesture-guided token fusion: per-joint tokens, a Transformer, MANO parameters"
+    presets = PRESETS
+    build_model = staticmethod(build_token_fusion)
+    build_dataset = staticmethod(build_token_fusion_dataset)
+    needs_for = staticmethod(token_fusion_needs)
+
+
+TARGET = TokenFusionTarget()

@@ -12,11 +12,14 @@ from gesture_pretrain.hand.rotation import rotation_6d_from_axis_angle
 # Stands in for a camera or a depth that is not known, so that nothing divides by zero; what comes
 # out is masked.
 _ANY_DEPTH_MM = 1000.0
-_ANY_CAMERA = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> PoseTargets:
     """Targets of a collated batch.
+
+    MANO's joints are compared with those of the fit. A sample without a fit is compared with its
+    annotated joints instead, so that every annotated sample trains the MANO heads, the fusion and
+    the guidance.
 
     Args:
         batch: B samples; its image tells the size of the crop.
@@ -26,13 +29,17 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
     size_px = batch.image.shape[-1]
     depth_known = torch.isfinite(batch.wrist_depth_mm)
     has_camera = batch.has_camera & depth_known
-    any_camera = batch.crop_camera.new_tensor(_ANY_CAMERA)
+    like = batch.crop_camera
+    any_camera = torch.eye(2, 3, dtype=like.dtype, device=like.device)
     camera = torch.where(has_camera[:, None, None], batch.crop_camera, any_camera)
     wrist_depth_mm = torch.where(has_camera, batch.wrist_depth_mm, _ANY_DEPTH_MM)
     wrist_mm = back_project_mm(batch.keypoints_px[:, :1], wrist_depth_mm[:, None], camera)
     cells = grid.cells_from_25d(batch.keypoints_px, batch.joints_rel_mm[..., 2], size_px)
     cells_valid = grid.contains(cells) & batch.joint_in_view[..., None]
     pose = batch.mano_pose + mean_pose.to(batch.mano_pose)
+    has_fit = batch.mano_valid[:, None, None]
+    hand_joints_valid = batch.mano_valid[:, None] | batch.joint_valid
+    hand_keypoints_px = torch.where(has_fit, batch.mano_keypoints_px, batch.keypoints_px)
     return PoseTargets(
         joints_cells=cells,
         joints_cells_valid=cells_valid,
@@ -40,11 +47,10 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
         joints_cam_valid=cells_valid.all(-1) & has_camera[:, None],
         pose_6d=rotation_6d_from_axis_angle(pose.unflatten(1, (16, 3))),
         shape=batch.mano_shape,
-        mano_joints_rel_mm=batch.mano_joints_rel_mm,
-        # its wrist also places the predicted hand, so that it must be finite
-        mano_keypoints_px=torch.where(
-            batch.mano_valid[:, None, None], batch.mano_keypoints_px, 0.0
-        ),
+        hand_joints_rel_mm=torch.where(has_fit, batch.mano_joints_rel_mm, batch.joints_rel_mm),
+        # the wrist also places the predicted hand, so that it must be finite
+        hand_keypoints_px=torch.where(hand_joints_valid[..., None], hand_keypoints_px, 0.0),
+        hand_joints_valid=hand_joints_valid,
         mano_valid=batch.mano_valid,
         wrist_depth_mm=wrist_depth_mm,
         camera=camera,

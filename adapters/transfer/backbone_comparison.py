@@ -23,9 +23,9 @@ from adapters.pose.training import build_pose_runner
 from adapters.targets import SwapError
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.training.runs.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.runs.folder import current_commit
-from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
+from gesture_pretrain.training.run_folder import current_commit
+from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone

@@ -24,7 +24,8 @@ training = dict(
     precision="auto",
     clip_norm=1.0,
     channels_last=True,
-    sync_bn=True,
+    # 32 images per GPU suffice for batch norm, while sync_bn makes the host wait at every layer
+    sync_bn=False,
     checkpoint_every=1000,
     log_every=50,
 )

@@ -102,19 +102,6 @@ def write_config(config: Mapping[str, Any]) -> str:
     return Config(dict(config)).pretty_text
 
 
-def differing_keys(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
-    """`key old -> new` for every leaf that differs between two nested configs."""
-    lines = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        name = f"{prefix}{key}"
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += differing_keys(before, after, f"{name}.")
-        elif before != after:
-            lines.append(f"{name} {before!r} -> {after!r}")
-    return lines
-
-
 def _plain(value: Any) -> Any:
     """mmengine's dictionaries and tuples as the builtin ones."""
     if isinstance(value, Mapping):

@@ -11,12 +11,13 @@ from gesture_pretrain.config.sections import build_from_section
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.data.samples.augmentation import Augmentation
 from gesture_pretrain.names import require_choice
+from gesture_pretrain.precision import PRECISIONS
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.step.optimizer import PRECISIONS, build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.schedule import Schedule
 
 # keys of an optimiser that depend on the model or on the processes
-_NOT_HERE = ("lr_scales", "sharded", "fused")
+_NOT_HERE = ("lr_scales", "fused")
 
 
 def check_shared_values(

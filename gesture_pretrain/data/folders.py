@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from gesture_pretrain.data.index.counts import count_images
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import HANDS, SPLITS
-from gesture_pretrain.data.index.summary import count_images
 from gesture_pretrain.data.index.writer import path_columns, smallest, step_key, write_index
 from gesture_pretrain.data.interhand.values import Codes
 

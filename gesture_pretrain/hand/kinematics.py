@@ -93,7 +93,8 @@ class ManoKinematics(nn.Module):
     def _skin(self, rotations: Tensor, shape: Tensor, moves, which) -> Tensor:
         """Linear blend skinning of the vertices `which`: `(B, V, 3)`."""
         turns, shifts, _ = moves
-        bent = (rotations[:, 1:] - torch.eye(3).to(rotations)).flatten(1)
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        bent = (rotations[:, 1:] - identity).flatten(1)
         posed = self.template[which] + torch.einsum("vik,bk->bvi", self.shape_dirs[which], shape)
         posed = posed + torch.einsum("pvi,bp->bvi", self.pose_dirs[:, which], bent)
         weights = self.weights[which]

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from gesture_pretrain.training.step.exact_sum import exact_sums
+from gesture_pretrain.processes import exact_sums
 
 NO_LABEL = -1
 _LEVELS = ("coarse", "fine")

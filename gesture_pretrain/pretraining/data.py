@@ -8,12 +8,15 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from gesture_pretrain.config.sections import build_from_section
+from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
+from gesture_pretrain.data.samples.sampling import class_balanced_weights
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.loaders import announcer, build_loaders, check_batch_size
-from gesture_pretrain.training.splits import SplitRows, select_splits
+from gesture_pretrain.training.neutral_ends import WEIGHT, NeutralEnds
+from gesture_pretrain.training.splits import SplitRows, describe_validation, select_splits
 
 INDEX_LABELS = "index_labels"
 
@@ -49,12 +52,16 @@ def build_gesture_data(
     label_seed: int = 0,
     train_split: str = "train",
     val_split: str | None = "val",
+    val_subjects: Sequence[int] | None = None,
+    val_captures: Sequence[int] | None = None,
     hands: str | Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     subjects: Sequence[int] | None = None,
     single_hand_only: bool = False,
     labelled_only: bool = True,
+    neutral_ends: Mapping | None = None,
     fraction: float = 1.0,
+    fraction_seed: int = 0,
     val_images: int | None = None,
     batch_size: int = 64,
     workers: int = 2,
@@ -63,64 +70,72 @@ def build_gesture_data(
     box_source: str = "annotation",
     reduced_decode: bool = True,
     shards: str | Path | None = None,
-    crop_on: str = "loader",
     class_balanced: bool = False,
     overfit: bool = False,
 ) -> GestureData:
-    """Opens the index and builds both loaders.
+    """Open the index and build both loaders.
 
     Args:
-        size_px: side of the square crops.
-        seed: key of order, augmentation and fractions.
-        pin_memory: page-locked batches, for copies to CUDA.
-        index: index folder, or a data root with `index` in it.
-        taxonomy: packaged name, path of a CSV, or "index_labels" (each label of the index is a
+        size_px: Side of the square crops.
+        seed: Key of order and augmentation.
+        pin_memory: Use page-locked batches, for copies to CUDA.
+        index: Index folder, or a data set with `index` in it.
+        taxonomy: Packaged name, path of a CSV, or "index_labels" (each label of the index is a
             class of its own, at both levels).
         label_variant: None, or a control: see `gesture_pretrain.taxonomy.CONTROLS`.
-        label_seed: seed of the shuffled control.
-        train_split: split that is trained on.
-        val_split: split that is validated on; None for no validation.
+        label_seed: Seed of the shuffled control.
+        train_split: Split to train on.
+        val_split: Split to validate on; None for no validation. If it has no labelled image,
+            images of the training split are held out instead.
+        val_subjects: Subjects of the training split to hold out and validate on.
+        val_captures: Captures of the training split to hold out and validate on.
         hands: "right", "left", or a list of such; None for all.
-        labels: source labels to keep; None for all.
-        subjects: subject numbers to train on; None for all. Validation keeps all of its split.
-        single_hand_only: leave out images with two hands.
-        labelled_only: leave out images that the taxonomy has no class for; else they are masked.
-        fraction: share of the training rows, drawn with `seed`.
-        val_images: validate on this many images, evenly spread over the split; None for all.
-        batch_size: images per iteration over all processes.
-        workers: loading processes per training process.
-        augmentation: fields of `Augmentation`; None for its defaults.
-        box_ratio: side of the crop over that of the annotated box.
+        labels: Source labels to keep; None for all.
+        subjects: Subject numbers to train on; None for all. The validation split keeps its own.
+        single_hand_only: Leave out images with two hands.
+        labelled_only: Leave out images that the taxonomy has no class for; else they are masked.
+        neutral_ends: Fields of `NeutralEnds`, which masks the ends of each recording or draws them
+            less often; None to train on all frames alike.
+        fraction: Fraction of the training images, by label and in whole time steps. A smaller
+            fraction is a subset of a larger one with the same `fraction_seed`.
+        fraction_seed: Seed of the fraction; the run's `seed` does not affect it.
+        val_images: Validate on this many images, evenly spread over the split; None for all.
+        batch_size: Images per iteration over all processes.
+        workers: Loading processes per training process.
+        augmentation: Fields of `Augmentation`; None for its defaults.
+        box_ratio: Side of the crop over that of the annotated box.
         box_source: "annotation" or "rootnet", see `GestureDataset`.
-        reduced_decode: see `GestureDataset`.
-        shards: folder made by tools/prepare_data.py shards; None reads the picture files.
-        crop_on: "loader" or "device", see `GestureDataset`.
-        class_balanced: draw training images so that all coarse classes are equally frequent.
-        overfit: train on one unaugmented batch, and validate on the same, to see that the loss
-            can reach zero.
+        reduced_decode: See `GestureDataset`.
+        shards: Folder made by tools/prepare_data.py shards; None to read the image files.
+        class_balanced: Draw training images so that all coarse classes are equally frequent.
+        overfit: Train on one batch without augmentation and validate on it, to see whether the
+            loss can reach zero.
 
     Raises:
-        ValueError: no images are left, or the batch does not divide among the processes.
+        ValueError: No image is left, or the batch does not divide among the processes.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(taxonomy, label_variant, label_seed, hand_index)
     check_batch_size(batch_size)
+    ends = neutral_ends_of(neutral_ends)
     rows = select_splits(
         hand_index,
         train_split=train_split,
         val_split=val_split,
-        filters={
-            "hands": hands,
-            "labels": labels,
-            "single_hand_only": single_hand_only,
-            "labelled_by": classes if labelled_only else None,
-        },
+        val_subjects=val_subjects,
+        val_captures=val_captures,
+        hands=hands,
+        labels=labels,
         subjects=subjects,
+        single_hand_only=single_hand_only,
+        labelled_by=classes if labelled_only else None,
+        neutral_ends=ends,
         fraction=fraction,
-        seed=seed,
+        fraction_seed=fraction_seed,
         val_images=val_images,
         overfit=batch_size if overfit else None,
     )
+    announce_rows(hand_index, rows)
 
     def dataset(of_rows: np.ndarray, **options) -> GestureDataset:
         return GestureDataset(
@@ -133,7 +148,6 @@ def build_gesture_data(
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
-            crop_on=crop_on,
             **options,
         )
 
@@ -145,11 +159,52 @@ def build_gesture_data(
         workers=workers,
         seed=seed,
         pin_memory=pin_memory,
-        class_ids=train_set.coarse if class_balanced else None,
+        weights=_draw_weights(train_set, ends, class_balanced),
     )
-    counts = {"train_images": len(rows.train), "val_images": len(rows.validation)}
-    splits = {"train_split": train_split, "val_split": val_split}
-    return GestureData(classes, *loaders, describe_data(hand_index, classes, **counts, **splits))
+    facts = row_facts(hand_index, rows, train_split=train_split, val_split=val_split)
+    return GestureData(classes, *loaders, describe_data(hand_index, classes, **facts))
+
+
+def neutral_ends_of(section: Mapping | None) -> NeutralEnds | None:
+    """Build the option from the `neutral_ends` of a data section."""
+    if section is None:
+        return None
+    return build_from_section("data.neutral_ends", NeutralEnds, section)
+
+
+def _draw_weights(
+    dataset: GestureDataset, ends: NeutralEnds | None, class_balanced: bool
+) -> np.ndarray | None:
+    """(N,) weights that training images are drawn with; None to use each once per epoch."""
+    weights = class_balanced_weights(dataset.coarse) if class_balanced else None
+    if ends is None or ends.mode != WEIGHT:
+        return weights
+    by_position = ends.weights(dataset.index, dataset.rows)
+    return by_position if weights is None else weights * by_position
+
+
+def announce_rows(index: HandIndex, rows: SplitRows) -> None:
+    """Print once per run how much is trained on, and what is validated on."""
+    if (say := announcer("Training")) is not None:
+        say(f"{count_rows(index, rows.train)}.")
+    if (say := announcer("Validation")) is not None:
+        say(describe_validation(rows.validated_on))
+
+
+def row_facts(
+    index: HandIndex, rows: SplitRows, *, train_split: str, val_split: str | None
+) -> dict[str, Any]:
+    """Count the rows of a run for its record."""
+    train = count_rows(index, rows.train)
+    return {
+        "train_images": train.images,
+        "train_moments": train.moments,
+        "train_labels": train.labels,
+        "val_images": len(rows.validation),
+        "train_split": train_split,
+        "val_split": val_split,
+        "validated_on": rows.validated_on,
+    }
 
 
 def build_datasets(

@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
-from gesture_pretrain.data.samples.device_crop import with_crops
+from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutput
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 from gesture_pretrain.pretraining.objective import (
@@ -31,13 +31,13 @@ class GestureLogits(NamedTuple):
 
 
 class BatchToDevice(BaseDataPreprocessor):
-    """Moves a batch to the model's device, crops it there if the loader did not, keeps it one.
+    """Moves a batch to the model's device and keeps it one.
 
     mmengine unpacks a tuple into the arguments of `forward`; a batch is a named tuple and stays so.
     """
 
     def forward(self, data: HandSample, training: bool = False) -> dict[str, HandSample]:
-        return {"batch": with_crops(self.cast_data(data))}
+        return {"batch": self.cast_data(data)}
 
 
 class GesturePretrainer(BaseModel):
@@ -76,6 +76,11 @@ class GesturePretrainer(BaseModel):
         self.epoch = 0
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that is pretrained."""
+        return self.network.backbone
 
     @property
     def fine_weight(self) -> float:

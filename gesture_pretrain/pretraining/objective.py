@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gesture_pretrain.training.step.step_mean import step_mean_count
+from gesture_pretrain.training.step_mean import step_mean_count
 
 UNLABELLED = -1
 

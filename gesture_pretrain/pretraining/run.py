@@ -18,16 +18,18 @@ from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_he
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.names import require_choice
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
-from gesture_pretrain.pretraining.data import GestureData, build_gesture_data
+from gesture_pretrain.pretraining.data import (
+    GestureData,
+    build_gesture_data,
+    neutral_ends_of,
+)
 from gesture_pretrain.pretraining.model import FineWeightRamp, GesturePretrainer
 from gesture_pretrain.taxonomy import CONTROLS
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.placement import place_model
-from gesture_pretrain.training.runner import PretrainRunner, assemble_runner, begin_run
-from gesture_pretrain.training.step.batch_norm import freeze_batch_norm
-from gesture_pretrain.training.step.optimizer import build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
+from gesture_pretrain.training.runner import TrainingRunner, assemble_runner, begin_run
+from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 
@@ -61,7 +63,7 @@ def build_runner(
     resume: bool = False,
     hooks: Sequence[Hook] = (),
     progress: bool = True,
-) -> PretrainRunner:
+) -> TrainingRunner:
     """Everything a run needs; `runner.train()` then trains it.
 
     Args:
@@ -139,6 +141,7 @@ def check_sections(**sections: Mapping) -> None:
     ramp = sections.get("objective", {}).get("ramp") or {}
     build_from_section("objective.ramp", FineWeightRamp, ramp)
     data = sections.get("data", {})
+    neutral_ends_of(data.get("neutral_ends"))
     require_choice("data.label_variant", data.get("label_variant"), (*CONTROLS, None))
     require_choice("data.box_source", data.get("box_source", BOX_SOURCES[0]), BOX_SOURCES)
     check_shared_values(**sections)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HandRecord
-from gesture_pretrain.data.samples.picture import read_image_rgb
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.report.contact_sheet import Tile, contact_sheet
 from gesture_pretrain.skeleton import BONES_MANO21, FINGER_COLORS_RGB, finger_of_joint

@@ -25,7 +25,7 @@ def summary_sentences(results: Sequence[BackboneResult], context: ReportContext)
     kind = (
         "SYNTHETIC, rendered images; nothing here is a statement about photographs"
         if context.synthetic
-        else "photographs"
+        else context.images
     )
     sentences = [f"Data: {context.data_title}: {kind}. {len(main.table):,} images evaluated."]
     best = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)

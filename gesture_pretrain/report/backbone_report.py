@@ -35,10 +35,9 @@ def write_backbone_report(
     blocks += _confusions(results[0], context)
     blocks += _embeddings(results, context)
     blocks += _protocol(results, context)
-    kind = "synthetic images" if context.synthetic else "photographs"
     document = html.page(
         f"Frozen features of {results[0].name}",
-        f"Evaluated on {context.data_title} ({kind}).",
+        f"Evaluated on {context.data_title} ({context.images}).",
         blocks,
     )
     path = Path(path)
@@ -121,7 +120,7 @@ def _errors(result: BackboneResult, key: str) -> np.ndarray:
 
 
 def _confusions(main: BackboneResult, context) -> list[str]:
-    blocks = [html.heading("Confusions")]
+    blocks = []
     for level in LEVELS:
         method = next((m for m in ("heads", "probe") if f"{m}_{level}" in main.scores), None)
         if method is None:
@@ -142,7 +141,7 @@ def _confusions(main: BackboneResult, context) -> list[str]:
             )
         )
         blocks += _frequent_mistakes(counts, names)
-    return blocks
+    return [html.heading("Confusions"), *blocks] if blocks else []
 
 
 def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> list[str]:
@@ -159,7 +158,7 @@ def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> 
 
 def _embeddings(results, context) -> list[str]:
     chosen = choose_points(len(results[0].table), max_points=context.tsne_points, seed=context.seed)
-    if len(chosen) < 4:
+    if len(chosen) < 4 or "probe_coarse" not in results[0].scores:
         return []
     blocks = [html.heading("t-SNE"), _pooled_embedding(results, context, chosen)]
     if results[0].table.coarse_logits is not None:

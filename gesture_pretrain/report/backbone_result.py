@@ -26,6 +26,7 @@ class ReportContext:
         data_title: the data in a few words, used in the title of every figure; says "synthetic"
             where the data are.
         synthetic: whether the data are rendered.
+        images: "synthetic images", "photographs", or "images" where the index does not say.
         circular: whether the backbone was trained with the labels it is compared to here.
         class_names: {"coarse": names, "fine": names}.
         protocol: sentences on how the numbers were made.
@@ -40,6 +41,7 @@ class ReportContext:
 
     data_title: str
     synthetic: bool
+    images: str
     circular: bool
     class_names: dict[str, Sequence[str]]
     protocol: Sequence[str]

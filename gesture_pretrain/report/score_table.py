@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.files import write_bytes_atomically
@@ -26,6 +27,8 @@ class ScoreTable:
         scores: any order; at most one per system and protocol.
         refused: system -> protocol -> why it could not be applied.
         facts: name -> text: data, versions, command.
+        mean_pose_mm: protocol -> MPJPE of the mean training pose. A system that is not below it is
+            flagged: it did not learn.
 
     Raises:
         ProtocolError: at construction, for anything that is not a score with its protocol.
@@ -34,6 +37,7 @@ class ScoreTable:
     scores: Sequence[Score]
     refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    mean_pose_mm: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         seen = set()
@@ -64,7 +68,7 @@ class ScoreTable:
                 ).rstrip()
                 for line in [header, *rows]
             ]
-            notes = [f"  {note}" for note in _notes(scores)]
+            notes = [f"  {note}" for note in self._notes(scores)]
             blocks.append("\n".join([*_merged(scores).card(), "", *lines, *notes]))
         return "\n\n".join([*blocks, *self._refusals()])
 
@@ -75,7 +79,7 @@ class ScoreTable:
             protocol = _merged(scores)
             lines += [f"## {protocol.name}", "", "```", *protocol.card(), "```", ""]
             lines += [*_markdown_table(*_number_rows(scores)), ""]
-            lines += [f"* {note}" for note in _notes(scores)] + [""]
+            lines += [f"* {note}" for note in self._notes(scores)] + [""]
             for title, header, rows in _detail_tables(scores):
                 lines += [f"{title}, mm ({protocol.name})", "", *_markdown_table(header, rows), ""]
         return "\n".join([*lines, *self._refusals(), *(f"{k}: {v}" for k, v in self.facts.items())])
@@ -87,6 +91,7 @@ class ScoreTable:
             systems.setdefault(score.system, {})[score.protocol.name] = _score_json(score)
         return {
             "facts": dict(self.facts),
+            "mean_pose_mm": _plain(dict(self.mean_pose_mm)),
             "systems": systems,
             "not_available": _plain(self.refused),
         }
@@ -98,7 +103,7 @@ class ScoreTable:
             protocol = _merged(scores)
             blocks += [html.heading(f"{protocol.name}: {protocol.title}")]
             blocks += [html.code("\n".join(protocol.card()))]
-            blocks += [html.number_table(*_number_rows(scores)), html.bullets(_notes(scores))]
+            blocks += [html.number_table(*_number_rows(scores)), html.bullets(self._notes(scores))]
             errors = {score.system: score.errors.joint_mm for score in scores}
             if any(not np.isnan(values).all() for values in errors.values()):
                 caption = f"Mean error per joint, protocol {protocol.name}"
@@ -131,6 +136,20 @@ class ScoreTable:
             groups.setdefault(score.protocol.name, []).append(score)
         return groups
 
+    def _notes(self, scores: list[Score]) -> list[str]:
+        baseline = self.mean_pose_mm.get(scores[0].protocol.name, math.nan)
+        notes = _notes(scores)
+        if not math.isnan(baseline):
+            notes.append(f"The mean training pose has an MPJPE of {baseline:.2f} mm.")
+        for score in scores:
+            error = score.averages.mpjpe_mm["all"]
+            if did_not_learn(error, baseline):
+                notes.append(
+                    f"{score.system} DID NOT LEARN: {error:.2f} mm is not below the mean training "
+                    "pose."
+                )
+        return notes
+
     def _refusals(self) -> list[str]:
         every = (reason for reasons in self.refused.values() for reason in reasons.values())
         return [f"Not available: {reason}" for reason in dict.fromkeys(every)]
@@ -155,9 +174,7 @@ def _merged(scores: list[Score]) -> Protocol:
 
 
 def _number_rows(scores: list[Score]) -> tuple[list[str], list[list[str]]]:
-    columns = list(dict.fromkeys(name for score in scores for name in score.values()))
-    if _single_hands_only(scores):
-        columns = [name for name in columns if not name.endswith((" interacting", " all"))]
+    columns = _columns(scores)
     header = ["system", *columns, "hands"]
     rows = [
         [score.system]
@@ -166,6 +183,15 @@ def _number_rows(scores: list[Score]) -> tuple[list[str], list[list[str]]]:
         for score in scores
     ]
     return header, rows
+
+
+def _columns(scores: list[Score]) -> list[str]:
+    """Names of the values that at least one system has."""
+    columns = dict.fromkeys(name for score in scores for name in score.values())
+    if _single_hands_only(scores):
+        columns = [name for name in columns if not name.endswith((" interacting", " all"))]
+    values = [score.values() for score in scores]
+    return [n for n in columns if not all(math.isnan(v.get(n, math.nan)) for v in values)]
 
 
 def _number(name: str, value: float) -> str:
@@ -180,8 +206,13 @@ def _notes(scores: list[Score]) -> list[str]:
         notes[0] += " No image shows two hands."
     for score in scores:
         left_out = [f"{count:,} {reason}" for reason, count in score.excluded.items() if count]
-        notes.append(f"{score.system}: {'; '.join(left_out) if left_out else 'nothing left out'}.")
+        notes.append(
+            f"{score.system}: {score.averages.joints['all']}; "
+            f"{'; '.join(left_out) if left_out else 'nothing left out'}."
+        )
         notes += _empty_joint_notes(score)
+        if score.protocol.vertices and not score.averages.num_meshes["all"]:
+            notes.append(f"{score.system}: no MPVPE, no hand has a predicted mesh and a MANO fit.")
     if len({_hands_key(score) for score in scores}) > 1:
         notes.append("The systems are scored on different hands: differences are not comparable.")
     return notes
@@ -189,8 +220,7 @@ def _notes(scores: list[Score]) -> list[str]:
 
 def _empty_joint_notes(score: Score) -> list[str]:
     notes = []
-    effect = "so the mean is NaN" if score.protocol.empty_joint == "nan" else "left out of the mean"
-    if not score.protocol.averaging.startswith("joint"):
+    if score.protocol.empty_joint != "nan" or not score.protocol.averaging.startswith("joint"):
         return notes
     for group, names in score.averages.empty_joints.items():
         if group != "single" and _single_hands_only([score]):
@@ -199,7 +229,7 @@ def _empty_joint_notes(score: Score) -> list[str]:
             shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             notes.append(
                 f"{score.system}, {group}: {len(names)} of 42 joints have no counted sample "
-                f"({shown}), {effect}."
+                f"({shown}), so the mean is NaN, as upstream prints it."
             )
     return notes
 
@@ -259,6 +289,7 @@ def _score_json(score: Score) -> dict:
             "hands": score.averages.num_hands,
             "meshes": score.averages.num_meshes,
             "empty_joints": score.averages.empty_joints,
+            "joints": score.averages.joints,
             "left_out": dict(score.excluded),
             "by_joint_mm": score.by_joint(),
             "by_sequence_mm": score.by_group(score.info["label"]),

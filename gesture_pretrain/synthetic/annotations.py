@@ -7,6 +7,7 @@ import numpy as np
 
 from gesture_pretrain.geometry.boxes import tight_box
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, JOINT_NAMES_INTERHAND
+from gesture_pretrain.synthetic.background import PACKAGE_PHOTOGRAPHS
 from gesture_pretrain.synthetic.gestures import GestureFolder
 from gesture_pretrain.synthetic.plan import Chunk, FramePlan, Settings, Subject
 from gesture_pretrain.synthetic.rig import Camera, Placement
@@ -99,15 +100,43 @@ def write_split(folder: Path, split: str, parts: dict) -> None:
         path.write_text(json.dumps(parts[part]), encoding="utf-8")
 
 
-def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
-    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+def _photograph_licences(settings: Settings) -> str:
+    """What the licences of the backgrounds add to that of the data set."""
+    if settings.second_edition is None:
+        return ""
+    photographs = settings.second_edition.photographs
+    names = [name for of_split in photographs.values() for name in of_split]
+    used = {p: any(name.startswith(f"{p}/") for name in names) for p in PACKAGE_PHOTOGRAPHS}
+    notes = [f"{p}: {PACKAGE_PHOTOGRAPHS[p].licence}" for p in PACKAGE_PHOTOGRAPHS if used[p]]
+    if any(not name.startswith(tuple(f"{p}/" for p in PACKAGE_PHOTOGRAPHS)) for name in names):
+        notes.append("photographs from a folder: licences unknown")
+    return "".join(f"; backgrounds of {note}" for note in notes)
+
+
+def write_scenes(folder: Path, split: str, parts: dict) -> None:
+    """Writes what is behind each image, how much of the hand is seen, and each frame's light.
+
+    A comparison of two splits' files shows that they share no background and no light.
+    """
+    folder.mkdir(exist_ok=True)
+    scenes = {"images": parts["scenes"], "lights": parts["lights"]}
+    (folder / f"{split}.json").write_text(json.dumps(scenes), encoding="utf-8")
+
+
+def write_skeleton(root: Path) -> None:
+    """Write the names and parents of the 42 joints."""
     rows = ["# joint_name joint_id joint_parent_id"]
     for side, offset in (("r", 0), ("l", 21)):
         for index, joint in enumerate(JOINT_NAMES_INTERHAND):
             base = joint == "wrist"
             parent = -1 if base else offset + (20 if joint.endswith("1") else index + 1)
             rows.append(f"{side}_{joint} {offset + index} {parent}")
-    (staging / "annotations" / "skeleton.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (root / "annotations" / "skeleton.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
+    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+    write_skeleton(staging)
     people = {chunk.subject.number: chunk.subject for chunk in chunks}
     rows = ["# subject_id subject_directory gender"]
     rows += [f"{n} {s.split}/Capture{s.capture} unspecified" for n, s in sorted(people.items())]
@@ -115,7 +144,7 @@ def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
     card = {
         "synthetic": True,
         "description": "Rendered hands in the layout of InterHand2.6M v1.0; not photographs.",
-        "licence": LICENCE,
+        "licence": LICENCE + _photograph_licences(settings),
         "seed": settings.seed,
         "images": settings.images_per_split,
         "tip_convention": TIP_CONVENTION,

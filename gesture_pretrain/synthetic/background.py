@@ -4,8 +4,45 @@ Procedural, so that nothing is downloaded and every picture may be given away. M
 milliseconds; a renderer makes a few once and cuts its pictures out of them.
 """
 
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
 import cv2
 import numpy as np
+
+from gesture_pretrain.data.index.record import SPLITS
+
+
+class PackagePhotographs(NamedTuple):
+    """Photographs that an installed package holds."""
+
+    module: str
+    split_of: dict[str, str]  # file within the module -> split
+    licence: str
+
+
+PACKAGE_PHOTOGRAPHS = {
+    "scikit-learn": PackagePhotographs(
+        "sklearn",
+        {"datasets/images/china.jpg": "train", "datasets/images/flower.jpg": "test"},
+        "CC-BY-2.0 (china.jpg by danielbuechele and flower.jpg by vultilion, Flickr)",
+    ),
+    "scikit-image": PackagePhotographs(
+        "skimage",
+        {
+            "data/coffee.png": "train",
+            "data/brick.png": "train",
+            "data/grass.png": "train",
+            "data/rocket.jpg": "val",
+            "data/chelsea.png": "val",
+            "data/gravel.png": "test",
+        },
+        "CC0-1.0 or public domain",
+    ),
+}
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def make_background(rng: np.random.Generator, size_px: int) -> np.ndarray:
@@ -34,14 +71,153 @@ class BackgroundPool:
         pictures = (make_background(rng, 2 * size_px) for _ in range(count))
         self._pictures = [np.rint(255 * picture).astype(np.uint8) for picture in pictures]
 
-    def cut(self, rng: np.random.Generator) -> np.ndarray:
-        """A random part, flip and channel order: (size_px, size_px, 3) float32 in [0, 1]."""
-        picture = self._pictures[rng.integers(len(self._pictures))]
+    def cut(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """A random part, flip and channel order: (size_px, size_px, 3) float32 in [0, 1].
+
+        Also the name of the picture: its number in the pool.
+        """
+        index = int(rng.integers(len(self._pictures)))
+        picture = self._pictures[index]
         top, left = rng.integers(0, self.size_px + 1, 2)
         part = picture[top : top + self.size_px, left : left + self.size_px]
         if rng.integers(2):
             part = part[:, ::-1]
-        return part[..., rng.permutation(3)].astype(np.float32) / np.float32(255)
+        return part[..., rng.permutation(3)].astype(np.float32) / np.float32(255), str(index)
+
+
+class SplitPool:
+    """Backgrounds of one split: cluttered pictures made from the seed, and photographs.
+
+    Args:
+        seed: the same seed, split and photographs give the same pool.
+        split: no picture is in the pools of two splits.
+        size_px: side of the pictures that will be cut out.
+        photographs: name -> file of each photograph.
+        count: how many pictures are made.
+    """
+
+    def __init__(
+        self, *, seed: int, split: str, size_px: int, photographs: dict[str, Path], count: int = 48
+    ):
+        rng = np.random.Generator(np.random.Philox(key=[seed, 0xBAC7 + SPLITS.index(split)]))
+        self._size_px = size_px
+        made = [make_clutter(rng, 2 * size_px) for _ in range(count)]
+        self._made = {f"{split}{seed}.{k}": picture for k, picture in enumerate(made)}
+        self._photographs = {n: _read_photograph(p, size_px) for n, p in photographs.items()}
+        # a few photographs would soon be known by heart
+        self._photograph_fraction = min(len(photographs) / (len(photographs) + 8), 0.7)
+
+    def cut(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        """A random part, recoloured: (size_px, size_px, 3) float32 in [0, 1]; and its name."""
+        photograph = rng.uniform() < self._photograph_fraction
+        pictures = self._photographs if photograph else self._made
+        name = list(pictures)[rng.integers(len(pictures))]
+        picture = pictures[name]
+        largest = min(picture.shape[:2])
+        side = int(largest * np.exp(rng.uniform(np.log(0.35), 0.0)))
+        top, left = (int(rng.integers(length - side + 1)) for length in picture.shape[:2])
+        part = picture[top : top + side, left : left + side]
+        way = cv2.INTER_AREA if side > self._size_px else cv2.INTER_LINEAR
+        part = cv2.resize(part, (self._size_px, self._size_px), interpolation=way)
+        if rng.integers(2):
+            part = part[:, ::-1]
+        if not photograph:
+            part = part[..., rng.permutation(3)]
+        gains = np.exp(rng.normal(0.0, 0.25) + rng.normal(0.0, 0.06, 3)) / 255
+        return np.minimum(part * gains.astype(np.float32), 1.0), name
+
+
+def find_photographs(folder: Path | None, packages: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Photographs of each split: name -> file. No photograph is in two splits.
+
+    Args:
+        folder: JPEG and PNG files, sub-folders included: of six in a row, four are for training,
+            one for validation and one for testing. None for none.
+        packages: Keys of `PACKAGE_PHOTOGRAPHS` to use.
+
+    Raises:
+        ValueError: The folder holds fewer than three images, or a package is not installed.
+    """
+    found = {split: {} for split in SPLITS}
+    for package in packages:
+        for name, split in PACKAGE_PHOTOGRAPHS[package].split_of.items():
+            found[split][f"{package}/{name}"] = _package_file(package, name)
+    if folder is None:
+        return found
+    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES)
+    if len(files) < len(SPLITS):
+        raise ValueError(
+            f"{folder} holds {len(files)} images (*.jpg, *.jpeg, *.png); every split needs one."
+        )
+    for index, path in enumerate(files):
+        split = ("train", "val", "test", "train", "train", "train")[index % 6]
+        found[split][path.relative_to(folder).as_posix()] = path
+    return found
+
+
+def _package_file(package: str, name: str) -> Path:
+    module = importlib.util.find_spec(PACKAGE_PHOTOGRAPHS[package].module)
+    path = None if module is None else Path(module.origin).parent / name
+    if path is None or not path.is_file():
+        raise ValueError(f"{package} with {name} is not installed; run: pip install {package}")
+    return path
+
+
+def _read_photograph(path: Path, size_px: int) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, at most four times as large as the images and at least as large."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path} is not an image that OpenCV reads; remove it from the folder.")
+    shorter = min(image.shape[:2])
+    factor = np.clip(shorter, size_px, 4 * size_px) / shorter
+    if factor != 1:
+        size = tuple(max(size_px, round(factor * length)) for length in image.shape[1::-1])
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return image[..., ::-1]
+
+
+def make_clutter(rng: np.random.Generator, size_px: int) -> np.ndarray:
+    """A busy picture (size_px, size_px, 3) uint8: texture, bars as of a shelf, many shapes."""
+    picture = _texture(rng, size_px)
+    if rng.uniform() < 0.4:
+        _draw_bars(picture, rng)
+    shapes = int(rng.integers(0, 30))
+    for _ in range(shapes):
+        picture = _draw_shape(picture, rng, size_px, scale=rng.uniform(0.1, 1.0))
+    sigma = size_px / 512 * np.exp(rng.uniform(np.log(0.4), np.log(6.0)))
+    picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    if rng.uniform() < 0.7:  # few places are as colourful as random colours
+        grey = picture.mean(axis=-1, keepdims=True)
+        picture = grey + rng.uniform(0.1, 0.6) * (picture - grey)
+    return np.rint(255 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
+
+
+def _texture(rng: np.random.Generator, size_px: int) -> np.ndarray:
+    """Octaves of noise whose strength falls with their frequency, as in photographs."""
+    picture = np.empty((size_px, size_px, 3), np.float32)
+    picture[:] = _colour(rng)
+    fall, strength = rng.uniform(0.5, 1.2), rng.uniform(0.03, 0.25)
+    for octave in range(1, 8):
+        cells = 2**octave
+        grey = rng.standard_normal((cells, cells, 1), dtype=np.float32)
+        noise = grey + 0.15 * rng.standard_normal((cells, cells, 3), dtype=np.float32)
+        noise = cv2.resize(noise, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+        picture += np.float32(strength * octave**-fall) * noise
+    return picture
+
+
+def _draw_bars(picture: np.ndarray, rng: np.random.Generator) -> None:
+    """Rows of upright bars in place, like books, or of lying ones."""
+    size_px = len(picture)
+    turned = picture.transpose(1, 0, 2) if rng.integers(2) else picture
+    top, left = int(rng.uniform(0.0, 0.5) * size_px), 0
+    bottom = top + int(rng.uniform(0.1, 0.5) * size_px)
+    while left < size_px:
+        width = max(2, int(rng.uniform(0.01, 0.08) * size_px))
+        turned[top + int(0.05 * size_px * rng.uniform()) : bottom, left : left + width] = _colour(
+            rng
+        )
+        left += width
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
@@ -67,22 +243,24 @@ def _colour_field(rng: np.random.Generator, size_px: int) -> np.ndarray:
     return field
 
 
-def _draw_shape(picture: np.ndarray, rng: np.random.Generator, size_px: int) -> np.ndarray:
+def _draw_shape(
+    picture: np.ndarray, rng: np.random.Generator, size_px: int, scale: float = 1.0
+) -> np.ndarray:
     """One polygon, ellipse or line of random colour, partly transparent."""
     layer = picture.copy()
     colour = tuple(float(c) for c in _colour(rng))
     kind = rng.integers(3)
     if kind == 0:
         centre = rng.uniform(0, size_px, 2)
-        corners = centre + rng.uniform(-0.4, 0.4, (int(rng.integers(3, 7)), 2)) * size_px
+        corners = centre + rng.uniform(-0.4, 0.4, (int(rng.integers(3, 7)), 2)) * size_px * scale
         cv2.fillPoly(layer, [corners.astype(np.int32)], colour)
     elif kind == 1:
         centre = tuple(int(c) for c in rng.uniform(0, size_px, 2))
-        axes = tuple(int(a) for a in rng.uniform(0.03, 0.35, 2) * size_px)
+        axes = tuple(int(a) for a in rng.uniform(0.03, 0.35, 2) * size_px * scale)
         cv2.ellipse(layer, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
     else:
         ends = rng.uniform(0, size_px, (2, 2)).astype(int)
-        width = max(1, int(rng.uniform(0.004, 0.06) * size_px))
+        width = max(1, int(rng.uniform(0.004, 0.06) * size_px * scale))
         cv2.line(layer, tuple(map(int, ends[0])), tuple(map(int, ends[1])), colour, width)
     weight = float(rng.uniform(0.5, 1.0))
     return cv2.addWeighted(layer, weight, picture, 1.0 - weight, 0.0)

@@ -7,11 +7,12 @@ one split. Each picture depends on the seed, its split, frame and camera only, n
 of worker processes.
 """
 
+import hashlib
 import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,10 +23,25 @@ import cv2
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from gesture_pretrain.synthetic.annotations import camera_note, write_lists, write_split
+from gesture_pretrain.synthetic.annotations import (
+    camera_note,
+    write_lists,
+    write_scenes,
+    write_split,
+)
+from gesture_pretrain.synthetic.background import find_photographs
 from gesture_pretrain.synthetic.detections import DETECTED_SPLITS, write_detections
 from gesture_pretrain.synthetic.gestures import gesture_folders
-from gesture_pretrain.synthetic.plan import SPLITS, Chunk, Settings, Subject, make_plan
+from gesture_pretrain.synthetic.plan import (
+    CONTINUOUS,
+    FRAMES_PER_TAKE,
+    SPLITS,
+    Chunk,
+    SecondEdition,
+    Settings,
+    Subject,
+    make_plan,
+)
 from gesture_pretrain.synthetic.renderer import ChunkRenderer
 
 DEFAULT_SUBJECTS = {"train": 24, "val": 6, "test": 6}
@@ -45,6 +61,12 @@ def write_synthetic(
     seed: int = 0,
     workers: int = 2,
     gestures: list[str] | None = None,
+    edition: int = 1,
+    continuous: dict[str, float] | None = None,
+    frames_per_take: int = FRAMES_PER_TAKE,
+    steady: bool = False,
+    backgrounds: str | Path | None = None,
+    package_backgrounds: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
     """Render a data set into a new folder; an interrupted call leaves nothing under its name.
@@ -66,6 +88,15 @@ def write_synthetic(
         seed: the same seed and arguments give the same bytes.
         workers: processes; 0 or 1 renders in this one.
         gestures: gesture or folder names to render; all 90 folders by default.
+        edition: 1, bare hands that show one gesture per frame, or 2, takes of several frames in
+            varied surroundings (docs/embedded_dataset.md). What follows is for edition 2 only.
+        continuous: fraction of each split's takes that show continuous poses without a gesture; 0.4
+            by default.
+        frames_per_take: number of frames of a take.
+        steady: keep scene, light and cameras during a take, as a video does.
+        backgrounds: folder of photographs; no photograph is used in two splits.
+        package_backgrounds: installed packages whose photographs are used, keys of
+            `background.PACKAGE_PHOTOGRAPHS`.
         progress: show one progress bar.
 
     Returns:
@@ -78,6 +109,14 @@ def write_synthetic(
     root = Path(root)
     if view_limit_deg is not None and roll_limit_deg is None:
         roll_limit_deg = 45.0
+    photographs = find_photographs(backgrounds, package_backgrounds)
+    second_edition = SecondEdition(
+        continuous={**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})},
+        frames_per_take=frames_per_take,
+        steady=steady,
+        photographs=_hashes(photographs),
+    )
+    _check_edition(edition, second_edition)
     settings = Settings(
         images_per_split=dict(images_per_split),
         size_px=size_px,
@@ -89,6 +128,7 @@ def write_synthetic(
         seed=seed,
         gestures=None if gestures is None else list(gestures),
         grey_cameras=grey_cameras,
+        second_edition=second_edition if edition == 2 else None,
     )
     _check(settings)
     folders = gesture_folders(settings.gestures)
@@ -98,7 +138,7 @@ def write_synthetic(
     root.parent.mkdir(parents=True, exist_ok=True)
     staging = root.parent / f".{root.name}.{os.getpid()}.partial"
     try:
-        _write(staging, settings, folders, workers, progress)
+        _write(staging, settings, folders, photographs, workers, progress)
         _move(staging, root, settings)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -134,6 +174,29 @@ def _check(settings: Settings) -> None:
         raise ValueError(f"view_side={settings.view_side!r} needs a view_limit_deg, 15 to 90")
 
 
+def _check_edition(edition: int, options: SecondEdition) -> None:
+    if edition not in (1, 2):
+        raise ValueError(f"edition is {edition}; choose 1 or 2")
+    if edition == 1 and options != SecondEdition():
+        raise ValueError(
+            "continuous, frames_per_take, steady and backgrounds need edition=2; "
+            "the first edition has none of them"
+        )
+    fractions = options.continuous
+    if set(fractions) != set(SPLITS) or not all(0 <= f <= 1 for f in fractions.values()):
+        raise ValueError(f"continuous is {fractions}; give fractions from 0 to 1 for {SPLITS}")
+    if not 1 <= options.frames_per_take <= 1000:
+        raise ValueError(f"frames_per_take is {options.frames_per_take}, expected 1 to 1000")
+
+
+def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]]:
+    """Split -> name -> hash of each photograph's file."""
+    return {
+        split: {n: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for n, path in files.items()}
+        for split, files in photographs.items()
+    }
+
+
 def _is_there(root: Path, settings: Settings) -> bool:
     """Whether ``root`` holds this very data set; raises if it holds another or anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
@@ -167,7 +230,9 @@ def _move(staging: Path, root: Path, settings: Settings) -> None:
             raise
 
 
-def _write(staging: Path, settings: Settings, folders, workers: int, progress: bool) -> None:
+def _write(
+    staging: Path, settings: Settings, folders, photographs, workers: int, progress: bool
+) -> None:
     chunks = make_plan(settings, folders, staging / "images")
     files = {
         split: {
@@ -176,19 +241,24 @@ def _write(staging: Path, settings: Settings, folders, workers: int, progress: b
             "camera": {},
             "joint_3d": {},
             "mano": {},
+            "scenes": {},
+            "lights": {},
         }
         for split in SPLITS
         if split in settings.images_per_split
     }
     total = sum(settings.images_per_split.values())
     with tqdm(total=total, desc="rendering", unit="image", disable=not progress) as bar:
-        for chunk, notes in zip(chunks, _rendered(chunks, settings, workers), strict=True):
+        rendered = _rendered(chunks, settings, photographs, workers)
+        for chunk, notes in zip(chunks, rendered, strict=True):
             _collect(files[chunk.subject.split], chunk.subject, notes)
             bar.update(len(notes["images"]))
     for split, parts in files.items():
         write_split(staging / "annotations" / split, split, parts)
-        if split in DETECTED_SPLITS:
+        if split in DETECTED_SPLITS or settings.second_edition is not None:
             write_detections(staging, split, parts["detections"])
+        if settings.second_edition is not None:
+            write_scenes(staging / "scenes", split, parts)
     write_lists(staging, settings, chunks)
 
 
@@ -198,20 +268,25 @@ def _collect(parts: dict, subject: Subject, notes: dict) -> None:
     parts["data"]["annotations"] += notes["annotations"]
     parts["detections"] += notes["detections"]
     parts["camera"].setdefault(capture, camera_note(subject.cameras))
+    parts["scenes"].update(notes["scenes"])
+    parts["lights"].setdefault(capture, {}).update(notes["lights"])
     parts["joint_3d"].setdefault(capture, {}).update(notes["joint_3d"])
     parts["mano"].setdefault(capture, {}).update(notes["mano"])
 
 
-def _rendered(chunks: list[Chunk], settings: Settings, workers: int) -> Iterator[dict]:
+def _rendered(
+    chunks: list[Chunk], settings: Settings, photographs: dict, workers: int
+) -> Iterator[dict]:
     """Annotations of every chunk, in order; the pictures are written on the way."""
     if workers <= 1:
         with _one_thread():
-            renderer = ChunkRenderer(settings)
+            renderer = ChunkRenderer(settings, photographs)
             for chunk in chunks:
                 yield renderer.render(chunk)
         return
     context = multiprocessing.get_context("spawn")
-    described = json.dumps(settings.as_json())
+    files = {s: {n: str(path) for n, path in of.items()} for s, of in photographs.items()}
+    described = json.dumps([settings.as_json(), files])
     with ProcessPoolExecutor(workers, context, _one_thread_for_good) as pool:
         try:
             yield from pool.map(_render_in_worker, repeat(described), chunks)
@@ -226,7 +301,9 @@ def _render_in_worker(described: str, chunk: Chunk) -> dict:
 
 @lru_cache(maxsize=1)
 def _worker_renderer(described: str) -> ChunkRenderer:
-    return ChunkRenderer(Settings(**json.loads(described)))
+    settings, files = json.loads(described)
+    photographs = {s: {n: Path(path) for n, path in of.items()} for s, of in files.items()}
+    return ChunkRenderer(Settings.from_json(settings), photographs)
 
 
 def _one_thread_for_good() -> None:

@@ -27,6 +27,7 @@ def detection_note(
     hand: str,
     bbox_xywh_px: list[float],
     wrist_depth_mm: float,
+    error_factor: float = 1.0,
 ) -> dict:
     """One entry: a square box that may leave the picture, and the depth of the shown hand's wrist.
 
@@ -36,8 +37,9 @@ def detection_note(
         hand: "right" or "left".
         bbox_xywh_px: the annotated box.
         wrist_depth_mm: true depth, camera frame.
+        error_factor: how much larger the errors are than described above.
     """
-    factor = _OUTLIER_FACTOR if rng.uniform() < _OUTLIERS else 1.0
+    factor = error_factor * (_OUTLIER_FACTOR if rng.uniform() < _OUTLIERS else 1.0)
     right, down, side, depth, other = factor * rng.normal(0.0, 1.0, 5)
     box = square_box(bbox_xywh_px, _BOX_RATIO)
     length = box[2] * np.exp(_SIDE_SHARE * side)

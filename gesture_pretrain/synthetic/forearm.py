@@ -15,6 +15,7 @@ _DISTANCES_M = np.array([0.025, 0.070, 0.130, 0.200, 0.420])
 _SCALES_YZ = np.array([[1.0, 1.0], [1.04, 1.0], [1.15, 1.08], [1.35, 1.25], [1.6, 1.5]])
 _BENT_SHARE = np.minimum(np.arange(1, 6) / 2.5, 1.0)  # the bend is complete at ring 2.5
 _SLEEVE_SCALE = 1.10
+NUM_FOREARM_VERTICES = len(WRIST_LOOP) * len(_DISTANCES_M)
 
 
 def with_forearm_faces(faces: np.ndarray, num_vertices: int) -> np.ndarray:

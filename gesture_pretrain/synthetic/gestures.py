@@ -24,11 +24,11 @@ ANGLE_NAMES = (
     *(f"thumb_{angle}" for angle in ("azimuth", "elevation", "twist", "mcp", "ip")),
 )
 # Anatomical range of each angle, in the order of ANGLE_NAMES
-_LOWER_DEG = np.array([*(-25.0, -8.0, -5.0, -25.0) * 4, -18.0, -10.0, -25.0, -15.0, -30.0])
-_UPPER_DEG = np.array([*(95.0, 112.0, 80.0, 25.0) * 4, 90.0, 62.0, 60.0, 58.0, 78.0])
+LOWER_DEG = np.array([*(-25.0, -8.0, -5.0, -25.0) * 4, -18.0, -10.0, -25.0, -15.0, -30.0])
+UPPER_DEG = np.array([*(95.0, 112.0, 80.0, 25.0) * 4, 90.0, 62.0, 60.0, 58.0, 78.0])
 
 # Where the first joint of each finger stands in mano16 order
-_MANO16_FIRST = {"index": 1, "middle": 4, "pinky": 7, "ring": 10, "thumb": 13}
+MANO16_FIRST = {"index": 1, "middle": 4, "pinky": 7, "ring": 10, "thumb": 13}
 # Folder names whose pose goes by another name: the left hand's wave mirrors the right hand's
 _POSE_OF_NAME = {"relaxedwave": "palmdownwave"}
 
@@ -108,7 +108,7 @@ def vary_angles_deg(angles_deg: np.ndarray, rng: np.random.Generator) -> np.ndar
     spread = rng.normal(0.0, 2.0) * np.array([14.0, 1.0, -9.0, -16.0]) / 14.0
     fingers[:, 3] += spread + rng.normal(0.0, 1.2, 4)
     thumb = angles_deg[16:] + rng.normal(0.0, [4.0, 4.0, 4.0, 5.0, 6.0])
-    return np.clip(np.concatenate([fingers.ravel(), thumb]), _LOWER_DEG, _UPPER_DEG)
+    return np.clip(np.concatenate([fingers.ravel(), thumb]), LOWER_DEG, UPPER_DEG)
 
 
 def hand_pose_from_angles(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> np.ndarray:
@@ -126,9 +126,9 @@ def hand_pose_from_angles(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> 
     for column, finger in enumerate(_FINGERS):
         first = 5 + 4 * column  # mano21: the finger's base knuckle
         direction = _unit(rest_joints_m[first + 1] - rest_joints_m[first])
-        slot = _MANO16_FIRST[finger] - 1
+        slot = MANO16_FIRST[finger] - 1
         pose[:, slot : slot + 3] = _finger_pose(angles[:, 4 * column : 4 * column + 4], direction)
-    slot = _MANO16_FIRST["thumb"] - 1
+    slot = MANO16_FIRST["thumb"] - 1
     direction = _unit(rest_joints_m[2] - rest_joints_m[1])
     pose[:, slot : slot + 3] = _thumb_pose(angles[:, 16:], direction)
     return pose.reshape(len(angles), 45)

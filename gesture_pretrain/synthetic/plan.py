@@ -5,21 +5,30 @@ the seed and by what it is for; nothing depends on the order or the process in w
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from gesture_pretrain.synthetic.gestures import GestureFolder
-from gesture_pretrain.synthetic.rig import Camera, ViewLimits, make_rig
+from gesture_pretrain.synthetic.poses import CONTINUOUS_FOLDERS
+from gesture_pretrain.synthetic.rig import (
+    Camera,
+    ViewLimits,
+    draw_any_lens,
+    draw_studio_lens,
+    make_rig,
+)
 
 SPLITS = ("train", "val", "test")
+# Defaults of the second edition: fraction of takes without a gesture, and frames of a take
+CONTINUOUS, FRAMES_PER_TAKE = 0.4, 6
 GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
 
 _FRAMES_PER_CHUNK = 16  # fixed: the batch of the hand model decides its rounding
 _FRAME_STEP = {"train": 18, "val": 6, "test": 6}
-_STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4, "detection": 5, "grey": 6}
+_STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4, "detection": 5, "grey": 6, "take": 7}
 
 
 class Subject(NamedTuple):
@@ -38,6 +47,9 @@ class FramePlan(NamedTuple):
     frame_idx: int  # as written in the files, unique in the capture
     folder: GestureFolder
     image_ids: list[int]  # one per view
+    take: int = 0  # number of the frame's take, unique in the split
+    moment: int = 0  # which frame of the take it is
+    take_length: int = 1
 
 
 class Chunk(NamedTuple):
@@ -49,8 +61,21 @@ class Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SecondEdition:
+    """What only the second edition can be asked for; `write_synthetic` explains the fields."""
+
+    continuous: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPLITS, CONTINUOUS))
+    frames_per_take: int = FRAMES_PER_TAKE
+    steady: bool = False
+    # split -> name -> hash of the content
+    photographs: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {split: {} for split in SPLITS}
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Everything that decides the bytes of the data set."""
+    """Everything that decides the bytes of the data set; `write_synthetic` explains the fields."""
 
     images_per_split: dict[str, int]
     size_px: int
@@ -63,6 +88,7 @@ class Settings:
     gestures: list[str] | None
     generator_version: int = GENERATOR_VERSION
     grey_cameras: int = 0
+    second_edition: SecondEdition | None = None  # None: the first edition
 
     @property
     def limits(self) -> ViewLimits:
@@ -74,7 +100,17 @@ class Settings:
         values = json.loads(json.dumps(asdict(self)))
         if not self.grey_cameras:
             del values["grey_cameras"]  # as data sets before there were any say it
+        if self.second_edition is None:  # as before there was a second edition
+            del values["second_edition"]
         return values
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Settings":
+        """The settings that `as_json` describes."""
+        second = values.get("second_edition")
+        return cls(
+            **{**values, "second_edition": None if second is None else SecondEdition(**second)}
+        )
 
 
 def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:
@@ -89,7 +125,8 @@ def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Pat
     for split in SPLITS:
         first_subject, number = number, number + settings.subjects[split]
         if split in settings.images_per_split:
-            chunks += _plan_split(settings, split, first_subject, folders, images_root)
+            plan_split = _plan_split if settings.second_edition is None else _plan_takes
+            chunks += plan_split(settings, split, first_subject, folders, images_root)
     return chunks
 
 
@@ -121,6 +158,53 @@ def _plan_split(settings, split, first_subject, folders, images_root) -> list[Ch
     return chunks
 
 
+def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Chunk]:
+    """Takes of a split in random order, dealt out to its subjects; the last take may be shorter."""
+    rng = stream(settings.seed, "split", split, 0)
+    views, length = settings.cameras_per_frame, settings.second_edition.frames_per_take
+    num_frames = -(-settings.images_per_split[split] // views)
+    continuous = settings.second_edition.continuous[split]
+    shown = _folders_of_takes(rng, -(-num_frames // length), continuous, folders)
+    ids = np.cumsum(rng.choice([1, 1, 1, 2, 4], settings.images_per_split[split])).tolist()
+    first_idx = 1000 + int(rng.integers(20000))
+    chunks = []
+    takes_of = np.array_split(np.arange(len(shown)), settings.subjects[split])
+    for capture, takes in enumerate(takes_of):
+        subject = _subject(settings, split, capture, first_subject + capture)
+        plans = [
+            FramePlan(
+                number=n,
+                # takes of one capture are ten frames apart
+                frame_idx=first_idx + _FRAME_STEP[split] * (n + 10 * int(take)),
+                folder=shown[take],
+                image_ids=ids[views * n : views * (n + 1)],
+                take=int(take),
+                moment=n % length,
+                take_length=length,
+            )
+            for take in takes
+            for n in range(length * int(take), min(length * int(take + 1), num_frames))
+        ]
+        per_chunk = length * max(1, _FRAMES_PER_CHUNK // length)  # whole takes
+        for start in range(0, len(plans), per_chunk):
+            part = plans[start : start + per_chunk]
+            chunks.append(Chunk(subject, part, str(images_root / split)))
+    return chunks
+
+
+def _folders_of_takes(rng, num_takes: int, continuous: float, folders) -> list[GestureFolder]:
+    """The folder of each take: rounds through the gestures, mixed with continuous poses."""
+    num_continuous = round(continuous * num_takes)
+    hands = {folder.hand for folder in folders}
+    without_gesture = [folder for folder in CONTINUOUS_FOLDERS if folder.hand in hands]
+    shown = []
+    for choice, count in ((folders, num_takes - num_continuous), (without_gesture, num_continuous)):
+        rounds = -(-count // len(choice))
+        order = [k for _ in range(rounds) for k in rng.permutation(len(choice))][:count]
+        shown += [choice[k] for k in order]
+    return [shown[k] for k in rng.permutation(num_takes)]
+
+
 def _subject(settings: Settings, split: str, capture: int, number: int) -> Subject:
     rng = stream(settings.seed, "subject", split, number, slot=1)
     num_cameras, elevation = 24, 90.0
@@ -131,7 +215,11 @@ def _subject(settings: Settings, split: str, capture: int, number: int) -> Subje
     if settings.roll_limit_deg is not None:
         elevation = 50.0
     cameras = make_rig(
-        rng, size_px=settings.size_px, num_cameras=num_cameras, max_elevation_deg=elevation
+        rng,
+        size_px=settings.size_px,
+        num_cameras=num_cameras,
+        max_elevation_deg=elevation,
+        draw_lens=draw_studio_lens if settings.second_edition is None else draw_any_lens,
     )
     grey = stream(settings.seed, "grey", split, number).permutation(num_cameras)
     for slot in grey[: settings.grey_cameras]:  # 40xxxx is a colour camera, 41xxxx is not

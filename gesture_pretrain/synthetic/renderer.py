@@ -6,13 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gesture_pretrain.geometry.axis_angle import mirror_pose
+from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues
 from gesture_pretrain.synthetic.annotations import (
     TIP_CONVENTION,
     image_notes,
     joint_note,
     mano_note,
 )
+from gesture_pretrain.synthetic.background import BackgroundPool, SplitPool
 from gesture_pretrain.synthetic.detections import detection_note
 from gesture_pretrain.synthetic.gestures import (
     gesture_angles_deg,
@@ -20,19 +21,23 @@ from gesture_pretrain.synthetic.gestures import (
     vary_angles_deg,
 )
 from gesture_pretrain.synthetic.plan import Chunk, FramePlan, Settings, Subject, stream
-from gesture_pretrain.synthetic.rig import PosedHand, draw_placement
+from gesture_pretrain.synthetic.poses import draw_take_deg
+from gesture_pretrain.synthetic.rig import PosedHand, draw_placement, draw_rotation
 from gesture_pretrain.synthetic.scene import Frame, Studio, View
 from gesture_pretrain.synthetic.skin import SkinTexture
+from gesture_pretrain.synthetic.staging import RULES, Stage, stage_bare_hand, stage_surroundings
 
 
 class ChunkRenderer:
     """What one process keeps between chunks."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, photographs: dict[str, dict[str, Path]]):
+        self._photographs, self._pools = photographs, {}
         self._skin_of: tuple[int, SkinTexture | None] = (-1, None)
         from gesture_pretrain.hand.model import load_hand_model  # imports torch
 
         self.settings = settings
+        self._take_of: tuple = (None, None)
         self.angles_deg = gesture_angles_deg()
         self.models = {
             hand: load_hand_model(hand, path="open", tip_convention=TIP_CONVENTION)
@@ -49,6 +54,7 @@ class ChunkRenderer:
             weights=_as_array(right.weights),
             size_px=settings.size_px,
             seed=settings.seed,
+            rules=RULES[1 if settings.second_edition is None else 2],
         )
 
     def _meshes(self, hand: str, pose: np.ndarray, shape: np.ndarray):
@@ -68,8 +74,12 @@ class ChunkRenderer:
         betas = person.normal(0.0, 0.9, 10)
         angles, shapes = [], []
         for plan in chunk.frames:
-            rng = stream(seed, "frame", split, plan.number)
-            angles.append(vary_angles_deg(self.angles_deg[plan.folder.pose_name], rng))
+            if self.settings.second_edition is None:
+                rng = stream(seed, "frame", split, plan.number)
+                angles.append(vary_angles_deg(self.angles_deg[plan.folder.pose_name], rng))
+            else:
+                rng = stream(seed, "take", split, plan.take)
+                angles.append(self._take_deg(split, plan)[plan.moment])
             shapes.append(betas + rng.normal(0.0, 0.1, 10))
         right = hand_pose_from_angles(np.array(angles), self.rest_joints_m)
         shape = np.array(shapes, dtype=np.float32)
@@ -88,6 +98,16 @@ class ChunkRenderer:
                 posed[i] = PosedHand(hand, *mesh), pose[k], shape[i]
         return posed
 
+    def _take_deg(self, split: str, plan: FramePlan) -> np.ndarray:
+        """(F, 21) finger angles of the frame's take; the last one is kept."""
+        key = split, plan.take
+        if self._take_of[0] != key:
+            rng = stream(self.settings.seed, "take", split, plan.take, slot=1)
+            name, length = plan.folder.pose_name, plan.take_length
+            angles = draw_take_deg(rng, name, length, self.angles_deg, self.rest_joints_m)
+            self._take_of = key, angles
+        return self._take_of[1]
+
     def render(self, chunk: Chunk) -> dict:
         """Write the pictures of a chunk and return its annotations."""
         texture = self._texture(chunk.subject)
@@ -97,11 +117,16 @@ class ChunkRenderer:
             "detections": [],
             "joint_3d": {},
             "mano": {},
+            "scenes": {},
+            "lights": {},
         }
         posed = self.posed_hands(chunk)
-        for plan, (hand, pose, shape) in zip(chunk.frames, posed, strict=True):
-            placement, frame, views = self._views(chunk.subject, plan, hand, texture)
+        for index, (plan, (hand, pose, shape)) in enumerate(zip(chunk.frames, posed, strict=True)):
+            other = posed[(index + plan.take_length) % len(posed)][0]  # of another take, if any
+            hands = hand, other
+            placement, frame, views = self._views(chunk.subject, plan, hands, texture)
             key = str(plan.frame_idx)
+            notes["lights"][key] = frame.lighting.digest()
             notes["joint_3d"][key] = joint_note(plan.folder, frame.joints_m)
             notes["mano"][key] = mano_note(hand.hand, placement, pose, shape)
             for image_id, (quality, view) in zip(plan.image_ids, views, strict=True):
@@ -109,6 +134,8 @@ class ChunkRenderer:
                 picture = _as_seen_by(view)
                 save_jpeg(Path(chunk.images_root) / image["file_name"], picture, quality)
                 notes["images"].append(image)
+                scene = {"background": view.background, "visible": round(view.visible, 3)}
+                notes["scenes"][str(image_id)] = scene
                 notes["annotations"].append(annotation)
                 notes["detections"].append(self._detection(chunk.subject, annotation, view, frame))
         return notes
@@ -122,38 +149,81 @@ class ChunkRenderer:
             hand=annotation["hand_type"],
             bbox_xywh_px=annotation["bbox"],
             wrist_depth_mm=float(camera.R_cam_world[2] @ offset_mm),
+            error_factor=1.0 if self.settings.second_edition is None else 2.0,
         )
 
     def _texture(self, subject: Subject) -> SkinTexture:
         """The person's skin; the last one is kept, as chunks of a person follow each other."""
         if self._skin_of[0] != subject.number:
             rng = stream(self.settings.seed, "subject", subject.split, subject.number, slot=2)
-            self._skin_of = subject.number, self.studio.skin.texture(rng)
+            self._skin_of = (
+                subject.number,
+                self.studio.skin.texture(rng, varied=self.settings.second_edition is not None),
+            )
         return self._skin_of[1]
 
-    def _views(self, subject: Subject, plan: FramePlan, hand: PosedHand, texture):
+    def _pool(self, split: str) -> BackgroundPool | SplitPool:
+        """The backgrounds of a split; the first edition has one pool for all."""
+        size_px, seed = self.settings.size_px, self.settings.seed
+        if self.settings.second_edition is None:
+            split = "all"
+        if split not in self._pools:
+            # of twice the size: 25 MB at 256 px, 200 MB at 1024
+            self._pools[split] = (
+                BackgroundPool(seed=seed, size_px=size_px, count=32 if size_px <= 256 else 16)
+                if split == "all"
+                else SplitPool(
+                    seed=seed, split=split, size_px=size_px, photographs=self._photographs[split]
+                )
+            )
+        return self._pools[split]
+
+    def _views(
+        self, subject: Subject, plan: FramePlan, hands: tuple[PosedHand, PosedHand], texture
+    ):
         """Draw placements until enough cameras have a good picture of the hand."""
-        seed, split = self.settings.seed, subject.split
-        rng = stream(seed, "frame", split, plan.number, slot=1)
+        settings, split, wanted = self.settings, subject.split, len(plan.image_ids)
+        rng = stream(settings.seed, "frame", split, self._scene_number(plan), slot=1)
+        rotation = None
+        if settings.second_edition is not None:
+            rotation = self._drifting_rotation(subject, plan, hands[0])
         for _ in range(50):
             placement, order = draw_placement(
-                rng, hand, subject.cameras, self.settings.limits, len(plan.image_ids)
+                rng, hands[0], subject.cameras, settings.limits, wanted, rotation
             )
-            frame = self.studio.frame(rng, hand, placement, texture)
+            stage = Stage(self.studio, hands[0], placement, texture)
+            if settings.second_edition is None:
+                frame = stage_bare_hand(rng, stage, self._pool(split))
+            else:
+                frame = stage_surroundings(rng, stage, self._pool(split), hands[1])
             views = list(self._good_views(frame, subject, plan, order))
-            if len(views) == len(plan.image_ids):
+            if len(views) == wanted:
                 return placement, frame, views
+            rotation = None
         raise RuntimeError(
             f"frame {plan.number} of {split} ({plan.folder.folder}): no placement in 50 gave "
             f"{len(plan.image_ids)} good views; use fewer cameras_per_frame or a wider limit"
         )
+
+    def _scene_number(self, plan: FramePlan) -> int:
+        """What the scene is drawn by: the take if all of its frames show the same one."""
+        second = self.settings.second_edition
+        return plan.take if second is not None and second.steady else plan.number
+
+    def _drifting_rotation(self, subject: Subject, plan: FramePlan, hand: PosedHand) -> np.ndarray:
+        """R_world_hand (3, 3) of a frame: over a take it changes by some 40 degrees."""
+        rng = stream(self.settings.seed, "take", subject.split, plan.take, slot=2)
+        start = draw_rotation(rng, hand.hand, subject.cameras, self.settings.limits)
+        drift = rng.normal(0.0, np.deg2rad(25.0), 3)
+        return start @ rodrigues((plan.moment + 0.5) / plan.take_length * drift)
 
     def _good_views(
         self, frame: Frame, subject: Subject, plan: FramePlan, order: list[int]
     ) -> Iterator[tuple[int, View]]:
         wanted = len(plan.image_ids)
         for slot in order:
-            rng = stream(self.settings.seed, "view", subject.split, plan.number, slot=int(slot))
+            number = self._scene_number(plan)
+            rng = stream(self.settings.seed, "view", subject.split, number, slot=int(slot))
             quality = int(rng.integers(45, 96)) if rng.uniform() < 0.7 else 95
             view = frame.picture(rng, subject.cameras[slot])
             if view is not None:

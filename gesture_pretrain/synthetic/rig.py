@@ -5,6 +5,7 @@ frame: that of the rest pose, in which the right hand's fingers point to -x (the
 the back of either hand to +y.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,14 +59,52 @@ class Placement(NamedTuple):
         rotation = rodrigues(self.rotation_vector)
         return (points_m - wrist_m) @ rotation.T + wrist_m + np.asarray(self.trans_m, np.float64)
 
+    def undo_rotation(self, points_m: np.ndarray) -> np.ndarray:
+        """World points (N, 3) in a frame that moves with the hand, whatever its origin."""
+        return (points_m - self.trans_m) @ rodrigues(self.rotation_vector)
+
+
+class Lens(NamedTuple):
+    """What one camera shows, but for its direction.
+
+    The distance of the camera from the origin is ``focal * shown_m * distance_factor``.
+    """
+
+    focal: float  # focal length over the side of the image
+    shown_m: float  # side of what the image shows at the origin
+    distance_factor: float
+    aim_m: np.ndarray  # (3,) world point at which the optical axis is directed
+    recentred: bool = False  # shift the image so that the origin is near its middle again
+    shift: np.ndarray | float = 0.0  # (2,) further shift, as a fraction of the side
+
+
+def draw_studio_lens(rng: np.random.Generator) -> Lens:
+    """The first edition: longer lenses stand further away, and every camera aims at the hand."""
+    return Lens(rng.uniform(1.5, 5.0), 0.26, rng.uniform(0.8, 1.25), rng.normal(0.0, 0.006, 3))
+
+
+def draw_any_lens(rng: np.random.Generator) -> Lens:
+    """The second edition: wide angle to telephoto, distant to truncated hands, off the axis.
+
+    The image is a part of a larger one with its centre elsewhere, as a crop of a photograph is.
+    """
+    focal = np.exp(rng.uniform(np.log(0.9), np.log(6.0)))
+    shown_m = np.exp(rng.uniform(np.log(0.17), np.log(0.44)))
+    distance_m = max(focal * shown_m, 0.26)
+    aim_m = distance_m * rng.normal(0.0, np.tan(np.deg2rad(6.0)), 3)
+    shift = rng.normal(0.0, 0.10, 2)
+    return Lens(focal, shown_m, distance_m / (focal * shown_m), aim_m, True, shift)
+
 
 def make_rig(
-    rng: np.random.Generator, *, size_px: int, num_cameras: int, max_elevation_deg: float
+    rng: np.random.Generator,
+    *,
+    size_px: int,
+    num_cameras: int,
+    max_elevation_deg: float,
+    draw_lens: Callable[[np.random.Generator], Lens] = draw_studio_lens,
 ) -> list[Camera]:
-    """Cameras around the origin, upright but for a few degrees, each with its own lens.
-
-    Longer lenses stand further away, so that a hand fills about the same part of every picture.
-    """
+    """Cameras around the origin, upright but for a few degrees, each with its own lens."""
     names = np.sort(rng.choice(np.arange(400002, 401000), num_cameras, replace=False))
     index = np.arange(num_cameras)
     top = np.sin(np.deg2rad(max_elevation_deg))
@@ -75,27 +114,32 @@ def make_rig(
     radius = np.sqrt(1 - np.square(height))
     directions = np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], axis=-1)
     return [
-        _camera(rng, str(name), direction, size_px)
+        _camera(rng, str(name), direction, size_px, draw_lens)
         for name, direction in zip(names, directions, strict=True)
     ]
 
 
-def _camera(rng, name: str, direction: np.ndarray, size_px: int) -> Camera:
-    lens = rng.uniform(1.5, 5.0)
-    center_m = direction * lens * 0.26 * rng.uniform(0.8, 1.25)
-    forward = _unit(rng.normal(0.0, 0.006, 3) - center_m)
+def _camera(rng, name: str, direction: np.ndarray, size_px: int, draw_lens) -> Camera:
+    lens = draw_lens(rng)
+    center_m = direction * lens.focal * lens.shown_m * lens.distance_factor
+    forward = _unit(lens.aim_m - center_m)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     if np.linalg.norm(right) < 1e-6:  # straight from above or below: any sideways will do
         right = np.array([1.0, 0.0, 0.0])
     right = _unit(right)
     upright = np.stack([right, np.cross(forward, right), forward])
     rotation = rodrigues([0.0, 0.0, rng.normal(0.0, np.deg2rad(6.0))]) @ upright
+    focal_px = lens.focal * size_px * (1 + rng.normal(0, 0.0004, 2))
+    princpt_px = size_px / 2 + rng.normal(0, 0.01 * size_px, 2) + size_px * lens.shift
+    if lens.recentred:
+        x, y, z = rotation @ -center_m
+        princpt_px = princpt_px - focal_px * [x / z, y / z]
     return Camera(
         name=name,
         R_cam_world=rotation.astype(np.float32),
         center_mm=(1000 * center_m).astype(np.float32),
-        focal_px=(lens * size_px * (1 + rng.normal(0, 0.0004, 2))).astype(np.float32),
-        princpt_px=(size_px / 2 + rng.normal(0, 0.01 * size_px, 2)).astype(np.float32),
+        focal_px=focal_px.astype(np.float32),
+        princpt_px=princpt_px.astype(np.float32),
     )
 
 
@@ -105,16 +149,26 @@ def draw_placement(
     cameras: list[Camera],
     limits: ViewLimits,
     num_views: int,
+    R_world_hand: np.ndarray | None = None,
 ) -> tuple[Placement, list[int]]:
     """A global rotation and position, and at least ``num_views`` cameras that may see it.
+
+    Args:
+        rng: The random stream.
+        hand: The hand before placement.
+        cameras: The rig.
+        limits: From where the hand may be seen.
+        num_views: Number of cameras required.
+        R_world_hand: Rotation to try first; None draws all of them.
 
     Raises:
         RuntimeError: if the limits leave too few cameras in every one of many attempts.
     """
     offset_m = rng.normal(0.0, 0.012, 3)
     toward = _unit(np.stack([c.center_mm for c in cameras]) / 1000 - offset_m)
-    for _ in range(_ATTEMPTS):
-        R_world_hand = _draw_rotation(rng, hand.hand, cameras, limits)
+    for attempt in range(_ATTEMPTS):
+        if attempt or R_world_hand is None:
+            R_world_hand = draw_rotation(rng, hand.hand, cameras, limits)
         allowed = np.flatnonzero(_allowed(R_world_hand, hand.hand, cameras, toward, limits))
         if len(allowed) >= num_views:
             return _place(hand, R_world_hand, offset_m), list(rng.permutation(allowed))
@@ -124,7 +178,7 @@ def draw_placement(
     )
 
 
-def _draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> np.ndarray:
+def draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> np.ndarray:
     """Uniform rotation R_world_hand, or one within the limits for a random camera."""
     if limits.view_limit_deg is None and limits.roll_limit_deg is None:
         w, x, y, z = _unit(rng.normal(size=4))

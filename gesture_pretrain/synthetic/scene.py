@@ -1,6 +1,7 @@
 """One rendered frame: a lit hand with forearm in the world, and the picture each camera takes."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -13,14 +14,19 @@ from gesture_pretrain.rendering import (
     interpolate,
     pixel_rays,
     shade,
-    vertex_normals,
+    unit,
 )
 from gesture_pretrain.synthetic.background import BackgroundPool
-from gesture_pretrain.synthetic.forearm import with_forearm, with_forearm_faces
-from gesture_pretrain.synthetic.rig import Camera, Placement, PosedHand
+from gesture_pretrain.synthetic.forearm import (
+    NUM_FOREARM_VERTICES,
+    with_forearm,
+    with_forearm_faces,
+)
+from gesture_pretrain.synthetic.lighting import automatic_exposure, blur_motion, draw_tone_curves
+from gesture_pretrain.synthetic.rig import Camera, Placement
 from gesture_pretrain.synthetic.skin import SkinMap, SkinTexture
+from gesture_pretrain.synthetic.solids import SolidPattern
 
-_MINIMUM_HAND_SHARE = 0.5
 _MINIMUM_JOINTS_IN_VIEW = 12
 _QUARTERS_PX = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]])
 
@@ -51,10 +57,60 @@ class View(NamedTuple):
     image_bgr: np.ndarray  # (S, S, 3) uint8
     keypoints_px: np.ndarray  # (21, 2)
     in_view: np.ndarray  # (21,) bool
+    visible: float  # fraction of the hand inside the image that nothing else covers
+    background: str  # name of the picture behind it
+
+
+class Material(Protocol):
+    """The surface of a part."""
+
+    def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
+        """Of N hit points, whose faces count from the part's first: at least 7 columns.
+
+        These are linear RGB, bump xyz and gloss. The points are in the frame of the unplaced hand.
+        """
+
+
+class SkinMaterial(NamedTuple):
+    """Skin, with a sleeve on the forearm or without."""
+
+    texture: SkinTexture
+    cloth: SolidPattern
+    sleeve_from_m: float | None
+
+    def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
+        """As of `Material`."""
+        values = self.texture.at(hits.face, hits.u, hits.v)
+        if self.sleeve_from_m is not None:
+            clothed = values[:, 7] > self.sleeve_from_m
+            cloth_rgb = self.cloth.at(points_m[clothed])
+            values[clothed, :3] = cloth_rgb * (1 + values[clothed, 3:4])
+        return values
+
+
+class Part(NamedTuple):
+    """One surface of a scene, in the world frame."""
+
+    vertices_m: np.ndarray  # (V, 3)
+    faces: np.ndarray  # (F, 3)
+    normals: np.ndarray  # (V, 3) unit, outward
+    material: Material
+
+
+class Rules(NamedTuple):
+    """What the editions do differently once a scene is set."""
+
+    minimum_visible: float
+    minimum_level: float  # mean of the image, 0 to 255; readers drop darker images as black
+    exposure_range: tuple[float, float]
+    exposure_limits: tuple[float, float]
+    num_shadows: int  # distant lights that cast shadows
+    ambient_rays: int  # per vertex, for the light from all around; 0 lets all of it reach
+    develop: Callable[[np.random.Generator, np.ndarray, "Studio"], np.ndarray]
 
 
 class Studio:
-    """Everything that pictures share: the mesh, its skin map, backgrounds and sensor noise.
+    """Everything that pictures share: the mesh, its skin map and sensor noise.
 
     Args:
         rest_vertices_m: (778, 3) rest vertices of the right hand.
@@ -62,10 +118,13 @@ class Studio:
         faces: (F, 3) faces of the right hand.
         weights: (778, 16) skinning weights.
         size_px: side of the pictures.
-        seed: of backgrounds, skin unevenness and sensor noise.
+        seed: of skin unevenness and sensor noise.
+        rules: those of the edition.
     """
 
-    def __init__(self, *, rest_vertices_m, rest_joints_m, faces, weights, size_px: int, seed: int):
+    def __init__(
+        self, *, rest_vertices_m, rest_joints_m, faces, weights, size_px: int, seed: int, rules
+    ):
         self.num_hand_faces = len(faces)
         self.faces = with_forearm_faces(faces, len(rest_vertices_m))
         self.skin = SkinMap(
@@ -74,43 +133,45 @@ class Studio:
             weights=weights,
             rest_joints_m=rest_joints_m,
         )
-        self.size_px = size_px
-        count = 32 if size_px <= 256 else 16  # of twice the size: 25 MB at 256 px, 200 MB at 1024
-        self.backgrounds = BackgroundPool(seed=seed, size_px=size_px, count=count)
+        self.size_px, self.rules = size_px, rules
         rng = np.random.Generator(np.random.Philox(key=[seed, 0x2015E]))
         self.noise = rng.standard_normal(2**21 + 3 * size_px * size_px, dtype=np.float32)
 
-    def frame(self, rng: np.random.Generator, hand: PosedHand, placement: Placement, texture):
-        """The hand with forearm, sleeve and lights of one instant: a ``Frame``."""
-        return Frame(rng, studio=self, hand=hand, placement=placement, texture=texture)
-
 
 class Frame:
-    """One instant, of which any number of cameras can take a picture."""
+    """One instant, of which any number of cameras can take a picture.
+
+    Args:
+        studio: what all frames share.
+        parts: surfaces; the first is the annotated hand with its forearm.
+        joints_m: (21, 3) joints of the annotated hand, world frame, mano21 order.
+        placement: of the annotated hand.
+        lighting: the lights.
+        pool: pictures for the background.
+    """
 
     def __init__(
         self,
-        rng: np.random.Generator,
         *,
         studio: Studio,
-        hand: PosedHand,
+        parts: list[Part],
+        joints_m: np.ndarray,
         placement: Placement,
-        texture: SkinTexture,
+        lighting: Lighting,
+        pool: BackgroundPool,
     ):
-        self._studio, self._texture = studio, texture
-        self._sleeve_from_m = rng.uniform(0.02, 0.09) if rng.uniform() < 0.45 else None
-        self._cloth_rgb = _draw_cloth(rng)
-        bend_rad = tuple(rng.normal(0.0, np.deg2rad(16.0), 2))
-        side = np.float32(1.0 if hand.hand == "right" else -1.0)
-        body = _with_own_forearm(hand.vertices_m, side, bend_rad, self._sleeve_from_m)
-        wrist = hand.joints_m[0]
-        self.vertices_m = placement.move(body, wrist)
-        self.joints_m = placement.move(hand.joints_m, wrist)
-        self.num_hand_vertices = len(hand.vertices_m)
-        # the left hand is traced with the right hand's winding, so its normals come out inverted
-        self._normals = side * vertex_normals(self.vertices_m, studio.faces)
-        self._mesh = TracedMesh(self.vertices_m, studio.faces)
-        self._lighting = draw_lighting(rng)
+        self._studio, self._parts, self._pool = studio, parts, pool
+        self._placement, self.lighting = placement, lighting
+        self.joints_m = joints_m
+        self._hand_vertices_m = parts[0].vertices_m[:-NUM_FOREARM_VERTICES]
+        sizes = np.cumsum([0] + [len(part.vertices_m) for part in parts])
+        self.vertices_m = np.concatenate([part.vertices_m for part in parts])
+        offset_faces = [part.faces + first for part, first in zip(parts, sizes[:-1], strict=True)]
+        self._faces = np.concatenate(offset_faces)
+        self._first_faces = np.cumsum([0] + [len(part.faces) for part in parts])
+        self._normals = np.concatenate([part.normals for part in parts])
+        self._mesh = TracedMesh(self.vertices_m, self._faces)
+        self._openness = self._vertex_openness(studio.rules.ambient_rays)
 
     def picture(self, rng: np.random.Generator, camera: Camera) -> View | None:
         """What the camera sees; None if that is mostly arm, or the hand leaves the picture."""
@@ -124,16 +185,21 @@ class Frame:
         if in_view.sum() < _MINIMUM_JOINTS_IN_VIEW:
             return None
         samples, part = self._trace(camera)
-        if self._hand_share(camera, part) < _MINIMUM_HAND_SHARE:
+        visible, rules = self._visible(camera, part), self._studio.rules
+        if visible < rules.minimum_visible:
             return None
         linear = self._shade(camera, samples.rays, samples.hits)
-        linear *= rng.uniform(0.8, 1.15) * _exposure(linear)
-        picture = self._studio.backgrounds.cut(rng)
+        exposure = automatic_exposure(linear, limits=rules.exposure_limits)
+        linear *= rng.uniform(*rules.exposure_range) * exposure
+        picture, background = self._pool.cut(rng)
         _lay_over(picture, samples, np.sqrt(np.clip(linear, 0.0, 1.0)))
-        return View(camera, self._develop(rng, picture), keypoints, in_view)
+        image = rules.develop(rng, picture, self._studio)
+        if image.mean() < rules.minimum_level:
+            return None
+        return View(camera, image, keypoints, in_view, visible, background)
 
     def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
-        """Surface points that the picture shows, and (S, S) int8: -1 background, 0 hand, 1 arm.
+        """Surface points that the picture shows, and (S, S) int8: -1 background, 0 hand, 1 other.
 
         One ray goes through the middle of each pixel; pixels at the outline get four instead.
         """
@@ -166,75 +232,104 @@ class Frame:
         points = world_to_camera_mm(1000 * points_m, camera.R_cam_world, camera.center_mm)
         return project_px(points, camera.focal_px, camera.princpt_px)
 
-    def _hand_share(self, camera: Camera, part: np.ndarray) -> float:
-        """Share of the hand's vertices inside the picture whose pixel shows hand, not arm."""
+    def _visible(self, camera: Camera, part: np.ndarray) -> float:
+        """Fraction of the hand's vertices inside the picture whose pixel shows hand, not other."""
         size = self._studio.size_px
-        where = self._project(camera, self.vertices_m[: self.num_hand_vertices])
+        where = self._project(camera, self._hand_vertices_m)
         inside = ((where >= 0) & (where <= size - 1)).all(axis=-1)
         column, row = np.rint(where[inside]).astype(int).T
         seen = part[row, column]
         return float((seen == 0).sum() / max((seen >= 0).sum(), 1))
 
     def _shade(self, camera: Camera, rays: np.ndarray, found: Hits) -> np.ndarray:
-        values = self._texture.at(found.face, found.u, found.v)
-        albedo, bump = values[:, :3], values[:, 3:6]
-        gloss, behind_wrist = values[:, 6], values[:, 7]
-        if self._sleeve_from_m is not None:
-            clothed = behind_wrist > self._sleeve_from_m
-            albedo = np.where(clothed[:, None], self._cloth_rgb * (1 + bump[:, :1]), albedo)
-        normals = _unit(interpolate(self._normals, self._studio.faces, found) + bump)
         points = (camera.center_mm / 1000) + rays * found.distance[:, None]
-        lamp = self._lighting.directions[0]
-        free = self._mesh.is_free(
-            (points + 0.0012 * normals + 0.001 * lamp).astype(np.float32),
-            np.ascontiguousarray(np.broadcast_to(lamp, points.shape)),
-        )
+        values = self._surface(found, points)
+        normals = unit(interpolate(self._normals, self._faces, found) + values[:, 3:6])
+        openness = self._openness
+        if openness is not None:
+            openness = interpolate(openness, self._faces, found)
+        lamps = self.lighting.directions[: self._studio.rules.num_shadows]
         return shade(
-            albedo_rgb=albedo,
+            albedo_rgb=values[:, :3],
             normals=normals,
-            to_camera=-_unit(rays),
-            lighting=self._lighting,
-            first_light_free=free,
-            gloss=gloss,
+            to_camera=-unit(rays),
+            lighting=self.lighting,
+            lights_free=[self._free(points, normals, lamp) for lamp in lamps],
+            openness=openness,
+            gloss=values[:, 6],
         )
 
-    def _develop(self, rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-        """Lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
-        scale = self._studio.size_px / 256
-        sigma = scale * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
-        picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.55))  # at least smooth the edges
-        start = rng.integers(len(self._studio.noise) - picture.size)
-        noise = self._studio.noise[start : start + picture.size].reshape(picture.shape)
-        picture += np.float32(rng.uniform(0.003, 0.025)) * noise
-        return cv2.convertScaleAbs(np.maximum(picture, 0.0)[..., ::-1], alpha=255.0)
+    def _free(self, points_m: np.ndarray, normals: np.ndarray, lamp: np.ndarray) -> np.ndarray:
+        """(N,) bool: nothing stands between the point and the lamp."""
+        return self._mesh.is_free(
+            (points_m + 0.0012 * normals + 0.001 * lamp).astype(np.float32),
+            np.ascontiguousarray(np.broadcast_to(lamp, points_m.shape)),
+        )
+
+    def _surface(self, found: Hits, points_m: np.ndarray) -> np.ndarray:
+        """The material's values at hit points, (N, 7 or more)."""
+        points_m = self._placement.undo_rotation(points_m)
+        if len(self._parts) == 1:
+            return self._parts[0].material.values(found, points_m)
+        part_of = np.searchsorted(self._first_faces, found.face, side="right") - 1
+        values = np.empty((len(points_m), 7), np.float32)
+        for index, (part, first) in enumerate(
+            zip(self._parts, self._first_faces[:-1], strict=True)
+        ):
+            mine = np.flatnonzero(part_of == index)
+            hits = Hits(*(field[mine] for field in found))._replace(face=found.face[mine] - first)
+            values[mine] = part.material.values(hits, points_m[mine])[:, :7]
+        return values
+
+    def _vertex_openness(self, num_rays: int) -> np.ndarray | None:
+        """(V, 1) fraction of cosine-weighted rays from each vertex that meet nothing."""
+        if not num_rays:
+            return None
+        spots = _SPHERE[:: len(_SPHERE) // num_rays]
+        directions = unit(self._normals[:, None] + 0.98 * spots).astype(np.float32).reshape(-1, 3)
+        origins = np.repeat(self.vertices_m + 0.002 * self._normals, len(spots), axis=0)
+        free = self._mesh.is_free(origins.astype(np.float32), directions)
+        openness = free.reshape(-1, len(spots)).mean(axis=1, keepdims=True, dtype=np.float32)
+        return 0.2 + 0.8 * openness  # skin passes light on
 
 
-def _draw_cloth(rng: np.random.Generator) -> np.ndarray:
-    """Linear colour of a sleeve, somewhat muted."""
-    cloth = rng.uniform(0.05, 0.9, 3)
-    return np.square(cloth.mean() + 0.6 * (cloth - cloth.mean())).astype(np.float32)
+def develop_plainly(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
+    """The first edition: lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
+    sigma = studio.size_px / 256 * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
+    picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.55))  # at least smooth the edges
+    return _with_noise(rng, picture, studio, lambda: rng.uniform(0.003, 0.025))
 
 
-def _with_own_forearm(vertices_m, side: float, bend_rad, sleeve_from_m) -> np.ndarray:
-    """Hand and forearm of either hand: a left one (side -1) is built in the mirror."""
-    mirror = np.array([side, 1.0, 1.0])
-    arm = with_forearm(vertices_m * mirror, bend_rad=bend_rad, sleeve_from_m=sleeve_from_m)
-    return arm * mirror
-
-
-def draw_lighting(rng: np.random.Generator) -> Lighting:
-    """An ambient hemisphere and one to three distant lights."""
-    ambient = rng.uniform(0.12, 0.5)
-    tint = 1 + rng.normal(0.0, 0.035, (3, 3)) + [0.02, 0.0, -0.02]  # a little warm
-    count = int(rng.integers(1, 4))
-    strengths = rng.uniform(0.35, 1.1, count) / (1 + np.arange(count))
-    return Lighting(
-        up=_unit(rng.normal(size=3)).astype(np.float32),
-        sky_rgb=(1.2 * ambient * tint[0]).astype(np.float32),
-        ground_rgb=(0.7 * ambient * tint[1]).astype(np.float32),
-        directions=_unit(rng.normal(size=(count, 3))).astype(np.float32),
-        colours_rgb=(strengths[:, None] * tint[2]).astype(np.float32),
+def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
+    """The second edition: also motion blur, stronger noise and tone curves."""
+    scale = studio.size_px / 256
+    sigma = scale * rng.uniform(0.3, 1.6) if rng.uniform() < 0.4 else 0.0
+    picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.5))
+    if rng.uniform() < 0.1:
+        picture = blur_motion(rng, picture, scale * rng.uniform(2.0, 9.0))
+    image = _with_noise(
+        rng, picture, studio, lambda: np.exp(rng.uniform(np.log(0.002), np.log(0.04)))
     )
+    return cv2.LUT(image, draw_tone_curves(rng))
+
+
+def _with_noise(rng, picture: np.ndarray, studio: Studio, draw_strength) -> np.ndarray:
+    """Sensor noise, and BGR bytes; the strength is drawn after the place in the noise."""
+    start = rng.integers(len(studio.noise) - picture.size)
+    noise = studio.noise[start : start + picture.size].reshape(picture.shape)
+    picture += np.float32(draw_strength()) * noise
+    return cv2.convertScaleAbs(np.maximum(picture, 0.0)[..., ::-1], alpha=255.0)
+
+
+def _even_sphere(count: int) -> np.ndarray:
+    """(count, 3) unit vectors, evenly spread; every n-th of them are, too."""
+    height = 1 - 2 * ((np.arange(count) * 0.6180339887) % 1.0)
+    turn = 2 * np.pi * ((np.arange(count) * 0.7548776662) % 1.0)
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=-1)
+
+
+_SPHERE = _even_sphere(64)
 
 
 def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
@@ -249,11 +344,6 @@ def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> No
     flat[pixel] = (1 - coverage)[:, None] * flat[pixel] + np.stack(summed, axis=-1)
 
 
-def _exposure(linear_rgb: np.ndarray) -> float:
-    """What a camera's automatic exposure would add: half of the way to a mid-grey hand."""
-    return float(np.clip(np.sqrt(0.2 / max(linear_rgb.mean(), 1e-3)), 0.85, 1.8))
-
-
 def _pixel_box(points_px: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Columns and rows that can show the points; all of them if a point is behind the camera."""
     if np.isnan(points_px).any():
@@ -261,8 +351,3 @@ def _pixel_box(points_px: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndar
     low = np.clip(np.floor(points_px.min(axis=0)), 0, size_px).astype(int)
     high = np.clip(np.ceil(points_px.max(axis=0)) + 1, 0, size_px).astype(int)
     return np.arange(low[0], high[0]), np.arange(low[1], high[1])
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    squared = np.einsum("...k,...k->...", vectors, vectors)[..., None]
-    return vectors / np.sqrt(np.maximum(squared, 1e-20))

@@ -104,8 +104,13 @@ class SkinMap:
         self.palm = np.clip(1.3 * facing_palm + 0.15, 0.0, 1.0) * fade
         self.behind_wrist_m = points[:, 0] - wrist_x
 
-    def texture(self, rng: np.random.Generator) -> SkinTexture:
-        """The skin of one person, drawn from the random stream."""
+    def texture(self, rng: np.random.Generator, *, varied: bool = False) -> SkinTexture:
+        """The skin of one person, drawn from the random stream.
+
+        Args:
+            rng: The random stream.
+            varied: Whether people differ in unevenness, freckles, nail polish and shine, too.
+        """
         position = rng.uniform(0, len(_TONES_SRGB) - 1)
         low = min(int(position), len(_TONES_SRGB) - 2)
         tone = _TONES_SRGB[low] + (position - low) * (_TONES_SRGB[low + 1] - _TONES_SRGB[low])
@@ -124,13 +129,27 @@ class SkinMap:
         edge_tone = 0.35 * tone + 0.65 * np.array([0.93, 0.90, 0.85])
         colour = colour + self.nail_edge[:, None] * (edge_tone - colour)
         bump = _BUMP * self.noise[:, [0, 1, 2]] * (1 - self.nail[:, None])
+        gloss = self.nail
+        if varied:
+            colour, bump, gloss = self._vary(rng, colour, bump)
         columns = [
             np.square(np.clip(colour, 0.0, 1.0)),
             bump,
-            self.nail[:, None],
+            gloss[:, None],
             self.behind_wrist_m[:, None],
         ]
         return SkinTexture(np.concatenate(columns, axis=1).astype(np.float32))
+
+    def _vary(self, rng: np.random.Generator, colour: np.ndarray, bump: np.ndarray):
+        """sRGB colours, bumps and gloss of the second edition's people."""
+        skin = 1 - self.nail
+        spots = 1 + self.noise @ rng.normal(0.0, rng.uniform(0.0, 0.03), len(_NOISE_SIGMAS))
+        freckles = self.noise[:, 2] > rng.uniform(1.2, 4.0)
+        colour = colour * (spots - rng.uniform(0.1, 0.3) * freckles * skin)[:, None]
+        if rng.uniform() < 0.15:
+            colour = colour + 0.85 * self.nail[:, None] * (rng.uniform(0.0, 1.0, 3) - colour)
+        gloss = np.maximum(self.nail, 0.25 * rng.uniform() ** 2)
+        return colour, bump * rng.uniform(0.2, 2.0), gloss
 
 
 class _FingerFrame:

@@ -1,23 +1,23 @@
-"""What happens beside the training: learning rate, averaging, checkpoints, metrics, progress."""
+"""What accompanies the training: learning rate, averaging, checkpoints, metrics, progress."""
 
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor
 
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.training.device import rank_and_world_size, sum_over_processes
-from gesture_pretrain.training.loop import unwrapped
-from gesture_pretrain.training.runs.checkpoint import (
+from gesture_pretrain.processes import gather_objects, rank_and_world_size
+from gesture_pretrain.training.checkpoint import (
     full_disk_named,
     has_checkpoint,
     save_checkpoint,
 )
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.schedule import Schedule
 
 
 class LearningRateHook(Hook):
@@ -40,7 +40,7 @@ class WeightAverageHook(Hook):
     priority = "HIGH"
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        runner.weight_average.update(unwrapped(runner.model))
+        runner.weight_average.update()
 
 
 class CheckpointHook(Hook):
@@ -66,7 +66,7 @@ class CheckpointHook(Hook):
             self._save(runner)
 
     def _save(self, runner):
-        runner.gather_run_state()
+        runner.train_loop.settle()
         if rank_and_world_size()[0] == 0:
             save_checkpoint(self.folder, runner.iter, runner.run_state(), keep=self.keep)
 
@@ -74,37 +74,34 @@ class CheckpointHook(Hook):
 class MetricsHook(Hook):
     """Appends to `metrics.jsonl` and TensorBoard: means since the last line, and validations.
 
+    A line of training also has `images_per_s` over all processes and `data_wait_fraction`, the
+    fraction of the time in which this process waited for its data. Validation does not count.
+
     Args:
-        out: the run folder.
-        every: iterations between lines.
-        batch_size: images per iteration over all processes.
+        out: The run folder.
+        every: Iterations between lines.
+        batch_size: Images per iteration over all processes.
     """
 
     priority = "NORMAL"
 
     def __init__(self, out: Path, *, every: int, batch_size: int):
         self.path, self.every, self.batch_size = Path(out) / "metrics.jsonl", every, batch_size
-        self.board: SummaryWriter | None = None
-        self._start_window()
+        self.board = None
 
     def before_train(self, runner):
         self.is_main = rank_and_world_size()[0] == 0
         if self.is_main:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import
+
             drop_lines_after(self.path, runner.iter)
             folder = self.path.parent / "tensorboard"
             with full_disk_named(folder):
                 self.board = SummaryWriter(str(folder), purge_step=runner.iter + 1)
-        self._start_window()
+        self._start_window(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        for name, value in outputs.items():
-            value = value.detach().double()
-            counted = torch.ones_like(value)
-            if "loss" not in name:  # NaN: on a GPU, a score of a batch that has nothing to score
-                counted, value = (~value.isnan()).double(), value.nan_to_num(nan=0.0)
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0.0) + counted
-        self.iterations += 1
+        self.steps.append({name: value.detach() for name, value in outputs.items()})
         if (batch_idx + 1) % self.every == 0 or batch_idx + 1 == runner.max_iters:
             self._write_window(runner, batch_idx)
 
@@ -120,25 +117,26 @@ class MetricsHook(Hook):
         if self.board is not None:
             self.board.close()
 
-    def _start_window(self):
-        self.sums, self.counts, self.iterations = {}, {}, 0
-        self.since = time.perf_counter()
+    def _start_window(self, runner):
+        self.steps: list[dict[str, Tensor]] = []
+        self.since, self.waited_before = time.perf_counter(), runner.train_loop.waited_s
 
     def _write_window(self, runner, batch_idx):
         runner.train_loop.settle()
-        means = mean_over_processes(self.sums, self.counts)
-        seconds = time.perf_counter() - self.since
-        runner.last_losses = means
+        runner.last_losses = means = mean_over_processes(*sums_and_counts(self.steps))
+        seconds = max(time.perf_counter() - self.since, 1e-9)
+        waited_s = runner.train_loop.waited_s - self.waited_before
         self._write(
             {
                 "iteration": batch_idx + 1,
                 "epoch": runner.epoch,
                 "lr": runner.optim_wrapper.param_groups[0]["lr"],
                 **{f"train_{k}": v for k, v in means.items()},
-                "images_per_s": self.iterations * self.batch_size / max(seconds, 1e-9),
+                "images_per_s": len(self.steps) * self.batch_size / seconds,
+                "data_wait_fraction": waited_s / seconds,
             }
         )
-        self._start_window()
+        self._start_window(runner)
 
     def _write(self, line: dict):
         if not self.is_main:
@@ -168,18 +166,20 @@ class ProgressHook(Hook):
         self.active = True
         self.drawn_at = 0.0
         self.iteration_s: float | None = None
+        self.waited_s: float | None = None
 
     def before_train(self, runner):
         self.active = rank_and_world_size()[0] == 0
-        self.mark = time.perf_counter()
+        self.mark, self.waited_before = time.perf_counter(), 0.0
         self.started = False
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        now = time.perf_counter()
+        now, waited_s = time.perf_counter(), runner.train_loop.waited_s
         if self.started:  # the first iteration also starts workers and allocates memory
-            self._note_duration(now - self.mark)
+            self.iteration_s = _smoothed(self.iteration_s, now - self.mark)
+            self.waited_s = _smoothed(self.waited_s, waited_s - self.waited_before)
         self.started = True
-        self.mark = now
+        self.mark, self.waited_before = now, waited_s
         self.loss = outputs["loss"]
         if self.live and now - self.drawn_at > self.refresh_s:
             self._draw(runner, batch_idx + 1, now)
@@ -195,10 +195,6 @@ class ProgressHook(Hook):
         if self.live and self.active:
             print(file=self.stream, flush=True)
 
-    def _note_duration(self, seconds: float):
-        past = self.iteration_s
-        self.iteration_s = seconds if past is None else 0.9 * past + 0.1 * seconds
-
     def _draw(self, runner, done: int, now: float):
         if self.active:
             self.stream.write("\r\x1b[K" + self._text(runner, done))
@@ -213,6 +209,7 @@ class ProgressHook(Hook):
             left = (loop.max_iters - done) * self.iteration_s
             parts.append(f"loss {self.loss.item():.2f}")
             parts.append(f"{self.batch_size / self.iteration_s:.0f} images/s")
+            parts.append(f"{100 * self.waited_s / self.iteration_s:.0f} % waiting for data")
             parts.append(f"ETA {clock(left)}")
         scores = [shown_score(name, value) for name, value in runner.last_metrics.items()]
         if any(scores):
@@ -234,27 +231,42 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def mean_over_processes(sums: dict, counts: dict) -> dict[str, float]:
-    """Means by name of values that were summed in this process, over all processes.
+def sums_and_counts(steps: Sequence[dict[str, Tensor]]) -> tuple[dict, dict]:
+    """Sum scalars by name over steps, and count them, with one copy from the device.
 
-    A name that one process lacks (an accuracy without labels) is left out there with count 0, so
-    the names of all processes are exchanged first.
+    A score that is NaN is one of a batch with nothing to score: on a GPU this is not known before.
+    A loss counts whatever it is.
     """
-    rank, world_size = rank_and_world_size()
-    names = list(sums)
-    if world_size > 1:
-        gathered = [None] * world_size
-        torch.distributed.all_gather_object(gathered, names)
-        names = sorted(set().union(*gathered))
-    if not names:
-        return {}
-    device = next((v.device for v in sums.values()), torch.device("cpu"))
-    table = torch.zeros(len(names), 2, dtype=torch.float64, device=device)
-    for row, name in enumerate(names):
-        if name in sums:
-            table[row, 0], table[row, 1] = sums[name], counts[name]
-    table = sum_over_processes(table).tolist()
-    return {name: total / n for name, (total, n) in zip(names, table, strict=True) if n}
+    sums, counts = {}, {}
+    pairs = [(name, value) for step in steps for name, value in step.items()]
+    for (name, _), number in zip(pairs, _on_host([v for _, v in pairs]), strict=True):
+        counted = "loss" in name or number == number
+        sums[name] = sums.get(name, 0.0) + (number if counted else 0.0)
+        counts[name] = counts.get(name, 0) + counted
+    return sums, counts
+
+
+def mean_over_processes(sums: dict, counts: dict) -> dict[str, float]:
+    """Means by name over all processes, from the sums and counts of this one.
+
+    A name that no process has counted, such as an accuracy without labels, is left out.
+    """
+    totals = {}
+    for each in gather_objects({name: (sums[name], counts[name]) for name in sums}):
+        for name, (value, count) in each.items():
+            before = totals.get(name, (0.0, 0))
+            totals[name] = (before[0] + value, before[1] + count)
+    return {name: total / count for name, (total, count) in totals.items() if count}
+
+
+def _on_host(scalars: Sequence[Tensor]) -> list[float]:
+    on_device = [value.double() for value in scalars if value.device.type != "cpu"]
+    copied = iter(torch.stack(on_device).tolist() if on_device else [])
+    return [next(copied) if v.device.type != "cpu" else float(v) for v in scalars]
+
+
+def _smoothed(past: float | None, value: float) -> float:
+    return value if past is None else 0.9 * past + 0.1 * value
 
 
 def drop_lines_after(path: Path, iteration: int) -> None:

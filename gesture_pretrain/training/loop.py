@@ -1,4 +1,4 @@
-"""The training and the validation loop, as mmengine loops.
+"""The training and the validation loop.
 
 Batch k of a run depends on (seed, k) alone: the sampler, the augmentation and the random numbers of
 the network (dropout) are all keyed by it. A run that goes on from iteration k therefore needs no
@@ -13,16 +13,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.runs.interruption import told_to_end
-from gesture_pretrain.training.runs.stopped import NonFiniteLoss
-from gesture_pretrain.training.step.accumulation import accumulated_step, check_parts
-from gesture_pretrain.training.step.optimizer import Verdict
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.accumulation import accumulated_step, check_parts
+from gesture_pretrain.training.optimizer import Verdict
+from gesture_pretrain.training.placement import (
+    evaluated_model,
+    same_buffers_everywhere,
+    unwrapped,
+)
+from gesture_pretrain.training.stopped import NonFiniteLoss, told_to_end
 
 
 class BatchEvaluator(Protocol):
@@ -46,32 +48,32 @@ class DoneStep:
     verdict: Verdict
 
 
-class PretrainLoop(BaseLoop):
+class TrainingLoop:
     """Trains by iterations; calls mmengine's hook points and one more, `after_step`.
 
     `after_step` follows validation, with the iteration already counted: what is written there
     (the checkpoint) includes everything that belongs to the iteration.
 
-    Where the optimiser wrapper is deferred nothing here waits for the device: whether a step was
-    broken is asked one step later (the broken one was not taken), or in `settle`.
+    If the optimiser wrapper is deferred nothing here waits for the device: whether a step was
+    broken is read one step later (the broken one was not taken), or in `settle`.
 
     Args:
-        runner: mmengine's runner.
-        dataloader: batches of samples with a `row`; its batch sampler has a `start_iteration`.
-        max_iters: iterations of the whole run.
-        iterations_per_epoch: what counts as an epoch, for the ramp of the fine loss.
-        validate_every: iterations between validations; the last iteration is always validated.
-        seed: key of the network's random numbers.
-        accumulate: parts in which each process takes its share of a batch.
+        runner: See `TrainingRunner`.
+        batches: Batches of samples with a `row`; its batch sampler has a `start_iteration`.
+        max_iters: Iterations of the whole run.
+        iterations_per_epoch: Length of an epoch.
+        validate_every: Iterations between validations; the last iteration is always validated.
+        seed: Key of the network's random numbers.
+        accumulate: Number of parts in which each process computes its share of a batch.
 
     Attributes:
-        waited_s: time in which the loop waited for data.
+        waited_s: Time in which the loop waited for data.
     """
 
     def __init__(
         self,
         runner,
-        dataloader: DataLoader,
+        batches: DataLoader,
         *,
         max_iters: int,
         iterations_per_epoch: int,
@@ -79,15 +81,15 @@ class PretrainLoop(BaseLoop):
         seed: int,
         accumulate: int = 1,
     ):
-        super().__init__(runner, dataloader)
-        self.accumulate = accumulate
-        self.waited_s = 0.0
-        self._unread: DoneStep | None = None
+        self.runner, self.dataloader = runner, batches
         self.max_iters = max_iters
         self.iterations_per_epoch = iterations_per_epoch
         self.validate_every = validate_every
         self.seed = seed
+        self.accumulate = accumulate
         self.iter = 0
+        self.waited_s = 0.0
+        self._unread: DoneStep | None = None
 
     @property
     def epoch(self) -> int:
@@ -137,6 +139,9 @@ class PretrainLoop(BaseLoop):
         self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
         seed_all(self.seed, self.iter, rank_and_world_size()[0])
         outputs = self._step(batch)
+        clipped = getattr(self.runner.optim_wrapper, "clipped", None)
+        if clipped is not None:
+            outputs = {**outputs, "clipped_fraction": clipped}
         self._check(DoneStep(self.iter, self.epoch, batch, outputs, self._verdict()))
         self.runner.call_hook(
             "after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs
@@ -203,18 +208,17 @@ class PretrainLoop(BaseLoop):
         )
 
 
-class ValidationLoop(BaseLoop):
-    """Scores the averaged weights where the run has them, else the trained ones.
+class ValidationLoop:
+    """Scores the averaged weights if the run has them, else the trained ones.
 
     Args:
-        runner: mmengine's runner.
-        dataloader: this process's share of the validation samples, each of them once.
-        evaluator: collects predictions.
+        runner: See `TrainingRunner`.
+        batches: This process's share of the validation samples, each of them once.
+        evaluator: Collects predictions.
     """
 
-    def __init__(self, runner, dataloader: DataLoader, evaluator: BatchEvaluator):
-        super().__init__(runner, dataloader)
-        self.evaluator = evaluator
+    def __init__(self, runner, batches: DataLoader, evaluator: BatchEvaluator):
+        self.runner, self.dataloader, self.evaluator = runner, batches, evaluator
 
     @torch.no_grad()
     def run(self) -> dict[str, float]:
@@ -234,24 +238,6 @@ class ValidationLoop(BaseLoop):
         self.runner.call_hook("after_val_epoch", metrics=metrics)
         self.runner.call_hook("after_val")
         return metrics
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside its distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
-
-
-def evaluated_model(runner) -> nn.Module:
-    """The weights that are validated and exported: the average where there is one."""
-    average = getattr(runner, "weight_average", None)
-    return unwrapped(runner.model) if average is None else average.module
-
-
-def same_buffers_everywhere(model: nn.Module) -> None:
-    """Gives every process the first one's buffers, which are the ones that are saved."""
-    if rank_and_world_size()[1] > 1:
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, 0)
 
 
 def seed_all(seed: int, iteration: int, rank: int) -> None:

@@ -1,9 +1,9 @@
-"""How a run's loop goes, apart from what it trains on: the section `training`."""
+"""How the loop of a run works, apart from what it trains on: the section `training`."""
 
 from dataclasses import dataclass
 
-from gesture_pretrain.training.step.compilation import check_compile
-
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 _AT_LEAST_ONE = (
     "checkpoint_every",
     "keep_checkpoints",
@@ -16,31 +16,34 @@ _AT_LEAST_ONE = (
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the loop runs, apart from what it trains on.
+    """How the loop works, apart from what it trains on.
 
     Attributes:
-        precision: "auto" (bf16 where CUDA has it, else fp32), "fp32", "bf16" or "fp16".
-        clip_norm: the gradient's L2 norm is clipped to this; None for no clipping.
-        ema_decay: decay of the weight average; None for no average. Where there is one, it is what
-            is validated and exported.
-        channels_last: memory order of weights and images; faster convolutions on most devices.
-        sync_bn: batch-norm statistics over all processes (CUDA only).
-        freeze_bn: batch norm keeps and uses its initial statistics.
-        checkpoint_every: iterations between checkpoints; None for one per epoch.
-        keep_checkpoints: how many stay.
-        validate_every: iterations between validations; None for one per epoch.
-        log_every: iterations between lines of metrics.jsonl.
+        precision: "auto" (bf16 where CUDA supports it, else fp32), "fp32", "bf16" or "fp16".
+        clip_norm: The gradient's L2 norm is clipped to this; None for no clipping. The fraction of
+            clipped steps is logged.
+        ema_decay: Decay of the weight average; None for no average. If there is one, it is what is
+            validated and exported.
+        channels_last: Memory order of weights and images; faster convolutions on most devices.
+        sync_bn: Batch-norm statistics over all processes (CUDA only). Every layer makes the host
+            wait for the device, so it pays only for a few images per process.
+        freeze_bn: Batch norm keeps and uses its initial statistics.
+        checkpoint_every: Iterations between checkpoints; None for one per epoch.
+        keep_checkpoints: Number of checkpoints to keep.
+        validate_every: Iterations between validations; None for one per epoch.
+        log_every: Iterations between lines of metrics.jsonl.
         threads: CPU threads of torch; None leaves torch's choice.
-        deterministic: refuse operations without a deterministic form (CUDA; the CPU needs no flag).
-        accumulate: parts in which each process takes its share of a batch, one after the other; the
+        deterministic: Refuse operations without a deterministic implementation (CUDA; the CPU needs
+            no flag).
+        cudnn_benchmark: cuDNN times its algorithms for the shapes of the run and takes the fastest.
+            None: yes, unless `deterministic`.
+        float32_matmul_precision: "highest", or "high" for TF32 in float32 matrix products on CUDA,
+            or "medium" for bfloat16 in them.
+        accumulate: Number of parts in which each process computes its share of a batch; the
             gradient is that of the whole batch, see `accumulated_step`.
-        checkpoint_activations: keep only the inputs of the backbone's blocks and compute the rest
-            again for the gradient: less memory, about a third more computation.
         compile: None, or a mode of torch.compile for the network ("default", "reduce-overhead" for
             CUDA graphs, "max-autotune"). Compiling takes minutes.
-        timeout_s: how long a process waits for the others before the run is given up.
-        peak_tflops: what the device can do in this precision, for the share of it that is used;
-            None looks it up by the device's name.
+        timeout_s: How long a process waits for the others before the run is given up.
     """
 
     precision: str = "auto"
@@ -55,11 +58,11 @@ class TrainingOptions:
     log_every: int = 10
     threads: int | None = None
     deterministic: bool = False
+    cudnn_benchmark: bool | None = None
+    float32_matmul_precision: str = "highest"
     accumulate: int = 1
-    checkpoint_activations: bool = False
     compile: str | None = None
     timeout_s: float = 600.0
-    peak_tflops: float | None = None
 
     def __post_init__(self):
         for name in _AT_LEAST_ONE:
@@ -70,4 +73,22 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"training.{name} must be above 0, got {value}.")
-        check_compile(self.compile, self.checkpoint_activations)
+        for name, possible in (
+            ("compile", (None, *COMPILE_MODES)),
+            ("float32_matmul_precision", MATMUL_PRECISIONS),
+        ):
+            if getattr(self, name) not in possible:
+                raise ValueError(
+                    f"training.{name} is {getattr(self, name)!r}; possible: "
+                    + ", ".join(str(value).lower() for value in possible)
+                )
+        if self.sync_bn and self.freeze_bn:
+            raise ValueError(
+                "training.sync_bn does not go with training.freeze_bn, which has no statistics to "
+                "share. Leave one of them off."
+            )
+        if self.deterministic and self.cudnn_benchmark:
+            raise ValueError(
+                "training.cudnn_benchmark chooses algorithms by their time, which is not "
+                "deterministic. Leave it or training.deterministic off."
+            )

@@ -1,41 +1,110 @@
-"""A model on the device of its process, wrapped and compiled as the options of the run say."""
+"""A model on the device of its process, wrapped and compiled according to the run's options."""
 
 import torch
-from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.model import BaseModel, MMDistributedDataParallel, is_model_wrapper
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from gesture_pretrain.models.backbone import Backbone
-from gesture_pretrain.pretraining.model import GesturePretrainer
-from gesture_pretrain.training.device import rank_and_world_size
-from gesture_pretrain.training.loop import unwrapped
+from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.step.activation_checkpointing import checkpoint_activations
-from gesture_pretrain.training.step.batch_norm import synchronise_batch_norm
-from gesture_pretrain.training.step.compilation import compile_network
+
+
+def set_backends(options: TrainingOptions) -> None:
+    """Set torch's process-wide switches for determinism, cuDNN and float32 matrix products."""
+    benchmark = options.cudnn_benchmark
+    torch.backends.cudnn.benchmark = not options.deterministic if benchmark is None else benchmark
+    torch.backends.cudnn.deterministic = options.deterministic
+    torch.use_deterministic_algorithms(options.deterministic)
+    torch.set_float32_matmul_precision(options.float32_matmul_precision)
 
 
 def place_model(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
-    """The model on its device, wrapped where several processes train it, compiled where asked."""
+    """Move a model to its device, wrap it for several processes, compile it if requested.
+
+    Raises:
+        ValueError: An option that this model cannot have on this device.
+    """
+    refuse_nondeterministic(model, device, options)
     model = model.to(device)
-    if options.checkpoint_activations:
-        checkpoint_activations(_backbone_of(model))
     if rank_and_world_size()[1] > 1:
-        model = _over_processes(model, device, options)
+        if options.sync_bn:
+            model = synchronise_batch_norm(model, device)
+        model = MMDistributedDataParallel(
+            model,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            # training mode reads no running statistics, and validation takes the first process's
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
     if options.compile is not None:
         compile_network(unwrapped(model), options.compile)
     return model
 
 
-def _backbone_of(model: nn.Module) -> Backbone:
-    """The backbone in a model of a run, Stage 1 or pose."""
-    return model.network.backbone if isinstance(model, GesturePretrainer) else model.backbone
+def refuse_nondeterministic(
+    model: nn.Module, device: torch.device, options: TrainingOptions
+) -> None:
+    """Raise ValueError if a deterministic run on CUDA would stop in the model's first backward.
+
+    A model names what it uses without a deterministic backward in `nondeterministic_on_cuda`.
+    """
+    operation = getattr(model, "nondeterministic_on_cuda", None)
+    if options.deterministic and device.type == "cuda" and operation is not None:
+        raise ValueError(
+            f"training.deterministic is not possible with {type(model).__name__} on CUDA: "
+            f"{operation} has no deterministic backward there. Leave it off, or train on the CPU."
+        )
 
 
-def _over_processes(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
-    if options.sync_bn:
-        model = synchronise_batch_norm(model, device)
-    # batch-norm statistics are the first process's: the default of every torch, and newer ones warn
-    # where the older option is named
-    return MMDistributedDataParallel(
-        model, device_ids=[device.index] if device.type == "cuda" else None
-    )
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Make batch norm use its stored statistics and keep them, in training mode too."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, module=module: module
+
+
+def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
+    """Convert batch norm to statistics over all processes.
+
+    timm's conversion also keeps the activation inside of timm's `BatchNormAct2d`; torch's own
+    loses it.
+
+    Raises:
+        ValueError: The device is not CUDA.
+    """
+    if device.type != "cuda":
+        raise ValueError("training.sync_bn needs CUDA. Leave it off, or use freeze_bn.")
+    return convert_sync_batchnorm(model)
+
+
+def compile_network(model: nn.Module, mode: str) -> None:
+    """Compile, in place, what runs between the batch and the objective.
+
+    That is the model's `network`, or its `backbone` if it has none. Names of tensors stay as they
+    are; a copy of the model (the weight average) is not compiled. All batches of a run have one
+    shape, so it is compiled once for training and once for validation.
+    """
+    network = getattr(model, "network", None)
+    if network is None:
+        network = model.backbone
+    network.compile(mode=None if mode == "default" else mode, dynamic=False)
+    torch._dynamo.config.suppress_errors = False  # what cannot be compiled raises
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside its distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def evaluated_model(runner) -> nn.Module:
+    """Return the model that is validated and exported: the average if there is one."""
+    average = runner.weight_average
+    return unwrapped(runner.model) if average is None else average.module
+
+
+def same_buffers_everywhere(model: nn.Module) -> None:
+    """Give every process the first one's buffers, which are the ones that are saved."""
+    if rank_and_world_size()[1] > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)

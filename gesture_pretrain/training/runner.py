@@ -1,24 +1,35 @@
-"""mmengine's Runner with our loops, hooks and checkpoints, the same for Stage 1 and pose.
+"""The runner of a run, the same for every stage: parts in, a trained model out.
 
 Read `assemble_runner` from top to bottom: optimiser wrapper, hooks, loops, runner.
+
+What is used of mmengine: its models (`train_step`, `val_step`), optimiser wrappers, distributed
+wrapper, and hooks with their priorities, so that a hook written for mmengine works here. Its own
+`Runner` is not used. It moves the model to a device that it chooses itself, starts a logger, a
+visualiser and a compiler to ask for its version, unpickles checkpoints without a check, and keeps
+random states instead of keys; nearly every method would have to be overridden, most to do nothing.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-from uuid import uuid4
+from typing import NamedTuple, Protocol
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
-from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
+from mmengine.optim import OptimWrapper
+from mmengine.runner import get_priority
 from torch import nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.pretraining.data import GestureData
-from gesture_pretrain.training.device import rank_and_world_size, start_process
+from gesture_pretrain.device import start_process
+from gesture_pretrain.precision import choose_precision
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.accumulation import check_parts
+from gesture_pretrain.training.checkpoint import (
+    CHECKPOINTS,
+    load_newest_checkpoint,
+    refuse_used_folder,
+)
+from gesture_pretrain.training.ema import WeightAverage
 from gesture_pretrain.training.hooks import (
     CheckpointHook,
     LearningRateHook,
@@ -26,33 +37,15 @@ from gesture_pretrain.training.hooks import (
     ProgressHook,
     WeightAverageHook,
 )
-from gesture_pretrain.training.loop import BatchEvaluator, PretrainLoop, ValidationLoop, unwrapped
+from gesture_pretrain.training.loop import BatchEvaluator, TrainingLoop, ValidationLoop
+from gesture_pretrain.training.optimizer import build_optim_wrapper
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.runs.checkpoint import (
-    CHECKPOINTS,
-    load_newest_checkpoint,
-    refuse_used_folder,
-)
-from gesture_pretrain.training.runs.speed import SpeedHook
-from gesture_pretrain.training.step.accumulation import check_parts
-from gesture_pretrain.training.step.ema import WeightAverage
-from gesture_pretrain.training.step.optimizer import build_optim_wrapper, choose_precision
-from gesture_pretrain.training.step.schedule import Schedule
-
-# mmengine's default hooks that ours stand in for; its checkpoints cannot be read safely, and its
-# log goes to the console.
-_MMENGINE_HOOKS = (
-    "runtime_info",
-    "timer",
-    "sampler_seed",
-    "logger",
-    "param_scheduler",
-    "checkpoint",
-)
+from gesture_pretrain.training.placement import set_backends, unwrapped
+from gesture_pretrain.training.schedule import Schedule
 
 
 class RunData(Protocol):
-    """What a run needs of its data; see `GestureData`."""
+    """What a run needs of its data, such as `gesture_pretrain.data.samples.loaders.Loaders`."""
 
     train: DataLoader
     validation: DataLoader | None
@@ -61,12 +54,12 @@ class RunData(Protocol):
 
 
 class BegunRun(NamedTuple):
-    """What a run is begun with.
+    """What a run begins with.
 
     Attributes:
-        out: its folder.
-        options: how its loop goes.
-        device: of this process.
+        out: Its folder.
+        options: How its loop works.
+        device: Of this process.
     """
 
     out: Path
@@ -75,13 +68,13 @@ class BegunRun(NamedTuple):
 
 
 def begin_run(out: str | Path, training: Mapping, *, device: str, resume: bool) -> BegunRun:
-    """Refuses a used folder, then starts this process.
+    """Refuse a used folder, then start this process.
 
     Args:
-        out: run folder.
-        training: keys of `TrainingOptions`.
-        device: see `choose_device`.
-        resume: the run goes on from a checkpoint in `out`.
+        out: Run folder.
+        training: Keys of `TrainingOptions`.
+        device: See `choose_device`.
+        resume: The run goes on from a checkpoint in `out`.
 
     Raises:
         FileExistsError: `out` holds checkpoints and `resume` is false.
@@ -89,53 +82,112 @@ def begin_run(out: str | Path, training: Mapping, *, device: str, resume: bool) 
     refuse_used_folder(Path(out), resume)
     options = TrainingOptions(**training)
     where = start_process(device, threads=options.threads, timeout_s=options.timeout_s)
+    set_backends(options)
     return BegunRun(Path(out), options, where)
 
 
-class PretrainRunner(Runner):
-    """mmengine's Runner with a quiet console, placed models, and checkpoints that resume exactly.
+class TrainingRunner:
+    """Calls the loops and hooks of a run, and resumes it exactly.
+
+    Args:
+        model: Placed on its device, see `place_model`.
+        optim_wrapper: Takes the steps.
+        data: Loaders and what they hold.
+        hooks: mmengine hooks; those of equal priority are called in this order.
+        checkpoint_folder: Where `CheckpointHook` writes.
+        weight_average: Averaged weights, or None.
+        resume: Go on from the newest intact checkpoint.
 
     Attributes:
-        checkpoint_folder: where `CheckpointHook` writes.
-        weight_average: averaged weights, or None.
-        data: loaders and what they hold.
-        last_metrics: scores of the last validation.
-        last_losses: means of the last line of metrics.
+        train_loop, val_loop: The loops, set by `assemble_runner`; no `val_loop` without validation.
+        last_metrics: Scores of the last validation.
+        last_losses: Means of the last line of metrics.
     """
 
-    checkpoint_folder: Path
-    weight_average: WeightAverage | None = None
-    data: RunData | None = None
+    train_loop: TrainingLoop
+    val_loop: ValidationLoop | None = None
 
-    def __init__(self, **kwargs):
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optim_wrapper: OptimWrapper,
+        data: RunData,
+        hooks: Sequence[Hook],
+        checkpoint_folder: Path,
+        weight_average: WeightAverage | None,
+        resume: bool,
+    ):
+        self.model, self.optim_wrapper, self.data = model, optim_wrapper, data
+        self.hooks = sorted(hooks, key=lambda hook: get_priority(hook.priority))
+        self.checkpoint_folder, self.weight_average = checkpoint_folder, weight_average
+        self.resume = resume
         self.last_metrics: dict[str, float] = {}
         self.last_losses: dict[str, float] = {}
-        super().__init__(**kwargs)
 
     @property
-    def gesture_data(self) -> GestureData:
-        """`data` of a run that `build_runner` made."""
-        return self.data
+    def iter(self) -> int:
+        """Iterations trained so far."""
+        return self.train_loop.iter
 
-    def build_logger(self, log_level="INFO", log_file=None, **kwargs) -> MMLogger:
-        """mmengine's logger, to its file only."""
-        logger = super().build_logger(log_level, log_file, **kwargs)
-        for handler in [h for h in logger.handlers if not hasattr(h, "baseFilename")]:
-            logger.removeHandler(handler)
-        return logger
+    @property
+    def max_iters(self) -> int:
+        """Iterations of the whole run."""
+        return self.train_loop.max_iters
 
-    def wrap_model(self, model_wrapper_cfg, model: nn.Module) -> nn.Module:
-        """The model as it is: `place_model` has placed it."""
-        return model
+    @property
+    def epoch(self) -> int:
+        """Epoch of the next iteration, from 0."""
+        return self.train_loop.epoch
 
-    def dump_config(self) -> None:
-        """Nothing: the run folder has `config.py`."""
+    def train(self) -> nn.Module:
+        """Train to the end of the schedule and return the model.
 
-    def load_or_resume(self) -> None:
-        """Goes on from the newest intact checkpoint where that was asked for and one is there."""
-        if not self._resume or self._has_loaded:
-            return
-        self._has_loaded = True
+        Raises:
+            TrainingStopped: The run ended early and can be resumed.
+        """
+        self.call_hook("before_run")
+        if self.resume:
+            self._resume_newest()
+        # step counters and the like, as every mmengine loop does
+        self.optim_wrapper.initialize_count_status(self.model, self.iter, self.max_iters)
+        self.train_loop.run()
+        self.call_hook("after_run")
+        return self.model
+
+    def call_hook(self, name: str, **arguments) -> None:
+        """Call a hook point of all hooks, by priority; those that lack it are left out."""
+        for hook in self.hooks:
+            point = getattr(hook, name, None)
+            if point is not None:
+                point(self, **arguments)
+
+    def run_state(self) -> dict:
+        """All that the rest of the run depends on, apart from the config and the iteration."""
+        average = self.weight_average
+        return {
+            "model": dict(unwrapped(self.model).state_dict()),
+            "optimizer": self.optim_wrapper.state_dict(),
+            "weight_average": None if average is None else average.state_dict(),
+            "last_metrics": dict(self.last_metrics),
+        }
+
+    def load_run_state(self, state: dict) -> None:
+        """Restore what `run_state` gave, strictly, and the iteration."""
+        unwrapped(self.model).load_state_dict(state["model"], strict=True)
+        self.optim_wrapper.load_state_dict(state["optimizer"])
+        if (self.weight_average is None) != (state["weight_average"] is None):
+            raise ValueError(
+                "The checkpoint was written "
+                + ("with" if self.weight_average is None else "without")
+                + " a weight average. Resume with the same training.ema_decay."
+            )
+        if self.weight_average is not None:
+            self.weight_average.load_state_dict(state["weight_average"])
+        self.last_metrics = dict(state["last_metrics"])
+        self.train_loop.iter = state["iteration"]
+
+    def _resume_newest(self) -> None:
         loaded = load_newest_checkpoint(self.checkpoint_folder)
         is_main = rank_and_world_size()[0] == 0
         if loaded is None:
@@ -151,46 +203,7 @@ class PretrainRunner(Runner):
         if is_main:
             for note in loaded.notes:
                 print(note)
-            print(f"Going on from {loaded.path.name}, iteration {self.iter} of {self.max_iters}.")
-
-    def gather_run_state(self) -> None:
-        """What all processes do before the first one takes `run_state`.
-
-        Raises:
-            NonFiniteLoss: the last step was not taken.
-        """
-        self.train_loop.settle()
-        optimizer = self.optim_wrapper.optimizer
-        if isinstance(optimizer, ZeroRedundancyOptimizer):
-            optimizer.consolidate_state_dict(to=0)
-
-    def run_state(self) -> dict:
-        """All that the rest of the run depends on, apart from the config and the iteration."""
-        average = self.weight_average
-        return {
-            "model": dict(unwrapped(self.model).state_dict()),
-            "optimizer": self.optim_wrapper.state_dict(),
-            "weight_average": None if average is None else average.state_dict(),
-            "last_metrics": dict(self.last_metrics),
-        }
-
-    def load_run_state(self, state: dict) -> None:
-        """Takes over what `run_state` gave, strictly, and the iteration."""
-        unwrapped(self.model).load_state_dict(state["model"], strict=True)
-        self.optim_wrapper.load_state_dict(state["optimizer"])
-        if (self.weight_average is None) != (state["weight_average"] is None):
-            raise ValueError(
-                "The checkpoint was written "
-                + ("with" if self.weight_average is None else "without")
-                + " a weight average. Resume with the same training.ema_decay."
-            )
-        if self.weight_average is not None:
-            self.weight_average.load_state_dict(state["weight_average"])
-        self.last_metrics = dict(state["last_metrics"])
-        self.train_loop.iter = state["iteration"]
-
-    def _log_env(self, env_cfg: dict) -> None:
-        """Nothing: `run.json` has it, without starting a compiler to ask for its version."""
+            print(f"Resuming from {loaded.path.name}, iteration {self.iter} of {self.max_iters}.")
 
 
 def assemble_runner(
@@ -207,26 +220,26 @@ def assemble_runner(
     resume: bool,
     hooks: Sequence[Hook] = (),
     progress: bool = True,
-) -> PretrainRunner:
-    """The runner of a run, Stage 1 or pose, from built parts.
+) -> TrainingRunner:
+    """Assemble the runner of a run from built parts.
 
     Args:
-        out: run folder; made where missing.
-        model: placed on its device, see `place_model`.
-        data: loaders, batch size and iterations per epoch.
-        evaluator: scores the predictions on `data.validation`.
-        optimizer: of the model's parameters.
-        schedule: length of the run and learning rate over it.
-        options: of the loop.
-        device: of this process.
-        seed: of the random numbers of the network.
-        resume: go on from the newest intact checkpoint in `out`.
-        hooks: further mmengine hooks.
-        progress: show the progress display.
+        out: Run folder; made if it is missing.
+        model: Placed on its device, see `place_model`.
+        data: Loaders, batch size and iterations per epoch.
+        evaluator: Scores the predictions on `data.validation`.
+        optimizer: Of the model's parameters.
+        schedule: Length of the run and learning rate over it.
+        options: Of the loop.
+        device: Of this process.
+        seed: Key of the random numbers of the network.
+        resume: Go on from the newest intact checkpoint in `out`.
+        hooks: Further mmengine hooks.
+        progress: Show the progress display.
 
     Raises:
-        ValueError: a precision that the device does not have, or a batch that cannot be cut into
-            `options.accumulate` parts.
+        ValueError: A precision that the device does not support, or a batch that cannot be cut
+            into `options.accumulate` parts.
     """
     optim_wrapper = build_optim_wrapper(
         optimizer,
@@ -234,52 +247,44 @@ def assemble_runner(
         precision=choose_precision(options.precision, device),
         clip_norm=options.clip_norm,
     )
-    world_size = rank_and_world_size()[1]
-    check_parts(options.accumulate, data.batch_size // world_size, optim_wrapper)
-    peak_lr = optimizer.defaults["lr"]
-    own_hooks = _own_hooks(out, data, options, LearningRateHook(schedule, peak_lr), progress)
-    name = f"{out.name}_{uuid4().hex[:8]}"
-    runner = PretrainRunner(
+    check_parts(options.accumulate, data.batch_size // rank_and_world_size()[1], optim_wrapper)
+    average = None
+    if options.ema_decay is not None:
+        average = WeightAverage(unwrapped(model), options.ema_decay)
+    runner = TrainingRunner(
         model=model,
-        work_dir=str(out / "log"),
-        **_loops(data, evaluator, schedule, options, seed),
         optim_wrapper=optim_wrapper,
-        default_hooks=dict.fromkeys(_MMENGINE_HOOKS),
-        custom_hooks=[*own_hooks, *hooks],
-        launcher="pytorch" if world_size > 1 else "none",
-        visualizer=Visualizer(name=name, vis_backends=None),
-        randomness={"seed": seed, "deterministic": options.deterministic},
-        experiment_name=name,
+        data=data,
+        hooks=[
+            LearningRateHook(schedule, optimizer.defaults["lr"]),
+            *_own_hooks(out, data, options, progress),
+            *hooks,
+        ],
+        checkpoint_folder=out / CHECKPOINTS,
+        weight_average=average,
         resume=resume,
     )
-    runner.checkpoint_folder = out / CHECKPOINTS
-    if options.ema_decay is not None:
-        runner.weight_average = WeightAverage(unwrapped(model), options.ema_decay)
-    runner.data = data
+    runner.train_loop = TrainingLoop(
+        runner,
+        data.train,
+        max_iters=schedule.total_iterations(data.iterations_per_epoch),
+        iterations_per_epoch=data.iterations_per_epoch,
+        validate_every=options.validate_every or data.iterations_per_epoch,
+        seed=seed,
+        accumulate=options.accumulate,
+    )
+    if data.validation is not None:
+        runner.val_loop = ValidationLoop(runner, data.validation, evaluator)
     return runner
 
 
-def _own_hooks(
-    out: Path,
-    data: RunData,
-    options: TrainingOptions,
-    learning_rate: LearningRateHook,
-    progress: bool,
-) -> list[Hook]:
+def _own_hooks(out: Path, data: RunData, options: TrainingOptions, progress: bool) -> list[Hook]:
     hooks = [
-        learning_rate,
         MetricsHook(out, every=options.log_every, batch_size=data.batch_size),
         CheckpointHook(
             out / CHECKPOINTS,
             every=options.checkpoint_every or data.iterations_per_epoch,
             keep=options.keep_checkpoints,
-        ),
-        SpeedHook(
-            out,
-            every=options.log_every,
-            batch_size=data.batch_size,
-            peak_tflops=options.peak_tflops,
-            show=progress,
         ),
     ]
     if options.ema_decay is not None:
@@ -287,33 +292,3 @@ def _own_hooks(
     if progress:
         hooks.append(ProgressHook(batch_size=data.batch_size))
     return hooks
-
-
-def _loops(
-    data: RunData,
-    evaluator: BatchEvaluator,
-    schedule: Schedule,
-    options: TrainingOptions,
-    seed: int,
-) -> dict[str, Any]:
-    """mmengine's arguments of the training loop, and of validation where there are data for it."""
-    per_epoch = data.iterations_per_epoch
-    training = {
-        "train_dataloader": data.train,
-        "train_cfg": {
-            "type": PretrainLoop,
-            "max_iters": schedule.total_iterations(per_epoch),
-            "iterations_per_epoch": per_epoch,
-            "validate_every": options.validate_every or per_epoch,
-            "seed": seed,
-            "accumulate": options.accumulate,
-        },
-    }
-    if data.validation is None:
-        return training
-    return {
-        **training,
-        "val_dataloader": data.validation,
-        "val_cfg": {"type": ValidationLoop},
-        "val_evaluator": evaluator,
-    }

@@ -136,16 +136,16 @@ def test_an_export_target_cannot_be_trained():
 
 
 def test_a_size_that_a_target_lacks_lists_those_it_has():
-    target = PoseTarget("x", "", BackboneNeeds(), print, print, presets={"full": {}, "tiny": {}})
-    with pytest.raises(ValueError, match="no size 'huge'; possible: full, tiny"):
-        target.options("huge")
+    with pytest.raises(ValueError, match="no size 'huge'; possible: full"):
+        find_pose_target("eanet").options("huge")
 
 
-def test_needs_may_depend_on_options():
-    target = PoseTarget(
-        "x", "", BackboneNeeds(2048), print, print, needs_with=lambda width: BackboneNeeds(width)
-    )
-    assert target.needs_for(width=64).channels == 64
+def test_a_target_without_a_network_is_refused_by_python():
+    class Incomplete(PoseTarget):
+        name, summary, build_dataset = "x", "", list
+
+    with pytest.raises(TypeError, match="build_model"):
+        Incomplete()
 
 
 def test_levels_are_high_and_low(backbone):

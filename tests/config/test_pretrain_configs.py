@@ -27,7 +27,7 @@ def test_config_builds_and_every_parameter_gets_a_gradient(path, index, tmp_path
     runner = build_runner(out=tmp_path, device="cpu", progress=False, **config)
     model = runner.model.train()
     undo_zero_initialisation(model)
-    batch = next(iter(runner.gesture_data.train))
+    batch = next(iter(runner.data.train))
     losses = model(batch, mode="loss")
     sum(value for name, value in losses.items() if "loss" in name).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]

@@ -6,8 +6,8 @@ from gesture_pretrain.config.sections import build_from_section, check_section
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.step.optimizer import build_optimizer
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.training.optimizer import build_optimizer
+from gesture_pretrain.training.schedule import Schedule
 
 
 @dataclass

@@ -73,7 +73,8 @@ def test_coordinates_keep_float32_under_autocast(build_tiny, tiny_images):
     exact = model(tiny_images)
     with torch.autocast("cpu", torch.bfloat16):
         output = model(tiny_images)
-    for name in ("rjoint_img", "rroot_pose_aa", "lpose_aa"):
+    regressed = ("rroot_pose_6d", "rpose_6d", "rshape", "rcam", "lpose_6d", "rel_trans")
+    for name in ("rjoint_img", "rroot_pose_aa", "lpose_aa", *regressed):
         value = getattr(output, name)
         assert value.dtype == torch.float32
         assert not torch.equal(value, value.bfloat16().float())

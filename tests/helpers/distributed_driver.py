@@ -23,12 +23,12 @@ from adapters.pose.validation import PoseErrors
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.device import rank_and_world_size
+from gesture_pretrain.processes import rank_and_world_size
 
 STEPS = 50
 TRAINING = {"ema_decay": 0.9, "log_every": 1, "threads": 1, "validate_every": STEPS}
 COMMON = {
-    "optimizer": {"lr": 2e-4, "sharded": True},
+    "optimizer": {"lr": 2e-4},
     "schedule": {"iterations": STEPS, "warmup_iterations": 5},
     "device": "cpu",
     "progress": False,
@@ -82,7 +82,7 @@ def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
     run = build_pose_runner(
         out=out,
         target="token_fusion",
-        data={"index": str(index), "batch_size": 8, "workers": 0, "crop_on": "device"},
+        data={"index": str(index), "batch_size": 8, "workers": 0},
         backbone={"arch": "test_resnet", "size_px": SIZE_PX},
         model={"size": "tiny", "guidance": "none", "cells": 4, "depth_cells": 4},
         hand_model={"path": "open", "tip_convention": "smplx"},

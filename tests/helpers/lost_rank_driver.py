@@ -19,11 +19,11 @@ from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.runs.stopped import TrainingStopped
+from gesture_pretrain.training.stopped import TrainingStopped
 
 WHERE, STOPPED, LIMIT_S = 7, 3, 60
 CHANGES = {
-    "optimizer": {"lr": 2e-3, "sharded": True},
+    "optimizer": {"lr": 2e-3},
     "training": {
         "log_every": 1,
         "threads": 1,

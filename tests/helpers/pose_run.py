@@ -7,7 +7,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from adapters.pose.model import HandPrediction
-from adapters.targets import BackboneNeeds, PoseTarget, backbone_of
+from adapters.targets import PoseTarget, backbone_of
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
@@ -80,14 +80,14 @@ def build_toy_dataset(index, rows, taxonomy, size_px, **options):
     return PoseDataset(index, rows, taxonomy, size_px, mirror_left=True, **options)
 
 
-TOY = PoseTarget(
-    "toy_pose",
-    "for the tests",
-    BackboneNeeds(),
-    build_toy,
-    build_toy_dataset,
-    presets={"full": {}, "plain": {"dropout": 0.0}},
-)
+class Toy(PoseTarget):
+    name, summary = "toy_pose", "for the tests"
+    presets = {"full": {}, "plain": {"dropout": 0.0}}
+    build_model = staticmethod(build_toy)
+    build_dataset = staticmethod(build_toy_dataset)
+
+
+TOY = Toy()
 
 
 def pose_sections(index: Path, **changes) -> dict:

@@ -7,7 +7,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from adapters.pose.model import HandPrediction
-from adapters.targets import BackboneNeeds, PoseTarget, backbone_of, register_target
+from adapters.targets import PoseTarget, backbone_of, register_target
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
@@ -59,7 +59,13 @@ def build_toy(network, *, seed, hand_models, allow_projection=False, broken_from
         return ToyPose(network, broken_from=broken_from)
 
 
-TOY = PoseTarget("toy_pose", "for the tests", BackboneNeeds(), build_toy, PoseDataset)
+class Toy(PoseTarget):
+    name, summary = "toy_pose", "for the tests"
+    build_model = staticmethod(build_toy)
+    build_dataset = PoseDataset
+
+
+TOY = Toy()
 
 
 def register_toy() -> None:

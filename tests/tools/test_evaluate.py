@@ -5,9 +5,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from miniature_runs import write_small_miniature
 from tool_module import load_tool
 
 from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
@@ -65,6 +67,11 @@ def rendered(tmp_path_factory):
         progress=False,
     )
     return build_interhand_index(root, root / "index", progress=False)
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory):
+    return write_small_miniature(tmp_path_factory.mktemp("miniature") / "data") / "index"
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +274,53 @@ def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
         tool.main(["backbone", NAME, "--data", str(photographs), "--out", str(tmp_path)])
 
 
+def test_the_labelled_part_of_test_is_evaluated_by_default(miniature, tmp_path, capsys):
+    evaluate_backbone(name=NAME, data=miniature, k=3, max_train=60, out=tmp_path, workers=0)
+    index = HandIndex.open(miniature)
+    labelled = index.select("test", labelled_by=Taxonomy.load("interhand26m"))
+    told = f"{len(labelled)} of {len(index.select('test'))} images of test have a gesture label"
+    assert 0 < len(labelled) and told in capsys.readouterr().out
+    assert told in (tmp_path / "report.html").read_text()
+    rows = FeatureTable.load(tmp_path / f"{NAME}.test.features.npz").rows
+    assert rows.tolist() == labelled.tolist()
+
+
+def test_images_without_labels_are_measured_by_their_joints(miniature, tmp_path, capsys):
+    """val of InterHand2.6M: range of motion only."""
+    evaluate_backbone(
+        name=NAME,
+        data=miniature,
+        split="val",
+        baselines=["untrained"],
+        k=3,
+        out=tmp_path,
+        workers=0,
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    scores = metrics["backbones"][NAME]["scores"]
+    assert set(scores) == {"probe_joints", "knn_joints", "mean_pose"}
+    assert all(0 < score["mpjpe_mm"] < 200 for score in scores.values())
+    assert any(text.startswith("Gestures:") for text in metrics["left_out"])
+    page = (tmp_path / "report.html").read_text()
+    assert "Joints from frozen features" in page and "Confusions" not in page
+
+
+def test_photographs_without_val_are_evaluated_on_held_out_ones(photographs, tmp_path, capsys):
+    (tmp_path / "photos").symlink_to(photographs.parent / "train")
+    index = build_folder_index(tmp_path / "photos", tmp_path / "index", progress=False)
+    options = {
+        "taxonomy": "index_labels",
+        "with_heads": False,
+        "workers": 0,
+        "out": tmp_path / "out",
+    }
+    evaluate_backbone(name=NAME, data=index, k=3, **options)
+    assert "images of train are held out" in capsys.readouterr().out
+    held = FeatureTable.load(tmp_path / "out" / f"{NAME}.held_out.features.npz")
+    train = FeatureTable.load(tmp_path / "out" / f"{NAME}.train.features.npz")
+    assert len(held) and not set(held.rows) & set(train.rows) and len(held) + len(train) == 24
+
+
 def test_cuda_asked_and_absent(tool, rendered, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit, match="--device cpu"):
@@ -275,11 +329,14 @@ def test_cuda_asked_and_absent(tool, rendered, tmp_path, monkeypatch):
         )
 
 
-def test_scores_need_a_label(evaluated):
+def test_scores_need_labels_or_joints(evaluated):
     table = FeatureTable.load(evaluated / f"{NAME}.val.features.npz")
-    values = dict(vars(table), coarse=np.full(16, -1), fine=np.full(16, -1))
+    bare = {"coarse": np.full(16, -1), "fine": np.full(16, -1)}
+    bare["joint_valid"] = np.zeros_like(table.joint_valid)
     predictions = Predictions.load(evaluated / f"{NAME}.predictions.npz")
-    with pytest.raises(ValueError, match="None of the 16 evaluated samples"):
+    with pytest.raises(ValueError, match="16 evaluated samples have no truth"):
         score_predictions(
-            predictions, FeatureTable(**values), num_classes={"coarse": 54, "fine": 70}
+            predictions,
+            FeatureTable(**dict(vars(table), **bare)),
+            num_classes={"coarse": 54, "fine": 70},
         )

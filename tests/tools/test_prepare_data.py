@@ -7,19 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from tool_module import load_tool
 
-from adapters.eanet.crop import EanetAugmentation
-from adapters.eanet.dataset import EanetDataset
-from adapters.eanet.mano import mano_hands
-from adapters.eanet.rows import RowSelection
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.samples.augmentation import Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
-from gesture_pretrain.data.shards.card import ShardSettings, StaleShards
-from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.synthetic.build import DEFAULT_SUBJECTS
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -72,85 +64,8 @@ def test_shards(tool, photographs, tmp_path, capsys):
     options = {"taxonomy": Taxonomy.from_index_labels(index.labels), "size_px": 8}
     dataset = GestureDataset(index, range(6), **options, shards=out, announce=None)
     assert dataset[4].image[:, 4, 4].tolist() == [200, 100, 50]
-    assert tool.main([*command[:-1], "--scale", "2", "--quiet"]) == 1
-    assert "Augmentation.scale is 2" in capsys.readouterr().err
-
-
-def test_shards_command_of_a_refusal_is_understood(tool, photographs, tmp_path, capsys):
-    """Every option that the message about unfitting shards can name is one of the tool's."""
-    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
-    motion = Augmentation(scale=0.5, rotation_deg=40.0, translation=0.1)
-    command = ShardSettings(8, 1.5, augmentation=motion).command().split()[1:]
-    out = tmp_path / "shards"
-    assert tool.main([*command, "--data", str(photographs), "--out", str(out), "--quiet"]) == 0
-    settings = json.loads((out / "shards.json").read_text())["settings"]
-    assert settings["size_px"] == 8 and settings["box_ratio"] == 1.5
-    assert settings["augmentation"]["rotation_deg"] == 40.0
-    rootnet = ShardSettings(8, box_source="rootnet").command().split()[1:]
-    assert tool.main([*rootnet, "--data", str(photographs), "--out", str(tmp_path / "new")]) == 1
-    assert "box_source='annotation'" in capsys.readouterr().err
-
-
-def test_shards_of_eanet(tool, shared_dir, tmp_path, capsys):
-    """The command that the refusal gives makes shards that give the samples of the files."""
-    _index_samples(tool, shared_dir, tmp_path / "index")
-    index, out = HandIndex.open(tmp_path / "index"), tmp_path / "shards"
-    hands = mano_hands({side: load_hand_model(side, "open") for side in ("right", "left")})
-    options = {"mano": hands, "hands": "all", "announce": None}
-    files = EanetDataset(index, range(4), None, 64, augmentation=EanetAugmentation(), **options)
-    wrong = ["shards", "--data", str(tmp_path / "index"), "--out", str(tmp_path / "w"), "--quiet"]
-    assert tool.main([*wrong, "--size", "64"]) == 0
-    with pytest.raises(StaleShards) as refusal:
-        EanetDataset(index, range(4), None, 64, shards=tmp_path / "w", **options)
-    text = "Make others with tools/prepare_data.py "
-    command = str(refusal.value).split(text)[1].split(",")[0].split()
-    assert command == "shards --size 64 --target eanet --box-source joints".split()
-    command += ["--data", str(tmp_path / "index"), "--out", str(out), "--quiet"]
-    capsys.readouterr()
-    assert tool.main([*command, "--rotation-deg", "60"]) == 0
-    assert capsys.readouterr().out.startswith(f"EANet uses {len(files)} images\nshards: {out} (")
-    options["augmentation"] = EanetAugmentation()
-    stored = EanetDataset(index, range(4), None, 64, shards=out, **options)
-    for position in range(len(files)):
-        assert torch.equal(stored[1, position].image, files[1, position].image)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--target", "ienet"], "unknown target 'ienet'. Did you mean 'eanet'?"),
-        (["--target", "onnx"], "target 'onnx' writes a file and is not trained here"),
-        (
-            ["--target", "token_fusion"],
-            "'token_fusion' has no crops of its own: token",
-        ),
-        (["--target", "eanet", "--box-ratio", "1.5"], "--box-ratio is not an option of target"),
-        (["--target", "eanet"], "lacks step_joints_world_mm"),
-        (
-            ["--target", "eanet", "--box-source", "annotation"],
-            "for target 'eanet': joints, ",
-        ),
-        (["--box-source", "joints"], "box_source is 'joints'; possible: annotation, rootnet"),
-    ],
-)
-def test_shards_that_cannot_be_made(tool, photographs, tmp_path, capsys, options, message):
-    assert tool.main(["folders", "--root", str(photographs), "--quiet"]) == 0
-    out = tmp_path / "shards"
-    assert tool.main(["shards", "--data", str(photographs), "--out", str(out), *options]) == 1
-    error = capsys.readouterr().err.strip()
-    assert message in error and error.startswith("error: ") and "\n" not in error
-    assert not out.exists()
-
-
-def test_shards_of_images_that_eanet_cannot_use(tool, shared_dir, tmp_path, capsys, monkeypatch):
-    _index_samples(tool, shared_dir, tmp_path / "index")
-    empty = RowSelection(np.empty(0, np.int64), {"without camera": 4})
-    monkeypatch.setattr("adapters.eanet.shards.usable_rows", lambda *_, **__: empty)
-    command = ["shards", "--data", str(tmp_path / "index"), "--out", str(tmp_path / "out")]
-    assert tool.main([*command, "--target", "eanet"]) == 1
-    output = capsys.readouterr()
-    assert "EANet uses 0 images; left out: 4 without camera" in output.out
-    assert "nothing to store: target 'eanet' uses none of these images" in output.err
+    assert tool.main([*command, "--ratio", "2"]) == 1
+    assert "with other ratio" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -245,7 +160,7 @@ def test_a_sheet_under_another_ending_is_refused(tool, photographs, tmp_path, ca
         ("synthetic", "--train", "-1", "0"),
         ("synthetic", "--cameras", "0", "1"),
         ("shards", "--size", "-1", "1"),
-        ("shards", "--box-ratio", "0.5", "1.0"),
+        ("shards", "--ratio", "0.5", "1.0"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(tool, command, option, value, least, capsys):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from gesture_pretrain.training.runs.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.checkpoint import load_newest_checkpoint
 
+TIMES = {"images_per_s", "data_wait_fraction"}
 HELPERS = Path(__file__).parents[1] / "helpers"
 
 
@@ -53,4 +54,4 @@ def leaves(a, b, name=""):
 def written(out: Path) -> list[dict]:
     """The lines of metrics.jsonl without their timing."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "images_per_s"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]

@@ -14,9 +14,8 @@ from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.runs.checkpoint import load_newest_checkpoint
-from gesture_pretrain.training.runs.interruption import told_to_end
-from gesture_pretrain.training.runs.stopped import ToldToEnd
+from gesture_pretrain.training.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.stopped import ToldToEnd, told_to_end
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 STOPPED = 3
@@ -81,16 +80,6 @@ def test_first_process_killed_one_that_hangs_and_one_told_to_end(
         check_the_other_ended_and_the_run_went_on(folder, found, victim=victim, ended_by=ended_by)
     message = (folder / "second_told" / "message_1.txt").read_text()
     assert message.startswith("ToldToEnd: The run was told to end (SIGTERM). At iteration 7")
-
-
-def test_a_sharded_run_goes_on_in_one_process(one_killed, tiny_index):
-    folder = one_killed[0]
-    sections = tiny_sections(tiny_index, schedule={"iterations": 14, "warmup_iterations": 2})
-    sections["optimizer"]["sharded"] = True
-    sections["training"] = {"ema_decay": 0.9, "threads": 1}
-    runner = build_runner(out=folder / "whole", resume=True, **sections)
-    runner.train()
-    assert runner.iter == 14
 
 
 class Tell(Hook):

@@ -8,10 +8,10 @@ from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 
 from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.training.checkpoint import load_newest_checkpoint
 from gesture_pretrain.training.hooks import ProgressHook
-from gesture_pretrain.training.loop import unwrapped
-from gesture_pretrain.training.runs.checkpoint import load_newest_checkpoint
-from gesture_pretrain.training.runs.stopped import NonFiniteLoss, NoRoomForRun
+from gesture_pretrain.training.placement import unwrapped
+from gesture_pretrain.training.stopped import NonFiniteLoss, NoRoomForRun
 
 
 def train(out, index, *, resume=False, hooks=(), **changes):

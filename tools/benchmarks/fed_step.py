@@ -17,12 +17,11 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from benchmarks.made_up_pictures import write_pictures
+from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
-from gesture_pretrain.data.shards.card import ShardSettings
-from gesture_pretrain.data.shards.shards import write_shards
 from gesture_pretrain.pretraining.data import build_gesture_data
-from gesture_pretrain.training.step.optimizer import Verdict
+from gesture_pretrain.training.optimizer import Verdict
 
 TrainStep = Callable[[HandSample], Verdict]
 HERE = ""  # shards of the made-up pictures, in the folder of these
@@ -82,7 +81,7 @@ def _shards(arguments: argparse.Namespace, index: HandIndex, folder: Path) -> Pa
     if arguments.shards is None:
         return None
     rows = index.select(single_hand_only=True)
-    return write_shards(index, rows, folder, ShardSettings(arguments.size), progress=False)
+    return write_shards(index, rows, folder, size_px=arguments.size, progress=False)
 
 
 def measure_fed(

@@ -6,18 +6,13 @@ Every candidate reads the same picture files and makes crops of the same size:
     ours      GestureDataset, batch by batch as a DataLoader asks for them: index, box, joints,
               classes, random crop and colour
     ours_single            the same, asked for one image at a time
-    ours_shards            `ours` from pictures decoded beforehand (data.shards)
-    ours_shards_device     the same, the pixels left to the device (data.crop_on="device"), whose
-              pictures are put together into a batch
-    device_crops           what the device then does with these batches, the copy to it included:
-              a CUDA device where there is one, else this processor
+    ours_shards            `ours` from images decoded beforehand (data.shards)
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
-    pose_shards_device     the same, the pixels left to the device, and put together likewise
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
               can use; made-up joints lie all over the picture, so it is decoded whole for them
     eanet_reduced          `eanet` with reduced decode, where the pictures are made up
-    eanet_shards           the same samples from shards made for them
+    eanet_shards           `eanet` from the same shards
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
@@ -25,10 +20,9 @@ Every candidate reads the same picture files and makes crops of the same size:
     mmpose_colour          the same and PhotometricDistortion
 
 Candidates take turns batch by batch, so that a slower moment of the machine hits all of them; the
-medians of the rounds are given. The device's crops come after all of them: on a processor they need
-so much memory that they slow down what comes next. OpenCV and torch run on one thread, as in a
-loading process. Without --data, pictures and annotations of InterHand2.6M's size and structure are
-made up (about 20 kB a picture).
+medians of the rounds are given. OpenCV and torch run on one thread, as in a loading process.
+Without --data, images and annotations of InterHand2.6M's size and structure are made up (about
+20 kB an image).
 """
 
 import argparse
@@ -46,21 +40,17 @@ import numpy as np
 import torch
 
 from adapters.eanet.dataset import EanetDataset
-from adapters.eanet.shards import shard_plan
 from adapters.eanet.target import build_eanet_dataset
 from benchmarks.made_up_pictures import write_pictures
 from benchmarks.measurement import measurement
+from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
-from gesture_pretrain.data.samples.device_crop import collate_samples
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
-from gesture_pretrain.data.shards.card import ShardSettings
-from gesture_pretrain.data.shards.shards import write_shards
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
 from gesture_pretrain.hand.model import load_hand_model
-from gesture_pretrain.pretraining.model import BatchToDevice
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25
@@ -77,15 +67,13 @@ def main(argv: list[str]) -> None:
         index = _index(arguments, Path(folder))
         rows = index.select(single_hand_only=True)[: arguments.images]
         shards = write_shards(
-            index, rows, Path(folder) / "shards", ShardSettings(arguments.size), progress=False
+            index, rows, Path(folder) / "shards", size_px=arguments.size, progress=False
         )
         candidates = _candidates(index, rows, arguments.size, shards)
         candidates |= _eanet_candidates(
-            index, rows, arguments.size, Path(folder) / "eanet", made_up=arguments.data is None
+            index, rows, arguments.size, shards, made_up=arguments.data is None
         )
-        crops = {"device_crops": candidates.pop("device_crops")}
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
-        speeds |= _alternate(crops, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
     for name, row in results.items():
@@ -122,7 +110,7 @@ def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
 def _candidates(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> dict[str, Candidate]:
-    dataset, stored, uncropped = (
+    dataset, stored = (
         GestureDataset(
             index,
             rows,
@@ -130,23 +118,19 @@ def _candidates(
             size_px,
             augmentation=Augmentation(),
             shards=source,
-            crop_on=crop_on,
             announce=None,
         )
-        for source, crop_on in ((None, "loader"), (shards, "loader"), (shards, "device"))
+        for source in (None, shards)
     )
     records = [index.record(int(row)) for row in rows]
-    pose, stored_pose, uncropped_pose = _pose_datasets(index, rows, size_px, shards)
+    pose, stored_pose = _pose_datasets(index, rows, size_px, shards)
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
         "ours": dataset.__getitems__,
         "ours_shards": stored.__getitems__,
-        "ours_shards_device": _batches(uncropped),
         "pose": pose.__getitems__,
         "pose_shards": stored_pose.__getitems__,
-        "pose_shards_device": _batches(uncropped_pose),
         "ours_single": _one_by_one(dataset.__getitem__),
-        "device_crops": _device_crops(uncropped),
         "plain": _one_by_one(_plain(records, size_px)),
     }
     if importlib.util.find_spec("mmpose") is None:
@@ -160,7 +144,7 @@ def _candidates(
 def _pose_datasets(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> list[PoseDataset]:
-    """From picture files, from shards, and uncropped from shards, as token fusion reads them."""
+    """From image files and from shards, as token fusion reads them."""
     return [
         PoseDataset(
             index,
@@ -171,23 +155,20 @@ def _pose_datasets(
             augmentation=Augmentation(),
             mirror_left=True,
             shards=source,
-            crop_on=crop_on,
             announce=None,
         )
-        for source, crop_on in ((None, "loader"), (shards, "loader"), (shards, "device"))
+        for source in (None, shards)
     ]
 
 
 def _eanet_candidates(
-    index: HandIndex, rows: np.ndarray, size_px: int, folder: Path, *, made_up: bool
+    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path, *, made_up: bool
 ) -> dict[str, Candidate]:
-    plan = shard_plan(index, rows, size_px, limits=Augmentation())
-    shards = write_shards(index, plan.rows, folder, plan.settings, boxes=plan.boxes, progress=False)
     sources = {"eanet": {"reduced_decode": not made_up}, "eanet_shards": {"shards": shards}}
     if made_up:
         sources["eanet_reduced"] = {}
     return {
-        name: _repeated(_eanet_dataset(index, plan.rows, size_px, **options))
+        name: _repeated(_eanet_dataset(index, rows, size_px, **options))
         for name, options in sources.items()
     }
 
@@ -203,27 +184,6 @@ def _eanet_dataset(index: HandIndex, rows: np.ndarray, size_px: int, **options) 
         announce=None,
         **options,
     )
-
-
-def _batches(dataset: GestureDataset | PoseDataset) -> Candidate:
-    return lambda positions: collate_samples(dataset.__getitems__(positions))
-
-
-def _device_crops(dataset: GestureDataset) -> Candidate:
-    """Its batches are made in the first, unmeasured round."""
-    batches, device = {}, torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    to_device = BatchToDevice().to(device)
-
-    def crops(positions: list[int]) -> torch.Tensor:
-        key = tuple(positions)
-        if key not in batches:
-            batches[key] = collate_samples(dataset.__getitems__(positions))
-        image = to_device(batches[key])["batch"].image
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return image
-
-    return crops
 
 
 def _repeated(dataset: EanetDataset) -> Candidate:

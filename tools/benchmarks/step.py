@@ -125,7 +125,7 @@ def _ours(arguments: argparse.Namespace, device: torch.device) -> fed_step.Train
     from gesture_pretrain.models.gesture_network import GestureNetwork
     from gesture_pretrain.pretraining.model import GesturePretrainer
     from gesture_pretrain.training.loop import seed_all
-    from gesture_pretrain.training.step.optimizer import build_optim_wrapper, build_optimizer
+    from gesture_pretrain.training.optimizer import build_optim_wrapper, build_optimizer
 
     backbone = build_backbone(arguments.arch, size_px=arguments.size)
     heads = build_gesture_heads(backbone.pooled_channels, num_coarse=_COARSE, num_fine=_FINE)

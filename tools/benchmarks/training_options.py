@@ -21,11 +21,10 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.model import GesturePretrainer
-from gesture_pretrain.training.step.accumulation import accumulated_step
-from gesture_pretrain.training.step.activation_checkpointing import checkpoint_activations
-from gesture_pretrain.training.step.compilation import compile_network
-from gesture_pretrain.training.step.ema import WeightAverage
-from gesture_pretrain.training.step.optimizer import build_optim_wrapper, build_optimizer
+from gesture_pretrain.training.accumulation import accumulated_step
+from gesture_pretrain.training.ema import WeightAverage
+from gesture_pretrain.training.optimizer import build_optim_wrapper, build_optimizer
+from gesture_pretrain.training.placement import compile_network
 
 _VERSIONS = ("torch", "timm", "mmengine")
 _COARSE, _FINE = 54, 70
@@ -36,7 +35,6 @@ _OPTIONS = {
     "bf16": {"precision": "bf16"},
     "bf16 channels_last fused": {"precision": "bf16", "channels_last": True, "fused": True},
     "accumulate 4": {"accumulate": 4},
-    "checkpoint_activations": {"checkpoint_activations": True},
     "weight average": {"average": True},
     "compiled": {"compile": "default"},
 }
@@ -119,8 +117,6 @@ def _step(
     heads = build_gesture_heads(backbone.pooled_channels, num_coarse=_COARSE, num_fine=_FINE)
     network = GestureNetwork(backbone, heads)
     model = GesturePretrainer(network, channels_last=channels_last).to(device).train()
-    if changes.get("checkpoint_activations"):
-        checkpoint_activations(backbone)
     if changes.get("compile"):
         compile_network(model, str(changes["compile"]))
     wrapper = build_optim_wrapper(

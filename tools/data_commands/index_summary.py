@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from gesture_pretrain.data.description import describe_index
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.index.summary import describe_index
 from gesture_pretrain.taxonomy import Taxonomy
 
 

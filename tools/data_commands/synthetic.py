@@ -8,6 +8,8 @@ from data_commands.options import add_number, add_out_of_index, add_quiet
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.synthetic.background import PACKAGE_PHOTOGRAPHS as PACKAGES
+from gesture_pretrain.synthetic.plan import CONTINUOUS, FRAMES_PER_TAKE
 from gesture_pretrain.taxonomy import Taxonomy
 
 
@@ -41,10 +43,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gestures", nargs="+", metavar="NAME", help="only these gestures (default: all 90)"
     )
+    _add_second_edition(parser)
     add_number(parser, "--seed", 0, "of everything that is drawn at random")
     add_number(parser, "--workers", 2, "processes", least=1)
     add_out_of_index(parser)
     add_quiet(parser)
+
+
+def _add_second_edition(parser: argparse.ArgumentParser) -> None:
+    """The edition, and the options that only the second one has."""
+    parser.add_argument(
+        "--edition",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="1: bare hands, one gesture per frame; 2: takes in varied surroundings, see "
+        "docs/embedded_dataset.md. The following options need 2 (default: 1)",
+    )
+    for split in SPLITS:
+        text = f"fraction of the takes of {split} without a gesture"
+        add_number(parser, f"--{split}-continuous", CONTINUOUS, text, metavar="F", least=0)
+    add_number(parser, "--frames-per-take", FRAMES_PER_TAKE, "frames of a take", least=1)
+    parser.add_argument(
+        "--steady", action="store_true", help="keep scene, light and cameras during a take"
+    )
+    parser.add_argument(
+        "--backgrounds", type=Path, metavar="FOLDER", help="photographs to put behind the hands"
+    )
+    parser.add_argument(
+        "--package-backgrounds",
+        nargs="+",
+        choices=PACKAGES,
+        default=[],
+        help="also use the photographs of these installed packages",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,6 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         workers=arguments.workers,
         gestures=arguments.gestures,
+        edition=arguments.edition,
+        continuous={split: getattr(arguments, f"{split}_continuous") for split in SPLITS},
+        frames_per_take=arguments.frames_per_take,
+        steady=arguments.steady,
+        backgrounds=arguments.backgrounds,
+        package_backgrounds=arguments.package_backgrounds,
         progress=not arguments.quiet,
     )
     try:

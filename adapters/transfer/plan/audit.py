@@ -79,7 +79,7 @@ def _rows_of_stored_weights(plan: Plan, index: HandIndex) -> np.ndarray:
         record = find_backbone(arm.weights).record
         if trained_on(record, index):
             config = record.config
-            parts.append(pretraining_rows(index, config["data"], config.get("seed", 0)))
+            parts.append(pretraining_rows(index, config["data"]))
     return np.unique(np.concatenate(parts))
 
 
@@ -93,7 +93,7 @@ def _all_rows(index: HandIndex, cells: Iterable[Cell]) -> np.ndarray:
             continue
         seen.add(key)
         if cell.stage == PRETRAINING:
-            parts.append(pretraining_rows(index, data, cell.seed))
+            parts.append(pretraining_rows(index, data))
         else:
             parts.append(finetuning_rows(index, data))
     return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)

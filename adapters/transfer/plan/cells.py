@@ -18,9 +18,9 @@ from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.transfer.plan.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan, PlanError, merged
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.pretraining.data import load_taxonomy
-from gesture_pretrain.training.splits import spread
-from gesture_pretrain.training.step.schedule import Schedule
+from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
+from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.training.splits import section_rows, select_splits, spread
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.initial_weights import load_timm_weights
 from gesture_pretrain.weights.registry import find_backbone
@@ -162,9 +162,11 @@ class _Source:
         trunk = {**plan.backbones[backbone], "init": "random"}
         if data.get("label_variant") == "shuffled":
             data.setdefault("label_seed", seed)  # another seed, another shuffle
+        if "fraction" in data:
+            data.setdefault("fraction_seed", seed)  # another seed, another part of the labels
         sections |= {"data": data, "backbone": trunk}
         batch = data.get("batch_size", 64)
-        rows = pretraining_rows(self.index, data, seed)
+        rows = pretraining_rows(self.index, data)
         iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
         sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
         return Cell(
@@ -273,23 +275,19 @@ class _Source:
         return {"arch": arch, "init": arm.init, **heads}
 
 
-def pretraining_rows(index: HandIndex, data: Mapping[str, Any], seed: int) -> np.ndarray:
-    """(N,) rows that a pretraining run with this data section and seed is trained on."""
+def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
+    """(N,) rows that a pretraining run with this data section is trained on."""
     classes = load_taxonomy(
         data.get("taxonomy", "interhand26m"),
         data.get("label_variant"),
         data.get("label_seed", 0),
         index,
     )
-    return index.select(
-        split=data.get("train_split", "train"),
-        hands=data.get("hands"),
-        labels=data.get("labels"),
-        subjects=data.get("subjects"),
-        single_hand_only=data.get("single_hand_only", False),
+    return _training_rows(
+        index,
         labelled_by=classes if data.get("labelled_only", True) else None,
-        fraction=data.get("fraction", 1.0),
-        seed=seed,
+        neutral_ends=neutral_ends_of(data.get("neutral_ends")),
+        **section_rows(data),
     )
 
 
@@ -299,15 +297,15 @@ def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
     labelled_by = None
     if data.get("labelled_only", False):
         labelled_by = load_taxonomy(data.get("taxonomy", "interhand26m"), None, 0, index)
-    return index.select(
-        split=data.get("train_split", "train"),
-        hands=data.get("hands", ("right", "left")),
-        labels=data.get("labels"),
-        subjects=data.get("subjects"),
-        labelled_by=labelled_by,
-        fraction=data.get("fraction", 1.0),
-        seed=data.get("fraction_seed", 0),
-    )
+    rows = {"hands": ("right", "left"), **section_rows(data)}
+    return _training_rows(index, labelled_by=labelled_by, **rows)
+
+
+def _training_rows(index: HandIndex, **options: Any) -> np.ndarray:
+    try:
+        return select_splits(index, **options).train
+    except ValueError as error:
+        raise PlanError(f"data: {error}") from error
 
 
 def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:

@@ -20,12 +20,13 @@ from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pre
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.device import choose_device, rank_and_world_size
-from gesture_pretrain.training.loop import evaluated_model
-from gesture_pretrain.training.runs.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.runs.folder import current_commit, library_versions, write_run_folder
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
+from gesture_pretrain.training.placement import evaluated_model
+from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
 from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.record import DataRecord
@@ -84,7 +85,7 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     )
     index = HandIndex.open(cell.places["index"])
     rows = runner.data.train.dataset.rows
-    _require_rows(rows, pretraining_rows(index, sections["data"], cell.seed), cell)
+    _require_rows(rows, pretraining_rows(index, sections["data"]), cell)
     _write_run_folder(folder, device)
     runner.train()
     if rank_and_world_size()[0]:
@@ -93,7 +94,9 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
         evaluated_model(runner).network,
         tag=cell.key[:12],
         taxonomy=runner.data.taxonomy,
-        data=DataRecord.from_index_meta(runner.data.summary["source"]),
+        data=DataRecord.from_index_meta(
+            runner.data.summary["source"], validated_on=runner.data.summary["validated_on"]
+        ),
         metrics={f"val_{name}": value for name, value in runner.last_metrics.items()},
         config=dict(cell.config),
         commit=current_commit(),
@@ -204,12 +207,7 @@ def _write_run_folder(folder: CellFolder, device: str) -> None:
             dict(cell.config),
             name=cell.label,
             device=_device_name(device),
-            check=_any_config,
         )
-
-
-def _any_config(config: Mapping[str, Any]) -> None:
-    """Nothing to check when it is read back: the folder's key is the hash of `cell.json`."""
 
 
 def _device_name(device: str) -> str:

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from adapters.transfer.report.results import SIGNIFICANCE, ComparedPair, GroupGain
+from adapters.transfer.report.results import ComparedPair, GroupGain
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.evaluation.statistics.comparison import holm
 from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores
-from gesture_pretrain.evaluation.statistics.two_level_interval import RESAMPLES
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 FEWEST_HANDS = 3  # of a gesture, to be shown
@@ -36,7 +35,7 @@ def gains_by_gesture(
     names, hands = np.unique(labels[counted], return_counts=True)
     names = names[hands >= FEWEST_HANDS]
     found = [
-        _gain(str(name), ours, theirs, len(names), hands=labels == name, seen=_is_in(name, seen))
+        _gain(str(name), ours, theirs, hands=labels == name, seen=_is_in(name, seen))
         for name in names
     ]
     return tuple(sorted(_corrected(found), key=lambda gain: gain.difference_mm))
@@ -48,10 +47,7 @@ def gains_by_joint(ours: Scores, theirs: Scores) -> tuple[GroupGain, ...]:
     joints = [joint for joint in range(len(JOINT_NAMES_MANO21)) if _has_errors(errors[..., joint])]
     return tuple(
         _corrected(
-            [
-                _gain(JOINT_NAMES_MANO21[joint], ours, theirs, len(joints), joint=joint)
-                for joint in joints
-            ]
+            [_gain(JOINT_NAMES_MANO21[joint], ours, theirs, joint=joint) for joint in joints]
         )
     )
 
@@ -71,7 +67,7 @@ def gains_by_exposure(
         if hands.any():
             count = len(np.unique(labels[hands]))
             name = f"{count} gesture{'' if count == 1 else 's'} {text}"
-            found.append(_gain(name, ours, theirs, 2, hands=hands, seen=is_seen))
+            found.append(_gain(name, ours, theirs, hands=hands, seen=is_seen))
     return tuple(found)
 
 
@@ -92,18 +88,13 @@ def _has_errors(errors_mm: np.ndarray) -> bool:
     return bool((np.nan_to_num(errors_mm) > 0).any())
 
 
-def _gain(name: str, ours, theirs, parts: int, *, seen: bool | None = None, **part) -> GroupGain:
+def _gain(name: str, ours, theirs, *, seen: bool | None = None, **part) -> GroupGain:
     """One part; its p-value is not corrected yet."""
-    d = compare_scores(ours, theirs, **part, resamples=_resamples(parts))
+    d = compare_scores(ours, theirs, **part)
     gain = GroupGain(name, d.difference_mm, d.samples, seen, d.clusters)
     if d.clusters < FEWEST_CLUSTERS:
         return gain
     return replace(gain, low_mm=d.low_mm, high_mm=d.high_mm, p_holm=d.p_value)
-
-
-def _resamples(parts: int) -> int:
-    """So many that the smallest p-value there is, after Holm over the parts, is half of 5 %."""
-    return max(RESAMPLES, round(4 * parts / SIGNIFICANCE) - 1)
 
 
 def _corrected(gains: Sequence[GroupGain]) -> list[GroupGain]:

@@ -10,8 +10,8 @@ from adapters.transfer.plan.plan import Plan
 from adapters.transfer.report.results import ComparedPair, DrawnPose, PosePair
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.scoring import Scored, on_shared_hands, place_of
+from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.record import HANDS
-from gesture_pretrain.data.samples.picture import read_image_rgb
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.score import Score

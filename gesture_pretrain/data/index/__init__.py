@@ -1,0 +1,26 @@
+"""The index of a data set, as memory-mapped columns: open, select, read."""
+
+from gesture_pretrain.data.index.errors import DataError, IndexFormatError
+from gesture_pretrain.data.index.fraction import (
+    RowCounts,
+    count_rows,
+    require_distinct_fractions,
+    select_fraction,
+)
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS, SPLITS, HandRecord, HandRow, ManoFit
+
+__all__ = [
+    "HANDS",
+    "SPLITS",
+    "DataError",
+    "HandIndex",
+    "HandRecord",
+    "HandRow",
+    "IndexFormatError",
+    "ManoFit",
+    "RowCounts",
+    "count_rows",
+    "require_distinct_fractions",
+    "select_fraction",
+]

@@ -15,11 +15,11 @@ import numpy as np
 from tqdm import tqdm
 
 from gesture_pretrain.data.index.checks import check_names, gate
-from gesture_pretrain.data.index.columns import assemble_columns
+from gesture_pretrain.data.index.counts import count_images
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import HANDS
-from gesture_pretrain.data.index.summary import count_images
 from gesture_pretrain.data.index.writer import write_index
+from gesture_pretrain.data.interhand.columns import assemble_columns
 from gesture_pretrain.data.interhand.files import AnnotationFiles, find_annotation_files
 from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary, read_split
 from gesture_pretrain.data.interhand.published_counts import (
@@ -32,6 +32,7 @@ from gesture_pretrain.data.interhand.values import Codes, OnBytes, Rounding
 from gesture_pretrain.json_file import read_json
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
+EMBEDDED_NAME = "embedded synthetic set"
 OWN_KIND = "interhand26m layout"  # a data set of somebody's own, in InterHand2.6M's layout
 
 
@@ -182,7 +183,7 @@ def _meta(
         raise DataError(f"{synthetic} is not a JSON object. Render the dataset again.")
     return {
         "kind": "interhand26m",
-        "data_name": "InterHand2.6M" if card is None else "embedded synthetic set",
+        "data_name": "InterHand2.6M" if card is None else card.get("name", EMBEDDED_NAME),
         "licence": LICENCE if card is None else card.get("licence", "not stated"),
         "synthetic": card,
         "release": {"name": release.name, "subset": release.subset},

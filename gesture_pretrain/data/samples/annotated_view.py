@@ -2,16 +2,16 @@
 
 import numpy as np
 
+from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.index.record import HandRecord
 from gesture_pretrain.data.samples.augmentation import LEFT, NO_SIDE, RIGHT, HandView
 from gesture_pretrain.data.samples.hand_annotations import joints_in_view
-from gesture_pretrain.data.samples.picture import Picture
 
 _SIDE = {"right": RIGHT, "left": LEFT}
 
 
 def annotated_view(
-    record: HandRecord, picture: Picture, box_xywh_px: np.ndarray, *, coarse: int, fine: int
+    record: HandRecord, picture: ImagePart, box_xywh_px: np.ndarray, *, coarse: int, fine: int
 ) -> HandView:
     """Joins a record's annotation with its pixels and classes.
 

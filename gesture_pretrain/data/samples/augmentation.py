@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gesture_pretrain.data.samples.picture import Picture
+from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -137,7 +137,7 @@ class HandView:
             diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
     """
 
-    picture: Picture | None
+    picture: ImagePart | None
     box_xywh_px: np.ndarray
     keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
     joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
@@ -215,7 +215,7 @@ def apply_crop(
 ) -> HandView:
     """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
     pixels = crop_pixels(view.picture, crop.affine, size_px, gain_rgb)
-    return replace(move_annotations(view, crop, size_px=size_px), picture=Picture(pixels))
+    return replace(move_annotations(view, crop, size_px=size_px), picture=ImagePart(pixels))
 
 
 def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
@@ -271,7 +271,7 @@ def crop_maps(
 
 
 def crop_pixels(
-    picture: Picture, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
+    picture: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> np.ndarray:
     """The (size_px, size_px, 3) uint8 crop of a picture, coloured.
 

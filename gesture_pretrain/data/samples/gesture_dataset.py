@@ -13,24 +13,21 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from gesture_pretrain.data.images import ImageFiles
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS
 from gesture_pretrain.data.samples.annotated_view import annotated_view
 from gesture_pretrain.data.samples.augmentation import (
     MIRRORED_HAND,
-    NONE,
     Augmentation,
     HandView,
     Motion,
     crop_maps,
     draw_motions,
 )
-from gesture_pretrain.data.samples.crop_pictures import CropPictures, open_pictures
+from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
 from gesture_pretrain.data.samples.hand_annotations import AnnotationReader, HandAnnotations
-from gesture_pretrain.data.samples.picture import PictureFiles
-from gesture_pretrain.data.samples.sample_image import SampleImage, image_maker
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
-from gesture_pretrain.data.shards.card import ShardSettings
 from gesture_pretrain.taxonomy import Taxonomy
 
 
@@ -38,7 +35,7 @@ class HandSample(NamedTuple):
     """One crop (or, collated, a batch of B of them with a leading axis B).
 
     Attributes:
-        image: (3, S, S) uint8, RGB; or what stands for it until the device makes the crop.
+        image: (3, S, S) uint8, RGB.
         coarse, fine: gesture classes, -1 where the image has none.
         hand: 0 right, 1 left, -1 unknown or two hands; of the crop, that is after a flip.
         keypoints_px: (21, 2) float32, joints in crop pixels, mano21 order; 0 where not valid.
@@ -49,7 +46,7 @@ class HandSample(NamedTuple):
         row: row of the index.
     """
 
-    image: SampleImage
+    image: torch.Tensor
     coarse: int
     fine: int
     hand: int
@@ -80,23 +77,21 @@ class GestureDataset(Dataset):
             shown as they are.
         reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
-        shards: folder of decoded pictures, see `data.shards`; None reads the picture files.
-        crop_on: "loader", or "device" for images that the device of the network crops, see
-            `data.device_crop`; collate such samples with its `collate_samples`.
+        shards: folder made by `write_shards`; None reads the image files. Samples are the same, see
+            `data.images.shards`.
         strict_labels: refuse unexpected labels, see `Taxonomy.assign`.
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
         annotations: boxes and joints of the rows.
-        pictures: their pixels.
-        image_of: makes the image of a sample from its picture.
+        images: their pixels.
         coarse, fine: (N,) int64 classes, -1 where masked.
         label_report: how many images have a class and why the others do not.
 
     Raises:
-        ValueError: a row is not in the index or has no box of `box_source`, `strict_labels` and an
-            unexpected label, shards together with `reduced_decode=False`, or an unknown `crop_on`.
-        DataError: the shards do not serve this data set.
+        ValueError: a row is not in the index or has no box of `box_source`, or `strict_labels` and
+            an unexpected label.
+        DataError: the shards are damaged, unfinished, or made of another index.
     """
 
     def __init__(
@@ -112,11 +107,9 @@ class GestureDataset(Dataset):
         box_source: str = "annotation",
         reduced_decode: bool = True,
         shards: str | Path | None = None,
-        crop_on: str = "loader",
         strict_labels: bool = False,
         announce: Callable[[str], object] | None = print,
     ):
-        self.image_of = image_maker(crop_on)
         self.index = index
         self.rows = _checked_rows(rows, len(index))
         self.taxonomy = taxonomy
@@ -126,11 +119,8 @@ class GestureDataset(Dataset):
         self.box_ratio = box_ratio
         self.annotations = AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)
         self._require_boxes(box_source)
-        settings = ShardSettings(size_px, box_ratio, box_source, augmentation or NONE)
-        source = open_pictures(
-            index, self.rows, settings, shards=shards, reduced_decode=reduced_decode
-        )
-        self.pictures = CropPictures(source, size_px)
+        source = open_images(index, shards=shards, reduced_decode=reduced_decode)
+        self.images = CropImages(source, size_px)
         self.coarse, self.fine, self.label_report = taxonomy.assign_codes(
             index.values("sequence", self.rows),
             index.labels,
@@ -212,32 +202,33 @@ class GestureDataset(Dataset):
         motion: Motion,
         flip: bool,
         affine: np.ndarray,
-    ) -> SampleImage:
+    ) -> torch.Tensor:
         """The `k`-th image of a batch; without a box the picture is shown whole."""
         size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
-        picture, shown = self.pictures.read(row, notes.files[k], size_wh, box, motion.scale)
+        part, shown = self.images.read(row, notes.files[k], size_wh, box, motion)
         if shown is not box:
             affine = crop_maps(shown[None], [motion], [flip], self.size_px)[0][0]
-        return self.image_of(picture, affine, self.size_px, motion.gain_rgb)
+        return cropped_image(part, affine, self.size_px, motion.gain_rgb)
 
     def view(self, position: int) -> HandView:
         """The whole image at a position with everything that `move_view` will move."""
         row = self.rows[[position]]
         record = self.index.record(int(row[0]))
-        pictures = CropPictures(PictureFiles(reduced_decode=False), self.size_px)
-        picture, box = pictures.read(
+        images = CropImages(ImageFiles(reduced_decode=False), self.size_px)
+        part, box = images.read(
             record.row,
             str(record.image_path),
             record.image_size_wh,
             self.annotations.boxes(row)[0],
-            scale=1.0,
+            Motion(),
         )
         classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
-        return annotated_view(record, picture, box, **classes)
+        return annotated_view(record, part, box, **classes)
 
     def describe(self) -> str:
         """What is labelled, what is masked and why, and whether crops can be mirrored."""
-        text = f"Labels by taxonomy {self.taxonomy.name}: {self.label_report}"
+        labels = f"Labels by taxonomy {self.taxonomy.name}: {self.label_report}"
+        text = "\n".join([labels, *self.images.describe(self.rows)])
         if self.augmentation is None or not self.augmentation.flip or self.taxonomy.has_flip:
             return text
         undefined = sum(mirror is None for mirror in self.taxonomy.fine_flip)

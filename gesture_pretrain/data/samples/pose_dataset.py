@@ -25,10 +25,11 @@ from gesture_pretrain.data.samples.augmentation import (
     move_annotations,
     plan_crop,
 )
+from gesture_pretrain.data.samples.crop_images import cropped_image
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.moved_fit import MovedFit, move_fits
-from gesture_pretrain.data.samples.sample_image import SampleImage
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.hand.joints import HandJoints
 from gesture_pretrain.hand.model import HandModel
@@ -43,7 +44,7 @@ class PoseSample(NamedTuple):
     What is not known is 0 with its flag False, never a value; read everything through the flags.
 
     Attributes:
-        image: (3, S, S) uint8, RGB; or what stands for it until the device makes the crop.
+        image: (3, S, S) uint8, RGB.
         coarse, fine: int64 gesture classes, -1 where there is none.
         hand: int64, 0 right, 1 left; of the crop, that is after a mirror.
         row: int64, row of the index.
@@ -64,7 +65,7 @@ class PoseSample(NamedTuple):
         mirrored: bool, the crop shows a mirror image of the picture.
     """
 
-    image: SampleImage
+    image: Tensor
     coarse: int
     fine: int
     hand: int
@@ -104,8 +105,8 @@ class PoseDataset(Dataset):
             test split use these.
         mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
-        reduced_decode, shards, crop_on: where the pixels come from and who crops them, see
-            `GestureDataset`; all else of a sample is the same to the last digit.
+        reduced_decode, shards: where the pixels come from, see `GestureDataset`; all else of a
+            sample is the same to the last digit.
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
@@ -113,9 +114,8 @@ class PoseDataset(Dataset):
 
     Raises:
         ValueError: a row that is not in the index, not of a single hand or without a box of
-            `box_source`, a missing hand model, random flips together with `mirror_left`, shards
-            together with `reduced_decode=False`, or an unknown `crop_on`.
-        DataError: the shards do not serve this data set.
+            `box_source`, a missing hand model, or random flips together with `mirror_left`.
+        DataError: the shards are damaged, unfinished, or made of another index.
     """
 
     def __init__(
@@ -133,7 +133,6 @@ class PoseDataset(Dataset):
         mirror_left: bool = False,
         reduced_decode: bool = True,
         shards: str | Path | None = None,
-        crop_on: str = "loader",
         announce: Callable[[str], object] | None = print,
     ):
         if mirror_left and augmentation is not None and augmentation.flip:
@@ -152,7 +151,6 @@ class PoseDataset(Dataset):
             box_source=box_source,
             reduced_decode=reduced_decode,
             shards=shards,
-            crop_on=crop_on,
             announce=None,
         )
         self.index, self.rows, self.taxonomy = index, self._gestures.rows, taxonomy
@@ -200,7 +198,7 @@ class PoseDataset(Dataset):
 
     def _crop(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
-    ) -> tuple[Crop, HandView, SampleImage]:
+    ) -> tuple[Crop, HandView, Tensor]:
         """How a picture is cropped, what the crop shows, and its image; the picture is let go."""
         view = self._view(position, record, box_xywh_px, motion)
         crop = plan_crop(
@@ -210,38 +208,27 @@ class PoseDataset(Dataset):
             taxonomy=self.taxonomy,
             force_flip=self.mirror_left,
         )
-        image = self._gestures.image_of(view.picture, crop.affine, self.size_px, motion.gain_rgb)
+        image = cropped_image(view.picture, crop.affine, self.size_px, motion.gain_rgb)
         return crop, move_annotations(view, crop, size_px=self.size_px), image
 
     def _view(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> HandView:
         """The annotated picture, at least as much of it as the crop shows."""
-        picture, box = self._gestures.pictures.read(
+        picture, box = self._gestures.images.read(
             record.row,
             str(record.image_path),
             record.image_size_wh,
             box_xywh_px,
-            motion.scale,
+            motion,
         )
         classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
         return annotated_view(record, picture, box, **classes)
 
     def describe(self) -> str:
-        """What is labelled, and how many hands have joints, a camera and a fit."""
-        counts = self.annotation_counts()
-        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        return f"{self._gestures.describe()}\nOf {len(self)} hands with {listed}."
-
-    def annotation_counts(self) -> dict[str, int]:
-        """How many of the rows have 3D joints and a MANO fit of their hand."""
-        columns, steps = self.index.columns, self.index.values("step", self.rows)
-        joints, fits = columns.get("step_has_joints"), columns.get("step_mano")
-        sides = self.index.values("hand", self.rows)
-        return {
-            "3D joints": 0 if joints is None else int(np.count_nonzero(joints[steps])),
-            "MANO fit": 0 if fits is None else int(np.count_nonzero(fits[steps, sides] >= 0)),
-        }
+        """What is labelled, and how many hands have joints, a MANO fit and a camera."""
+        supervision = count_supervision(self.index, self.rows)
+        return f"{self._gestures.describe()}\n{supervision.describe()}"
 
     def _motions(self, epochs: Sequence[int], records: Sequence[HandRecord]) -> list[Motion]:
         if self.augmentation is None:
@@ -258,7 +245,7 @@ class PoseDataset(Dataset):
 
 
 def _to_sample(
-    record: HandRecord, image: SampleImage, view: HandView, crop: Crop, fit: MovedFit | None
+    record: HandRecord, image: Tensor, view: HandView, crop: Crop, fit: MovedFit | None
 ) -> PoseSample:
     side = HANDS.index(record.hand)
     valid = view.joint_valid

@@ -20,8 +20,7 @@ class EpochBatchSampler(Sampler):
     """Endless batches of (epoch, position) for `DataLoader(batch_sampler=...)`.
 
     An epoch is one random order of all samples, cut into whole batches; what is left over at its
-    end is not used in that epoch. With `class_ids` samples are drawn with replacement instead, so
-    that every class is equally frequent.
+    end is not used in that epoch. With `weights` samples are drawn with replacement instead.
 
     Args:
         num_samples: size of the dataset (N).
@@ -31,8 +30,8 @@ class EpochBatchSampler(Sampler):
         world_size: number of processes; each gets an equal, contiguous part of every batch.
         start_iteration: first batch to give; may be set later, before the loader is iterated.
         shuffle: random order; False goes through the positions as they are.
-        class_ids: (N,) class of every sample for class-balanced draws (weight 1 / class count);
-            samples of class -1 (no label) are never drawn.
+        weights: (N,) non-negative weight of every sample, for draws with replacement; see
+            `class_balanced_weights`.
 
     Raises:
         ValueError: the numbers do not fit together.
@@ -48,11 +47,11 @@ class EpochBatchSampler(Sampler):
         world_size: int = 1,
         start_iteration: int = 0,
         shuffle: bool = True,
-        class_ids: Sequence[int] | None = None,
+        weights: Sequence[float] | None = None,
     ):
         _check_sizes(num_samples, batch_size, rank, world_size)
-        if class_ids is not None and not shuffle:
-            raise ValueError("class_ids draws at random; it cannot be combined with shuffle=False.")
+        if weights is not None and not shuffle:
+            raise ValueError("weights draw at random; they cannot be combined with shuffle=False.")
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.seed = seed
@@ -60,9 +59,7 @@ class EpochBatchSampler(Sampler):
         self.world_size = world_size
         self.start_iteration = start_iteration
         self.shuffle = shuffle
-        self._cumulative = (
-            None if class_ids is None else _cumulative_weights(class_ids, num_samples)
-        )
+        self._cumulative = None if weights is None else _cumulative(weights, num_samples)
 
     @property
     def iterations_per_epoch(self) -> int:
@@ -123,10 +120,13 @@ def class_balanced_weights(class_ids: Sequence[int]) -> np.ndarray:
     return weights
 
 
-def _cumulative_weights(class_ids: Sequence[int], num_samples: int) -> np.ndarray:
-    if len(class_ids) != num_samples:
-        raise ValueError(f"{len(class_ids)} class ids for {num_samples} samples; one per sample.")
-    return np.cumsum(class_balanced_weights(class_ids))
+def _cumulative(weights: Sequence[float], num_samples: int) -> np.ndarray:
+    values = np.asarray(weights, np.float64)
+    if len(values) != num_samples:
+        raise ValueError(f"{len(values)} weights for {num_samples} samples; give one per sample.")
+    if not (np.isfinite(values) & (values >= 0)).all() or not values.any():
+        raise ValueError("Weights must be finite, not negative, and not all zero.")
+    return np.cumsum(values)
 
 
 def _check_sizes(num_samples: int, batch_size: int, rank: int, world_size: int) -> None:

@@ -22,14 +22,14 @@ import numpy as np
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS, SPLITS
 from gesture_pretrain.evaluation.external.file import KEYS, ExternalFile, read_external_file
-from gesture_pretrain.evaluation.external.joint_order import (
+from gesture_pretrain.evaluation.external.skeleton_check import require_hand_size, require_skeleton
+from gesture_pretrain.evaluation.poses.joint_order import (
     JOINT_ORDERS,
     JointOrderError,
     canonical_order,
     order_of_names,
     permutation,
 )
-from gesture_pretrain.evaluation.external.skeleton_check import require_hand_size, require_skeleton
 from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_mesh
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
 from gesture_pretrain.hand.model import HandModel

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.external.joint_order import (
+from gesture_pretrain.evaluation.poses.joint_order import (
     JOINT_ORDERS,
     JointOrderError,
     permutation,

@@ -81,7 +81,7 @@ class FeatureTable:
         arrays = {name: getattr(self, name) for name in self._array_names()}
         content = io.BytesIO()
         np.savez(content, meta_json=np.array(json.dumps(self.meta)), **arrays)
-        write_bytes_atomically(path, content.getbuffer())
+        write_bytes_atomically(path, content.getvalue())
         return path
 
     @classmethod

@@ -24,6 +24,7 @@ def report_context(
     k: int,
     seed: int,
     main: BackboneResult,
+    note: str,
     left_out: list[str],
     curves: dict,
     command: str,
@@ -39,8 +40,9 @@ def report_context(
     return ReportContext(
         data_title=title,
         synthetic=synthetic,
+        images=image_kind(index),
         class_names={"coarse": taxonomy.coarse_names, "fine": taxonomy.fine_names},
-        protocol=_protocol(sets[train_split], train_split, split, k, main, circular),
+        protocol=[note, *_protocol(sets[train_split], train_split, split, k, main, circular)],
         circular=circular,
         left_out=left_out,
         facts=_facts(index, taxonomy, sets, record),
@@ -55,6 +57,14 @@ def report_context(
 def is_synthetic(index: HandIndex) -> bool:
     """Whether the images are rendered: the data set's own note says so."""
     return index.meta["synthetic"] not in (None, False)
+
+
+def image_kind(index: HandIndex) -> str:
+    """What the index says about its images: "synthetic images", "photographs", or "images" where
+    it does not say."""
+    if is_synthetic(index):
+        return "synthetic images"
+    return "photographs" if index.meta["kind"] in ("folders", "interhand26m") else "images"
 
 
 def _trained_on(record: WeightRecord) -> str:
@@ -72,28 +82,31 @@ def _protocol(
         "unaugmented crop per image; no weight of the network is changed.",
         f"k-NN: k = {k}, cosine of features centred on the train mean, majority vote; a neighbour "
         "of the same capture and frame (another camera of the same moment) is never used.",
-        f"Linear probe to gesture: multinomial logistic regression on standardised features of "
-        f"{len(train):,} images of split {train_split}; the L2 penalty is chosen on held-out "
-        "train subjects (on held-out moments where there is one subject).",
-        (
+    ]
+    if "probe_coarse" in main.scores:
+        lines.append(
+            f"Linear probe to gesture: multinomial logistic regression on standardised features of "
+            f"{len(train):,} images of split {train_split}; the L2 penalty is chosen on held-out "
+            "train subjects (on held-out moments where there is one subject)."
+        )
+    if "probe_joints" in main.scores:
+        lines.append(
+            "Joints: camera frame, mm, relative to the wrist; ridge regression in closed form, "
+            "float64, penalty chosen like above; left and right hands by one map, as they are. "
+            "MPJPE over valid joints without the wrist, which is the root."
+        )
+    if "probe_coarse" in main.scores:
+        lines.append(
             "Circular: gesture scores and t-SNE use the labels that the backbone was trained with. "
             f"They say that it generalises to split {split}, not that its features help pose. The "
             "probe to joints is the measure that pretraining did not see."
+            if circular
+            else "Not circular: the backbone was not trained with these labels."
         )
-        if circular
-        else "Not circular: the backbone was not trained with these labels.",
+    lines.append(
         f"'{UNTRAINED}' is the same architecture with random weights (seed 0), batch norm at its "
-        "initial statistics.",
-    ]
-    if "probe_joints" in main.scores:
-        lines.insert(
-            3,
-            (
-                "Joints: camera frame, mm, relative to the wrist; ridge regression in closed form, "
-                "float64, penalty chosen like above; left and right hands by one map, as they are. "
-                "MPJPE over valid joints without the wrist, which is the root."
-            ),
-        )
+        "initial statistics."
+    )
     return lines
 
 
@@ -123,23 +136,29 @@ def _counts(sets: dict[str, GestureDataset]) -> list[str]:
 
 
 def _tiles(dataset: GestureDataset, main: BackboneResult, taxonomy, seed: int) -> list[Tile]:
-    method = "heads_coarse" if "heads_coarse" in main.scores else "probe_coarse"
-    predicted = main.predictions.arrays[method]
+    method = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)
+    predicted = None if method is None else main.predictions.arrays[method]
     tiles = []
     for position in spread_over_classes(main.table.coarse, 24, seed=seed):
         sample = dataset[int(position)]
-        truth, guess = int(main.table.coarse[position]), int(predicted[position])
-        caption = taxonomy.coarse_names[truth]
-        if guess != truth:
-            caption += f"\n→ {taxonomy.coarse_names[guess]}"
+        caption, correct = _caption(taxonomy, main.table.coarse, predicted, position)
         valid = sample.joint_valid.numpy()
         tiles.append(
             Tile(
                 sample.image.permute(1, 2, 0).numpy(),
                 caption,
-                guess == truth,
+                correct,
                 sample.keypoints_px.numpy() if valid.any() else None,
                 valid,
             )
         )
     return tiles
+
+
+def _caption(taxonomy: Taxonomy, coarse, predicted, position: int) -> tuple[str, bool | None]:
+    """The true class and the predicted one if it differs; and whether they agree."""
+    truth = int(coarse[position])
+    if truth < 0 or predicted is None:
+        return "", None
+    guess, names = int(predicted[position]), taxonomy.coarse_names
+    return (names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"), guess == truth

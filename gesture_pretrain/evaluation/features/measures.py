@@ -50,7 +50,7 @@ class Predictions:
         """Writes an .npz that needs no pickle to be read."""
         content = io.BytesIO()
         np.savez(content, fits_json=np.array(json.dumps(self.fits)), **self.arrays)
-        write_bytes_atomically(path, content.getbuffer())
+        write_bytes_atomically(path, content.getvalue())
         return Path(path)
 
     @classmethod
@@ -76,23 +76,25 @@ def probe_predictions(
         k: neighbours.
 
     Raises:
-        ValueError: no train sample has a label, or fewer than k neighbours are left.
+        ValueError: The samples have neither gesture labels nor joints in common, or fewer than k
+            neighbours are left.
     """
     arrays, fits = {}, {}
     for level in distinct_levels(train, evaluated):
         labelled = _labelled(train, level)
-        if labelled.any():
+        if labelled.any() and _labelled(evaluated, level).any():
             arrays |= _head_predictions(evaluated, level)
             arrays |= _gesture_predictions(
                 train, evaluated, level, labelled, num_classes[level], k, fits
             )
-    if not arrays:
-        raise ValueError(
-            f"None of the {len(train)} train samples has a gesture label, so features cannot be "
-            "compared to gestures. Give the taxonomy that names this data's labels (--taxonomy)."
-        )
     if train.has_joints and evaluated.has_joints:
         arrays |= _joint_predictions(train, evaluated, k, fits)
+    if not arrays:
+        raise ValueError(
+            f"The {len(train)} train samples and the {len(evaluated)} evaluated samples have "
+            "neither gesture labels nor joints in common. Give the taxonomy that names this data's "
+            "labels (--taxonomy)."
+        )
     return Predictions(arrays, fits)
 
 
@@ -112,11 +114,11 @@ def score_predictions(
             if _labelled(evaluated, kind).any():
                 truth = getattr(evaluated, kind)
                 scores[name] = classification_metrics(truth, predicted, num_classes[kind]).to_json()
-        else:
+        elif evaluated.has_joints:
             scores[name.removesuffix("_mm")] = _joint_scores(predicted, evaluated)
-    if not any(name.rpartition("_")[2] in LEVELS for name in scores):
+    if not scores:
         raise ValueError(
-            f"None of the {len(evaluated)} evaluated samples has a gesture label. Give the "
+            f"The {len(evaluated)} evaluated samples have no truth for any prediction. Give the "
             "taxonomy that names this data's labels (--taxonomy)."
         )
     return scores

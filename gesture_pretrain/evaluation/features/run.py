@@ -17,6 +17,7 @@ import torch
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.facts import report_context
+from gesture_pretrain.evaluation.features.images import choose_images
 from gesture_pretrain.evaluation.features.measures import (
     Predictions,
     probe_predictions,
@@ -26,7 +27,7 @@ from gesture_pretrain.evaluation.features.models import chosen_taxonomy, common_
 from gesture_pretrain.evaluation.features.tables import (
     feature_tables,
     file_name,
-    labelled_dataset,
+    probed_dataset,
 )
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report.backbone_numbers import number_rows, summary_sentences
@@ -41,7 +42,7 @@ def evaluate_backbone(
     *,
     name: str,
     data: Path,
-    split: str = "val",
+    split: str | None = None,
     train_split: str = "train",
     baselines: list[str] | tuple[str, ...] = (),
     taxonomy: str | None = None,
@@ -56,10 +57,13 @@ def evaluate_backbone(
     seed: int = 0,
     command: str = "",
 ) -> Path:
-    """Runs the whole evaluation; returns the path of the report.
+    """Run the whole evaluation; returns the path of the report.
+
+    The images and the default of `split` are chosen by `choose_images`.
 
     Raises:
-        ValueError: unknown backbone, no labelled image in a split, or heads of another taxonomy.
+        ValueError: The backbone is unknown, there is nothing to measure, or the heads are of
+            another taxonomy.
     """
     start = time.monotonic()
     out = Path(out) if out is not None else Path("runs") / f"evaluate_{Path(name).name}"
@@ -72,10 +76,14 @@ def evaluate_backbone(
     left_out: list[str] = []
     models = open_models(name, baselines, record, classes, with_heads, left_out)
     size_px = common_size(models)
+    images = choose_images(index, classes, train_split=train_split, split=split)
+    print(images.note)
+    split = images.split
     out.mkdir(parents=True, exist_ok=True)
+    parts = {train_split: (images.train, max_train), split: (images.evaluated, max_eval)}
     sets = {
-        part: labelled_dataset(index, part, classes, size_px, limit=limit, seed=seed)
-        for part, limit in ((train_split, max_train), (split, max_eval))
+        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
+        for part, (rows, limit) in parts.items()
     }
     tables = {
         part: feature_tables(models, sets[part], index, out, part, device=device, workers=workers)
@@ -87,7 +95,7 @@ def evaluate_backbone(
         for model in models
     ]
     has_joints = all(tables[part][name].has_joints for part in tables)
-    left_out += _not_scored(results[0], has_joints=has_joints)
+    left_out += _not_scored(results[0], classes.name, has_joints=has_joints)
     if run is not None and not curves:
         left_out.append(f"Training curves: {run} has logged nothing yet.")
     context = report_context(
@@ -99,6 +107,7 @@ def evaluate_backbone(
         k=k,
         seed=seed,
         main=results[0],
+        note=images.note,
         left_out=left_out,
         curves=curves,
         command=command,
@@ -131,12 +140,14 @@ def _result(
     return BackboneResult(model, evaluated, predictions, scores)
 
 
-def _not_scored(main: BackboneResult, *, has_joints: bool) -> list[str]:
+def _not_scored(main: BackboneResult, taxonomy: str, *, has_joints: bool) -> list[str]:
     """Sentences about what this data and this taxonomy have no scores of."""
     found = []
     if not has_joints:
         found.append("The probe to 3D joints: this data has no joint annotations.")
-    if not any(key.endswith("_fine") for key in main.scores):
+    if "probe_coarse" not in main.scores:
+        found.append(f"Gestures: the images have no label of taxonomy '{taxonomy}'.")
+    elif not any(key.endswith("_fine") for key in main.scores):
         found.append("The fine level: it repeats the coarse one.")
     return found
 
@@ -182,7 +193,7 @@ def _write_metrics(path: Path, results: list[BackboneResult], context: ReportCon
     write_bytes_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _check_splits(split: str, train_split: str) -> None:
+def _check_splits(split: str | None, train_split: str) -> None:
     if split == train_split:
         raise ValueError(
             f"Split '{split}' would be both fitted and scored. Choose another --split or "

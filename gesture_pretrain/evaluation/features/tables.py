@@ -11,21 +11,19 @@ import gesture_pretrain
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
-from gesture_pretrain.evaluation.features.models import INDEX_LABELS
 from gesture_pretrain.taxonomy import Taxonomy
 
 
-def labelled_dataset(
-    index: HandIndex, split: str, taxonomy: Taxonomy, size_px: int, *, limit: int | None, seed: int
+def probed_dataset(
+    index: HandIndex,
+    rows: np.ndarray,
+    taxonomy: Taxonomy,
+    size_px: int,
+    *,
+    limit: int | None,
+    seed: int,
 ) -> GestureDataset:
-    """The labelled images of a split, or `limit` of them drawn with `seed`, unaugmented."""
-    rows = index.select(split=split, labelled_by=taxonomy)
-    if len(rows) == 0:
-        raise ValueError(
-            f"No image of split '{split}' in {index.root} has a label of taxonomy "
-            f"'{taxonomy.name}'. The index has labels such as {', '.join(index.labels[:4])}. "
-            f"--taxonomy names another one; --taxonomy {INDEX_LABELS} makes each label a class."
-        )
+    """The images of some rows, or `limit` of them drawn with `seed`, without augmentation."""
     if limit is not None and limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, size=limit, replace=False))
     return GestureDataset(index, rows, taxonomy, size_px, announce=None)

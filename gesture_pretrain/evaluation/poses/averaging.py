@@ -16,6 +16,7 @@ class Averages:
         mpjpe_mm, mpvpe_mm: group -> mm.
         num_hands: group -> hands with a counted joint. num_meshes: group -> meshes compared.
         empty_joints: group -> names of the joints without a counted sample.
+        joints: group -> which joints were averaged, in words: "right hand, 21 joints".
     """
 
     mpjpe_mm: dict[str, float]
@@ -23,6 +24,7 @@ class Averages:
     num_hands: dict[str, int] = field(default_factory=dict)
     num_meshes: dict[str, int] = field(default_factory=dict)
     empty_joints: dict[str, list[str]] = field(default_factory=dict)
+    joints: dict[str, str] = field(default_factory=dict)
 
 
 def average(
@@ -64,6 +66,7 @@ def average(
         num_hands={name: int((~np.isnan(v)).any(-1).sum()) for name, v in joint.items()},
         num_meshes={name: int((~np.isnan(v)).sum()) for name, v in vertex.items()},
         empty_joints={name: _empty_joints(values) for name, values in joint.items()},
+        joints={name: averaged_joints(values) for name, values in joint.items()},
     )
 
 
@@ -121,6 +124,18 @@ def _mean(values: np.ndarray, empty: str) -> float:
     if empty == "left out":
         values = values[~np.isnan(values)]
     return float(np.mean(values)) if values.size else float("nan")
+
+
+def averaged_joints(joint_mm: np.ndarray) -> str:
+    """Which joints of (I, 2, J) errors have a counted sample: "right hand, 21 joints"."""
+    counts = (~np.isnan(joint_mm)).any(0).sum(1)
+    sides = [side for side, count in zip(HANDS, counts, strict=False) if count]
+    if not sides:
+        return "no hand"
+    total = len(sides) * joint_mm.shape[-1]
+    name = f"{sides[0]} hand" if len(sides) == 1 else "both hands"
+    found = int(counts.sum())
+    return f"{name}, {total} joints" if found == total else f"{name}, {found} of {total} joints"
 
 
 def _empty_joints(joint_mm: np.ndarray) -> list[str]:

@@ -53,7 +53,7 @@ def save_hand_errors(path: Path | str, scores: Sequence[Score]) -> Path:
         protocols_json=np.array(json.dumps(protocols)),
         **arrays,
     )
-    write_bytes_atomically(path, content.getbuffer())
+    write_bytes_atomically(path, content.getvalue())
     return Path(path)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gesture_pretrain.evaluation.external.joint_order import (
+from gesture_pretrain.evaluation.poses.joint_order import (
     JointOrderError,
     canonical_order,
     permutation,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.external.joint_order import JointOrderError
+from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.files import write_bytes_atomically
 
 JOINT_ORDER = "mano21"
@@ -133,7 +133,7 @@ class PosePredictions:
             provenance_json=np.array(json.dumps(dict(self.provenance), sort_keys=True)),
             **{name: value for name, value in arrays.items() if value is not None},
         )
-        write_bytes_atomically(path, content.getbuffer())
+        write_bytes_atomically(path, content.getvalue())
         return path
 
     @classmethod

@@ -22,10 +22,10 @@ _CHOICES = {
     "images": ("all", "interacting"),
 }
 _AVERAGING_TEXT = {
-    "joint, then joints": "over samples per joint, then over the 42 joints of both hands",
+    "joint, then joints": "over samples per joint, then over the joints of both hands",
     "joint, then joints and groups": (
-        "over samples per joint, then over the 42 joints; 'all' is the mean of the 84 means of "
-        "single and interacting images"
+        "over samples per joint, then over the joints of both hands; 'all' is the mean over the "
+        "joints of single and of interacting images"
     ),
     "pairs": "one mean over all counted (sample, joint) pairs",
     "sample": "over the counted joints of a hand, then over hands",
@@ -196,6 +196,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "MPJPE of the InterHand2.6M paper, wrist-aligned",
             "InterNet, ECCV 2020",
             averaging="joint, then joints",
+            empty_joint="left out",
         ),
         Protocol(
             "mmpose_interhand",

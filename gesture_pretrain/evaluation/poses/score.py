@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.evaluation.poses.averaging import Averages, average
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.poses.hand_errors import (
@@ -195,12 +196,17 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
 def _usable(protocols, predictions, reader) -> tuple[list[Protocol], dict[str, str]]:
     usable, refused = [], {}
     interacting = reader.index.values("hand", predictions.rows) == HANDS.index("interacting")
+    has_fits = count_supervision(reader.index, predictions.rows).fits > 0
     for protocol in protocols:
         try:
             require_available(protocol, predictions, reader)
             if protocol.images == "interacting" and not interacting.any():
                 raise NotAvailable(
                     f"protocol {protocol.name} is of interacting hands, and no image shows them"
+                )
+            if protocol.ground_truth == "fit" and not has_fits:
+                raise NotAvailable(
+                    f"protocol {protocol.name} compares with MANO fits, and no hand has one"
                 )
             usable.append(protocol)
         except NotAvailable as error:

@@ -1,14 +1,11 @@
-"""Does one system have smaller errors than another: paired, by cluster of frames, over seeds.
+"""Paired comparison of two systems, with clusters of samples and training runs as random factors.
 
-Both systems are scored on the same samples; what counts is the difference per sample. Frames of
-one sequence are not independent, so the unit is the cluster (subject, sequence). Training again
-with another seed gives another network, so seeds are a second level, crossed with the first: every
-seed is scored on every cluster.
+Both systems are scored on the same samples, and the difference of each sample is analysed. Frames
+of one person or sequence are not independent, so samples are grouped into clusters. Training again
+with another seed gives another network, so runs form a second factor, crossed with the clusters.
+`crossed` gives the interval and the p-value, `sign_flip` a second p-value by another method.
 
-The estimate is the mean difference over samples and seeds; `two_level_interval` gives its interval
-and p-value.
-
-Letters: S seeds, C clusters, N samples. Millimetres.
+Letters: R runs, C clusters, N samples. Millimetres.
 """
 
 from collections.abc import Sequence
@@ -17,16 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from gesture_pretrain.evaluation.statistics.two_level_interval import (
-    FEWEST_FOR_BOOTSTRAP,
+from gesture_pretrain.evaluation.statistics.crossed import (
     LEVEL,
-    RESAMPLES,
-    combined_reach,
-    effective_clusters,
-    interval,
-    p_value,
-    variance_parts,
+    Components,
+    crossed_interval,
+    crossed_p_value,
+    crossed_reach,
+    variance_components,
 )
+from gesture_pretrain.evaluation.statistics.sign_flip import sign_flip_p_value
 
 
 @dataclass(frozen=True)
@@ -34,17 +30,27 @@ class PairedDifference:
     """The errors of a system minus those of its reference, on the same samples.
 
     Attributes:
-        difference_mm: mean difference; negative where the system is better.
-        low_mm, high_mm: ends of the interval of `level`; NaN with a single cluster.
-        p_value: two-sided, of "no difference"; NaN with a single cluster.
-        mean_mm, reference_mm: mean errors of the two.
-        percent, percent_low, percent_high: the difference relative to the reference's mean.
-        per_seed_mm: the mean difference of each seed.
-        cluster_se_mm, seed_se_mm: sqrt(V_C) and sqrt(V_S) of `two_level_interval`.
-        detectable_mm: the true difference that such data would find in 80 of 100 repetitions.
-        seeds, clusters, samples: what was counted.
-        level: of the interval.
-        caveats: sentences that belong beside the interval.
+        difference_mm: Mean difference; negative if the system is better.
+        low_mm: Low end of the interval; NaN with a single cluster.
+        high_mm: High end of the interval; NaN with a single cluster.
+        p_value: Two-sided p-value of "no difference" (`crossed`); NaN with a single cluster.
+        sign_flip_p: The same by sign-flip permutation over clusters, runs fixed.
+        mean_mm: Mean error of the system.
+        reference_mm: Mean error of the reference.
+        percent: Difference relative to the reference's mean.
+        percent_low: Low end of its interval.
+        percent_high: High end of its interval.
+        per_seed_mm: Mean difference of each run.
+        cluster_se_mm: Standard error of the mean by clusters.
+        seed_se_mm: Standard error of the mean by fine-tuning seeds.
+        pretraining_se_mm: Standard error of the mean by pretrainings; 0 with a single one.
+        detectable_mm: True difference that such data would detect with a power of 80 %.
+        seeds: Number of runs.
+        pretrainings: Number of pretrainings the runs start from.
+        clusters: Number of clusters.
+        samples: Number of samples.
+        level: Level of the intervals.
+        caveats: Sentences that belong next to the interval.
     """
 
     difference_mm: float
@@ -63,6 +69,9 @@ class PairedDifference:
     seeds: int
     clusters: int
     samples: int
+    sign_flip_p: float = float("nan")
+    pretraining_se_mm: float = 0.0
+    pretrainings: int = 1
     level: float = LEVEL
     caveats: tuple[str, ...] = ()
 
@@ -73,69 +82,67 @@ def compare_paired(
     clusters: np.ndarray,
     *,
     weights: np.ndarray | None = None,
+    pretrainings: Sequence | None = None,
     level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> PairedDifference:
-    """Compares two systems by their errors on the same samples.
+    """Compare two systems by their errors on the same samples.
 
     Args:
-        errors_mm: (S, N) error of each sample, one row per seed; NaN where not counted.
-        reference_mm: (S, N) of the reference, rows of the same seeds; NaN at the same places.
-        clusters: (N,) any values; equal ones are one cluster. See `cluster_ids`.
-        weights: (N,) weight of each sample, such as its number of counted joints; None for equal.
-        level: of the interval.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        errors_mm: (R, N) Error of each sample, one row per run; NaN where not counted.
+        reference_mm: (R, N) Errors of the reference; row i is paired with row i of `errors_mm`.
+        clusters: (N,) Cluster of each sample; see `cluster_ids`.
+        weights: (N,) Weight of each sample, such as its number of counted joints; None for equal.
+        pretrainings: (R,) Pretraining each run starts from; None if all runs share one.
+        level: Level of the intervals.
 
     Raises:
-        ValueError: shapes that do not fit, errors counted in one system only, or nothing to count.
+        ValueError: Shapes that do not fit, samples that only one system counts, nothing to count,
+            or pretrainings with different numbers of runs.
     """
     errors, reference, clusters, weights = _counted(errors_mm, reference_mm, clusters, weights)
+    groups = None if pretrainings is None else np.asarray(pretrainings)
     means, shares = _cluster_sums(errors - reference, clusters, weights)
-    spread = variance_parts(means, shares)
-    low, high = interval(means, shares, level=level, resamples=resamples, seed=seed)
-    base, own = (float(np.average(e, axis=1, weights=weights).mean()) for e in (reference, errors))
-    relative = _relative_interval(errors, reference, clusters, weights, level, resamples, seed)
-    seeds, count = means.shape
+    parts = variance_components(means, shares, groups)
+    low, high = crossed_interval(parts, level=level)
+    own, base = (float(np.average(e, axis=1, weights=weights).mean()) for e in (errors, reference))
+    relative = _relative_interval(errors, reference, clusters, weights, groups, level)
+    runs, count = means.shape
+    started = 1 if groups is None else len(np.unique(groups))
     return PairedDifference(
-        difference_mm=float(spread.mean),
+        difference_mm=float(parts.mean),
         low_mm=float(low),
         high_mm=float(high),
-        p_value=float(p_value(means, shares, resamples=resamples, seed=seed)),
+        p_value=float(crossed_p_value(parts)),
+        sign_flip_p=sign_flip_p_value(parts.by_cluster, shares),
         mean_mm=own,
         reference_mm=base,
         percent=100 * (own / base - 1) if base else float("nan"),
         percent_low=relative[0],
         percent_high=relative[1],
-        per_seed_mm=tuple(float(value) for value in spread.by_seed),
-        cluster_se_mm=float(np.sqrt(spread.cluster_variance)),
-        seed_se_mm=float(np.sqrt(spread.seed_variance)),
-        detectable_mm=detectable_difference(
-            np.sqrt(spread.cluster_variance),
-            np.sqrt(spread.seed_variance),
-            clusters=effective_clusters(shares),
-            seeds=seeds,
-            level=level,
-        ),
-        seeds=seeds,
+        per_seed_mm=tuple(float(value) for value in parts.by_run),
+        cluster_se_mm=float(parts.errors["clusters"]),
+        seed_se_mm=float(parts.errors.get("seeds", 0.0)),
+        pretraining_se_mm=float(parts.errors.get("pretrainings", 0.0)),
+        detectable_mm=_detectable(parts, level=level),
+        seeds=runs,
+        pretrainings=started,
         clusters=count,
         samples=errors.shape[1],
         level=level,
-        caveats=_caveats(seeds, count),
+        caveats=_caveats(runs, count),
     )
 
 
 def cluster_ids(*columns: np.ndarray) -> np.ndarray:
-    """(N,) number of the distinct combination that each sample has, e.g. of subject, sequence."""
+    """Number the distinct combinations (N,) of the columns, such as subject and sequence."""
     table = np.stack([np.asarray(column) for column in columns], axis=1)
     return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """p-values adjusted for their number (Holm, 1979), in the given order; NaN stays NaN.
+    """Adjust p-values for their number (Holm, 1979), in the given order; NaN stays NaN.
 
-    A NaN counts as a comparison that was declared: it makes the others no smaller.
+    A NaN still counts as a declared comparison.
     """
     values = np.asarray(p_values, float)
     adjusted = np.full(values.shape, np.nan)
@@ -155,26 +162,31 @@ def detectable_difference(
     level: float = LEVEL,
     power: float = 0.8,
 ) -> float:
-    """The smallest true difference found with probability `power` at significance 1 - `level`.
+    """Return the smallest true difference detected with probability `power`.
 
     Args:
-        cluster_se_mm, seed_se_mm: standard errors of the mean by clusters and by seeds; from
-            expected standard deviations, sd / sqrt(C) and sd / sqrt(S).
-        clusters, seeds: numbers of them; of clusters of unequal size the effective one.
+        cluster_se_mm: Standard error of the mean by clusters, sd / sqrt(C).
+        seed_se_mm: Standard error of the mean by seeds, sd / sqrt(R).
+        clusters: Number of clusters; the effective number if their sizes differ.
+        seeds: Number of runs.
+        level: Level of the interval; the significance is 1 - `level`.
+        power: Probability of a significant result.
 
     Returns:
         NaN with fewer than two clusters.
     """
     if not clusters > 1:
         return float("nan")
-    reach = combined_reach(
-        np.float64(cluster_se_mm),
-        np.float64(seed_se_mm),
-        alpha=1 - level,
-        clusters=clusters,
-        seeds=seeds,
-    )
-    return float(reach + stats.norm.ppf(power) * np.hypot(cluster_se_mm, seed_se_mm))
+    errors, freedom = {"clusters": np.float64(cluster_se_mm)}, {"clusters": max(clusters - 1, 1.0)}
+    if seeds > 1:
+        errors["seeds"], freedom["seeds"] = np.float64(seed_se_mm), seeds - 1.0
+    nothing = np.zeros(())
+    return _detectable(Components(nothing, nothing, nothing, errors, freedom), level, power)
+
+
+def _detectable(parts: Components, level: float = LEVEL, power: float = 0.8) -> float:
+    total = np.sqrt(sum(error**2 for error in parts.errors.values()))
+    return float(crossed_reach(parts, 1 - level) + stats.norm.ppf(power) * total)
 
 
 def _counted(errors_mm, reference_mm, clusters, weights) -> tuple[np.ndarray, ...]:
@@ -209,24 +221,24 @@ def _cluster_sums(values, clusters, weights) -> tuple[np.ndarray, np.ndarray]:
     return sums / weight, weight / weight.sum()
 
 
-def _relative_interval(errors, reference, clusters, weights, level, resamples, seed):
-    """Interval of 100 (mean / reference mean - 1), by the ratio's linearisation."""
+def _relative_interval(errors, reference, clusters, weights, groups, level):
+    """Interval of 100 (mean / reference mean - 1), by linearising the ratio."""
     own, base = (float(np.average(e, axis=1, weights=weights).mean()) for e in (errors, reference))
     if base == 0:
         return float("nan"), float("nan")
     linear = 100 * (errors - own / base * reference) / base
     means, shares = _cluster_sums(linear, clusters, weights)
-    low, high = interval(means, shares, level=level, resamples=resamples, seed=seed)
+    low, high = crossed_interval(variance_components(means, shares, groups), level=level)
     ratio = 100 * (own / base - 1)
     return ratio + float(low), ratio + float(high)
 
 
-def _caveats(seeds: int, clusters: int) -> tuple[str, ...]:
+def _caveats(runs: int, clusters: int) -> tuple[str, ...]:
     found = []
-    if seeds == 1:
-        found.append("One seed: the interval leaves out the spread from training again.")
+    if runs == 1:
+        found.append("One run: the interval excludes the variance of training again.")
     if clusters == 1:
         found.append("One cluster: no interval can be given.")
-    elif clusters < FEWEST_FOR_BOOTSTRAP:
-        found.append(f"{clusters} clusters: Student's t alone, without the bootstrap.")
+    elif clusters < 10:
+        found.append(f"{clusters} clusters: with skewed differences the interval is too narrow.")
     return tuple(found)

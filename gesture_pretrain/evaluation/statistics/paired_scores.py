@@ -16,7 +16,6 @@ from gesture_pretrain.evaluation.statistics.comparison import (
     cluster_ids,
     compare_paired,
 )
-from gesture_pretrain.evaluation.statistics.two_level_interval import RESAMPLES
 
 CLUSTERS = ("subject", "label")  # the label of an index is the sequence
 
@@ -81,7 +80,7 @@ def compare_scores(
     hands: np.ndarray | None = None,
     joint: int | None = None,
     cluster_by: Sequence[str] = CLUSTERS,
-    resamples: int = RESAMPLES,
+    pretrainings: Sequence | None = None,
 ) -> PairedDifference:
     """MPJPE (or MPVPE) of a system minus its reference's, with interval and p-value.
 
@@ -92,7 +91,7 @@ def compare_scores(
         hands: bool, one for each hand of the scores, compare on these; None for all.
         joint: compare the error of this joint alone; None for MPJPE.
         cluster_by: names in `Score.info`; hands alike in all of them are one cluster.
-        resamples: of the bootstrap; the p-value is never below 2 / (resamples + 1).
+        pretrainings: Pretraining each run starts from; None if all runs share one.
 
     Raises:
         ValueError: other hands, protocols or numbers of seeds, nothing to count, or a part of
@@ -114,7 +113,7 @@ def compare_scores(
         np.stack(values[len(scores) :]),
         _clusters(everything[0], cluster_by, hands),
         weights=weights,
-        resamples=resamples,
+        pretrainings=pretrainings,
     )
 
 

@@ -89,6 +89,8 @@ def jpeg_index(shared_dir, tmp_path_factory) -> HandIndex:
     for split in ("train", "test"):
         source = shared_dir / "eanet" / "tiny_ih26m" / f"annotations_{split}.json"
         content = json.loads(source.read_text().replace(".png", ".jpg"))
+        for annotation in content["data"]["annotations"]:
+            annotation["bbox"] = [85.0, 180.0, 160.0, 140.0]  # the published ones are empty here
         for number, detection in enumerate(content.get("rootnet", [])):
             x, y, width, height = detection["bbox"]
             shapes = {1: [x - 150, y + 90, width, height / 2], 2: [900.0, -700.0, 250.0, 180.0]}

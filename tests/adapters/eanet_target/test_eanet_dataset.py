@@ -12,9 +12,9 @@ from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.rows import box_of, captured_hands, usable_rows
 from eanet import UPSTREAM, Quirks
+from gesture_pretrain.data.images import read_image_rgb, reduced_image
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.samples.augmentation import Motion
-from gesture_pretrain.data.samples.picture import read_image_rgb, reduced_picture
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.hand.model import load_hand_model
@@ -241,25 +241,25 @@ def test_bytes_are_the_floats_in_whole_grey_levels(tiny_index, recipes):
 
 
 @pytest.mark.parametrize("image_as", ["uint8", "float"])
-def test_crops_of_reduced_pictures_show_the_same(tiny_index, recipes, image_as):
+def test_crops_of_reduced_images_show_the_same(tiny_index, recipes, image_as):
     """Averages of 2 x 2 pixels, in their place: shown by a crop of half as many pixels."""
     whole, reduced = (
         make(tiny_index, recipes, size_px=96, image_as=image_as, reduced_decode=reduce)
         for reduce in (False, True)
     )
-    assert not whole.pictures.reduced_decode and reduced.pictures.reduced_decode
+    assert not whole.images.source.reduced_decode and reduced.images.source.reduced_decode
     asked = []
 
     class Halved:
         shift = 0
 
-        def read(self, row, file, size_wh, shrink, *, annotated):
-            asked.append((shrink, annotated))
-            picture = reduced_picture(read_image_rgb(file, row), 2.0)
+        def read(self, row, file, size_wh, shrink, bounds_px):
+            asked.append((shrink, bounds_px is not None))
+            picture = reduced_image(read_image_rgb(file, row), 2.0)
             origin = tuple(value + self.shift for value in picture.origin_px)
             return picture._replace(origin_px=origin)
 
-    reduced.pictures, level = Halved(), 1 if image_as == "uint8" else 1 / 255
+    reduced.images.source, level = Halved(), 1 if image_as == "uint8" else 1 / 255
     motion = Motion(1.1, 20.0, flip=True, gain_rgb=(1.0, 0.9, 1.1))
     expected, found = (dataset.sample(1, motion) for dataset in (whole, reduced))
     side = reduced.box(tiny_index.record(int(reduced.rows[1])))[2]
@@ -361,7 +361,7 @@ def test_wrong_options_are_refused(tiny_index, recipes):
 def test_an_image_of_another_size_is_refused(tiny_index, recipes, monkeypatch):
     small = np.zeros((10, 20, 3), np.uint8)
     monkeypatch.setattr(
-        "gesture_pretrain.data.samples.picture.read_image_rgb", lambda path, row, *, reduce: small
+        "gesture_pretrain.data.images.files.read_image_rgb", lambda path, row, *, reduce: small
     )
     with pytest.raises(DataError, match="is 20 x 10 px, but its annotation says 334 x 512"):
         make(tiny_index, recipes)[0]

@@ -7,9 +7,9 @@ import torch
 from adapters.eanet.boxes import box_of_hands, boxes_are_usable, crop_box, joint_box
 from adapters.eanet.crop import CropView, EanetAugmentation, crop_image, view_of_box
 from adapters.eanet.targets import Camera, captured_targets, mano_targets
+from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.index.record import ManoFit
 from gesture_pretrain.data.samples.augmentation import Motion, augmentation_stream
-from gesture_pretrain.data.samples.picture import Picture
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box
 from gesture_pretrain.geometry.crop import invert_affine
@@ -138,7 +138,7 @@ def test_crops_show_what_the_published_ones_show(function_golden, i):
     if view.mirrored:
         inverse = compose(mirror_of_picture(334), inverse)
     np.testing.assert_allclose(inverse, function_golden[f"crop.{i}.bb2img"], rtol=0, atol=PIXELS)
-    patch = crop_image(Picture(_waves()), view)[8::16, 8::16]
+    patch = crop_image(ImagePart(_waves()), view)[8::16, 8::16]
     # bilinear weights differ in their last bits between releases of OpenCV
     assert np.abs(patch - function_golden[f"crop.{i}.patch_16th"]).mean() < 0.1
 

@@ -469,4 +469,4 @@ def test_the_upstream_preset_reaches_the_data(index, hands):
 
 def test_it_is_found_by_name():
     assert find_pose_target("eanet") is TARGET
-    assert TARGET.needs.channels == 2048 and TARGET.needs.input_px == 256
+    assert TARGET.needs_for().channels == 2048 and TARGET.needs_for().input_px == 256

@@ -148,7 +148,7 @@ def test_unreadable_card_other_format_and_unknown_target_are_named(stored, tmp_p
     edit_card(stored, format=99)
     with pytest.raises(PoseCheckpointError, match="format 99"):
         load_pose_model(stored)
-    edit_card(stored, format=1, target="token_fuson")
+    edit_card(stored, format=2, target="token_fuson")
     with pytest.raises(adapters.targets.UnknownTarget, match="token_fusion"):
         load_pose_model(stored)
     edit_card(stored, colour="red")

@@ -8,11 +8,10 @@ from pose_run import SIZE_PX, build_toy_dataset, pose_sections
 from adapters.pose.data import build_pose_data
 from adapters.pose.training import build_pose_runner
 from adapters.targets import find_pose_target
-from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.samples.augmentation import Augmentation
-from gesture_pretrain.data.shards.card import ShardSettings
-from gesture_pretrain.data.shards.shards import write_shards
+
+IMREAD = "gesture_pretrain.data.images.files.cv2.imread"
 
 
 @pytest.fixture
@@ -75,13 +74,13 @@ def test_wrong_selection_is_named(data, changes, said):
 @pytest.fixture(scope="module")
 def shards(pose_index, tmp_path_factory):
     index, out = HandIndex.open(pose_index), tmp_path_factory.mktemp("shards") / "out"
-    return write_shards(index, range(len(index)), out, ShardSettings(SIZE_PX), progress=False)
+    return write_shards(index, range(len(index)), out, size_px=SIZE_PX, progress=False)
 
 
 def test_shards_feed_both_loaders_and_no_picture_file_is_read(data, shards, monkeypatch):
     files = data()
     expected = files.train.dataset[2, 5], files.validation.dataset[3]
-    monkeypatch.setattr("gesture_pretrain.data.samples.picture.cv2.imread", None)
+    monkeypatch.setattr(IMREAD, None)
     stored = data(shards=shards)
     found = stored.train.dataset[2, 5], stored.validation.dataset[3]
     for stored_sample, file in zip(found, expected, strict=True):
@@ -93,25 +92,14 @@ def test_shards_feed_both_loaders_and_no_picture_file_is_read(data, shards, monk
         data().train.dataset[2, 5]
 
 
-def test_shards_for_other_crops_are_named(data, shards):
-    with pytest.raises(DataError, match=f"size_px is 48, they were made for {SIZE_PX}"):
-        data(shards=shards, size_px=48)
-    with pytest.raises(DataError, match="augmentation.scale is 0.5"):
-        data(shards=shards, augmentation={"scale": 0.5})
-
-
-def test_eanet_reads_shards_that_were_made_for_it(data, pose_index, shards, tmp_path, monkeypatch):
-    target, index = find_pose_target("eanet"), HandIndex.open(pose_index)
-    build = {"build_dataset": target.dataset_for()}
-    with pytest.raises(DataError, match="Make others with .* --target eanet --box-source joints"):
-        data(shards=shards, **build)
-    plan = target.shard_plan(index, range(len(index)), SIZE_PX, limits=Augmentation())
-    options = {"boxes": plan.boxes, "progress": False}
-    own = write_shards(index, plan.rows, tmp_path / "own", plan.settings, **options)
+@pytest.mark.parametrize("target", ["eanet", "token_fusion"])
+def test_every_target_reads_the_same_shards(data, shards, monkeypatch, target):
+    build = {"build_dataset": find_pose_target(target).dataset_for()}
     expected = next(iter(data(**build).train))
-    monkeypatch.setattr("gesture_pretrain.data.samples.picture.cv2.imread", None)
-    stored = data(shards=own, **build)
-    assert (next(iter(stored.train)).image == expected.image).all()
+    monkeypatch.setattr(IMREAD, None)
+    stored = data(shards=shards, **build)
+    difference = (next(iter(stored.train)).image.int() - expected.image.int()).abs()
+    assert difference.max() <= 2 and (difference > 0).float().mean() < 0.02
     assert stored.validation.dataset[3].image.any()
 
 

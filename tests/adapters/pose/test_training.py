@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
-from pose_run import SIZE_PX, TOY, pose_sections
+from pose_run import SIZE_PX, TOY, Toy, pose_sections
 
 from adapters.pose.checkpoint import read_pose_card, save_pose_run
 from adapters.pose.training import build_pose_runner
@@ -19,11 +19,12 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.runs.checkpoint import load_newest_checkpoint
-from gesture_pretrain.training.runs.stopped import NonFiniteLoss
+from gesture_pretrain.training.checkpoint import load_newest_checkpoint
+from gesture_pretrain.training.stopped import NonFiniteLoss
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.registry import UnknownBackbone
 
+TIMES = {"images_per_s", "data_wait_fraction"}
 HELPERS = Path(__file__).parents[2] / "helpers"
 
 
@@ -51,7 +52,7 @@ def test_run_writes_metrics_ledger_and_checkpoints(tmp_path, pose_index, capfd):
     written = lines(tmp_path)
     validated = [line for line in written if "val_mpjpe_mm" in line]
     assert [line["iteration"] for line in validated] == [6, 8]  # 48 images / 8: epochs of 6
-    assert {"mpjpe_mm", "mpvpe_mm"} == run.runner.last_metrics.keys()
+    assert {"mpjpe_mm", "mpvpe_mm", "mean_pose_mpjpe_mm"} == run.runner.last_metrics.keys()
     assert {"train_joint_loss", "train_pose_loss", "train_mean_mm"} <= written[0].keys()
     total = sum(written[0][f"train_{name}_loss"] for name in ("joint", "pose", "pixel"))
     assert written[0]["train_loss"] == pytest.approx(total, rel=1e-6)  # log values do not count
@@ -100,7 +101,7 @@ def test_killed_and_resumed_run_equals_the_uninterrupted_one(tmp_path, pose_inde
     ]
     assert differing(*moments) == []
     kept = [
-        [{k: v for k, v in line.items() if k != "images_per_s"} for line in lines(tmp_path / name)]
+        [{k: v for k, v in line.items() if k not in TIMES} for line in lines(tmp_path / name)]
         for name in ("whole", "killed")
     ]
     assert kept[0] == kept[1]
@@ -216,12 +217,17 @@ def test_backbone_of_the_registry_arrives_bit_for_bit(tmp_path, pose_index, regi
 
 
 def needing_logits() -> PoseTarget:
-    def build(network, **options):
-        assert isinstance(network, GestureNetwork)
-        return TOY.build_model(network, **options)
+    class WithLogits(Toy):
+        name = "toy_logits"
 
-    needs = BackboneNeeds(gesture_logits=True)
-    return PoseTarget("toy_logits", "needs heads", needs, build, TOY.build_dataset)
+        def needs_for(self, **options):
+            return BackboneNeeds(gesture_logits=True)
+
+        def build_model(self, network, **options):
+            assert isinstance(network, GestureNetwork)
+            return TOY.build_model(network, **options)
+
+    return WithLogits()
 
 
 def test_heads_are_made_at_random_where_the_target_needs_them_and_named_weights_must_bring_them(

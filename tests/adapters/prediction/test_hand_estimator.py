@@ -12,7 +12,7 @@ from adapters.prediction.gesture_reader import GestureReader
 from adapters.prediction.hand_estimator import HandEstimator, fit_image_from_mm
 from adapters.targets import find_pose_target
 from adapters.token_fusion import TARGET
-from gesture_pretrain.data.samples.picture import read_image_rgb
+from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -161,6 +161,18 @@ def test_a_gesture_network_of_its_own_tells_instead(stored, pictures, taxonomy, 
     assert estimator.reader.network is not None
     estimates = estimator.predict(pictures[0])
     assert all(e.coarse is not None and e.hand_probability is not None for e in estimates)
+
+
+def test_classes_of_ones_own_folders_come_from_the_card(stored, pictures, tmp_path):
+    """There is no file of a taxonomy in which every label is a class."""
+    classes = Taxonomy.from_index_labels(["peace", "fist", "flat"])
+    backbone = build_backbone("test_resnet", size_px=64, seed=4)
+    heads = build_gesture_heads(backbone.pooled_channels, num_coarse=3, num_fine=3, hidden=8)
+    network = GestureNetwork(backbone, heads)
+    weights = export_backbone(network, tag="signs", taxonomy=classes, out=tmp_path)
+    estimator = HandEstimator(stored, gestures=weights.path)
+    estimates = estimator.predict(pictures[0][:2], hands=["right", "right"])
+    assert all(e.coarse.name in classes.labels for e in estimates)
 
 
 def test_weights_of_another_taxonomy_are_refused(tmp_path, taxonomy):

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 from torch import nn
-from toy_target import TOY, ToyPose
+from toy_target import TOY, Toy, ToyPose
 
 from adapters.swap.projection import fit_backbone
 from adapters.swap.swap import build_swapped, parameter_table
-from adapters.targets import BackboneNeeds, PoseTarget, SwapError
+from adapters.targets import BackboneNeeds, SwapError
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 
@@ -54,7 +54,7 @@ def test_gesture_heads_that_the_target_reads_are_matched(gesture_network):
         model.guide = network
         return model
 
-    target = PoseTarget("guided", "", BackboneNeeds(), build, list)
+    target = Toy(build, BackboneNeeds())
     model, ledger = build_swapped(
         target, gesture_network, backbone_name="x.y", seed=0, hand_models={}
     )
@@ -78,7 +78,7 @@ def test_heads_that_the_target_makes_itself_are_fresh(gesture_network):
         model.guide = gesture_network.heads
         return model
 
-    target = PoseTarget("guided", "", BackboneNeeds(), build, list)
+    target = Toy(build, BackboneNeeds())
     _, ledger = build_swapped(
         target, gesture_network.backbone, backbone_name="x.y", seed=0, hand_models={}
     )

@@ -26,8 +26,9 @@ def make_targets(batch: int = 2, dtype=torch.float64) -> PoseTargets:
         joints_cam_valid=torch.ones(batch, 21, dtype=torch.bool),
         pose_6d=torch.zeros(batch, 16, 6, **zeros),
         shape=torch.zeros(batch, 10, **zeros),
-        mano_joints_rel_mm=torch.zeros(batch, 21, 3, **zeros),
-        mano_keypoints_px=torch.full((batch, 21, 2), 50.0, dtype=dtype),
+        hand_joints_rel_mm=torch.zeros(batch, 21, 3, **zeros),
+        hand_keypoints_px=torch.full((batch, 21, 2), 50.0, dtype=dtype),
+        hand_joints_valid=torch.ones(batch, 21, dtype=torch.bool),
         mano_valid=torch.ones(batch, dtype=torch.bool),
         wrist_depth_mm=torch.full((batch,), 1000.0, dtype=dtype),
         camera=camera.expand(batch, 2, 3).clone(),
@@ -121,6 +122,16 @@ def test_structure_term_is_zero_where_all_joints_bend_alike():
     assert value.item() == pytest.approx(0, abs=1e-15)
 
 
+def test_limit_term_is_zero_within_the_limits_and_grows_beyond():
+    angle = torch.zeros(1, 16, 3, dtype=torch.float64)
+    angle[0, 0, 1] = math.pi  # the root has no limit
+    angle[0, 1:, 0] = math.radians(119)
+    assert objective.limit_term(matrix_from_axis_angle(angle), make_targets(1)).item() == 0
+    angle[0, 4, 0] = math.pi
+    value = objective.limit_term(matrix_from_axis_angle(angle), make_targets(1))
+    assert value.item() == pytest.approx((1 - 0.5) / 15)
+
+
 def term_of(name: str):
     """One term as a function of a random float64 input, and the input."""
     targets = make_targets()
@@ -128,7 +139,10 @@ def term_of(name: str):
     valid[0, 3], valid[1, 4, 2] = False, False
     fits = torch.tensor([True, False])
     targets = targets._replace(
-        joints_cells_valid=valid, joints_cam_valid=valid.all(-1), mano_valid=fits
+        joints_cells_valid=valid,
+        joints_cam_valid=valid.all(-1),
+        hand_joints_valid=valid.all(-1),
+        mano_valid=fits,
     )
     cells, joints, weak = (2, 21, 3), (2, 21, 3), torch.ones(2, 3, dtype=torch.float64)
     grid = (GRID, SIZE_PX)
@@ -282,11 +296,22 @@ def test_a_truncated_joint_has_a_gradient_in_the_mano_terms_only(model_and_outpu
     assert gradients[1][0].abs().min().item() > 0
 
 
-def test_a_sample_without_fit_keeps_its_joint_terms(model_and_output, batch):
+def test_a_sample_without_fit_trains_the_hand_by_its_joints(model_and_output, batch):
+    """Its parameters are unknown, its joints are not; only triangulated ones count."""
     model, output = model_and_output
-    _, gradients = losses_and_gradients(model, broken(batch, mano_valid=False), output)
-    assert gradients[0][0].abs().max().item() > 0
-    assert all(gradient[0].abs().max().item() == 0 for gradient in gradients[1:])
+    valid = batch.joint_valid.clone()
+    valid[0, 5] = False
+    filler = {"mano_pose": math.nan, "mano_shape": math.nan, "mano_joints_rel_mm": math.nan}
+    without = broken(batch, mano_valid=False, **filler)._replace(joint_valid=valid)
+    targets = pose_targets(without, model.network.grid, model.kinematics.mean_pose)
+    assert torch.equal(targets.hand_joints_rel_mm[0], batch.joints_rel_mm[0])
+    assert torch.equal(targets.hand_keypoints_px[0, :5], batch.keypoints_px[0, :5])
+    assert targets.hand_joints_valid[0].sum() == 20 and not targets.hand_joints_valid[0, 5]
+    _, (cells, pose, shape) = losses_and_gradients(model, without, output)
+    assert cells[0].abs().max() > 0 and shape[0].abs().max() > 0
+    assert (pose[0].abs().amax(-1) > 0).all()  # all 16 rotations
+    exact = objective.mano_joints_3d_term(targets.hand_joints_rel_mm, targets)
+    assert exact.item() == 0
 
 
 def test_annotation_fed_as_prediction_gives_zero(model_and_output, batch):

@@ -12,7 +12,7 @@ from gesture_pretrain.hand.rotation import matrix_from_axis_angle
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.training.step.optimizer import build_optimizer
+from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.weights.ledger import fingerprint
 
 LOSSES = {
@@ -52,7 +52,7 @@ def test_output_shapes(build, batch):
 def test_losses_and_prediction(build, batch):
     model = build()
     losses = model(batch, mode="loss")
-    assert set(losses) == LOSSES | {"mpjpe_mm", "keypoint_error_px"}
+    assert set(losses) == LOSSES | {"mpjpe_mm", "keypoint_error_px", "gate_coarse", "gate_fine"}
     assert all(value.ndim == 0 and torch.isfinite(value) for value in losses.values())
     with torch.no_grad():
         check_prediction(model(batch, mode="predict"), 8)
@@ -77,8 +77,34 @@ def test_keypoints_are_the_25d_joints_in_pixels(build, batch):
     # 8 cells of 12 px
     pixels = (output.joints_cells[..., :2] + 0.5) * 12
     torch.testing.assert_close(found.keypoints_px, pixels)
-    depth = (output.joints_cells[..., 2] + 0.5) / 8 * 300 - 150
+    depth = (output.joints_cells[..., 2] + 0.5) / 8 * 400 - 200
     torch.testing.assert_close(found.joint_depth_rel_mm, depth)
+
+
+def test_gates_are_logged_and_embeddings_are_not_decayed(build, batch):
+    model = build(gate=0.25)
+    assert model.card_values() == {"gate_coarse": 0.25, "gate_fine": 0.25}
+    assert {"gate_coarse", "gate_fine"} <= model(batch, mode="loss").keys()
+    assert build(guidance="none").card_values() == {}
+    positions = {"network.joint_tokens.position", "network.feature_tokens.position"}
+    assert positions < model.no_weight_decay() < dict(model.named_parameters()).keys()
+
+
+def test_detached_guidance_leaves_the_gesture_heads_and_what_they_read_alone(build, batch):
+    model = build(guidance_detach=True).train()
+    heads = model.network.gesture_heads
+    assert not any(module.training for module in heads.modules())
+    total(model(batch, mode="loss")).backward()
+    assert all(p.grad is None and not p.requires_grad for p in heads.parameters())
+    assert model.network.guidance.tokens["fine"].gate.grad is not None
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_the_gradient_of_a_token_moves_its_place_only_where_asked(build, moves):
+    tokens = build(coordinate_gradient=moves).network.joint_tokens
+    cells = torch.full((1, 21, 3), 2.3, requires_grad=True)
+    tokens(torch.randn(1, 64, 8, 8), cells).square().sum().backward()
+    assert (cells.grad is not None and cells.grad.abs().max() > 0) == moves
 
 
 @pytest.mark.parametrize("size_px", [64, 128])

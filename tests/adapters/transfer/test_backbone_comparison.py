@@ -10,7 +10,7 @@ from adapters.transfer.backbone_comparison import Arm, run_folder, train_arms
 
 HOLD = """
 import sys
-from gesture_pretrain.training.runs.lock import run_lock
+from gesture_pretrain.training.run_lock import run_lock
 with run_lock(sys.argv[1], resume=False):
     print("held", flush=True)
     sys.stdin.read()

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from gesture_pretrain.data.description import describe_index
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.index.summary import describe_index
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.skeleton import MANO21_FROM_INTERHAND
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from gesture_pretrain.data.description import describe_index
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.index.summary import describe_index
 from gesture_pretrain.data.interhand import published_counts
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.interhand.published_counts import HandCounts

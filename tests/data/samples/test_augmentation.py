@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.augmentation import (
     LEFT,
     NO_SIDE,
@@ -20,7 +21,6 @@ from gesture_pretrain.data.samples.augmentation import (
     move_view,
     warp,
 )
-from gesture_pretrain.data.samples.picture import Picture
 from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.geometry.crop import apply_affine, crop_affine, crop_rotation
 from gesture_pretrain.taxonomy import Taxonomy
@@ -54,7 +54,7 @@ def view(joints_cam_mm):
     for x, y in keypoints_px[:5]:
         cv2.circle(image, (round(x), round(y)), 3, (255, 255, 255), -1)
     return HandView(
-        picture=Picture(image),
+        picture=ImagePart(image),
         box_xywh_px=np.array([80.0, 40.0, 160.0, 160.0]),
         keypoints_px=keypoints_px,
         joints_rel_mm=joints_cam_mm - joints_cam_mm[0],
@@ -85,7 +85,7 @@ def test_what_is_drawn_lies_where_the_keypoint_lies(view, taxonomy, motion):
         dot = np.zeros_like(view.image_rgb)
         cv2.circle(dot, (int(x), int(y)), 4, (255, 255, 255), -1)
         moved = move_view(
-            replace(view, picture=Picture(dot)), motion, size_px=SIZE, taxonomy=taxonomy
+            replace(view, picture=ImagePart(dot)), motion, size_px=SIZE, taxonomy=taxonomy
         )
         keypoint = moved.keypoints_px[joint]
         if np.any(keypoint < 6) or np.any(keypoint > SIZE - 7):
@@ -165,14 +165,14 @@ def test_translation_moves_the_box_by_a_share_of_its_side(view, taxonomy):
 
 def test_colour_gain_multiplies_rounds_and_saturates(taxonomy):
     image = np.full((8, 8, 3), (100, 200, 51), np.uint8)
-    view = HandView(picture=Picture(image), box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
+    view = HandView(picture=ImagePart(image), box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
     moved = move_view(view, Motion(gain_rgb=(1.1, 1.5, 0.5)), size_px=8, taxonomy=taxonomy)
     assert moved.image_rgb[4, 4].tolist() == [110, 255, 26]
 
 
 def test_outside_of_the_image_is_black(taxonomy):
     image = np.full((10, 10, 3), 255, np.uint8)
-    view = HandView(picture=Picture(image), box_xywh_px=np.array([-10.0, 0.0, 20.0, 20.0]))
+    view = HandView(picture=ImagePart(image), box_xywh_px=np.array([-10.0, 0.0, 20.0, 20.0]))
     crop = move_view(view, Motion(), size_px=20, taxonomy=taxonomy).image_rgb
     assert crop[:, :9].max() == 0 and crop[1:9, 11:].min() == 255 and crop[11:].max() == 0
 

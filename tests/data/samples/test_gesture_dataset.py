@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
@@ -23,7 +24,6 @@ from gesture_pretrain.data.samples.augmentation import (
     move_view,
 )
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset, without_opencv_threads
-from gesture_pretrain.data.samples.picture import read_image_rgb
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
@@ -300,7 +300,7 @@ def test_a_row_outside_of_the_index(index, taxonomy):
 def test_an_unreadable_image_is_named_with_its_row(tmp_path, content):
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"row 17 is not a readable picture: .*broken.jpg"):
+    with pytest.raises(DataError, match=r"row 17 is not a readable image: .*broken.jpg"):
         read_image_rgb(path, 17)
 
 
@@ -311,9 +311,7 @@ def test_a_missing_image_is_named_with_its_row(tmp_path):
 
 def test_an_image_of_another_size_than_annotated(index, taxonomy, monkeypatch):
     dataset, small = dataset_of(index, taxonomy), np.zeros((60, 80, 3), np.uint8)
-    monkeypatch.setattr(
-        "gesture_pretrain.data.samples.picture.read_image_rgb", lambda *_, **__: small
-    )
+    monkeypatch.setattr("gesture_pretrain.data.images.files.read_image_rgb", lambda *_, **__: small)
     for read in (dataset.__getitem__, dataset.view):
         with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x"):
             read(0)

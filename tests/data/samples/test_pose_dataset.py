@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
 from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.data.samples.augmentation import Augmentation, HandView, Motion, move_view
-from gesture_pretrain.data.samples.picture import Picture
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
@@ -192,7 +192,7 @@ def test_mirrored_twice_is_the_same(index):
     taxonomy = Taxonomy.load("interhand26m")
     rng = np.random.default_rng(0)
     view = HandView(
-        picture=Picture(np.zeros((50, 60, 3), np.uint8)),
+        picture=ImagePart(np.zeros((50, 60, 3), np.uint8)),
         box_xywh_px=np.array([0.0, 0.0, SIZE_PX, SIZE_PX]),
         keypoints_px=rng.uniform(0, SIZE_PX, (21, 2)),
         joints_rel_mm=rng.normal(0, 50, (21, 3)),
@@ -344,7 +344,7 @@ def test_wrong_arguments_are_named(dataset, hands):
 def test_describe_counts_what_is_annotated(dataset, index):
     lines = []
     dataset(announce=lines.append)
-    assert "3D joints 24, MANO fit 24" in lines[0]
+    assert "Of 24 hands 24 have 3D joints, 24 a MANO fit and 24 a camera." in lines[0]
 
 
 @pytest.mark.parametrize("mirror_left", [False, True])

@@ -15,18 +15,19 @@ def batches(count, num_samples=23, **options):
 
 
 IMBALANCED = [0] * 200 + [1] * 20 + [2] * 4 + [-1] * 50
+BALANCING = class_balanced_weights(IMBALANCED)
 
 
-@pytest.mark.parametrize("class_ids", [None, [0, 1, 1, 2, -1] * 4 + [0, 0, 1]])
-def test_ranks_together_see_the_batch_of_one_process(class_ids):
-    whole = batches(13, class_ids=class_ids)
-    parts = [batches(13, class_ids=class_ids, rank=r, world_size=2) for r in (0, 1)]
+@pytest.mark.parametrize("weights", [None, [0.5, 1, 1, 2, 0] * 4 + [0, 0, 1]])
+def test_ranks_together_see_the_batch_of_one_process(weights):
+    whole = batches(13, weights=weights)
+    parts = [batches(13, weights=weights, rank=r, world_size=2) for r in (0, 1)]
     assert whole == [left + right for left, right in zip(*parts, strict=True)]
     assert all(len(part) == 2 for part in parts[0])
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 5, 12])
-@pytest.mark.parametrize("options", [{}, {"class_ids": [0, 1, 1] * 7 + [2, 2]}, {"shuffle": False}])
+@pytest.mark.parametrize("options", [{}, {"weights": [0, 1, 1] * 7 + [2, 2]}, {"shuffle": False}])
 def test_starting_late_goes_on_with_the_same_batches(start, options):
     assert batches(4, start_iteration=start, **options) == batches(16, **options)[start : start + 4]
 
@@ -57,7 +58,7 @@ def test_without_shuffle_in_order():
 
 
 def test_class_balanced_frequencies():
-    options = {"num_samples": len(IMBALANCED), "batch_size": 50, "class_ids": IMBALANCED}
+    options = {"num_samples": len(IMBALANCED), "batch_size": 50, "weights": BALANCING}
     drawn = [position for _, position in sum(batches(60, **options), [])]
     counts = np.bincount(np.array(IMBALANCED)[drawn], minlength=3)
     # 3,000 draws of probability 1/3: standard deviation sqrt(3000 * 2/9) = 26; 5 of them
@@ -67,13 +68,15 @@ def test_class_balanced_frequencies():
 
 def test_repeated_draws_get_different_augmentation_keys():
     # a sample of a small class comes several times per epoch; one key would repeat the crop
-    options = {"num_samples": len(IMBALANCED), "batch_size": 50, "class_ids": IMBALANCED}
+    options = {"num_samples": len(IMBALANCED), "batch_size": 50, "weights": BALANCING}
     keys = [key for key, _ in sum(batches(30, **options), [])]
     assert len(set(keys)) == len(keys)
 
 
 def test_class_balanced_weights():
     assert class_balanced_weights([0, 0, 1, -1]).tolist() == [0.5, 0.5, 1.0, 0.0]
+    with pytest.raises(ValueError, match="all are -1"):
+        class_balanced_weights([-1, -1])
 
 
 @pytest.mark.parametrize(
@@ -83,9 +86,10 @@ def test_class_balanced_weights():
         ({"batch_size": 0}, "positive multiple"),
         ({"batch_size": 24}, "23 samples do not fill one batch of 24"),
         ({"rank": 2, "world_size": 2}, "rank 2 is not one of"),
-        ({"class_ids": [0]}, "1 class ids for 23 samples"),
-        ({"class_ids": [-1] * 23}, "all are -1"),
-        ({"class_ids": [0] * 23, "shuffle": False}, "shuffle=False"),
+        ({"weights": [1]}, "1 weights for 23 samples"),
+        ({"weights": [0] * 23}, "not all zero"),
+        ({"weights": [-1] + [1] * 22}, "not negative"),
+        ({"weights": [1] * 23, "shuffle": False}, "shuffle=False"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from gesture_pretrain.evaluation.external.joint_order import (
+from gesture_pretrain.evaluation.external.predictions import read_external_predictions
+from gesture_pretrain.evaluation.poses.joint_order import (
     JOINT_ORDERS,
     JointOrderError,
     permutation,
 )
-from gesture_pretrain.evaluation.external.predictions import read_external_predictions
 from gesture_pretrain.evaluation.poses.predictions import PredictionError
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.poses.score import score_predictions

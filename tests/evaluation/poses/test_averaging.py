@@ -61,6 +61,17 @@ def test_joints_without_samples_are_nan_and_named_or_left_out(case):
     assert np.isnan(published.mpjpe_mm["single"])  # 38 of 42 joints have no sample here
     assert len(published.empty_joints["single"]) == 38
     assert "left thumb1" not in published.empty_joints["single"]
+    assert published.joints["single"] == "both hands, 4 of 42 joints"
+
+
+def test_one_handed_data_are_averaged_over_their_hand(case):
+    right = case["hand"] == 0
+    one_handed = {name: values[right] for name, values in case.items()}
+    means = average(PROTOCOLS["interhand_wrist"], **one_handed)
+    assert np.isfinite(means.mpjpe_mm["all"])
+    one_handed["joint_mm"] = np.ones((right.sum(), 21))
+    means = average(PROTOCOLS["interhand_wrist"], **one_handed)
+    assert means.joints["all"] == "right hand, 21 joints" and means.mpjpe_mm["all"] == 1
 
 
 def test_meshes_of_two_hands_are_one_sample(case):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gesture_pretrain.evaluation.external.joint_order import JointOrderError
+from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
 
 

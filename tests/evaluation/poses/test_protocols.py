@@ -7,11 +7,11 @@ from html import unescape
 import numpy as np
 import pytest
 
-from gesture_pretrain.evaluation.external.joint_order import JointOrderError, permutation
 from gesture_pretrain.evaluation.poses.error_file import load_hand_errors, save_hand_errors
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.hand_errors import hand_errors
 from gesture_pretrain.evaluation.poses.joint_mask import JointMask
+from gesture_pretrain.evaluation.poses.joint_order import JointOrderError, permutation
 from gesture_pretrain.evaluation.poses.predictions import PredictionError
 from gesture_pretrain.evaluation.poses.protocol import (
     PROTOCOLS,

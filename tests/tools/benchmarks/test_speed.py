@@ -35,12 +35,9 @@ def test_loader(run):
         "ours",
         "ours_single",
         "ours_shards",
-        "ours_shards_device",
-        "device_crops",
         "plain",
         "pose",
         "pose_shards",
-        "pose_shards_device",
     }
     expected |= {"eanet", "eanet_reduced", "eanet_shards"}
     assert expected <= results.keys()

@@ -129,7 +129,7 @@ def test_verdict_says_how_much_how_sure_and_on_what():
     assert "SYNTHETIC" in text and "no statement about photographs" in text
     real = " ".join(verdict(results(pair(-5.0), synthetic=False)))
     assert "SYNTHETIC" not in real and "photographs" in real
-    assert "leaves out the spread from training again" in " ".join(
+    assert "excludes the variance of training again" in " ".join(
         verdict(results(pair(-5.0, seeds=1)))
     )
 

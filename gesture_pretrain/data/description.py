@@ -1,0 +1,126 @@
+"""What an index holds, as text for the terminal, beside the published numbers."""
+
+from __future__ import annotations
+
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS
+from gesture_pretrain.data.interhand.published_counts import (
+    PUBLISHED,
+    PUBLISHED_FITS,
+    HandCounts,
+    Release,
+    release_of_split,
+)
+
+
+def describe_index(index: HandIndex, labels: bool = True) -> str:
+    """A text for the terminal: which release it is, counts per split and hand, and per label.
+
+    Args:
+        index: the index.
+        labels: also list the images of every label.
+    """
+    counts = index.meta["counts"]
+    lines = [f"{index.meta['data_name']}, {len(index):,} images in {index.root}"]
+    if index.meta["kind"] == "interhand26m":
+        lines += _release_lines(index, counts)
+    lines += ["", *_split_table(counts), *_notes(index)]
+    if labels:
+        lines += ["", *_label_table(counts)]
+    return "\n".join(lines)
+
+
+def _release_lines(index: HandIndex, counts: dict) -> list[str]:
+    if index.meta["synthetic"] is not None:
+        return ["rendered pictures in InterHand2.6M's layout (synthetic.json says how)"]
+    release = Release(index.meta["release"]["name"], index.meta["release"]["subset"])
+    if release.name:
+        said = f"the counts are those of InterHand2.6M {release}, 5 frames per second"
+    else:
+        said = (
+            "the counts are those of no published release (a part, another frame rate, or edited)"
+        )
+    return [said, *_comparison(counts)]
+
+
+def _comparison(counts: dict) -> list[str]:
+    lines = []
+    for split, of in counts.items():
+        hands = of["hands"]
+        here = HandCounts(hands.get("right", 0) + hands.get("left", 0), hands.get("interacting", 0))
+        found = release_of_split(split, here)
+        lines.append(f"  {split:5} here: {_pair(here)}  = {found}")
+        if found.name is None:
+            lines += [
+                f"        {release} ({subset}): {_pair(published)}"
+                for (release, subset, of_split), published in PUBLISHED.items()
+                if of_split == split and subset.startswith("human and")
+            ]
+        if "images_with_fit" in of and found.name == "v1.0":
+            images, steps = PUBLISHED_FITS[split]
+            lines.append(
+                f"        MANO fits here: {of['images_with_fit']:,} images, "
+                f"{of['time_steps_with_fit']:,} time steps; published {images:,} and {steps:,}"
+            )
+    return lines
+
+
+def _pair(counts: HandCounts) -> str:
+    single, interacting, total = counts.single, counts.interacting, counts.total
+    return f"{single:>9,} single + {interacting:>9,} interacting = {total:>9,}"
+
+
+def _split_table(counts: dict) -> list[str]:
+    rows = [("split", "images", "time steps", *HANDS, "invalid", "with fit", "subjects", "labels")]
+    for split, of in counts.items():
+        rows.append(
+            (
+                split,
+                f"{of['images']:,}",
+                f"{of['time_steps']:,}",
+                *(f"{of['hands'].get(hand, 0):,}" for hand in HANDS),
+                _number(of.get("hand_type_invalid")),
+                _number(of.get("images_with_fit")),
+                _number(len(of["subjects"]) if "subjects" in of else None),
+                f"{len(of['labels']):,}",
+            )
+        )
+    return _aligned(rows)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _label_table(counts: dict) -> list[str]:
+    labels = sorted({label for of in counts.values() for label in of["labels"]})
+    rows = [("images per label", *counts)]
+    rows += [
+        (label, *(f"{of['labels'].get(label, 0):,}" for of in counts.values())) for label in labels
+    ]
+    return _aligned(rows)
+
+
+def _notes(index: HandIndex) -> list[str]:
+    lines = [
+        f"{split}: {count:,} {what.replace('_', ' ')}"
+        for split, notes in index.meta.get("notes", {}).items()
+        for what, count in notes.items()
+        if count
+    ]
+    lines += [
+        f"{count:,} numbers of {column} are not float32 and were rounded"
+        for column, count in index.meta.get("rounded_to_float32", {}).items()
+    ]
+    return ["", *lines] if lines else []
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]

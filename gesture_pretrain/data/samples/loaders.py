@@ -1,0 +1,128 @@
+"""From data sets to the loaders of a run, each process taking its share of every batch."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from gesture_pretrain.data.samples.gesture_dataset import without_opencv_threads
+from gesture_pretrain.data.samples.sampling import EpochBatchSampler
+from gesture_pretrain.processes import rank_and_world_size
+
+LARGEST_EVALUATED = 64  # images at once, in one process
+
+
+class Loaders(NamedTuple):
+    """Loaders of a run.
+
+    Attributes:
+        train: endless loader of this process's share of each batch.
+        validation: finite loader of this process's share; None where there is nothing to validate.
+        batch_size: images per iteration over all processes.
+        iterations_per_epoch: whole batches in one pass over the training rows.
+    """
+
+    train: DataLoader
+    validation: DataLoader | None
+    batch_size: int
+    iterations_per_epoch: int
+
+
+def build_loaders(
+    train_set: Dataset,
+    val_set: Dataset | None,
+    *,
+    batch_size: int,
+    workers: int,
+    seed: int,
+    pin_memory: bool,
+    weights: np.ndarray | None = None,
+) -> Loaders:
+    """Both loaders of a run.
+
+    Args:
+        train_set: what is trained on.
+        val_set: what is validated on; None for nothing.
+        batch_size: images per iteration over all processes; a smaller data set makes it smaller.
+        workers: loading processes per training process.
+        seed: key of the order.
+        pin_memory: page-locked batches, for copies to CUDA.
+        weights: (N,) weights that training samples are drawn with; None to use each once per
+            epoch.
+    """
+    rank, world_size = rank_and_world_size()
+    batch_size = _filled_batch_size(batch_size, len(train_set), world_size)
+    sampler = EpochBatchSampler(
+        len(train_set),
+        batch_size=batch_size,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        weights=weights,
+    )
+    train = make_loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
+    validation = None
+    if val_set is not None:
+        batches = own_batches(len(val_set), batch_size, rank, world_size)
+        validation = make_loader(val_set, workers, seed, pin_memory, batch_sampler=batches)
+    return Loaders(train, validation, batch_size, sampler.iterations_per_epoch)
+
+
+def _filled_batch_size(batch_size: int, images: int, world_size: int) -> int:
+    """A batch holds each image once at most; said where that makes it smaller."""
+    filled = min(batch_size, images // world_size * world_size)
+    say = announcer("Training")
+    if filled < batch_size and say is not None:
+        say(f"There are {images} images: batches hold {filled}, not data.batch_size={batch_size}.")
+    return filled
+
+
+def own_batches(count: int, batch_size: int, rank: int, world_size: int) -> list[range]:
+    """A process's batches of a pass over `count` samples; every sample is in one batch of one.
+
+    Whole batches are shared out, so that each is computed exactly as by a single process: how many
+    images are computed at once can change the last digit.
+
+    Args:
+        count: samples.
+        batch_size: of all processes; never more than `LARGEST_EVALUATED` are taken at once.
+        rank, world_size: which process of how many.
+    """
+    size = min(batch_size, LARGEST_EVALUATED)
+    batches = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    return batches[rank::world_size]
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises ValueError where a batch does not divide among the processes."""
+    _, world_size = rank_and_world_size()
+    if batch_size < 1:
+        raise ValueError(f"data.batch_size must be at least 1, got {batch_size}.")
+    if batch_size % world_size:
+        raise ValueError(
+            f"data.batch_size is the batch over all processes: {batch_size} does not divide among "
+            f"{world_size}. Choose a multiple of {world_size}."
+        )
+
+
+def announcer(name: str):
+    """Prints what a data set says of itself, once per run."""
+    rank, _ = rank_and_world_size()
+    return (lambda text: print(f"{name}. {text}")) if rank == 0 else None
+
+
+def make_loader(
+    dataset: Dataset, workers: int, seed: int, pin_memory: bool, **batching
+) -> DataLoader:
+    """A loader whose workers do not depend on torch's global generator."""
+    # An own generator: the loader would else draw its base seed from torch's global one.
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        worker_init_fn=without_opencv_threads,
+        generator=torch.Generator().manual_seed(seed),
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        **batching,
+    )

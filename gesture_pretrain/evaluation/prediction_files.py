@@ -1,0 +1,268 @@
+"""Evaluate predictions files of this toolkit and of other systems under the same protocols."""
+
+import re
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import gesture_pretrain
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.evaluation.external.file import read_external_file
+from gesture_pretrain.evaluation.external.fit_check import fit_distance_mm
+from gesture_pretrain.evaluation.external.predictions import read_external_predictions
+from gesture_pretrain.evaluation.poses.error_file import save_hand_errors
+from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
+from gesture_pretrain.evaluation.poses.protocol import Protocol, find_protocols
+from gesture_pretrain.evaluation.poses.score import Score, score_predictions
+from gesture_pretrain.hand.model import HandModel, load_hand_model
+from gesture_pretrain.taxonomy import Taxonomy
+
+HAND_KINDS = {
+    "single": ("right", "left"),
+    "interacting": ("interacting",),
+    "all": ("right", "left", "interacting"),
+}
+
+
+@dataclass(frozen=True)
+class PoseEvaluation:
+    """Scores of S systems under P protocols; `report.score_table.ScoreTable` shows them.
+
+    Attributes:
+        scores: At most one per system and protocol.
+        refused: System -> protocol -> why it could not be applied.
+        facts: Name -> text: data, versions, command.
+        mean_pose_mm: Protocol -> MPJPE of the mean training pose; see `poses.mean_pose`. Empty
+            without labels of a training split.
+    """
+
+    scores: Sequence[Score]
+    refused: Mapping[str, Mapping[str, str]]
+    facts: Mapping[str, str]
+    mean_pose_mm: Mapping[str, float]
+
+
+def evaluate_predictions(
+    *,
+    files: Sequence[str],
+    data: Path,
+    protocols: Sequence[str] = ("all",),
+    out: Path,
+    split: str | None = None,
+    hands: str = "single",
+    mano: str | None = None,
+    taxonomy: str = "interhand26m",
+    joint_order: str | None = None,
+    unit: str | None = None,
+    box_source: str | None = None,
+    allow_missing: bool = False,
+    check_skeleton: bool = True,
+    command: str = "",
+) -> PoseEvaluation:
+    """Score predictions files, and store the errors of each hand as `SYSTEM.errors.npz`.
+
+    Args:
+        files: paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
+            systems (see `external_predictions`).
+        data: folder of the index that was predicted.
+        protocols: names, or "all".
+        out: Folder of the error files.
+        split: images that should have been predicted; None for those that each file predicts.
+        hands: with `split`, which of its images: "single", "interacting" or "all".
+        mano: hand models: None to look in the documented places, "open", or a MANO file or folder;
+            "none" to do without, which leaves out the protocols that need fits.
+        taxonomy: gestures of the tables in scores.json.
+        joint_order, unit, box_source: of other systems' files that do not state them.
+        allow_missing: score although hands have no prediction; they are counted in the table.
+        check_skeleton: see `read_external_predictions`.
+        command: what was typed, for the record.
+
+    Raises:
+        ValueError: files that cannot be used, for the reason given; before anything is scored, a
+            file that is given twice, or two whose systems are called alike.
+        MissingManoFile: no hand model where one is needed.
+    """
+    named = _named_files(files)
+    if len(named) > 1:
+        require_distinct_systems(named)
+    chosen = find_protocols(list(protocols))
+    index = HandIndex.open(data)
+    models = load_hand_models(
+        mano, fits_needed=any(p.missing_fit != "no fit is used" for p in chosen)
+    )
+    reader = GroundTruthReader(index, hand_models=models, taxonomy=Taxonomy.load(taxonomy))
+    rows = None if split is None else _expected_rows(index, split, hands)
+    fit_mm = fit_distance_mm(reader, index.select(split=split) if rows is None else rows)
+    scores: list[Score] = []
+    refused: dict[str, Mapping[str, str]] = {}
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for system, path in named:
+        predictions = read_predictions(
+            path,
+            index,
+            system=system,
+            joint_order=joint_order,
+            unit=unit,
+            split=split,
+            box_source=box_source,
+            hand_models=models,
+            check_skeleton=check_skeleton,
+        )
+        found, refused[predictions.system] = score_predictions(
+            predictions, reader, chosen, rows=rows, allow_missing=allow_missing, progress=True
+        )
+        if found:
+            save_hand_errors(out / f"{_file_name(predictions.system)}.errors.npz", found)
+        scores += found
+    facts = _facts(index, models, fit_mm, command)
+    return PoseEvaluation(scores, refused, facts, _mean_pose_mm(reader, chosen, scores))
+
+
+def read_predictions(
+    path: Path | str, index: HandIndex, *, system: str | None = None, **external
+) -> PosePredictions:
+    """A predictions file of this toolkit, or else one of another system.
+
+    Args:
+        path: .npz or .json.
+        index: the data that was predicted.
+        system: name in tables instead of the file's.
+        external: arguments of `read_external_predictions`.
+    """
+    path = Path(path)
+    _require_file(path)
+    if path.suffix != ".npz" or not _is_ours(path):
+        return read_external_predictions(path, index, system=system, **external)
+    predictions = PosePredictions.load(path)
+    if system is None:
+        return predictions
+    return replace(predictions, system=system)
+
+
+def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
+    """Refuses files whose rows in the table, or whose files of errors, could not be told apart.
+
+    Reads the names of the systems: of an .npz nothing else, a .json as a whole.
+
+    Args:
+        named: system name (None: the file's own) and path of each file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: names the two files.
+    """
+    taken: dict[str, tuple[str, Path]] = {}
+    for i, (name, path) in enumerate(named):
+        _require_file(path)
+        if any(path.samefile(other) for _, other in named[:i]):
+            raise ValueError(
+                f"the predictions file {path} is given twice, {_shown(named, path)}; give each "
+                "system its own file"
+            )
+        system = stated_system(path) if name is None else name
+        other, file = taken.setdefault(_file_name(system), (system, path))
+        if file != path:
+            raise ValueError(
+                f"{file} and {path} are both of a system called '{system}'"
+                + ("" if other == system else f" or '{other}', which name the same file")
+                + f"; give one of them another name: NAME={path}"
+            )
+
+
+def stated_system(path: Path) -> str:
+    """The name that a predictions file gives its system; its base name where it gives none."""
+    if path.suffix == ".npz":
+        with _opened_npz(path) as stored:
+            system = str(stored["system"]) if "system" in stored.files else None
+    else:
+        system = read_external_file(path).stated.get("system")
+    return str(system or path.stem)
+
+
+def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandModel] | None:
+    """Both hands; None where they are not needed or, with "none", not wanted."""
+    if mano == "none" or not fits_needed:
+        return None
+    return {side: load_hand_model(side, mano) for side in ("right", "left")}
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no predictions file {path}. tools/train.py --predict SPLIT writes one into "
+            "its run folder; files of other systems are .npz or .json."
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    with _opened_npz(path) as stored:
+        return "index_fingerprint" in stored.files
+
+
+def _opened_npz(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
+
+
+def _shown(named: Sequence[tuple[str | None, Path]], path: Path) -> str:
+    """The entries of the command line that are this file: "A=x.npz and B=x.npz"."""
+    same = [(name, other) for name, other in named if other.exists() and other.samefile(path)]
+    return " and ".join(f"{other}" if name is None else f"{name}={other}" for name, other in same)
+
+
+def _named_files(files: Sequence[str]) -> list[tuple[str | None, Path]]:
+    """System name (None: the file's own) and path of each file."""
+    named: list[tuple[str | None, Path]] = []
+    for text in files:
+        name, separator, path = str(text).partition("=")
+        named.append((name, Path(path)) if separator else (None, Path(text)))
+    return named
+
+
+def _expected_rows(index: HandIndex, split: str, hands: str) -> np.ndarray:
+    if hands not in HAND_KINDS:
+        raise ValueError(f"hands is {hands!r}; choose {', '.join(HAND_KINDS)}")
+    rows = index.select(split=split, hands=HAND_KINDS[hands])
+    if len(rows) == 0:
+        raise ValueError(f"split '{split}' of {index.path} has no image of {hands} hands")
+    return rows
+
+
+def _facts(index: HandIndex, models, fit_mm: float | None, command: str) -> dict[str, str]:
+    facts = {
+        "data": f"{index.meta['data_name']}, index {index.fingerprint[:12]}",
+        "versions": f"gesture-pretrain {gesture_pretrain.__version__}, Python "
+        f"{sys.version.split()[0]}, numpy {version('numpy')}, scipy {version('scipy')}",
+        "hand models": "none" if models is None else f"tips '{models['right'].tip_convention}'",
+    }
+    if fit_mm is not None:
+        facts["fits from annotated joints"] = f"{fit_mm:.1f} mm (median, about the wrist)"
+    return {**facts, "command": command} if command else facts
+
+
+def _mean_pose_mm(
+    reader: GroundTruthReader, protocols: Sequence[Protocol], scores: Sequence[Score]
+) -> dict[str, float]:
+    """MPJPE of the mean pose of the training split on the hands that were scored."""
+    train_rows = reader.index.select(split="train", hands=HAND_KINDS["single"])
+    pose = mean_training_pose(reader, train_rows) if len(train_rows) and scores else None
+    if pose is None or np.isnan(pose.joints_rel_mm).any():
+        return {}
+    keys = np.unique(np.concatenate([2 * s.info["rows"] + s.info["hand"] for s in scores]))
+    predictions = pose.predictions(reader, keys // 2, keys % 2)
+    found, _ = score_predictions(predictions, reader, protocols, allow_missing=True)
+    return {score.protocol.name: score.averages.mpjpe_mm["all"] for score in found}
+
+
+def _file_name(system: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", system)

@@ -1,0 +1,106 @@
+"""One optimiser step on a batch that is taken in parts, so that less of it is in memory at once.
+
+The gradient is that of the whole batch up to rounding: losses that are means over valid entries are
+divided by the counts of the whole batch (`StepCounts`). Two things do depend on the parts: batch
+norm in training mode takes its statistics from each part, as with a smaller batch, and dropout
+draws its masks part by part.
+"""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gesture_pretrain.training.optimizer import FiniteOptimWrapper
+from gesture_pretrain.training.step_mean import StepCounts
+
+
+def check_parts(parts: int, share: int, optim_wrapper: object) -> None:
+    """Raises ValueError where a process's share of the batch cannot be taken in so many parts."""
+    if parts == 1:
+        return
+    if share % parts:
+        raise ValueError(
+            f"training.accumulate is {parts}, but each process has {share} images of a batch, "
+            f"which {parts} does not divide. Choose a divisor of {share}."
+        )
+    if not isinstance(optim_wrapper, FiniteOptimWrapper):
+        raise ValueError(
+            "training.accumulate above 1 does not go with training.precision=fp16; use bf16 or fp32"
+        )
+
+
+def accumulated_step(
+    model: nn.Module, batch: Any, *, parts: int, optim_wrapper: FiniteOptimWrapper
+) -> dict[str, Tensor]:
+    """Forward and backward of each part, then one step; returns the means of what is logged.
+
+    Args:
+        model: an mmengine model with a mode "count", or its distributed wrapper.
+        batch: a named tuple of tensors with a leading axis B.
+        parts: a divisor of B.
+        optim_wrapper: takes the step.
+    """
+    core = getattr(model, "module", model)
+    pieces = [core.data_preprocessor(piece, True) for piece in split_batch(batch, parts)]
+    counts = collect_counts(core, pieces)
+    optim_wrapper.begin_step()
+    logs = []
+    for number, piece in enumerate(pieces, start=1):
+        waits = number < parts and hasattr(model, "no_sync")
+        with model.no_sync() if waits else nullcontext():
+            with optim_wrapper.optim_context(model), counts.giving():
+                losses = model(**piece, mode="loss")
+            loss, log = core.parse_losses(losses)
+            logs.append({name: value.detach() for name, value in log.items()})
+            if not optim_wrapper.add_loss(loss / parts):
+                break
+    optim_wrapper.finish_step()
+    return mean_logs(logs)
+
+
+@torch.no_grad()
+def collect_counts(core: nn.Module, pieces: list[dict]) -> StepCounts:
+    """What the losses of all pieces will be divided by; the network is not run.
+
+    Args:
+        core: the model.
+        pieces: arguments of its `forward`, but for the mode.
+
+    Raises:
+        ValueError: the model cannot tell before it is run.
+    """
+    counts = StepCounts()
+    for piece in pieces:
+        try:
+            with counts.collecting():
+                core(**piece, mode="count")
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"training.accumulate: {type(core).__name__} has no mode 'count' that tells what "
+                f"its losses are divided by ({error}). Use training.accumulate=1 with it."
+            ) from error
+    return counts
+
+
+def split_batch(batch: Any, parts: int) -> list:
+    """A tensor `(B, ...)`, or a named tuple of such, as `parts` of equal size.
+
+    A number is of the whole batch and so of each part.
+    """
+    if isinstance(batch, Tensor):
+        return list(batch.chunk(parts))
+    if isinstance(batch, int):
+        return [batch] * parts
+    columns = [split_batch(values, parts) for values in batch]
+    return [type(batch)(*values) for values in zip(*columns, strict=True)]
+
+
+def mean_logs(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Means by name, over the parts that have the name."""
+    names = dict.fromkeys(name for log in logs for name in log)
+    return {
+        name: torch.stack([log[name].float() for log in logs if name in log]).mean()
+        for name in names
+    }

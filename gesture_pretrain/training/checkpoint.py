@@ -1,0 +1,150 @@
+"""Checkpoints of a run: written atomically, checked by hash, read without unpickling code.
+
+A checkpoint is `iteration_00001200.pt` (`torch.save` of tensors and plain containers) with
+`iteration_00001200.json` beside it (size and SHA-256), written in this order. Without its json a
+checkpoint does not count; with a file that does not match its json it is torn, and the one before
+it is used. Both are moved into place only when they are whole, so a kill at any moment leaves the
+earlier checkpoints as they were.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gesture_pretrain.files import NO_ROOM, remove_abandoned_parts, write_bytes_atomically
+from gesture_pretrain.training.stopped import NoIntactCheckpoint, NoRoomForRun
+
+FORMAT = 1
+CHECKPOINTS = "checkpoints"  # their folder in a run folder
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint's content and what was found on the way to it.
+
+    Attributes:
+        path: the file that was read.
+        state: what `save_checkpoint` was given.
+        notes: one line for every newer checkpoint that was passed over, and why.
+    """
+
+    path: Path
+    state: dict
+    notes: tuple[str, ...]
+
+
+def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2) -> Path:
+    """Writes the checkpoint of `iteration`, then deletes all but the newest `keep`.
+
+    Args:
+        folder: the run's checkpoint folder; made where missing.
+        iteration: batches trained so far.
+        state: nested dicts, lists and tuples of tensors, numbers, strings, None.
+        keep: how many checkpoints stay, at least 1.
+
+    Raises:
+        NoRoomForRun: no room; the earlier checkpoints are untouched.
+    """
+    folder = Path(folder)
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "iteration": iteration, **state}, buffer)
+    content = buffer.getvalue()
+    record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    path = folder / f"iteration_{iteration:08d}.pt"
+    with full_disk_named(path, len(content)):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(path, content)
+        write_bytes_atomically(path.with_suffix(".json"), json.dumps(record).encode())
+    _delete_old(folder, keep)
+    return path
+
+
+def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint | None:
+    """The newest checkpoint that is whole, or None where none was ever finished.
+
+    Raises:
+        NoIntactCheckpoint: there are checkpoints, and all are torn.
+    """
+    notes = []
+    for record_path in sorted(Path(folder).glob("iteration_*.json"), reverse=True):
+        path = record_path.with_suffix(".pt")
+        fault = _fault(path, record_path)
+        if fault is None:
+            state = torch.load(path, map_location=map_location, weights_only=True)
+            return LoadedCheckpoint(path, state, tuple(notes))
+        notes.append(f"Checkpoint {path} is torn: {fault}. Using the one before it.")
+    if notes:
+        raise NoIntactCheckpoint(
+            "No checkpoint of this run can be read:\n  "
+            + "\n  ".join(note.removesuffix(" Using the one before it.") for note in notes)
+            + "\nRestore one of them from a copy, or start again in an empty folder."
+        )
+    return None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether any checkpoint was finished in `folder`."""
+    return any(Path(folder).glob("iteration_*.json"))
+
+
+def refuse_used_folder(out: Path, resume: bool) -> None:
+    """Raises FileExistsError where `out` holds checkpoints and the run is not to go on."""
+    if not resume and has_checkpoint(out / CHECKPOINTS):
+        raise FileExistsError(
+            f"{out} holds the checkpoints of a run. Add --resume to go on with it, or choose "
+            "another --out."
+        )
+
+
+@contextmanager
+def full_disk_named(path: Path, size_bytes: int | None = None):
+    """Turns the system's "no space left" into `NoRoomForRun`, which says where and how much."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        need = "" if size_bytes is None else f" ({size_bytes / 1e6:.1f} MB needed)"
+        raise NoRoomForRun(
+            f"No space left while writing {path}{need}; {_free_mb(path)} MB are free there. "
+            "Earlier checkpoints are intact. Free some space and run the same command with "
+            "--resume."
+        ) from error
+
+
+def _free_mb(path: Path) -> str:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return f"{shutil.disk_usage(folder).free / 1e6:.1f}"
+
+
+def _fault(path: Path, record_path: Path) -> str | None:
+    """What is wrong with a checkpoint, None where nothing is."""
+    try:
+        record = json.loads(record_path.read_text())
+        expected_bytes, expected_sha256 = record["bytes"], record["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return f"{record_path.name} is not readable JSON with its size and hash"
+    if not path.exists():
+        return "the file is missing"
+    if path.stat().st_size != expected_bytes:
+        return f"it has {path.stat().st_size} bytes, {expected_bytes} were written"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return None if digest == expected_sha256 else "its SHA-256 is not the one that was written"
+
+
+def _delete_old(folder: Path, keep: int) -> None:
+    """Deletes all but the newest `keep`; the json first, so that no half of a pair counts."""
+    for record_path in sorted(folder.glob("iteration_*.json"))[: -max(1, keep)]:
+        record_path.unlink()
+        record_path.with_suffix(".pt").unlink(missing_ok=True)
+    finished = {p.stem for p in folder.glob("iteration_*.json")}
+    for path in folder.glob("iteration_*.pt"):
+        if path.stem not in finished:
+            path.unlink()
+    remove_abandoned_parts(folder, older_than_s=0.0)  # a run folder has one writer

@@ -1,0 +1,49 @@
+"""One run per run folder, from its start on: before its first checkpoint, too."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.training.checkpoint import full_disk_named, refuse_used_folder
+
+
+@contextmanager
+def run_lock(out: Path, *, resume: bool) -> Iterator[None]:
+    """Keep every other run out of the run folder `out`, which is made if it is missing.
+
+    The first process of a run holds the lock. The system releases it when the process ends,
+    however it ends; the files `lock` and `holder` stay.
+
+    Raises:
+        FileExistsError: Another run is in the folder, or has left checkpoints and `resume` is
+            false.
+        OSError: The file system has no locks.
+    """
+    out = Path(out)
+    if rank_and_world_size()[0] > 0:
+        yield
+        return
+    with full_disk_named(out / "lock"):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / "lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise FileExistsError(_taken(out)) from error
+    try:
+        (out / "holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        refuse_used_folder(out, resume)
+        yield
+    finally:
+        lock.release()
+
+
+def _taken(out: Path) -> str:
+    holder = out / "holder"
+    who = holder.read_text() if holder.exists() else "which has just begun"
+    return f"{out} is in use by another run ({who}). Choose another --out, or wait for it to end."

@@ -1,0 +1,99 @@
+"""Reasons for which a run stops early, and what ends it from outside.
+
+When another process of the run dies, gloo notices the closed connection at once, NCCL after the
+time limit of the process group. A cluster that wants the machine back sends SIGTERM, and so does
+torchrun after another process has died.
+"""
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gesture_pretrain.processes import rank_and_world_size
+
+# "Application timeout caused pair closure" is gloo's message to all but the first waiting exchange
+_OF_THE_GROUP = re.compile(
+    r"gloo|nccl|process ?group|connection (closed|reset|refused)|broken pipe|by peer|pair closure|"
+    r"socket|tcpstore|timed out|timeout|unreachable",
+    re.IGNORECASE,
+)
+
+# A cluster's SIGTERM also reaches the loading processes, and torch may report their end first.
+_WORKER_TERMINATED = "is killed by signal: Terminated"
+
+
+class TrainingStopped(RuntimeError):
+    """A run that ended before its last iteration and can be resumed from its last checkpoint."""
+
+
+class NonFiniteLoss(TrainingStopped):
+    """A loss or gradient became NaN or infinite; the optimiser step was not taken."""
+
+
+class NoRoomForRun(TrainingStopped):
+    """A file of the run could not be written because the disk or the quota is full."""
+
+
+class NoIntactCheckpoint(TrainingStopped):
+    """There are checkpoints, but none of them is complete."""
+
+
+class ProcessLost(TrainingStopped):
+    """Another process of the run ended, or could not be reached in time."""
+
+
+class ToldToEnd(TrainingStopped):
+    """The system asked the run to end (SIGTERM from a cluster or from torchrun)."""
+
+
+@contextmanager
+def told_to_end(runner) -> Iterator[None]:
+    """Turn SIGTERM and the loss of another process into errors that say how to resume.
+
+    Args:
+        runner: Has `iter` and `checkpoint_folder`.
+
+    Raises:
+        ToldToEnd: SIGTERM reached this process or one that loads data for it.
+        ProcessLost: An exchange with the other processes failed.
+    """
+
+    def stop(number, frame):
+        name = signal.Signals(number).name
+        raise ToldToEnd(f"The run was told to end ({name}). {_how_to_resume(runner)}")
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    try:
+        yield
+    except TrainingStopped:
+        raise
+    except RuntimeError as error:
+        if _WORKER_TERMINATED in str(error):
+            raise ToldToEnd(
+                f"A loading process was told to end (SIGTERM). {_how_to_resume(runner)}"
+            ) from error
+        if rank_and_world_size()[1] == 1 or not _OF_THE_GROUP.search(str(error)):
+            raise
+        raise ProcessLost(_lost(error, runner)) from error
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _lost(error: Exception, runner) -> str:
+    rank, world_size = rank_and_world_size()
+    first_line = str(error).strip().splitlines()[0]
+    return (
+        f"Process {rank} of {world_size} lost another process of the run ({first_line}). The last "
+        f"lines of that process say why. {_how_to_resume(runner)}"
+    )
+
+
+def _how_to_resume(runner) -> str:
+    return (
+        f"At iteration {runner.iter}; the checkpoints in {runner.checkpoint_folder} are intact. "
+        "Run the same command with --resume."
+    )
