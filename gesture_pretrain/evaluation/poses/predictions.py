@@ -6,7 +6,6 @@ joints in mano21 order, V = 778 vertices of a MANO mesh.
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ import numpy as np
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.json_file import parse_json
+from gesture_pretrain.npz_file import read_npz
 
 JOINT_ORDER = "mano21"
 FORMAT = 1
@@ -74,7 +75,8 @@ class PosePredictions:
             if value is None and name in _OPTIONAL:
                 continue
             dtype = np.int64 if name in _INTEGERS else np.float32
-            object.__setattr__(self, name, _checked(name, value, shape, dtype, len(self.rows)))
+            count = len(np.atleast_1d(self.rows))
+            object.__setattr__(self, name, _checked(name, value, shape, dtype, count))
         if np.isin(self.hand, (0, 1)).sum() < len(self):
             raise PredictionError("hand must be 0 (right) or 1 (left) for every prediction")
         keys, counts = np.unique(2 * self.rows + self.hand, return_counts=True)
@@ -146,30 +148,32 @@ class PosePredictions:
             JointOrderError: it states another joint order than mano21.
         """
         stored = _read_npz(Path(path))
-        if int(stored["format"]) != FORMAT:
-            raise PredictionError(f"{path} has format {stored['format']}, known is {FORMAT}")
+        if stored["format"].shape or stored["format"].tolist() != FORMAT:
+            raise PredictionError(
+                f"{path} has format {str(stored['format'])[:40]}, known is {FORMAT}"
+            )
         if str(stored["joint_order"]) != JOINT_ORDER:
             raise JointOrderError(
                 f"{path} states joint order '{stored['joint_order']}'; a predictions file of this "
                 f"toolkit is in {JOINT_ORDER}. Read it as another system's file, which reorders"
             )
+        provenance = parse_json(str(stored["provenance_json"]), str(path), PredictionError)
+        if not isinstance(provenance, dict):
+            raise PredictionError(f"{path}: provenance_json is not a JSON object")
         arrays = {name: stored.get(name) for name in _SHAPES}
-        return cls(
-            str(stored["system"]),
-            str(stored["index_fingerprint"]),
-            **arrays,
-            provenance=json.loads(str(stored["provenance_json"])),
-        )
+        try:
+            return cls(
+                str(stored["system"]),
+                str(stored["index_fingerprint"]),
+                **arrays,
+                provenance=provenance,
+            )
+        except PredictionError as error:
+            raise PredictionError(f"{path}: {error}") from None
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            content = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
+    content = read_npz(path, PredictionError)
     needed = {"format", "system", "joint_order", "index_fingerprint", "provenance_json"}
     needed |= _SHAPES.keys() - set(_OPTIONAL)
     if missing := sorted(needed - content.keys()):
@@ -184,9 +188,11 @@ def _checked(name: str, value, shape: tuple[int, ...], dtype, count: int) -> np.
     array = np.asarray(value)
     if array.shape != (count, *shape):
         raise PredictionError(f"{name} is {array.shape}, needed is {(count, *shape)}")
-    if dtype is np.int64 and array.dtype.kind not in "iu":
-        raise PredictionError(f"{name} is {array.dtype}, needed are integers")
-    array = array.astype(dtype, copy=False)
+    if array.dtype.kind not in ("iu" if dtype is np.int64 else "fiu"):
+        needed = "integers" if dtype is np.int64 else "numbers"
+        raise PredictionError(f"{name} is {array.dtype}, needed are {needed}")
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        array = array.astype(dtype, copy=False)
     if dtype is np.float32 and not np.isfinite(array).all():
         bad = int(np.sum(~np.isfinite(array.reshape(count, -1)).all(1)))
         raise PredictionError(

@@ -1,7 +1,7 @@
 """Image files of unknown origin: regular files, of bearable size, and complete.
 
-OpenCV decodes a JPEG that was cut off without an error, grey below the cut. The marker at the end of
-the file tells; reading it costs no decoding.
+OpenCV decodes a JPEG that was cut off without an error, grey below the cut. A complete file has an
+end marker, which is found without decoding.
 """
 
 from __future__ import annotations
