@@ -9,7 +9,6 @@ of a MANO mesh.
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,8 @@ from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.evaluation.poses.mesh_parameters import MeshParameters
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.json_file import parse_json
+from gesture_pretrain.npz_file import read_npz
 
 JOINT_ORDER = "mano21"
 FORMAT = 2
@@ -85,7 +86,8 @@ class PosePredictions:
             if value is None and name in _OPTIONAL:
                 continue
             dtype = np.int64 if name in _INTEGERS else np.float32
-            object.__setattr__(self, name, _checked(name, value, shape, dtype, len(self.rows)))
+            count = len(np.atleast_1d(self.rows))
+            object.__setattr__(self, name, _checked(name, value, shape, dtype, count))
         if np.isin(self.hand, (0, 1)).sum() < len(self):
             raise PredictionError("hand must be 0 (right) or 1 (left) for every prediction")
         keys, counts = np.unique(2 * self.rows + self.hand, return_counts=True)
@@ -176,23 +178,30 @@ class PosePredictions:
             JointOrderError: it states another joint order than mano21.
         """
         stored = _read_npz(Path(path))
-        if int(stored["format"]) not in _READABLE:
+        if stored["format"].shape or stored["format"].tolist() not in _READABLE:
             raise PredictionError(
-                f"{path} has format {stored['format']}; known are 1 to {FORMAT}. Predict again."
+                f"{path} has format {str(stored['format'])[:40]}; known are 1 to {FORMAT}. "
+                "Predict again."
             )
         if str(stored["joint_order"]) != JOINT_ORDER:
             raise JointOrderError(
                 f"{path} states joint order '{stored['joint_order']}'; a predictions file of this "
                 f"toolkit is in {JOINT_ORDER}. Read it as another system's file, which reorders"
             )
+        provenance = parse_json(str(stored["provenance_json"]), str(path), PredictionError)
+        if not isinstance(provenance, dict):
+            raise PredictionError(f"{path}: provenance_json is not a JSON object")
         arrays = {name: stored.get(name) for name in _SHAPES}
-        return cls(
-            str(stored["system"]),
-            str(stored["index_fingerprint"]),
-            **arrays,
-            provenance=json.loads(str(stored["provenance_json"])),
-            mesh=_stored_mesh(stored),
-        )
+        try:
+            return cls(
+                str(stored["system"]),
+                str(stored["index_fingerprint"]),
+                **arrays,
+                provenance=provenance,
+                mesh=_stored_mesh(stored),
+            )
+        except PredictionError as error:
+            raise PredictionError(f"{path}: {error}") from None
 
     def _mesh_arrays(self) -> dict[str, np.ndarray]:
         if self.mesh is None:
@@ -221,13 +230,7 @@ def _stored_mesh(stored: Mapping[str, np.ndarray]) -> MeshParameters | None:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            content = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
+    content = read_npz(path, PredictionError)
     needed = {"format", "system", "joint_order", "index_fingerprint", "provenance_json"}
     needed |= _SHAPES.keys() - set(_OPTIONAL)
     if missing := sorted(needed - content.keys()):
@@ -242,9 +245,11 @@ def _checked(name: str, value, shape: tuple[int, ...], dtype, count: int) -> np.
     array = np.asarray(value)
     if array.shape != (count, *shape):
         raise PredictionError(f"{name} is {array.shape}, needed is {(count, *shape)}")
-    if dtype is np.int64 and array.dtype.kind not in "iu":
-        raise PredictionError(f"{name} is {array.dtype}, needed are integers")
-    array = array.astype(dtype, copy=False)
+    if array.dtype.kind not in ("iu" if dtype is np.int64 else "fiu"):
+        needed = "integers" if dtype is np.int64 else "numbers"
+        raise PredictionError(f"{name} is {array.dtype}, needed are {needed}")
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        array = array.astype(dtype, copy=False)
     if dtype is np.float32 and not np.isfinite(array).all():
         bad = int(np.sum(~np.isfinite(array.reshape(count, -1)).all(1)))
         raise PredictionError(
