@@ -8,14 +8,13 @@ The label of an image is the name of its class folder. Hand, joints, cameras and
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from gesture_pretrain.data.images.decoding import UnreadableImage, image_size_wh
 from gesture_pretrain.data.index.counts import count_images
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import HANDS, SPLITS
@@ -25,7 +24,6 @@ from gesture_pretrain.data.interhand.values import Codes
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-_ORIENTATION = 0x0112  # EXIF tag; images with values 5 to 8 are stored rotated by 90 degrees
 _NAMED_IN_AN_ERROR = 10
 
 
@@ -85,6 +83,7 @@ def build_folder_index(
         "cameras": [],
         "image_sizes": image_sizes,
         "counts": count_images(columns, labels),
+        "checked": {"images": "head and end of each file", "unreadable_left_out": len(broken)},
     }
     return write_index(out, root, columns, meta)
 
@@ -131,22 +130,8 @@ def _read_sizes(
 def _size_or_reason(path: Path) -> tuple[int, int] | str:
     try:
         return image_size_wh(path)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def image_size_wh(path: Path) -> tuple[int, int]:
-    """Read the width and height of an image as displayed, from its header.
-
-    Cameras store portrait images unrotated, with an orientation tag. Image decoders apply the tag,
-    so the rotated size is returned.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            rotated = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            width, height = image.size
-    return (height, width) if rotated else (width, height)
+    except UnreadableImage as error:
+        return str(error)
 
 
 def _columns(
