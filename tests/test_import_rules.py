@@ -133,3 +133,17 @@ def test_importing_prints_nothing(imported):
 
 def test_importing_needs_no_optional_package(imported):
     assert not OPTIONAL & set(imported["loaded"])
+
+
+def test_the_training_engine_knows_no_stage_and_no_data(repo_root):
+    wrong = [
+        f"{path.name}: {module}"
+        for path in sorted((repo_root / "gesture_pretrain" / "training").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for module in [node.module or ""]
+        if module.startswith(
+            tuple(f"gesture_pretrain.{name}" for name in ("pretraining", "config", "data"))
+        )
+    ]
+    assert not wrong
