@@ -189,7 +189,7 @@ class ExportReport:
         target: Name of the export target.
         files: What was written.
         ledger: Every tensor of the backbone and of what the other library builds.
-        how_to_load: Code for the other side.
+        how_to_load: Code that loads it in the other library.
         checks: Name of each check to its result, plain data.
     """
 
@@ -322,7 +322,7 @@ def backbone_of(network: Backbone | GestureNetwork) -> Backbone:
     if isinstance(network, Backbone):
         return network
     raise TypeError(
-        f"a Backbone or a GestureNetwork is wanted, got {type(network).__name__}. "
+        f"Expected a Backbone or a GestureNetwork, got {type(network).__name__}. "
         "load_backbone(name) and build_backbone(arch) give one."
     )
 
@@ -346,8 +346,8 @@ def level_name(backbone: Backbone, level: str) -> str:
 def _require_target(target: object, origin: str) -> None:
     if not isinstance(target, PoseTarget | ExportTarget):
         raise TypeError(
-            f"{origin} gives a {type(target).__name__}; a PoseTarget or an ExportTarget of "
-            "adapters.targets is wanted"
+            f"{origin} gives a {type(target).__name__}; it must give a PoseTarget or an "
+            "ExportTarget of adapters.targets"
         )
 
 

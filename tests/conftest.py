@@ -9,6 +9,7 @@ from shared_fixtures import (  # noqa: F401  fixtures of several folders
     eight_hands,
     gesture_network,
     hand_models,
+    miniature,
     registered,
     swap_index,
     tiny_index,

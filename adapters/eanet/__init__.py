@@ -1,5 +1,6 @@
-"""EANet (Park et al., ICCVW 2023) as a target: our own implementation, or a checkout of theirs."""
+"""EANet (Park et al., ICCVW 2023): our own implementation, and our backbone in a checkout."""
 
+from adapters.eanet.checkout_backbone import eanet_checkout_backbone
 from adapters.eanet.target import TARGET
 
-__all__ = ["TARGET"]
+__all__ = ["TARGET", "eanet_checkout_backbone"]

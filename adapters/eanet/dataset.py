@@ -32,6 +32,7 @@ from gesture_pretrain.data.samples.augmentation import (
     draw_motions,
 )
 from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
+from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
@@ -52,10 +53,10 @@ class EanetSample(NamedTuple):
         coarse, fine: Gesture classes, -1 where the crop has none.
         hand: 0 right, 1 left, -1 two hands.
         row: Row of the index.
-        mirrored: The crop shows a mirror image of the picture.
+        mirrored: The crop shows a mirror image of the stored image.
         joint_img, mano_joint_img: (42, 3) heat-map cells of captured joints and of the fit's.
         joint_cam, mano_joint_cam: (42, 3) m, minus the wrist of the same hand.
-        mano_mesh_cam: (1556, 3) m, camera frame of the picture, never mirrored or turned (but the
+        mano_mesh_cam: (1556, 3) m, camera frame of the image, never mirrored or rotated (but the
             hands are exchanged by a mirror as everywhere); (0, 3) unless asked for.
         rel_trans: (3,) m, left wrist minus right wrist.
         mano_pose: (96,) axis-angle; mano_shape: (20,).
@@ -63,7 +64,7 @@ class EanetSample(NamedTuple):
         mano_joint_trunc: (42, 1) the fit's joint is inside the grid; mano_joint_valid: (42, 3).
         rel_trans_valid: (1,); mano_param_valid: (96,); mano_shape_valid: (20,).
         is_3D: 1, the data has depth.
-        image_from_crop: (2, 3) affine crop px -> picture px, undoes the mirror too.
+        image_from_crop: (2, 3) affine crop px -> image px; it also undoes the mirroring.
         crop_camera: (2, 3) K with crop px = K @ (x/z, y/z, 1) in the camera frame of the crop.
         wrist_depth_mm: (2,) depth of the annotated wrists, NaN where unknown.
     """
@@ -124,7 +125,7 @@ class EanetDataset(Dataset):
 
     Attributes:
         rows: (N,) rows that are used.
-        coarse, fine: (N,) int64 classes of the pictures, -1 where there is none.
+        coarse, fine: (N,) int64 classes of the images, -1 where there is none.
 
     Raises:
         ValueError: An option that is not possible, or an image of two hands.
@@ -220,10 +221,11 @@ class EanetDataset(Dataset):
             for box, motion in zip(boxes, motions, strict=True)
         ]
         fits = self._fits(records, views)
-        return [
+        samples = [
             self._sample(*of_one)
             for of_one in zip(positions, records, motions, boxes, views, hands, fits, strict=True)
         ]
+        return with_looks(samples, [motion.look for motion in motions])
 
     def _sample(
         self,

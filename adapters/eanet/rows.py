@@ -22,13 +22,13 @@ _NEEDED = ("step_joints_world_mm", "step_triangulated_bits", "in_view_bits", "ca
 
 
 class CapturedHands(NamedTuple):
-    """What an annotation says about both hands, right first, in the camera of the picture.
+    """Annotated joints of both hands, right first, in the camera of the image.
 
     Attributes:
         joints_cam_mm: (2, 21, 3); 1, 1, 1 where not valid.
         joints_px: (2, 21, 2); of that filler where not valid.
         valid: (2, 21) bool, the joint and its wrist were triangulated, in front of the camera.
-        in_view: (2, 21) bool, the joint and its wrist are annotated inside the picture.
+        in_view: (2, 21) bool, the joint and its wrist are annotated inside the image.
     """
 
     joints_cam_mm: np.ndarray

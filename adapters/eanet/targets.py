@@ -4,7 +4,7 @@ Two sources are kept apart, as the network's losses are: the *captured* joints o
 those of the MANO *fit*. Both hands, right first, mano21 order. `joint_img` is in heat-map cells
 (x, y, z): the crop's pixels and the depth relative to the wrist of the same hand in a box of 0.3 m,
 stretched to `grid` cells each way and `depth_cells` in depth. `joint_cam` is in metres, relative to
-the wrist of the same hand, in the camera frame of the (mirrored, turned) crop.
+the wrist of the same hand, in the camera frame of the (mirrored, rotated) crop.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class ManoTargets(NamedTuple):
     Attributes:
         pose: (48,) axis-angle, root in the crop's camera frame, fingers minus the mean pose.
         shape: (10,), all 0 where the fit has a coefficient beyond 3.
-        vertices_cam: (778, 3) m, the camera frame of the *picture*: neither mirrored nor turned,
+        vertices_cam: (778, 3) m, the camera frame of the *image*: neither mirrored nor rotated,
             with translation; None unless asked for.
     """
 
@@ -72,7 +72,7 @@ class Camera(NamedTuple):
 
 
 def cells_of(points_px: np.ndarray, depth_rel_m: np.ndarray, view: CropView) -> np.ndarray:
-    """Heat-map cells (..., 3) of *picture* pixels (..., 2) and depths (...) relative to the wrist.
+    """Heat-map cells (..., 3) of *image* pixels (..., 2) and depths (...) relative to the wrist.
 
     A cell is `size_px / grid` pixels wide; the first begins at pixel 0 and at -0.15 m.
     """
@@ -100,7 +100,7 @@ def captured_targets(
     sign of y and z: mirrored in x, and counted from the other hand.
 
     Args:
-        joints_px: (2, 21, 2) picture px.
+        joints_px: (2, 21, 2) image px.
         joints_rel_m: (2, 21, 3) minus the wrist of the same hand, camera frame, m.
         valid: (2, 21) bool.
         rel_trans_m: (3,) left wrist minus right wrist, m.
@@ -126,15 +126,15 @@ def mano_targets(
     posed_wrist_camera: bool = False,
     with_mesh: bool = False,
 ) -> list[ManoTargets]:
-    """Moves N fits of one side from the world to N crops of one size.
+    """Move N fits of one handedness from the world to N crops of one size.
 
     The result of a mirrored crop is one of the *other* hand; exchanging the two is the caller's.
 
     Args:
         fits: Parameters in the world frame.
-        side: 0 right, 1 left: whose fits they are, in the pictures.
+        side: 0 right, 1 left: handedness of the fits in the images.
         hands: The MANO hands.
-        cameras: Of the pictures, metres.
+        cameras: Cameras of the images, metres.
         views: The crops.
         posed_wrist_camera: Upstream's way into the camera, see `eanet.Quirks`.
         with_mesh: Also give the vertices.
@@ -169,13 +169,13 @@ def mano_targets(
 def _in_camera(
     points: np.ndarray, to_camera: np.ndarray, t_m: np.ndarray, wrists: np.ndarray | None
 ) -> np.ndarray:
-    """Points (N, K, 3) of hands in the camera frames of the pictures, m.
+    """Points (N, K, 3) of hands in the camera frames of the images, m.
 
     Without `wrists` they lie in the world and are moved. With them (upstream) the hand is posed in
     the camera's axes already, and its wrist (N, 1, 3) is put where the camera sees it.
     """
-    turned = (points if wrists is None else wrists) @ to_camera.swapaxes(1, 2) + t_m[:, None]
-    return turned if wrists is None else points + (turned - wrists)
+    rotated = (points if wrists is None else wrists) @ to_camera.swapaxes(1, 2) + t_m[:, None]
+    return rotated if wrists is None else points + (rotated - wrists)
 
 
 def _cells(
@@ -201,8 +201,8 @@ def _poses_in_crops(
     pose = np.concatenate([root_cam, fingers], axis=1)
     mirrored = [view.mirrored for view in views]
     pose[mirrored] = mirror_pose(pose[mirrored])
-    turned = _stacked(views, "turn") @ rodrigues(pose[:, :3])
-    return np.concatenate([rotation_vector(turned), pose[:, 3:]], axis=1)
+    rotated = _stacked(views, "turn") @ rodrigues(pose[:, :3])
+    return np.concatenate([rotation_vector(rotated), pose[:, 3:]], axis=1)
 
 
 def _stacked(items: Sequence, name: str) -> np.ndarray:

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from adapters.pose.model import HandPrediction
+from gesture_pretrain.evaluation.poses.mesh_parameters import MIRROR_X
+from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 
 # A crop is stretched alike in both directions; its map is float32, numbers up to 1e3 px.
 _STRETCH_TOLERANCE = 1e-3
 
 
 class CameraPrediction(NamedTuple):
-    """Hands of B images, camera frame and pixels of the stored image, not mirrored or turned.
+    """Hands of B images, camera frame and pixels of the stored image, neither mirrored nor rotated.
 
     Attributes:
         rows: (B,) int64 rows of the index.
@@ -22,6 +24,10 @@ class CameraPrediction(NamedTuple):
         vertices_rel_mm: (B, 778, 3) float32, minus the same wrist, or None.
         keypoints_image_px: (B, 21, 2) float32, or None.
         joint_depth_rel_mm: (B, 21) float32, or None.
+        mano_pose: (B, 48) float32 axis-angle, rad, minus the mean pose, or None.
+        mano_shape: (B, 10) float32, or None.
+        mirrored: (B,) bool: the parameters pose the other hand, whose mesh is then mirrored about
+            x = 0.
     """
 
     rows: np.ndarray
@@ -30,17 +36,20 @@ class CameraPrediction(NamedTuple):
     vertices_rel_mm: np.ndarray | None
     keypoints_image_px: np.ndarray | None
     joint_depth_rel_mm: np.ndarray | None
+    mano_pose: np.ndarray | None
+    mano_shape: np.ndarray | None
+    mirrored: np.ndarray
 
 
 def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
-    """Undoes what the crops did: mirror, turn, scale and shift.
+    """Undo the crops: mirroring, rotation, scale and shift.
 
     Args:
         prediction: B hands in the frame of their crops.
         batch: what they were predicted from: `row` (B,) and `image_from_crop` (B, 2, 3).
 
     Raises:
-        ValueError: a crop that is not turned and scaled only, so that depth means nothing in it.
+        ValueError: a crop that is stretched, so that depth has no meaning in it.
     """
     image_from_crop = batch.image_from_crop.detach().cpu().double()
     linear = image_from_crop[:, :, :2]
@@ -50,29 +59,47 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
     return CameraPrediction(
         rows=torch.as_tensor(batch.row).cpu().numpy().astype(np.int64),
         hand=torch.where(mirrored, 1 - hand, hand).numpy(),
-        joints_rel_mm=_turned(prediction.joints_rel_mm, camera_from_crop),
-        vertices_rel_mm=_turned(prediction.vertices_rel_mm, camera_from_crop),
-        keypoints_image_px=_turned(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
-        joint_depth_rel_mm=_turned(prediction.joint_depth_rel_mm, None),
+        joints_rel_mm=_moved(prediction.joints_rel_mm, camera_from_crop),
+        vertices_rel_mm=_moved(prediction.vertices_rel_mm, camera_from_crop),
+        keypoints_image_px=_moved(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
+        joint_depth_rel_mm=_moved(prediction.joint_depth_rel_mm, None),
+        mano_pose=_rotated_pose(
+            _moved(prediction.mano_pose, None), camera_from_crop.numpy(), mirrored.numpy()
+        ),
+        mano_shape=_moved(prediction.mano_shape, None),
+        mirrored=mirrored.numpy(),
     )
 
 
 def _rotation(linear: Tensor) -> Tensor:
     """(B, 3, 3) map of camera-frame vectors that belongs to a map of pixels (B, 2, 2)."""
     scale = torch.linalg.det(linear).abs().sqrt()
-    turn = linear / scale[:, None, None]
-    identity = torch.eye(2, dtype=turn.dtype)
-    if not bool(((turn @ turn.mT - identity).abs() < _STRETCH_TOLERANCE).all()):
+    rotation_2d = linear / scale[:, None, None]
+    identity = torch.eye(2, dtype=rotation_2d.dtype)
+    if not bool(((rotation_2d @ rotation_2d.mT - identity).abs() < _STRETCH_TOLERANCE).all()):
         raise ValueError(
             "image_from_crop stretches x and y differently (or is singular); poses are predicted "
-            "from crops that are square in the picture"
+            "from crops that are square in the image"
         )
-    rotation = torch.zeros(len(turn), 3, 3, dtype=turn.dtype)
-    rotation[:, :2, :2], rotation[:, 2, 2] = turn, 1
+    rotation = torch.zeros(len(rotation_2d), 3, 3, dtype=rotation_2d.dtype)
+    rotation[:, :2, :2], rotation[:, 2, 2] = rotation_2d, 1
     return rotation
 
 
-def _turned(
+def _rotated_pose(
+    pose: np.ndarray | None, camera_from_crop: np.ndarray, mirrored: np.ndarray
+) -> np.ndarray | None:
+    """(B, 48) with the root in the camera frame, before the mirror image where there is one."""
+    if pose is None:
+        return None
+    unmirrored = np.where(
+        mirrored[:, None, None], np.diag(MIRROR_X) @ camera_from_crop, camera_from_crop
+    )
+    root = rotation_vector(unmirrored @ rodrigues(pose[:, :3]))
+    return np.concatenate([root.astype(np.float32), pose[:, 3:]], axis=1)
+
+
+def _moved(
     points: Tensor | None, linear: Tensor | None, offset: Tensor | float = 0.0
 ) -> np.ndarray | None:
     """Points (B, N, K) mapped by (B, K, K), float32; as they are without a map; None stays None."""

@@ -21,10 +21,10 @@ class PoseErrors:
     `mpjpe_mm`: of each hand the mean distance over its triangulated joints without the wrist, to
     the annotated joints; hands without a wrist or any other joint are left out. `mpvpe_mm`: of each
     hand with a MANO fit the mean distance over the 778 vertices, each mesh relative to its wrist.
-    A hand predicted as the other side is an error in both, as large as it is.
+    A hand predicted with the wrong handedness counts in both errors.
     `mean_pose_mpjpe_mm`: the MPJPE of the mean training pose on the same hands. A network that is
     not below it did not learn. The means are the same to the last digit however many processes
-    share the batches.
+    split the batches.
 
     Args:
         truth: Of the index that the batches' rows count in, with hand models.

@@ -2,7 +2,7 @@
 
 Points are in the camera frame of the crop: x right, y down, z away from the camera, millimetres.
 `camera` is `(B, 2, 3)`, the matrix K with `px = K @ (x / z, y / z, 1)`; its left 2 x 2 part need
-not be diagonal, since a crop may be turned.
+not be diagonal, since a crop may be rotated.
 """
 
 import torch

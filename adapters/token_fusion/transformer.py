@@ -61,7 +61,7 @@ class TransformerEncoder(nn.Module):
         layers: Layers; none leaves the tokens as they are.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of each MLP over d.
-        dropout: Share of residual values dropped in training.
+        dropout: Fraction of residual values dropped in training.
     """
 
     def __init__(

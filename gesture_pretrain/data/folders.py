@@ -1,9 +1,9 @@
-"""A folder of photographs, one folder per class, to an index.
+"""Photographs in one folder per class, to an index.
 
-    ROOT/<class>/*.jpg                  everything is the split "train"
-    ROOT/{train,val,test}/<class>/*     splits, where folders of these names are there
+    ROOT/<class>/*.jpg                  all images belong to the split "train"
+    ROOT/{train,val,test}/<class>/*     splits, if there are folders with these names
 
-The label of an image is its class folder's name. Hand, joints, cameras and boxes are unknown.
+The label of an image is the name of its class folder. Hand, joints, cameras and boxes are unknown.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ def build_folder_index(
     workers: int = 4,
     progress: bool = True,
 ) -> Path:
-    """Indexes class-per-folder photographs. Only the head of each file is read, for its size.
+    """Index class-per-folder photographs. Only the header of each file is read.
 
     Args:
-        root: folder of the data set.
-        out: folder of the index; `root/index` by default. An earlier index there is replaced.
-        data_name: name for reports; the folder's name by default.
-        licence: of the photographs; travels with what is trained on them.
-        skip_unreadable: leave out files that are not images, and print them.
-        workers: threads that read the files.
-        progress: show a bar.
+        root: Folder of the dataset.
+        out: Folder of the index; `root/index` by default. An earlier index is replaced.
+        data_name: Name for reports; the folder's name by default.
+        licence: Licence of the photographs, stored in the card of everything trained on them.
+        skip_unreadable: Leave out files that are not images, and print their names.
+        workers: Threads that read the files.
+        progress: Show a progress bar.
 
     Returns:
         Folder of the index.
 
     Raises:
-        DataError: no such folder, no class folders, or (without `skip_unreadable`) files that
-            cannot be read, by name.
+        DataError: There is no such folder, it has no class folders, or files cannot be read (only
+            without `skip_unreadable`).
     """
     root = Path(root)
     if not root.is_dir():

@@ -201,7 +201,7 @@ def _number(name: str, value: float) -> str:
 
 
 def _notes(scores: list[Score]) -> list[str]:
-    notes = ["Errors in mm; AUC and F-scores are shares."]
+    notes = ["Errors in mm; AUC and F-scores are fractions."]
     if _single_hands_only(scores):
         notes[0] += " No image shows two hands."
     for score in scores:

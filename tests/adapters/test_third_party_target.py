@@ -56,5 +56,5 @@ def test_the_documented_target_runs_from_dry_run_to_scores(
     load_tool("evaluate").main(["predictions", str(predictions), *where])
     content = json.loads((tmp_path / "report" / "scores.json").read_text())
     (scores,) = content["systems"].values()
-    assert scores["interhand_wrist"]["joints"]["all"] == "both hands, 42 joints"
+    assert scores["interhand_wrist"]["joints"]["all"] == "right hand, 21 joints"
     assert content["mean_pose_mm"]["interhand_wrist"] > 0

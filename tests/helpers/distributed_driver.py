@@ -5,8 +5,7 @@
 Under torchrun with any number of processes; FOLDER gets the runs `gesture` and `pose`, each with
 `scores.json` of the validation before training, `pose` with `predictions.npz` of that moment; and
 in a single process also `gesture_reversed` and `pose_reversed`, whose images are reversed within
-each batch, which changes nothing but the order in which sums are rounded. The crops of `pose` are
-made by the network's process, those of `gesture` by the loader.
+each batch, which changes nothing but the order in which sums are rounded.
 """
 
 import json

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from miniature_runs import write_small_miniature
 from tiny_run import write_tiny_index
 
 from gesture_pretrain.data.index.index import HandIndex
@@ -19,6 +20,12 @@ from gesture_pretrain.weights.export import export_backbone
 def tiny_index(tmp_path_factory) -> Path:
     """Index of the few images that the training tests need."""
     return write_tiny_index(tmp_path_factory.mktemp("tiny") / "data")
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Path:
+    """A miniature of InterHand2.6M with its index: ROM only in val, missing fits, and so on."""
+    return write_small_miniature(tmp_path_factory.mktemp("miniature") / "interhand")
 
 
 @pytest.fixture(scope="session")

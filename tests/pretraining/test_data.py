@@ -2,18 +2,12 @@
 
 import numpy as np
 import pytest
-from miniature_runs import write_small_miniature
 from PIL import Image
 
 from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.splits.neutral_ends import distance_from_ends
 from gesture_pretrain.pretraining.data import build_gesture_data
-from gesture_pretrain.training.neutral_ends import distance_from_ends
-
-
-@pytest.fixture(scope="module")
-def miniature(tmp_path_factory):
-    return write_small_miniature(tmp_path_factory.mktemp("data") / "interhand")
 
 
 def built(index, **options):

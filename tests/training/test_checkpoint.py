@@ -107,3 +107,14 @@ def test_checkpoint_that_would_run_code_is_refused(tmp_path):
     assert json.loads(path.with_suffix(".json").read_text())["bytes"] == path.stat().st_size
     with pytest.raises(pickle.UnpicklingError, match="[Ww]eights.?only|Unsupported"):
         load_newest_checkpoint(tmp_path)
+
+
+def test_no_view_of_a_buffer_is_handed_on(repo_root):
+    """cpython#111049: Python 3.12.1 crashed when it collected `BytesIO.getbuffer()` views.
+
+    An exception's traceback, as of a full disk, holds them in a reference cycle.
+    """
+    folders = ("gesture_pretrain", "adapters", "third_party", "tools")
+    files = [path for folder in folders for path in (repo_root / folder).rglob("*.py")]
+    assert len(files) > 100
+    assert [str(path) for path in files if "getbuffer(" in path.read_text()] == []

@@ -1,12 +1,14 @@
 """Parameter groups: decay, and learning rates by layer."""
 
 import pytest
+import timm
+import torch
 from mmengine.hooks import Hook
 from tiny_run import tiny_sections
 from torch import nn
 
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.optimizer import build_optimizer
+from gesture_pretrain.training.optimizer import build_optimizer, undecayed_names
 
 
 def network() -> nn.Module:
@@ -27,6 +29,25 @@ def test_matrices_are_decayed_and_vectors_are_not():
         (3, 0.1, None),
         (5, 0.0, None),
     ]
+
+
+class Embedding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, 4, 2))
+        self.project = nn.Linear(2, 2, bias=False)
+
+    def no_weight_decay(self):
+        return {"position"}
+
+
+def test_what_a_module_names_is_not_decayed_wherever_it_is():
+    net = nn.ModuleDict({"inner": Embedding(), "vit": timm.create_model("test_vit")})
+    assert {"inner.position", "vit.pos_embed", "vit.cls_token"} <= undecayed_names(net)
+    assert not {"inner.project.weight", "vit.patch_embed.proj.weight"} & undecayed_names(net)
+    decayed, plain = build_optimizer(net, weight_decay=0.1).param_groups
+    assert any(p is net["inner"].position for p in plain["params"])
+    assert any(p is net["inner"].project.weight for p in decayed["params"])
 
 
 def test_longest_prefix_gives_the_rate_and_every_parameter_is_in_one_group():

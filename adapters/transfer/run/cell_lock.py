@@ -1,11 +1,10 @@
 """One process per cell, also across machines that share a folder.
 
-`lock` is held by a POSIX lock, which the system releases when its process ends, however it ends.
-`holder.json` tells who holds it (process id, host, heartbeat): for people, and for machines between
-which the file system passes no locks. There a holder counts as gone when its heartbeat is old.
+The system releases the file lock when its process ends, however it ends. `holder.json` tells who
+holds it (process id, host, heartbeat): for people, and for machines between which the file system
+passes no locks. There a holder counts as gone when its heartbeat is old.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -14,30 +13,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from gesture_pretrain.files import write_bytes_atomically
 
 HEARTBEAT_S = 10.0
 GONE_AFTER_S = 120.0
 
-_held_here: set[Path] = set()  # a POSIX lock does not keep its own process out
-# ... and is gone when the process closes any handle of the file. So looking at `_held_here` and
-# opening or closing a lock's file are one step.
-_one_step = threading.Lock()
-
 
 @contextmanager
 def cell_lock(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> Iterator[bool]:
-    """Tries to become the only process that works in `folder`; made where missing.
+    """Try to become the only process that works in `folder`; made if it is missing.
 
     Yields:
         Whether this process has the lock. Never waits for another to end.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    file = _take(folder, gone_after_s)
-    if file is None:
+    lock = _take(folder, gone_after_s)
+    if lock is None:
         yield False
         return
     stop = threading.Event()
@@ -50,7 +45,8 @@ def cell_lock(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> Iterator[b
         stop.set()
         if beat.ident is not None:
             beat.join()
-        _release(folder, file)
+        (folder / "holder.json").unlink(missing_ok=True)
+        lock.release()
 
 
 def holder_of(folder: Path) -> dict | None:
@@ -64,41 +60,26 @@ def holder_of(folder: Path) -> dict | None:
 def is_held(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> bool:
     """Whether a process works in the folder now; may be out of date when it is read."""
     folder = Path(folder).resolve()
-    with _one_step:
-        if folder in _held_here:
-            return True
-        if not (folder / "lock").exists():
-            return False
-        with (folder / "lock").open("a") as file:
-            return not _locked(file) or _held_elsewhere(folder, gone_after_s)
-
-
-def _take(folder: Path, gone_after_s: float) -> TextIO | None:
-    """The lock's file, locked; None where another worker has it."""
-    with _one_step:
-        if folder in _held_here:
-            return None
-        file = (folder / "lock").open("a")
-        if not _locked(file) or _held_elsewhere(folder, gone_after_s):
-            file.close()
-            return None
-        _held_here.add(folder)
-        return file
-
-
-def _release(folder: Path, file: TextIO) -> None:
-    with _one_step:
-        (folder / "holder.json").unlink(missing_ok=True)
-        file.close()
-        _held_here.discard(folder)
-
-
-def _locked(file) -> bool:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+    if not folder.exists():
         return False
-    return True
+    lock = _take(folder, gone_after_s)
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
+def _take(folder: Path, gone_after_s: float) -> FileLock | None:
+    """The acquired lock; None where another worker has it."""
+    lock = FileLock(folder / "lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    if _held_elsewhere(folder, gone_after_s):
+        lock.release()
+        return None
+    return lock
 
 
 def _held_elsewhere(folder: Path, gone_after_s: float) -> bool:

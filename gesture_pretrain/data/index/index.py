@@ -266,7 +266,7 @@ class HandIndex:
         human_annotated: bool | None = None,
         exclude_rows: Iterable[int] | None = None,
     ) -> np.ndarray:
-        """Rows that pass every filter, ascending, int64. See `data.selection.select_rows`."""
+        """Select the rows that pass every filter; see `data.index.selection.select_rows`."""
         return select_rows(
             self,
             split=split,

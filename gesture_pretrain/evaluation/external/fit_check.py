@@ -29,9 +29,9 @@ def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None
     median = float(np.nanmedian(distances))
     if median > _LIMIT_MM:
         raise ValueError(
-            f"posed with these hand models, the fits of {reader.index.path} lie {median:.0f} mm "
-            f"(median) from the annotated joints, so they were made with another model. Rendered "
-            "data of this toolkit need the open hand (--mano open) unless they were rendered with "
-            "MANO; InterHand2.6M needs MANO's own files"
+            f"Posed with these hand models, the fits of {reader.index.path} are {median:.0f} mm "
+            "(median) away from the annotated joints: they belong to another hand model. Data "
+            "rendered with the bundled hand model need --mano open; InterHand2.6M needs MANO's own "
+            "files."
         )
     return median

@@ -14,8 +14,8 @@ from gesture_pretrain.evaluation.poses.predictions import PredictionError
 from gesture_pretrain.skeleton import BONES_MANO21
 
 _CHECKED_HANDS = 256
-# Mean deviation of 20 bones, as a share: people differ by less than 0.1 from one another; joints of
-# two known orders exchanged, or shuffled joints, deviate by 0.4 and more.
+# Mean deviation of 20 bones, as a fraction. People differ from one another by less than 0.1; joints
+# in another known order, or shuffled joints, deviate by 0.4 and more.
 _SUSPICIOUS, _IMPOSSIBLE = 0.15, 0.35
 _SPREAD_MM = (5.0, 500.0)
 
@@ -92,7 +92,7 @@ def _bones(joints: np.ndarray) -> np.ndarray:
 
 
 def _deviation(joints: np.ndarray, reference: np.ndarray) -> float:
-    """Mean deviation of the median bones after scaling to one size, as a share."""
+    """Mean deviation of the median bones after scaling to one size, as a fraction."""
     bones = np.maximum(np.median(_bones(joints), axis=0), 1e-12)
     ratio = np.log(bones / reference)
     return float(np.expm1(np.mean(np.abs(ratio - np.median(ratio)))))

@@ -71,7 +71,7 @@ class GroundTruthReader:
         taxonomy: gives gesture classes; None for none.
 
     Raises:
-        ValueError: a hand model that is of the wrong side, or that does not add the mean pose.
+        ValueError: a hand model of the wrong handedness, or one that does not add the mean pose.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class GroundTruthReader:
             if model.hand != side or model.flat_hand_mean:
                 raise ValueError(
                     f"hand model '{side}' is a {model.hand} hand with flat_hand_mean="
-                    f"{model.flat_hand_mean}; fits need that side and flat_hand_mean=False"
+                    f"{model.flat_hand_mean}; fits require that hand and flat_hand_mean=False"
                 )
 
     def hands_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

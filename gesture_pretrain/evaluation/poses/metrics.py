@@ -99,7 +99,7 @@ def handedness_correct(
 
 
 class PckCurve:
-    """Share of samples within a threshold, per point, gathered block by block.
+    """Fraction of samples within a threshold, per point, gathered block by block.
 
     Attributes:
         thresholds: (T,), in the unit of the errors; inclusive.

@@ -29,7 +29,7 @@ _AVERAGING_TEXT = {
     ),
     "pairs": "one mean over all counted (sample, joint) pairs",
     "sample": "over the counted joints of a hand, then over hands",
-    "hand": "over samples and joints of each side, then (left + right) / 2",
+    "hand": "over samples and joints of each hand, then (left + right) / 2",
 }
 
 
@@ -101,7 +101,7 @@ class Protocol:
             )
 
     def bound(self, *, box_source: str | None, split: str) -> "Protocol":
-        """The protocol of one evaluation; a box source that is not known is said to be so."""
+        """The protocol of one evaluation; an unknown box source is named as such."""
         return replace(self, box_source=box_source or "not stated by the predictions", split=split)
 
     def require_bound(self) -> None:

@@ -40,7 +40,7 @@ class Score:
     Attributes:
         system: name. protocol: bound to boxes and split.
         averages: the protocol's means.
-        extra: other means by name: auc, f@5, ... (share) ; empty for most protocols.
+        extra: other means by name: auc, f@5, ... (fractions); empty for most protocols.
         errors: per hand, before any mean.
         info: per hand: rows, hand, interacting, capture, subject, frame, camera, label, coarse,
             fine; each (N,).
@@ -158,6 +158,8 @@ def score_predictions(
     info: list[dict[str, np.ndarray]] = []
     for part in _blocks(len(predictions), progress, predictions.system):
         block = predictions.take(part)
+        if reader.hand_models is not None:
+            block = block.with_vertices(reader.hand_models)
         truth = reader.read(block.rows, block.hand)
         info.append({name: getattr(truth, name) for name in _INFO_ALL})
         for protocol in usable:
@@ -172,7 +174,7 @@ def score_predictions(
 
 
 def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str, int]]:
-    """Positions of the predictions of the wanted hands, and counts of the others."""
+    """Positions of the predictions of the evaluated hands, and counts of the others."""
     have, want = 2 * predictions.rows + predictions.hand, 2 * rows + hand
     chosen = np.flatnonzero(np.isin(have, want))
     missing = int(np.sum(~np.isin(want, have)))
@@ -185,7 +187,7 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
             "then are counted in the table"
         )
     if len(chosen) == 0:
-        raise ValueError(f"none of the predictions of '{predictions.system}' is of a wanted hand")
+        raise ValueError(f"'{predictions.system}' has no prediction for any evaluated hand")
     counts = {
         "annotated hands without a prediction": missing,
         "predictions of hands that are not annotated or not asked for": len(have) - len(chosen),

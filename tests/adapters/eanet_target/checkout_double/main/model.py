@@ -1,9 +1,7 @@
 """Builds the network; the optimiser reads `trainable_modules`, as in the published code."""
 
-import torch
 from config import cfg
-from nets.backbone import ResNetBackbone
-from nets.head import HandHead
+from nets.module import HandHead, ResNetBackbone
 from torch import nn
 
 
@@ -12,14 +10,10 @@ class Model(nn.Module):
         super().__init__()
         self.hand_backbone = hand_backbone
         self.hand_head = hand_head
-        self.mano_layer = nn.Linear(1, 1)
         self.trainable_modules = [self.hand_backbone, self.hand_head]
 
-    def forward(self, inputs, targets, mode):
-        pose = self.hand_head(self.hand_backbone(inputs["img"]))
-        if mode == "train":
-            return {"mano_pose": (pose - targets["mano_pose"]).abs()}
-        return {"mano_pose": pose}
+    def forward(self, image):
+        return self.hand_head(self.hand_backbone(image))
 
 
 def get_model(mode):
@@ -27,5 +21,4 @@ def get_model(mode):
     hand_head = HandHead()
     if mode == "train":
         hand_backbone.init_weights()
-        torch.nn.init.normal_(hand_head.out.weight, std=0.1)
     return Model(hand_backbone, hand_head)
