@@ -57,7 +57,7 @@ def open_weights(path: Path) -> StoredWeights:
     card = folder / CARD_FILE
     if not card.is_file():
         raise WeightsError(_no_card_message(folder))
-    return StoredWeights(folder, WeightRecord.from_json(card.read_text("utf-8"), str(card)))
+    return StoredWeights(folder, WeightRecord.from_json(card.read_bytes(), str(card)))
 
 
 def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureNetwork:

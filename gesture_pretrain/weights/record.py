@@ -231,7 +231,7 @@ class WeightRecord:
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str = CARD_FILE) -> "WeightRecord":
+    def from_json(cls, text: str | bytes, source: str = CARD_FILE) -> "WeightRecord":
         """Read a card.
 
         Args:
@@ -266,7 +266,7 @@ def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -
             )
 
 
-def _parsed(text: str, source: str) -> dict:
+def _parsed(text: str | bytes, source: str) -> dict:
     values = parse_json(text, source, WeightsError, remedy="Export the backbone again.")
     if not isinstance(values, dict):
         raise WeightsError(f"{source}: not a card: its top level is not an object")

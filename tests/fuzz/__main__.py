@@ -11,6 +11,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import torch
+
 from tests.fuzz.formats import formats
 from tests.fuzz.fuzzing import FAULTS, deadline, fuzz_apart, table, without_fsync
 
@@ -24,6 +27,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", help="these formats")
     options = parser.parse_args()
+    torch.set_num_threads(1)  # threads of this process do not exist in its children
+    cv2.setNumThreads(1)
     end, seed, results = deadline(options.hours), options.seed, {}
     with tempfile.TemporaryDirectory() as folder, without_fsync():
         names = options.only or list(formats(Path(folder)))

@@ -83,7 +83,8 @@ def _annotations(root: Path) -> dict[str, Format]:
         index = HandIndex.open(build_interhand_index(root, progress=False))
         records = [index.record(row) for row in range(len(index))]
         found = [r.bbox_xywh_px for r in records if r.bbox_xywh_px is not None]
-        found += [r.joints_world_mm[r.joint_triangulated] for r in records]
+        placed = [r for r in records if r.joints_world_mm is not None]
+        found += [r.joints_world_mm[r.joint_triangulated] for r in placed]
         found += [r.focal_px for r in records if r.focal_px is not None]
         return found + [index.columns["mano"]]
 

@@ -17,6 +17,7 @@ from tests.fuzz.formats import Format
 from tests.fuzz.mutations import mutated
 
 SECONDS_PER_FILE = 20
+SECONDS_TO_START = 60
 OUTCOMES = (
     "refused", "unnamed", "unchanged", "accepted", "absurd", "traceback", "hang", "signal"
 )  # fmt: skip
@@ -32,6 +33,7 @@ def fuzz(name: str, of: Format, *, files: int, seed: int, shown: list[str]) -> C
     rng = np.random.default_rng([seed, *name.encode()])
     neighbours = [path for path in of.file.parent.iterdir() if path.is_file()]
     sound = {path: path.read_bytes() for path in neighbours}
+    of.read()  # the sound file is accepted
     counts = Counter()
     for number in range(files):
         content = mutated(sound[of.file], rng, is_json=of.is_json)
@@ -93,11 +95,23 @@ def fuzz_apart(name: str, make, *, files: int, seed: int) -> tuple[Counter, list
         child = os.fork()
         if child == 0:
             _child(name, make, report, Path(folder) / "home", files, seed)
-        _, status = os.waitpid(child, 0)
+        status = _wait(child, SECONDS_TO_START + SECONDS_PER_FILE * files)
         if os.WIFSIGNALED(status) or not report.is_file():
             return Counter(signal=1), [f"{name}: the process ended with status {status}"]
         content = json.loads(report.read_text())
         return Counter(content[0]), content[1]
+
+
+def _wait(child: int, seconds: float) -> int:
+    """The child's exit status; a child that ignores its alarm is killed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def _child(name: str, make, report: Path, home: Path, files: int, seed: int) -> None:
