@@ -35,7 +35,7 @@ def index(tmp_path_factory):
     meta = {
         "kind": "folders",
         "data_name": "uneven",
-        "licence": "none",
+        "licence": "not stated",
         "synthetic": None,
         "counts": {},
         "image_folders": {"train": "."},
