@@ -1,4 +1,4 @@
-# make env    a virtual environment in .venv with everything, mmpose included (about 3 minutes)
+# make env    a virtual environment in .venv with everything; VENV and PYTHON choose others
 # make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
 # make test   the fast tests: CPU, offline, no licensed file
 # make lint   ruff;   make bench   speed and memory as ratios
@@ -19,7 +19,7 @@ demo: env
 	$(BIN)/python tools/demo.py
 
 test: env
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart=0
 
 lint: env
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from mmengine.model import BaseModule
 from timm.models.hrnet import HighResolutionNet
 from torch import Tensor
 
+from adapters.export.coco_tools import has_coco_tools, put_pycocotools
 from adapters.export.mmcv_ops import has_compiled_ops, put_stand_in
 from adapters.export.mmpose_names import export_mmpose
 from adapters.targets import ExportTarget, SwapError
@@ -37,15 +38,16 @@ def register_gesture_backbone(*, stand_in_ops: bool = False) -> type:
     """Make `type="GestureBackbone"` known to mmpose's configs; calling it again does no harm.
 
     Args:
-        stand_in_ops: Where mmcv has no compiled operations (mmcv-lite), put a stand-in for
-            `mmcv.ops` in place, whose classes raise when used; a warning says so.
+        stand_in_ops: Put stand-ins in place of what is not installed, each with a warning: for
+            mmcv's compiled operations (missing in mmcv-lite), classes that raise when used; for
+            xtcocotools (it does not build on Python 3.13), pycocotools.
 
     Returns:
         The class.
 
     Raises:
-        ImportError: mmpose is not installed, or mmcv has no compiled operations and no stand-in is
-            wanted.
+        ImportError: mmpose is not installed; or mmcv's compiled operations or xtcocotools are
+            missing, and stand-ins are not allowed.
         KeyError: mmpose knows another class of that name.
     """
     import_mmpose_models(stand_in_ops=stand_in_ops)
@@ -70,6 +72,13 @@ def import_mmpose_models(*, stand_in_ops: bool) -> None:
                 "does not compute with them works then, the rest raises when used."
             )
         put_stand_in()
+    if not has_coco_tools():
+        if not stand_in_ops:
+            raise ImportError(
+                "mmpose needs xtcocotools, which is not installed. Install it (Python 3.12 or "
+                "earlier), or pass stand_in_ops=True to use pycocotools instead."
+            )
+        put_pycocotools()
     import mmpose.models  # noqa: F401
 
 

@@ -196,6 +196,7 @@ def _predict(
         workers=config["data"].get("workers", 0),
         shared=True,
         progress=progress,
+        hand_models=run.hand_models,
     )
     path = out / f"predictions_{split}.npz"
     if rank_and_world_size()[0] == 0:

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="random, timm (ImageNet), a file of weights, or a registered backbone by name "
+        help="random, imagenet, timm, a file of weights, or a registered backbone by name "
         "(<architecture>.<tag>) or folder (default: the config's)",
     )
     add_seed(run)

@@ -21,12 +21,12 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.names import require_choice
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.data import (
+    LABEL_VARIANTS,
     GestureData,
     build_gesture_data,
     neutral_ends_of,
 )
 from gesture_pretrain.pretraining.model import FineWeightRamp, GesturePretrainer
-from gesture_pretrain.taxonomy import CONTROLS
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
@@ -152,7 +152,7 @@ def check_sections(**sections: Mapping) -> None:
     build_from_section("objective.ramp", FineWeightRamp, ramp)
     data = sections.get("data", {})
     neutral_ends_of(data.get("neutral_ends"))
-    require_choice("data.label_variant", data.get("label_variant"), (*CONTROLS, None))
+    require_choice("data.label_variant", data.get("label_variant"), (*LABEL_VARIANTS, None))
     require_choice("data.box_source", data.get("box_source", BOX_SOURCES[0]), BOX_SOURCES)
     check_shared_values(**sections)
 

@@ -14,6 +14,7 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.pretraining.run import build_runner, check_config
+from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.placement import evaluated_model
 from gesture_pretrain.training.run_folder import current_commit, write_run_folder
@@ -35,12 +36,14 @@ class PretrainedBackbone:
         run: Run folder with config, log, metrics and checkpoints.
         weights: Folder of the exported weights. None in every process but the first.
         metrics: Scores of the last validation by name; empty without validation.
+        train_metrics: Scores on training images without augmentation.
     """
 
     name: str
     run: Path
     weights: Path | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    train_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def pretrain(
@@ -67,8 +70,8 @@ def pretrain(
             mapping of sections (arguments of `build_runner`).
         data: Index, or dataset that contains one. Default: `data.index` of the config.
         out: Run folder. Default: `runs/<config>_<tag>`.
-        init: Initial weights: "random", "timm", a weight file or a registered backbone. Default:
-            `backbone.init` of the config.
+        init: Initial weights: "random", "imagenet", "timm", a weight file or a registered
+            backbone. Default: `backbone.init` of the config.
         name: Tag; the weights are registered as `<architecture>.<tag>`. Default: the config's tag,
             else its file name.
         seed: Random seed. Default: the config's seed, else 0.
@@ -97,15 +100,15 @@ def pretrain(
     weights_name = backbone_name(_network(runner).backbone.arch, resolved["tag"])
     with run_lock(out, resume=resume):
         if rank_and_world_size()[0] > 0:
-            runner.train()
+            _train(runner)
             return PretrainedBackbone(weights_name, out)
         with _reserved(weights_name, out, export_to, overwrite) as check_name:
             _begin_run_folder(runner, out, resolved, weights_name, device, say)
-            runner.train()
+            learned = _train(runner)
             check_name()
-            stored = _export(runner, resolved, export_to, notes)
+            stored = _export(runner, resolved, learned, export_to, notes)
     say(f"Registered {stored.name} in {stored.path}")
-    return PretrainedBackbone(stored.name, out, stored.path, dict(runner.last_metrics))
+    return PretrainedBackbone(stored.name, out, stored.path, dict(runner.last_metrics), learned)
 
 
 def resolve_config(
@@ -131,6 +134,13 @@ def resolve_config(
     resolved.setdefault("tag", _stem(config))
     resolved.setdefault("seed", 0)
     return resolved
+
+
+def _train(runner: TrainingRunner) -> dict[str, float]:
+    """Train to the end, all processes together, and score training images."""
+    runner.train()
+    workers = runner.data.train.num_workers
+    return training_accuracy(evaluated_model(runner), runner.data.train.dataset, workers=workers)
 
 
 def _reserved(
@@ -171,7 +181,11 @@ def _begin_run_folder(
 
 
 def _export(
-    runner: TrainingRunner, config: dict, export_to: str | Path | None, notes: str
+    runner: TrainingRunner,
+    config: dict,
+    learned: Mapping[str, float],
+    export_to: str | Path | None,
+    notes: str,
 ) -> StoredWeights:
     """Export the weights under the name that the run has reserved."""
     data = runner.data
@@ -184,6 +198,7 @@ def _export(
             data.summary["source"],
             index_fingerprint=index.fingerprint,
             validated_on=data.summary["validated_on"],
+            withheld=data.summary.get("withheld", []),
         ),
         metrics={
             "iterations": runner.iter,
@@ -191,6 +206,7 @@ def _export(
             "train_moments": data.summary["train_moments"],
             "val_images": data.summary["val_images"],
             **{f"val_{name}": value for name, value in runner.last_metrics.items()},
+            **{f"train_{name}": value for name, value in learned.items()},
         },
         config=config,
         commit=current_commit(),

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from gesture_pretrain.cluster_labels import CLUSTER_CONTROLS
 from gesture_pretrain.files import (
     atomic_folder,
     remove_abandoned_parts,
@@ -190,7 +191,7 @@ def _label_variant(taxonomy: Taxonomy | None) -> str:
     if taxonomy is None:
         return "none"
     last = taxonomy.name.rpartition("-")[2]
-    return last if last.startswith(tuple(CONTROLS)) else "gesture"
+    return last if last.startswith((*CONTROLS, *CLUSTER_CONTROLS)) else "gesture"
 
 
 def _library_versions() -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Before anything runs: what a plan takes, and what it could find."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.transfer.plan.cells import CellTable, scored_rows
-from adapters.transfer.plan.plan import Plan
+import numpy as np
+
+from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, Cell, CellTable, scored_rows
+from adapters.transfer.plan.plan import Comparison, Plan
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.statistics.comparison import cluster_ids, detectable_difference
@@ -17,7 +19,8 @@ class Forecast:
 
     Attributes:
         cells: (label, state, iterations, images, estimated hours or None) of every cell.
-        hours: of the cells that are not finished, over all workers; None where nothing is known.
+        hours: number of workers to estimated hours of the cells that are not finished; empty where
+            nothing is known.
         hours_known_from: where the estimate comes from.
         test_images, clusters, subjects: what is scored.
         detectable_mm: the smallest difference that the plan can find; None where nothing is
@@ -26,7 +29,7 @@ class Forecast:
     """
 
     cells: tuple[tuple[str, str, int, int, float | None], ...]
-    hours: float | None
+    hours: Mapping[int, float]
     hours_known_from: str
     test_images: int
     clusters: int
@@ -38,16 +41,17 @@ class Forecast:
 def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Forecast:
     """The forecast of a plan, from finished cells where there are any, else from `planning`."""
     index = HandIndex.open(plan.test.index or plan.data["index"])
-    clusters, subjects = count_clusters(index, scored_rows(plan, index))
+    tested = scored_rows(plan, index)
+    clusters, subjects = count_clusters(index, tested)
     speed, origin = _images_per_s(plan, table, out)
-    rows, seconds = [], 0.0
-    for cell in table.cells:
-        state = _state(out, cell)
-        rate = speed.get((cell.stage, cell.target), speed.get(None))
-        hours = None if rate is None else cell.images / rate / 3600
-        if state != "finished" and hours is not None:
-            seconds += 3600 * hours
-        rows.append((cell.label, state, cell.iterations, cell.images, hours))
+    states = {cell.key: _state(out, cell) for cell in table.cells}
+    hours = {cell.key: _hours(plan, cell, speed, len(tested)) for cell in table.cells}
+    to_run = (
+        {}
+        if None in hours.values()
+        else {key: 0.0 if states[key] == "finished" else each for key, each in hours.items()}
+    )
+    rows = [(c.label, states[c.key], c.iterations, c.images, hours[c.key]) for c in table.cells]
     assumed = plan.planning
     detectable = None
     if assumed.cluster_sd_mm is not None and assumed.seed_sd_mm is not None:
@@ -59,9 +63,9 @@ def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Fo
         )
     return Forecast(
         cells=tuple(rows),
-        hours=seconds / 3600 / workers if speed else None,
+        hours={n: makespan(table, to_run, n) for n in sorted({1, 8, workers}) if to_run},
         hours_known_from=origin,
-        test_images=len(scored_rows(plan, index)),
+        test_images=len(tested),
         clusters=clusters,
         subjects=subjects,
         detectable_mm=detectable,
@@ -70,6 +74,37 @@ def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Fo
             f"{assumed.seed_sd_mm} mm over seeds ({assumed.source})"
         ),
     )
+
+
+def _hours(plan: Plan, cell: Cell, speed: Mapping, test_images: int) -> float | None:
+    """Estimated hours of a cell: training, and predicting the test images where that is known."""
+    rate = speed.get((cell.stage, cell.target), speed.get(cell.stage, speed.get(None)))
+    if rate is None:
+        return None
+    seconds = cell.images / rate
+    if cell.stage == FINETUNING and plan.planning.prediction_images_per_s is not None:
+        seconds += test_images / plan.planning.prediction_images_per_s
+    return seconds / 3600
+
+
+def makespan(table: CellTable, hours: Mapping[str, float], workers: int) -> float:
+    """Hours until all cells are done, where each worker takes the next cell that can begin.
+
+    Args:
+        table: the cells in their order.
+        hours: of each cell by its key.
+        workers: how many work at the same time.
+    """
+    free, done, waiting = [0.0] * workers, {}, list(table.cells)
+    while waiting:
+        free.sort()
+        begins = [
+            max(free[0], done.get(c.needs, 0.0 if c.needs is None else np.inf)) for c in waiting
+        ]
+        first = int(np.argmin(begins))
+        cell = waiting.pop(first)
+        free[0] = done[cell.key] = begins[first] + hours[cell.key]
+    return max(done.values())
 
 
 def count_clusters(index: HandIndex, rows) -> tuple[int, int]:
@@ -83,14 +118,17 @@ def count_clusters(index: HandIndex, rows) -> tuple[int, int]:
 
 def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
     """The forecast as text."""
-    lines = [f"Plan {plan.name}: {len(told.cells)} cells", ""]
+    lines = [f"Plan {plan.name}: {plan.question}", "", "Arms:"]
+    lines += [f"  {name}: {arm.text or arm.starts_from}" for name, arm in plan.arms.items()]
+    lines.append("Comparisons, with one Holm correction over all of them:")
+    lines += [f"  {described(comparison)}" for comparison in plan.comparisons]
+    lines += ["", f"{len(told.cells)} cells:"]
     width = max(len(label) for label, *_ in told.cells)
     lines.append(f"{'cell':{width}}  {'state':9} {'steps':>8} {'images':>11} {'hours':>7}")
     for label, state, iterations, images, hours in told.cells:
         shown = "?" if hours is None else f"{hours:.2f}"
         lines.append(f"{label:{width}}  {state:9} {iterations:8,} {images:11,} {shown:>7}")
-    hours = "unknown" if told.hours is None else f"{told.hours:.2f} h"
-    lines += ["", f"Time to go: {hours} ({told.hours_known_from})."]
+    lines += ["", *_time_lines(told)]
     seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     lines.append(
         f"Scored on {told.test_images:,} images: {told.clusters} clusters (subject, sequence) of "
@@ -98,17 +136,35 @@ def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
     )
     if told.detectable_mm is None:
         lines.append(
-            "Smallest difference that the plan can detect: unknown; give planning.cluster_sd_mm "
-            "and planning.seed_sd_mm, from a pilot or an earlier report."
+            "Minimum detectable difference: unknown. Give planning.cluster_sd_mm and "
+            "planning.seed_sd_mm, from a pilot or an earlier report."
         )
     else:
         lines.append(
-            f"Smallest difference that the plan can detect (two-sided 5 %, power 80 %): "
-            f"{told.detectable_mm:.2f} mm, assuming {told.assumed}."
+            f"Minimum detectable difference of one comparison (two-sided 5 %, power 80 %, before "
+            f"Holm): {told.detectable_mm:.2f} mm, assuming {told.assumed}."
         )
         if len(plan.seeds) == 1:
             lines.append("One seed: that leaves out the spread from training again.")
     return lines
+
+
+def described(comparison: Comparison) -> str:
+    """A declared comparison in one line."""
+    sides = [comparison.arm, comparison.reference]
+    if comparison.target != comparison.reference_target:
+        sides[0] += f" in {comparison.target}"
+        sides[1] += f" in {comparison.reference_target}"
+    return f"{' minus '.join(sides)}. {comparison.text}".rstrip()
+
+
+def _time_lines(told: Forecast) -> list[str]:
+    if not told.hours:
+        return [f"Time to run: unknown ({told.hours_known_from})."]
+    times = ", ".join(
+        f"{hours:,.2f} h with {n} worker{'s' * (n > 1)}" for n, hours in told.hours.items()
+    )
+    return [f"Estimated time to run, one GPU for each worker: {times} ({told.hours_known_from})."]
 
 
 def _images_per_s(plan: Plan, table: CellTable, out: Path) -> tuple[dict, str]:
@@ -124,8 +180,12 @@ def _images_per_s(plan: Plan, table: CellTable, out: Path) -> tuple[dict, str]:
     if measured:
         measured[None] = min(measured.values())
         return measured, "from the cells that are finished"
-    if plan.planning.images_per_s is not None:
-        return {None: plan.planning.images_per_s}, f"assumed speed: {plan.planning.source}"
+    assumed = plan.planning
+    if assumed.images_per_s is not None:
+        rates = {None: assumed.images_per_s}
+        if assumed.pretraining_images_per_s is not None:
+            rates[PRETRAINING] = assumed.pretraining_images_per_s
+        return rates, f"assumed throughput: {assumed.source}"
     return {}, "no cell is finished yet, and planning.images_per_s is not given"
 
 

@@ -5,12 +5,14 @@ resume from their last checkpoint, and both end in the same bits as without an i
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from adapters.pose.prediction import predict_split
@@ -20,13 +22,14 @@ from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pre
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.pretraining.stage import pretrain
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
 from gesture_pretrain.training.run_folder import current_commit, library_versions
-from gesture_pretrain.training.splits import spread
+from gesture_pretrain.weights.ledger import WeightLedger
 
 _PREDICTED_AT_ONCE = 128
 
@@ -75,8 +78,11 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     index = HandIndex.open(cell.places["index"])
     audited = pretraining_rows(index, sections["data"])
 
+    built: dict[str, Any] = {}
+
     def check_rows(runner) -> None:
         _require_rows(runner.data.train.dataset.rows, audited, cell)
+        built.update(summary=runner.data.summary, network=runner.model.network)
 
     result = pretrain(
         sections,
@@ -94,10 +100,25 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
         return {}, []
     notes = {
         "weights": str(result.weights.relative_to(folder.path)),
-        "metrics": dict(result.metrics),
+        "metrics": {
+            **{f"val_{name}": value for name, value in result.metrics.items()},
+            **{f"train_{name}": value for name, value in result.train_metrics.items()},
+        },
+        "labels": sections["data"].get("label_variant"),
+        "withheld": built["summary"].get("withheld", []),
+        "train_images": len(audited),
+        "initial_weights": _counts_of(built["network"].backbone.ledger),
         "train_rows_sha256": rows_fingerprint(index, audited),
     }
     return notes, sorted(result.weights.glob("*.safetensors"))
+
+
+def _counts_of(ledger: WeightLedger | None) -> dict[str, Any]:
+    """Where initial weights came from, and how many of their tensors arrived."""
+    if ledger is None:
+        return {"source": "random"}
+    counts = Counter(entry.status for entry in ledger.entries)
+    return {"source": ledger.source, "tensors": dict(counts)}
 
 
 def _finetune(
@@ -112,7 +133,7 @@ def _finetune(
         audited = finetuning_rows(run.data.index, sections["data"])
         _require_rows(rows, audited, cell, some_left_out=True)
         # before the training, so that missing boxes cost no run
-        built.update(test=_test_set(run, cell), rows=rows, index=run.data.index)
+        built.update(test=_test_set(run, cell), rows=rows, run=run)
 
     trained = train(
         {
@@ -132,11 +153,13 @@ def _finetune(
     )
     if rank_and_world_size()[0]:
         return {}, []
-    _predict(trained.network, built["test"], cell).save(folder.predictions)
+    workers = sections["data"].get("workers", 0)
+    predictions = _predict(built["run"], trained.network, built["test"], cell, workers=workers)
+    predictions.save(folder.predictions)
     notes = {
         "metrics": dict(trained.metrics),
         "train_images": len(built["rows"]),
-        "train_rows_sha256": rows_fingerprint(built["index"], built["rows"]),
+        "train_rows_sha256": rows_fingerprint(built["run"].data.index, built["rows"]),
         "ledger": "run/ledger.json",
     }
     return notes, [folder.predictions]
@@ -147,7 +170,9 @@ def _test_set(run: PoseRun, cell: Cell) -> Dataset:
     return run.dataset(_test_rows(index, test), index=index, box_source=test.get("box_source"))
 
 
-def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
+def _predict(
+    run: PoseRun, model: nn.Module, dataset: Dataset, cell: Cell, *, workers: int
+) -> PosePredictions:
     return predict_split(
         model,
         dataset,
@@ -157,7 +182,9 @@ def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
             "split": cell.config["test"]["split"],
         },
         batch_size=_PREDICTED_AT_ONCE,
+        workers=workers,
         progress=False,
+        hand_models=run.hand_models,
     )
 
 

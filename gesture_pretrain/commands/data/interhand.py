@@ -44,6 +44,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of that dataset; goes into the cards of what is trained on it (default: with "
         "--name 'not stated')",
     )
+    parser.add_argument(
+        "--drop-invalid",
+        action="store_true",
+        help="leave out images whose annotation cannot be right (default: stop and name them)",
+    )
     single = parser.add_argument_group(
         "one split by its files", "instead of --root; --images is then the folder of its images"
     )
@@ -67,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         "expect_release": arguments.expect_release,
         "data_name": arguments.name,
         "licence": arguments.licence,
+        "on_invalid": "drop" if arguments.drop_invalid else "error",
     }
     if arguments.data_json is not None:
         out = build_index_from_files(

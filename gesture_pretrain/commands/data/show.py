@@ -6,6 +6,7 @@ from pathlib import Path
 from gesture_pretrain.commands.data.options import add_data, add_split, positive_number
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.files import write_bytes_atomically
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
     spread = rows[:: max(1, len(rows) // arguments.count)][: arguments.count]
     picture = annotated_images(index, spread, title=index.meta["data_name"])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(picture)
+    write_bytes_atomically(arguments.out, picture)
     print(f"picture: {arguments.out}")
     return 0

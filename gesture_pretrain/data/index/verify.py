@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from gesture_pretrain.data.images.decoding import IMAGE_DAMAGE
 from gesture_pretrain.data.index.index import HandIndex
 
 # InterHand2.6M contains annotated pictures that are black; IntagHand's preparation drops those
@@ -133,12 +134,14 @@ def _look(
 
 
 def _look_at(row: int, path: Path, size_wh: tuple[int, int]) -> tuple[str, Finding] | None:
+    if path.exists() and not path.is_file():
+        return "unreadable", Finding(row, str(path), "not a regular file")
     try:
         with Image.open(path) as image:
             grey = ImageOps.exif_transpose(image).convert("L")
     except FileNotFoundError:
         return "missing", Finding(row, str(path), "no such file")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except IMAGE_DAMAGE as error:
         return "unreadable", Finding(row, str(path), f"{type(error).__name__}: {error}")
     if grey.size != size_wh:
         why = f"{grey.size[0]}x{grey.size[1]}, annotated as {size_wh[0]}x{size_wh[1]}"

@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 
 from adapters.export import mmcv_ops
 from adapters.export import to_mmpose as mmpose
+from adapters.export.coco_tools import has_coco_tools, put_pycocotools
 from adapters.targets import SwapError
 from gesture_pretrain.weights.registry import load_backbone
 
@@ -222,10 +223,24 @@ def test_importing_the_adapter_imports_nothing_of_mmpose(monkeypatch):
     assert not {"mmpose", "mmdet", "mmcv"} & set(sys.modules)
 
 
-def test_without_compiled_ops_the_stand_in_is_asked_for(monkeypatch):
-    monkeypatch.setattr(mmpose, "has_compiled_ops", lambda: False)
+@pytest.mark.parametrize("missing", ["has_compiled_ops", "has_coco_tools"])
+def test_stand_ins_are_used_only_when_allowed(monkeypatch, missing):
+    for name in ("has_compiled_ops", "has_coco_tools"):
+        monkeypatch.setattr(mmpose, name, lambda name=name: name != missing)
     with pytest.raises(ImportError, match="stand_in_ops=True"):
         mmpose.register_gesture_backbone()
+
+
+def test_pycocotools_answers_to_the_other_name(monkeypatch):
+    pytest.importorskip("pycocotools", reason="only where xtcocotools does not build")
+    for name in ("xtcocotools", "xtcocotools.coco", "xtcocotools.cocoeval", "xtcocotools.mask"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.warns(UserWarning, match="pycocotools"):
+        put_pycocotools()
+    from pycocotools.coco import COCO
+    from xtcocotools.coco import COCO as found
+
+    assert found is COCO and has_coco_tools()
 
 
 def test_the_stand_in_says_what_it_is_and_raises_when_used(monkeypatch):

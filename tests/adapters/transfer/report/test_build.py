@@ -249,7 +249,7 @@ def test_dry_run_prints_cells_steps_hours_and_the_smallest_difference(plan_file,
     # ten cells of 32 images at 32 images per second
     assert "Time to go: 0.00 h" in printed and "0.00" in printed
     assert re.search(r"smallest difference.*: \d+\.\d\d mm", printed, re.I)
-    assert "8 of 8 gestures of the test are in the training" in printed
+    assert "8 of 8 test gestures occur in training" in printed
     assert not out.exists()
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from gesture_pretrain.data.index.fraction import select_fraction
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.splits.held_out import HeldOut, hold_out_named, hold_out_some
+from gesture_pretrain.data.splits.neutral_ends import NeutralEnds
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.held_out import HeldOut, hold_out_named, hold_out_some
-from gesture_pretrain.training.neutral_ends import NeutralEnds
 
 # Keys of a data section that `select_splits` takes as they are
 ROW_KEYS = (

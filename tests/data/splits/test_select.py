@@ -5,9 +5,9 @@ import pytest
 
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.index.writer import step_key, write_index
-from gesture_pretrain.training.held_out import hold_out_some
-from gesture_pretrain.training.neutral_ends import NeutralEnds, distance_from_ends
-from gesture_pretrain.training.splits import describe_validation, select_splits
+from gesture_pretrain.data.splits.held_out import hold_out_some
+from gesture_pretrain.data.splits.neutral_ends import NeutralEnds, distance_from_ends
+from gesture_pretrain.data.splits.select import describe_validation, select_splits
 
 VIEWS, FRAMES = 2, 10
 
