@@ -35,11 +35,6 @@ PACKAGES = {
     "adapters": "adapters",
     "third_party/eanet": "eanet",
 }
-# circles that are still to be opened
-OPEN_CIRCLES: list[set[str]] = [
-    {'adapters.swap', 'adapters.pose'},
-    {'adapters.transfer.plan', 'adapters.transfer.run'},
-    {'adapters.transfer.report', 'adapters.transfer.score'},]
 MOST_FILES = 15
 # of the extras of setup.cfg and of tools/install.sh; each is imported where it is needed
 OPTIONAL = {"onnx", "onnxruntime", "onnxscript", "submitit", "mmpose", "mmcv", "mmdet", "pytest"}
@@ -98,12 +93,8 @@ def test_folders_do_not_import_in_a_circle(modules, repo_root):
         if name.endswith("__main__"):
             continue
         graph.setdefault(unit(name, modules), set()).update(unit(o, modules) for o in others)
-    allowed = [set(circle) for circle in OPEN_CIRCLES]
     for name, others in graph.items():
         others -= {name}
-        for circle in allowed:
-            if name in circle:
-                others -= circle
     try:
         list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
