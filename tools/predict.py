@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> tuple[Path, list[str]]:
         hand_model=options.mano,
         device=choose_device(options.device),
         box_ratio=options.box_ratio,
+        batch_size=options.batch,
     )
     writer = PredictionWriter(
         options.out,
