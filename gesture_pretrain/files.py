@@ -2,12 +2,13 @@
 
 What is written goes to a hidden sibling (`.name.<random>.part`), is forced to the disk, and is
 then renamed. A reader, a second writer, a kill or a power cut therefore meet either what was there
-before or all of the new. A process that is killed leaves its `.part` behind;
-`remove_abandoned_parts` takes those away.
+before or all of the new. A process that is killed leaves its `.part` behind, without the lock that
+a writer holds on it; `remove_abandoned_parts` takes those away.
 """
 
 import ctypes
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -56,7 +57,7 @@ def write_bytes_atomically(path: str | os.PathLike, data: bytes | bytearray | me
     size = memoryview(data).nbytes
     part = _part_beside(path)
     try:
-        with part.open("xb") as file:
+        with part.open("xb") as file, _locked(file.fileno()):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -91,31 +92,40 @@ def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterat
     if not overwrite:
         _refuse_existing(path)
     part = _part_beside(path)
-    with _errors_named(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir()
+        handle = os.open(part, os.O_RDONLY)
     try:
-        with _errors_named(path, only_writing=True):
-            yield part
-        with _errors_named(path):
-            _sync_tree(part)
-            _take_name(part, path, overwrite)
-            _sync_folder(path.parent)
+        with _locked(handle):
+            with writing(path, only_no_room=True):
+                yield part
+            with writing(path):
+                _sync_tree(part)
+                _take_name(part, path, overwrite)
+                _sync_folder(path.parent)
     finally:
+        os.close(handle)
         shutil.rmtree(part, ignore_errors=True)
 
 
-def remove_abandoned_parts(folder: str | os.PathLike, *, older_than_s: float = 86400.0) -> int:
+def remove_abandoned_parts(
+    folder: str | os.PathLike, pattern: str = "*", *, older_than_s: float = 5.0
+) -> int:
     """Delete what killed writers left in `folder`; returns how many.
 
     Args:
         folder: Where files or folders were being written.
+        pattern: Names of the files or folders that were being written.
         older_than_s: Seconds since the last change. Zero only where no one else is writing.
     """
     limit = time.time() - older_than_s
     removed = 0
-    for part in Path(folder).glob(".*.part"):
-        if part.lstat().st_mtime > limit:
+    for part in Path(folder).glob(f".{pattern}.part"):
+        try:
+            if part.lstat().st_mtime > limit or _has_writer(part):
+                continue
+        except FileNotFoundError:  # its writer has just finished
             continue
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
@@ -123,6 +133,29 @@ def remove_abandoned_parts(folder: str | os.PathLike, *, older_than_s: float = 8
             part.unlink(missing_ok=True)
         removed += 1
     return removed
+
+
+@contextmanager
+def _locked(handle: int) -> Iterator[None]:
+    """Mark an open file or folder as being written; a file system without locks goes without."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass
+    yield
+
+
+def _has_writer(part: Path) -> bool:
+    handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks here: a day without a change is taken as abandoned
+        return part.lstat().st_mtime > time.time() - 86400.0
+    finally:
+        os.close(handle)
+    return False
 
 
 def _part_beside(path: Path) -> Path:
@@ -197,21 +230,24 @@ def _sync_tree(folder: Path) -> None:
 
 
 @contextmanager
-def _errors_named(path: Path, *, only_writing: bool = False) -> Iterator[None]:
-    """Turns the system's errors into `WriteFailed`.
+def writing(
+    path: Path, bytes_needed: int | None = None, *, only_no_room: bool = False
+) -> Iterator[None]:
+    """Turn the system's errors of a block that writes into `WriteFailed`.
 
     Args:
-        path: What the message names.
-        only_writing: Leave alone what need not come from writing: the block is the caller's.
+        path: File or folder that the message names.
+        bytes_needed: Size of the content, where known.
+        only_no_room: Leave other errors alone, since they need not come from writing.
     """
     try:
         yield
     except FileExistsError:
         raise
     except OSError as error:
-        if only_writing and not isinstance(error, WriteFailed) and error.errno not in NO_ROOM:
+        if only_no_room and not isinstance(error, WriteFailed) and error.errno not in NO_ROOM:
             raise
-        raise _named(error, path, getattr(error, "bytes_needed", None)) from error
+        raise _named(error, path, getattr(error, "bytes_needed", bytes_needed)) from error
 
 
 def _named(error: OSError, path: Path, size: int | None) -> WriteFailed:
@@ -222,13 +258,14 @@ def _named(error: OSError, path: Path, size: int | None) -> WriteFailed:
         else "Nothing was left under that name."
     )
     need = "" if size is None else f" ({_readable(size)} needed)"
-    if error.errno in NO_ROOM:
-        free = _readable(shutil.disk_usage(_existing_parent(path)).free)
+    free = shutil.disk_usage(_existing_parent(path)).free
+    # numpy reports a short write without a number
+    if error.errno in NO_ROOM or (error.errno is None and size is not None and free < size):
         message = (
-            f"no space left while writing {path}{need}; {free} free there. {kept} "
+            f"no space left while writing {path}{need}; {_readable(free)} free there. {kept} "
             "Free some space, or write to another disk."
         )
-        return DiskFull(error.errno, message, path, size)
+        return DiskFull(error.errno or errno.ENOSPC, message, path, size)
     if isinstance(error, WriteFailed):
         reason = os.strerror(error.errno) if error.errno else str(error)
     else:

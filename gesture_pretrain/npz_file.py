@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 # What numpy and zipfile raise on damaged files.
-_DAMAGE = (
+DAMAGE = (
     ValueError, OSError, EOFError, AttributeError, TypeError, LookupError, SyntaxError, MemoryError,
     OverflowError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error,
     tokenize.TokenError,
@@ -38,7 +38,7 @@ def read_npz(
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-    except _DAMAGE as fault:
+    except DAMAGE as fault:
         raise _damaged(path, error, fault) from None
     size = path.stat().st_size
     if unpacked > _SMALL_BYTES and unpacked > _LARGEST_RATIO * size:
@@ -49,7 +49,7 @@ def read_npz(
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files if names is None or name in names}
-    except _DAMAGE as fault:
+    except DAMAGE as fault:
         raise _damaged(path, error, fault) from None
 
 

@@ -8,12 +8,13 @@ classes where handedness is part of them, so flips are derived for classes from 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from gesture_pretrain.names import did_you_mean
 from gesture_pretrain.taxonomy_file import read_taxonomy_file
 
 UNLABELLED = -1
@@ -65,6 +66,8 @@ class Taxonomy:
         hand_of_label: side of every label that has one.
         coarse_flip, fine_flip: class of the mirror image for each class, None where not defined.
         shuffle_seed: None, or the seed of the shuffled-label control.
+        class_of_cluster: (subject, label) to (coarse, fine) where a label's class depends on the
+            subject, see `cluster_labels`; None where it does not.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Taxonomy:
     coarse_flip: tuple[int | None, ...] = ()
     fine_flip: tuple[int | None, ...] = ()
     shuffle_seed: int | None = None
+    class_of_cluster: Mapping[tuple[int, str], tuple[int, int]] | None = None
 
     @classmethod
     def load(cls, source: str | Path) -> "Taxonomy":
@@ -120,7 +124,11 @@ class Taxonomy:
 
     def to_dict(self) -> dict:
         """Everything as plain lists and dicts, for a card or a run's record."""
+        clusters = {}
+        if self.class_of_cluster is not None:
+            clusters["class_of_cluster"] = [[*k, *v] for k, v in self.class_of_cluster.items()]
         return {
+            **clusters,
             "name": self.name,
             "rows": [
                 [label, self.coarse_of[label], self.fine_of[label], self.hand_of(label)]
@@ -199,9 +207,17 @@ class Taxonomy:
         hand_names: Sequence[str],
         *,
         rows: Sequence[int] | None = None,
+        subjects: Sequence[int] | None = None,
         strict: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
-        """`assign` for an index that keeps labels and hands as codes into lists of names."""
+        """`assign` for an index that keeps labels and hands as codes into lists of names.
+
+        Args:
+            label_codes, hand_codes: (N,) codes into the names.
+            label_names, hand_names: the names.
+            rows, strict: as for `assign`.
+            subjects: (N,) subject numbers; needed with `class_of_cluster` only.
+        """
         label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
         unknown = _count_unknown(label_codes, label_names, self.coarse_of)
         if strict:
@@ -212,6 +228,8 @@ class Taxonomy:
         known = pairs[:, 0] != UNLABELLED
         mismatch = known & ~fits.reshape(len(label_names), len(hand_names))[label_codes, hand_codes]
         pairs[mismatch] = UNLABELLED
+        if self.class_of_cluster is not None:
+            pairs = self._of_clusters(pairs, label_codes, label_names, subjects)
         if self.shuffle_seed is not None:
             identity = np.arange(len(pairs)) if rows is None else np.asarray(rows)
             pairs = _shuffle_labelled(pairs, identity, self.shuffle_seed)
@@ -223,6 +241,65 @@ class Taxonomy:
             unknown_labels=unknown,
         )
         return pairs[:, 0].copy(), pairs[:, 1].copy(), report
+
+    def _of_clusters(self, pairs, label_codes, label_names, subjects) -> np.ndarray:
+        """Classes (N, 2) by subject and label of the images that have one."""
+        if subjects is None:
+            raise ValueError(f"The classes of taxonomy {self.name!r} depend on the subject.")
+        labelled = np.flatnonzero(pairs[:, 0] != UNLABELLED)
+        keys = np.stack([np.asarray(subjects)[labelled], label_codes[labelled]], axis=1)
+        distinct, place = np.unique(keys, axis=0, return_inverse=True)
+        of_distinct = [
+            self.class_of_cluster.get((subject, label_names[code]), (UNLABELLED, UNLABELLED))
+            for subject, code in distinct.tolist()
+        ]
+        found = pairs.copy()
+        found[labelled] = np.array(of_distinct, np.int64).reshape(-1, 2)[place.reshape(-1)]
+        return found
+
+    def without(self, labels: Iterable[str]) -> "Taxonomy":
+        """Withhold labels: their images have no class; the classes stay those of the others.
+
+        Raises:
+            ValueError: a label that the taxonomy does not have, or none is left.
+        """
+        withheld = set(labels)
+        if unknown := sorted(withheld - set(self.labels)):
+            near = did_you_mean(unknown[0], self.labels)
+            raise ValueError(f"Taxonomy {self.name!r} has no label {unknown[0]!r}.{near}")
+        kept = tuple(label for label in self.labels if label not in withheld)
+        if not kept:
+            raise ValueError("All labels are withheld; leave some to be trained on.")
+        return replace(
+            self,
+            labels=kept,
+            coarse_of={label: self.coarse_of[label] for label in kept},
+            fine_of={label: self.fine_of[label] for label in kept},
+            hand_of_label={k: v for k, v in self.hand_of_label.items() if k not in withheld},
+        )
+
+    def drawn_gestures(self, fraction: float, seed: int) -> tuple[str, ...]:
+        """Labels of a fraction of the gestures, drawn at random; right and left hand go together.
+
+        A gesture is a coarse class with its mirror image.
+
+        Raises:
+            ValueError: a fraction outside of 0 to 1, or so small that no gesture is drawn.
+        """
+        gestures = sorted({self._gesture(coarse) for coarse in self.coarse_of.values()})
+        count = round(fraction * len(gestures))
+        if not 0 < count < len(gestures):
+            raise ValueError(
+                f"A fraction of {fraction} withholds {count} of {len(gestures)} gestures; at least "
+                "one must be withheld and one left."
+            )
+        order = np.random.Generator(np.random.Philox(key=[seed, 0x317418])).permutation(gestures)
+        drawn = set(order[:count].tolist())
+        return tuple(n for n in self.labels if self._gesture(self.coarse_of[n]) in drawn)
+
+    def _gesture(self, coarse: int) -> int:
+        mirrored = self.coarse_flip[coarse]
+        return coarse if mirrored is None else min(coarse, mirrored)
 
     def control(self, name: str, *, seed: int = 0) -> "Taxonomy":
         """A control of the experiment by name: see `CONTROLS`. `seed` is used by "shuffled".

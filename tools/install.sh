@@ -35,7 +35,7 @@ echo "1/3 build tools"
 # is already there would be replaced by the newest.
 "${pip[@]}" "setuptools>=77.0.3,<80" wheel cython "numpy>=1.26"
 echo "2/3 gesture-pretrain with its dependencies (torch is the large one)"
-"${pip[@]}" --no-build-isolation -e ".[test,lint,onnx]"
+"${pip[@]}" --no-build-isolation -e ".[all,test,lint]"
 echo "3/3 mmpose"
 install_mmpose 2>>"$log" ||
     echo "mmpose could not be installed (see $log). Only the mmpose adapter needs it; use" \

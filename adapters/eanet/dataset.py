@@ -32,6 +32,7 @@ from gesture_pretrain.data.samples.augmentation import (
     draw_motions,
 )
 from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
+from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
@@ -220,10 +221,11 @@ class EanetDataset(Dataset):
             for box, motion in zip(boxes, motions, strict=True)
         ]
         fits = self._fits(records, views)
-        return [
+        samples = [
             self._sample(*of_one)
             for of_one in zip(positions, records, motions, boxes, views, hands, fits, strict=True)
         ]
+        return with_looks(samples, [motion.look for motion in motions])
 
     def _sample(
         self,

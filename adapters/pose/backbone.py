@@ -56,8 +56,8 @@ def build_starting_point(
         seed: of random weights.
         name: `arch.tag` in the registry, or a path of exported weights; its heads come along.
         arch: architecture, where no name is given.
-        init: of that: "random", "timm", a file of weights, or exported ones without their heads,
-            see `build_starting_backbone`.
+        init: of that: "random", "imagenet", "timm", a file of weights, or exported ones without
+            their heads, see `build_starting_backbone`.
         size_px: side of the crops; that of the stored weights, else 256, where None.
         heads: hidden units and dropout of random heads, where the model reads gesture logits and
             the weights bring none; {} for the defaults.

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.loaders import build_loaders, check_batch_size
 from gesture_pretrain.data.samples.supervision import count_supervision
+from gesture_pretrain.data.splits.select import select_splits
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.pretraining.data import (
     announce_rows,
@@ -20,7 +21,6 @@ from gesture_pretrain.pretraining.data import (
 )
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.splits import select_splits
 
 
 class PoseData(NamedTuple):

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from adapters.pose.model import HandPrediction
+from gesture_pretrain.evaluation.poses.mesh_parameters import MIRROR_X
+from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 
 # A crop is stretched alike in both directions; its map is float32, numbers up to 1e3 px.
 _STRETCH_TOLERANCE = 1e-3
@@ -22,6 +24,10 @@ class CameraPrediction(NamedTuple):
         vertices_rel_mm: (B, 778, 3) float32, minus the same wrist, or None.
         keypoints_image_px: (B, 21, 2) float32, or None.
         joint_depth_rel_mm: (B, 21) float32, or None.
+        mano_pose: (B, 48) float32 axis-angle, rad, minus the mean pose, or None.
+        mano_shape: (B, 10) float32, or None.
+        mirrored: (B,) bool: the parameters pose the other hand, whose mesh is then mirrored about
+            x = 0.
     """
 
     rows: np.ndarray
@@ -30,6 +36,9 @@ class CameraPrediction(NamedTuple):
     vertices_rel_mm: np.ndarray | None
     keypoints_image_px: np.ndarray | None
     joint_depth_rel_mm: np.ndarray | None
+    mano_pose: np.ndarray | None
+    mano_shape: np.ndarray | None
+    mirrored: np.ndarray
 
 
 def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
@@ -54,6 +63,11 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
         vertices_rel_mm=_moved(prediction.vertices_rel_mm, camera_from_crop),
         keypoints_image_px=_moved(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
         joint_depth_rel_mm=_moved(prediction.joint_depth_rel_mm, None),
+        mano_pose=_rotated_pose(
+            _moved(prediction.mano_pose, None), camera_from_crop.numpy(), mirrored.numpy()
+        ),
+        mano_shape=_moved(prediction.mano_shape, None),
+        mirrored=mirrored.numpy(),
     )
 
 
@@ -70,6 +84,19 @@ def _rotation(linear: Tensor) -> Tensor:
     rotation = torch.zeros(len(rotation_2d), 3, 3, dtype=rotation_2d.dtype)
     rotation[:, :2, :2], rotation[:, 2, 2] = rotation_2d, 1
     return rotation
+
+
+def _rotated_pose(
+    pose: np.ndarray | None, camera_from_crop: np.ndarray, mirrored: np.ndarray
+) -> np.ndarray | None:
+    """(B, 48) with the root in the camera frame, before the mirror image where there is one."""
+    if pose is None:
+        return None
+    unmirrored = np.where(
+        mirrored[:, None, None], np.diag(MIRROR_X) @ camera_from_crop, camera_from_crop
+    )
+    root = rotation_vector(unmirrored @ rodrigues(pose[:, :3]))
+    return np.concatenate([root.astype(np.float32), pose[:, 3:]], axis=1)
 
 
 def _moved(

@@ -1,10 +1,10 @@
 """Which hand model a pose network is trained with, and how it is recognised again."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gesture_pretrain.hand.fingerprint import hand_fingerprint
 from gesture_pretrain.hand.model import HandModel, load_hand_model
 from gesture_pretrain.skeleton import HANDS, TIP_VERTICES
 
@@ -48,13 +48,4 @@ class HandModelSource:
 
 def hand_fingerprints(hand_models: Mapping[str, HandModel]) -> dict[str, str]:
     """SHA-256 of the arrays that pose each hand; they cannot be got back from it."""
-    return {side: _fingerprint(model) for side, model in sorted(hand_models.items())}
-
-
-def _fingerprint(model: HandModel) -> str:
-    digest = hashlib.sha256(model.tip_convention.encode())
-    for name, values in sorted(model.blend_arrays().items()):
-        digest.update(f"{name}|{values.shape}|".encode())
-        # stored and computed in float32; float64 would also tell apart what poses alike
-        digest.update(values.astype("<f4").tobytes())
-    return digest.hexdigest()
+    return {side: hand_fingerprint(model) for side, model in sorted(hand_models.items())}

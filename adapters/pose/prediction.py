@@ -9,10 +9,12 @@ from torch import nn
 from torch.utils.data import Dataset, Subset, default_collate
 from tqdm import tqdm
 
-from adapters.pose.frames import CameraPrediction, to_camera_frame
+from adapters.pose.frames import to_camera_frame
+from adapters.pose.mesh_storage import MeshStorage
 from adapters.pose.model import HandPrediction, check_prediction, require_finite
 from gesture_pretrain.data.samples.loaders import make_loader, own_batches
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.precision import autocast
 from gesture_pretrain.processes import gather_objects, rank_and_world_size
 from gesture_pretrain.training.placement import same_buffers_everywhere
@@ -67,6 +69,7 @@ def predict_split(
     precision: str = "auto",
     progress: bool = True,
     shared: bool = False,
+    hand_models: Mapping[str, HandModel] | None = None,
 ) -> PosePredictions:
     """Predicts a data set without augmentation and undoes its crops, mirrors included.
 
@@ -84,6 +87,8 @@ def predict_split(
         shared: all processes of the run call this together; each predicts a part of the batches,
             with the first one's buffers, and all get the whole: to the last digit, and in the same
             order, what one process would have given.
+        hand_models: "right" and "left" of the network, to store meshes as their parameters; None
+            to store vertices, 9.3 kB for each hand.
 
     Raises:
         ValueError: a row that the data set does not have, or no row at all.
@@ -96,8 +101,11 @@ def predict_split(
     if shared:
         same_buffers_everywhere(model)
     hidden = True if rank or not progress else None
+    storage = MeshStorage(hand_models)
     parts = {
-        batch_rows.start: to_camera_frame(predict_batch(model, batch, precision=precision), batch)
+        batch_rows.start: storage.arrays(
+            to_camera_frame(predict_batch(model, batch, precision=precision), batch)
+        )
         for batch_rows, batch in zip(
             batches, tqdm(loader, desc=f"predict {system}", disable=hidden), strict=True
         )
@@ -108,18 +116,13 @@ def predict_split(
         system=system,
         index_fingerprint=dataset.index.fingerprint,
         provenance={"box_source": dataset.box_source, **(provenance or {})},
-        **joined._asdict(),
+        **storage.predictions(joined),
     )
 
 
-def _joined(parts: dict[int, CameraPrediction]) -> CameraPrediction:
+def _joined(parts: dict[int, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     in_order = [parts[start] for start in sorted(parts)]
-    return CameraPrediction(
-        *(
-            None if values[0] is None else np.concatenate(values)
-            for values in zip(*in_order, strict=True)
-        )
-    )
+    return {name: np.concatenate([part[name] for part in in_order]) for name in in_order[0]}
 
 
 def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:

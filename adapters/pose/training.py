@@ -22,7 +22,8 @@ from adapters.swap.first_step import FirstStepCheck
 from adapters.swap.ledger import SwapLedger
 from adapters.swap.swap import build_swapped
 from adapters.targets import PoseTarget, find_pose_target
-from gesture_pretrain.config.file import config_sections, require_sections
+from gesture_pretrain.config.file import require_sections
+from gesture_pretrain.config.sections import config_sections
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.training.optimizer import build_optimizer

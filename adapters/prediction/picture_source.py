@@ -14,9 +14,15 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gesture_pretrain.data.folders import IMAGE_SUFFIXES
+from gesture_pretrain.data.images.decoding import (
+    IMAGE_DAMAGE,
+    UnreadableImage,
+    decode_image,
+    image_size_wh,
+)
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 # Some containers state a length in seconds only, which rounds to a frame more or less.
@@ -159,28 +165,26 @@ def read_picture(path: str | PathLike) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise UnreadablePicture(f"there is no picture {path}")
-    reason = _why_damaged(path)
-    image = None if reason else cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if image is None:
+    try:
+        image_size_wh(path)
+        _require_undamaged(path)
+        return decode_image(path, cv2.IMREAD_COLOR_RGB)
+    except UnreadableImage as error:
         raise UnreadablePicture(
-            f"{path} is not a readable picture ({path.stat().st_size} bytes; "
-            f"{reason or 'OpenCV cannot decode it'}). Fetch it again, or export it as JPEG or PNG."
-        )
-    return image
+            f"{path} is not a readable picture ({path.stat().st_size} bytes; {error}). Fetch it "
+            "again, or export it as JPEG or PNG."
+        ) from None
 
 
-def _why_damaged(path: Path) -> str | None:
-    """OpenCV gives a file that is cut off as a picture that is grey from there on; Pillow tells."""
+def _require_undamaged(path: Path) -> None:
+    """Decode an image with Pillow, which reports damage that OpenCV fills with grey."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 image.load()
-    except UnidentifiedImageError:
-        return "no known picture format"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return str(error)
-    return None
+    except IMAGE_DAMAGE as error:
+        raise UnreadableImage(str(error)) from None
 
 
 def _files_of(entry: Path) -> list[Path]:

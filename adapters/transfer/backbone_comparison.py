@@ -14,18 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from torch.utils.data import Dataset
 
-from adapters.pose.checkpoint import save_pose_run
-from adapters.pose.prediction import predict_split
 from adapters.pose.run import PoseRun
-from adapters.pose.training import build_pose_runner
+from adapters.pose.stage import train
 from adapters.targets import SwapError
-from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.run_folder import current_commit
-from gesture_pretrain.training.run_lock import run_lock
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
@@ -168,8 +162,7 @@ def train_arms(
         for arm in arms:
             folder = folders[arm.label, seed]
             announce(f"\n{arm.label}, seed {seed}: {folder}")
-            with run_lock(folder, resume=False):
-                result, run = _train(arm, sections, seed, split, folder, device, announce)
+            result, run = _train(arm, sections, seed, split, folder, device)
             of_seed.append(result)
         require_same_samples(of_seed)
         trained += of_seed
@@ -220,66 +213,30 @@ def _baseline(text: str, record: WeightRecord, size_px: int) -> Arm:
 
 
 def _train(
-    arm: Arm,
-    sections: Mapping[str, Any],
-    seed: int,
-    split: str,
-    folder: Path,
-    device: str,
-    announce,
+    arm: Arm, sections: Mapping[str, Any], seed: int, split: str, folder: Path, device: str
 ) -> tuple[TrainedArm, PoseRun]:
-    order = SampleOrder()
-    run = build_pose_runner(
+    order, built = SampleOrder(), []
+    trained = train(
+        {**copy.deepcopy(dict(sections)), "backbone": dict(arm.backbone)},
         out=folder,
-        backbone=dict(arm.backbone),
+        name=arm.label,
         seed=seed,
         device=device,
         hooks=[order],
-        **copy.deepcopy(dict(sections)),
+        predict=[split],
+        before_training=built.append,
     )
-    run.ledger.save(folder)
-    announce(run.ledger.table())
-    held_out = _held_out(run, split)
-    run.train()
-    save_pose_run(run, folder / "model", config={**sections, "backbone": dict(arm.backbone)})
-    predictions = _predict(run, arm.label, split, held_out)
+    (run,) = built
     result = TrainedArm(
         label=arm.label,
         seed=seed,
         folder=folder,
         steps=order.steps,
         sample_order=order.sha256,
-        predictions=predictions.save(folder / f"predictions_{split}.npz"),
+        predictions=trained.predictions[split],
         projections=dict(run.ledger.projections),
         reads_heads=run.ledger.carries_heads,
     )
     text = json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(result).items()})
     write_bytes_atomically(folder / ARM_FILE, text.encode())
     return result, run
-
-
-def _held_out(run: PoseRun, split: str) -> Dataset:
-    rows = run.data.index.select(split=split, hands=("right", "left"))
-    if len(rows) == 0:
-        raise ValueError(
-            f"split {split!r} of {run.data.index.root} has no image of one hand to evaluate on. "
-            "Choose another --split."
-        )
-    return run.dataset(rows)
-
-
-def _predict(run: PoseRun, label: str, split: str, dataset: Dataset) -> PosePredictions:
-    return predict_split(
-        run.model,
-        dataset,
-        system=label,
-        provenance={
-            "target": run.target.name,
-            "backbone": run.ledger.backbone_name,
-            "projections": dict(run.ledger.projections),
-            "split": split,
-            "seed": run.seed,
-            "iterations": run.runner.iter,
-            "commit": current_commit(),
-        },
-    )

@@ -7,7 +7,8 @@ Command:
     python tools/transfer_experiment.py configs/experiments/controls.py run --dry-run
     python tools/transfer_experiment.py configs/experiments/controls.py run
 
-`--data` and a smaller plan file on top of this one run it on other data. Needs MANO in $MANO_DIR.
+`--data` and a smaller plan file on top of this one run it on other data. Needs MANO in $MANO_DIR
+and timm's ImageNet weights of HRNet-W18.
 
 Expected: unknown. Not run by us: it needs the data set and a GPU.
 """
@@ -21,26 +22,55 @@ name = "controls"
 question = "What in gesture pretraining helps?"
 
 backbones = dict(hrnet=dict(arch="hrnet_w18", size_px=256))
+# a control must be told from gestures by its labels alone: same start, images and steps
 arms = dict(
-    random=dict(init="random", text="no pretraining"),
-    gesture=dict(pretrain=dict(), text="coarse and fine gestures"),
-    shuffled=dict(
+    imagenet=dict(init="imagenet", text="ImageNet weights, no pretraining by the plan"),
+    imagenet_gesture=dict(
+        init="imagenet", pretrain=dict(), text="ImageNet, then coarse and fine gestures"
+    ),
+    imagenet_shuffled=dict(
+        init="imagenet",
+        pretrain=dict(data=dict(label_variant="cluster_shuffled")),
+        text="ImageNet, then gestures exchanged among the sequences of all subjects",
+    ),
+    image_shuffled=dict(
+        init="imagenet",
         pretrain=dict(data=dict(label_variant="shuffled")),
-        text="gestures exchanged among the images",
+        text="ImageNet, then gestures exchanged among the images",
+    ),
+    sequence_identity=dict(
+        init="imagenet",
+        pretrain=dict(data=dict(label_variant="sequence_identity")),
+        text="ImageNet, then each subject's sequences as classes of their own",
     ),
     handedness_only=dict(
-        pretrain=dict(data=dict(label_variant="handedness_only")), text="right or left alone"
+        init="imagenet",
+        pretrain=dict(data=dict(label_variant="handedness_only")),
+        text="ImageNet, then right or left alone",
     ),
     coarse_only=dict(
-        pretrain=dict(data=dict(label_variant="coarse_only")), text="coarse gestures at both levels"
+        init="imagenet",
+        pretrain=dict(data=dict(label_variant="coarse_only")),
+        text="ImageNet, then coarse gestures at both levels",
     ),
     fine_only=dict(
-        pretrain=dict(data=dict(label_variant="fine_only")), text="fine gestures at both levels"
+        init="imagenet",
+        pretrain=dict(data=dict(label_variant="fine_only")),
+        text="ImageNet, then fine gestures at both levels",
+    ),
+    most_gestures=dict(
+        init="imagenet",
+        pretrain=dict(data=dict(withheld=0.2)),
+        text="ImageNet, then gestures of which a fifth is withheld",
     ),
     longer=dict(
-        init="random",
+        init="imagenet",
         extra="pretraining",
-        text="no pretraining; as many images more of fine-tuning as pretraining has",
+        text="ImageNet; as many images more of fine-tuning as pretraining has",
+    ),
+    random=dict(init="random", finetuning=dict(optimizer=dict(lr=3e-4)), text="no pretraining"),
+    gesture=dict(
+        pretrain=dict(optimizer=dict(lr=1e-3)), text="coarse and fine gestures, from random weights"
     ),
 )
 targets = {
@@ -50,10 +80,27 @@ targets = {
 }
 fractions = [0.1]
 comparisons = [
-    dict(arm="gesture", reference="random", text="Pretraining as a whole."),
-    dict(arm="gesture", reference="shuffled", text="What the gestures add to the images."),
-    dict(arm="gesture", reference="handedness_only", text="What is more than handedness."),
-    dict(arm="gesture", reference="longer", text="Against the same compute spent on pose."),
-    dict(arm="gesture", reference="coarse_only", text="What the fine level adds."),
-    dict(arm="gesture", reference="fine_only", text="What the coarse level adds."),
+    dict(arm="imagenet_gesture", reference="imagenet", text="Pretraining on top of ImageNet."),
+    dict(
+        arm="imagenet_gesture",
+        reference="imagenet_shuffled",
+        text="What the gestures add to labels that mean nothing across subjects.",
+    ),
+    dict(
+        arm="imagenet_gesture",
+        reference="sequence_identity",
+        text="What gestures add to telling sequences apart.",
+    ),
+    dict(arm="imagenet_gesture", reference="handedness_only", text="What is more than handedness."),
+    dict(
+        arm="imagenet_gesture", reference="longer", text="Against the same compute spent on pose."
+    ),
+    dict(arm="imagenet_gesture", reference="coarse_only", text="What the fine level adds."),
+    dict(arm="imagenet_gesture", reference="fine_only", text="What the coarse level adds."),
+    dict(
+        arm="most_gestures",
+        reference="imagenet",
+        text="On gestures that pretraining had and had not.",
+    ),
+    dict(arm="gesture", reference="random", text="Pretraining from random weights."),
 ]

@@ -23,4 +23,4 @@ with read_base():
 target = "eanet"
 backbone = dict(name="hrnet_w32.gesture_interhand26m", size_px=256)
 # both hands are learned from crops of one by mirroring every other crop
-data.update(augmentation=dict(scale=0.25, rotation_deg=40.0, translation=0.0, colour=0.2, flip=0.5))
+data["augmentation"].update(flip=0.5)

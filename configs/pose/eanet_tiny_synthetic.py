@@ -22,6 +22,4 @@ with read_base():
 target = "eanet"
 model = dict(size="tiny")
 # both hands are learned from crops of one by mirroring every other crop
-data.update(
-    augmentation=dict(scale=0.15, rotation_deg=30.0, translation=0.05, colour=0.2, flip=0.5)
-)
+data["augmentation"].update(flip=0.5)

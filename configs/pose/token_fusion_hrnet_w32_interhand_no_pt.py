@@ -19,4 +19,4 @@ from mmengine.config import read_base
 with read_base():
     from .token_fusion_hrnet_w32_interhand import *
 
-backbone = dict(arch="hrnet_w32", init="timm", size_px=256)
+backbone = dict(arch="hrnet_w32", init="imagenet", size_px=256)

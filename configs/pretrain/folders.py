@@ -28,7 +28,7 @@ data = dict(
 )
 backbone = dict(arch="hrnet_w16_tiny", init="random", size_px=96)
 heads = dict(hidden=256, dropout=0.2)
-objective = dict(ramp=dict(start=0.1, step=0.1, every_epochs=10, maximum=1.0))
+objective = dict(ramp=dict(start=0.1, step=0.45, every_epochs=5, maximum=1.0))
 optimizer = dict(lr=1e-3, weight_decay=0.05)
 schedule = dict(epochs=15, warmup_iterations=30, final_lr_ratio=0.01)
 training = dict(clip_norm=1.0, channels_last=True, log_every=10)

@@ -24,8 +24,8 @@ data = dict(
 )
 backbone = dict(arch="hrnet_w16_tiny", init="random", size_px=96)
 heads = dict(hidden=256, dropout=0.2)
-# Few epochs: the fine loss enters at once at half weight instead of after tens of epochs.
-objective = dict(ramp=dict(start=0.5, step=0.0, every_epochs=10, maximum=1.0))
+# Few epochs: the fine loss keeps half weight throughout instead of rising over tens of epochs.
+objective = dict(ramp=dict(start=0.5, step=0.0, every_epochs=10, maximum=0.5))
 optimizer = dict(lr=3e-3, weight_decay=0.05)
 schedule = dict(epochs=5.5, warmup_iterations=60, final_lr_ratio=0.01)
 training = dict(clip_norm=1.0, ema_decay=0.99, channels_last=True, log_every=10)

@@ -7,8 +7,8 @@ Command:
     python tools/prepare_data.py interhand --root data/interhand26m
     torchrun --nproc-per-node 4 tools/pretrain_backbone.py configs/pretrain/resnet50_interhand.py
 
-Controls: data.label_variant=shuffled, data.label_variant=handedness_only, and random against
-ImageNet initialisation with --init random and --init timm.
+Controls: data.label_variant=cluster_shuffled, data.label_variant=handedness_only, and random
+instead of ImageNet weights with --init random optimizer.lr=1e-3.
 
 Expected: the paper gives neither accuracy nor hours for this stage. Not run by us: it needs the
 data set and a GPU.
@@ -19,4 +19,4 @@ from mmengine.config import read_base
 with read_base():
     from .._base_.interhand_256 import *
 
-backbone = dict(arch="resnet50", init="timm", size_px=256)
+backbone = dict(arch="resnet50", init="imagenet", size_px=256)

@@ -1,6 +1,5 @@
-"""The config of a run: a Python file of plain sections, with overrides from the command line."""
+"""The config of a run: a Python file of plain sections, with overrides."""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,32 +7,14 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
-from gesture_pretrain.config.override import apply_override
-from gesture_pretrain.config.reader import require_reader
-from gesture_pretrain.pretraining.run import build_runner, check_sections
-
-# Arguments of `build_runner` that the command line gives, not the config.
-_NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")
-
-
-def config_sections(build: Callable = build_runner) -> list[str]:
-    """Names that a config may define: arguments of what builds the run, and `tag`."""
-    arguments = inspect.signature(build).parameters
-    return [name for name in arguments if name not in _NOT_IN_CONFIG] + ["tag"]
-
-
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raises for the first unknown section or key of a pretraining config, naming the known."""
-    require_sections(config, config_sections(), required=("data", "backbone"))
-    check_sections(
-        **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
-    )
+from gesture_pretrain.config.kind import find_config, require_kind
+from gesture_pretrain.config.override import Overrides, apply_overrides
 
 
 def require_sections(
     config: Mapping[str, Any], known: Iterable[str], *, required: Iterable[str]
 ) -> None:
-    """Raises ValueError for a section that is not known, or a required one that is missing."""
+    """Raise ValueError for an unknown section, or a missing required one."""
     for name in config:
         if name not in known:
             raise ValueError(f"Unknown section or key '{name}'. Known: {', '.join(known)}.")
@@ -43,79 +24,64 @@ def require_sections(
 
 
 def read_config(
-    path: str | Path,
-    overrides: Iterable[str] = (),
+    source: str | Path | Mapping[str, Any],
+    overrides: Overrides = (),
     *,
-    check: Callable[[Mapping[str, Any]], None] = check_config,
-    tool: str | None = None,
+    kind: str,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Reads a config and applies `key=value` overrides.
+    """Read a config and apply overrides.
 
     Args:
-        path: a Python file in mmengine's lazy style.
-        overrides: `section.key=value`, or `seed=…` and `tag=…`; for values see `parse_value`.
-        check: raises for a config that the kind of run does not know.
-        tool: the command that reads it, such as "tools/train.py"; a config that is plainly another
-            command's is refused with that one's name.
+        source: Path of a Python file in mmengine's lazy style, name of a shipped config, or the
+            sections themselves.
+        overrides: See `apply_overrides`.
+        kind: Kind of config that is required, a key of `gesture_pretrain.config.kind.KINDS`.
+        check: Raises ValueError for a section, key or value that the run does not know.
 
     Returns:
-        Nested plain dicts, all of whose sections and keys are known.
+        Nested plain dicts.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unknown section or key, an override that cannot be, or a config of another
-            tool.
+        FileNotFoundError: No such file and no shipped config of that name.
+        ValueError: An unknown section or key, an impossible override, or a config of another kind.
     """
-    config = _plain(read_python_file(path, "config"))
-    if tool is not None:
-        require_reader(path, config, tool)
-    for override in overrides:
-        apply_override(config, override)
-    check(config)
+    if isinstance(source, Mapping):
+        config = plain(source)
+    else:
+        path = find_config(source, kind)
+        config = read_python_file(path)
+        require_kind(path, config, kind)
+    apply_overrides(config, overrides)
+    if check is not None:
+        check(config)
     return config
 
 
-def read_python_file(path: str | Path, kind: str) -> dict[str, Any]:
-    """What a Python file of values in mmengine's lazy style defines.
-
-    Args:
-        path: the file.
-        kind: what it is called in a message, such as "config".
+def read_python_file(path: str | Path) -> dict[str, Any]:
+    """Read the values that a Python file in mmengine's lazy style defines, as nested plain dicts.
 
     Raises:
-        FileNotFoundError: no such file; names those beside it.
-        ValueError: it is no Python file, or cannot be read as one; names it.
+        ValueError: Not a Python file, or one that cannot be read; names the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No {kind} {path}.{_where_to_look(path)}")
     if path.suffix != ".py":
-        raise ValueError(f"{path} is no {kind}: that is a Python file and ends in .py.")
+        raise ValueError(f"{path} is not a config. A config is a Python file that ends in .py.")
     try:
-        return Config.fromfile(str(path)).to_dict()
+        return plain(Config.fromfile(str(path)).to_dict())
     except (SyntaxError, NameError, TypeError, AttributeError, ConfigParsingError) as error:
-        raise ValueError(f"{kind} {path} cannot be read: {error}") from error
+        raise ValueError(f"Config {path} cannot be read: {error}") from error
 
 
 def write_config(config: Mapping[str, Any]) -> str:
-    """The config as Python source that `read_config` reads back to the same values."""
+    """Format a config as Python source that `read_config` reads back to the same values."""
     return Config(dict(config)).pretty_text
 
 
-def _plain(value: Any) -> Any:
-    """mmengine's dictionaries and tuples as the builtin ones."""
+def plain(value: Any) -> Any:
+    """Copy nested values with mmengine's dictionaries replaced by builtin ones."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_plain(v) for v in value)
+        return type(value)(plain(v) for v in value)
     return value
-
-
-def _where_to_look(path: Path) -> str:
-    namesakes = sorted(str(p) for p in Path("configs").glob(f"*/{path.stem}.py"))
-    if namesakes:
-        return f" Did you mean {' or '.join(namesakes)}?"
-    beside = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-    if not beside or path.parent == Path("."):  # the checkout's own files are no configs
-        return " The configs that ship are in configs/pretrain, configs/pose, configs/experiments."
-    return f" In that folder: {', '.join(beside)}."

@@ -1,21 +1,57 @@
 """Changes to a config from the command line: `section.key=value`."""
 
 import ast
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+Overrides = Iterable[str] | Mapping[str, Any]
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _OPENINGS = ("[", "{", "(", "dict(")
 
 
-def apply_override(config: dict, override: str) -> None:
-    """Sets one dotted key of `config` in place.
+def apply_overrides(config: dict, overrides: Overrides) -> None:
+    """Set dotted keys of `config` in place.
+
+    Args:
+        config: Nested sections.
+        overrides: Texts of the form `section.key=value` as typed on a command line, or a mapping
+            from dotted keys to values.
 
     Raises:
-        ValueError: no "=", a key below a value, or a value that `parse_value` refuses.
+        ValueError: An override without "=", a key below a value, or a value that `parse_value`
+            refuses.
+    """
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            set_key(config, key, value)
+        return
+    for override in overrides:
+        apply_override(config, override)
+
+
+def apply_override(config: dict, override: str) -> None:
+    """Set one dotted key of `config` in place from a text `section.key=value`.
+
+    Raises:
+        ValueError: As `apply_overrides`.
     """
     key, sign, text = override.partition("=")
     if not sign or not key:
         raise ValueError(f"Override '{override}' is not of the form section.key=value.")
+    try:
+        value = parse_value(text)
+    except ValueError as error:
+        raise ValueError(f"Override '{override}': {error}") from error
+    set_key(config, key, value)
+
+
+def set_key(config: dict, key: str, value: Any) -> None:
+    """Set one dotted key of nested sections in place; missing sections are added.
+
+    Raises:
+        ValueError: A parent of the key holds a value.
+    """
     *parents, last = key.split(".")
     place = config
     for parent in parents:
@@ -23,11 +59,8 @@ def apply_override(config: dict, override: str) -> None:
             place[parent] = {}
         place = place[parent]
         if not isinstance(place, dict):
-            raise ValueError(f"Override '{override}': '{parent}' is a value, not a section.")
-    try:
-        place[last] = parse_value(text)
-    except ValueError as error:
-        raise ValueError(f"Override '{override}': {error}") from error
+            raise ValueError(f"Override '{key}': '{parent}' is a value, not a section.")
+    place[last] = value
 
 
 def parse_value(text: str) -> Any:

@@ -10,6 +10,14 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+# Arguments of a run's builder that the caller gives, not the config.
+_NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")
+
+
+def config_sections(build: Callable) -> list[str]:
+    """Names that a config may define: arguments of what builds the run, and `tag`."""
+    return [*known_keys(build, _NOT_IN_CONFIG), "tag"]
+
 
 def known_keys(build: Callable, given: Mapping[str, Any] | tuple[str, ...] = ()) -> list[str]:
     """Names of the arguments of `build` that a section may set; `given` ones are set by code."""

@@ -14,11 +14,11 @@ from gesture_pretrain.data.interhand.published_counts import (
 
 
 def describe_index(index: HandIndex, labels: bool = True) -> str:
-    """A text for the terminal: which release it is, counts per split and hand, and per label.
+    """Describe an index: its release, and its images per split, hand and label.
 
     Args:
-        index: the index.
-        labels: also list the images of every label.
+        index: The index.
+        labels: Also list the number of images of every label.
     """
     counts = index.meta["counts"]
     lines = [f"{index.meta['data_name']}, {len(index):,} images in {index.root}"]
@@ -32,15 +32,13 @@ def describe_index(index: HandIndex, labels: bool = True) -> str:
 
 def _release_lines(index: HandIndex, counts: dict) -> list[str]:
     if index.meta["synthetic"] is not None:
-        return ["rendered pictures in InterHand2.6M's layout (synthetic.json says how)"]
+        return ["rendered images in InterHand2.6M's layout (see synthetic.json)"]
     release = Release(index.meta["release"]["name"], index.meta["release"]["subset"])
     if release.name:
-        said = f"the counts are those of InterHand2.6M {release}, 5 frames per second"
+        line = f"the counts match InterHand2.6M {release}, 5 frames per second"
     else:
-        said = (
-            "the counts are those of no published release (a part, another frame rate, or edited)"
-        )
-    return [said, *_comparison(counts)]
+        line = "the counts match no published release (a subset, another frame rate, or edited)"
+    return [line, *_comparison(counts)]
 
 
 def _comparison(counts: dict) -> list[str]:

@@ -1,21 +1,20 @@
-"""A folder of photographs, one folder per class, to an index.
+"""Photographs in one folder per class, to an index.
 
-    ROOT/<class>/*.jpg                  everything is the split "train"
-    ROOT/{train,val,test}/<class>/*     splits, where folders of these names are there
+    ROOT/<class>/*.jpg                  all images belong to the split "train"
+    ROOT/{train,val,test}/<class>/*     splits, if there are folders with these names
 
-The label of an image is its class folder's name. Hand, joints, cameras and boxes are unknown.
+The label of an image is the name of its class folder. Hand, joints, cameras and boxes are unknown.
 """
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from gesture_pretrain.data.images.decoding import UnreadableImage, image_size_wh
 from gesture_pretrain.data.index.counts import count_images
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.record import HANDS, SPLITS
@@ -25,7 +24,6 @@ from gesture_pretrain.data.interhand.values import Codes
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 say that the picture is stored on its side
 _NAMED_IN_AN_ERROR = 10
 
 
@@ -39,23 +37,23 @@ def build_folder_index(
     workers: int = 4,
     progress: bool = True,
 ) -> Path:
-    """Indexes class-per-folder photographs. Only the head of each file is read, for its size.
+    """Index class-per-folder photographs. Only the header of each file is read.
 
     Args:
-        root: folder of the data set.
-        out: folder of the index; `root/index` by default. An earlier index there is replaced.
-        data_name: name for reports; the folder's name by default.
-        licence: of the photographs; travels with what is trained on them.
-        skip_unreadable: leave out files that are not images, and print them.
-        workers: threads that read the files.
-        progress: show a bar.
+        root: Folder of the dataset.
+        out: Folder of the index; `root/index` by default. An earlier index is replaced.
+        data_name: Name for reports; the folder's name by default.
+        licence: Licence of the photographs, stored in the card of everything trained on them.
+        skip_unreadable: Leave out files that are not images, and print their names.
+        workers: Threads that read the files.
+        progress: Show a progress bar.
 
     Returns:
         Folder of the index.
 
     Raises:
-        DataError: no such folder, no class folders, or (without `skip_unreadable`) files that
-            cannot be read, by name.
+        DataError: There is no such folder, it has no class folders, or files cannot be read (only
+            without `skip_unreadable`).
     """
     root = Path(root)
     if not root.is_dir():
@@ -85,6 +83,7 @@ def build_folder_index(
         "cameras": [],
         "image_sizes": image_sizes,
         "counts": count_images(columns, labels),
+        "checked": {"images": "head and end of each file", "unreadable_left_out": len(broken)},
     }
     return write_index(out, root, columns, meta)
 
@@ -131,22 +130,8 @@ def _read_sizes(
 def _size_or_reason(path: Path) -> tuple[int, int] | str:
     try:
         return image_size_wh(path)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def image_size_wh(path: Path) -> tuple[int, int]:
-    """Width and height as a viewer shows the image, from its head alone.
-
-    Cameras store pictures taken on their side as they are, with a note to turn them; decoders for
-    vision turn them, so that is the size that counts.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            width, height = image.size
-    return (height, width) if turned else (width, height)
+    except UnreadableImage as error:
+        return str(error)
 
 
 def _columns(

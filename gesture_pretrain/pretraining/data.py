@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from gesture_pretrain.cluster_labels import CLUSTER_CONTROLS, labelled_clusters
 from gesture_pretrain.config.sections import build_from_section
 from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
@@ -14,11 +15,12 @@ from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.data.samples.sampling import class_balanced_weights
-from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.neutral_ends import WEIGHT, NeutralEnds
-from gesture_pretrain.training.splits import SplitRows, describe_validation, select_splits
+from gesture_pretrain.data.splits.neutral_ends import WEIGHT, NeutralEnds
+from gesture_pretrain.data.splits.select import SplitRows, describe_validation, select_splits
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
 
 INDEX_LABELS = "index_labels"
+LABEL_VARIANTS = (*CONTROLS, *CLUSTER_CONTROLS)
 
 
 class GestureData(NamedTuple):
@@ -50,6 +52,8 @@ def build_gesture_data(
     taxonomy: str = "interhand26m",
     label_variant: str | None = None,
     label_seed: int = 0,
+    withheld: Sequence[str] | float = (),
+    withheld_seed: int = 0,
     train_split: str = "train",
     val_split: str | None = "val",
     val_subjects: Sequence[int] | None = None,
@@ -82,8 +86,12 @@ def build_gesture_data(
         index: Index folder, or a data set with `index` in it.
         taxonomy: Packaged name, path of a CSV, or "index_labels" (each label of the index is a
             class of its own, at both levels).
-        label_variant: None, or a control: see `gesture_pretrain.taxonomy.CONTROLS`.
-        label_seed: Seed of the shuffled control.
+        label_variant: None, or a control: see `gesture_pretrain.taxonomy.CONTROLS` and
+            `gesture_pretrain.cluster_labels.CLUSTER_CONTROLS`.
+        label_seed: Seed of the shuffled controls.
+        withheld: Gestures that are not trained on: a list of source labels, or the fraction of the
+            gestures that is drawn at random. Their images count as unlabelled.
+        withheld_seed: Seed of that draw.
         train_split: Split to train on.
         val_split: Split to validate on; None for no validation. If it has no labelled image,
             images of the training split are held out instead.
@@ -115,7 +123,14 @@ def build_gesture_data(
         ValueError: No image is left, or the batch does not divide among the processes.
     """
     hand_index = HandIndex.open(index)
-    classes = load_taxonomy(taxonomy, label_variant, label_seed, hand_index)
+    classes = load_taxonomy(
+        taxonomy,
+        label_variant,
+        label_seed,
+        hand_index,
+        withheld=withheld,
+        withheld_seed=withheld_seed,
+    )
     check_batch_size(batch_size)
     ends = neutral_ends_of(neutral_ends)
     rows = select_splits(
@@ -162,6 +177,9 @@ def build_gesture_data(
         weights=_draw_weights(train_set, ends, class_balanced),
     )
     facts = row_facts(hand_index, rows, train_split=train_split, val_split=val_split)
+    if withheld:
+        original = load_taxonomy(taxonomy, None, 0, hand_index)
+        facts["withheld"] = list(withheld_labels(original, withheld, withheld_seed))
     return GestureData(classes, *loaders, describe_data(hand_index, classes, **facts))
 
 
@@ -237,10 +255,30 @@ def describe_data(index: HandIndex, taxonomy: Taxonomy, **facts) -> dict:
     }
 
 
-def load_taxonomy(name: str, variant: str | None, seed: int, index: HandIndex) -> Taxonomy:
-    """A taxonomy by the keys `taxonomy`, `label_variant` and `label_seed` of a data section."""
+def load_taxonomy(
+    name: str,
+    variant: str | None,
+    seed: int,
+    index: HandIndex,
+    *,
+    withheld: Sequence[str] | float = (),
+    withheld_seed: int = 0,
+) -> Taxonomy:
+    """A taxonomy by the keys of a data section; see `build_gesture_data`."""
     if name == INDEX_LABELS:
         classes = Taxonomy.from_index_labels(index.labels)
     else:
         classes = Taxonomy.load(name)
+    classes = classes.without(withheld_labels(classes, withheld, withheld_seed))
+    if variant in CLUSTER_CONTROLS:
+        return CLUSTER_CONTROLS[variant](classes, labelled_clusters(index, classes), seed)
     return classes if variant is None else classes.control(variant, seed=seed)
+
+
+def withheld_labels(
+    taxonomy: Taxonomy, withheld: Sequence[str] | float, seed: int
+) -> tuple[str, ...]:
+    """Labels that are not trained on: those listed, or of a fraction of the gestures."""
+    if isinstance(withheld, float):
+        return taxonomy.drawn_gestures(withheld, seed)
+    return tuple(withheld)

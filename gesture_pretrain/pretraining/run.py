@@ -6,11 +6,13 @@ Read `build_runner` from top to bottom: device, data, network, optimiser, runner
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
-from gesture_pretrain.config.sections import build_from_section, check_section
+from gesture_pretrain.config.file import require_sections
+from gesture_pretrain.config.sections import build_from_section, check_section, config_sections
 from gesture_pretrain.config.values import check_shared_values
 from gesture_pretrain.data.samples.hand_annotations import BOX_SOURCES
 from gesture_pretrain.models.backbone import Backbone
@@ -19,12 +21,12 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.names import require_choice
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.data import (
+    LABEL_VARIANTS,
     GestureData,
     build_gesture_data,
     neutral_ends_of,
 )
 from gesture_pretrain.pretraining.model import FineWeightRamp, GesturePretrainer
-from gesture_pretrain.taxonomy import CONTROLS
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
@@ -125,6 +127,14 @@ def build_runner(
     )
 
 
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for the first unknown section or key of a config, naming the known ones."""
+    require_sections(config, config_sections(build_runner), required=("data", "backbone"))
+    check_sections(
+        **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
+    )
+
+
 def check_sections(**sections: Mapping) -> None:
     """Raises for the first unknown or missing key, or impossible value, of `build_runner`'s."""
     parts = {
@@ -142,7 +152,7 @@ def check_sections(**sections: Mapping) -> None:
     build_from_section("objective.ramp", FineWeightRamp, ramp)
     data = sections.get("data", {})
     neutral_ends_of(data.get("neutral_ends"))
-    require_choice("data.label_variant", data.get("label_variant"), (*CONTROLS, None))
+    require_choice("data.label_variant", data.get("label_variant"), (*LABEL_VARIANTS, None))
     require_choice("data.box_source", data.get("box_source", BOX_SOURCES[0]), BOX_SOURCES)
     check_shared_values(**sections)
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from gesture_pretrain.evaluation.features.measures import LEVELS
+from gesture_pretrain.evaluation.features.result import BackboneResult, EvaluationContext
 from gesture_pretrain.report import html
-from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
 
 GESTURE_METHODS = (("heads", "its own heads"), ("knn", "k-NN"), ("probe", "linear probe"))
 GESTURE_SCORES = (
@@ -19,7 +19,7 @@ JOINT_METHODS = (
 )
 
 
-def summary_sentences(results: Sequence[BackboneResult], context: ReportContext) -> list[str]:
+def summary_sentences(results: Sequence[BackboneResult], context: EvaluationContext) -> list[str]:
     """What a reader should know after ten seconds."""
     main, *baselines = results
     kind = (
@@ -39,6 +39,24 @@ def summary_sentences(results: Sequence[BackboneResult], context: ReportContext)
     for baseline in baselines:
         sentences += _against(main, baseline)
     return sentences
+
+
+def text_table(results: Sequence[BackboneResult], context: EvaluationContext) -> str:
+    """Format the numbers as an aligned table, followed by the summary."""
+    header, rows = number_rows(results)
+    cells = [row for row in rows if not isinstance(row, html.Section)]
+    widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
+    lines = [_aligned(header, widths)]
+    for row in rows:
+        lines.append(row.title if isinstance(row, html.Section) else _aligned(row, widths))
+    lines += ["", *summary_sentences(results, context)]
+    return "\n".join([*lines, *(f"Left out: {sentence}" for sentence in context.left_out)])
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(row, widths, strict=True)
+    cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+    return "  ".join(cells).rstrip()
 
 
 def number_rows(

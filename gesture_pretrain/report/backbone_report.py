@@ -1,6 +1,6 @@
-"""The report of `tools/evaluate.py backbone`: what frozen features are worth, on one page."""
+"""The report of frozen features: scores, samples, confusions and embeddings on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,11 @@ from gesture_pretrain.evaluation.features.classification import confusion_matrix
 from gesture_pretrain.evaluation.features.embedding import choose_points, tsne_2d
 from gesture_pretrain.evaluation.features.joint_error import joint_errors_mm
 from gesture_pretrain.evaluation.features.measures import LEVELS
+from gesture_pretrain.evaluation.features.result import (
+    BackboneResult,
+    EvaluationContext,
+    FeatureEvaluation,
+)
 from gesture_pretrain.report import figures, html
 from gesture_pretrain.report.backbone_numbers import (
     GESTURE_METHODS,
@@ -16,21 +21,27 @@ from gesture_pretrain.report.backbone_numbers import (
     number_rows,
     summary_sentences,
 )
-from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
-from gesture_pretrain.report.contact_sheet import contact_sheet
+from gesture_pretrain.report.contact_sheet import Tile, contact_sheet, spread_over_classes
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 
 def write_backbone_report(
-    path: Path | str, results: Sequence[BackboneResult], context: ReportContext
+    path: Path | str, evaluation: FeatureEvaluation, *, curves: Mapping | None = None
 ) -> Path:
-    """Writes the page; the first result is the backbone, the others are its baselines."""
+    """Write the page of an evaluation.
+
+    Args:
+        path: HTML file to write.
+        evaluation: Result of `evaluate_features`.
+        curves: Curves of the pretraining run, see `read_training_curves`.
+    """
+    results, context = evaluation.results, evaluation.context
     blocks = [html.summary(summary_sentences(results, context))]
     if context.left_out:
         blocks.append(html.notice("Left out: " + " ".join(context.left_out)))
     blocks += _numbers(results, context)
-    blocks += _samples(context)
-    blocks += _curves(context)
+    blocks += _samples(evaluation)
+    blocks += _curves(curves, context)
     blocks += _joint_errors(results, context)
     blocks += _confusions(results[0], context)
     blocks += _embeddings(results, context)
@@ -65,10 +76,9 @@ def _numbers(results, context) -> list[str]:
     ]
 
 
-def _samples(context) -> list[str]:
-    if not context.tiles:
-        return []
-    sheet = contact_sheet(context.tiles, title=f"Evaluated samples: {context.data_title}")
+def _samples(evaluation: FeatureEvaluation) -> list[str]:
+    title = f"Evaluated samples: {evaluation.context.data_title}"
+    sheet = contact_sheet(_tiles(evaluation), title=title)
     return [
         html.heading("What the network sees"),
         html.picture(
@@ -80,11 +90,34 @@ def _samples(context) -> list[str]:
     ]
 
 
-def _curves(context) -> list[str]:
-    if not context.curves:
+def _tiles(evaluation: FeatureEvaluation) -> list[Tile]:
+    main, names = evaluation.results[0], evaluation.context.class_names["coarse"]
+    method = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)
+    predicted = None if method is None else main.predictions.arrays[method]
+    tiles = []
+    for position in spread_over_classes(main.table.coarse, 24, seed=evaluation.context.seed):
+        sample = evaluation.images[int(position)]
+        guess = None if predicted is None else int(predicted[position])
+        caption, correct = _caption(names, int(main.table.coarse[position]), guess)
+        valid = sample.joint_valid.numpy()
+        keypoints_px = sample.keypoints_px.numpy() if valid.any() else None
+        image = sample.image.permute(1, 2, 0).numpy()
+        tiles.append(Tile(image, caption, correct, keypoints_px, valid))
+    return tiles
+
+
+def _caption(names: Sequence[str], truth: int, guess: int | None) -> tuple[str, bool | None]:
+    """The true class and the predicted one if it differs; and whether they agree."""
+    if truth < 0 or guess is None:
+        return "", None
+    return (names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"), guess == truth
+
+
+def _curves(curves: Mapping | None, context: EvaluationContext) -> list[str]:
+    if not curves:
         return []
     image = figures.curve_picture(
-        context.curves, x_label="iteration", title=f"Pretraining run on {context.trained_on}"
+        curves, x_label="iteration", title=f"Pretraining run on {context.trained_on}"
     )
     return [
         html.heading("Training"),

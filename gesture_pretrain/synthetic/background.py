@@ -97,7 +97,7 @@ class SplitPool:
     """
 
     def __init__(
-        self, *, seed: int, split: str, size_px: int, photographs: dict[str, Path], count: int = 48
+        self, *, seed: int, split: str, size_px: int, photographs: dict[str, Path], count: int = 64
     ):
         rng = np.random.Generator(np.random.Philox(key=[seed, 0xBAC7 + SPLITS.index(split)]))
         self._size_px = size_px

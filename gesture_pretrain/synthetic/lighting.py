@@ -1,6 +1,5 @@
 """Light and photographic look of rendered images: what is drawn for each edition."""
 
-import cv2
 import numpy as np
 
 from gesture_pretrain.rendering import Lighting, unit
@@ -56,18 +55,6 @@ def _tints(rng: np.random.Generator, count: int, spread: float) -> np.ndarray:
 def automatic_exposure(linear_rgb: np.ndarray, *, limits: tuple[float, float]) -> float:
     """What a camera's automatic exposure would add: half of the way to a mid-grey hand."""
     return float(np.clip(np.sqrt(0.2 / max(linear_rgb.mean(), 1e-3)), *limits))
-
-
-def blur_motion(rng: np.random.Generator, image: np.ndarray, length_px: float) -> np.ndarray:
-    """The image moved along a line of random direction during its exposure."""
-    size = 2 * int(np.ceil(length_px / 2)) + 1
-    kernel = np.zeros((size, size), np.float32)
-    angle = rng.uniform(0.0, np.pi)
-    half = length_px / 2 * np.array([np.cos(angle), np.sin(angle)])
-    middle = np.array([size // 2, size // 2])
-    ends = (np.rint(16 * (middle + sign * half)).astype(int) for sign in (-1, 1))
-    cv2.line(kernel, *(tuple(map(int, end)) for end in ends), 1.0, 1, cv2.LINE_AA, shift=4)
-    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
 
 
 def draw_tone_curves(rng: np.random.Generator) -> np.ndarray:

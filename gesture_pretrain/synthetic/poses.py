@@ -89,7 +89,7 @@ def _draw_candidate_deg(rng, pose_name: str, num_frames: int, table_deg) -> np.n
         poses = [neutral, table_deg[pose_name], neutral]
         start, gesture, end = (vary_angles_deg(pose, rng) for pose in poses)
         keys = [start, gesture, gesture, end]
-        times = [0.0, rng.uniform(0.2, 0.4), rng.uniform(0.6, 0.85), 1.0]
+        times = [0.0, rng.uniform(0.12, 0.3), rng.uniform(0.7, 0.9), 1.0]
     return _interpolate(rng, np.stack(keys), np.array(times), num_frames)
 
 

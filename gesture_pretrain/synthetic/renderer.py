@@ -183,14 +183,19 @@ class ChunkRenderer:
     ):
         """Draw placements until enough cameras have a good picture of the hand."""
         settings, split, wanted = self.settings, subject.split, len(plan.image_ids)
-        rng = stream(settings.seed, "frame", split, self._scene_number(plan), slot=1)
-        rotation = None
+        number = self._scene_number(plan)
+        rng = placing = stream(settings.seed, "frame", split, number, slot=1)
+        rotation, ranks = None, None
         if settings.second_edition is not None:
+            placing = stream(settings.seed, "frame", split, number, slot=2)
             rotation = self._drifting_rotation(subject, plan, hands[0])
+            ranks = placing.permutation(len(subject.cameras))
         for _ in range(50):
             placement, order = draw_placement(
-                rng, hands[0], subject.cameras, settings.limits, wanted, rotation
+                placing, hands[0], subject.cameras, settings.limits, wanted, rotation
             )
+            if ranks is not None:
+                order = sorted(order, key=lambda slot: ranks[slot])
             stage = Stage(self.studio, hands[0], placement, texture)
             if settings.second_edition is None:
                 frame = stage_bare_hand(rng, stage, self._pool(split))

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
+from gesture_pretrain.data.samples.photometric import blur_motion
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.rendering import (
     Hits,
@@ -22,7 +23,7 @@ from gesture_pretrain.synthetic.forearm import (
     with_forearm,
     with_forearm_faces,
 )
-from gesture_pretrain.synthetic.lighting import automatic_exposure, blur_motion, draw_tone_curves
+from gesture_pretrain.synthetic.lighting import automatic_exposure, draw_tone_curves
 from gesture_pretrain.synthetic.rig import Camera, Placement
 from gesture_pretrain.synthetic.skin import SkinMap, SkinTexture
 from gesture_pretrain.synthetic.solids import SolidPattern
@@ -306,7 +307,8 @@ def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio
     sigma = scale * rng.uniform(0.3, 1.6) if rng.uniform() < 0.4 else 0.0
     picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.5))
     if rng.uniform() < 0.1:
-        picture = blur_motion(rng, picture, scale * rng.uniform(2.0, 9.0))
+        length_px = scale * rng.uniform(2.0, 9.0)
+        picture = blur_motion(picture, length_px, rng.uniform(0.0, np.pi))
     image = _with_noise(
         rng, picture, studio, lambda: np.exp(rng.uniform(np.log(0.002), np.log(0.04)))
     )

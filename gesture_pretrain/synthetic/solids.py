@@ -42,10 +42,11 @@ def solid(kind: str, radius_m: float, half_length_m: float) -> Mesh:
         low, high = (radius_m, -half_length_m), (radius_m, half_length_m)
         caps = [(0.0, -half_length_m), low], [high, (0.0, half_length_m)]
         return _revolve([caps[0], [low, high], caps[1]])
-    arc = np.linspace(-np.pi / 2, np.pi / 2, 2 * _ARC_POINTS)
+    arc = np.linspace(0.0, np.pi / 2, _ARC_POINTS)
+    arc = np.concatenate([-arc[::-1], arc])
     profile = radius_m * np.stack([np.cos(arc), np.sin(arc)], axis=-1)
     if kind == "capsule":
-        profile[:, 1] += np.where(arc > 0, half_length_m, -half_length_m)
+        profile[:, 1] += half_length_m * np.repeat([-1.0, 1.0], _ARC_POINTS)
     return _revolve([profile])
 
 

@@ -105,6 +105,9 @@ def stage_surroundings(
 ) -> Frame:
     """The second edition: also jewellery, objects, another hand and coloured light.
 
+    How much is drawn from the stream does not depend on the pose, so that the frames of a steady
+    take show the same things.
+
     Args:
         rng: Random stream of the frame.
         stage: Where the parts go.
@@ -134,13 +137,18 @@ def _add_rings(rng: np.random.Generator, stage: Stage) -> None:
         knuckle, joint = stage.joints_m[first], stage.joints_m[first + 1]
         centre = knuckle + rng.uniform(0.55, 0.75) * (joint - knuckle)
         axis = unit(joint - knuckle)
+        thickness_m, turn, material = (
+            rng.uniform(0.0012, 0.003),
+            _frame_about(rng, axis),
+            _shiny(rng),
+        )
         offset = stage.vertices_m - centre
         along = offset @ axis
         across = np.linalg.norm(offset - along[:, None] * axis, axis=1)
         skin = across[(np.abs(along) < 0.004) & (across < 0.013)]
         if len(skin):
-            mesh = ring(float(np.percentile(skin, 80)), rng.uniform(0.0012, 0.0030))
-            stage.add(mesh.moved(_frame_about(rng, axis), centre), _shiny(rng))
+            mesh = ring(float(np.percentile(skin, 80)), thickness_m)
+            stage.add(mesh.moved(turn, centre), material)
 
 
 def _add_watch(rng: np.random.Generator, stage: Stage, rings_m: np.ndarray) -> None:
@@ -182,13 +190,13 @@ def _add_fitting_solid(
     kind = SOLIDS[rng.integers(len(SOLIDS))]
     half_length_m = 0.0 if kind == "sphere" else rng.uniform(0.010, 0.080)
     material = PatternedMaterial(SolidPattern.draw(rng), rng.uniform(0.0, 0.8))
+    turn = _frame_about(rng, axis)
     reach = (stage.vertices_m - centre) @ axis
     nearest = np.clip(reach, -half_length_m, half_length_m)[:, None] * axis
     room = np.linalg.norm(stage.vertices_m - centre - nearest, axis=1).min()
     radius_m = min(radius_m, room + pressed_m)
     if radius_m >= _SMALLEST_RADIUS_M:
-        mesh = solid(kind, radius_m, half_length_m)
-        stage.add(mesh.moved(_frame_about(rng, axis), centre), material)
+        stage.add(solid(kind, radius_m, half_length_m).moved(turn, centre), material)
 
 
 def _add_second_hand(rng, stage: Stage, other: PosedHand, material: SkinMaterial) -> None:

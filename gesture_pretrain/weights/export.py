@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from gesture_pretrain.cluster_labels import CLUSTER_CONTROLS
 from gesture_pretrain.files import (
     atomic_folder,
     remove_abandoned_parts,
@@ -38,6 +39,7 @@ from gesture_pretrain.weights.record import (
     backbone_name,
 )
 from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.timm_config import TIMM_CONFIG_FILE, timm_config
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")
@@ -112,6 +114,9 @@ def export_backbone(
         )
         write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
         write_bytes_atomically(folder / README_FILE, model_card(record).encode())
+        config_of_timm = timm_config(backbone)
+        if config_of_timm is not None:
+            write_bytes_atomically(folder / TIMM_CONFIG_FILE, config_of_timm.encode())
         load_weights(folder, with_heads=heads is not None)
     return StoredWeights(target, record)
 
@@ -186,7 +191,7 @@ def _label_variant(taxonomy: Taxonomy | None) -> str:
     if taxonomy is None:
         return "none"
     last = taxonomy.name.rpartition("-")[2]
-    return last if last.startswith(tuple(CONTROLS)) else "gesture"
+    return last if last.startswith((*CONTROLS, *CLUSTER_CONTROLS)) else "gesture"
 
 
 def _library_versions() -> dict[str, str]:

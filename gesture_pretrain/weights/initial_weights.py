@@ -162,7 +162,8 @@ def read_weight_file(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise WeightFileError(
-            f"no weight file {path}. Initial weights are 'random', 'timm', or an existing file."
+            f"no weight file {path}. Initial weights are 'random', 'imagenet', 'timm', or an "
+            "existing file."
         )
     if path.suffix == ".safetensors":
         return _read_safetensors(path)

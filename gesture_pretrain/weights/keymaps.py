@@ -10,6 +10,7 @@ are missing: `stage4.2.fuse_layers.{1,2,3}`, weights and not a head. ResNet has 
 timm and in torchvision.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -124,6 +125,31 @@ def timm_keymap(net: nn.Module, removed: tuple[str, ...] = ()) -> KeyMap:
         target="timm",
         renamed={f"{name}.": None for name in (*classifiers, *removed)},
     )
+
+
+def efficientnet_lite_keymap(net: nn.Module, names: Iterable[str]) -> KeyMap:
+    """Return the map from EfficientNet-PyTorch's names (`_blocks.0._bn1.weight`) to timm's.
+
+    Both list the same modules in the same order, and stage and block numbers differ throughout, so
+    the two lists are paired.
+
+    Args:
+        net: timm's network without its classifier.
+        names: Of the file, in its order.
+
+    Raises:
+        ValueError: The lists do not pair: another number of tensors, or another kind of one.
+    """
+    own = list(net.state_dict())
+    stored = [name for name in names if not covers("_fc.", name)]
+    kinds = [[name.rpartition(".")[2] for name in listed] for listed in (stored, own)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"the file's {len(stored)} tensors are not those of the network's {len(own)} in order; "
+            "it belongs to another architecture"
+        )
+    renamed = dict(zip(stored, own, strict=True))
+    return KeyMap("EfficientNet-PyTorch", "timm", {**renamed, "_fc.": None})
 
 
 def keymap_for(net: nn.Module, names: set[str], removed: tuple[str, ...] = ()) -> KeyMap:

@@ -1,5 +1,6 @@
 """The README beside exported weights: the card in sentences, for people."""
 
+import json
 from collections.abc import Mapping
 
 from gesture_pretrain.weights.record import WeightRecord
@@ -8,7 +9,7 @@ from gesture_pretrain.weights.record import WeightRecord
 def model_card(record: WeightRecord) -> str:
     """Markdown that says what the weights are, how to load them and what they may be used for."""
     parts = [
-        f"# {record.name}",
+        _front_matter(record) + f"\n\n# {record.name}",
         _summary(record),
         _usage(record),
         _table("Feature maps", ("level", "channels", "stride"), _level_rows(record)),
@@ -20,6 +21,16 @@ def model_card(record: WeightRecord) -> str:
         record.notes,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(record: WeightRecord) -> str:
+    """YAML metadata that the Hugging Face Hub reads."""
+    tags = ["gesture-pretrain", "hand-pose", "image-feature-extraction", record.arch]
+    lines = ["library_name: gesture-pretrain", "pipeline_tag: image-feature-extraction"]
+    if record.data is not None:
+        lines += ["license: other", f"license_name: {json.dumps(record.data.licence)}"]
+    lines += ["tags:", *(f"- {json.dumps(tag)}" for tag in tags)]
+    return "\n".join(["---", *lines, "---"])
 
 
 def _summary(record: WeightRecord) -> str:

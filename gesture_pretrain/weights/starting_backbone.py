@@ -1,4 +1,4 @@
-"""The backbone that a training starts from: random, timm's weights, a file, or exported ones.
+"""The backbone that a training starts from: random, published, from a file, or an exported one.
 
 `models.backbone.build_backbone` loads nothing; this module does. All weights go through the same
 ledger, and exported ones are checked by their hash.
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.imagenet import load_imagenet_weights
 from gesture_pretrain.weights.initial_weights import (
     PICKLED,
     fill_backbone,
@@ -23,10 +24,10 @@ from gesture_pretrain.weights.registry import (
 )
 
 POSSIBLE = (
-    "Initial weights are 'random', 'timm', a file of weights, or the name or folder of exported "
-    "ones."
+    "Initial weights are 'random', 'imagenet', 'timm', a file of weights, or the name or folder of "
+    "exported ones."
 )
-_WORDS = ("random", "timm")
+WORDS = ("random", "imagenet", "timm")
 
 
 def build_starting_backbone(
@@ -36,10 +37,10 @@ def build_starting_backbone(
 
     Args:
         arch: Architecture, that of the weights.
-        init: "random"; "timm" for the weights that timm publishes (its cache, or the network); a
-            file of weights, see `load_initial_weights`; or whatever `load_backbone` accepts: a
-            name (`arch.tag`), an exported folder or its `model.safetensors`, or `hf-hub:…`.
-            The gesture heads of exported weights are not used.
+        init: "random"; "imagenet", see `load_imagenet_weights`; "timm" for the weights that timm
+            publishes (its cache, or the network); a file of weights, see `load_initial_weights`; or
+            whatever `load_backbone` accepts: a name (`arch.tag`), an exported folder or its
+            `model.safetensors`, or `hf-hub:…`. The gesture heads of exported weights are not used.
         size_px: Side of the square crops it is meant for.
         seed: Of the random weights; None draws from torch's global generator.
 
@@ -52,19 +53,21 @@ def build_starting_backbone(
         ValueError: The exported weights are of another architecture.
     """
     backbone = build_backbone(arch, size_px=size_px, seed=seed)
-    if init == "timm":
+    if init == "imagenet":
+        load_imagenet_weights(backbone, arch)
+    elif init == "timm":
         load_timm_weights(backbone, arch)
-    elif _is_exported(init):
+    elif is_exported(init):
         _fill_from_exported(backbone, init)
     elif init != "random":
         load_initial_weights(backbone, init)
     return backbone
 
 
-def _is_exported(init: str | Path) -> bool:
+def is_exported(init: str | Path) -> bool:
     """Whether `load_backbone` is to read it, rather than the reader of bare files."""
     path = Path(init)
-    if init in _WORDS:
+    if init in WORDS:
         return False
     if path.is_file():
         return path.name == CARD_FILE or (

@@ -40,7 +40,7 @@ def built(path, index, out):
 
 
 def read(path, overrides=()):
-    return read_config(path, overrides, check=check_pose_config)
+    return read_config(path, overrides, kind="pose", check=check_pose_config)
 
 
 def test_the_configs_of_the_paper_and_the_small_ones_are_there():
@@ -101,7 +101,7 @@ def test_twin_without_pretraining_differs_in_one_line():
     code = [line for line in text.split('"""')[2].splitlines() if line and "import" not in line]
     assert code == [
         "with read_base():",
-        'backbone = dict(arch="hrnet_w32", init="timm", size_px=256)',
+        'backbone = dict(arch="hrnet_w32", init="imagenet", size_px=256)',
     ]
     joined = " ".join(start + other)
     assert "hrnet_w32" in joined and "guidance" not in joined and "optimizer" not in joined

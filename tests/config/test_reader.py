@@ -1,68 +1,57 @@
-"""A config given to the wrong tool is answered with the name of the right one."""
+"""Config files: found by name or path; one of another kind is answered with what reads it."""
 
-import runpy
 from pathlib import Path
 
 import pytest
+from tool_module import load_tool, refused_by
 
+from gesture_pretrain.commands.main import run_commands
 from gesture_pretrain.config.file import read_config
-from gesture_pretrain.config.reader import require_reader, tool_of
+from gesture_pretrain.config.kind import KINDS, WrongKind, kind_of, require_kind, shipped_configs
 
 REPO_ROOT = Path(__file__).parents[2]
-READERS = {
-    "pretrain": "tools/pretrain_backbone.py",
-    "pose": "tools/train.py",
-    "experiments": "tools/transfer_experiment.py",
-}
-CONFIGS = [
-    (path, READERS[folder])
-    for folder in READERS
-    for path in sorted((REPO_ROOT / "configs" / folder).glob("*.py"))
-]
+CONFIGS = [(path, kind) for kind in KINDS for path in shipped_configs(kind).values()]
 
 
-@pytest.mark.parametrize(("path", "reader"), CONFIGS, ids=lambda value: Path(value).stem)
-def test_every_shipped_config_is_known_by_its_sections(path, reader):
-    config = read_config(path, check=lambda _: None, tool=reader)
-    assert tool_of(config) == reader
-    for other in READERS.values():
-        if other != reader:
-            with pytest.raises(ValueError, match=f"{path} is a config of {reader}; {other} takes"):
-                read_config(path, check=lambda _: None, tool=other)
+@pytest.mark.parametrize(("path", "kind"), CONFIGS, ids=lambda value: Path(value).stem)
+def test_every_shipped_config_is_known_by_its_sections(path, kind):
+    config = read_config(path, kind=kind)
+    assert kind_of(config) == kind
+    assert read_config(path.stem, kind=kind) == config
+    for other in KINDS:
+        if other != kind:
+            with pytest.raises(WrongKind, match=f"is a config of configs/{kind}"):
+                read_config(path, kind=other)
 
 
 def test_sections_of_several_kinds_or_of_none_say_nothing():
-    assert tool_of(["data", "optimizer"]) is None
-    assert tool_of(["target", "heads"]) is None
-    require_reader("part.py", ["data", "optimizer"], "tools/train.py")
+    assert kind_of(["data", "optimizer"]) is None
+    assert kind_of(["target", "heads"]) is None
+    require_kind("part.py", ["data", "optimizer"], "pose")
 
 
 @pytest.mark.parametrize(
-    ("tool", "config", "arguments"),
+    ("command", "config", "arguments", "reader"),
     [
-        ("pretrain_backbone", "pose/token_fusion_tiny_synthetic", []),
-        ("train", "pretrain/folders", ["target=token_fusion"]),
-        ("train", "experiments/demo", []),
-        ("transfer_experiment", "pose/eanet_tiny_synthetic", ["status"]),
+        ("pretrain", "pose/token_fusion_tiny_synthetic", [], "pose train"),
+        ("pose train", "pretrain/folders", ["target=token_fusion"], "pretrain"),
+        ("pose train", "experiments/demo", [], "transfer"),
+        ("transfer", "pose/eanet_tiny_synthetic", ["status"], "pose train"),
     ],
 )
-def test_the_tools_say_which_one_reads_it(tool, config, arguments, capsys):
-    run = runpy.run_path(str(REPO_ROOT / "tools" / f"{tool}.py"))["run"]
-    path = REPO_ROOT / "configs" / f"{config}.py"
-    assert run([str(path), *arguments]) == 1
-    right = READERS[config.split("/")[0]]
-    said = capsys.readouterr().err
-    assert f"is a config of {right}; tools/{tool}.py takes those of" in said
-    assert "Traceback" not in said
+def test_the_commands_say_which_one_reads_it(command, config, arguments, reader, capsys):
+    for given in (str(REPO_ROOT / "configs" / f"{config}.py"), config.split("/")[1]):
+        assert run_commands([*command.split(), given, *arguments]) == 1
+        said = capsys.readouterr().err
+        assert f"gesture-pretrain {reader}\n" in said and "Traceback" not in said
 
 
-def test_a_config_of_swap_backbone_is_one_of_train(capsys, tmp_path):
-    run = runpy.run_path(str(REPO_ROOT / "tools" / "swap_backbone.py"))["run"]
+def test_a_config_of_swap_backbone_is_one_of_train(tmp_path):
     path = REPO_ROOT / "configs" / "pretrain" / "folders.py"
-    place = ["--data", str(tmp_path), "--baseline", "random", "--out", str(tmp_path / "out")]
-    given = ["--target", "eanet", "--backbone", "any.name", "--config", str(path), *place]
-    assert run(given) == 1
-    assert "is a config of tools/pretrain_backbone.py" in capsys.readouterr().err
+    place = ["--data", tmp_path, "--baseline", "random", "--out", tmp_path / "out"]
+    given = ["--target", "eanet", "--backbone", "any.name", "--config", path, *place]
+    said = refused_by(load_tool("swap_backbone"), given)
+    assert "is a config of configs/pretrain" in said
 
 
 @pytest.mark.parametrize(
@@ -71,25 +60,23 @@ def test_a_config_of_swap_backbone_is_one_of_train(capsys, tmp_path):
         # mmengine's errors, a traceback each, named no file
         ("torn.py", "seed = (", "torn.py cannot be read: .*never closed"),
         ("word.py", "seed = nothing_of_this_name", "word.py cannot be read: .*nothing_of_this"),
-        ("notes.txt", "hello", r"notes.txt is no config: .* ends in .py"),
+        ("notes.txt", "hello", r"notes.txt is not a config.* ends in .py"),
     ],
 )
 def test_a_file_that_is_no_config_is_named(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=said):
-        read_config(tmp_path / name)
+        read_config(tmp_path / name, kind="pretrain")
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("source", "said"),
     [
-        # a bare name was answered with "In that folder: setup.py."
-        ("resnet50_interhand", r"Did you mean configs/pretrain/resnet50_interhand\.py\?"),
-        ("nothing_like_it", r"are in configs/pretrain, configs/pose, configs/experiments\.$"),
-        ("configs/pretrain/nope.py", r"In that folder: configs/pretrain/folders\.py, "),
+        ("resnet5_interhand", "Did you mean 'resnet50_interhand'"),
+        ("nothing_like_it", "folders, "),
+        ("configs/pretrain/nope.py", "hrnet_w18_interhand"),
     ],
 )
-def test_a_missing_config_is_answered_with_where_configs_are(monkeypatch, path, said):
-    monkeypatch.chdir(REPO_ROOT)
+def test_a_missing_config_is_answered_with_those_that_ship(source, said):
     with pytest.raises(FileNotFoundError, match=said):
-        read_config(path)
+        read_config(source, kind="pretrain")

@@ -2,6 +2,9 @@
 
 import importlib.util
 import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
@@ -20,3 +23,11 @@ def load_tool(name: str) -> ModuleType:
         sys.path.remove(str(TOOLS))
         del sys.modules[spec.name]
     return module
+
+
+def refused_by(tool: ModuleType, arguments: Sequence) -> str:
+    """Standard error of a tool that must end with wrong input, without a traceback."""
+    with redirect_stderr(StringIO()) as captured:
+        assert tool.run([str(argument) for argument in arguments]) == 1
+    assert "Traceback" not in captured.getvalue()
+    return captured.getvalue()

@@ -6,8 +6,8 @@ from PIL import Image
 
 from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.index import HandIndex
+from gesture_pretrain.data.splits.neutral_ends import distance_from_ends
 from gesture_pretrain.pretraining.data import build_gesture_data
-from gesture_pretrain.training.neutral_ends import distance_from_ends
 
 
 def built(index, **options):

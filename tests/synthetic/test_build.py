@@ -15,6 +15,7 @@ from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.synthetic.gestures import gesture_folders
+from gesture_pretrain.synthetic.poses import CONTINUOUS_FOLDERS
 
 ARGUMENTS = {
     "images_per_split": {"train": 120, "val": 12},
@@ -26,9 +27,18 @@ ARGUMENTS = {
 }
 
 
+FOLDERS = {folder.folder: folder.hand for folder in (*gesture_folders(), *CONTINUOUS_FOLDERS)}
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def arguments(request):
+    options = {"edition": 2, "frames_per_take": 2} if request.param == 2 else {}
+    return {**ARGUMENTS, **options}
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_synthetic(tmp_path_factory.mktemp("synthetic") / "set", workers=0, **ARGUMENTS)
+def root(arguments, tmp_path_factory):
+    return write_synthetic(tmp_path_factory.mktemp("synthetic") / "set", workers=0, **arguments)
 
 
 def annotations(root: Path, split: str) -> dict:
@@ -64,13 +74,27 @@ def own_rows(hand_type: str) -> slice:
     return slice(0, 21) if hand_type == "right" else slice(21, 42)
 
 
-def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(root, tmp_path):
-    again = write_synthetic(tmp_path / "set", workers=2, **ARGUMENTS)
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(root, arguments, tmp_path):
+    again = write_synthetic(tmp_path / "set", workers=2, **arguments)
     assert checksums(again) == checksums(root)
 
 
-def test_another_seed_gives_other_pictures(root, tmp_path):
-    few = {**ARGUMENTS, "images_per_split": {"val": 12}, "seed": 8}
+@pytest.mark.parametrize("arguments", [1], indirect=True)
+def test_the_first_edition_shows_what_it_always_showed(root):
+    """Colours of one image and one joint as first rendered; JPEG decoders differ by a level."""
+    image, _, _, joints, _ = next(views(root))
+    picture = cv2.imread(str(root / "images" / "train" / image["file_name"]))
+    assert image["file_name"] == "Capture0/0011_aokay/cam400512/image12253.jpg"
+    np.testing.assert_allclose(
+        cv2.resize(picture, (2, 2), interpolation=cv2.INTER_AREA),
+        [[[151, 153, 161], [141, 160, 166]], [[148, 139, 152], [117, 153, 141]]],
+        atol=2,
+    )
+    np.testing.assert_allclose(joints[8], [66.4911, 4.5505, 26.3951], atol=0.01)
+
+
+def test_another_seed_gives_other_pictures(root, arguments, tmp_path):
+    few = {**arguments, "images_per_split": {"val": 12}, "seed": 8}
     other = write_synthetic(tmp_path / "set", workers=0, **few)
     ours = {h for name, h in checksums(root).items() if name.endswith(".jpg")}
     assert not ours & {h for name, h in checksums(other).items() if name.endswith(".jpg")}
@@ -94,11 +118,10 @@ def test_every_file_of_the_published_layout_is_there(root):
 
 
 def test_annotation_types_are_those_of_the_real_files(root):
-    sides = {f.folder: f.hand for f in gesture_folders()}
     for image, note, camera, _, fits in views(root):
         assert all(type(image[k]) is int for k in ("id", "capture", "subject", "frame_idx"))
         assert image["camera"].isdigit() and len(image["camera"]) == 6
-        assert note["hand_type"] == sides[image["seq_name"]] and note["hand_type_valid"] == 1
+        assert note["hand_type"] == FOLDERS[image["seq_name"]] and note["hand_type_valid"] == 1
         assert len(note["joint_valid"]) == 42 and all(v in ([0], [1]) for v in note["joint_valid"])
         assert set(camera) == {"campos", "camrot", "focal", "princpt"}
         other = "left" if note["hand_type"] == "right" else "right"
@@ -118,7 +141,7 @@ def test_the_other_hand_holds_the_filler_and_is_invalid(root):
         own[own_rows(note["hand_type"])] = True
         assert np.array_equal(np.array(note["joint_valid"])[:, 0], own)
         assert (np.array(note["world_coord"])[~own] == 1.0).all()
-        assert note["seq"] in {f.folder for f in gesture_folders()}
+        assert note["seq"] in FOLDERS
 
 
 def test_every_number_is_a_float32_value(root):
@@ -204,6 +227,7 @@ def test_joints_fall_on_the_rendered_hand(root):
     assert np.mean(on_hand) > 0.9 and np.min(on_hand) > 0.7
 
 
+@pytest.mark.parametrize("arguments", [1], indirect=True)  # the second has coloured light
 def test_the_picture_shows_the_annotated_hand(root):
     """Pixels under the joints have skin's order of channels more often than the background has."""
     share = []
@@ -264,12 +288,12 @@ def test_the_skeleton_file_has_the_published_tree(root):
     assert sorted(INTERHAND_FROM_MANO21) == list(range(21))
 
 
-def test_a_second_call_does_nothing_and_other_parameters_are_refused(root, capsys):
+def test_a_second_call_does_nothing_and_other_parameters_are_refused(root, arguments, capsys):
     before = checksums(root)
-    assert write_synthetic(root, workers=0, **ARGUMENTS) == root
+    assert write_synthetic(root, workers=0, **arguments) == root
     assert "already holds" in capsys.readouterr().out
     with pytest.raises(FileExistsError, match="seed"):
-        write_synthetic(root, workers=0, **{**ARGUMENTS, "seed": 1})
+        write_synthetic(root, workers=0, **{**arguments, "seed": 1})
     assert checksums(root) == before
 
 
@@ -303,6 +327,11 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ({"view_limit_deg": 5}, "15 to 90"),
         ({"roll_limit_deg": 0}, "1 to 180"),
         ({"gestures": ["fisst"]}, "fisst"),
+        ({"edition": 3}, "edition is 3"),
+        ({"steady": True}, "edition=2"),
+        ({"continuous": {"test": 0.5}}, "edition=2"),
+        ({"edition": 2, "continuous": {"test": 1.5}}, "fractions from 0 to 1"),
+        ({"edition": 2, "frames_per_take": 0}, "1 to 1000"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, change, message):

@@ -10,20 +10,33 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
-from adapters.transfer.plan.plan import AS_MANY_IMAGES_AS_PRETRAINING, Arm, Plan, PlanError, merged
+from adapters.transfer.plan.plan import (
+    AS_MANY_IMAGES_AS_PRETRAINING,
+    RANDOM,
+    Arm,
+    Plan,
+    PlanError,
+    merged,
+)
+from gesture_pretrain.data.index.fraction import require_distinct_fractions
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
-from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.data.splits.select import section_rows, select_splits, spread
 from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
 from gesture_pretrain.training.schedule import Schedule
-from gesture_pretrain.training.splits import section_rows, select_splits, spread
 from gesture_pretrain.weights.errors import WeightsError
-from gesture_pretrain.weights.initial_weights import load_timm_weights
+from gesture_pretrain.weights.ledger import fingerprint
 from gesture_pretrain.weights.registry import find_backbone
+from gesture_pretrain.weights.starting_backbone import (
+    WORDS,
+    build_starting_backbone,
+    is_exported,
+)
 
 PRETRAINING, FINETUNING = "pretraining", "finetuning"
 FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
@@ -104,6 +117,7 @@ def cells_of(plan: Plan) -> CellTable:
         DataError: no index.
     """
     source = _Source(plan)
+    source.require_distinct_fractions()
     left_out = source.unavailable_arms()
     pretraining = {
         (arm, backbone, seed): source.pretraining_cell(arm, backbone, seed)
@@ -138,8 +152,19 @@ class _Source:
         self.index = HandIndex.open(plan.data["index"])
         test = plan.test.index
         self.test_index = self.index if test is None else HandIndex.open(test)
-        self._with_timm_weights: set[str] = set()
+        self._published: dict[tuple[str, str], str] = {}  # (init, backbone) -> fingerprint
         self._hands: dict[HandModelSource, dict[str, str]] = {}
+
+    def require_distinct_fractions(self) -> None:
+        """Refuse fractions of the pose labels that select the same images."""
+        data = {**self.plan.data, **self.plan.finetuning.get("data", {})}
+        try:
+            require_distinct_fractions(
+                lambda fraction: finetuning_rows(self.index, {**data, "fraction": fraction}),
+                self.plan.fractions,
+            )
+        except ValueError as error:
+            raise PlanError(f"fractions: {error}") from error
 
     def unavailable_arms(self) -> dict[str, str]:
         """Optional arms whose weights cannot be had, and why."""
@@ -148,7 +173,7 @@ class _Source:
             for target in _targets_with(self.plan, name):
                 try:
                     self._initial_weights(arm, self.plan.backbone_of(target), name)
-                except (WeightsError, FileNotFoundError) as error:
+                except (WeightsError, OSError) as error:
                     if not arm.optional:
                         raise PlanError(f"arms.{name}: {error}") from error
                     found[name] = str(error).splitlines()[0]
@@ -159,8 +184,8 @@ class _Source:
         plan = self.plan
         sections = merged(plan.pretraining, plan.arms[arm].pretrain)
         data = {**plan.data, **sections.get("data", {})}
-        trunk = {**plan.backbones[backbone], "init": "random"}
-        if data.get("label_variant") == "shuffled":
+        trunk = {**plan.backbones[backbone], "init": plan.arms[arm].starts_from}
+        if data.get("label_variant") in ("shuffled", "cluster_shuffled"):
             data.setdefault("label_seed", seed)  # another seed, another shuffle
         if "fraction" in data:
             data.setdefault("fraction_seed", seed)  # another seed, another part of the labels
@@ -178,6 +203,7 @@ class _Source:
                 "sections": _without_places(sections),
                 "index": self.index.fingerprint,
                 "seed": seed,
+                **self._content_of_init(plan.arms[arm].starts_from, backbone, arm),
             },
             places={"index": str(self.index.path)},
             arm=arm,
@@ -194,11 +220,13 @@ class _Source:
         plan, settings = self.plan, self.plan.targets[target]
         backbone = plan.backbone_of(target)
         sections = merged(plan.finetuning, settings.finetuning)
+        sections = merged(sections, plan.arms[arm].finetuning)
         data = {"fraction_seed": seed, **plan.data, **sections.get("data", {})}
         data["fraction"] = fraction
         before = pretraining.get((arm, backbone, seed))
-        weights = self._initial_weights(plan.arms[arm], backbone, arm)
-        if before is not None:
+        if before is None:
+            weights = self._initial_weights(plan.arms[arm], backbone, arm)
+        else:
             weights = {"pretraining": before.key}
         batch = data.get("batch_size", 64)
         rows = finetuning_rows(self.index, data)
@@ -252,27 +280,49 @@ class _Source:
         return -(-max(costs) // batch)
 
     def _initial_weights(self, arm: Arm, backbone: str, name: str) -> dict[str, Any]:
-        """What an arm starts from, by content; {} for an arm that the plan pretrains."""
-        arch = self.plan.backbones[backbone]["arch"]
+        """What an arm's weights are before any training by the plan, by content."""
         if arm.weights is not None:
-            stored = find_backbone(arm.weights)
-            if stored.record.arch != arch.partition(".")[0]:
-                raise PlanError(
-                    f"arms.{name}.weights are of {stored.record.arch}, backbones.{backbone} is "
-                    f"{arch}; the arms of a target share one architecture."
-                )
-            hashes = {file: record.sha256 for file, record in stored.record.files.items()}
-            return {"stored": str(arm.weights), "files": hashes}
-        if arm.init is None:
-            return {}
+            files = self._files_of_stored(arm.weights, backbone, f"arms.{name}.weights")
+            return {"stored": str(arm.weights), "files": files}
         # where a target reads gesture logits, random heads are of the pretrained ones' size
         heads = {"heads": dict(self.plan.pretraining.get("heads", {}))}
-        if arm.init == "timm" and backbone not in self._with_timm_weights:
-            load_timm_weights(build_backbone(**self.plan.backbones[backbone]), arch)
-            self._with_timm_weights.add(backbone)
-        elif arm.init not in ("random", "timm"):
-            return {"arch": arch, "init": arm.init, "sha256": file_sha256(arm.init), **heads}
-        return {"arch": arch, "init": arm.init, **heads}
+        init = {"arch": self.plan.backbones[backbone]["arch"], "init": arm.starts_from}
+        return {**init, **self._content_of_init(arm.starts_from, backbone, name), **heads}
+
+    def _content_of_init(self, init: str, backbone: str, name: str) -> dict[str, Any]:
+        """What changes the key of a cell where `init` names other weights under the same name.
+
+        Raises:
+            WeightsError, PlanError: The weights are not there, or of another architecture.
+        """
+        if init == RANDOM:
+            return {}
+        if init in WORDS:
+            return self._content_of_published(init, backbone)
+        if Path(init).is_file() and not is_exported(init):
+            return {"sha256": file_sha256(init)}
+        return {"files": self._files_of_stored(init, backbone, f"arms.{name}.init")}
+
+    def _content_of_published(self, init: str, backbone: str) -> dict[str, Any]:
+        """The fingerprint of "imagenet" or "timm" weights; loading them shows that they are there.
+
+        timm's are known by their name alone, as in earlier experiments.
+        """
+        if (init, backbone) not in self._published:
+            built = build_starting_backbone(**self.plan.backbones[backbone], init=init)
+            self._published[init, backbone] = fingerprint(built.net.state_dict())
+        return {} if init == "timm" else {"sha256": self._published[init, backbone]}
+
+    def _files_of_stored(self, weights: str, backbone: str, place: str) -> dict[str, str]:
+        """File to SHA-256 of exported weights; heads included."""
+        arch = self.plan.backbones[backbone]["arch"]
+        record = find_backbone(weights).record
+        if record.arch != arch.partition(".")[0]:
+            raise PlanError(
+                f"{place} are of {record.arch}, backbones.{backbone} is {arch}; the arms of a "
+                "target share one architecture."
+            )
+        return {file: facts.sha256 for file, facts in record.files.items()}
 
 
 def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
@@ -282,6 +332,8 @@ def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
         data.get("label_variant"),
         data.get("label_seed", 0),
         index,
+        withheld=data.get("withheld", ()),
+        withheld_seed=data.get("withheld_seed", 0),
     )
     return _training_rows(
         index,

@@ -5,6 +5,7 @@ the registry and indexes are looked up when the cells are made, also before anyt
 """
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from adapters.transfer.plan.plan import (
@@ -18,6 +19,8 @@ from gesture_pretrain.data.index.leakage import KINDS
 from gesture_pretrain.data.index.record import HANDS, SPLITS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.names import require_choice
+from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
+from gesture_pretrain.weights.starting_backbone import WORDS
 
 _LISTS = ("seeds", "fractions", "arms", "targets", "backbones", "protocols")
 _STAGES = ("pretraining", "finetuning")
@@ -62,9 +65,9 @@ def _check_numbers(plan: Plan) -> None:
         raise PlanError(f"fractions {bad}: a share of the labels is above 0 and at most 1.")
     if bad := [seed for seed in plan.seeds if seed < 0]:
         raise PlanError(f"seeds {bad}: a seed is 0 or more.")
-    for key in ("cluster_sd_mm", "seed_sd_mm", "images_per_s"):
-        value = getattr(plan.planning, key)
-        if value is not None and not value > 0:
+    for item in fields(plan.planning):
+        key, value = item.name, getattr(plan.planning, item.name)
+        if isinstance(value, float) and not value > 0:
             raise PlanError(f"planning.{key} is {value}; it must be above 0, or None.")
     if plan.diagnostics is not None:
         for key in ("train_images", "test_images"):
@@ -79,13 +82,24 @@ def _require_images(key: str, count: int) -> None:
 def _check_arms(plan: Plan) -> None:
     pretrained = [arm for arm in plan.arms.values() if arm.pretrained_here]
     for name, arm in plan.arms.items():
-        if arm.init is not None and not (arm.optional or Path(arm.init).is_file()):
-            require_choice(f"arms.{name}.init", arm.init, ("random", "timm", "a file of weights"))
+        if arm.init is not None and not (arm.optional or is_stored(arm.init)):
+            require_choice(f"arms.{name}.init", arm.init, (*WORDS, "a file or name of weights"))
         if arm.extra == AS_MANY_IMAGES_AS_PRETRAINING and not pretrained:
             raise PlanError(
                 f"arms.{name}.extra is 'pretraining', but no arm of the plan is pretrained. Give "
                 "a number of iterations."
             )
+
+
+def is_stored(init: str) -> bool:
+    """Whether initial weights are a file, or weights of the registry."""
+    if Path(init).is_file():
+        return True
+    try:
+        find_backbone(init)
+    except (UnknownBackbone, OSError, ValueError):
+        return False
+    return init not in WORDS
 
 
 def _check_targets(plan: Plan) -> None:

@@ -1,6 +1,6 @@
 """Plan files: Python files of plain values in mmengine's lazy style (`configs/experiments`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +8,26 @@ from adapters.transfer.plan.checks import check_plan
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.values import build
 from gesture_pretrain.config.file import read_python_file
-from gesture_pretrain.config.override import apply_override
-from gesture_pretrain.config.reader import require_reader
+from gesture_pretrain.config.kind import find_config, require_kind
+from gesture_pretrain.config.override import Overrides, apply_overrides
 
 
-def read_plan(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
+def read_plan(source: str | Path, overrides: Overrides = ()) -> Plan:
     """Reads and checks a plan file.
 
     Args:
-        path: a Python file of plain values.
-        overrides: `key.key=value`, applied to the file's values; see `parse_value`.
+        source: Path of a Python file of plain values, or the name of a shipped plan.
+        overrides: Changes to the file's values, see `apply_overrides`.
 
     Raises:
         FileNotFoundError: no such file.
         PlanError: something in it cannot be; names the key.
-        ValueError: it is a config of another tool, or an override that cannot be.
+        ValueError: a config of another kind, or an override that cannot be.
     """
-    path = Path(path)
-    values = _plain(read_python_file(path, "plan"))
-    require_reader(path, values, "tools/transfer_experiment.py")
-    for override in overrides:
-        apply_override(values, override)
+    path = find_config(source, "experiments")
+    values = _plain(read_python_file(path))
+    require_kind(path, values, "experiments")
+    apply_overrides(values, overrides)
     values.setdefault("name", path.stem)
     return plan_from(values)
 

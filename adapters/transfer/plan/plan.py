@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
+RANDOM = "random"
 
 
 class PlanError(ValueError):
@@ -17,12 +18,18 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Arm:
-    """One kind of initial weights. One of `init`, `pretrain` and `weights` says which.
+    """One kind of initial weights of the pose network.
+
+    They are `init` as it is, `init` after a pretraining by the plan (`pretrain`), or stored weights
+    with their gesture heads (`weights`).
 
     Attributes:
-        init: "random", "timm" (ImageNet) or a weight file: no pretraining by us.
+        init: "random", "imagenet", "timm", a weight file, or a name of the registry. With
+            `pretrain` it is what the pretraining starts from, "random" by default.
         pretrain: changes to the plan's pretraining sections; {} for none.
         weights: a name of the registry or an exported folder, whoever trained it.
+        finetuning: changes to the fine-tuning's `optimizer`, the only section that may differ
+            between the arms of a target.
         extra: iterations of fine-tuning on top of the plan's, or "pretraining": as many images
             more as a pretraining arm has seen.
         optional: leave the arm out, with the reason, where its weights cannot be had.
@@ -32,14 +39,17 @@ class Arm:
     init: str | None = None
     pretrain: Mapping[str, Mapping[str, Any]] | None = None
     weights: str | None = None
+    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extra: int | str = 0
     optional: bool = False
     text: str = ""
 
     def __post_init__(self):
         given = [k for k in ("init", "pretrain", "weights") if getattr(self, k) is not None]
-        if len(given) != 1:
-            raise PlanError(f"an arm has one of init, pretrain and weights; this one has {given}.")
+        if not given or ("weights" in given and len(given) > 1):
+            raise PlanError(
+                f"an arm has init, pretrain or both, or weights alone; this one has {given}."
+            )
         if self.extra != AS_MANY_IMAGES_AS_PRETRAINING and not (
             isinstance(self.extra, int) and self.extra >= 0
         ):
@@ -49,6 +59,11 @@ class Arm:
     def pretrained_here(self) -> bool:
         """Whether the plan pretrains it."""
         return self.pretrain is not None
+
+    @property
+    def starts_from(self) -> str:
+        """Initial weights before any pretraining by the plan."""
+        return self.weights or self.init or RANDOM
 
 
 @dataclass(frozen=True)
@@ -115,12 +130,16 @@ class Planning:
         cluster_sd_mm: standard deviation, over clusters, of the difference of two arms.
         seed_sd_mm: the same over seeds.
         images_per_s: of training, per worker.
+        pretraining_images_per_s: of Stage 1, per worker; None for `images_per_s`.
+        prediction_images_per_s: of predicting the test images, per worker; None to leave it out.
         source: where these come from.
     """
 
     cluster_sd_mm: float | None = None
     seed_sd_mm: float | None = None
     images_per_s: float | None = None
+    pretraining_images_per_s: float | None = None
+    prediction_images_per_s: float | None = None
     source: str = "not stated"
 
 

@@ -18,6 +18,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 PRETRAINING_SECTIONS = ("data", "heads", "objective", "optimizer", "schedule", "training")
 FINETUNING_SECTIONS = ("data", "hand_model", "optimizer", "schedule", "training")
+ARM_SECTIONS = ("optimizer",)  # of the fine-tuning: what may differ between arms of a target
 
 
 def check_plan_sections(plan: Plan) -> None:
@@ -68,6 +69,10 @@ def _check_finetuning(plan: Plan) -> None:
         place = f"targets.{name}.finetuning"
         _require_sections(place, target.finetuning, FINETUNING_SECTIONS)
         _check_finetuning_of(plan, place, network, target.finetuning)
+    for name, arm in plan.arms.items():
+        place = f"arms.{name}.finetuning"
+        _require_sections(place, arm.finetuning, ARM_SECTIONS)
+        _check_finetuning_of(plan, place, network, arm.finetuning)
 
 
 def _check_finetuning_of(plan: Plan, place: str, network: PoseTarget, changes: Mapping) -> None:

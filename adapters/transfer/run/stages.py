@@ -5,31 +5,32 @@ resume from their last checkpoint, and both end in the same bits as without an i
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from adapters.pose.prediction import predict_split
 from adapters.pose.run import PoseRun
-from adapters.pose.training import build_pose_runner
+from adapters.pose.stage import train
 from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pretraining_rows
 from adapters.transfer.run.cell_folder import CellFolder
+from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
-from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.stage import pretrain
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint
-from gesture_pretrain.training.placement import evaluated_model
-from gesture_pretrain.training.run_folder import current_commit, library_versions, write_run_folder
-from gesture_pretrain.training.splits import spread
-from gesture_pretrain.weights.export import export_backbone
-from gesture_pretrain.weights.record import DataRecord
+from gesture_pretrain.training.run_folder import current_commit, library_versions
+from gesture_pretrain.weights.ledger import WeightLedger
 
 _PREDICTED_AT_ONCE = 128
 
@@ -75,41 +76,50 @@ def run_cell(folder: CellFolder, weights: Path | None, *, device: str) -> None:
 def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, list[Path]]:
     cell = folder.cell
     sections = _sections(cell)
-    runner = build_runner(
+    index = HandIndex.open(cell.places["index"])
+    audited = pretraining_rows(index, sections["data"])
+
+    built: dict[str, Any] = {}
+
+    def check_rows(runner) -> None:
+        _require_rows(runner.data.train.dataset.rows, audited, cell)
+        built.update(summary=runner.data.summary, network=runner.model.network)
+
+    result = pretrain(
+        sections,
         out=folder.run,
+        name=cell.key[:12],
         seed=cell.seed,
         device=device,
         resume=resumed,
         progress=False,
-        **sections,
-    )
-    index = HandIndex.open(cell.places["index"])
-    rows = runner.data.train.dataset.rows
-    _require_rows(rows, pretraining_rows(index, sections["data"]), cell)
-    _write_run_folder(folder, device)
-    runner.train()
-    if rank_and_world_size()[0]:
-        return {}, []
-    stored = export_backbone(
-        evaluated_model(runner).network,
-        tag=cell.key[:12],
-        taxonomy=runner.data.taxonomy,
-        data=DataRecord.from_index_meta(
-            runner.data.summary["source"], validated_on=runner.data.summary["validated_on"]
-        ),
-        metrics={f"val_{name}": value for name, value in runner.last_metrics.items()},
-        config=dict(cell.config),
-        commit=current_commit(),
+        export_to=folder.weights,
         notes=f"Cell {cell.label} of a transfer experiment.",
-        out=folder.weights,
-        overwrite=True,
+        before_training=check_rows,
     )
+    if result.weights is None:
+        return {}, []
     notes = {
-        "weights": str(stored.path.relative_to(folder.path)),
-        "metrics": dict(runner.last_metrics),
-        "train_rows_sha256": rows_fingerprint(index, rows),
+        "weights": str(result.weights.relative_to(folder.path)),
+        "metrics": {
+            **{f"val_{name}": value for name, value in result.metrics.items()},
+            **{f"train_{name}": value for name, value in result.train_metrics.items()},
+        },
+        "labels": sections["data"].get("label_variant"),
+        "withheld": built["summary"].get("withheld", []),
+        "train_images": len(audited),
+        "initial_weights": _counts_of(built["network"].backbone.ledger),
+        "train_rows_sha256": rows_fingerprint(index, audited),
     }
-    return notes, sorted(stored.path.glob("*.safetensors"))
+    return notes, sorted(result.weights.glob("*.safetensors"))
+
+
+def _counts_of(ledger: WeightLedger | None) -> dict[str, Any]:
+    """Where initial weights came from, and how many of their tensors arrived."""
+    if ledger is None:
+        return {"source": "random"}
+    counts = Counter(entry.status for entry in ledger.entries)
+    return {"source": ledger.source, "tensors": dict(counts)}
 
 
 def _finetune(
@@ -117,31 +127,41 @@ def _finetune(
 ) -> tuple[dict, list[Path]]:
     cell = folder.cell
     sections = _sections(cell)
-    run = build_pose_runner(
+    built: dict[str, Any] = {}
+
+    def check_rows(run: PoseRun) -> None:
+        rows = run.data.train.dataset.rows
+        audited = finetuning_rows(run.data.index, sections["data"])
+        _require_rows(rows, audited, cell, some_left_out=True)
+        # before the training, so that missing boxes cost no run
+        built.update(test=_test_set(run, cell), rows=rows, run=run)
+
+    trained = train(
+        {
+            **sections,
+            "target": cell.config["target"],
+            "backbone": _backbone_section(cell, weights),
+            "model": cell.config["model"],
+        },
         out=folder.run,
-        target=cell.config["target"],
-        backbone=_backbone_section(cell, weights),
-        model=cell.config["model"],
+        name=cell.label,
         seed=cell.seed,
         device=device,
         resume=resumed,
         progress=False,
-        **sections,
+        store=False,
+        before_training=check_rows,
     )
-    rows = run.data.train.dataset.rows
-    offered = finetuning_rows(run.data.index, sections["data"])
-    _require_rows(rows, offered, cell, some_left_out=True)
-    test_set = _test_set(run, cell)  # before the training: boxes that are not there cost no run
-    _write_run_folder(folder, device)
-    model = run.train()
     if rank_and_world_size()[0]:
         return {}, []
-    predictions = _predict(model, test_set, cell)
+    workers = sections["data"].get("workers", 0)
+    predictions = _predict(built["run"], trained.network, built["test"], cell, workers=workers)
     predictions.save(folder.predictions)
     notes = {
-        "metrics": dict(run.runner.last_metrics),
-        "train_images": len(rows),
-        "train_rows_sha256": rows_fingerprint(run.data.index, rows),
+        "metrics": dict(trained.metrics),
+        "train_images": len(built["rows"]),
+        "train_moments": count_rows(built["run"].data.index, built["rows"]).moments,
+        "train_rows_sha256": rows_fingerprint(built["run"].data.index, built["rows"]),
         "ledger": "run/ledger.json",
     }
     return notes, [folder.predictions]
@@ -152,7 +172,9 @@ def _test_set(run: PoseRun, cell: Cell) -> Dataset:
     return run.dataset(_test_rows(index, test), index=index, box_source=test.get("box_source"))
 
 
-def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
+def _predict(
+    run: PoseRun, model: nn.Module, dataset: Dataset, cell: Cell, *, workers: int
+) -> PosePredictions:
     return predict_split(
         model,
         dataset,
@@ -162,7 +184,9 @@ def _predict(model, dataset: Dataset, cell: Cell) -> PosePredictions:
             "split": cell.config["test"]["split"],
         },
         batch_size=_PREDICTED_AT_ONCE,
+        workers=workers,
         progress=False,
+        hand_models=run.hand_models,
     )
 
 
@@ -196,17 +220,6 @@ def _require_rows(rows, expected, cell: Cell, *, some_left_out: bool = False) ->
         raise StageError(
             f"{cell.label} would be trained on {len(rows)} images that are not the {len(expected)} "
             "which were audited for leaks. This is a defect of the experiment's code; report it."
-        )
-
-
-def _write_run_folder(folder: CellFolder, device: str) -> None:
-    if rank_and_world_size()[0] == 0:
-        cell = folder.cell
-        write_run_folder(
-            folder.run,
-            dict(cell.config),
-            name=cell.label,
-            device=_device_name(device),
         )
 
 

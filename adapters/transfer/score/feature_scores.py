@@ -16,10 +16,11 @@ from adapters.transfer.plan.cells import (
     scored_rows,
 )
 from adapters.transfer.plan.plan import Plan
-from adapters.transfer.report.results import FeatureScore
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.score.results import FeatureScore
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.evaluation.features.embedding import tsne_2d
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
@@ -30,7 +31,6 @@ from gesture_pretrain.evaluation.features.nearest_neighbours import (
 )
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.pretraining.data import load_taxonomy
-from gesture_pretrain.training.splits import spread
 from gesture_pretrain.weights.registry import load_backbone
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 

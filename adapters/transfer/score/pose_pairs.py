@@ -7,14 +7,13 @@ import numpy as np
 
 from adapters.transfer.plan.cells import CellTable
 from adapters.transfer.plan.plan import Plan
-from adapters.transfer.report.results import ComparedPair, DrawnPose, PosePair
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.score.results import ComparedPair, DrawnPose, PosePair
 from adapters.transfer.score.scoring import Scored, on_shared_hands, place_of
 from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.record import HANDS
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
-from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.rendering import render_mesh
 
@@ -22,6 +21,7 @@ CROP_PX = 224
 _MARGIN = 1.5
 _BEHIND_MM, _BESIDE_MM = 12.0, 9.0
 _SHARE_HIDDEN = 1 / 3
+_BLOCK_HANDS = 4096
 _BESIDE_THE_IMAGE_RGB = (236, 239, 242)
 TEXT = (
     "Of the first declared comparison, first seed, among the third of the test hands with most "
@@ -55,19 +55,36 @@ def pose_pairs(
     scores = on_shared_hands([scored.cells[place][plan.protocols[0]] for place in places])
     errors = [score.hand_means_mm() for score in scores]
     rows, hand = scores[0].info["rows"], scores[0].info["hand"]
-    truth = reader.read(rows, hand)
+    truth_mm = _true_joints(reader, rows, hand)
     gain = errors[1] - errors[0]
-    usable = np.flatnonzero(~np.isnan(gain) & ~np.isnan(truth.joints_cam_mm[:, 0, 0]))
+    usable = np.flatnonzero(~np.isnan(gain) & ~np.isnan(truth_mm[:, 0, 0]))
     if not len(usable):
         return ()
-    hidden = hidden_joints(truth.joints_cam_mm[usable]).sum(1)
+    hidden = _in_blocks(lambda part: hidden_joints(truth_mm[part]).sum(1), usable)
     kept = max(3 * each, round(_SHARE_HIDDEN * len(usable)))
     usable = usable[np.argsort(-hidden, kind="stable")[:kept]]
-    poses = [_predicted(table, out, place, scores[0]) for place in places]
+    names, chosen = _chosen(usable, gain, each)
+    truth = reader.read(rows[chosen], hand[chosen])
+    poses = [_predicted(table, out, place, truth, reader) for place in places]
     return tuple(
-        _picture(reader, truth, i, poses, place=name, errors_mm=(errors[0][i], errors[1][i]))
-        for name, i in _chosen(usable, gain, each)
+        _picture(
+            reader, truth, i, poses, place=name, errors_mm=[each[chosen[i]] for each in errors]
+        )
+        for i, name in enumerate(names)
     )
+
+
+def _true_joints(reader: GroundTruthReader, rows: np.ndarray, hand: np.ndarray) -> np.ndarray:
+    """(N, 21, 3) annotated joints, without the fits' meshes, which would not fit into memory."""
+    annotations = GroundTruthReader(reader.index)
+    return _in_blocks(
+        lambda part: annotations.read(rows[part], hand[part]).joints_cam_mm, np.arange(len(rows))
+    )
+
+
+def _in_blocks(values_of, positions: np.ndarray) -> np.ndarray:
+    starts = range(0, len(positions), _BLOCK_HANDS)
+    return np.concatenate([values_of(positions[start : start + _BLOCK_HANDS]) for start in starts])
 
 
 def hidden_joints(joints_cam_mm: np.ndarray) -> np.ndarray:
@@ -88,22 +105,26 @@ def hidden_joints(joints_cam_mm: np.ndarray) -> np.ndarray:
         return ((nearer > _BEHIND_MM) & (beside < _BESIDE_MM) & other).any(-1)
 
 
-def _chosen(usable: np.ndarray, gain: np.ndarray, each: int) -> list[tuple[str, int]]:
+def _chosen(usable: np.ndarray, gain: np.ndarray, each: int) -> tuple[list[str], np.ndarray]:
+    """What each chosen hand is an example of, and its position."""
     order = usable[np.argsort(gain[usable], kind="stable")]
     each = min(each, max(1, len(order) // 3))
     middle = (len(order) - each) // 2
     parts = {"worst": order[:each], "median": order[middle : middle + each], "best": order[-each:]}
-    return [(name, int(i)) for name, part in parts.items() for i in part]
+    names = [name for name, part in parts.items() for _ in part]
+    return names, np.concatenate(list(parts.values()))
 
 
-def _predicted(table: CellTable, out: Path, place: tuple, score: Score) -> PosePredictions:
-    """Predictions in the order of a score's hands."""
+def _predicted(
+    table: CellTable, out: Path, place: tuple, truth: GroundTruth, reader: GroundTruthReader
+) -> PosePredictions:
+    """Predictions, with their meshes, of the hands of `truth` in its order."""
     cell = next(c for c in table.cells if c.target is not None and place_of(c) == place)
     stored = PosePredictions.load(CellFolder(out, cell).predictions)
     keys = 2 * stored.rows + stored.hand
     order = np.argsort(keys)
-    wanted = 2 * score.info["rows"] + score.info["hand"]
-    return stored.take(order[np.searchsorted(keys[order], wanted)])
+    found = stored.take(order[np.searchsorted(keys[order], 2 * truth.rows + truth.hand)])
+    return found if reader.hand_models is None else found.with_vertices(reader.hand_models)
 
 
 def _picture(

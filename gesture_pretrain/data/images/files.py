@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
+from gesture_pretrain.data.images.decoding import UnreadableImage, decode_image
 from gesture_pretrain.data.index.errors import DataError
 
 _REDUCED = {
@@ -152,10 +153,10 @@ def read_image_rgb(path: str | Path, row: int, *, reduce: int = 1) -> np.ndarray
     flags = cv2.IMREAD_COLOR_RGB  # the decoder writes this order at no cost
     if reduce > 1:
         flags |= _REDUCED[reduce] & ~cv2.IMREAD_COLOR
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise DataError(_why_unreadable(Path(path), row))
-    return image
+    try:
+        return decode_image(path, flags)
+    except UnreadableImage as error:
+        raise DataError(_why_unreadable(Path(path), row, error)) from None
 
 
 def channels_first(image_rgb: np.ndarray) -> np.ndarray:
@@ -175,13 +176,14 @@ def size_error(
     )
 
 
-def _why_unreadable(path: Path, row: int) -> str:
-    if not path.is_file():
+def _why_unreadable(path: Path, row: int, reason: Exception) -> str:
+    if not path.exists():
         return (
             f"Image of row {row} does not exist: {path}. Was the dataset moved? "
             "tools/prepare_data.py verify lists all missing images."
         )
     return (
-        f"Image of row {row} is not a readable image: {path} ({path.stat().st_size} bytes). "
+        f"Image of row {row} is not a readable image: {path} ({path.stat().st_size} bytes; "
+        f"{reason}). "
         "tools/prepare_data.py verify lists all such images; download them again or leave them out."
     )

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gesture_pretrain.data.index.errors import DataError, IndexFormatError
+from gesture_pretrain.data.index.errors import IndexFormatError
+from gesture_pretrain.data.index.meta import INDEX_FORMAT, index_folder, read_meta
 from gesture_pretrain.data.index.record import (
     HANDS,
     SPLITS,
@@ -32,11 +33,11 @@ from gesture_pretrain.data.index.record import (
     StoredFits,
 )
 from gesture_pretrain.data.index.selection import select_rows
+from gesture_pretrain.npz_file import DAMAGE
 
 if TYPE_CHECKING:
     from gesture_pretrain.taxonomy import Taxonomy
 
-INDEX_FORMAT = 2
 _HASH_BLOCK_BYTES = 1 << 22
 
 __all__ = ["HANDS", "INDEX_FORMAT", "SPLITS", "HandIndex", "HandRecord", "HandRow", "ManoFit"]
@@ -85,8 +86,8 @@ class HandIndex:
             DataError: nothing there.
             IndexFormatError: not an index, another format version, or changed columns.
         """
-        path = _index_folder(Path(path))
-        meta = _read_meta(path)
+        path = index_folder(Path(path))
+        meta = read_meta(path)
         columns = {name: _map_column(path, name, spec) for name, spec in meta["columns"].items()}
         home = Path(root) if root is not None else path / meta["root"]
         index = cls(path, home.resolve(), meta, columns)
@@ -265,7 +266,7 @@ class HandIndex:
         human_annotated: bool | None = None,
         exclude_rows: Iterable[int] | None = None,
     ) -> np.ndarray:
-        """Rows that pass every filter, ascending, int64. See `data.selection.select_rows`."""
+        """Select the rows that pass every filter; see `data.index.selection.select_rows`."""
         return select_rows(
             self,
             split=split,
@@ -311,39 +312,13 @@ def _open_index(path: Path, root: Path) -> HandIndex:
     return HandIndex.open(path, root=root)
 
 
-def _index_folder(path: Path) -> Path:
-    for folder in (path, path / "index"):
-        if (folder / "meta.json").is_file():
-            return folder.resolve()
-    if not path.exists():
-        raise DataError(f"{path} does not exist; give the folder of an index or of its data set")
-    raise DataError(
-        f"{path} holds no index (no meta.json here or in {path / 'index'}). Make one with "
-        "tools/prepare_data.py synthetic, interhand or folders."
-    )
-
-
-def _read_meta(path: Path) -> dict:
-    try:
-        meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise IndexFormatError(
-            f"{path / 'meta.json'} is damaged ({error}); build the index again"
-        ) from None
-    version = meta.get("format") if isinstance(meta, dict) else None
-    if version != INDEX_FORMAT:
-        raise IndexFormatError(
-            f"{path} has index format {version}, this version reads {INDEX_FORMAT}. Build the "
-            "index again with tools/prepare_data.py."
-        )
-    return meta
-
-
 def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
     file = path / spec["file"]
+    if not file.is_file():
+        raise IndexFormatError(f"{file} is missing or is not a file; build the index again")
     try:
         column = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise IndexFormatError(
             f"{file}: column {name} cannot be mapped ({error}); build the index again"
         ) from None

@@ -1,12 +1,12 @@
-"""Do the images a network was trained on tell about the images it is tested on?
+"""Leakage audit: do training images give test images away?
 
-Two things are leaks: a test image among the training images, and another view of a test image's
-moment (same capture, same frame, another camera), which shows the same hand in the same pose.
-Shared subjects and shared recordings are counted, as data sets differ in them; gestures that the
-test has and the training lacks are listed.
+There are two kinds of leaks. A test image may be a training image. Or another view of the same
+moment (same capture and frame, another camera) may be one, which shows the same hand in the same
+pose. Shared subjects and recordings are counted too, because datasets differ in them. Gestures
+that occur in the test only are listed.
 
-Rows of two indexes of the same data are compared by their moments and cameras; copies under other
-names are found by content where that is asked for.
+Rows of two indexes of the same data are compared by moment and camera. Copies under other names
+are found by comparing file contents, on request.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ KINDS = (SAME_IMAGE, OTHER_VIEW)
 
 
 class LeakageError(ValueError):
-    """Training images tell about test images, and nobody allowed it.
+    """Training images leak into the test, and the leak is not allowed.
 
     Attributes:
-        audits: everything that was found, by the use of the training rows.
+        audits: All findings, by the use of the training rows.
     """
 
     def __init__(self, message: str, audits: Mapping[str, "LeakageAudit"]):
@@ -40,16 +40,17 @@ class LeakageAudit:
     """What training rows and test rows share.
 
     Attributes:
-        training_images, test_images: how many were compared.
-        same_image: test images that are trained on.
-        other_view: test images of whose moment another view is trained on.
-        examples: kind -> up to three test images, by path.
-        shared_subjects: numbers of the subjects in both; None where the data do not tell.
-        test_subjects: how many subjects the test has; None likewise.
-        shared_recordings: recordings (capture and sequence) in both; None likewise.
-        gestures_seen, gestures_unseen: labels of the test that the training has and has not.
-        unseen_images: test images with an unseen label.
-        by_content: whether files were compared, too.
+        training_images, test_images: Numbers of images that were compared.
+        same_image: Number of test images that are training images.
+        other_view: Number of test images whose moment is trained on in another view.
+        examples: Kind of leak -> paths of up to three test images.
+        shared_subjects: Numbers of the subjects in both; None if subjects are unknown.
+        test_subjects: Number of subjects in the test; None if subjects are unknown.
+        shared_recordings: Number of recordings (capture and sequence) in both; None if subjects are
+            unknown.
+        gestures_seen, gestures_unseen: Labels of the test that do and do not occur in training.
+        unseen_images: Number of test images with an unseen label.
+        by_content: Whether file contents were compared.
     """
 
     training_images: int
@@ -67,11 +68,11 @@ class LeakageAudit:
 
     @property
     def leaks(self) -> dict[str, int]:
-        """Kind of leak -> how many test images, for those that are there."""
+        """Number of test images by kind of leak, without the kinds that do not occur."""
         return {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}
 
     def sentences(self) -> list[str]:
-        """What was found, for a report."""
+        """Describe the findings for a report."""
         compared = "by moment, camera and content" if self.by_content else "by moment and camera"
         found = [
             f"{self.training_images:,} training images against {self.test_images:,} test images, "
@@ -79,16 +80,16 @@ class LeakageAudit:
             "in another view of the same moment."
         ]
         if self.shared_subjects is None:
-            found.append("The data do not tell subjects apart.")
+            found.append("Subjects are unknown.")
         else:
             found.append(
-                f"{len(self.shared_subjects)} of the test's {self.test_subjects} subjects and "
-                f"{self.shared_recordings} of its recordings are trained on, too."
+                f"{len(self.shared_subjects)} of the {self.test_subjects} test subjects and "
+                f"{self.shared_recordings} test recordings are also trained on."
             )
         total = len(self.gestures_seen) + len(self.gestures_unseen)
         found.append(
-            f"{len(self.gestures_seen)} of {total} gestures of the test are in the training; "
-            f"{self.unseen_images:,} test images show one that is not."
+            f"{len(self.gestures_seen)} of {total} test gestures occur in training; "
+            f"{self.unseen_images:,} test images show a gesture that does not."
         )
         return found
 
@@ -105,17 +106,17 @@ def audit_leakage(
     *,
     by_content: bool = False,
 ) -> LeakageAudit:
-    """Compares the rows a network was trained on with those it is tested on.
+    """Compare training rows with test rows.
 
     Args:
-        index, rows: what was trained on.
-        test_index, test_rows: what is tested on; may be the same index.
-        by_content: also read the files and compare their bytes, which finds copies under another
-            name. Files of another size are not read.
+        index, rows: Training images.
+        test_index, test_rows: Test images; may be of the same index.
+        by_content: Also compare the bytes of the files, to find copies under another name. Files
+            of different sizes are not read.
 
     Raises:
-        ValueError: no rows on one of the sides.
-        FileNotFoundError: `by_content`, and an image is missing.
+        ValueError: One of the two has no rows.
+        FileNotFoundError: An image is missing, with `by_content`.
     """
     rows, test_rows = np.asarray(rows, np.int64), np.asarray(test_rows, np.int64)
     if not len(rows) or not len(test_rows):
@@ -149,15 +150,15 @@ def audit_leakage(
 
 
 def require_no_leaks(audits: Mapping[str, LeakageAudit], allowed: Collection[str] = ()) -> None:
-    """Stops what was audited unless every leak is named.
+    """Refuse leaks that are not explicitly allowed.
 
     Args:
-        audits: use of the rows ("pretraining", "fine-tuning") -> what was found.
-        allowed: leaks that are meant, as `use:kind`, e.g. "pretraining:other_view".
+        audits: Use of the rows ("pretraining", "fine-tuning") -> audit.
+        allowed: Intended leaks as `use:kind`, e.g. "pretraining:other_view".
 
     Raises:
-        LeakageError: a leak is not allowed.
-        ValueError: `allowed` names something that cannot be.
+        LeakageError: A leak is not allowed.
+        ValueError: `allowed` names an unknown use or kind.
     """
     known = [f"{use}:{kind}" for use in audits for kind in KINDS]
     unknown = [name for name in allowed if name not in known]
@@ -173,13 +174,13 @@ def require_no_leaks(audits: Mapping[str, LeakageAudit], allowed: Collection[str
         raise LeakageError(
             "Test images leak into training:\n  "
             + "\n  ".join(lines)
-            + "\nChoose rows without them, or name the leaks in the plan (allowed_leaks).",
+            + "\nExclude these rows, or allow the leaks in the plan (allowed_leaks).",
             audits,
         )
 
 
 def _same_source(index: HandIndex, other: HandIndex) -> bool:
-    """Whether moments of the two indexes are of the same recordings."""
+    """Whether two indexes are of the same recordings."""
     return index.path == other.path or (
         index.meta["data_name"] == other.meta["data_name"]
         and index.meta["synthetic"] == other.meta["synthetic"]
@@ -277,7 +278,7 @@ def _flags(values: Iterable[bool]) -> np.ndarray:
 
 
 def rows_fingerprint(index: HandIndex, rows: Sequence[int]) -> str:
-    """SHA-256 of which images of which index are meant, for a manifest."""
+    """SHA-256 of the selected images of an index, for a manifest."""
     digest = hashlib.sha256(index.fingerprint.encode())
     digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
     return digest.hexdigest()

@@ -100,10 +100,11 @@ def _subject_mask(index: IndexedImages, subjects: Iterable[int]) -> np.ndarray:
 
 def _labelled_mask(index: IndexedImages, taxonomy: Taxonomy) -> np.ndarray:
     """Whether each image gets a gesture: asked once per (label, hand) that could occur."""
-    labels = np.repeat(np.array(index.labels, dtype=object), len(HANDS))
-    hands = np.tile(np.array(HANDS, dtype=object), len(index.labels))
-    coarse, *_ = taxonomy.assign(list(labels), list(hands))
-    table = np.asarray(coarse).reshape(len(index.labels), len(HANDS)) >= 0
+    fits = [
+        [label in taxonomy.coarse_of and taxonomy.accepts(label, hand) for hand in HANDS]
+        for label in index.labels
+    ]
+    table = np.array(fits, bool).reshape(len(index.labels), len(HANDS))
     return table[index.values("sequence"), index.values("hand")]
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 import gesture_pretrain
 from gesture_pretrain.data.index.errors import DataError
-from gesture_pretrain.data.index.index import INDEX_FORMAT, file_sha256
-from gesture_pretrain.files import atomic_folder
+from gesture_pretrain.data.index.index import file_sha256
+from gesture_pretrain.data.index.meta import INDEX_FORMAT, META_FILE
+from gesture_pretrain.files import atomic_folder, remove_abandoned_parts, writing
 
 
 def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dict) -> Path:
@@ -31,12 +32,13 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
     Raises:
         DataError: `out` exists and is not an index.
     """
-    if out.exists() and not (out / "meta.json").is_file() and not _is_empty_folder(out):
+    if out.exists() and not (out / META_FILE).is_file() and not _is_empty_folder(out):
         raise DataError(
             f"{out} exists and is not an index, so it is left alone; choose another --out"
         )
     out, root = out.resolve(), root.resolve()
     inside = out.is_relative_to(root)
+    remove_abandoned_parts(out.parent, f"{out.name}.*")
     with atomic_folder(out, overwrite=True) as folder:
         described = {name: _write_column(folder, name, array) for name, array in columns.items()}
         whole = {
@@ -47,13 +49,15 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
             "columns": described,
         }
         text = json.dumps(whole, indent=1, ensure_ascii=False)
-        (folder / "meta.json").write_text(text, encoding="utf-8")
+        with writing(folder / META_FILE, len(text)):
+            (folder / META_FILE).write_text(text, encoding="utf-8")
     return out
 
 
 def _write_column(folder: Path, name: str, array: np.ndarray) -> dict:
     file = folder / f"{name}.npy"
-    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    with writing(file, array.nbytes):
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     return {
         "file": file.name,
         "dtype": array.dtype.str,

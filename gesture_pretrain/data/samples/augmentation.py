@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from gesture_pretrain.data.images import ImagePart
+from gesture_pretrain.data.samples.photometric import PHOTOMETRIC, Look
 from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -34,6 +35,7 @@ class Motion:
         translation: (2,) shift of the box in x and y, as a share of its side.
         flip: mirror left and right, where the classes have a mirror image.
         gain_rgb: (3,) factor on each colour channel.
+        look: further photometric change of the crop; None for none.
     """
 
     scale: float = 1.0
@@ -41,6 +43,7 @@ class Motion:
     translation: tuple[float, float] = (0.0, 0.0)
     flip: bool = False
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    look: Look | None = None
 
     def mirrored(self, flip: bool) -> "Motion":
         """The same motion, with or without the mirror."""
@@ -58,6 +61,8 @@ class Augmentation:
         colour: each channel is multiplied by 1 +- colour.
         flip: probability of a mirrored crop. A view whose classes have no mirror image in the
             taxonomy is never mirrored.
+        photometric: a preset of `PHOTOMETRIC`: "eanet" for nothing but the gain of `colour`, or
+            "photographs" for strong changes of tone, sharpness and noise.
 
     Raises:
         ValueError: a range that makes no sense.
@@ -68,8 +73,14 @@ class Augmentation:
     translation: float = 0.05
     colour: float = 0.2
     flip: float = 0.0
+    photometric: str = "eanet"
 
     def __post_init__(self):
+        if self.photometric not in PHOTOMETRIC:
+            raise ValueError(
+                f"Augmentation.photometric is {self.photometric!r}; choose among "
+                f"{', '.join(PHOTOMETRIC)}."
+            )
         limits = {"scale": 0.99, "rotation_deg": 180, "translation": 1, "colour": 1, "flip": 1}
         for name, limit in limits.items():
             value = getattr(self, name)
@@ -77,15 +88,17 @@ class Augmentation:
                 raise ValueError(f"Augmentation.{name} is {value}; it must lie in 0 .. {limit}.")
 
     def draw(self, stream: np.random.Generator) -> Motion:
-        """One motion. Every call takes eight numbers, so a range of 0 changes no other draw."""
+        """One motion. Eight numbers are for the geometry and the gain, whatever the ranges are."""
         numbers = stream.random(8).tolist()
         scale, turn, right, down, *gains = (2 * number - 1 for number in numbers[:7])
+        draw_look = PHOTOMETRIC[self.photometric]
         return Motion(
             scale=1 + self.scale * scale,
             rotation_deg=self.rotation_deg * turn,
             translation=(self.translation * right, self.translation * down),
             flip=numbers[7] < self.flip,
             gain_rgb=tuple(1 + self.colour * gain for gain in gains),
+            look=None if draw_look is None else draw_look(stream),
         )
 
 

@@ -27,6 +27,7 @@ from gesture_pretrain.data.samples.augmentation import (
 )
 from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
 from gesture_pretrain.data.samples.hand_annotations import AnnotationReader, HandAnnotations
+from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -127,6 +128,7 @@ class GestureDataset(Dataset):
             index.values("hand", self.rows),
             HANDS,
             rows=self.rows,
+            subjects=index.values("subject", self.rows) if "subject" in index.columns else None,
             strict=strict_labels,
         )
         if announce is not None:
@@ -152,7 +154,8 @@ class GestureDataset(Dataset):
         epochs, positions = epochs_and_positions(keys)
         rows = self.rows[positions]
         motions = self._motions(epochs, rows)
-        return self._samples(positions, rows, self.annotations.read(rows), motions)
+        samples = self._samples(positions, rows, self.annotations.read(rows), motions)
+        return with_looks(samples, [motion.look for motion in motions])
 
     def _samples(
         self, positions: np.ndarray, rows: np.ndarray, notes: HandAnnotations, motions: list[Motion]

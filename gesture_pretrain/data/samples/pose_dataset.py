@@ -28,6 +28,7 @@ from gesture_pretrain.data.samples.augmentation import (
 from gesture_pretrain.data.samples.crop_images import cropped_image
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.moved_fit import MovedFit, move_fits
+from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.samples.supervision import count_supervision
 from gesture_pretrain.geometry.crop import invert_affine
@@ -192,9 +193,10 @@ class PoseDataset(Dataset):
         ]
         crops, views, images = zip(*shown, strict=True)
         fits = move_fits(records, crops, self._hands)
-        return [
+        samples = [
             _to_sample(*of_one) for of_one in zip(records, images, views, crops, fits, strict=True)
         ]
+        return with_looks(samples, [motion.look for motion in motions])
 
     def _crop(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion

@@ -78,8 +78,5 @@ def _has_fit(index: HandIndex, steps: np.ndarray) -> np.ndarray:
 
 
 def _has_camera(index: HandIndex, rows: np.ndarray) -> np.ndarray:
-    table = index.columns.get("calibration")
-    if table is None:
-        return np.zeros(len(rows), bool)
-    place = (index.values(name, rows) for name in ("split", "capture", "camera"))
-    return table[tuple(place)] >= 0
+    calibration = index.columns.get("calibration")
+    return np.zeros(len(rows), bool) if calibration is None else calibration[rows] >= 0

@@ -1,16 +1,17 @@
 """The plain files of other systems' predictions, read but not yet interpreted."""
 
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gesture_pretrain.evaluation.poses.predictions import PredictionError
+from gesture_pretrain.json_file import read_json
+from gesture_pretrain.npz_file import read_npz
 
 KEYS = ("row", "annotation_id", "image")
 _PER_HAND = (*KEYS, "hand", "joints", "vertices")
+_LARGEST_JSON_BYTES = 1 << 31
 _PER_FILE = ("system", "joint_order", "joint_names", "unit", "box_source")
 
 
@@ -37,6 +38,8 @@ def read_external_file(path: Path) -> ExternalFile:
         raise PredictionError(f"{path}: predictions are .npz or .json files")
     if not {"joints", "vertices"} & content.columns.keys():
         raise PredictionError(f"{path} has neither joints nor vertices")
+    if scalars := [name for name, column in content.columns.items() if not column.ndim]:
+        raise PredictionError(f"{path}: {', '.join(scalars)} has no entry per hand")
     counts = {name: len(column) for name, column in content.columns.items()}
     if len(set(counts.values())) != 1:
         raise PredictionError(f"{path}: columns differ in length: {counts}")
@@ -44,23 +47,14 @@ def read_external_file(path: Path) -> ExternalFile:
 
 
 def _read_npz(path: Path) -> ExternalFile:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
+    found = read_npz(path, PredictionError)
     _refuse_unknown(found, path)
     stated = {name: found[name].tolist() for name in _PER_FILE if name in found}
     return ExternalFile({name: found[name] for name in _PER_HAND if name in found}, stated)
 
 
 def _read_json(path: Path) -> ExternalFile:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PredictionError(f"{path} is not readable JSON ({error})") from None
+    found = read_json(path, PredictionError, largest_bytes=_LARGEST_JSON_BYTES)
     hands = found.pop("predictions", None) if isinstance(found, dict) else None
     if not isinstance(hands, list) or not all(isinstance(entry, dict) for entry in hands):
         raise PredictionError(f"{path} is not a JSON object with a list 'predictions' of objects")
@@ -72,7 +66,7 @@ def _read_json(path: Path) -> ExternalFile:
         raise PredictionError(f"{path}: {', '.join(partial)} is absent from some predictions")
     try:
         columns = {name: np.array([entry[name] for entry in hands]) for name in names}
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise PredictionError(f"{path}: predictions differ in shape ({error})") from None
     return ExternalFile(columns, found)
 

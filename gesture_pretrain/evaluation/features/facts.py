@@ -1,4 +1,4 @@
-"""What the report of a backbone says beside the scores."""
+"""Facts about an evaluation of frozen features: data, protocol, versions."""
 
 import json
 import sys
@@ -8,13 +8,12 @@ import gesture_pretrain
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.evaluation.features.models import UNTRAINED, heads_fit
-from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
-from gesture_pretrain.report.contact_sheet import Tile, spread_over_classes
+from gesture_pretrain.evaluation.features.result import BackboneResult, EvaluationContext
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weights.record import WeightRecord
 
 
-def report_context(
+def evaluation_context(
     *,
     index: HandIndex,
     sets: dict[str, GestureDataset],
@@ -26,18 +25,17 @@ def report_context(
     main: BackboneResult,
     note: str,
     left_out: list[str],
-    curves: dict,
     command: str,
     record: WeightRecord,
-) -> ReportContext:
-    """Everything the page says beside the scores."""
+) -> EvaluationContext:
+    """Describe what the scores were measured on."""
     synthetic = is_synthetic(index)
     circular = heads_fit(record, taxonomy)
     data_name = index.meta["data_name"]
     if synthetic and "synthetic" not in data_name:
         data_name = f"synthetic {data_name}"
     title = f"{data_name}, split {split}"
-    return ReportContext(
+    return EvaluationContext(
         data_title=title,
         synthetic=synthetic,
         images=image_kind(index),
@@ -47,8 +45,6 @@ def report_context(
         left_out=left_out,
         facts=_facts(index, taxonomy, sets, record),
         commands=[command] if command else [],
-        tiles=_tiles(sets[split], main, taxonomy, seed),
-        curves=curves,
         trained_on=_trained_on(record),
         seed=seed,
     )
@@ -133,32 +129,3 @@ def _facts(index: HandIndex, taxonomy: Taxonomy, sets, record: WeightRecord) -> 
 
 def _counts(sets: dict[str, GestureDataset]) -> list[str]:
     return [f"{len(dataset):,} images of {part}" for part, dataset in sets.items()]
-
-
-def _tiles(dataset: GestureDataset, main: BackboneResult, taxonomy, seed: int) -> list[Tile]:
-    method = next((m for m in ("heads_coarse", "probe_coarse") if m in main.scores), None)
-    predicted = None if method is None else main.predictions.arrays[method]
-    tiles = []
-    for position in spread_over_classes(main.table.coarse, 24, seed=seed):
-        sample = dataset[int(position)]
-        caption, correct = _caption(taxonomy, main.table.coarse, predicted, position)
-        valid = sample.joint_valid.numpy()
-        tiles.append(
-            Tile(
-                sample.image.permute(1, 2, 0).numpy(),
-                caption,
-                correct,
-                sample.keypoints_px.numpy() if valid.any() else None,
-                valid,
-            )
-        )
-    return tiles
-
-
-def _caption(taxonomy: Taxonomy, coarse, predicted, position: int) -> tuple[str, bool | None]:
-    """The true class and the predicted one if it differs; and whether they agree."""
-    truth = int(coarse[position])
-    if truth < 0 or predicted is None:
-        return "", None
-    guess, names = int(predicted[position]), taxonomy.coarse_names
-    return (names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"), guess == truth

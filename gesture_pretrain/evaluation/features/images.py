@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.splits.held_out import hold_out_some
 from gesture_pretrain.evaluation.features.models import INDEX_LABELS
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.training.held_out import hold_out_some
 
 DEFAULT_SPLITS = ("test", "val")
 HELD_OUT = "held_out"

@@ -53,13 +53,19 @@ def _base_taxonomy(name: str, record: WeightRecord, index: HandIndex) -> Taxonom
 
 
 def heads_fit(record: WeightRecord, taxonomy: Taxonomy) -> bool:
-    """Whether the heads tell the classes of `taxonomy` apart (shuffled labels are the same)."""
-    if record.taxonomy is None:
+    """Whether the heads tell the classes of `taxonomy` apart.
+
+    Shuffled or withheld labels are of the same classes.
+    """
+    trained = record.taxonomy
+    if trained is None:
         return False
-    known = {taxonomy.sha256}
-    if record.label_variant.startswith("shuffled"):
-        known.add(taxonomy.shuffled(int(record.label_variant.removeprefix("shuffled"))).sha256)
-    return record.taxonomy.sha256 in known
+    if trained.sha256 == taxonomy.sha256:
+        return True
+    relabelled = record.label_variant.startswith(("shuffled", "cluster_shuffled"))
+    withheld = bool(record.config.get("data", {}).get("withheld"))
+    own = (tuple(trained.coarse_names), tuple(trained.fine_names))
+    return (relabelled or withheld) and own == (taxonomy.coarse_names, taxonomy.fine_names)
 
 
 def open_models(

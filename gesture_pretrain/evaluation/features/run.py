@@ -1,22 +1,20 @@
-"""The evaluation of a frozen backbone beside baselines, from registry names to one page.
+"""The evaluation of a frozen backbone beside baselines, from registry names to numbers.
 
 It writes to its output folder
 
     NAME.SPLIT.features.npz      pooled features, logits, labels, joints; used again
     NAME.predictions.npz         what heads, k-NN and probes predict
-    metrics.json                 scores, made from those files
-    report.html                  one self-contained page
+    metrics.json                 scores, computed from those files
 """
 
 import json
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.extract import FeatureTable
-from gesture_pretrain.evaluation.features.facts import report_context
+from gesture_pretrain.evaluation.features.facts import evaluation_context
 from gesture_pretrain.evaluation.features.images import choose_images
 from gesture_pretrain.evaluation.features.measures import (
     Predictions,
@@ -24,53 +22,69 @@ from gesture_pretrain.evaluation.features.measures import (
     score_predictions,
 )
 from gesture_pretrain.evaluation.features.models import chosen_taxonomy, common_size, open_models
+from gesture_pretrain.evaluation.features.result import (
+    BackboneResult,
+    EvaluationContext,
+    FeatureEvaluation,
+)
 from gesture_pretrain.evaluation.features.tables import (
     feature_tables,
     file_name,
     probed_dataset,
 )
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report.backbone_numbers import number_rows, summary_sentences
-from gesture_pretrain.report.backbone_report import write_backbone_report
-from gesture_pretrain.report.backbone_result import BackboneResult, ReportContext
-from gesture_pretrain.report.html import Section
-from gesture_pretrain.report.training_curves import read_training_curves
 from gesture_pretrain.weights.registry import find_backbone
 
 
-def evaluate_backbone(
+def evaluate_features(
+    name: str | Path,
     *,
-    name: str,
-    data: Path,
+    data: str | Path,
     split: str | None = None,
     train_split: str = "train",
-    baselines: list[str] | tuple[str, ...] = (),
+    baselines: Sequence[str] = (),
     taxonomy: str | None = None,
     with_heads: bool = True,
     max_train: int | None = 4000,
     max_eval: int | None = None,
     k: int = 20,
-    out: Path | None = None,
-    run: Path | None = None,
-    device: str = "cpu",
+    out: str | Path | None = None,
+    device: str = "auto",
     workers: int = 2,
     seed: int = 0,
     command: str = "",
-) -> Path:
-    """Run the whole evaluation; returns the path of the report.
+) -> FeatureEvaluation:
+    """Evaluate the frozen features of a backbone, next to those of baselines.
 
-    The images and the default of `split` are chosen by `choose_images`.
+    Measures gesture scores of the heads, and k-NN and linear probes from the features to gestures
+    and to wrist-relative 3D joints.
+
+    Args:
+        name: Name in the registry, or path of an export.
+        data: Index, or dataset that contains one.
+        split: Split to evaluate. Default: see `choose_images`.
+        train_split: Split that the probes are fitted on.
+        baselines: Names of other backbones, or "untrained": the same network with random weights.
+        taxonomy: Packaged name or CSV; "index_labels" makes each label of the index a class.
+            Default: the backbone's own.
+        with_heads: Also score the heads. They require their own taxonomy.
+        max_train: Number of images the probes are fitted on; None for all.
+        max_eval: Number of evaluated images; None for all.
+        k: Neighbours of k-NN.
+        out: Output folder. Default: `runs/evaluate_<name>`.
+        device: "auto", "cpu", "cuda" or "cuda:<index>".
+        workers: Loading processes.
+        seed: Random seed of the samples and of t-SNE.
+        command: Command line to record.
 
     Raises:
-        ValueError: The backbone is unknown, there is nothing to measure, or the heads are of
-            another taxonomy.
+        UnknownBackbone: No weights of that name.
+        ValueError: No labelled image in a split, or heads of another taxonomy.
     """
-    start = time.monotonic()
     out = Path(out) if out is not None else Path("runs") / f"evaluate_{Path(name).name}"
-    _check_device(device)
+    device = str(choose_device(device))
     _check_splits(split, train_split)
     index = HandIndex.open(data)
-    curves = read_training_curves(run) if run is not None else {}
     record = find_backbone(name).record
     classes = chosen_taxonomy(taxonomy, record, index)
     left_out: list[str] = []
@@ -94,11 +108,9 @@ def evaluate_backbone(
         _result(model, tables[train_split][model], tables[split][model], num_classes, k, out)
         for model in models
     ]
-    has_joints = all(tables[part][name].has_joints for part in tables)
+    has_joints = all(tables[part][model].has_joints for part in tables for model in models)
     left_out += _not_scored(results[0], classes.name, has_joints=has_joints)
-    if run is not None and not curves:
-        left_out.append(f"Training curves: {run} has logged nothing yet.")
-    context = report_context(
+    context = evaluation_context(
         index=index,
         sets=sets,
         split=split,
@@ -109,17 +121,11 @@ def evaluate_backbone(
         main=results[0],
         note=images.note,
         left_out=left_out,
-        curves=curves,
         command=command,
         record=record,
     )
     _write_metrics(out / "metrics.json", results, context)
-    report = write_backbone_report(out / "report.html", results, context)
-    print_table(results, context)
-    print(
-        f"Report: {report}    Numbers: {out / 'metrics.json'}    ({time.monotonic() - start:.0f} s)"
-    )
-    return report
+    return FeatureEvaluation(out, results, context, sets[split])
 
 
 def _result(
@@ -152,36 +158,7 @@ def _not_scored(main: BackboneResult, taxonomy: str, *, has_joints: bool) -> lis
     return found
 
 
-def print_table(results: list[BackboneResult], context: ReportContext) -> None:
-    """The numbers, aligned, and what they come to."""
-    header, rows = number_rows(results)
-    cells = [row for row in rows if not isinstance(row, Section)]
-    widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
-    print(
-        "\n"
-        + "  ".join(
-            text.rjust(width) if i else text.ljust(width)
-            for i, (text, width) in enumerate(zip(header, widths, strict=True))
-        )
-    )
-    for row in rows:
-        if isinstance(row, Section):
-            print(row.title)
-            continue
-        print(
-            "  ".join(
-                text.rjust(width) if i else text.ljust(width)
-                for i, (text, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-        )
-    print()
-    for sentence in summary_sentences(results, context):
-        print(sentence)
-    for sentence in context.left_out:
-        print(f"Left out: {sentence}")
-
-
-def _write_metrics(path: Path, results: list[BackboneResult], context: ReportContext) -> None:
+def _write_metrics(path: Path, results: list[BackboneResult], context: EvaluationContext) -> None:
     content = {
         "data": context.data_title,
         "synthetic": context.synthetic,
@@ -199,8 +176,3 @@ def _check_splits(split: str | None, train_split: str) -> None:
             f"Split '{split}' would be both fitted and scored. Choose another --split or "
             "--train-split."
         )
-
-
-def _check_device(device: str) -> None:
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: there is no usable CUDA device. Use --device cpu.")

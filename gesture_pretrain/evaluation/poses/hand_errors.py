@@ -91,7 +91,7 @@ def require_available(
     protocol: Protocol, predictions: PosePredictions, reader: GroundTruthReader
 ) -> None:
     """Raises NotAvailable where the protocol needs what is not there."""
-    if protocol.joints == "regressed from the mesh" and predictions.vertices_rel_mm is None:
+    if protocol.joints == "regressed from the mesh" and not predictions.has_mesh:
         raise NotAvailable(
             f"'{predictions.system}' predicts no mesh, and protocol {protocol.name} regresses both "
             "sides' joints from meshes"

@@ -158,6 +158,8 @@ def score_predictions(
     info: list[dict[str, np.ndarray]] = []
     for part in _blocks(len(predictions), progress, predictions.system):
         block = predictions.take(part)
+        if reader.hand_models is not None:
+            block = block.with_vertices(reader.hand_models)
         truth = reader.read(block.rows, block.hand)
         info.append({name: getattr(truth, name) for name in _INFO_ALL})
         for protocol in usable:

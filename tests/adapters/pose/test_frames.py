@@ -6,12 +6,14 @@ import torch
 from torch.utils.data import default_collate
 
 from adapters.pose.frames import to_camera_frame
+from adapters.pose.mesh_storage import TOLERANCE_MM, MeshStorage
 from adapters.pose.model import HandPrediction
 from adapters.pose.validation import PoseErrors
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -159,3 +161,27 @@ def test_prediction_of_another_shape_or_type_is_refused(index, hands):
         errors(index, hands, perfect._replace(hand=perfect.hand.float()), batch)
     with pytest.raises(TypeError, match="HandPrediction"):
         errors(index, hands, tuple(perfect), batch)
+
+
+@pytest.mark.parametrize("options", MOTIONS.values(), ids=MOTIONS)
+def test_meshes_are_stored_as_parameters_and_come_back(index, hands, options, tmp_path):
+    batch = crops(index, hands, **options)
+    prediction = truth_as_prediction(batch, hands)
+    storage, camera = MeshStorage(hands), to_camera_frame(prediction, batch)
+    stored = PosePredictions(
+        "toy", index.fingerprint, **storage.predictions(storage.arrays(camera))
+    )
+    assert stored.vertices_rel_mm is None and stored.has_mesh
+    path = stored.save(tmp_path / "p.npz")
+    assert path.stat().st_size < 1000 * len(stored) + 8000  # a mesh alone has 9,336 bytes
+    back = PosePredictions.load(path).take(slice(1, None)).with_vertices(hands)
+    np.testing.assert_allclose(
+        back.vertices_rel_mm, camera.vertices_rel_mm[1:], rtol=0, atol=TOLERANCE_MM
+    )
+    with pytest.raises(ValueError, match="fingerprint"):
+        stored.with_vertices({"right": hands["left"], "left": hands["right"]})
+    # a mesh that is not the one of its parameters: told at once, or stored as it is
+    other = to_camera_frame(prediction._replace(mano_shape=prediction.mano_shape + 1), batch)
+    with pytest.raises(ValueError, match="MANO parameters"):
+        storage.arrays(other)
+    assert "vertices_rel_mm" in MeshStorage(hands).arrays(other)

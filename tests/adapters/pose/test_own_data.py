@@ -21,8 +21,8 @@ from gesture_pretrain.report.score_table import ScoreTable
 def right_hands(tmp_path_factory):
     root = tmp_path_factory.mktemp("own") / "data"
     subjects = {"train": 1, "val": 1}
-    options = {"gestures": ["fist", "five_count", "ok"], "subjects": subjects, "workers": 0}
-    return write_right_hands(root, images={"train": 8, "val": 4}, size_px=64, **options)
+    images = {"train": 8, "val": 4}
+    return write_right_hands(root, images=images, size_px=64, subjects=subjects, workers=0)
 
 
 def train(index, out, target, **data):

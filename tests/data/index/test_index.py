@@ -77,7 +77,7 @@ def test_a_torn_meta_or_column_is_named(index):
     with pytest.raises(IndexFormatError, match=r"meta.json says \|u1 \(16,\)"):
         HandIndex.open(index.path)
     (index.path / "meta.json").write_text('{"format": 1')
-    with pytest.raises(IndexFormatError, match="meta.json is damaged"):
+    with pytest.raises(IndexFormatError, match="meta.json: not JSON"):
         HandIndex.open(index.path)
 
 

@@ -288,6 +288,7 @@ def _two_hand_case(predicted_mm, target_mm, mask_interhand, has_fit, hand_types)
         hand=hand,
         joints_rel_mm=np.zeros((2 * count, 21, 3)),
         vertices_rel_mm=predicted_mm.reshape(-1, 778, 3),
+        has_mesh=True,
     )
     return predictions, truth
 

@@ -138,7 +138,7 @@ def test_arms_of_a_target_restrict_it(toy_index):
 
 
 def test_a_missing_plan_lists_those_there(repo_root):
-    with pytest.raises(FileNotFoundError, match="demo.py"):
+    with pytest.raises(FileNotFoundError, match="demo, "):
         read_plan(repo_root / "configs" / "experiments" / "missing.py")
 
 

@@ -10,9 +10,9 @@ from toy_pose import toy_plan
 
 from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
-from adapters.transfer.plan.forecast import forecast, forecast_lines
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from adapters.transfer.run.execution import outcome, run_one, run_plan, states, work
+from adapters.transfer.run.forecast import forecast, forecast_lines
 
 
 def go(toy, stage, invocation="one"):
@@ -155,13 +155,24 @@ def test_states_and_forecast(toy):
     assert set(states(toy.table, toy.out).values()) == {"waiting"}
     told = forecast(toy.plan, toy.table, toy.out)
     text = "\n".join(forecast_lines(toy.plan, told))
-    assert told.hours is None and told.detectable_mm is None and not toy.out.exists()
+    assert told.hours == {} and told.detectable_mm is None and not toy.out.exists()
+    assert "gesture minus random" in text and "unknown" in text
     assert "Scored on 40 images" in text and "of 3 subjects, 2 seeds" in text
     go(toy, FakeStage(failing=["toy_random_50pc_s0"]))
     told = forecast(toy.plan, toy.table, toy.out)
     # the one to go has 4 steps of 8 images; finished cells noted one second each
-    assert told.hours == pytest.approx(1 / 3600)
+    assert told.hours == pytest.approx({1: 1 / 3600, 8: 1 / 3600})
     assert states(toy.table, toy.out)["toy_random_50pc_s0"] == "failed"
+
+
+def test_hours_follow_the_stages_and_the_number_of_workers(toy_index, tmp_path):
+    rates = {"images_per_s": 1.0, "pretraining_images_per_s": 2.0, "prediction_images_per_s": 10.0}
+    plan = plan_from(toy_plan(toy_index, planning=rates))
+    told = forecast(plan, cells_of(plan), tmp_path)
+    pretraining, finetuning = 4 * 8 / 2, 4 * 8 + 40 / 10
+    one, eight = (3600 * told.hours[n] for n in (1, 8))
+    assert one == pytest.approx(4 * pretraining + 6 * finetuning)
+    assert eight == pytest.approx(pretraining + finetuning)  # a chain cannot be shared out
 
 
 def test_forecast_of_the_smallest_difference_follows_seeds_and_spread(toy_index, tmp_path):

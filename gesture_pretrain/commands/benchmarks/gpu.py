@@ -1,0 +1,142 @@
+"""The day a GPU is available: is everything right there, and how fast is it?
+
+    python tools/benchmark.py gpu --json gpu.json --page gpu.html
+
+At most ten minutes on one device. Correctness: no operation of a step makes the host wait, bfloat16
+against float32, an injected NaN, the compiled network, sampling of channels-last features, resuming
+to the bit. Speed: Stage 1, token fusion and EANet by batch size, training fed from files, the
+loader, latency. What fails is shown with its message, and what the time does not allow is left out
+by name. With --small, and on a CPU, everything is tiny: that shows that the benchmark works.
+"""
+
+import argparse
+import html
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
+from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes, render_index
+from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.device import use_device
+
+_VERSIONS = ("torch", "torchvision", "timm", "mmengine", "numpy")
+_COLOURS = {"passed": "#0a7d2c", "failed": "#b00020", "left out": "#777"}
+Check = Callable[[], object]
+
+
+def main(argv: list[str]) -> None:
+    """Run everything, print a line each, write JSON and the page; status 1 if a check failed."""
+    arguments = _parser().parse_args(argv)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for the deterministic run
+    device = use_device(arguments.device)
+    small = arguments.small or device.type == "cpu"
+    end = time.monotonic() + 60 * arguments.minutes
+    with tempfile.TemporaryDirectory(prefix="gpu-benchmark-") as folder:
+        sizes = SMALL if small else Sizes()
+        index = render_index(Path(folder) / "data", sizes)
+        rows = []
+        for name, check in checks(index, sizes, device, arguments, small=small):
+            rows.append(outcome(name, check, late=time.monotonic() > end))
+            print("{name:36} {status:9} {seconds:6.1f} s  {found}".format(**rows[-1]), flush=True)
+    results = {"device": _name(device), "small": small, "checks": rows}
+    document = measurement("gpu", argv, packages=_VERSIONS, results=results)
+    arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    arguments.page.write_text(page(document))
+    print(f"written: {arguments.json}, {arguments.page}")
+    if any(row["status"] == "failed" for row in rows):
+        raise SystemExit(1)
+
+
+def checks(
+    index: Path, sizes: Sizes, device: torch.device, arguments: argparse.Namespace, *, small: bool
+) -> Iterator[tuple[str, Check]]:
+    """Name and call of each check and measurement, the most telling first."""
+    where = {"index": index, "sizes": sizes, "device": device}
+    for check in (
+        gpu_checks.no_host_waits,
+        gpu_checks.bf16_is_fp32,
+        gpu_checks.nan_is_no_step,
+    ):
+        for name in NAMES:
+            yield f"{check.__name__} {name}", partial(check, name, **where)
+    yield "channels_last_sampling", partial(gpu_checks.channels_last_sampling, device)
+    yield "resumed_is_whole", partial(gpu_checks.resumed_is_whole, index, device)
+    steps = 2 if small else 20
+    for batch in (4,) if small else arguments.batch:
+        for name in NAMES:
+            speed = partial(gpu_speed.training_speed, name, batch=batch, steps=steps, **where)
+            yield f"training_speed {name} {batch}", speed
+    fed = {"batch": 4 if small else 64, "workers": 0 if small else arguments.workers}
+    yield "fed_from_files", partial(gpu_speed.fed_from_files, steps=steps, **fed, **where)
+    yield "loader_speed", partial(gpu_speed.loader_speed, index, sizes, batches=steps, **fed)
+    for name in NAMES[1:]:
+        yield f"latency {name}", partial(gpu_speed.latency, name, runs=10 * steps, **where)
+    for name in () if small else NAMES:  # minutes each
+        yield f"compiled_is_eager {name}", partial(gpu_checks.compiled_is_eager, name, **where)
+
+
+def outcome(name: str, check: Check, *, late: bool) -> dict:
+    """What became of a check: its name, status, seconds, and what it found or the error."""
+    start = time.perf_counter()
+    if late:
+        return {"name": name, "status": "left out", "seconds": 0.0, "found": "no time left"}
+    try:
+        status, found = "passed", check()
+    except Exception as error:  # the next check is to run, and the page tells
+        status, found = "failed", f"{type(error).__name__}: {error}"
+    return {"name": name, "status": status, "seconds": time.perf_counter() - start, "found": found}
+
+
+def page(document: dict) -> str:
+    """The results as one HTML page without further files."""
+    results, machine = document["results"], document["machine"]
+    rows = "\n".join(
+        f"<tr><td>{html.escape(row['name'])}</td>"
+        f"<td style='color:{_COLOURS[row['status']]}'>{row['status']}</td>"
+        f"<td>{row['seconds']:.1f}</td><td>{html.escape(_text(row['found']))}</td></tr>"
+        for row in results["checks"]
+    )
+    facts = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>GPU benchmark</title>
+<style>body {{ font: 15px sans-serif; margin: 2em }} td, th {{ padding: .2em .8em; text-align: left;
+border-bottom: 1px solid #ddd }}</style></head><body>
+<h1>{html.escape(results["device"])}{", small form" if results["small"] else ""}</h1>
+<p>{html.escape(document["time"])}, {machine["cores"]} cores, {machine["memory_gb"]} GB;
+{html.escape(facts)}<br><code>{html.escape(document["command"])}</code></p>
+<table><tr><th>check</th><th>result</th><th>seconds</th><th>found</th></tr>
+{rows}</table></body></html>
+"""
+
+
+def _text(found: object) -> str:
+    if not isinstance(found, dict):
+        return str(found)
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
+    parser.add_argument("--small", action="store_true", help="tiny networks and few steps")
+    parser.add_argument("--minutes", type=float, default=9.0, help="nothing starts after these")
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--workers", type=int, default=8, help="loading processes")
+    parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="the results")
+    parser.add_argument("--page", type=Path, default=Path("gpu.html"), help="the same as a page")
+    return parser

@@ -1,0 +1,117 @@
+"""How fast training, loading and inference are on the device."""
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from adapters.pose.prediction import predict_batch
+from gesture_pretrain.commands.benchmarks.gpu_networks import (
+    Sizes,
+    build_network,
+    of_size,
+    step_of,
+    wrapper_of,
+)
+from gesture_pretrain.precision import choose_precision
+from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.run import build_runner
+
+
+def training_speed(
+    name: str, index: Path, sizes: Sizes, device: torch.device, *, batch: int, steps: int
+) -> dict:
+    """Training steps on a batch in page-locked memory: images/s, TFLOP/s, peak memory."""
+    model, samples = build_network(name, index, sizes)
+    model = model.to(device)
+    wrapper = wrapper_of(model, device, choose_precision("auto", device))
+    step = step_of(model, wrapper, of_size(samples, batch, device))
+    with FlopCounterMode(display=False) as counter:
+        step()
+    for _ in range(3):
+        step()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    seconds = _timed(step, steps, device) / steps
+    found = {
+        "images_per_s": batch / seconds,
+        "gflop_per_image": counter.get_total_flops() / batch / 1e9,
+        "tflop_per_s": counter.get_total_flops() / seconds / 1e12,
+    }
+    if device.type == "cuda":
+        found["peak_memory_gb"] = torch.cuda.max_memory_allocated(device) / 1e9
+    return found
+
+
+def fed_from_files(
+    index: Path, sizes: Sizes, device: torch.device, *, batch: int, workers: int, steps: int
+) -> dict:
+    """A run of Stage 1 from image files, as `pretrain` does it: the second half of its steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        build_runner(
+            out=folder,
+            data={
+                "index": str(index),
+                "batch_size": batch,
+                "workers": workers,
+                "val_split": None,
+            },
+            backbone={"arch": sizes.arch, "size_px": sizes.size_px},
+            schedule={"iterations": 2 * steps},
+            training={
+                "log_every": steps,
+                "channels_last": True,
+                "ema_decay": 0.999,
+                "checkpoint_every": 10**6,
+            },
+            device=str(device),
+            progress=False,
+        ).train()
+        lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
+    line = json.loads(lines[-1])
+    return {key: line[key] for key in ("images_per_s", "data_wait_fraction")}
+
+
+def loader_speed(index: Path, sizes: Sizes, *, batch: int, workers: int, batches: int) -> dict:
+    """Batches of Stage 1 from image files, without a network."""
+    data = build_gesture_data(
+        index=index,
+        size_px=sizes.size_px,
+        seed=0,
+        pin_memory=torch.cuda.is_available(),
+        batch_size=batch,
+        workers=workers,
+        val_split=None,
+    )
+    source = iter(data.train)
+    for _ in range(max(1, 2 * workers)):  # batches that were loaded ahead
+        next(source)
+    start = time.perf_counter()
+    for _ in range(batches):
+        next(source)
+    return {"images_per_s": batches * data.batch_size / (time.perf_counter() - start)}
+
+
+def latency(name: str, index: Path, sizes: Sizes, device: torch.device, *, runs: int) -> dict:
+    """Median time of a prediction from one crop in the host's memory to the hand on the device."""
+    model, samples = build_network(name, index, sizes)
+    model, one = model.to(device), of_size(samples, 1, device)
+    for _ in range(3):
+        predict_batch(model, one)
+    times = [_timed(lambda: predict_batch(model, one), 1, device) for _ in range(runs)]
+    return {"median_ms": 1000 * statistics.median(times)}
+
+
+def _timed(call, count: int, device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

@@ -1,0 +1,195 @@
+"""One Stage 1 training step against timm's own model in a bare hand-written loop.
+
+    ours      the step of tools/pretrain_backbone.py: bytes normalised, network with both heads,
+              losses and accuracies, checked AdamW step, through mmengine's train_step
+    bare      timm.create_model(arch, num_classes=70), one cross entropy, AdamW, on images that are
+              normalised floats already
+
+Same precision, memory order, batch and learning rate; random tensors on the device; the candidates
+take turns step by step in one process. On CUDA where there is one, by the clock; else on the CPU,
+by the processor time of all threads, which other processes disturb less.
+
+With --workers N also, by the clock and in blocks of steps (see fed_step.py):
+
+    fed       the step of `ours`, its batches from picture files through the loader of a run, with N
+              workers (pinned memory on CUDA); pictures that are made up are soon in the memory of
+              the system, so a slow disk does not show
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from gesture_pretrain.commands.benchmarks import fed_step
+from gesture_pretrain.commands.benchmarks.measurement import measurement
+
+_VERSIONS = ("torch", "timm", "mmengine")
+_COARSE, _FINE, _LR = 54, 70, 1e-4
+Step = Callable[[], None]
+
+
+def main(argv: list[str]) -> None:
+    """Run the benchmark, print a table, write JSON where asked."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    fed_step.check_options(parser, arguments)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch = arguments.batch or (64 if device.type == "cuda" else 4)
+    train, tensors = _ours(arguments, device), _random_batch(arguments, device, batch)
+    steps = {"bare": _bare(arguments, device, batch), "ours": partial(train, tensors)}
+    seconds = _alternate(steps, arguments.rounds, device)
+    ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["ours"], strict=True)]
+    results = {
+        "device": _name(device),
+        "batch": batch,
+        "seconds": seconds,
+        "images_per_s": {name: batch / statistics.median(each) for name, each in seconds.items()},
+        "ours_of_bare": statistics.median(ratios),
+    }
+    print(f"{arguments.arch}, {arguments.size} px, batch {batch}, {arguments.precision}, "
+          f"{results['device']}, {torch.get_num_threads()} threads")  # fmt: skip
+    for name, speed in results["images_per_s"].items():
+        print(f"{name:6} {speed:9.2f} images/s")
+    print(f"ours at {results['ours_of_bare']:.3f} of bare (median of {len(ratios)} turns)")
+    if arguments.workers is not None:
+        results["fed"] = _fed(arguments, train, tensors, device)
+    if arguments.json is not None:
+        document = measurement("step", argv, packages=_VERSIONS, results=results)
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        print(f"written: {arguments.json}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    cuda = torch.cuda.is_available()
+    parser.add_argument("--arch", default="hrnet_w32")
+    parser.add_argument("--size", type=int, default=256, help="side of the crops, pixels")
+    parser.add_argument("--batch", type=int, help="default: 64 on CUDA, 4 on a CPU")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if cuda else "fp32")
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--rounds", type=int, default=50 if cuda else 7)
+    parser.add_argument("--json", type=Path, help="write the measurements here")
+    fed_step.add_options(parser, cuda=cuda)
+    return parser
+
+
+def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) -> dict:
+    """Measures and prints `fed` beside `ours`."""
+    cuda = device.type == "cuda"
+    with fed_step.fed_batches(arguments, batch=len(tensors.row), cuda=cuda) as loader:
+        measured = fed_step.measure_fed(
+            train,
+            tensors,
+            loader,
+            turns=arguments.turns,
+            steps=arguments.steps,
+            finish=partial(_finish, device),
+        )
+    source = "files" if arguments.shards is None else "shards"
+    for name, speed in measured["images_per_s"].items():
+        print(f"{name:6} {speed:9.2f} images/s by the clock")
+    print(f"fed from {source} by {measured['workers']} workers at {measured['fed_of_ours']:.3f} of "
+          f"ours, {measured['waiting_share']:.1%} of the time waiting for data "
+          f"(medians of {arguments.turns} turns of {arguments.steps} steps)")  # fmt: skip
+    return {"source": source, **measured}
+
+
+def _random_batch(arguments: argparse.Namespace, device: torch.device, batch: int):
+    """A `HandSample` of random bytes and classes on the device."""
+    from gesture_pretrain.data.samples.gesture_dataset import HandSample
+
+    empty = torch.zeros(batch)
+    sample = HandSample(
+        torch.randint(0, 256, (batch, 3, arguments.size, arguments.size), dtype=torch.uint8),
+        *(torch.randint(0, count, (batch,)) for count in (_COARSE, _FINE)),
+        *[empty] * 5,
+    )
+    return HandSample(*(value.to(device) for value in sample))
+
+
+def _ours(arguments: argparse.Namespace, device: torch.device) -> fed_step.TrainStep:
+    from gesture_pretrain.models.backbone import build_backbone
+    from gesture_pretrain.models.gesture_heads import build_gesture_heads
+    from gesture_pretrain.models.gesture_network import GestureNetwork
+    from gesture_pretrain.pretraining.model import GesturePretrainer
+    from gesture_pretrain.training.loop import seed_all
+    from gesture_pretrain.training.optimizer import build_optim_wrapper, build_optimizer
+
+    backbone = build_backbone(arguments.arch, size_px=arguments.size)
+    heads = build_gesture_heads(backbone.pooled_channels, num_coarse=_COARSE, num_fine=_FINE)
+    network = GestureNetwork(backbone, heads)
+    model = GesturePretrainer(network, channels_last=arguments.channels_last).to(device)
+    wrapper = build_optim_wrapper(
+        build_optimizer(model, lr=_LR),
+        device=device,
+        precision=arguments.precision,
+        clip_norm=None,
+    )
+    iteration = iter(range(10**9))
+
+    def step(batch):
+        model.train()
+        model.set_epoch(0)
+        seed_all(0, next(iteration), 0)
+        model.train_step(batch, optim_wrapper=wrapper)
+        return wrapper.verdict
+
+    return step
+
+
+def _bare(arguments: argparse.Namespace, device: torch.device, batch: int) -> Step:
+    import timm
+
+    order = torch.channels_last if arguments.channels_last else torch.contiguous_format
+    model = timm.create_model(arguments.arch, num_classes=_FINE).to(device, memory_format=order)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LR)
+    image = torch.randn(batch, 3, arguments.size, arguments.size, device=device)
+    image = image.contiguous(memory_format=order)
+    label = torch.randint(0, _FINE, (batch,), device=device)
+    mixed = arguments.precision == "bf16"
+
+    def step() -> None:
+        model.train()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext():
+            loss = functional.cross_entropy(model(image), label)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _alternate(steps: dict[str, Step], rounds: int, device: torch.device) -> dict[str, list]:
+    """Seconds of each step; the first turn warms up and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    for turn in range(rounds + 1):
+        for name, step in steps.items():
+            _finish(device)
+            start = clock()
+            step()
+            _finish(device)
+            if turn:
+                seconds[name].append(clock() - start)
+    return seconds
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -1,0 +1,1 @@
+"""Commands of `gesture-pretrain data`: render, index, verify or inspect a dataset."""

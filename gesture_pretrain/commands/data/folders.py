@@ -1,0 +1,36 @@
+"""Index photographs that are sorted into one folder per class."""
+
+import argparse
+from pathlib import Path
+
+from gesture_pretrain.commands.data.index_summary import load_taxonomy, report_index
+from gesture_pretrain.commands.data.options import add_index_options
+from gesture_pretrain.data.folders import build_folder_index
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--root", type=Path, required=True, help="[SPLIT/]<class>/<image> below it")
+    parser.add_argument("--name", help="name of the dataset (default: the folder's)")
+    parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        default="not stated",
+        help="of the photographs, for the index (default: 'not stated')",
+    )
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave broken files out")
+    add_index_options(parser, taxonomy=None)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    taxonomy = load_taxonomy(arguments.taxonomy)
+    out = build_folder_index(
+        arguments.root,
+        arguments.out,
+        data_name=arguments.name,
+        licence=arguments.licence,
+        skip_unreadable=arguments.skip_unreadable,
+        progress=not arguments.quiet,
+    )
+    return report_index(out, taxonomy)

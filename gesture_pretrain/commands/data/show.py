@@ -1,0 +1,38 @@
+"""Draw joints and boxes on some images."""
+
+import argparse
+from pathlib import Path
+
+from gesture_pretrain.commands.data.options import add_data, add_split, positive_number
+from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.files import write_bytes_atomically
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    add_data(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="PNG to write")
+    add_split(parser)
+    parser.add_argument(
+        "--count", type=positive_number, default=12, metavar="N", help="images (default: 12)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    # draws with matplotlib; the other subcommands do without
+    from gesture_pretrain.report.annotated_images import annotated_images
+
+    if arguments.out.suffix.lower() != ".png":
+        raise DataError(f"--out {arguments.out}: the picture is a PNG; give a name ending in .png")
+    index = HandIndex.open(arguments.data)
+    rows = index.select(arguments.split)
+    if not len(rows):
+        raise DataError(f"{arguments.data} has no image of split {arguments.split}")
+    spread = rows[:: max(1, len(rows) // arguments.count)][: arguments.count]
+    picture = annotated_images(index, spread, title=index.meta["data_name"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes_atomically(arguments.out, picture)
+    print(f"picture: {arguments.out}")
+    return 0

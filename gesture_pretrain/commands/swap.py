@@ -1,0 +1,213 @@
+"""Put a registered backbone into another network, and compare it with baselines.
+
+    %(prog)s --list
+    %(prog)s --target eanet --backbone NAME
+    %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \
+        --steps 1000 --out DIR [key=value …]
+
+Prints the ledger (every tensor: matched, fresh, dropped by name) and parameter counts. With
+`--data` it trains the target around the backbone and around each baseline, on the same samples in
+the same order for the same number of steps. It predicts the held-out split and prints both scores
+with the paired difference; `--out` gets `comparison.md`, `comparison.json` and a run folder per
+arm. `export` writes files for other libraries. EANet's own code takes a backbone through
+`adapters.eanet.eanet_checkout_backbone`.
+
+Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from adapters.targets import (
+    ExportTarget,
+    PoseTarget,
+    describe_targets,
+    find_target,
+)
+from adapters.transfer.comparison_table import PROTOCOL_NAMES, Comparison
+from gesture_pretrain.commands.options import add_device, add_overrides
+from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+
+MANO_HINT = (
+    "On this command line: --mano PATH, or, for data rendered with the bundled hand model, "
+    "--mano open hand_model.tip_convention=smplx"
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--list", action="store_true", help="show the targets")
+    parser.add_argument("--target", metavar="NAME", help="name of a target, see --list")
+    parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the ledger and write nothing, as without --data",
+    )
+    parser.add_argument(
+        "--allow-projection",
+        action="store_true",
+        help="let a 1x1 convolution, named in every table, fit maps of other widths",
+    )
+    parser.add_argument("--size", help="preset of the target: full, tiny, … (default: full)")
+    _add_training_arguments(parser.add_argument_group("training and comparing"))
+    parser.add_argument("--eanet-root", help=argparse.SUPPRESS)
+    add_overrides(parser, "optimizer.lr=3e-4 data.fraction=0.05 model.width=128")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    if options.list:
+        print(describe_targets())
+        return
+    if None in (options.target, options.backbone):
+        raise ValueError("--target and --backbone are required; --list shows the targets.")
+    target = find_target(options.target)
+    check_request(options, target)
+    if options.data is None or options.dry_run:
+        print(dry_run(target, options))
+    else:
+        comparison = compare(target, options)
+        print("\n" + comparison.markdown())
+        print(f"Written to {options.out}")
+
+
+def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
+    training.add_argument("--data", metavar="INDEX", help="index, or dataset with one")
+    training.add_argument(
+        "--baseline",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="random, imagenet, or a registry name; may be several",
+    )
+    training.add_argument(
+        "--config",
+        metavar="CONFIG",
+        help="config of configs/pose for the sections of the runs, name or file (default: none)",
+    )
+    training.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="steps of the optimiser in every run (default: the config's)",
+    )
+    training.add_argument(
+        "--epochs",
+        type=float,
+        metavar="N",
+        help="passes over the training images, instead of --steps (default: the config's)",
+    )
+    training.add_argument(
+        "--seed",
+        type=int,
+        nargs="+",
+        metavar="N",
+        default=[0],
+        help="one run of each network per seed (default: 0)",
+    )
+    training.add_argument(
+        "--split", choices=SPLITS, default="test", help="held-out split (default: test)"
+    )
+    training.add_argument(
+        "--protocol",
+        nargs="+",
+        choices=sorted(PROTOCOLS),
+        default=list(PROTOCOL_NAMES),
+        metavar="NAME",
+        help=f"any of {', '.join(PROTOCOLS)} (default: {' '.join(PROTOCOL_NAMES)})",
+    )
+    training.add_argument(
+        "--mano",
+        metavar="PATH",
+        help="MANO file or folder, or 'open' for the bundled hand model (default: the config's "
+        "hand_model.path; else 'open' for rendered data, and $MANO_DIR)",
+    )
+    training.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the runs and the table"
+    )
+    add_device(training)
+
+
+def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
+    """Raise ValueError for options that cannot be combined."""
+    if options.eanet_root is not None:
+        raise ValueError(
+            "--eanet-root no longer exists. In the checkout's model.py use "
+            "adapters.eanet.eanet_checkout_backbone(NAME) instead of its ResNetBackbone; the "
+            "docstring of adapters/eanet/checkout_backbone.py shows the two lines."
+        )
+    if isinstance(target, ExportTarget):
+        idle = [n for n in ("data", "baseline", "size", "steps", "epochs") if getattr(options, n)]
+        if idle:
+            raise ValueError(
+                f"Target {target.name!r} writes a file and is not trained here, so --{idle[0]} "
+                "has no meaning. --list shows the networks that are."
+            )
+    if options.data and options.out is None:
+        raise ValueError("--data requires --out DIR for the runs and the table.")
+    if options.data and not options.baseline:
+        raise ValueError(
+            "--data requires at least one --baseline to compare with, such as --baseline random. "
+            "A single network is trained by `gesture-pretrain pose train`."
+        )
+    if options.steps is not None and options.epochs is not None:
+        raise ValueError("--steps and --epochs both set the length. Give one of them.")
+
+
+def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> str:
+    """Format what would happen to every tensor."""
+    from adapters.pose.sections import model_options
+    from adapters.swap.dry_run import try_export, try_swap
+    from gesture_pretrain.config.override import apply_overrides
+
+    if isinstance(target, ExportTarget):
+        settings = {"stand_in_ops": True} if target.name == "mmpose" else {}
+        apply_overrides(settings, options.overrides)
+        return try_export(target, options.backbone, None, settings)
+    choices = model_options(target, run_sections(options, target).get("model") or {})
+    return try_swap(target, options.backbone, seed=options.seed[0], options=choices)
+
+
+def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
+    """Trains swapped and baselines alike, scores them and writes the table."""
+    from adapters.transfer.baseline_comparison import compare_with_baselines
+
+    sections = run_sections(options, target)
+    comparison = compare_with_baselines(
+        target,
+        options.backbone,
+        options.baseline,
+        sections=sections,
+        out=options.out,
+        seeds=options.seed,
+        split=options.split,
+        protocols=options.protocol,
+        device=options.device,
+    )
+    comparison.save(options.out, sections=sections, command=sys.argv)
+    return comparison
+
+
+def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
+    """The config with the options of the command line; see `comparison_sections`."""
+    from adapters.transfer.baseline_comparison import comparison_sections
+    from gesture_pretrain.config.file import read_config
+
+    config = None
+    if options.config is not None:
+        config = read_config(options.config, kind="pose")
+    return comparison_sections(
+        target,
+        config=config,
+        index=options.data,
+        hand_model=None if options.data is None else options.mano,
+        size=options.size,
+        allow_projection=options.allow_projection,
+        iterations=options.steps,
+        epochs=options.epochs,
+        overrides=options.overrides,
+    )

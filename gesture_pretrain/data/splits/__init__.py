@@ -1,0 +1,1 @@
+"""Which rows of an index a run trains on and which it validates on."""

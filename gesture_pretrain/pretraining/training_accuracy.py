@@ -1,0 +1,44 @@
+"""Accuracy on training images, without augmentation: whether the labels were learned at all."""
+
+import copy
+
+import numpy as np
+from torch import nn, no_grad
+from torch.utils.data import Subset
+
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.loaders import make_loader, own_batches
+from gesture_pretrain.data.splits.select import spread
+from gesture_pretrain.pretraining.accuracy import GestureAccuracy
+from gesture_pretrain.processes import rank_and_world_size
+
+IMAGES = 1000
+
+
+@no_grad()
+def training_accuracy(
+    model: nn.Module,
+    dataset: GestureDataset,
+    *,
+    images: int = IMAGES,
+    batch_size: int = 64,
+    workers: int = 0,
+) -> dict[str, float]:
+    """Measure `coarse_top1`, `coarse_loss`, `fine_top1` and `fine_loss` on training images.
+
+    Args:
+        model: The trained `GesturePretrainer`; in eval mode afterwards.
+        dataset: What it was trained on; its labels are used, its augmentation is not.
+        images: At most this many, spread evenly over the data set.
+        batch_size: Images at a time.
+        workers: Loading processes.
+    """
+    still = copy.copy(dataset)
+    still.augmentation = None
+    chosen = Subset(still, spread(np.arange(len(dataset)), images).tolist())
+    batches = own_batches(len(chosen), batch_size, *rank_and_world_size())
+    scores = GestureAccuracy()
+    model.eval()
+    for batch in make_loader(chosen, workers, 0, False, batch_sampler=batches):
+        scores.add(model.val_step(batch), batch)
+    return scores.compute()

@@ -1,0 +1,127 @@
+"""Every InterHand2.6M config, plan and README command, on data with the shape of the release.
+
+The files and commands are found, not listed: a new one is tested by being there.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from miniature_runs import (
+    ARCH,
+    SMALL_POSE,
+    SMALL_PRETRAINING,
+    register_gesture_backbone,
+    small_plan,
+)
+from mmengine.config import Config
+from tool_module import load_tool
+
+from gesture_pretrain.weights.registry import find_backbone
+
+REPO_ROOT = Path(__file__).parents[2]
+CONFIGS = REPO_ROOT / "configs"
+
+
+def files_about_interhand(folder: str) -> list[Path]:
+    """The configs whose data are InterHand2.6M."""
+    paths = sorted((CONFIGS / folder).glob("*.py"))
+    found = [p for p in paths if "interhand26m/index" in str(Config.fromfile(p).data.get("index"))]
+    assert found
+    return found
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path / "home"
+
+
+def run_tool(name: str, *arguments) -> int:
+    """Exit status of a tool that reports errors through `run`."""
+    return load_tool(name).run([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("path", files_about_interhand("pretrain"), ids=lambda path: path.stem)
+def test_pretraining_config_trains_validates_and_registers(path, miniature, home, tmp_path, capsys):
+    place = ["--data", miniature, "--out", tmp_path / "run", "--device", "cpu"]
+    assert run_tool("pretrain_backbone", path, *place, *SMALL_PRETRAINING) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"Validation\. .*subject \d+ of split 'train', held out of training", printed)
+    record = find_backbone(f"{ARCH}.{Config.fromfile(path).tag}").record
+    assert record.data.details["validated_on"]["subjects"] and record.data.synthetic
+    assert "val_coarse_top1" in record.metrics
+
+
+@pytest.mark.parametrize("path", files_about_interhand("pose"), ids=lambda path: path.stem)
+def test_pose_config_trains_and_predicts(path, miniature, home, tmp_path, capsys):
+    place = ["--data", miniature, "--out", tmp_path / "run", "--device", "cpu"]
+    config = Config.fromfile(path)
+    start = [f"backbone.arch={ARCH}", "backbone.init=random"]
+    if "name" in config.backbone:
+        tag = config.backbone["name"].partition(".")[2]
+        start = [f"backbone.name={register_gesture_backbone(tag)}"]
+    if config.target == "eanet":
+        start.append("model.allow_projection=true")
+    detected = ["--predict", "test", "--box-source", "rootnet"]
+    assert run_tool("train", path, *place, *SMALL_POSE, *start, *detected) == 0
+    assert "of split 'val'." in capsys.readouterr().out
+    assert (tmp_path / "run" / "predictions_test.npz").is_file()
+
+
+@pytest.mark.parametrize("path", files_about_interhand("experiments"), ids=lambda path: path.stem)
+def test_plan_plans_and_audits(path, miniature, home, tmp_path, capsys):
+    overrides = small_plan(Config.fromfile(path).to_dict())
+    place = ["--data", miniature, "--out", tmp_path / "out", "--dry-run"]
+    assert run_tool("transfer_experiment", path, "run", *place, *overrides) == 0
+    printed = capsys.readouterr().out
+    assert "pretraining" in printed and "0 test images are trained on" in printed
+
+
+def readme_commands() -> list[list[str]]:
+    """The commands of the section "On your data" of README, without interpreter and comments."""
+    section = (REPO_ROOT / "README.md").read_text().split("## On your data")[1].split("\n## ")[0]
+    lines = section.split("```")[1].strip().splitlines()
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_readme_commands_run_one_after_the_other(miniature, home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "INTERHAND").symlink_to(miniature)
+    small = {"hrnet_w32.gesture_interhand26m": f"{ARCH}.gesture_interhand26m"}
+    done = []
+    for words in readme_commands():
+        start = next(k for k, word in enumerate(words) if word.startswith("tools/"))
+        name = Path(words[start]).stem
+        arguments = [small.get(word, word) for word in words[start + 1 :]]
+        arguments = [str(REPO_ROOT / w) if w.startswith("configs/") else w for w in arguments]
+        if words[0] == "torchrun":
+            arguments.append("--overwrite")  # the same run again, here by one process
+        status = run_as_typed(name, arguments, out=tmp_path / f"run{len(done)}")
+        assert status in (0, None), words
+        done.append(name)
+    assert {"prepare_data", "pretrain_backbone", "evaluate"} <= set(done)
+
+
+def run_as_typed(name: str, arguments: list[str], *, out: Path):
+    """Run a README command with small sizes; doctor only reports and is left out."""
+    if name == "doctor":
+        return 0
+    if name == "pretrain_backbone":
+        place = ["--out", out, "--device", "cpu"]
+        return run_tool(name, *arguments, *place, *SMALL_PRETRAINING)
+    if name == "evaluate":
+        arguments = [
+            *arguments,
+            "--device",
+            "cpu",
+            "--workers",
+            "0",
+            "--max-train",
+            "60",
+            "--k",
+            "3",
+        ]
+    return run_tool(name, *arguments)
