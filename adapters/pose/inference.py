@@ -16,7 +16,7 @@ from torch import Tensor
 from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose.model import HandPrediction
 from adapters.pose.onnx import CropBatch, PoseSession
-from gesture_pretrain.device import choose_device
+from gesture_pretrain.device import use_device
 from gesture_pretrain.training.options import COMPILE_MODES as MODES
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -60,7 +60,7 @@ class PoseInference:
         hand_model: str | PathLike | None = None,
     ):
         _check(engine, precision, compile, batch_size)
-        self.device = torch.device("cpu") if engine == "onnx" else choose_device(device)
+        self.device = torch.device("cpu") if engine == "onnx" else use_device(device)
         if precision == "fp16" and self.device.type != "cuda":
             raise ValueError("precision 'fp16' needs CUDA; use 'bf16' or 'fp32' on a CPU")
         self.batch_size, self.whole_batches = batch_size, compile is not None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.export.backbone_export import export_weights
-from adapters.pose.hand_models import HandModelSource
 from adapters.swap.swap import build_swapped, parameter_table
 from adapters.targets import ExportTarget, PoseTarget
+from gesture_pretrain.hand.model import load_hand_model
+from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.weights.registry import find_backbone, load_network
 
 _ENDINGS = {"onnx": ".onnx", "mmpose": ".pth"}
@@ -32,7 +33,7 @@ def try_swap(target: PoseTarget, backbone: str, *, seed: int, options: Mapping[s
         load_network(backbone),
         backbone_name=find_backbone(backbone).name,
         seed=seed,
-        hand_models=HandModelSource("open").load(),
+        hand_models={side: load_hand_model(side, "open") for side in HANDS},
         **options,
     )
     return f"{ledger.table()}\n{parameter_table(model, ledger)}"

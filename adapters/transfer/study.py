@@ -11,9 +11,9 @@ from pathlib import Path
 from adapters.transfer.plan.audit import audit_plan, not_audited
 from adapters.transfer.plan.cells import CellTable, cells_of
 from adapters.transfer.plan.file import read_plan
-from adapters.transfer.plan.forecast import forecast, forecast_lines
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.execution import Outcome, outcome, run_one, run_plan
+from adapters.transfer.run.forecast import forecast, forecast_lines
 from gesture_pretrain.config.override import Overrides
 from gesture_pretrain.data.index.leakage import require_no_leaks
 from gesture_pretrain.files import write_bytes_atomically

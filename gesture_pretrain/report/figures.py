@@ -12,13 +12,16 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 DPI = 110
 INK, SOFT = "#1c2430", "#5a6675"
 
 
 def to_png(figure: Figure, *, dpi: int = DPI) -> bytes:
-    """A matplotlib figure as PNG bytes."""
+    """A matplotlib figure as PNG bytes; text is shown as it is, also with dollar signs."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
     # no software version and date in the file: same figure, same bytes

@@ -24,6 +24,7 @@ from adapters.transfer.plan.plan import (
     PlanError,
     merged,
 )
+from gesture_pretrain.data.index.fraction import require_distinct_fractions
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
 from gesture_pretrain.data.splits.select import section_rows, select_splits, spread
 from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
@@ -116,6 +117,7 @@ def cells_of(plan: Plan) -> CellTable:
         DataError: no index.
     """
     source = _Source(plan)
+    source.require_distinct_fractions()
     left_out = source.unavailable_arms()
     pretraining = {
         (arm, backbone, seed): source.pretraining_cell(arm, backbone, seed)
@@ -152,6 +154,17 @@ class _Source:
         self.test_index = self.index if test is None else HandIndex.open(test)
         self._published: dict[tuple[str, str], str] = {}  # (init, backbone) -> fingerprint
         self._hands: dict[HandModelSource, dict[str, str]] = {}
+
+    def require_distinct_fractions(self) -> None:
+        """Refuse fractions of the pose labels that select the same images."""
+        data = {**self.plan.data, **self.plan.finetuning.get("data", {})}
+        try:
+            require_distinct_fractions(
+                lambda fraction: finetuning_rows(self.index, {**data, "fraction": fraction}),
+                self.plan.fractions,
+            )
+        except ValueError as error:
+            raise PlanError(f"fractions: {error}") from error
 
     def unavailable_arms(self) -> dict[str, str]:
         """Optional arms whose weights cannot be had, and why."""

@@ -7,22 +7,34 @@ from pathlib import Path
 import numpy as np
 
 from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
-from adapters.transfer.plan.cells import PRETRAINING, CellTable, scored_rows
-from adapters.transfer.plan.forecast import count_clusters
+from adapters.transfer.plan.cells import PRETRAINING, CellTable, finetuning_rows, scored_rows
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.report.page import write_transfer_report
-from adapters.transfer.report.results import (
+from adapters.transfer.run.execution import outcome
+from adapters.transfer.run.forecast import count_clusters
+from adapters.transfer.score.comparing import (
+    compare_external,
+    compare_plan,
+    marked_untrained,
+    write_pairs_json,
+)
+from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
+from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
+from adapters.transfer.score.pretraining import pretraining_lines
+from adapters.transfer.score.record import cell_lines, compute, compute_of_stored, facts, ledgers
+from adapters.transfer.score.results import (
     ComparedPair,
     FeatureScore,
     TableRow,
     TransferResults,
 )
-from adapters.transfer.run.execution import outcome
-from adapters.transfer.score.comparing import compare_external, compare_plan, write_pairs_json
-from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
-from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
-from adapters.transfer.score.record import cell_lines, compute, compute_of_stored, facts, ledgers
-from adapters.transfer.score.scoring import Scored, on_shared_hands, score_plan, truth_reader
+from adapters.transfer.score.scoring import (
+    Scored,
+    mean_pose_errors,
+    on_shared_hands,
+    score_plan,
+    truth_reader,
+)
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
@@ -51,7 +63,14 @@ def collect_results(
     reader = truth_reader(plan)
     audits = audit_plan(plan, table)
     scored = score_plan(plan, table, out, reader)
-    pairs = compare_plan(plan, scored, seen=_seen_gestures(audits))
+    mean_pose_mm = mean_pose_errors(plan, reader, _labelled_rows(plan))
+    tested = plan.protocols[0]
+    pairs = marked_untrained(
+        compare_plan(plan, scored, seen=_seen_gestures(audits)),
+        mean_pose_mm.get(tested, float("nan")),
+        scored,
+        tested,
+    )
     features, points = _features(plan, table, out, scored)
     compared = [pair for pair in pairs if pair.joints is not None]
     pictures = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
@@ -80,12 +99,21 @@ def collect_results(
         confounds=tuple(_confounds(plan)),
         compute=(*compute_of_stored(plan), *compute(table)),
         trouble=tuple(_trouble(table, out, scored)),
+        pretraining=pretraining_lines(plan, table, out),
+        mean_pose_mm=mean_pose_mm,
         facts=facts(table, out),
         cells=cell_lines(table, out),
         plan_text=json.dumps(asdict(plan), indent=1),
         commands=(command,) if command else (),
     )
     return results, pairs
+
+
+def _labelled_rows(plan: Plan) -> np.ndarray:
+    """Rows whose pose labels the cells with the most labels are trained on, in the first seed."""
+    data = {**plan.data, **plan.finetuning.get("data", {}), "fraction": max(plan.fractions)}
+    data.setdefault("fraction_seed", plan.seeds[0])
+    return finetuning_rows(HandIndex.open(plan.data["index"]), data)
 
 
 def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
@@ -118,6 +146,7 @@ def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
                         seeds=tuple(place[3] for place in there),
                         **_values(plan, [scored.cells[place] for place in there]),
                         train_images=scored.results[there[0]]["train_images"],
+                        train_moments=scored.results[there[0]].get("train_moments"),
                         refused=scored.refused[there[0]],
                         interval_mm=_interval(plan, [scored.cells[place] for place in there]),
                     )
@@ -207,7 +236,7 @@ def _test_text(plan: Plan, reader: GroundTruthReader) -> str:
 def _arm_text(arm) -> str:
     if arm.pretrained_here:
         changes = json.dumps(arm.pretrain) if arm.pretrain else "as the plan's pretraining sections"
-        return f"pretrained here, {changes}"
+        return f"pretrained here from {arm.starts_from} weights, {changes}"
     return f"weights {arm.weights}" if arm.weights else f"initialised by '{arm.init}'"
 
 
@@ -218,7 +247,9 @@ def _num_coarse(plan: Plan) -> int:
 
 def _confounds(plan: Plan) -> list[str]:
     found = []
-    untrained = [n for n, arm in plan.arms.items() if arm.init == "random" and not arm.extra]
+    untrained = [
+        n for n, arm in plan.arms.items() if not (arm.pretrained_here or arm.weights or arm.extra)
+    ]
     stored = _trained_on_the_same_index(plan)
     trained = [n for n, arm in plan.arms.items() if arm.pretrained_here or n in stored]
     if untrained and trained:
@@ -235,14 +266,16 @@ def _confounds(plan: Plan) -> list[str]:
             f"{', '.join(stored)}: stored weights, one pretraining for all seeds. The seeds vary "
             "the fine-tuning alone; another pretraining could differ."
         )
-    other = [
-        n
-        for n, a in plan.arms.items()
-        if (a.weights or a.init not in (None, "random")) and n not in stored
-    ]
+    other = [n for n, a in plan.arms.items() if a.starts_from != "random" and n not in stored]
     if other:
         found.append(
             f"{', '.join(other)}: trained elsewhere, on other images and with more compute."
+        )
+    tuned = [name for name, arm in plan.arms.items() if arm.finetuning]
+    if tuned:
+        found.append(
+            f"{', '.join(tuned)}: a learning rate of its own, as random and pretrained weights "
+            "need different ones. All other arms share the optimiser."
         )
     own_share = "fraction_seed" not in {**plan.data, **plan.finetuning.get("data", {})}
     found.append(

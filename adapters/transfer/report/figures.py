@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from adapters.transfer.report.results import ComparedPair, FeatureScore, TableRow
+from adapters.transfer.score.results import ComparedPair, FeatureScore, TableRow
 from gesture_pretrain.report.figures import INK, SOFT, to_png
 
 BETTER, WORSE, UNDECIDED = "#1a7f37", "#c62828", "#7a8694"
 FINDING_COLOURS = {
     "better": BETTER, "worse": WORSE, "undecided": UNDECIDED, "not run": UNDECIDED,
+    "did not learn": UNDECIDED,
 }  # fmt: skip
 # no green and no red, which say better and worse; seen on photographs as well
 _ARMS = ("#ef8a17", "#1f8fe0", "#8e44ad", "#8d6e63", "#d81b9a", "#607d8b", "#00a3a3", "#b59f00")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adapters.transfer.report.figures import FINDING_COLOURS, finding_legend, plain
-from adapters.transfer.report.results import ComparedPair, GroupGain
+from adapters.transfer.score.results import ComparedPair, GroupGain
 from gesture_pretrain.report.figures import INK, SOFT, to_png
 
 _GESTURES_SHOWN = 40

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from adapters.transfer.report import gain_figures as gain_pictures
-from adapters.transfer.report.results import GroupGain, TransferResults, percent
 from adapters.transfer.report.tables import seen_rows, unbroken
+from adapters.transfer.score.results import GroupGain, TransferResults, percent
 from gesture_pretrain.report import html
 
 _INTERVALS = (

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from adapters.transfer.report.results import TransferResults
 from adapters.transfer.report.tables import (
     as_markdown,
     cell_rows,
     comparison_rows,
     feature_rows,
+    markdown_text,
+    pretraining_rows,
     seen_rows,
     transfer_rows,
 )
@@ -18,6 +19,7 @@ from adapters.transfer.report.verdict import (
     headline,
     verdict,
 )
+from adapters.transfer.score.results import TransferResults
 
 
 def markdown(results: TransferResults) -> str:
@@ -25,8 +27,9 @@ def markdown(results: TransferResults) -> str:
     facts = {**results.facts, "commands": "; ".join(results.commands)}
     named = [[name, text] for name, text in (*results.arms.items(), *results.targets.items())]
     cards = [card for name, card in results.cards.items() if name in results.protocols]
-    lines = [f"# {headline(results)}: {results.question}", "", f"Data: {results.kind}.", ""]
-    lines += [f"- {sentence}" for sentence in verdict(results)]
+    lines = [f"# {headline(results)}: {markdown_text(results.question)}", ""]
+    lines += [f"Data: {markdown_text(results.kind)}.", ""]
+    lines += [f"- {markdown_text(sentence)}" for sentence in verdict(results)]
     lines += _table("Transfer table", *transfer_rows(results))
     for card in cards:
         lines += ["", "```", *card, "```"]
@@ -34,6 +37,7 @@ def markdown(results: TransferResults) -> str:
     lines += _table("Other systems", *comparison_rows(results.external_pairs))
     lines += [EXTERNAL] if results.external_pairs else []
     lines += _table("Gestures in pretraining and others", *seen_rows(results))
+    lines += _table("Were the labels learned?", *pretraining_rows(results))
     lines += _table("Frozen features and the gain", *feature_rows(results))
     lines += _table("Arms and targets", ["name", "what it is"], named)
     lines += _listed("Not confounded", CONTROLLED)
@@ -41,7 +45,7 @@ def markdown(results: TransferResults) -> str:
     lines += _listed("Leakage audit", results.audit)
     lines += _listed("Trouble", results.trouble) + _listed("Compute", results.compute)
     for name, table in results.ledgers.items():
-        lines += ["", f"## Weights that arrived: {name}", "", "```", table, "```"]
+        lines += ["", f"## Weights that arrived: {markdown_text(name)}", "", "```", table, "```"]
     lines += _listed("Record", [f"{name}: {text}" for name, text in facts.items()])
     lines += _table("Cells", *cell_rows(results))
     lines += ["", "## Plan", "", "```json", results.plan_text, "```", ""]
@@ -53,4 +57,4 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _listed(title: str, items: Sequence[str]) -> list[str]:
-    return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []
+    return ["", f"## {title}", "", *(f"- {markdown_text(item)}" for item in items)] if items else []

@@ -7,16 +7,18 @@ from adapters.transfer.report import figures as pictures
 from adapters.transfer.report.gains import gain_blocks
 from adapters.transfer.report.markdown import markdown
 from adapters.transfer.report.pose_figure import pose_pairs_picture
-from adapters.transfer.report.results import ComparedPair, TransferResults
 from adapters.transfer.report.tables import (
     as_csv,
     as_latex,
     cell_rows,
+    comparison_numbers,
     comparison_rows,
     feature_rows,
     gain_rows,
     other_protocol_rows,
+    pretraining_rows,
     tested_rows,
+    transfer_numbers,
     transfer_rows,
     unbroken,
 )
@@ -27,6 +29,7 @@ from adapters.transfer.report.verdict import (
     headline,
     verdict,
 )
+from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report import html
 from gesture_pretrain.report.figures import embedding_picture
@@ -47,9 +50,9 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
     for name, text in (
         ("report.html", _page(results)),
         ("report.md", markdown(results)),
-        ("table.csv", as_csv(*table)),
-        ("comparisons.csv", as_csv(*compared)),
-        ("other_systems.csv", as_csv(*comparison_rows(results.external_pairs))),
+        ("table.csv", as_csv(*transfer_numbers(results))),
+        ("comparisons.csv", as_csv(*comparison_numbers(results.pairs))),
+        ("other_systems.csv", as_csv(*comparison_numbers(results.external_pairs))),
         ("gains.csv", as_csv(*gain_rows(results))),
         ("cells.csv", as_csv(*cell_rows(results))),
         ("table.tex", as_latex(*table, caption) + as_latex(*compared, f"Comparisons. {caption}")),
@@ -68,14 +71,14 @@ def _page(results: TransferResults) -> str:
     blocks += _external_blocks(results)
     blocks += _cause_blocks(results)
     blocks += gain_blocks(results)
+    blocks += _pretraining_blocks(results)
     blocks += _feature_blocks(results)
     blocks += _picture_blocks(results)
     blocks += _protocol_blocks(results)
     blocks += _record_blocks(results)
-    kind = "synthetic images" if results.synthetic else "photographs"
     return html.page(
         f"{headline(results)}: {results.question}",
-        f"Transfer experiment {results.name} on {results.data_title} ({kind}).",
+        f"Transfer experiment {results.name} on {results.kind}.",
         blocks,
     )
 
@@ -100,7 +103,7 @@ def _table_blocks(results: TransferResults) -> list[str]:
     first, *others = results.protocols
     blocks = [
         html.heading("Transfer table"),
-        html.number_table(header, unbroken(rows), main_column=4),
+        html.number_table(header, unbroken(rows), main_column=6),
         html.paragraph(
             "Mean ± standard deviation over seeds, mm; lower is better. The difference is "
             "that of the first comparison declared for the row. Protocol "
@@ -208,6 +211,19 @@ def _cause_blocks(results: TransferResults) -> list[str]:
         html.bullets(results.compute),
         html.heading("Leakage audit"),
         html.bullets(results.audit),
+    ]
+
+
+def _pretraining_blocks(results: TransferResults) -> list[str]:
+    if not results.pretraining:
+        return []
+    return [
+        html.heading("Were the labels learned?"),
+        html.number_table(*pretraining_rows(results)),
+        html.paragraph(
+            "Top-1 accuracy on each arm's own labels, mean over seeds; training images without "
+            "augmentation. A control whose labels were not learned says little about them."
+        ),
     ]
 
 

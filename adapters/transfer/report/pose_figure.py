@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from adapters.transfer.report.results import DrawnPose, PosePair
+from adapters.transfer.score.results import DrawnPose, PosePair
 from gesture_pretrain.report.figures import INK, to_png
 from gesture_pretrain.skeleton import BONES_MANO21
 

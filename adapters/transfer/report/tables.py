@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.transfer.report.results import (
+from adapters.transfer.score.results import (
     ComparedPair,
     GroupGain,
     TableRow,
@@ -30,15 +30,90 @@ def transfer_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]
 def tested_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table under the protocol that is tested."""
     first = results.protocols[0]
-    header = ["method", "labels", "seeds", "hands", *_columns(results, first)]
+    header = ["method", "labels", "images", "moments", "seeds", "hands"]
+    header += _columns(results, first)
     header.append("difference to its reference [95 % interval]")
     rows = []
     for row in results.rows:
-        cells = [_method(row), percent(row.fraction) if row.fraction else DASH, _count(row)]
+        cells = [_method(row), percent(row.fraction) if row.fraction else DASH]
+        cells += [_number(row.train_images), _number(row.train_moments), _count(row)]
         cells.append(f"{row.hands.get(first, 0):,}")
         cells += _values(results, row, first)
         cells.append(_difference_cell(results, row))
         rows.append(cells)
+    if first in results.mean_pose_mm:
+        mean = f"{results.mean_pose_mm[first]:.2f}"
+        rows.append(["mean training pose", *[DASH] * 5, mean, *[DASH] * (len(header) - 7)])
+    return header, rows
+
+
+def transfer_numbers(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the same table as numbers, a column for each: for a program to read."""
+    header = ["target", "arm", "fraction", "train_images", "train_moments", "seeds"]
+    header += ["protocol", "hands", "mpjpe_mm", "mpjpe_sd_mm", "low_mm", "high_mm"]
+    header += ["mpvpe_mm", "mpvpe_sd_mm"]
+    rows = []
+    for row in results.rows:
+        facts = [row.target, row.arm, row.fraction, row.train_images, row.train_moments]
+        for protocol in results.protocols:
+            tested = protocol == results.protocols[0] and row.interval_mm is not None
+            numbers = [
+                row.hands.get(protocol),
+                *_mean_and_sd(row.mpjpe_mm.get(protocol, ())),
+                *(row.interval_mm if tested else (None, None)),
+                *_mean_and_sd(row.mpvpe_mm.get(protocol, ())),
+            ]
+            rows.append([_plain(v) for v in (*facts, len(row.seeds), protocol, *numbers)])
+    for protocol, error_mm in results.mean_pose_mm.items():
+        facts = ["mean training pose", *[""] * 5, protocol, "", _plain(error_mm)]
+        rows.append(facts + [""] * (len(header) - len(facts)))
+    return header, rows
+
+
+def comparison_numbers(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of comparisons as numbers, a column for each; empty where not known."""
+    header = [
+        "target", "arm", "reference_target", "reference", "fraction", "finding",
+        "reference_mm", "arm_mm", "difference_mm", "low_mm", "high_mm",
+        "percent", "percent_low", "percent_high", "p", "p_holm", "detectable_mm",
+        "seeds", "clusters", "hands", "subject_low_mm", "subject_high_mm",
+        "mpvpe_protocol", "mpvpe_difference_mm", "mpvpe_low_mm", "mpvpe_high_mm",
+    ]  # fmt: skip
+    rows = []
+    for pair in pairs:
+        facts = [pair.target, pair.arm, pair.reference_target, pair.reference, pair.fraction]
+        d, subjects, meshes = pair.joints, pair.by_subject, pair.meshes
+        numbers = [pair.finding]
+        numbers += _fields(d, "reference_mm", "mean_mm", "difference_mm", "low_mm", "high_mm")
+        numbers += _fields(d, "percent", "percent_low", "percent_high", "p_value")
+        numbers += [pair.joints_p_holm]
+        numbers += _fields(d, "detectable_mm", "seeds", "clusters", "samples")
+        numbers += _fields(subjects, "low_mm", "high_mm")
+        numbers += [pair.meshes_protocol, *_fields(meshes, "difference_mm", "low_mm", "high_mm")]
+        rows.append([_plain(value) for value in (*facts, *numbers)])
+    return header, rows
+
+
+def pretraining_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: how well each pretraining arm learned its own labels."""
+    header = [
+        "arm", "starts from", "labels", "images", "runs", "train top-1, coarse", "fine",
+        "validation top-1, coarse", "fine",
+    ]  # fmt: skip
+    rows = [
+        [
+            f"{line.arm}, {line.backbone}",
+            line.starts_from,
+            line.labels,
+            _number(line.images),
+            str(line.seeds),
+            *(
+                DASH if np.isnan(value) else f"{100 * value:.1f} %"
+                for value in (*line.train_top1, *line.val_top1)
+            ),
+        ]
+        for line in results.pretraining
+    ]
     return header, rows
 
 
@@ -181,16 +256,31 @@ def cell_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
 def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column is text, the others are numbers."""
     lines = [list(header), ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
-    )
+    return "\n".join("| " + " | ".join(markdown_text(c) for c in line) + " |" for line in lines)
+
+
+def markdown_text(text: str) -> str:
+    """Text with the characters escaped that Markdown, HTML in it, or its formulae would take."""
+    for character, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, escaped)
+    return re.sub(r"([\\`*_$|])", r"\\\1", text)
 
 
 def as_csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The same as CSV."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    safe = [[_not_a_formula(cell) for cell in line] for line in (header, *rows)]
+    csv.writer(text, lineterminator="\n").writerows(safe)
     return text.getvalue()
+
+
+def _not_a_formula(cell: str) -> str:
+    """Text that a spreadsheet would compute is led by an apostrophe; numbers stay."""
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+    return cell
 
 
 def as_latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
@@ -213,14 +303,16 @@ def as_latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str)
     )
 
 
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "<": "$<$", ">": "$>$", "≤": r"$\leq$", "–": "--", "±": r"$\pm$", "→": r"$\to$", "−": "$-$",
+}  # fmt: skip
+
+
 def latex_text(text: str) -> str:
     """Text with LaTeX's own characters escaped."""
-    replaced = text.replace("\\", r"\textbackslash ")
-    for character in "&%$#_{}":
-        replaced = replaced.replace(character, "\\" + character)
-    for character, command in (("–", "--"), ("±", r"$\pm$"), ("→", r"$\to$"), ("−", "$-$")):
-        replaced = replaced.replace(character, command)
-    return replaced
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
@@ -257,8 +349,34 @@ def p_text(p: float) -> str:
 
 
 def _columns(results: TransferResults, protocol: str) -> list[str]:
-    meshes = [f"MPVPE {protocol}"] if _has_meshes(results, protocol) else []
-    return [f"MPJPE {protocol}", *meshes]
+    meshes = [metric_name("MPVPE", protocol)] if _has_meshes(results, protocol) else []
+    return [metric_name("MPJPE", protocol), *meshes]
+
+
+def metric_name(metric: str, protocol: str) -> str:
+    """ "MPJPE interhand_wrist"; the aligned error has a name of its own, "PA-MPJPE"."""
+    return f"PA-{metric}" if protocol == "pa_mpjpe" else f"{metric} {protocol}"
+
+
+def _number(value: int | None) -> str:
+    return DASH if value is None else f"{value:,}"
+
+
+def _mean_and_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
+    if not len(values):
+        return None, None
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _fields(d: PairedDifference | None, *names: str) -> list:
+    return [None if d is None else getattr(d, name) for name in names]
+
+
+def _plain(value) -> str:
+    """A cell of a CSV: empty where not known, numbers with five digits."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _values(results: TransferResults, row: TableRow, protocol: str) -> list[str]:

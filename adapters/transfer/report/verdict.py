@@ -4,23 +4,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.transfer.report.results import (
+from adapters.transfer.report.tables import interval_text, p_text
+from adapters.transfer.score.results import (
     ComparedPair,
+    TableRow,
     TransferResults,
     percent,
 )
-from adapters.transfer.report.tables import interval_text, p_text
+from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 
 _WORDS = {
     "better": "HELPS",
     "worse": "HURTS",
     "undecided": "NOT DECIDED",
+    "did not learn": "DID NOT LEARN",
     "mixed": "MIXED",
     "not run": "NOT RUN",
 }
 
 CONTROLLED = (
-    "Architecture, optimiser, schedule, number of steps, batch size, augmentation and the order of "
+    "Architecture, schedule, number of steps, batch size, augmentation and the order of "
     "the samples are the same in all arms of a target, as the stream of samples depends on seed "
     "and step alone.",
     "Which pose labels are used depends on share and seed alone: all arms get the same.",
@@ -41,12 +44,34 @@ def verdict(results: TransferResults) -> list[str]:
     if not results.pairs:
         return [_data_sentence(results), "The plan declares no comparison: there is no verdict."]
     groups = _groups(results.pairs)
-    sentences = [_finding_sentence(pairs) for pairs in groups]
+    sentences = [_finding_sentence(results, pairs) for pairs in groups]
     sentences.append(_sureness_sentence(results))
     sentences.append(_data_sentence(results))
+    sentences += _learning_sentences(results)
     if results.trouble:
         sentences.append(f"Incomplete: {len(results.trouble)} remarks below, under Trouble.")
     return sentences
+
+
+def _learning_sentences(results: TransferResults) -> list[str]:
+    """Which networks are no better than the mean training pose, if any."""
+    limit = results.mean_pose_mm.get(results.protocols[0], float("nan"))
+    lazy = [
+        f"{row.target}, {row.arm}, {percent(row.fraction)}"
+        for row in results.rows
+        if not row.is_external and did_not_learn(_mean_error(results, row), limit)
+    ]
+    if not lazy:
+        return []
+    return [
+        f"Did not learn: the error of {'; '.join(lazy)} is not below that of the mean training pose"
+        f" ({limit:.1f} mm). Their comparisons say nothing about pretraining."
+    ]
+
+
+def _mean_error(results: TransferResults, row: TableRow) -> float:
+    values = row.mpjpe_mm.get(results.protocols[0], ())
+    return float(np.mean(values)) if len(values) else -np.inf
 
 
 def headline(results: TransferResults) -> str:
@@ -72,7 +97,7 @@ def _overall(pairs: Sequence[ComparedPair]) -> str:
     return findings.pop() if len(findings) == 1 else "mixed"
 
 
-def _finding_sentence(pairs: Sequence[ComparedPair]) -> str:
+def _finding_sentence(results: TransferResults, pairs: Sequence[ComparedPair]) -> str:
     overall = _overall(pairs)
     first = pairs[0]
     crossed = first.target != first.reference_target
@@ -93,7 +118,7 @@ def _finding_sentence(pairs: Sequence[ComparedPair]) -> str:
     if better + worse < count:
         tally += f", not decided in {count - better - worse}"
     tally += " settings" if count > 1 else " setting"
-    details = "; ".join(_detail(pair) for pair in _most_telling(compared))
+    details = "; ".join(_detail(results, pair) for pair in _most_telling(compared))
     more = "" if count <= _ALL_TOLD else f" (largest and smallest gain of {count})"
     text = f" {first.text}" if first.text else ""
     return f"{_WORDS[overall]} – {what}: {tally}. MPJPE{more}: {details}.{text}"
@@ -106,11 +131,22 @@ def _most_telling(pairs: Sequence[ComparedPair]) -> Sequence[ComparedPair]:
     return ordered[0], ordered[-1]
 
 
-def _detail(pair: ComparedPair) -> str:
+def labels_of(results: TransferResults, pair: ComparedPair) -> str:
+    """The labels of a comparison: "3 % of the labels (360 images, 90 moments)"."""
+    text = f"{percent(pair.fraction)} of the labels"
+    for row in results.rows:
+        same = (row.target, row.arm, row.fraction) == (pair.target, pair.arm, pair.fraction)
+        if same and row.train_images is not None:
+            moments = "" if row.train_moments is None else f", {row.train_moments:,} moments"
+            return f"{text} ({row.train_images:,} images{moments})"
+    return text
+
+
+def _detail(results: TransferResults, pair: ComparedPair) -> str:
     d = pair.joints
     interval = interval_text(d)
     return (
-        f"{pair.target}, {percent(pair.fraction)} of the labels: {d.reference_mm:.2f} → "
+        f"{pair.target}, {labels_of(results, pair)}: {d.reference_mm:.2f} → "
         f"{d.mean_mm:.2f} mm, {d.difference_mm:+.2f} mm ({d.percent:+.1f} %), "
         f"95 % interval {interval}, p {p_text(pair.joints_p_holm)} after Holm"
     )
@@ -157,7 +193,7 @@ def _data_sentence(results: TransferResults) -> str:
     kind = (
         "SYNTHETIC, rendered images: this is no statement about photographs"
         if results.synthetic
-        else "photographs"
+        else "images that the index does not mark as synthetic"
     )
     return f"On what: {results.data_title}, {kind}. {results.test_text}"
 

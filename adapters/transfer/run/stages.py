@@ -20,6 +20,7 @@ from adapters.pose.run import PoseRun
 from adapters.pose.stage import train
 from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pretraining_rows
 from adapters.transfer.run.cell_folder import CellFolder
+from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
 from gesture_pretrain.data.splits.select import spread
@@ -159,6 +160,7 @@ def _finetune(
     notes = {
         "metrics": dict(trained.metrics),
         "train_images": len(built["rows"]),
+        "train_moments": count_rows(built["run"].data.index, built["rows"]).moments,
         "train_rows_sha256": rows_fingerprint(built["run"].data.index, built["rows"]),
         "ledger": "run/ledger.json",
     }

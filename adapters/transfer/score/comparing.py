@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from adapters.transfer.plan.plan import Comparison, Plan
-from adapters.transfer.report.results import ComparedPair
 from adapters.transfer.score.gains import (
     correct_exposure,
     gains_by_exposure,
     gains_by_gesture,
     gains_by_joint,
 )
+from adapters.transfer.score.results import ComparedPair
 from adapters.transfer.score.scoring import Scored, on_shared_hands
+from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.evaluation.statistics.comparison import holm
 from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores
@@ -35,6 +36,45 @@ def compare_plan(plan: Plan, scored: Scored, *, seen: frozenset[str] | None) -> 
         for fraction in plan.fractions
     ]
     return correct_exposure(_corrected(pairs))
+
+
+def marked_untrained(
+    pairs: list[ComparedPair], limit_mm: float, scored: Scored, protocol: str
+) -> list[ComparedPair]:
+    """The same pairs with the arms that are not below the error of the mean training pose.
+
+    Args:
+        pairs: of the plan.
+        limit_mm: MPJPE of the mean training pose under the tested protocol; NaN marks none.
+        scored: all scores.
+        protocol: the tested one.
+    """
+    return [
+        replace(
+            pair,
+            did_not_learn=tuple(
+                f"{target}, {arm}"
+                for target, arm in (
+                    (pair.target, pair.arm),
+                    (pair.reference_target, pair.reference),
+                )
+                if did_not_learn(
+                    _mean_error(scored, target, arm, pair.fraction, protocol), limit_mm
+                )
+            ),
+        )
+        for pair in pairs
+    ]
+
+
+def _mean_error(scored: Scored, target, arm, fraction, protocol) -> float:
+    """Mean over seeds of the finished cells; -inf without any."""
+    errors = [
+        scores[protocol].averages.mpjpe_mm["single"]
+        for place, scores in scored.cells.items()
+        if place[:3] == (target, arm, fraction) and protocol in scores
+    ]
+    return float(np.mean(errors)) if errors else -np.inf
 
 
 def compare_external(plan: Plan, scored: Scored) -> list[ComparedPair]:

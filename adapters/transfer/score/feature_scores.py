@@ -16,8 +16,8 @@ from adapters.transfer.plan.cells import (
     scored_rows,
 )
 from adapters.transfer.plan.plan import Plan
-from adapters.transfer.report.results import FeatureScore
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.score.results import FeatureScore
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.splits.select import spread

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adapters.transfer.report.results import ComparedPair, GroupGain
+from adapters.transfer.score.results import ComparedPair, GroupGain
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.evaluation.statistics.comparison import holm
 from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores

@@ -7,8 +7,8 @@ import numpy as np
 
 from adapters.transfer.plan.cells import CellTable
 from adapters.transfer.plan.plan import Plan
-from adapters.transfer.report.results import ComparedPair, DrawnPose, PosePair
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.score.results import ComparedPair, DrawnPose, PosePair
 from adapters.transfer.score.scoring import Scored, on_shared_hands, place_of
 from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.record import HANDS

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from adapters.transfer.plan.cells import FINETUNING, CellTable
 from adapters.transfer.plan.plan import Plan
-from adapters.transfer.report.results import CellLine
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.score.results import CellLine
 from gesture_pretrain.weights.registry import find_backbone
 
 

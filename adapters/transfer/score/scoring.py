@@ -1,8 +1,9 @@
 """Scores of the finished cells and the external systems of a plan, from their predictions files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import find_protocols
 from gesture_pretrain.evaluation.poses.score import Score, score_predictions
@@ -32,6 +34,35 @@ class Scored:
     external: dict[str, dict[str, Score]] = field(default_factory=dict)
     refused: dict[object, dict[str, str]] = field(default_factory=dict)
     results: dict[tuple, dict] = field(default_factory=dict)
+    folder: TemporaryDirectory = field(default_factory=TemporaryDirectory)
+    _info: list[dict] = field(default_factory=list)
+
+    def spilled(self, score: Score) -> Score:
+        """The same score with the errors of its hands in a temporary file, read where needed.
+
+        All cells of a plan are of the same hands, whose description is kept once.
+        """
+        return replace(
+            score,
+            errors=replace(
+                score.errors,
+                joint_mm=self._on_disk(score.errors.joint_mm),
+                vertex_mm=self._on_disk(score.errors.vertex_mm),
+            ),
+            info=self._shared(score.info),
+        )
+
+    def _on_disk(self, values: np.ndarray) -> np.ndarray:
+        with NamedTemporaryFile(dir=self.folder.name, suffix=".npy", delete=False) as file:
+            np.save(file, values)
+        return np.load(file.name, mmap_mode="r")
+
+    def _shared(self, info: dict) -> dict:
+        for known in self._info:
+            if all(np.array_equal(known[name], values) for name, values in info.items()):
+                return known
+        self._info.append(info)
+        return info
 
 
 def place_of(cell: Cell) -> tuple:
@@ -63,7 +94,7 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
         place = place_of(cell)
         predictions = PosePredictions.load(folder.predictions)
         scores, found.refused[place] = score_predictions(predictions, reader, protocols)
-        found.cells[place] = {score.protocol.name: score for score in scores}
+        found.cells[place] = {s.protocol.name: found.spilled(s) for s in scores}
         found.results[place] = result
     rows = scored_rows(plan, reader.index)
     for system in plan.external:
@@ -73,6 +104,29 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
         )
         found.external[system.name] = {score.protocol.name: score for score in scores}
     return found
+
+
+def mean_pose_errors(
+    plan: Plan, reader: GroundTruthReader, train_rows: np.ndarray
+) -> dict[str, float]:
+    """Protocol to the MPJPE of the mean training pose; protocols that need meshes are left out.
+
+    Args:
+        plan: the plan.
+        reader: of the test index.
+        train_rows: images whose pose labels are trained on, of the plan's own index.
+    """
+    index = HandIndex.open(plan.data["index"])
+    pose = mean_training_pose(GroundTruthReader(index), train_rows)
+    if pose is None or np.isnan(pose.joints_rel_mm).any():
+        return {}
+    predictions = pose.predictions(
+        reader,
+        *reader.hands_of(scored_rows(plan, reader.index)),
+        box_source=plan.test.box_source or "annotation",
+    )
+    scores, _ = score_predictions(predictions, reader, find_protocols(list(plan.protocols)))
+    return {score.protocol.name: score.averages.mpjpe_mm["single"] for score in scores}
 
 
 def on_shared_hands(scores: Mapping[str, Score] | list[Score]) -> list[Score]:
@@ -86,8 +140,6 @@ def on_shared_hands(scores: Mapping[str, Score] | list[Score]) -> list[Score]:
 
 
 def _taken(score: Score, keys: np.ndarray, wanted: np.ndarray) -> Score:
-    from dataclasses import replace
-
     order = np.argsort(keys)
     positions = order[np.searchsorted(keys[order], wanted)]
     errors = replace(

@@ -9,7 +9,14 @@ import pytest
 
 from adapters.transfer.report.figures import FINDING_COLOURS, arm_colours
 from adapters.transfer.report.page import write_transfer_report
-from adapters.transfer.report.results import (
+from adapters.transfer.report.tables import (
+    latex_text,
+    mean_and_spread,
+    transfer_rows,
+    unbroken,
+)
+from adapters.transfer.report.verdict import headline, verdict
+from adapters.transfer.score.results import (
     CellLine,
     ComparedPair,
     DrawnPose,
@@ -19,13 +26,6 @@ from adapters.transfer.report.results import (
     TableRow,
     TransferResults,
 )
-from adapters.transfer.report.tables import (
-    latex_text,
-    mean_and_spread,
-    transfer_rows,
-    unbroken,
-)
-from adapters.transfer.report.verdict import headline, verdict
 from gesture_pretrain.evaluation.statistics.comparison import compare_paired
 
 

@@ -10,9 +10,9 @@ from toy_pose import toy_plan
 
 from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
-from adapters.transfer.plan.forecast import forecast, forecast_lines
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from adapters.transfer.run.execution import outcome, run_one, run_plan, states, work
+from adapters.transfer.run.forecast import forecast, forecast_lines
 
 
 def go(toy, stage, invocation="one"):

@@ -20,7 +20,8 @@ class TableRow:
         seeds: those that are finished.
         mpjpe_mm, mpvpe_mm: protocol -> value of each seed, in the order of `seeds`.
         hands: protocol -> number of hands that were scored.
-        train_images: images with pose labels; None for an external system.
+        train_images, train_moments: images with pose labels, and the moments that they show from
+            several views; None for an external system or where the cells do not say.
         refused: protocol -> why it cannot be applied.
         text: what it is.
         interval_mm: 95 % interval of the mean MPJPE under the protocol that is tested; None where
@@ -35,6 +36,7 @@ class TableRow:
     mpvpe_mm: Mapping[str, tuple[float, ...]]
     hands: Mapping[str, int]
     train_images: int | None = None
+    train_moments: int | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     interval_mm: tuple[float, float] | None = None
@@ -92,6 +94,7 @@ class ComparedPair:
         by_gesture, by_joint, by_exposure: parts of `joints`; the last are the gestures that
             pretraining had and those that it had not, empty where that is not known.
         missing: why it could not be compared; "" where it was.
+        did_not_learn: arms whose error is not below that of the mean training pose.
     """
 
     target: str
@@ -109,6 +112,7 @@ class ComparedPair:
     by_joint: tuple[GroupGain, ...] = ()
     by_exposure: tuple[GroupGain, ...] = ()
     missing: str = ""
+    did_not_learn: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -125,11 +129,14 @@ class ComparedPair:
 
     @property
     def finding(self) -> str:
-        """ "better", "worse", "undecided" or "not run"."""
-        if self.joints is None or np.isnan(self.joints.low_mm):
-            return "not run" if self.joints is None else "undecided"
-        if not self.joints_p_holm < SIGNIFICANCE:
-            return "undecided"
+        """ "better", "worse", "undecided", "did not learn" or "not run".
+
+        Where an arm did not learn, no difference is "undecided": more steps or labels are needed.
+        """
+        if self.joints is None:
+            return "not run"
+        if not self.joints_p_holm < SIGNIFICANCE or np.isnan(self.joints.low_mm):
+            return "did not learn" if self.did_not_learn else "undecided"
         return "better" if self.joints.difference_mm < 0 else "worse"
 
 
@@ -206,6 +213,29 @@ class CellLine:
 
 
 @dataclass(frozen=True)
+class PretrainingLine:
+    """What pretraining made of an arm: whether its labels were learned.
+
+    Attributes:
+        arm, backbone: whose; one line for all seeds.
+        labels: "gesture" or the name of a control; withheld labels are counted in it.
+        starts_from: initial weights.
+        seeds: runs.
+        train_top1, val_top1: (coarse, fine) accuracy, mean over seeds; NaN where not measured.
+        images: training images.
+    """
+
+    arm: str
+    backbone: str
+    labels: str
+    starts_from: str
+    seeds: int
+    train_top1: tuple[float, float]
+    val_top1: tuple[float, float]
+    images: int | None
+
+
+@dataclass(frozen=True)
 class TransferResults:
     """Everything that a report says.
 
@@ -230,6 +260,8 @@ class TransferResults:
         confounds: what differs between arms beside their initial weights, a sentence each.
         compute: lines: what each stage had in steps and images.
         trouble: failed, missing or left-out cells, one sentence each.
+        pretraining: accuracy of each pretraining arm on its own labels.
+        mean_pose_mm: protocol -> MPJPE of the mean training pose; empty where it is not known.
         facts: name -> text: commit, versions, hours, devices.
         cells: every run.
         plan_text: the plan as it was run.
@@ -259,6 +291,8 @@ class TransferResults:
     confounds: tuple[str, ...] = ()
     compute: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
+    pretraining: tuple[PretrainingLine, ...] = ()
+    mean_pose_mm: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     cells: tuple[CellLine, ...] = ()
     plan_text: str = ""
