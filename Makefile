@@ -1,7 +1,7 @@
 # make env    a virtual environment in .venv with everything; VENV and PYTHON choose others
 # make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
 # make test   the fast tests: CPU, offline, no licensed file
-# make lint   ruff;   make bench   speed and memory as ratios
+# make lint   ruff;   make fuzz bench   speed and memory as ratios
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,6 +24,9 @@ test: env
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+fuzz: env
+	$(BIN)/python -m tests.fuzz --hours 1
 
 bench: env
 	$(BIN)/python tools/benchmark.py all

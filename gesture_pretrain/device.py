@@ -31,6 +31,17 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def use_device(name: str = "auto") -> torch.device:
+    """Choose the device of this process and make it the current one, see `choose_device`.
+
+    Events, streams and page-locked memory belong to the current device, which else is cuda:0.
+    """
+    device = choose_device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
 def start_process(name: str, *, threads: int | None, timeout_s: float) -> torch.device:
     """Choose the device, make it the current one, and join the other processes if there are any.
 
@@ -39,12 +50,9 @@ def start_process(name: str, *, threads: int | None, timeout_s: float) -> torch.
         threads: CPU threads of torch; None leaves torch's choice.
         timeout_s: See `join_process_group`.
     """
-    device = choose_device(name)
+    device = use_device(name)
     if threads is not None:
         torch.set_num_threads(threads)
-    if device.type == "cuda":
-        # events, streams and new contexts belong to the current device, which else is cuda:0
-        torch.cuda.set_device(device)
     if launched_by_torchrun():
         join_process_group(device, timeout_s=timeout_s)
     return device

@@ -68,6 +68,13 @@ def _find_csv(source: str | Path) -> Path:
 
 
 def _read_rows(path: Path) -> list[_Row]:
+    try:
+        return _rows_of(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as CSV in UTF-8: {error}.") from None
+
+
+def _rows_of(path: Path) -> list[_Row]:
     # utf-8-sig: spreadsheets put a byte order mark before the first column's name
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)

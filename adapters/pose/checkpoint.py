@@ -12,31 +12,83 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
+from typing_extensions import TypedDict  # pydantic asks for it below Python 3.12
 
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
 from adapters.targets import find_pose_target
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.json_file import STRICT, read_json, validated
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.plain_data import plain_data
+from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import compare_tensors
+from gesture_pretrain.weights.limits import (
+    Channels,
+    Classes,
+    Fraction,
+    Mean,
+    NumBytes,
+    Sha256,
+    Size,
+    Std,
+)
+from gesture_pretrain.weights.record import FileRecord
+from gesture_pretrain.weights.tensor_file import read_tensors, require_usable
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
+# What building a network raises for values that a damaged card holds
+_IMPOSSIBLE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, MemoryError)
 FORMAT = 2  # 1: the volume of token fusion reached from -150 to 150 mm
 
 
-class PoseCheckpointError(ValueError):
-    """A stored pose network is incomplete, changed, or does not fit this installation."""
+class InputFacts(TypedDict):
+    """`InputSpec` as a dict."""
+
+    size_px: Size
+    mean: tuple[Mean, Mean, Mean]
+    std: tuple[Std, Std, Std]
+    multiple_of: Size
+    fixed_size: bool
+
+
+class HeadsFacts(TypedDict):
+    """Arguments of `build_gesture_heads`."""
+
+    in_channels: Channels
+    num_coarse: Classes
+    num_fine: Classes
+    hidden: Channels
+    dropout: Fraction
+
+
+class HandFacts(TypedDict):
+    """Which hand model: "open" or None for a MANO file of the user's, and its fingerprints."""
+
+    path: Literal["open"] | None
+    tip_convention: Literal[tuple(TIP_VERTICES)]
+    sha256: dict[Literal["right", "left"], str]
+
+
+class WeightsFacts(TypedDict):
+    """The weights file."""
+
+    sha256: Sha256
+    size_bytes: NumBytes
+
+
+for _facts in (InputFacts, HeadsFacts, HandFacts, WeightsFacts):
+    _facts.__pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
@@ -68,15 +120,15 @@ class PoseCard:
 
     target: str
     options: Mapping[str, Any]
-    size_px: int
+    size_px: Size
     arch: str
-    input: Mapping[str, Any]
-    heads: Mapping[str, Any] | None
+    input: InputFacts
+    heads: HeadsFacts | None
     backbone_name: str
     head_classes: Mapping[str, Any] | None
-    hand: Mapping[str, Any]
+    hand: HandFacts
     aliases: Mapping[str, str]
-    weights: Mapping[str, Any]
+    weights: WeightsFacts
     data: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -84,6 +136,13 @@ class PoseCard:
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     format: int = FORMAT
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self):
+        heads = self.heads
+        if heads and 4 * heads["in_channels"] * heads["hidden"] > self.weights["size_bytes"]:
+            raise ValueError("the gesture heads are larger than the weights file")
 
 
 @dataclass(frozen=True)
@@ -193,7 +252,7 @@ def load_pose_model(
 
     Raises:
         FileNotFoundError: no card there.
-        PoseCheckpointError: a changed or incomplete file, another hand, or tensors that do not fit.
+        WeightsError: a changed or incomplete file, another hand, or tensors that do not fit.
         UnknownTarget: the target is of a package that is not installed.
         MissingManoFile: the hand is MANO's and is not found.
     """
@@ -201,10 +260,16 @@ def load_pose_model(
     card = read_pose_card(folder)
     tensors = _read_weights(folder / WEIGHTS_FILE, card)
     hand_models = _hands_of(card, hand_model)
-    network = _network_of(card)
-    model = find_pose_target(card.target).build_model(
-        network, seed=0, hand_models=_hands_of(card, hand_model), **card.options
-    )
+    target = find_pose_target(card.target)
+    hands_of_model = _hands_of(card, hand_model)
+    try:
+        network = _network_of(card)
+        model = target.build_model(network, seed=0, hand_models=hands_of_model, **card.options)
+    except _IMPOSSIBLE as error:
+        raise WeightsError(
+            f"{folder / CARD_FILE}: no {card.target} can be built with its arch, input, heads and "
+            f"options ({error}). Copy the folder again, or install the versions it was made with."
+        ) from error
     _put(model, tensors, card, folder)
     return StoredPoseModel(model.eval().to(device), card, hand_models, folder)
 
@@ -223,7 +288,7 @@ def _put(model: nn.Module, tensors: dict[str, Tensor], card: PoseCard, folder: P
             for status, names in faults.items()
         )
         made_with = ", ".join(f"{name} {version}" for name, version in card.versions.items())
-        raise PoseCheckpointError(
+        raise WeightsError(
             f"the weights in {folder} do not fit {card.target} as it is built here; they were made "
             f"with {made_with}, commit {card.commit}. Of the tensors, {listed}"
         )
@@ -235,7 +300,7 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
 
     Raises:
         FileNotFoundError: no card there.
-        PoseCheckpointError: it cannot be read, or is of another format.
+        WeightsError: it cannot be read, or is of another format.
     """
     path = Path(folder) / CARD_FILE
     if not path.is_file():
@@ -243,54 +308,36 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
             f"{folder} holds no pose network ({CARD_FILE} is missing). tools/train.py writes one "
             "into the folder 'model' of its run when it is done."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if "format" not in content:
-            raise PoseCheckpointError(
-                f"{path} is the card of something else than a pose network. tools/train.py writes "
-                "one into the folder 'model' of its run when it is done."
-            )
-        if content.get("format") != FORMAT:
-            raise PoseCheckpointError(
-                f"{path} has format {content.get('format')}, this version reads {FORMAT}. Train "
-                "the network again, or use the version that wrote it."
-            )
-        return PoseCard(**content)
-    except (ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, PoseCheckpointError):
-            raise
-        raise PoseCheckpointError(f"{path} is not the card of a pose network: {error}") from error
+    content = read_json(path, WeightsError)
+    if not isinstance(content, dict) or "format" not in content:
+        raise WeightsError(
+            f"{path} is the card of something else than a pose network. tools/train.py writes "
+            "one into the folder 'model' of its run when it is done."
+        )
+    if content["format"] != FORMAT:
+        raise WeightsError(f"{path} has format {content['format']}, this version reads {FORMAT}")
+    return validated(PoseCard, content, str(path), WeightsError)
 
 
 def _read_weights(path: Path, card: PoseCard) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise PoseCheckpointError(f"{path} is missing beside its card; copy the folder again")
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.weights["sha256"]:
-        raise PoseCheckpointError(
-            f"{path} is not the file its card describes: expected SHA-256 "
-            f"{card.weights['sha256']} ({card.weights['size_bytes']} bytes), found {found} "
-            f"({len(content)} bytes). It was changed or copied in part: copy the folder again."
-        )
-    try:
-        tensors = safetensors.torch.load(content)
-    except SafetensorError as error:
-        raise PoseCheckpointError(f"{path} is no safetensors file: {error}") from error
+    tensors = read_tensors(path, FileRecord(**card.weights))
+    if lost := [kept for kept in card.aliases.values() if kept not in tensors]:
+        raise WeightsError(f"{path} lacks {lost[0]}, which its card names. Copy the folder again.")
+    require_usable(tensors, str(path.parent))
     return {**tensors, **{name: tensors[kept] for name, kept in card.aliases.items()}}
 
 
 def _hands_of(card: PoseCard, path: str | PathLike | None) -> dict[str, HandModel]:
     stored = card.hand["path"]
     if stored == "open" and path not in (None, "open"):
-        raise PoseCheckpointError(
+        raise WeightsError(
             f"{card.target} was trained with the open hand; its parameters mean nothing for {path}"
         )
     hands = HandModelSource(path if stored is None else stored, card.hand["tip_convention"]).load()
     found = hand_fingerprints(hands)
     other = [side for side in found if found[side] != card.hand["sha256"][side]]
     if other:
-        raise PoseCheckpointError(
+        raise WeightsError(
             f"the {' and '.join(other)} hand model found here is not the one that the network was "
             "trained with (its fingerprint differs), so its meshes would be wrong. Give the file "
             "it was trained with."

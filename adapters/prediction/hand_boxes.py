@@ -14,7 +14,6 @@ is that of every frame.
 """
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gesture_pretrain.json_file import read_json
 from gesture_pretrain.skeleton import HANDS
 
 _CSV_COLUMNS = ("image", "x", "y", "width", "height")
@@ -99,7 +99,7 @@ def boxes_from_file(path: str | PathLike) -> HandBoxes:
         raise ValueError(f"{path}: boxes are read from .csv or .json, not {path.suffix!r}")
     try:
         entries = readers[path.suffix.lower()](path)
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
     by_picture: dict[tuple[str, int | None], list[HandBox]] = {}
     for place, entry in entries:
@@ -124,7 +124,7 @@ def _csv_entries(path: Path) -> list[tuple[str, dict]]:
 
 
 def _json_entries(path: Path) -> list[tuple[str, dict]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, ValueError)
     if isinstance(content, dict) and {"images", "annotations"} <= set(content):
         return _coco_entries(content, path)
     if isinstance(content, dict):
@@ -155,7 +155,7 @@ def _coco_entries(content: dict, path: Path) -> list[tuple[str, dict]]:
             )
             for i, annotation in enumerate(content["annotations"])
         ]
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} has images and annotations, but not as COCO has them: {error!r} is missing"
         ) from error
@@ -180,7 +180,7 @@ def _checked(entry: Mapping, place: str) -> tuple[str, int | None, HandBox]:
         raise ValueError(f"{place}: hand is {side!r}; possible: 'right', 'left', or nothing")
     try:
         number = None if frame in (None, "") else int(frame)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{place}: frame is {frame!r}; needed is a whole number") from None
     return Path(name).name, number, HandBox(box_of_four(entry.get("box"), place), side or None)
 
@@ -193,7 +193,7 @@ def box_of_four(values: Any, place: str) -> tuple[float, ...]:
     """
     try:
         box = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         box = ()
     if len(box) != 4 or not np.isfinite(box).all():
         raise ValueError(f"{place}: box is {values}; needed are x, y, width, height in pixels")

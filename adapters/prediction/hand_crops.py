@@ -12,6 +12,8 @@ from gesture_pretrain.data.samples.augmentation import warp
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine, invert_affine
 
+_LARGEST_PX = 100_000
+
 
 class HandCrops(NamedTuple):
     """B crops; a pose network takes them as a batch for prediction.
@@ -87,11 +89,13 @@ def square_hand_box(
     if box_xywh_px is None:
         return square_box([0, 0, width, height])
     box = np.asarray(box_xywh_px, np.float64)
-    if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= 0).any():
+    if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 1).any():
         raise ValueError(
             f"box of picture {number} is {box_xywh_px}; needed are x, y, width, height in pixels "
-            "with a width and height above 0"
+            "with a width and height of at least 1"
         )
+    if np.abs(box).max() > _LARGEST_PX:
+        raise ValueError(f"box of picture {number} ({box.tolist()}) is larger than any image")
     if (box[:2] >= (width, height)).any() or (box[:2] + box[2:] <= 0).any():
         raise ValueError(
             f"box of picture {number} ({box.tolist()}) lies outside of its {width} x {height} px"

@@ -11,7 +11,7 @@ from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.picture_hands import estimate_pictures, title
 from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
 from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
-from gesture_pretrain.device import choose_device
+from gesture_pretrain.device import use_device
 
 NOTES_SHOWN = 10
 
@@ -85,8 +85,9 @@ def predict(
         gestures=gestures,
         taxonomy=taxonomy,
         hand_model=mano,
-        device=choose_device(device),
+        device=use_device(device),
         box_ratio=box_ratio,
+        batch_size=batch,
     )
     writer = PredictionWriter(
         Path(out),

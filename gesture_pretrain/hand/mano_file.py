@@ -8,7 +8,6 @@ Only numpy is used here; ``hand_model.py`` makes a torch module of the arrays.
 """
 
 import os
-import zipfile
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 import platformdirs
 
 from gesture_pretrain.hand.mano_pickle import ManoFileError, dense_array, read_mano_pickle
+from gesture_pretrain.npz_file import read_npz
 from gesture_pretrain.skeleton import HANDS, PARENTS_MANO16
 
 HandArrays = dict[str, np.ndarray]
@@ -32,6 +32,8 @@ _FLOAT_SHAPES = {
 }
 _INT_SHAPES = {"f": (1538, 3), "kintree_table": (2, 16)}
 _SUBFOLDERS = (".", "models", "mano")
+_EXTENT_M = (0.05, 0.5)
+_SUM_TOLERANCE = 0.01
 _LEFT_FAULT_LIMIT = 1.0  # faulty files: 0.0004; sound ones: 8.0
 
 
@@ -213,15 +215,7 @@ def read_mano_file(file: str | os.PathLike) -> HandArrays:
 
 
 def _read_npz(path: Path) -> dict:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = {*_FLOAT_SHAPES, *_INT_SHAPES}.intersection(archive.files)
-            return {key: archive[key] for key in keys}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ManoFileError(
-            f"{path} is not an npz of plain arrays ({error}); "
-            "store J_regressor dense and every key as numbers"
-        ) from error
+    return read_npz(path, ManoFileError, names={*_FLOAT_SHAPES, *_INT_SHAPES})
 
 
 def _checked(content: dict, path: Path) -> HandArrays:
@@ -238,7 +232,26 @@ def _checked(content: dict, path: Path) -> HandArrays:
         raise ManoFileError(f"{path}: kintree_table is not MANO's tree of 16 joints")
     if arrays["f"].min() < 0 or arrays["f"].max() >= 778:
         raise ManoFileError(f"{path}: f names vertices outside 0-777")
+    _check_numbers(arrays, path)
     return arrays
+
+
+def _check_numbers(arrays: HandArrays, path: Path) -> None:
+    """Refuse what no hand has: another unit, or weights that do not add up to 1."""
+    extent_m = float(np.ptp(arrays["v_template"], axis=0).max())
+    low, high = _EXTENT_M
+    if not low < extent_m < high:
+        raise ManoFileError(
+            f"{path}: v_template is {extent_m:g} long; a hand has {low} to {high} m. Store metres."
+        )
+    for key in ("weights", "J_regressor"):
+        sums = arrays[key].sum(axis=1)
+        if np.abs(sums - 1).max() > _SUM_TOLERANCE:
+            row = int(np.abs(sums - 1).argmax())
+            raise ManoFileError(
+                f"{path}: row {row} of {key} adds up to {sums[row]:g}, not to 1. Copy the file "
+                "again."
+            )
 
 
 def _as_array(value: object, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -15,8 +15,11 @@ import numpy as np
 # what the standard library's unpickler raises on damaged input
 _BROKEN_PICKLE = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError,
-    ImportError, OverflowError, MemoryError,
+    ImportError, OverflowError, MemoryError, RecursionError, NotImplementedError,
 )  # fmt: skip
+
+
+_MOST_NUMBERS = 10_000_000  # the largest array of a MANO file has 315,090
 
 
 class ManoFileError(ValueError):
@@ -136,7 +139,9 @@ def dense_array(value: object, name: str) -> np.ndarray:
         )
     try:
         return _DENSE_OF[kind](value, name)
-    except (AttributeError, IndexError, ValueError, TypeError) as error:
+    except RecursionError:
+        raise ManoFileError(f"{name}: the {value.origin} holds itself") from None
+    except (AttributeError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise ManoFileError(f"{name}: broken {value.origin}: {error}") from error
 
 
@@ -151,6 +156,8 @@ def _dense_compressed(record: _Record, name: str) -> np.ndarray:
     rows, columns = record._shape if hasattr(record, "_shape") else record.shape
     outer = np.repeat(np.arange(len(record.indptr) - 1), np.diff(record.indptr))
     place = (record.indices, outer) if by_column else (outer, record.indices)
+    if not 0 <= rows * columns <= _MOST_NUMBERS:
+        raise ValueError(f"a matrix of {rows} x {columns}")
     dense = np.zeros((rows, columns), np.asarray(record.data).dtype)
     np.add.at(dense, place, record.data)
     return dense

@@ -1,4 +1,4 @@
-"""One optimiser step on a batch that is taken in parts, so that less of it is in memory at once.
+"""One optimiser step on a batch that is computed in parts, so that less memory is needed at once.
 
 The gradient is that of the whole batch up to rounding: losses that are means over valid entries are
 divided by the counts of the whole batch (`StepCounts`). Two things do depend on the parts: batch
@@ -17,7 +17,7 @@ from gesture_pretrain.training.step_mean import StepCounts
 
 
 def check_parts(parts: int, share: int, optim_wrapper: object) -> None:
-    """Raises ValueError where a process's share of the batch cannot be taken in so many parts."""
+    """Raise ValueError if a process's share of the batch cannot be cut into this many parts."""
     if parts == 1:
         return
     if share % parts:
@@ -34,13 +34,13 @@ def check_parts(parts: int, share: int, optim_wrapper: object) -> None:
 def accumulated_step(
     model: nn.Module, batch: Any, *, parts: int, optim_wrapper: FiniteOptimWrapper
 ) -> dict[str, Tensor]:
-    """Forward and backward of each part, then one step; returns the means of what is logged.
+    """Run forward and backward of each part, then one step; return the means of the logged values.
 
     Args:
-        model: an mmengine model with a mode "count", or its distributed wrapper.
-        batch: a named tuple of tensors with a leading axis B.
-        parts: a divisor of B.
-        optim_wrapper: takes the step.
+        model: An mmengine model with a mode "count", or its distributed wrapper.
+        batch: A named tuple of tensors with a leading axis B.
+        parts: A divisor of B.
+        optim_wrapper: Takes the step.
     """
     core = getattr(model, "module", model)
     pieces = [core.data_preprocessor(piece, True) for piece in split_batch(batch, parts)]
@@ -62,14 +62,14 @@ def accumulated_step(
 
 @torch.no_grad()
 def collect_counts(core: nn.Module, pieces: list[dict]) -> StepCounts:
-    """What the losses of all pieces will be divided by; the network is not run.
+    """Collect the denominators of the losses of all pieces, without running the network.
 
     Args:
-        core: the model.
-        pieces: arguments of its `forward`, but for the mode.
+        core: The model.
+        pieces: Arguments of its `forward`, except the mode.
 
     Raises:
-        ValueError: the model cannot tell before it is run.
+        ValueError: The model has no mode "count".
     """
     counts = StepCounts()
     for piece in pieces:
@@ -85,9 +85,9 @@ def collect_counts(core: nn.Module, pieces: list[dict]) -> StepCounts:
 
 
 def split_batch(batch: Any, parts: int) -> list:
-    """A tensor `(B, ...)`, or a named tuple of such, as `parts` of equal size.
+    """Split a tensor `(B, ...)`, or a named tuple of such, into `parts` of equal size.
 
-    A number is of the whole batch and so of each part.
+    A number describes the whole batch, and so each part.
     """
     if isinstance(batch, Tensor):
         return list(batch.chunk(parts))

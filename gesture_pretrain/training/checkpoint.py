@@ -2,8 +2,8 @@
 
 A checkpoint is `iteration_00001200.pt` (`torch.save` of tensors and plain containers) with
 `iteration_00001200.json` beside it (size and SHA-256), written in this order. Without its json a
-checkpoint does not count; with a file that does not match its json it is torn, and the one before
-it is used. Both are moved into place only when they are whole, so a kill at any moment leaves the
+checkpoint does not count. If the file does not match its json it is torn, and the one before it is
+used. Both are moved into place only when they are complete, so a kill at any moment leaves the
 earlier checkpoints as they were.
 """
 
@@ -26,12 +26,12 @@ CHECKPOINTS = "checkpoints"  # their folder in a run folder
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint's content and what was found on the way to it.
+    """A checkpoint's content, and the newer ones that were skipped.
 
     Attributes:
-        path: the file that was read.
-        state: what `save_checkpoint` was given.
-        notes: one line for every newer checkpoint that was passed over, and why.
+        path: The file that was read.
+        state: What was given to `save_checkpoint`.
+        notes: One line for every newer checkpoint that was skipped, and why.
     """
 
     path: Path
@@ -40,16 +40,16 @@ class LoadedCheckpoint:
 
 
 def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2) -> Path:
-    """Writes the checkpoint of `iteration`, then deletes all but the newest `keep`.
+    """Write the checkpoint of `iteration`, then delete all but the newest `keep`.
 
     Args:
-        folder: the run's checkpoint folder; made where missing.
-        iteration: batches trained so far.
-        state: nested dicts, lists and tuples of tensors, numbers, strings, None.
-        keep: how many checkpoints stay, at least 1.
+        folder: The run's checkpoint folder; made if it is missing.
+        iteration: Batches trained so far.
+        state: Nested dicts, lists and tuples of tensors, numbers, strings, None.
+        keep: Number of checkpoints to keep, at least 1.
 
     Raises:
-        NoRoomForRun: no room; the earlier checkpoints are untouched.
+        NoRoomForRun: The disk is full; the earlier checkpoints are untouched.
     """
     folder = Path(folder)
     buffer = io.BytesIO()
@@ -66,10 +66,10 @@ def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2)
 
 
 def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint | None:
-    """The newest checkpoint that is whole, or None where none was ever finished.
+    """Load the newest complete checkpoint; None if none was ever finished.
 
     Raises:
-        NoIntactCheckpoint: there are checkpoints, and all are torn.
+        NoIntactCheckpoint: There are checkpoints, and all are torn.
     """
     notes = []
     for record_path in sorted(Path(folder).glob("iteration_*.json"), reverse=True):
@@ -94,17 +94,17 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def refuse_used_folder(out: Path, resume: bool) -> None:
-    """Raises FileExistsError where `out` holds checkpoints and the run is not to go on."""
+    """Raise FileExistsError if `out` holds checkpoints and the run is not to be resumed."""
     if not resume and has_checkpoint(out / CHECKPOINTS):
         raise FileExistsError(
-            f"{out} holds the checkpoints of a run. Add --resume to go on with it, or choose "
+            f"{out} holds the checkpoints of a run. Add --resume to continue it, or choose "
             "another --out."
         )
 
 
 @contextmanager
 def full_disk_named(path: Path, size_bytes: int | None = None):
-    """Turns the system's "no space left" into `NoRoomForRun`, which says where and how much."""
+    """Turn the system's "no space left" into `NoRoomForRun`, which says where and how much."""
     try:
         yield
     except OSError as error:
@@ -124,7 +124,7 @@ def _free_mb(path: Path) -> str:
 
 
 def _fault(path: Path, record_path: Path) -> str | None:
-    """What is wrong with a checkpoint, None where nothing is."""
+    """What is wrong with a checkpoint, None if nothing is."""
     try:
         record = json.loads(record_path.read_text())
         expected_bytes, expected_sha256 = record["bytes"], record["sha256"]
@@ -139,7 +139,7 @@ def _fault(path: Path, record_path: Path) -> str | None:
 
 
 def _delete_old(folder: Path, keep: int) -> None:
-    """Deletes all but the newest `keep`; the json first, so that no half of a pair counts."""
+    """Delete all but the newest `keep`, the json first, so that no half of a pair counts."""
     for record_path in sorted(folder.glob("iteration_*.json"))[: -max(1, keep)]:
         record_path.unlink()
         record_path.with_suffix(".pt").unlink(missing_ok=True)

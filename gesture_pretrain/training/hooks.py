@@ -47,9 +47,9 @@ class CheckpointHook(Hook):
     """Writes a checkpoint before the first step, at an interval, and after the last step.
 
     Args:
-        folder: where they go.
-        every: iterations between checkpoints.
-        keep: how many stay.
+        folder: The run's checkpoint folder.
+        every: Iterations between checkpoints.
+        keep: Number of checkpoints to keep.
     """
 
     priority = "LOW"
@@ -153,8 +153,8 @@ class ProgressHook(Hook):
     """One display: a line that is rewritten on a terminal, a line per validation elsewhere.
 
     Args:
-        batch_size: images per iteration over all processes.
-        stream: where to write; standard output where None.
+        batch_size: Images per iteration over all processes.
+        stream: Where to write; None for standard output.
     """
 
     priority = "VERY_LOW"
@@ -218,14 +218,14 @@ class ProgressHook(Hook):
 
 
 def shown_score(name: str, value: float) -> str:
-    """A score for the progress line: shares (`*_top1`) in percent, `*_mm` in mm, others not."""
+    """Format a score for the progress line: `*_top1` in percent, `*_mm` in mm, others not."""
     if name.endswith("_top1"):
         return f"{name.removesuffix('_top1')} {100 * value:.1f} %"
     return f"{name.removesuffix('_mm')} {value:.1f} mm" if name.endswith("_mm") else ""
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
+    """Format seconds as h:mm:ss or m:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -270,7 +270,7 @@ def _smoothed(past: float | None, value: float) -> float:
 
 
 def drop_lines_after(path: Path, iteration: int) -> None:
-    """Keeps the lines of `metrics.jsonl` up to `iteration`; a half-written last line goes too."""
+    """Keep the lines of `metrics.jsonl` up to `iteration`, without a half-written last line."""
     if not path.exists():
         return
     kept = []

@@ -28,13 +28,13 @@ from gesture_pretrain.training.stopped import NonFiniteLoss, told_to_end
 
 
 class BatchEvaluator(Protocol):
-    """Scores predictions batch by batch, summed over processes."""
+    """Scores predictions batch by batch, over all processes."""
 
     def add(self, predictions: Any, batch: Any) -> None:
-        """Adds what the model gave in mode "predict" for a batch."""
+        """Add a batch and what the model predicted for it."""
 
     def compute(self) -> dict[str, float]:
-        """Scores by name, and starts again."""
+        """Return the scores by name, and reset."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class TrainingLoop:
         return -(-self.max_iters // self.iterations_per_epoch)
 
     def run(self) -> nn.Module:
-        """Trains from the present iteration to the last one.
+        """Train from the present iteration to the last one.
 
         Raises:
-            TrainingStopped: the run ended early and can be resumed.
+            TrainingStopped: The run ended early and can be resumed.
         """
         with told_to_end(self.runner):
             self._run()
@@ -129,10 +129,10 @@ class TrainingLoop:
         self.runner.call_hook("after_train")
 
     def run_iter(self, batch) -> None:
-        """One batch: forward, backward, step.
+        """Train on one batch: forward, backward, step.
 
         Raises:
-            NonFiniteLoss: names the loss, the iteration and the rows of the batch.
+            NonFiniteLoss: Names the loss, the iteration and the rows of the batch.
         """
         self.runner.model.train()
         unwrapped(self.runner.model).set_epoch(self.epoch)
@@ -149,10 +149,10 @@ class TrainingLoop:
         self.iter += 1
 
     def settle(self) -> None:
-        """Asks what became of the last step, where that has not been asked yet; waits for it.
+        """Read the verdict on the last step if it is unread, which waits for the device.
 
         Raises:
-            NonFiniteLoss: it was not taken.
+            NonFiniteLoss: The step was not taken.
         """
         done, self._unread = self._unread, None
         if done is not None:
@@ -169,7 +169,7 @@ class TrainingLoop:
         return getattr(self.runner.optim_wrapper, "verdict", Verdict(None))
 
     def _check(self, done: DoneStep) -> None:
-        """Now where it is known, else with the next step, which the device works on meanwhile."""
+        """Stop now if the verdict is known, else read it during the next step."""
         self.settle()
         if getattr(self.runner.optim_wrapper, "deferred", False):
             self._unread = done
@@ -222,7 +222,7 @@ class ValidationLoop:
 
     @torch.no_grad()
     def run(self) -> dict[str, float]:
-        """Scores over all processes, by name."""
+        """Return the scores over all processes, by name."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
         model = evaluated_model(self.runner).eval()
@@ -241,7 +241,7 @@ class ValidationLoop:
 
 
 def seed_all(seed: int, iteration: int, rank: int) -> None:
-    """Seeds torch (all devices), NumPy and Python from (seed, iteration, rank)."""
+    """Seed torch (all devices), NumPy and Python from (seed, iteration, rank)."""
     word = int(np.random.SeedSequence([seed, iteration, rank]).generate_state(1)[0])
     torch.manual_seed(word)
     np.random.seed(word)

@@ -14,11 +14,11 @@ class Schedule:
     """Length of a run and the shape of its learning rate.
 
     Attributes:
-        epochs: passes over the training rows; used where `iterations` is None.
-        iterations: length in batches; wins over `epochs`.
-        warmup_iterations: batches during which the rate rises linearly from 1/warmup to 1; all but
+        epochs: Passes over the training rows; used if `iterations` is None.
+        iterations: Length in batches; takes precedence over `epochs`.
+        warmup_iterations: Batches during which the rate rises linearly from 1/warmup to 1; all but
             the last of a run that is not longer.
-        final_lr_ratio: rate after the last batch, as a share of the peak.
+        final_lr_ratio: Rate after the last batch, as a fraction of the peak.
     """
 
     epochs: float = 30
@@ -44,7 +44,7 @@ class Schedule:
         return max(1, round(self.epochs * iterations_per_epoch))
 
     def lr_ratio(self, iteration: int, total_iterations: int) -> float:
-        """Share of the peak rate used for batch `iteration` (0-based) of `total_iterations`."""
+        """Fraction of the peak rate used for batch `iteration` (0-based) of `total_iterations`."""
         warmup = min(self.warmup_iterations, total_iterations - 1)
         if iteration < warmup:
             return (iteration + 1) / warmup

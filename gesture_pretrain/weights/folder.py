@@ -22,7 +22,7 @@ from gesture_pretrain.weights.record import (
     MODEL_FILE,
     WeightRecord,
 )
-from gesture_pretrain.weights.tensor_file import read_tensors
+from gesture_pretrain.weights.tensor_file import read_tensors, require_usable
 from gesture_pretrain.weights.undrawn import UndrawnWeights
 
 
@@ -57,7 +57,7 @@ def open_weights(path: Path) -> StoredWeights:
     card = folder / CARD_FILE
     if not card.is_file():
         raise WeightsError(_no_card_message(folder))
-    return StoredWeights(folder, WeightRecord.from_json(card.read_text("utf-8"), str(card)))
+    return StoredWeights(folder, WeightRecord.from_json(card.read_bytes(), str(card)))
 
 
 def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureNetwork:
@@ -125,7 +125,10 @@ def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]
 def _backbone(record: WeightRecord, tensors: dict[str, Tensor]) -> Backbone:
     def build() -> Backbone:
         # Every value is replaced, so no random generator needs a seed
-        return build_backbone(record.arch, size_px=record.input.size_px, seed=None)
+        try:
+            return build_backbone(record.arch, size_px=record.input.size_px, seed=None)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise WeightsError(f"{record.name} cannot be built here: {error}") from error
 
     backbone = _filled(build, lambda backbone: backbone.net, tensors, record)
     backbone.input_spec = InputSpec(**vars(record.input))
@@ -170,7 +173,7 @@ def _on_the_cpu():
 
 def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
     _require_fit(module, tensors, record)
-    _require_usable(tensors, record)
+    require_usable(tensors, record.name)
     module.load_state_dict(tensors, strict=True, assign=True)
 
 
@@ -188,18 +191,6 @@ def _require_fit(module: nn.Module, tensors: dict[str, Tensor], record: WeightRe
             f"expected {expected.get(first, 'none of that name')}). They were exported with "
             f"{made_with}; install these versions."
         )
-
-
-def _require_usable(tensors: dict[str, Tensor], record: WeightRecord) -> None:
-    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    broken = [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise WeightsError(
-            f"the weights of {record.name} hold NaN or infinity, first in {broken[0]}. Export an "
-            "earlier checkpoint."
-        )
-    if floats and not any(tensor.any() for tensor in floats.values()):
-        raise WeightsError(f"all weights of {record.name} are zero. Export the backbone again.")
 
 
 def _versions(record: WeightRecord) -> list[tuple[str, str]]:

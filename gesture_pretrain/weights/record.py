@@ -10,27 +10,26 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from gesture_pretrain.json_file import STRICT, parse_json, validated
 from gesture_pretrain.plain_data import plain_data
 from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.limits import (
+    Channels,
+    Classes,
+    Fraction,
+    Mean,
+    NumBytes,
+    Sha256,
+    Size,
+    Std,
+)
 
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MODEL_FILE = "model.safetensors"
 HEADS_FILE = "heads.safetensors"
-
-# What a card may say; beyond these limits it was edited or damaged
-_Size = Annotated[int, Field(ge=1, le=8192)]
-_Channels = Annotated[int, Field(ge=1, le=65536)]
-_Classes = Annotated[int, Field(ge=1, le=100_000)]
-_Fraction = Annotated[float, Field(ge=0, le=1)]
-_Mean = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
-_Std = Annotated[float, Field(ge=1e-4, le=100, allow_inf_nan=False)]
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILE_ENDINGS = ("safetensors", "json", "pt", "pth", "bin", "ckpt")
@@ -75,8 +74,8 @@ class FileRecord:
         size_bytes: Length in bytes.
     """
 
-    sha256: _Sha256
-    size_bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+    size_bytes: NumBytes
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,10 @@ class InputRecord:
         fixed_size: Only `size_px` will do.
     """
 
-    size_px: _Size
-    mean: tuple[_Mean, _Mean, _Mean]
-    std: tuple[_Std, _Std, _Std]
-    multiple_of: _Size
+    size_px: Size
+    mean: tuple[Mean, Mean, Mean]
+    std: tuple[Std, Std, Std]
+    multiple_of: Size
     fixed_size: bool = False
 
 
@@ -102,19 +101,19 @@ class InputRecord:
 class LevelRecord:
     """One feature map: `(B, channels, H / stride, W / stride)`."""
 
-    channels: _Channels
-    stride: _Size
+    channels: Channels
+    stride: Size
 
 
 @dataclass(frozen=True)
 class HeadsRecord:
     """What the gesture heads are built from."""
 
-    in_channels: _Channels
-    hidden: _Channels
-    dropout: _Fraction
-    num_coarse: _Classes
-    num_fine: _Classes
+    in_channels: Channels
+    hidden: Channels
+    dropout: Fraction
+    num_coarse: Classes
+    num_fine: Classes
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ class WeightRecord:
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str = CARD_FILE) -> "WeightRecord":
+    def from_json(cls, text: str | bytes, source: str = CARD_FILE) -> "WeightRecord":
         """Read a card.
 
         Args:
@@ -267,7 +266,7 @@ def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -
             )
 
 
-def _parsed(text: str, source: str) -> dict:
+def _parsed(text: str | bytes, source: str) -> dict:
     values = parse_json(text, source, WeightsError, remedy="Export the backbone again.")
     if not isinstance(values, dict):
         raise WeightsError(f"{source}: not a card: its top level is not an object")

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -41,3 +42,20 @@ def read_tensors(path: Path, expected: FileRecord) -> dict[str, Tensor]:
             f"{path} is the file its card describes, but not a safetensors file ({error}). Export "
             "the backbone again."
         ) from error
+
+
+def require_usable(tensors: dict[str, Tensor], name: str) -> None:
+    """Refuse tensors that no training leaves behind.
+
+    Raises:
+        WeightsError: A value is not finite, or all of them are zero.
+    """
+    floats = {key: tensor for key, tensor in tensors.items() if tensor.is_floating_point()}
+    broken = [key for key, tensor in floats.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise WeightsError(
+            f"the weights of {name} hold NaN or infinity, first in {broken[0]}. Export an earlier "
+            "checkpoint."
+        )
+    if floats and not any(tensor.any() for tensor in floats.values()):
+        raise WeightsError(f"all weights of {name} are zero. Export the network again.")

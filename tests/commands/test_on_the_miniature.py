@@ -124,4 +124,4 @@ def run_as_typed(name: str, arguments: list[str], *, out: Path):
             "--k",
             "3",
         ]
-    return load_tool(name).main(arguments)
+    return run_tool(name, *arguments)

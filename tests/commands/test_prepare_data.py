@@ -124,7 +124,7 @@ def test_synthetic_renders_and_indexes(repo_root, tmp_path):
     command += ["--cameras", "2", "--train-subjects", "1", "--val-subjects", "1", "--workers", "1"]
     done = subprocess.run([*command, "--quiet"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "train 4 of 4" in done.stdout and "rendered pictures" in done.stdout
+    assert "train 4 of 4" in done.stdout and "rendered images" in done.stdout
     index = HandIndex.open(root, verify=True)
     assert len(index) == 6 and index.meta["synthetic"]["synthetic"] is True
     assert index.meta["rounded_to_float32"] == {}

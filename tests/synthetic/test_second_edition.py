@@ -9,7 +9,7 @@ import pytest
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.geometry.boxes import square_box
-from gesture_pretrain.synthetic.background import find_photographs
+from gesture_pretrain.synthetic.background import SplitPool, find_photographs
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -166,11 +166,10 @@ def test_a_folder_of_photographs_is_dealt_to_the_splits(photographs, tmp_path):
 
 
 def test_a_damaged_photograph_is_named(tmp_path):
-    for k in range(3):
-        (tmp_path / f"{k}.jpg").write_text("no image")
-    few = {**ARGUMENTS, "images_per_split": {"test": 2}}
+    path = tmp_path / "2.jpg"
+    path.write_text("no image")
     with pytest.raises(ValueError, match="2.jpg is not an image"):
-        write_synthetic(tmp_path / "set", backgrounds=tmp_path, **few)
+        SplitPool(seed=0, split="test", size_px=32, photographs={"2.jpg": path}, count=1)
 
 
 def test_photographs_of_packages(monkeypatch):

@@ -24,7 +24,7 @@ import torch
 from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
 from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes, render_index
 from gesture_pretrain.commands.benchmarks.measurement import measurement
-from gesture_pretrain.device import choose_device
+from gesture_pretrain.device import use_device
 
 _VERSIONS = ("torch", "torchvision", "timm", "mmengine", "numpy")
 _COLOURS = {"passed": "#0a7d2c", "failed": "#b00020", "left out": "#777"}
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     """Run everything, print a line each, write JSON and the page; status 1 if a check failed."""
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for the deterministic run
-    device = choose_device(arguments.device)
+    device = use_device(arguments.device)
     small = arguments.small or device.type == "cpu"
     end = time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory(prefix="gpu-benchmark-") as folder:

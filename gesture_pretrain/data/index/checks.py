@@ -236,8 +236,9 @@ def _describe(fault: Fault, columns: Columns) -> str:
     split = SPLITS[columns["step_split"][step]]
     capture, frame = columns["step_capture"][step], columns["step_frame"][step]
     image = int(columns["image_id"][row]) if "image_id" in columns else row
+    images = "1 image" if len(fault.rows) == 1 else f"{len(fault.rows):,} images"
     return (
-        f"{len(fault.rows):,} images with {fault.why}, the first is image {image} of {split} "
+        f"{images} with {fault.why}, the first is image {image} of {split} "
         f"(row {row}, capture {capture}, frame {frame})"
     )
 

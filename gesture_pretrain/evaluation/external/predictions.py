@@ -73,7 +73,11 @@ def read_external_predictions(
     """
     path = Path(path)
     content = read_external_file(path)
-    order, unit = _stated_order(content, joint_order, path), _stated(content, "unit", unit, path)
+    try:
+        order = _stated_order(content, joint_order, path)
+    except JointOrderError as error:
+        raise JointOrderError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    unit = _stated(content, "unit", unit, path)
     if unit not in _UNITS_MM:
         raise PredictionError(f"{path}: unit {unit!r} is not known; state 'm' or 'mm'")
     rows = _rows(content, index, split, path)
@@ -93,21 +97,26 @@ def read_external_predictions(
         _require_one_frame(joints, vertices, path)
         vertices = vertices - wrist
     name = system or str(content.stated.get("system") or path.stem)
-    return PosePredictions(
-        name,
-        index.fingerprint,
-        rows,
-        hand,
-        joints - wrist,
-        vertices,
-        provenance={
-            "file": path.name,
-            "joint_order": order.name,
-            "unit": unit,
-            "box_source": _agreed(content, "box_source", box_source, path),
-            "joints": "as predicted" if "joints" in content.columns else "regressed from the mesh",
-        },
-    )
+    try:
+        return PosePredictions(
+            name,
+            index.fingerprint,
+            rows,
+            hand,
+            joints - wrist,
+            vertices,
+            provenance={
+                "file": path.name,
+                "joint_order": order.name,
+                "unit": unit,
+                "box_source": _agreed(content, "box_source", box_source, path),
+                "joints": "as predicted"
+                if "joints" in content.columns
+                else "regressed from the mesh",
+            },
+        )
+    except PredictionError as error:
+        raise PredictionError(f"{path}: {error}") from None
 
 
 # --- what is stated -----------------------------------------------------------------------

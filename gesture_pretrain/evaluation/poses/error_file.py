@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gesture_pretrain.evaluation.poses.predictions import PredictionError
 from gesture_pretrain.evaluation.poses.protocol import Protocol
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.json_file import parse_json
+from gesture_pretrain.npz_file import read_npz
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,17 @@ def save_hand_errors(path: Path | str, scores: Sequence[Score]) -> Path:
 
 
 def load_hand_errors(path: Path | str) -> HandErrorFile:
-    """Reads what ``save_hand_errors`` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        content = {name: stored[name] for name in stored.files}
+    """Read what ``save_hand_errors`` wrote; PredictionError for any other file."""
+    path = Path(path)
+    content = read_npz(path, PredictionError)
+    if missing := sorted({"system", "protocols_json"} - content.keys()):
+        raise PredictionError(f"{path} lacks {', '.join(missing)}; it is no file of hand errors.")
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         start = f"{prefix}."
         return {k.removeprefix(start): v for k, v in content.items() if k.startswith(start)}
 
-    protocols = json.loads(str(content["protocols_json"]))
+    protocols = parse_json(str(content["protocols_json"]), str(path), PredictionError)
     return HandErrorFile(
         str(content["system"]),
         {name: Protocol.from_json(value) for name, value in protocols.items()},

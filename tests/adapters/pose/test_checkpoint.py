@@ -11,7 +11,6 @@ from pose_run import pose_sections
 
 import adapters.targets
 from adapters.pose.checkpoint import (
-    PoseCheckpointError,
     load_pose_model,
     read_pose_card,
     save_pose_run,
@@ -24,6 +23,7 @@ from gesture_pretrain.evaluation.poses.protocol import Protocol
 from gesture_pretrain.evaluation.poses.score import score_predictions
 from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.hand.mano_pickle import ManoFileError
+from gesture_pretrain.weights.errors import WeightsError
 
 SECTIONS = {
     "target": "token_fusion",
@@ -88,10 +88,10 @@ def damaged(stored, change):
 
 def test_changed_or_missing_weights_are_refused(stored):
     damaged(stored, lambda content: content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(PoseCheckpointError, match="not the file its card describes"):
+    with pytest.raises(WeightsError, match="not the file its card describes"):
         load_pose_model(stored)
     (stored / "model.safetensors").unlink()
-    with pytest.raises(PoseCheckpointError, match="missing beside its card"):
+    with pytest.raises(WeightsError, match="does not exist"):
         load_pose_model(stored)
 
 
@@ -116,25 +116,25 @@ def test_missing_further_and_misshapen_tensors_are_refused(stored):
     # the one tensor that torch's strict loading would fill in by itself
     name = next(name for name in names if name.endswith("num_batches_tracked"))
     rewrite(stored, lambda tensors: tensors.pop(name))
-    with pytest.raises(PoseCheckpointError, match="1 missing: .*num_batches_tracked"):
+    with pytest.raises(WeightsError, match="1 missing: .*num_batches_tracked"):
         load_pose_model(stored)
     rewrite(stored, lambda tensors: tensors.update({name: torch.zeros(1, 2, 3, 4, 5)}))
-    with pytest.raises(PoseCheckpointError, match="1 wrong_shape: "):
+    with pytest.raises(WeightsError, match="1 wrong_shape: "):
         load_pose_model(stored)
 
 
 def test_unexpected_tensor_is_refused(stored):
     rewrite(stored, lambda tensors: tensors.update(extra=torch.zeros(1)))
-    with pytest.raises(PoseCheckpointError, match="1 unexpected: extra"):
+    with pytest.raises(WeightsError, match="1 unexpected: extra"):
         load_pose_model(stored)
 
 
 def test_another_hand_is_refused(stored, tmp_path, monkeypatch):
-    with pytest.raises(PoseCheckpointError, match="trained with the open hand"):
+    with pytest.raises(WeightsError, match="trained with the open hand"):
         load_pose_model(stored, hand_model=tmp_path)
     card = json.loads((stored / "card.json").read_text())
     edit_card(stored, hand={**card["hand"], "tip_convention": "manopth"})
-    with pytest.raises(PoseCheckpointError, match="not the one that the network was trained with"):
+    with pytest.raises(WeightsError, match="not the one that the network was trained with"):
         load_pose_model(stored)
     edit_card(stored, hand={**card["hand"], "path": None})
     monkeypatch.setenv("MANO_DIR", str(tmp_path / "nowhere"))
@@ -146,16 +146,16 @@ def test_unreadable_card_other_format_and_unknown_target_are_named(stored, tmp_p
     with pytest.raises(FileNotFoundError, match="card.json is missing"):
         load_pose_model(tmp_path)
     edit_card(stored, format=99)
-    with pytest.raises(PoseCheckpointError, match="format 99"):
+    with pytest.raises(WeightsError, match="format 99"):
         load_pose_model(stored)
     edit_card(stored, format=2, target="token_fuson")
     with pytest.raises(adapters.targets.UnknownTarget, match="token_fusion"):
         load_pose_model(stored)
     edit_card(stored, colour="red")
-    with pytest.raises(PoseCheckpointError, match="colour"):
+    with pytest.raises(WeightsError, match="colour"):
         load_pose_model(stored)
     (stored / "card.json").write_text("{")
-    with pytest.raises(PoseCheckpointError, match="not the card"):
+    with pytest.raises(WeightsError, match="not the card"):
         load_pose_model(stored)
 
 
@@ -216,5 +216,5 @@ def test_validation_error_is_that_of_the_scored_predictions(run):
 def test_card_of_a_gesture_backbone_is_called_something_else(tmp_path):
     # a registered backbone given for a pose network was said to have "format None"
     (tmp_path / "card.json").write_text('{"name": "resnet18.gesture", "arch": "resnet18"}')
-    with pytest.raises(PoseCheckpointError, match="something else than a pose network"):
+    with pytest.raises(WeightsError, match="something else than a pose network"):
         read_pose_card(tmp_path)

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from adapters.prediction.hand_boxes import HandBox, HandBoxes, boxes_from_file
+from adapters.prediction.hand_crops import square_hand_box
 
 A, B = (1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 7.0, 8.0)
 BY_NAME = {"a.jpg": [*A], "b.png": [{"box": [*A], "hand": "left"}, {"box": [*B]}]}
@@ -67,7 +69,7 @@ def test_boxes_of_other_pictures_altogether_are_refused(tmp_path):
     [
         ("b.json", '{"a.jpg": [1, 2, 3]}', r"entry 0: box is \[1, 2, 3\]; needed are x, y"),
         ("b.json", '{"a.jpg": [1, 2, 3, "wide"]}', "entry 0: box is"),
-        ("b.json", '{"a.jpg": [1, 2, 3, NaN]}', "entry 0: box is"),
+        ("b.json", '{"a.jpg": [1, 2, 3, NaN]}', "not JSON"),
         (
             "b.json",
             '[{"image": "a", "box": [1,2,3,4], "hand": "both"}]',
@@ -75,7 +77,7 @@ def test_boxes_of_other_pictures_altogether_are_refused(tmp_path):
         ),
         ("b.json", '[{"box": [1, 2, 3, 4]}]', "entry 0 names no image"),
         ("b.json", "[1, 2, 3, 4]", "unknown layout"),
-        ("b.json", "{", "cannot be read as JSON"),
+        ("b.json", "{", "not JSON"),
         ("b.json", '{"images": [{"id": 1}], "annotations": []}', "not as COCO has them"),
         ("b.csv", "image,x,y\na,1,2\n", "lacks the columns width, height"),
         ("b.csv", "image,x,y,width,height\na,1,2,3,\n", "line 2: box is"),
@@ -92,3 +94,10 @@ def test_what_is_no_box_is_named(tmp_path, name, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file of boxes"):
         boxes_from_file(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1e-30, 1e-30], [0, 0, 1e30, 1e30], [5, 5, 0.5, 9]])
+def test_boxes_that_no_hand_has_are_refused(box):
+    """They ended the whole prediction: a singular matrix, and an error of OpenCV."""
+    with pytest.raises(ValueError, match="box of picture 3"):
+        square_hand_box(np.zeros((20, 30, 3), np.uint8), box, box_ratio=1.25, number=3)

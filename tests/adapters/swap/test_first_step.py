@@ -12,6 +12,7 @@ from adapters.swap.first_step import FirstStepCheck
 from adapters.swap.swap import build_swapped
 from adapters.targets import SwapError
 from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.training.stopped import NonFiniteLoss
 
 
 class Driver:
@@ -47,6 +48,19 @@ def test_a_backbone_that_trains_passes_and_is_recorded(backbone, tmp_path):
     assert stored["first_step"]["with_gradient"] == count
     assert stored["fingerprints"]["after_first_step"] not in (None, ledger.after_swap)
     assert "after the first step" in hook.ledger.table()
+
+
+def test_a_first_step_that_was_not_taken_is_told_as_such(backbone):
+    """A skipped non-finite step was reported as a backbone that the step did not change."""
+
+    def settle():
+        raise NonFiniteLoss("the loss is not finite")
+
+    model, ledger = swapped(backbone)
+    driver = Driver(model, lr=0.0)
+    driver.train_loop = SimpleNamespace(settle=settle)
+    with pytest.raises(NonFiniteLoss):
+        driver.train(FirstStepCheck(ledger))
 
 
 def test_a_backbone_frozen_by_accident_is_refused(backbone):

@@ -19,7 +19,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 SIZE = 64
 TAXONOMY = Taxonomy.load("interhand26m")
-IMREAD = "gesture_pretrain.data.images.files.cv2.imread"
+IMREAD = "gesture_pretrain.data.images.files.decode_image"
 
 
 @pytest.fixture(scope="module")

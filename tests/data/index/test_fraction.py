@@ -35,6 +35,9 @@ def index(tmp_path_factory):
     meta = {
         "kind": "folders",
         "data_name": "uneven",
+        "licence": "not stated",
+        "synthetic": None,
+        "counts": {},
         "image_folders": {"train": "."},
         "labels": list("abcde"),
         "cameras": [],

@@ -73,7 +73,7 @@ def test_gestures_that_only_the_test_has_are_listed(index):
     without = [row for row in train if index.label_of(row) != "0107_thumbup_normal"]
     audit = audit_leakage(index, without, index, test)
     assert audit.gestures_unseen == ("0107_thumbup_normal",) and audit.unseen_images == 2
-    assert "2 of 3 gestures" in " ".join(audit.sentences())
+    assert "2 of 3 test gestures" in " ".join(audit.sentences())
 
 
 def test_copy_under_another_name_is_found_by_content_only(index, tiny_release, tmp_path):

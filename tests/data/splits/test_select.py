@@ -33,8 +33,11 @@ def make_index(root, recordings, *, subjects=True, captures=True) -> HandIndex:
     if subjects:
         columns["subject"] = np.repeat(subject.astype(np.uint8), VIEWS)
     meta = {
-        "kind": "interhand26m",
+        "kind": "folders",
         "data_name": "recordings",
+        "licence": "none",
+        "synthetic": None,
+        "counts": {},
         "image_folders": {"train": ".", "val": "."},
         "labels": labels,
         "cameras": [],

@@ -208,7 +208,7 @@ def test_damaged_and_other_files_are_refused(rendered_index, tmp_path):
     with pytest.raises(PredictionError, match="list 'predictions'"):
         read_external_predictions(tmp_path / "a.json", rendered_index)
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(PredictionError, match="not readable JSON"):
+    with pytest.raises(PredictionError, match="not JSON"):
         read_external_predictions(tmp_path / "a.json", rendered_index)
     ragged = {"predictions": [{"row": 0, "joints": [1]}, {"row": 1}]}
     (tmp_path / "b.json").write_text(json.dumps(ragged))

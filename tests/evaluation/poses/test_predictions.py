@@ -63,10 +63,10 @@ def test_other_files_are_refused(predictions, tmp_path):
     with pytest.raises(PredictionError, match="lacks hand"):
         PosePredictions.load(tmp_path / "part.npz")
     (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(PredictionError, match="not a readable .npz"):
+    with pytest.raises(PredictionError, match="cannot be read as an npz"):
         PosePredictions.load(tmp_path / "cut.npz")
     np.savez(tmp_path / "pickle.npz", **{**content, "hand": np.array([{}], object)})
-    with pytest.raises(PredictionError, match="not a readable .npz"):
+    with pytest.raises(PredictionError, match="cannot be read as an npz"):
         PosePredictions.load(tmp_path / "pickle.npz")
     with pytest.raises(FileNotFoundError):
         PosePredictions.load(tmp_path / "absent.npz")

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from gesture_pretrain.data.images.verify import verify_index
 from gesture_pretrain.data.index.errors import IndexFormatError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.index.verify import verify_index
 from gesture_pretrain.data.interhand.build import build_interhand_index
 
 
