@@ -22,7 +22,7 @@ from adapters.transfer.score.comparing import compare_plan
 from adapters.transfer.score.pose_pairs import hidden_joints
 from adapters.transfer.score.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
 from gesture_pretrain.evaluation.statistics.comparison import holm
 
 
@@ -118,7 +118,7 @@ def test_other_systems_join_the_table_through_their_predictions(finished, toy_in
     assert row.is_external and row.target == "theirs" and row.hands["interhand_wrist"] == 30
     assert row.interval_mm is None and results.rows[1].interval_mm is not None
     (tmp_path / "theirs.npz").unlink()  # since the plan was read
-    with pytest.raises(FileNotFoundError, match="theirs.npz"):
+    with pytest.raises(PredictionError, match="theirs.npz"):
         collect_results(plan, cells_of(plan), finished.out)
 
 
