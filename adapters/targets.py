@@ -13,6 +13,7 @@ or registers them in the process with `register_target`. docs/targets.md shows a
 """
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -289,6 +290,24 @@ def find_pose_target(name: str) -> PoseTarget:
         f"target {name!r} writes a file and is not trained here. Use --export with it, or choose "
         "a pose network (tools/swap_backbone.py --list shows which are)."
     )
+
+
+def model_options(target: PoseTarget, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolve a section `model` to options of `target.build_model`.
+
+    Args:
+        target: The target.
+        model: `size` (a preset of the target; default "full") and further options. None stands for
+            the word "none" in an option whose default is a word (`guidance="none"`).
+    """
+    parameters = inspect.signature(target.build_model).parameters
+    words = {name for name, p in parameters.items() if isinstance(p.default, str)}
+    own = {
+        key: "none" if value is None and key in words else value
+        for key, value in model.items()
+        if key != "size"
+    }
+    return {**target.options(model.get("size", "full")), **own}
 
 
 def list_targets() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from adapters.pose.backbone import build_starting_point
 from adapters.pose.data import build_pose_data
 from adapters.pose.hand_models import HandModelSource
-from adapters.targets import PoseTarget
+from adapters.targets import PoseTarget, model_options
 from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.config.values import check_shared_values
 from gesture_pretrain.training.optimizer import build_optimizer
@@ -47,22 +47,6 @@ def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
     needs_logits(target, model_options(target, model))
     HandModelSource(**sections.get("hand_model", {}))
     check_shared_values(**sections)
-
-
-def model_options(target: PoseTarget, model: Mapping) -> dict[str, Any]:
-    """Options of `target.build_model`: those of the preset `size`, then the section's own.
-
-    The word none on the command line is read as None; an option whose default is a word has it as a
-    word (`guidance="none"`).
-    """
-    parameters = inspect.signature(target.build_model).parameters
-    words = {name for name, p in parameters.items() if isinstance(p.default, str)}
-    own = {
-        key: "none" if value is None and key in words else value
-        for key, value in model.items()
-        if key != "size"
-    }
-    return {**target.options(model.get("size", "full")), **own}
 
 
 def needs_logits(target: PoseTarget, options: Mapping[str, Any]) -> bool:

@@ -16,12 +16,12 @@ from adapters.pose.data import build_pose_data
 from adapters.pose.hand_models import HandModelSource
 from adapters.pose.prediction import check_first_prediction
 from adapters.pose.run import PoseRun
-from adapters.pose.sections import check_pose_sections, model_options, needs_logits
+from adapters.pose.sections import check_pose_sections, needs_logits
 from adapters.pose.validation import PoseErrors
 from adapters.swap.first_step import FirstStepCheck
 from adapters.swap.ledger import SwapLedger
 from adapters.swap.swap import build_swapped
-from adapters.targets import PoseTarget, find_pose_target
+from adapters.targets import PoseTarget, find_pose_target, model_options
 from gesture_pretrain.config.file import require_sections
 from gesture_pretrain.config.sections import config_sections
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader

@@ -1,1 +1,12 @@
-"""A trained pose network on a user's own pictures and videos: boxes, crops, hands, drawings."""
+"""A trained pose network on a user's own images and videos: boxes, crops, hands, drawings."""
+
+from gesture_pretrain.lazy import lazy_names
+
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "HandEstimator": "adapters.prediction.hand_estimator",
+        "PredictedHands": "adapters.prediction.run",
+        "predict": "adapters.prediction.run",
+    },
+)

@@ -1,0 +1,11 @@
+"""A backbone in another network: every tensor accounted for."""
+
+from gesture_pretrain.lazy import lazy_names
+
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "SwapTrial": "adapters.swap.dry_run",
+        "try_swap": "adapters.swap.dry_run",
+    },
+)

@@ -2,12 +2,14 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.export.backbone_export import export_weights
+from adapters.swap.ledger import SwapLedger
 from adapters.swap.swap import build_swapped, parameter_table
-from adapters.targets import ExportTarget, PoseTarget
+from adapters.targets import ExportTarget, PoseTarget, find_pose_target, model_options
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.weights.registry import find_backbone, load_network
@@ -15,28 +17,47 @@ from gesture_pretrain.weights.registry import find_backbone, load_network
 _ENDINGS = {"onnx": ".onnx", "mmpose": ".pth"}
 
 
-def try_swap(target: PoseTarget, backbone: str, *, seed: int, options: Mapping[str, Any]) -> str:
-    """Build a target around registered weights: its ledger and parameter counts, as text.
+@dataclass(frozen=True)
+class SwapTrial:
+    """Result of a trial swap.
+
+    Attributes:
+        ledger: Every tensor of the backbone: matched, fresh or dropped by name.
+        parameters: Table of parameter counts.
+    """
+
+    ledger: SwapLedger
+    parameters: str
+
+    def __str__(self) -> str:
+        return f"{self.ledger.table()}\n{self.parameters}"
+
+
+def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model: Any) -> SwapTrial:
+    """Build a target around registered weights and account for every tensor; write nothing.
 
     Args:
-        target: What is built.
+        target: Name of a target, or the target.
         backbone: Name or path of registered weights.
-        seed: Of the target's random weights.
-        options: Of `target.build_model`, and `allow_projection`.
+        seed: Random seed of the target's new weights.
+        model: `size` (preset of the target, default "full"), `allow_projection`, and options of
+            `target.build_model`.
 
     Raises:
-        As `build_swapped` and `load_network`.
+        SwapError: Backbone and target do not go together.
+        UnknownTarget, UnknownBackbone: No such name.
     """
-    # The hand model holds no weights; any will do to count tensors
-    model, ledger = build_swapped(
-        target,
+    chosen = find_pose_target(target) if isinstance(target, str) else target
+    network, ledger = build_swapped(
+        chosen,
         load_network(backbone),
         backbone_name=find_backbone(backbone).name,
         seed=seed,
+        # the hand model holds no weights; any will do to count tensors
         hand_models={side: load_hand_model(side, "open") for side in HANDS},
-        **options,
+        **model_options(chosen, model),
     )
-    return f"{ledger.table()}\n{parameter_table(model, ledger)}"
+    return SwapTrial(ledger, parameter_table(network, ledger))
 
 
 def try_export(

@@ -1,1 +1,11 @@
-"""The transfer experiment: a plan of arms, targets, label fractions and seeds, run cell by cell."""
+"""Transfer studies: a plan of arms, targets, label fractions and seeds, run cell by cell."""
+
+from gesture_pretrain.lazy import lazy_names
+
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "Study": "adapters.transfer.study",
+        "open_study": "adapters.transfer.study",
+    },
+)

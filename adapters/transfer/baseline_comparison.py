@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.pose.sections import model_options
 from adapters.pose.training import check_pose_config
-from adapters.targets import PoseTarget
+from adapters.targets import PoseTarget, model_options
 from adapters.transfer.backbone_comparison import comparison_arms, train_arms
 from adapters.transfer.comparison_table import PROTOCOL_NAMES, Comparison, compare_arms
 from gesture_pretrain.config.override import apply_override

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from adapters.transfer.plan.audit import audit_plan, not_audited
 from adapters.transfer.plan.cells import CellTable, cells_of
@@ -114,7 +115,7 @@ class Study:
 
 
 def open_study(
-    plan: str | Path,
+    plan: str | Path | Mapping[str, Any],
     *,
     data: str | Path | None = None,
     out: str | Path | None = None,
@@ -124,7 +125,7 @@ def open_study(
     """Open a transfer study; nothing is run yet.
 
     Args:
-        plan: Name of a shipped plan ("table2"), or path of a plan file.
+        plan: Name of a shipped plan ("table2"), path of a plan file, or the values of a plan.
         data: Index, or dataset that contains one. Default: `data.index` of the plan.
         out: Folder of the study, which several plans may share. Default: `runs/experiment_<plan>`.
         overrides: Changes to the plan, see `apply_overrides`.

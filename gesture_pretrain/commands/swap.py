@@ -160,7 +160,6 @@ def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget
 
 def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> str:
     """Format what would happen to every tensor."""
-    from adapters.pose.sections import model_options
     from adapters.swap.dry_run import try_export, try_swap
     from gesture_pretrain.config.override import apply_overrides
 
@@ -168,8 +167,8 @@ def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> s
         settings = {"stand_in_ops": True} if target.name == "mmpose" else {}
         apply_overrides(settings, options.overrides)
         return try_export(target, options.backbone, None, settings)
-    choices = model_options(target, run_sections(options, target).get("model") or {})
-    return try_swap(target, options.backbone, seed=options.seed[0], options=choices)
+    model = run_sections(options, target).get("model") or {}
+    return str(try_swap(target, options.backbone, seed=options.seed[0], **model))
 
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:

@@ -12,11 +12,12 @@ from gesture_pretrain.config.kind import find_config, require_kind
 from gesture_pretrain.config.override import Overrides, apply_overrides
 
 
-def read_plan(source: str | Path, overrides: Overrides = ()) -> Plan:
+def read_plan(source: str | Path | Mapping[str, Any], overrides: Overrides = ()) -> Plan:
     """Reads and checks a plan file.
 
     Args:
-        source: Path of a Python file of plain values, or the name of a shipped plan.
+        source: Path of a Python file of plain values, the name of a shipped
+            plan, or the values themselves.
         overrides: Changes to the file's values, see `apply_overrides`.
 
     Raises:
@@ -24,11 +25,14 @@ def read_plan(source: str | Path, overrides: Overrides = ()) -> Plan:
         PlanError: something in it cannot be; names the key.
         ValueError: a config of another kind, or an override that cannot be.
     """
-    path = find_config(source, "experiments")
-    values = _plain(read_python_file(path))
-    require_kind(path, values, "experiments")
+    if isinstance(source, Mapping):
+        values, name = _plain(source), "study"
+    else:
+        path = find_config(source, "experiments")
+        values, name = _plain(read_python_file(path)), path.stem
+        require_kind(path, values, "experiments")
     apply_overrides(values, overrides)
-    values.setdefault("name", path.stem)
+    values.setdefault("name", name)
     return plan_from(values)
 
 

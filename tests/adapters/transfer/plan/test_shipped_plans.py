@@ -82,13 +82,13 @@ def test_table2_trains_as_the_pose_configs_do(target, config):
     plan = read_plan(CONFIGS / "experiments" / "table2.py")
     own = merged(plan.finetuning, plan.targets[target].finetuning)
     own["data"] = {**plan.data, **own["data"]}
-    single = read_config(CONFIGS / "pose" / f"{config}.py", check=check_pose_config)
+    single = read_config(CONFIGS / "pose" / f"{config}.py", kind="pose", check=check_pose_config)
     assert own == {name: single[name] for name in own}
 
 
 def test_table2_pretrains_as_the_pretraining_configs_do():
     plan = read_plan(CONFIGS / "experiments" / "table2.py")
-    single = read_config(CONFIGS / "pretrain" / "hrnet_w32_interhand.py")
+    single = read_config("hrnet_w32_interhand", kind="pretrain")
     own = {**plan.pretraining, "data": {**plan.data, **plan.pretraining["data"]}}
     assert own == {name: single[name] for name in own}
 
@@ -163,6 +163,7 @@ def test_table2_runs_to_the_end_on_a_miniature_tree(tmp_path, monkeypatch):
             "pretraining.training.threads=1",
             "finetuning.training.threads=1",
             "diagnostics=none",
+            "targets.EANet.finetuning.schedule={'iterations': 3}",  # else the run of EANet, HRNet
             "seeds=[0]",
             *(
                 f"targets.{name}.model.{key}={value}"
