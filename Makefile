@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: env demo test lint bench clean-env
+.PHONY: env demo test lint fuzz bench clean-env
 env: $(STAMP)
 
 $(STAMP): setup.cfg setup.py tools/install.sh

@@ -1,6 +1,6 @@
 """Optional dependencies: which extra of the package installs a missing module."""
 
-_EXTRA_OF = {
+EXTRA_OF = {
     "mmengine": "train",
     "cv2": "train",
     "scipy": "train",
@@ -23,7 +23,7 @@ _EXTRA_OF = {
 def missing_extra(error: ModuleNotFoundError) -> ModuleNotFoundError | None:
     """Name the extra that installs the missing module; None if no extra does."""
     name = (error.name or "").partition(".")[0]
-    extra = _EXTRA_OF.get(name)
+    extra = EXTRA_OF.get(name)
     if extra is None:
         return None
     return ModuleNotFoundError(

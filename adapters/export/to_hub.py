@@ -26,7 +26,7 @@ from gesture_pretrain.weights.registry import (
     parse_hub_id,
     registry_home,
 )
-from gesture_pretrain.weights.timm_config import TIMM_CONFIG_FILE
+from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE
 
 FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE, TIMM_CONFIG_FILE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")

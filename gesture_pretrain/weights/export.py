@@ -39,7 +39,7 @@ from gesture_pretrain.weights.record import (
     backbone_name,
 )
 from gesture_pretrain.weights.registry import registry_home
-from gesture_pretrain.weights.timm_config import TIMM_CONFIG_FILE, timm_config
+from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE, timm_config
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")

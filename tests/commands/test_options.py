@@ -14,7 +14,6 @@ NAMES = [name for name in COMMANDS if name != "benchmark"]
 # option -> how its help begins in every tool that has it, and what stands for its value
 SHARED = {
     "--backbone": ("registry name or path of weights", "NAME"),
-    "--box-ratio": ("side of the crop over the longer side of a box, as in training", "RATIO"),
     "--data": ("index, or dataset with one", "INDEX"),
     "--device": (
         "auto, cpu, cuda, cuda:0 … (default: auto, which is cuda if available)",

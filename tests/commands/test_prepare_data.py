@@ -83,7 +83,7 @@ def test_shards(tool, photographs, tmp_path, capsys):
 def test_bad_input_is_one_line_and_exit_code_1(tool, arguments, message, capsys):
     assert tool.run([*arguments, "--quiet"]) == 1
     error = capsys.readouterr().err.strip()
-    assert message in error and error.startswith("error: ") and "\n" not in error
+    assert message in error and error.startswith("Error: ") and "\n" not in error
 
 
 def _index_samples(tool, shared_dir, out):

@@ -1,0 +1,87 @@
+"""The command line: overview, unknown commands, missing extras, and the scripts beside it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from random_pose_model import store_random_pose_model
+from tiny_run import write_tiny_index
+
+from gesture_pretrain.commands import failure
+from gesture_pretrain.commands.main import COMMANDS, run_commands
+
+TINY = [
+    "backbone.arch=test_resnet",
+    "backbone.size_px=32",
+    "data.batch_size=8",
+    "data.workers=0",
+    "schedule.iterations=2",
+    "training.threads=1",
+]
+
+
+def test_the_overview_lists_every_command(capsys):
+    assert run_commands(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown and command.summary in shown for name, command in COMMANDS.items())
+    assert run_commands(["data"]) == 2
+    shown = capsys.readouterr().out
+    assert "data shards" in shown and "pose train" not in shown
+
+
+@pytest.mark.parametrize("words", [["pretrian"], ["data", "shard"]])
+def test_an_unknown_command_is_answered_with_a_near_one(words, capsys):
+    assert run_commands(words) == 2
+    assert "Did you mean" in capsys.readouterr().err
+
+
+def test_a_missing_package_names_its_extra(capsys):
+    error = ModuleNotFoundError("No module named 'smplx'", name="smplx")
+    assert failure.exit_status_of(error, None) == 1
+    assert "gesture-pretrain[mano]" in capsys.readouterr().err
+
+
+def test_a_defect_is_not_reported_as_wrong_input():
+    with pytest.raises(ZeroDivisionError):
+        failure.exit_status_of(ZeroDivisionError("ours"), None)
+
+
+def start(repo_root, home, *words) -> None:
+    command = [sys.executable, *map(str, words)]
+    environment = {**os.environ, "GESTURE_PRETRAIN_HOME": str(home)}
+    done = subprocess.run(command, cwd=repo_root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_script_and_command_pretrain_to_the_same_weights(repo_root, tmp_path):
+    index = write_tiny_index(tmp_path / "data")
+    config = "hrnet_tiny_synthetic_demo"
+    for name, words in (
+        ("script", ["tools/pretrain_backbone.py", f"configs/pretrain/{config}.py"]),
+        ("command", ["-m", "gesture_pretrain", "pretrain", config]),
+    ):
+        place = ["--data", index, "--out", tmp_path / name, "--device", "cpu"]
+        start(repo_root, tmp_path / f"home_{name}", *words, *place, *TINY)
+    stored = [
+        next((tmp_path / f"home_{name}").glob("test_resnet.*/model.safetensors"))
+        for name in ("script", "command")
+    ]
+    assert stored[0].read_bytes() == stored[1].read_bytes()
+
+
+def test_script_and_command_predict_the_same(repo_root, tmp_path, shared_dir):
+    model = store_random_pose_model(tmp_path / "model")
+    image = next((shared_dir / "interhand" / "sample").rglob("*.jpg"))
+    for name, words in (
+        ("script", ["tools/predict.py"]),
+        ("command", ["-m", "gesture_pretrain", "predict"]),
+    ):
+        given = [model, image, "--hand", "right", "--out", tmp_path / name, "--device", "cpu"]
+        start(repo_root, tmp_path / "home", *words, *given, "--no-pictures", "--mesh", "none")
+    found = [
+        json.loads((tmp_path / name / "predictions.json").read_text())["pictures"]
+        for name in ("script", "command")
+    ]
+    assert found[0] == found[1] and found[0][0]["hands"]
