@@ -135,6 +135,8 @@ class ComparedPair:
         """
         if self.joints is None:
             return "not run"
+        if len(self.did_not_learn) == 2:  # whatever their difference
+            return "did not learn"
         if not self.joints_p_holm < SIGNIFICANCE or np.isnan(self.joints.low_mm):
             return "did not learn" if self.did_not_learn else "undecided"
         return "better" if self.joints.difference_mm < 0 else "worse"

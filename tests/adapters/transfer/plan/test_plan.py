@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+from safetensors.torch import save_file
 from toy_pose import toy_plan
 
 from adapters.transfer.plan.audit import audit_plan, not_audited
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, cells_of, scored_rows
+from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, Cell, cells_of, scored_rows
 from adapters.transfer.plan.file import plan_from, read_plan
 from adapters.transfer.plan.plan import PlanError
 from gesture_pretrain.data.index.index import HandIndex
@@ -72,6 +73,36 @@ def test_what_changes_a_result_changes_the_key_and_the_place_of_the_data_does_no
     (tmp_path / "moved").symlink_to(toy_index.parent)
     moved = {cell.label: cell.key for cell in cells(tmp_path / "moved").cells}
     assert moved == base
+
+
+def test_an_arm_states_the_weights_that_its_pretraining_starts_from(toy_index, tmp_path):
+    def pretraining(init) -> Cell:
+        arms = {"own": {"init": str(init), "pretrain": {}}}
+        return of(cells(toy_index, arms=arms, comparisons=[]), stage=PRETRAINING, seed=0)[0]
+
+    file = tmp_path / "weights.safetensors"
+    keys = {pretraining("random").key}
+    for seed in (1, 2):  # other weights under the same name are another cell
+        save_file(build_backbone("test_resnet", size_px=32, seed=seed).net.state_dict(), file)
+        cell = pretraining(file)
+        assert cell.config["sections"]["backbone"]["init"] == str(file)
+        keys.add(cell.key)
+    assert len(keys) == 3
+    without = of(cells(toy_index), arm="gesture", stage=PRETRAINING, seed=0)[0]
+    assert without.key in keys  # random is the default
+
+
+def test_an_arm_may_have_its_own_optimiser_and_nothing_else(toy_index):
+    arms = toy_plan(toy_index)["arms"]
+    own = {"init": "random", "finetuning": {"optimizer": {"lr": 3e-3}}}
+    table = cells(toy_index, arms={**arms, "random": own})
+    rates = {c.arm: c.config["sections"]["optimizer"]["lr"] for c in of(table, stage=FINETUNING)}
+    assert rates == {"random": 3e-3, "gesture": 1e-3, "shuffled": 1e-3}
+
+
+def test_fractions_that_select_the_same_images_are_refused(toy_index):
+    with pytest.raises(PlanError, match="same"):
+        cells(toy_index, fractions=[0.5, 0.5001])
 
 
 def test_a_plan_that_pretrains_nothing_needs_no_pretraining_section(toy_index):

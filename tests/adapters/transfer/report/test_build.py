@@ -58,6 +58,10 @@ def test_report_of_a_finished_experiment(finished):
     assert all((finished.out / line.folder / "cell.json").exists() for line in results.cells)
     assert all(line.minutes > 0 and line.device == "cpu" for line in results.cells)
     assert {line.commit for line in results.cells} == {results.facts["commits"]} != {"None"}
+    learned = {line.arm: line for line in results.pretraining}
+    assert set(learned) == {"gesture", "shuffled"} and learned["shuffled"].labels == "shuffled"
+    assert all(0 <= top1 <= 1 for line in learned.values() for top1 in line.train_top1)
+    assert results.rows[0].train_moments < results.rows[0].train_images
     page = write_report(finished.plan, finished.table, finished.out, command="the command")
     assert "the command" in page.read_text() and "toy, gesture" in page.read_text()
     stored = json.loads(page.with_name("comparisons.json").read_text())
