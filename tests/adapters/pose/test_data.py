@@ -11,7 +11,7 @@ from adapters.targets import find_pose_target
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 
-IMREAD = "gesture_pretrain.data.images.files.cv2.imread"
+IMREAD = "gesture_pretrain.data.images.files.decode_image"
 
 
 @pytest.fixture

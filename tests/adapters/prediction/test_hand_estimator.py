@@ -290,9 +290,9 @@ def test_what_is_no_rgb_picture_is_refused(estimator, image, error, message):
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        ([10, 10, 0, 5], "width and height above 0"),
-        ([10, 10, 5], "width and height above 0"),
-        ([10, np.nan, 5, 5], "width and height above 0"),
+        ([10, 10, 0, 5], "width and height"),
+        ([10, 10, 5], "width and height"),
+        ([10, np.nan, 5, 5], "width and height"),
         ([60, 10, 20, 20], "lies outside of its 60 x 40 px"),
         ([-30, 0, 30, 20], "lies outside"),
     ],
