@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from adapters.targets import ExportReport, ExportTarget
 from gesture_pretrain.files import atomic_folder
+from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.export import README_FILE
 from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
@@ -26,7 +27,6 @@ from gesture_pretrain.weights.registry import (
     parse_hub_id,
     registry_home,
 )
-from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE
 
 FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE, TIMM_CONFIG_FILE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")

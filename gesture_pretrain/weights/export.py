@@ -22,6 +22,7 @@ from gesture_pretrain.files import (
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE, timm_config
 from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
 from gesture_pretrain.weights.folder import StoredWeights, load_weights
 from gesture_pretrain.weights.model_card import model_card
@@ -39,7 +40,6 @@ from gesture_pretrain.weights.record import (
     backbone_name,
 )
 from gesture_pretrain.weights.registry import registry_home
-from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE, timm_config
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")

@@ -263,7 +263,8 @@ def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
 
 
 def test_the_labelled_part_of_test_is_evaluated_by_default(miniature, tmp_path, capsys):
-    evaluate_features(NAME, data=miniature, k=3, max_train=60, out=tmp_path, workers=0)
+    settings = dict(data=miniature, k=3, max_train=60, out=tmp_path, workers=0)
+    write_backbone_report(tmp_path / "report.html", evaluate_features(NAME, **settings))
     index = HandIndex.open(miniature)
     labelled = index.select("test", labelled_by=Taxonomy.load("interhand26m"))
     told = f"{len(labelled)} of {len(index.select('test'))} images of test have a gesture label"
@@ -275,15 +276,9 @@ def test_the_labelled_part_of_test_is_evaluated_by_default(miniature, tmp_path, 
 
 def test_images_without_labels_are_measured_by_their_joints(miniature, tmp_path, capsys):
     """val of InterHand2.6M: range of motion only."""
-    evaluate_features(
-        NAME,
-        data=miniature,
-        split="val",
-        baselines=["untrained"],
-        k=3,
-        out=tmp_path,
-        workers=0,
-    )
+    settings = dict(split="val", baselines=["untrained"], k=3, out=tmp_path, workers=0)
+    evaluation = evaluate_features(NAME, data=miniature, **settings)
+    write_backbone_report(tmp_path / "report.html", evaluation)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     scores = metrics["backbones"][NAME]["scores"]
     assert set(scores) == {"probe_joints", "knn_joints", "mean_pose"}
