@@ -1,14 +1,14 @@
 # make env    a virtual environment in .venv with everything; VENV and PYTHON choose others
 # make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
 # make test   the fast tests: CPU, offline, no licensed file
-# make lint   ruff;   make bench   speed and memory as ratios
+# make lint   ruff;   make fuzz bench   speed and memory as ratios
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: env demo test lint bench clean-env
+.PHONY: env demo test lint fuzz bench clean-env
 env: $(STAMP)
 
 $(STAMP): setup.cfg setup.py tools/install.sh
@@ -24,6 +24,9 @@ test: env
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+fuzz: env
+	$(BIN)/python -m tests.fuzz --hours 1
 
 bench: env
 	$(BIN)/python tools/benchmark.py all

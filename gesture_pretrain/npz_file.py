@@ -30,11 +30,14 @@ def read_npz(
         names: Arrays to read, where present; None for all.
 
     Raises:
-        error: The file is missing, damaged, holds Python objects, or unpacks to more than 100 times
+        FileNotFoundError: There is no such file.
+        error: The file is damaged, holds Python objects, or unpacks to more than 100 times
             its size.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
     if not path.is_file():
-        raise error(f"{path} does not exist or is not a file.")
+        raise error(f"{path} is not a file.")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())

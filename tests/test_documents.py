@@ -1,4 +1,4 @@
-"""The Python code of docs/backbones.md and docs/data.md runs as it stands."""
+"""The Python code of README.md, docs/backbones.md and docs/data.md runs as it stands."""
 
 import re
 import subprocess
@@ -55,6 +55,11 @@ def test_code_about_backbones_runs(home, repo_root, monkeypatch, capsys):
     assert names["mine"].arch == "my_resnet"
     assert (home / "resnet18.another" / "card.json").is_file()
     assert "hrnet_w16_tiny.gesture_synthetic_demo" in capsys.readouterr().out
+
+
+def test_code_of_the_readme_runs(home, repo_root):
+    names = run(repo_root / "README.md")
+    assert names["features"].pooled.shape == (1, names["backbone"].pooled_channels)
 
 
 def test_code_about_data_makes_a_data_set(repo_root, tmp_path, monkeypatch, capsys):

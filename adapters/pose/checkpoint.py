@@ -33,9 +33,10 @@ from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import compare_tensors
-from gesture_pretrain.weights.limits import (
+from gesture_pretrain.weights.record import (
     Channels,
     Classes,
+    FileRecord,
     Fraction,
     Mean,
     NumBytes,
@@ -43,7 +44,6 @@ from gesture_pretrain.weights.limits import (
     Size,
     Std,
 )
-from gesture_pretrain.weights.record import FileRecord
 from gesture_pretrain.weights.tensor_file import read_tensors, require_usable
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"

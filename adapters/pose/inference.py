@@ -1,13 +1,13 @@
-"""A trained pose network for speed: in whole batches, half precision, compiled, or ONNX Runtime.
+"""A trained pose network on crops: in batches, half precision, compiled, or in ONNX Runtime.
 
-from adapters.pose.inference import PoseInference
-hands = PoseInference("runs/my_run/model", precision="bf16").predict(crops)
+`HandEstimator` in `adapters.prediction` runs on it and takes the same options.
 """
 
 from collections.abc import Iterator
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ class PoseInference:
 
     Attributes:
         size_px: Side of the crops.
+        model: The network; None for the engine "onnx".
 
     Raises:
         ValueError: Settings that do not go together.
@@ -65,7 +66,7 @@ class PoseInference:
             raise ValueError("precision 'fp16' needs CUDA; use 'bf16' or 'fp32' on a CPU")
         self.batch_size, self.whole_batches = batch_size, compile is not None
         self.autocast = PRECISIONS[precision]
-        self._session = self._model = None
+        self._session = self.model = None
         if engine == "onnx":
             self._session = _session(source, hand_model)
             self.size_px = self._session.size_px
@@ -73,13 +74,13 @@ class PoseInference:
         if not isinstance(source, StoredPoseModel):
             source = load_pose_model(source, hand_model=hand_model)
         self.size_px = source.card.size_px
-        self._model = source.model.eval().to(self.device)
+        self.model = source.model.eval().to(self.device)
         if channels_last:
-            self._model.to(memory_format=torch.channels_last)
-        self._forward = self._model
+            self.model.to(memory_format=torch.channels_last)
+        self._forward = self.model
         if compile is not None:
             mode = None if compile == "default" else compile
-            self._forward = torch.compile(self._model, mode=mode, dynamic=False)
+            self._forward = torch.compile(self.model, mode=mode, dynamic=False)
 
     def predict(self, crops: Tensor | np.ndarray, hand: Tensor | None = None) -> HandPrediction:
         """The hand in each crop, in the frame of the crop, on the CPU.
@@ -96,9 +97,19 @@ class PoseInference:
         _check_crops(crops, self.size_px)
         if hand is None:
             hand = torch.zeros(len(crops), dtype=torch.int64)
-        parts = [self._predict(*batch) for batch in self._batches(crops, torch.as_tensor(hand))]
-        joined = zip(*parts, strict=True)
-        return HandPrediction(*(None if v[0] is None else torch.cat(v) for v in joined))
+        return self.run(crops, torch.as_tensor(hand)).map(Tensor.cpu)
+
+    def run(self, crops: Tensor, hand: Tensor, *, mode: str = "predict") -> Any:
+        """The network's output for checked crops, on its device.
+
+        Args:
+            crops: (N, 3, S, S) uint8.
+            hand: (N,) int64.
+            mode: "predict" for a `HandPrediction`, or another mode of the network (engine "torch").
+        """
+        parts = [self._run(*batch, mode) for batch in self._batches(crops, hand)]
+        columns = zip(*parts, strict=True)
+        return type(parts[0])(*(None if c[0] is None else torch.cat(c) for c in columns))
 
     def _batches(self, crops: Tensor, hand: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
         """Crops, hands and how many of them count."""
@@ -111,15 +122,15 @@ class PoseInference:
             yield image, side, count
 
     @torch.inference_mode()
-    def _predict(self, image: Tensor, hand: Tensor, count: int) -> HandPrediction:
+    def _run(self, image: Tensor, hand: Tensor, count: int, mode: str) -> Any:
         if self._session is not None:
-            return self._session.run(image, hand)
+            return self._session.run(image.cpu(), hand.cpu())
         batch = CropBatch(image, hand, torch.arange(len(image)))
         batch = CropBatch(*(values.to(self.device, non_blocking=True) for values in batch))
         half = self.autocast
         with nullcontext() if half is None else torch.autocast(self.device.type, half):
-            prediction = self._forward(batch, mode="predict")
-        return prediction.map(lambda values: values[:count].cpu())
+            output = self._forward(batch, mode=mode)
+        return type(output)(*(None if values is None else values[:count] for values in output))
 
 
 def _session(source: str | PathLike | StoredPoseModel, hand_model) -> PoseSession:

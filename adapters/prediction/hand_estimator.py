@@ -14,8 +14,8 @@ from torch import Tensor
 
 from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose.frames import CameraPrediction, to_camera_frame
+from adapters.pose.inference import PoseInference
 from adapters.pose.model import HandPrediction
-from adapters.pose.prediction import predict_batch
 from adapters.prediction.gesture_reader import (
     Gesture,
     GestureReader,
@@ -73,6 +73,9 @@ class HandEstimator:
         hand_model: MANO file or folder, see `load_pose_model`.
         device: Where to compute.
         box_ratio: Side of the crop over the longer side of a box.
+        batch_size: Hands at a time.
+        **engine: `engine`, `precision`, `compile` and `channels_last` of `PoseInference`. ONNX
+            Runtime gives no gesture logits, so with `engine="onnx"` give `gestures` or the sides.
 
     Attributes:
         sees_right_hands_only: Left hands are mirrored in and out, as token fusion was trained;
@@ -92,13 +95,16 @@ class HandEstimator:
         hand_model: str | PathLike | None = None,
         device: str | torch.device = "cpu",
         box_ratio: float = 1.25,
+        batch_size: int = 16,
+        **engine,
     ):
         if not isinstance(source, StoredPoseModel):
             source = load_pose_model(source, hand_model=hand_model, device=device)
         self.card, self.hand_models = source.card, source.hand_models
         self.sees_right_hands_only = self.card.target == "token_fusion"
-        self.model = source.model.eval().to(device)
-        self.device, self.box_ratio = torch.device(device), box_ratio
+        self.inference = PoseInference(source, device=str(device), batch_size=batch_size, **engine)
+        self.model, self.device = self.inference.model, torch.device(device)
+        self.box_ratio, self.batch_size = box_ratio, batch_size
         self.reader = self._gesture_reader(gestures, taxonomy)
 
     @torch.no_grad()
@@ -107,8 +113,6 @@ class HandEstimator:
         images: Sequence[np.ndarray],
         boxes: Sequence[Sequence[float] | None] | None = None,
         hands: str | Sequence[str | None] | None = None,
-        *,
-        batch_size: int = 16,
     ) -> list[HandEstimate]:
         """The hand in each picture.
 
@@ -116,7 +120,6 @@ class HandEstimator:
             images: `(H, W, 3)` uint8, RGB, of any size.
             boxes: Per picture x, y, width, height in pixels, or None for the whole picture.
             hands: "right" or "left", for all or per picture; None where the gestures are to tell.
-            batch_size: Pictures at a time.
 
         Returns:
             One estimate per picture, in order.
@@ -133,8 +136,8 @@ class HandEstimator:
             self._check_side(side, number)
             squares.append(square_hand_box(image, box, box_ratio=self.box_ratio, number=number))
         estimates: list[HandEstimate] = []
-        for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
+        for start in range(0, len(images), self.batch_size):
+            part = slice(start, start + self.batch_size)
             estimates += self._predict(list(images[part]), squares[part], sides[part])
         return estimates
 
@@ -147,13 +150,14 @@ class HandEstimator:
         is_left = [side == "left" for side in chosen]
         looks_right = self._crops(images, squares, is_left)
         crops, output = looks_right, None
-        if self.sees_right_hands_only:
-            output = self.model(crops, mode="tensor")
-            hands = self.model.prediction(output, self.card.size_px)
-        else:
+        if not self.sees_right_hands_only:
             crops = self._crops(images, squares, [False] * len(images))
             crops = crops._replace(hand=torch.tensor(is_left).to(crops.hand))
-            hands = predict_batch(self.model, crops)
+        if self._reads_own_heads():
+            output = self.inference.run(crops.image, crops.hand, mode="tensor")
+            hands = self.model.prediction(output, self.card.size_px)
+        else:
+            hands = self.inference.run(crops.image, crops.hand)
             hands.require(HandPrediction._fields, "Prediction on images")
         gestures: list[dict[str, Gesture]] = [{} for _ in images]
         if self.reader is not None:
@@ -190,15 +194,20 @@ class HandEstimator:
         if self.reader.network is not None:
             return self.reader.logits(crops.image)
         if output is None:
-            output = self.model(crops, mode="tensor")
+            output = self.inference.run(crops.image, crops.hand, mode="tensor")
         logits = {"coarse": output.coarse_logits, "fine": output.fine_logits}
         return {level: values for level, values in logits.items() if values is not None}
+
+    def _reads_own_heads(self) -> bool:
+        return self.reader is not None and self.reader.network is None
 
     def _gesture_reader(self, gestures, taxonomy) -> GestureReader | None:
         if gestures is not None:
             return stored_gesture_reader(gestures, device=self.device, taxonomy=taxonomy)
         facts = self.card.head_classes
-        if not self.sees_right_hands_only or facts is None or not self.model.network.gesture_heads:
+        if not self.sees_right_hands_only or facts is None or self.model is None:
+            return None
+        if not self.model.network.gesture_heads:
             return None
         return GestureReader(matching_taxonomy(facts["name"], facts["sha256"], taxonomy))
 

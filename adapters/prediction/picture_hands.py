@@ -51,9 +51,9 @@ def estimate_pictures(
     for picture in pictures:
         waiting.append(picture)
         if len(waiting) == batch_size:
-            yield from _of_batch(estimator, waiting, boxes, hand, batch_size)
+            yield from _of_batch(estimator, waiting, boxes, hand)
             waiting = []
-    yield from _of_batch(estimator, waiting, boxes, hand, batch_size)
+    yield from _of_batch(estimator, waiting, boxes, hand)
 
 
 def _of_batch(
@@ -61,7 +61,6 @@ def _of_batch(
     pictures: list[SeenPicture],
     boxes: HandBoxes,
     hand: str | None,
-    batch_size: int,
 ) -> Iterator[PictureHands]:
     chosen = [_usable(picture, boxes, estimator.box_ratio) for picture in pictures]
     images, squares, sides = [], [], []
@@ -72,7 +71,7 @@ def _of_batch(
             images.append(picture.image_rgb)
             squares.append(box.box_xywh_px)
             sides.append(side)
-    found = iter(estimator.predict(images, squares, sides, batch_size=batch_size))
+    found = iter(estimator.predict(images, squares, sides))
     for picture, (usable, faults) in zip(pictures, chosen, strict=True):
         yield PictureHands(picture, [next(found) for _ in usable], faults)
 

@@ -87,6 +87,7 @@ def predict(
         hand_model=mano,
         device=use_device(device),
         box_ratio=box_ratio,
+        batch_size=batch,
     )
     writer = PredictionWriter(
         Path(out),

@@ -19,9 +19,11 @@ from importlib import metadata
 from pathlib import Path
 
 OK, MISSING, OPTIONAL = "ok", "MISSING", "optional"
+# xtcocotools does not build on Python 3.13; pycocotools then serves in its place
+COCO_TOOLS = "xtcocotools" if sys.version_info < (3, 13) else "pycocotools"
 MMPOSE_FIX = (
     "pip install cython munkres json_tricks six && "
-    "pip install --no-build-isolation --no-binary xtcocotools xtcocotools && "
+    f"pip install --no-build-isolation --no-binary {COCO_TOOLS} {COCO_TOOLS} && "
     "pip install --no-deps mmpose==1.3.2 mmcv-lite==2.1.0 mmdet==3.2.0"
 )
 # module, oldest version, package on PyPI
@@ -174,7 +176,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
 
 def check_mmpose() -> Finding:
     """Check mmpose and its three companions, whose versions must match."""
-    for module in ("xtcocotools", "mmcv", "mmdet", "mmpose"):
+    for module in (COCO_TOOLS, "mmcv", "mmdet", "mmpose"):
         version, problem = _imported(module, module)
         if problem:
             return Finding(OPTIONAL, f"mmpose route: {module} {problem}", MMPOSE_FIX)

@@ -110,13 +110,8 @@ def write_synthetic(
     if view_limit_deg is not None and roll_limit_deg is None:
         roll_limit_deg = 45.0
     photographs = find_photographs(backgrounds, package_backgrounds)
-    second_edition = SecondEdition(
-        continuous={**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})},
-        frames_per_take=frames_per_take,
-        steady=steady,
-        photographs=_hashes(photographs),
-    )
-    _check_edition(edition, second_edition)
+    fractions = {**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})}
+    options = SecondEdition(fractions, frames_per_take, steady, _hashes(photographs))
     settings = Settings(
         images_per_split=dict(images_per_split),
         size_px=size_px,
@@ -128,20 +123,13 @@ def write_synthetic(
         seed=seed,
         gestures=None if gestures is None else list(gestures),
         grey_cameras=grey_cameras,
-        second_edition=second_edition if edition == 2 else None,
+        second_edition=_options_of(edition, options),
     )
     _check(settings)
-    folders = gesture_folders(settings.gestures)
     if _is_there(root, settings):
         print(f"{root} already holds this data set")
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    staging = root.parent / f".{root.name}.{os.getpid()}.partial"
-    try:
-        _write(staging, settings, folders, photographs, workers, progress)
-        _move(staging, root, settings)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    else:
+        _write_and_move(root, settings, photographs, workers, progress)
     return root
 
 
@@ -174,19 +162,23 @@ def _check(settings: Settings) -> None:
         raise ValueError(f"view_side={settings.view_side!r} needs a view_limit_deg, 15 to 90")
 
 
-def _check_edition(edition: int, options: SecondEdition) -> None:
+def _options_of(edition: int, options: SecondEdition) -> SecondEdition | None:
+    """The options of the edition: None for the first, which has none of them."""
     if edition not in (1, 2):
         raise ValueError(f"edition is {edition}; choose 1 or 2")
-    if edition == 1 and options != SecondEdition():
-        raise ValueError(
-            "continuous, frames_per_take, steady and backgrounds need edition=2; "
-            "the first edition has none of them"
-        )
+    if edition == 1:
+        if options != SecondEdition():
+            raise ValueError(
+                "continuous, frames_per_take, steady and backgrounds need edition=2; "
+                "the first edition has none of them"
+            )
+        return None
     fractions = options.continuous
     if set(fractions) != set(SPLITS) or not all(0 <= f <= 1 for f in fractions.values()):
         raise ValueError(f"continuous is {fractions}; give fractions from 0 to 1 for {SPLITS}")
     if not 1 <= options.frames_per_take <= 1000:
         raise ValueError(f"frames_per_take is {options.frames_per_take}, expected 1 to 1000")
+    return options
 
 
 def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]]:
@@ -228,6 +220,17 @@ def _move(staging: Path, root: Path, settings: Settings) -> None:
     except OSError:
         if not _is_there(root, settings):
             raise
+
+
+def _write_and_move(root: Path, settings: Settings, photographs, workers, progress) -> None:
+    folders = gesture_folders(settings.gestures)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    staging = root.parent / f".{root.name}.{os.getpid()}.partial"
+    try:
+        _write(staging, settings, folders, photographs, workers, progress)
+        _move(staging, root, settings)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write(

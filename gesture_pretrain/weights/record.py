@@ -10,26 +10,28 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from gesture_pretrain.json_file import STRICT, parse_json, validated
 from gesture_pretrain.plain_data import plain_data
 from gesture_pretrain.weights.errors import WeightsError
-from gesture_pretrain.weights.limits import (
-    Channels,
-    Classes,
-    Fraction,
-    Mean,
-    NumBytes,
-    Sha256,
-    Size,
-    Std,
-)
 
 FORMAT_VERSION = 1
 CARD_FILE = "card.json"
 MODEL_FILE = "model.safetensors"
 HEADS_FILE = "heads.safetensors"
+
+# Types of the numbers in a card; beyond these limits a card was edited or damaged
+Size = Annotated[int, Field(ge=1, le=8192)]  # pixels
+Channels = Annotated[int, Field(ge=1, le=65536)]
+Classes = Annotated[int, Field(ge=1, le=100_000)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Mean = Annotated[float, Field(ge=-10, le=10)]
+Std = Annotated[float, Field(ge=1e-4, le=100)]
+NumBytes = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILE_ENDINGS = ("safetensors", "json", "pt", "pth", "bin", "ckpt")

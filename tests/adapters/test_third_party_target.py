@@ -53,7 +53,7 @@ def test_the_documented_target_runs_from_dry_run_to_scores(
     predictions = tmp_path / "run" / "predictions_test.npz"
     assert PosePredictions.load(predictions).vertices_rel_mm is None
     where = ["--data", str(index), "--mano", "open", "--out", str(tmp_path / "report")]
-    load_tool("evaluate").main(["predictions", str(predictions), *where])
+    assert load_tool("evaluate").run(["predictions", str(predictions), *where]) == 0
     content = json.loads((tmp_path / "report" / "scores.json").read_text())
     (scores,) = content["systems"].values()
     assert scores["interhand_wrist"]["joints"]["all"] == "right hand, 21 joints"

@@ -83,7 +83,7 @@ def test_a_foreign_package_of_the_same_name_is_reported(name, monkeypatch, tmp_p
 
 def test_mmpose_route_is_optional(monkeypatch):
     error = ValueError("numpy.dtype size changed, may indicate binary incompatibility")
-    _fail_import(monkeypatch, "xtcocotools", error)
+    _fail_import(monkeypatch, doctor.COCO_TOOLS, error)
     finding = doctor.check_mmpose()
     assert finding.state == doctor.OPTIONAL and "binary incompatibility" in finding.what
     assert "--no-build-isolation" in finding.fix

@@ -263,8 +263,8 @@ def test_data_without_labels_of_the_taxonomy(tool, photographs, tmp_path):
 
 
 def test_the_labelled_part_of_test_is_evaluated_by_default(miniature, tmp_path, capsys):
-    settings = dict(data=miniature, k=3, max_train=60, out=tmp_path, workers=0)
-    write_backbone_report(tmp_path / "report.html", evaluate_features(NAME, **settings))
+    options = dict(data=miniature, k=3, max_train=60, out=tmp_path, workers=0)
+    write_backbone_report(tmp_path / "report.html", evaluate_features(NAME, **options))
     index = HandIndex.open(miniature)
     labelled = index.select("test", labelled_by=Taxonomy.load("interhand26m"))
     told = f"{len(labelled)} of {len(index.select('test'))} images of test have a gesture label"
@@ -276,8 +276,8 @@ def test_the_labelled_part_of_test_is_evaluated_by_default(miniature, tmp_path, 
 
 def test_images_without_labels_are_measured_by_their_joints(miniature, tmp_path, capsys):
     """val of InterHand2.6M: range of motion only."""
-    settings = dict(split="val", baselines=["untrained"], k=3, out=tmp_path, workers=0)
-    evaluation = evaluate_features(NAME, data=miniature, **settings)
+    options = dict(data=miniature, split="val", baselines=["untrained"], k=3, workers=0)
+    evaluation = evaluate_features(NAME, out=tmp_path, **options)
     write_backbone_report(tmp_path / "report.html", evaluation)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     scores = metrics["backbones"][NAME]["scores"]

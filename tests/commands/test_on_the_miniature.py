@@ -18,6 +18,7 @@ from miniature_runs import (
 from mmengine.config import Config
 from tool_module import load_tool
 
+from gesture_pretrain.commands.main import run_commands
 from gesture_pretrain.weights.registry import find_backbone
 
 REPO_ROOT = Path(__file__).parents[2]
@@ -81,47 +82,25 @@ def test_plan_plans_and_audits(path, miniature, home, tmp_path, capsys):
 
 
 def readme_commands() -> list[list[str]]:
-    """The commands of the section "On your data" of README, without interpreter and comments."""
+    """The commands of the section "On your data" of README, without comments."""
     section = (REPO_ROOT / "README.md").read_text().split("## On your data")[1].split("\n## ")[0]
-    lines = section.split("```")[1].strip().splitlines()
-    return [shlex.split(line, comments=True) for line in lines]
+    lines = [line for line in section.splitlines() if line.startswith("gesture-pretrain ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
 def test_readme_commands_run_one_after_the_other(miniature, home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "INTERHAND").symlink_to(miniature)
     small = {"hrnet_w32.gesture_interhand26m": f"{ARCH}.gesture_interhand26m"}
+    added = {
+        "pretrain": ["--device", "cpu", *SMALL_PRETRAINING],
+        "features": ["--device", "cpu", "--workers", "0", "--max-train", "60", "--k", "3"],
+    }
     done = []
     for words in readme_commands():
-        start = next(k for k, word in enumerate(words) if word.startswith("tools/"))
-        name = Path(words[start]).stem
-        arguments = [small.get(word, word) for word in words[start + 1 :]]
-        arguments = [str(REPO_ROOT / w) if w.startswith("configs/") else w for w in arguments]
-        if words[0] == "torchrun":
-            arguments.append("--overwrite")  # the same run again, here by one process
-        status = run_as_typed(name, arguments, out=tmp_path / f"run{len(done)}")
-        assert status in (0, None), words
-        done.append(name)
-    assert {"prepare_data", "pretrain_backbone", "evaluate"} <= set(done)
-
-
-def run_as_typed(name: str, arguments: list[str], *, out: Path):
-    """Run a README command with small sizes; doctor only reports and is left out."""
-    if name == "doctor":
-        return 0
-    if name == "pretrain_backbone":
-        place = ["--out", out, "--device", "cpu"]
-        return run_tool(name, *arguments, *place, *SMALL_PRETRAINING)
-    if name == "evaluate":
-        arguments = [
-            *arguments,
-            "--device",
-            "cpu",
-            "--workers",
-            "0",
-            "--max-train",
-            "60",
-            "--k",
-            "3",
-        ]
-    return run_tool(name, *arguments)
+        if words[0] == "doctor":  # only reports on the machine
+            continue
+        arguments = [small.get(word, word) for word in words] + added.get(words[0], [])
+        assert run_commands(arguments) == 0, words
+        done.append(words[0])
+    assert {"data", "pretrain", "features"} <= set(done)

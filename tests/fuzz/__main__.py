@@ -36,7 +36,7 @@ def main() -> int:
         for name in names:
             counts, shown = fuzz_apart(name, formats, files=options.files, seed=seed)
             results[name] = results.get(name, Counter()) + counts
-            print("\n".join(shown), flush=True) if shown else None
+            print("\n".join([f"{name}: {dict(counts)}", *shown]), flush=True)
         seed += 1
         if time.monotonic() >= end:
             break

@@ -302,3 +302,26 @@ def test_missing_files_say_where_was_looked_and_what_to_do(places, monkeypatch):
 
 def test_documented_folder_is_in_the_user_data_folder():
     assert mano_file.documented_folder().parts[-2:] == ("gesture_pretrain", "mano")
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("v_template", lambda values: 1000 * values, "v_template"),
+        ("weights", lambda values: 0 * values, "weights"),
+        ("J_regressor", lambda values: 2 * values, "J_regressor"),
+    ],
+)
+def test_numbers_that_no_hand_has_are_refused(hands, tmp_path, key, change, message):
+    """Millimetres, skinning weights of zero, and a regressor that does not average."""
+    np.savez(tmp_path / "a.npz", **{**hands["right"], key: change(hands["right"][key])})
+    with pytest.raises(ManoFileError, match=f"a.npz.*{message}"):
+        read_mano_file(tmp_path / "a.npz")
+
+
+def test_a_chumpy_object_that_holds_itself_is_refused(hands, chumpy, tmp_path):
+    loop = chumpy.Reshape(newshape=(778, 3))
+    loop.a = loop
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({**hands["right"], "v_template": loop}))
+    with pytest.raises(ManoFileError, match="itself"):
+        read_mano_file(tmp_path / "a.pkl")

@@ -18,8 +18,6 @@ from tiny_run import SIZE_PX, tiny_sections
 
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
-from adapters.pose.validation import PoseErrors
-from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.processes import rank_and_world_size
@@ -89,8 +87,7 @@ def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
         hooks=hooks,
         **COMMON,
     )
-    truth = GroundTruthReader(run.data.index, hand_models=run.hand_models)
-    write_scores(run.model, run.data.validation, PoseErrors(truth), out)
+    write_scores(run.model, run.data.validation, run.runner.val_loop.evaluator, out)
     validation = run.data.validation.dataset
     predictions = predict_split(
         run.model, validation, system="toy", batch_size=3, progress=False, shared=True

@@ -17,6 +17,7 @@ from adapters.transfer.score.results import (
 from gesture_pretrain.evaluation.statistics.comparison import PairedDifference
 
 DASH = "–"
+_MEAN_POSE = "mean training pose"
 _KEPT_WHOLE = re.compile(r"\[[^\]]*\]|[\d.]+ ± [\d.]+")
 
 
@@ -41,9 +42,8 @@ def tested_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
         cells += _values(results, row, first)
         cells.append(_difference_cell(results, row))
         rows.append(cells)
-    if first in results.mean_pose_mm:
-        mean = f"{results.mean_pose_mm[first]:.2f}"
-        rows.append(["mean training pose", *[DASH] * 5, mean, *[DASH] * (len(header) - 7)])
+    if results.mean_pose_mm:
+        rows.append([_MEAN_POSE, *[DASH] * 5, *_mean_pose_values(results, first), DASH])
     return header, rows
 
 
@@ -65,7 +65,7 @@ def transfer_numbers(results: TransferResults) -> tuple[list[str], list[list[str
             ]
             rows.append([_plain(v) for v in (*facts, len(row.seeds), protocol, *numbers)])
     for protocol, error_mm in results.mean_pose_mm.items():
-        facts = ["mean training pose", *[""] * 5, protocol, "", _plain(error_mm)]
+        facts = [_MEAN_POSE, *[""] * 5, protocol, "", _plain(error_mm)]
         rows.append(facts + [""] * (len(header) - len(facts)))
     return header, rows
 
@@ -125,7 +125,16 @@ def other_protocol_rows(results: TransferResults) -> tuple[list[str], list[list[
         [_method(row), *(value for name in others for value in _values(results, row, name))]
         for row in results.rows
     ]
+    if results.mean_pose_mm:
+        values = [value for name in others for value in _mean_pose_values(results, name)]
+        rows.append([_MEAN_POSE, *values])
     return header, rows
+
+
+def _mean_pose_values(results: TransferResults, protocol: str) -> list[str]:
+    error_mm = results.mean_pose_mm.get(protocol)
+    joints = DASH if error_mm is None else f"{error_mm:.2f}"
+    return [joints, *[DASH] * (len(_columns(results, protocol)) - 1)]
 
 
 def comparison_rows(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list[str]]]:

@@ -81,8 +81,7 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
     """Scores everything whose predictions are there and whole.
 
     Raises:
-        PredictionError: an external file is damaged or of other data.
-        FileNotFoundError: an external file is not there.
+        PredictionError: an external file is missing, damaged or of other data.
     """
     protocols = find_protocols(list(plan.protocols))
     found = Scored()

@@ -1,7 +1,7 @@
-"""The crop and its augmentation: one function moves everything that belongs to a view of a hand.
+"""The crop and its augmentation: a planned crop moves everything that belongs to a view of a hand.
 
-`move_view` takes image, box, joints, camera, handedness and gesture classes, and gives them back as
-the crop shows them. Pixels follow the convention of `gesture_pretrain.geometry`: the centre of the
+`move_annotations` moves box, joints, camera, handedness and gesture classes, and `crop_pixels` the
+pixels. Pixel coordinates follow the convention of `gesture_pretrain.geometry`: the centre of the
 box becomes size / 2. What is random is drawn beforehand (`Augmentation.draw`) from a counter-based
 stream, so a sample depends on (seed, epoch, row) and on nothing else.
 """
@@ -186,7 +186,7 @@ class Crop(NamedTuple):
 def plan_crop(
     view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy, force_flip: bool = False
 ) -> Crop:
-    """The map that `move_view` applies.
+    """Plan the crop of a view: its maps, and what it shows.
 
     Args:
         view: in image pixels, with a square box.
@@ -201,34 +201,6 @@ def plan_crop(
     flip = mirrored is not None
     affines, rotations = crop_maps(view.box_xywh_px[None], [motion], [flip], size_px)
     return Crop(affines[0], rotations[0], flip, *(mirrored if flip else (view.coarse, view.fine)))
-
-
-def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy) -> HandView:
-    """Crops a view to a square and moves everything in it alike.
-
-    Outside of the image the crop is black. A flip happens only where the taxonomy defines the
-    mirror image of the view's classes; it swaps right and left and negates x of the joints, and the
-    order of the joints stays.
-
-    Args:
-        view: in image pixels, with a square box.
-        motion: what to do; `Motion()` only crops.
-        size_px: side of the crop.
-        taxonomy: gives the classes of the mirror image.
-
-    Returns:
-        The view in crop pixels; its box is the whole crop.
-    """
-    crop = plan_crop(view, motion, size_px=size_px, taxonomy=taxonomy)
-    return apply_crop(view, crop, size_px=size_px, gain_rgb=motion.gain_rgb)
-
-
-def apply_crop(
-    view: HandView, crop: Crop, *, size_px: int, gain_rgb: tuple[float, float, float]
-) -> HandView:
-    """The view in the pixels of a planned crop, with its colours multiplied by `gain_rgb`."""
-    pixels = crop_pixels(view.picture, crop.affine, size_px, gain_rgb)
-    return replace(move_annotations(view, crop, size_px=size_px), picture=ImagePart(pixels))
 
 
 def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:

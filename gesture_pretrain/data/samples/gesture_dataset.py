@@ -214,7 +214,7 @@ class GestureDataset(Dataset):
         return cropped_image(part, affine, self.size_px, motion.gain_rgb)
 
     def view(self, position: int) -> HandView:
-        """The whole image at a position with everything that `move_view` will move."""
+        """The whole image at a position with everything that a crop moves."""
         row = self.rows[[position]]
         record = self.index.record(int(row[0]))
         images = CropImages(ImageFiles(reduced_decode=False), self.size_px)

@@ -173,8 +173,7 @@ class PosePredictions:
         """Reads what ``save`` wrote.
 
         Raises:
-            FileNotFoundError: no such file.
-            PredictionError: not such a file, damaged, or another format version.
+            PredictionError: no file, not such a file, damaged, or another format version.
             JointOrderError: it states another joint order than mano21.
         """
         stored = _read_npz(Path(path))

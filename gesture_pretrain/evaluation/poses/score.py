@@ -152,7 +152,8 @@ def score_predictions(
         np.unique(predictions.rows) if rows is None else rows
     )
     chosen, counts = _match(predictions, wanted_rows, wanted_hand, allow_missing)
-    predictions = predictions.take(chosen)
+    if len(chosen) < len(predictions):
+        predictions = predictions.take(chosen)
     usable, refused = _usable(protocols, predictions, reader)
     gathered = {protocol.name: _Gathered() for protocol in usable}
     info: list[dict[str, np.ndarray]] = []

@@ -155,7 +155,7 @@ def test_unreadable_card_other_format_and_unknown_target_are_named(stored, tmp_p
     with pytest.raises(WeightsError, match="colour"):
         load_pose_model(stored)
     (stored / "card.json").write_text("{")
-    with pytest.raises(WeightsError, match="not the card"):
+    with pytest.raises(WeightsError, match="card.json: not JSON"):
         load_pose_model(stored)
 
 

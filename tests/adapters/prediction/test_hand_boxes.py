@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from adapters.prediction.hand_boxes import HandBox, HandBoxes, boxes_from_file
+from adapters.prediction.hand_crops import square_hand_box
 
 A, B = (1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 7.0, 8.0)
 BY_NAME = {"a.jpg": [*A], "b.png": [{"box": [*A], "hand": "left"}, {"box": [*B]}]}
@@ -92,3 +94,10 @@ def test_what_is_no_box_is_named(tmp_path, name, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file of boxes"):
         boxes_from_file(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1e-30, 1e-30], [0, 0, 1e30, 1e30], [5, 5, 0.5, 9]])
+def test_boxes_that_no_hand_has_are_refused(box):
+    """They ended the whole prediction: a singular matrix, and an error of OpenCV."""
+    with pytest.raises(ValueError, match="box of picture 3"):
+        square_hand_box(np.zeros((20, 30, 3), np.uint8), box, box_ratio=1.25, number=3)

@@ -58,11 +58,11 @@ def test_it_gives_what_the_data_set_s_way_gives(
     stored, box_ratio, tolerance, eight_hands, taxonomy, hand_models, pictures
 ):
     options = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
-    estimator = HandEstimator(stored, box_ratio=box_ratio)
+    estimator = HandEstimator(stored, box_ratio=box_ratio, batch_size=3)
     options["box_ratio"] = box_ratio
     small = TARGET.build_dataset(eight_hands, range(8), taxonomy, 64, **options)
     expected = predict_split(estimator.model, small, system="test", progress=False)
-    found = estimator.predict(*pictures, batch_size=3)
+    found = estimator.predict(*pictures)
     assert [estimate.hand for estimate in found] == pictures[2]
     assert {"right", "left"} == set(pictures[2])
     for name, columns in (
@@ -232,6 +232,37 @@ def test_another_target_is_shown_left_hands_as_they_are(
         np.testing.assert_allclose(ours, values, atol=0.05, rtol=0, err_msg=name)
     with pytest.raises(ValueError, match="nothing tells whether picture 0 shows a right or a left"):
         estimator.predict(images[:1])
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [{"precision": "bf16"}, {"channels_last": True}, {"compile": "default", "batch_size": 3}],
+    ids=lambda engine: next(iter(engine)),
+)
+def test_it_runs_as_the_engine_is_told(stored, estimator, pictures, monkeypatch, engine):
+    shapes = []
+
+    def compiled(model, **_):
+        return lambda batch, mode: shapes.append(len(batch.image)) or model(batch, mode=mode)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    images, boxes, sides = pictures
+    found = HandEstimator(stored, **engine).predict(images, boxes, sides)
+    for ours, theirs in zip(found, estimator.predict(images, boxes, sides), strict=True):
+        # bf16 rounds by 2**-8, carried through some ten layers
+        np.testing.assert_allclose(ours.joints_rel_mm, theirs.joints_rel_mm, atol=10)
+        assert ours.joints_rel_mm.dtype == np.float32 and ours.coarse is not None
+    assert set(shapes) == ({3} if "compile" in engine else set())
+
+
+@pytest.mark.slow
+def test_onnx_runtime_gives_the_hands_without_gestures(stored, estimator, pictures):
+    pytest.importorskip("onnxruntime")
+    images, boxes, sides = pictures
+    found = HandEstimator(stored, engine="onnx").predict(images, boxes, sides)
+    for ours, theirs in zip(found, estimator.predict(images, boxes, sides), strict=True):
+        np.testing.assert_allclose(ours.joints_rel_mm, theirs.joints_rel_mm, atol=0.2)
+        assert ours.coarse is None
 
 
 def test_no_picture_gives_no_hand(estimator):

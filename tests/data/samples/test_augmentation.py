@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from moved_view import move_view
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.augmentation import (
@@ -18,7 +19,6 @@ from gesture_pretrain.data.samples.augmentation import (
     augmentation_stream,
     crop_maps,
     draw_motions,
-    move_view,
     warp,
 )
 from gesture_pretrain.geometry.camera import project_px

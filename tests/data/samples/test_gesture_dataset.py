@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from moved_view import move_view
 from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.folders import build_folder_index
@@ -21,7 +22,6 @@ from gesture_pretrain.data.samples.augmentation import (
     Augmentation,
     Motion,
     augmentation_stream,
-    move_view,
 )
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset, without_opencv_threads
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from moved_view import move_view
 from torch.utils.data import DataLoader
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
 from gesture_pretrain.data.interhand.files import AnnotationFiles
-from gesture_pretrain.data.samples.augmentation import Augmentation, HandView, Motion, move_view
+from gesture_pretrain.data.samples.augmentation import Augmentation, HandView, Motion
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm

@@ -215,7 +215,7 @@ def test_damaged_and_other_files_are_refused(rendered_index, tmp_path):
     with pytest.raises(PredictionError, match="joints is absent from some"):
         read_external_predictions(tmp_path / "b.json", rendered_index)
     (tmp_path / "c.npz").write_bytes(b"no")
-    with pytest.raises(PredictionError, match="not a readable"):
+    with pytest.raises(PredictionError, match="cannot be read as an npz"):
         read_external_predictions(tmp_path / "c.npz", rendered_index)
     with pytest.raises(PredictionError, match=".npz or .json"):
         read_external_predictions(tmp_path / "d.pkl", rendered_index)

@@ -89,6 +89,6 @@ def test_fits_of_another_hand_model_are_noticed(reader, rendered_index, hand_mod
     rows = np.arange(len(rendered_index))
     # rendered with this model; float32 joints about a world origin
     assert fit_distance_mm(reader, rows) < 1e-3
-    with pytest.raises(ValueError, match="made with another model"):
+    with pytest.raises(ValueError, match="another hand model"):
         fit_distance_mm(_OtherModel(rendered_index, hand_models=hand_models), rows)
     assert fit_distance_mm(GroundTruthReader(rendered_index), rows) is None

@@ -163,6 +163,7 @@ def test_table2_runs_to_the_end_on_a_miniature_tree(tmp_path, monkeypatch):
             "pretraining.training.threads=1",
             "finetuning.training.threads=1",
             "diagnostics=none",
+            "targets.EANet.finetuning.schedule={'iterations': 3}",  # else the run of EANet, HRNet
             "seeds=[0]",
             *(
                 f"targets.{name}.model.{key}={value}"

@@ -22,7 +22,7 @@ from adapters.transfer.score.comparing import compare_plan
 from adapters.transfer.score.pose_pairs import hidden_joints
 from adapters.transfer.score.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.poses.predictions import PosePredictions
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
 from gesture_pretrain.evaluation.statistics.comparison import holm
 
 
@@ -118,7 +118,7 @@ def test_other_systems_join_the_table_through_their_predictions(finished, toy_in
     assert row.is_external and row.target == "theirs" and row.hands["interhand_wrist"] == 30
     assert row.interval_mm is None and results.rows[1].interval_mm is not None
     (tmp_path / "theirs.npz").unlink()  # since the plan was read
-    with pytest.raises(FileNotFoundError, match="theirs.npz"):
+    with pytest.raises(PredictionError, match="theirs.npz"):
         collect_results(plan, cells_of(plan), finished.out)
 
 
@@ -247,8 +247,9 @@ def test_dry_run_prints_cells_steps_hours_and_the_smallest_difference(plan_file,
     printed = capsys.readouterr().out
     assert len(re.findall(r"waiting +4 +32 ", printed)) == 10
     # ten cells of 32 images at 32 images per second
-    assert "Time to go: 0.00 h" in printed and "0.00" in printed
-    assert re.search(r"smallest difference.*: \d+\.\d\d mm", printed, re.I)
+    assert "0.00 h with 1 worker, 0.00 h with 8 workers" in printed
+    assert "gesture minus shuffled" in printed and "power 80 %" in printed
+    assert re.search(r"detectable difference.*: \d+\.\d\d mm", printed)
     assert "8 of 8 test gestures occur in training" in printed
     assert not out.exists()
 
@@ -264,9 +265,9 @@ def test_command_line_runs_reports_and_picks_up_what_is_there(
     assert tool().run([str(plan_file), "report", *arguments]) == 0
     page = finished.out / "reports" / "toy" / "report.html"
     with page.with_name("table.csv").open() as file:
-        assert [row[0] for row in csv.reader(file)][1:] == [
-            "toy, random", "toy, gesture", "toy, shuffled",
-        ]  # fmt: skip
+        rows = list(csv.DictReader(file))
+    assert {row["arm"] for row in rows} == {"random", "gesture", "shuffled", ""}
+    assert rows[-1]["target"] == "mean training pose" and float(rows[-1]["mpjpe_mm"]) > 10
     stored = json.loads((finished.out / "plans" / "toy.json").read_text())
     assert stored["stages"]["pretraining"]["same_image"] == 0
 

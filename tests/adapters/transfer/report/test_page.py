@@ -6,12 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from adapters.transfer.report.figures import FINDING_COLOURS, arm_colours
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.report.tables import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    comparison_numbers,
     latex_text,
     mean_and_spread,
+    metric_name,
     transfer_rows,
     unbroken,
 )
@@ -27,6 +33,7 @@ from adapters.transfer.score.results import (
     TransferResults,
 )
 from gesture_pretrain.evaluation.statistics.comparison import compare_paired
+from gesture_pretrain.report.figures import to_png
 
 
 def difference(mean_mm, *, spread_mm=1.0, seeds=3):
@@ -128,7 +135,7 @@ def test_verdict_says_how_much_how_sure_and_on_what():
     assert "gesture against shuffled" in text and "3 seeds, 40 clusters" in text
     assert "SYNTHETIC" in text and "no statement about photographs" in text
     real = " ".join(verdict(results(pair(-5.0), synthetic=False)))
-    assert "SYNTHETIC" not in real and "photographs" in real
+    assert "SYNTHETIC" not in real and "photographs" not in real
     assert "excludes the variance of training again" in " ".join(
         verdict(results(pair(-5.0, seeds=1)))
     )
@@ -228,8 +235,8 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
     assert "| cells/net-0123 | finished, resumed | 150 x 16 | 2.5 | cpu | abcdef |" in markdown
     assert "| cells/net-4567 | failed | 150 x 16 | – |  |  |" in markdown
     assert '{"name": "try"}' in markdown and "Weights that arrived: net, gesture" in markdown
-    assert "| net, gesture | 10 % | 2 | 200 | 46.00 ± 1.41 |" in markdown
-    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith('"net, random",10 %,2')
+    assert re.search(r"\| net, gesture \| 10 % \| .* \| 2 \| 200 \| 46.00 ± 1.41 \|", markdown)
+    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith("net,random,0.1,")
     gains = list(csv.DictReader((tmp_path / "gains.csv").open()))
     assert gains[1] == {
         "comparison": own,
@@ -336,7 +343,7 @@ def test_table_has_external_rows_and_marks_what_is_not_there():
     d = difference(3.0)
     assert f"{d.difference_mm:+.2f} [{d.low_mm:+.2f}, {d.high_mm:+.2f}] to net, gesture" in rows[0]
     assert rows[0][:3] == ["HaMeR (external)", "–", "–"] and "16.10" in rows[0]
-    assert rows[1][4] == "–" and len(header) == len(rows[0])
+    assert rows[1][2:4] == ["–", "–"] and rows[1][6] == "–" and len(header) == len(rows[0])
     assert mean_and_spread((1.0, float("nan"))) == "NaN"
 
 
@@ -348,3 +355,38 @@ def test_intervals_and_spreads_are_not_broken_at_the_end_of_a_line():
 
 def test_latex_escapes_its_own_characters():
     assert latex_text("a_b & 5 % → c") == r"a\_b \& 5 \% $\to$ c"
+
+
+def test_labels_are_shown_as_text_in_every_format():
+    name = "<script>=$x_1$"
+    rows = (TableRow(name, "gesture", 0.1, (0,), {"interhand_wrist": (16.1,)}, {}, {}, 360, 90),)
+    found = results(rows=rows, arms={"gesture": "="}, mean_pose_mm={"interhand_wrist": 50.0})
+    header, table = transfer_rows(found)
+    assert "<script>" not in as_markdown(header, table) and r"\$x\_1\$" in as_markdown(
+        header, table
+    )
+    assert r"$<$script$>$=\$x\_1\$" in as_latex(header, table, name)
+    assert "'=1+1" in as_csv(["a"], [["=1+1"], ["-1.5"]]) and "\n-1.5" in as_csv(["a"], [["-1.5"]])
+    figure = Figure()
+    figure.suptitle(name)  # one dollar sign too many would be a formula that cannot be read
+    figure.text(0.1, 0.1, r"$\frac{$")
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_the_mean_training_pose_is_a_row_and_what_is_not_below_it_did_not_learn():
+    rows = (TableRow("net", "gesture", 0.1, (0,), {"interhand_wrist": (60.0,)}, {}, {}, 360, 90),)
+    lazy = replace(pair(0.0), did_not_learn=("net, gesture",))
+    found = results(lazy, rows=rows, mean_pose_mm={"interhand_wrist": 50.0})
+    assert lazy.finding == "did not learn" and headline(found) == "DID NOT LEARN"
+    assert "net, gesture, 10 %" in next(s for s in verdict(found) if "Did not learn" in s)
+    _, table = transfer_rows(found)
+    assert table[-1][0] == "mean training pose" and table[-1][6] == "50.00"
+    assert table[0][2:4] == ["360", "90"]
+
+
+def test_numbers_of_the_csv_are_numbers():
+    header, rows = comparison_numbers([pair(-5.0), replace(pair(1.0), joints=None, missing="?")])
+    for place in ("difference_mm", "low_mm", "high_mm", "p_holm"):
+        float(rows[0][header.index(place)])
+    assert rows[1][header.index("difference_mm")] == ""
+    assert metric_name("MPJPE", "pa_mpjpe") == "PA-MPJPE"
