@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from adapters.targets import ExportReport, ExportTarget
 from gesture_pretrain.files import atomic_folder
-from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE, timm_config
+from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.export import README_FILE
 from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
@@ -147,10 +147,7 @@ def pull_backbone(
         (part / CARD_FILE).write_text(record.to_json(), encoding="utf-8")
         # written from the card, which was checked; the repository's own text was not
         (part / README_FILE).write_text(model_card(record), encoding="utf-8")
-        network = load_weights(part, with_heads=record.heads is not None)
-        config_of_timm = timm_config(getattr(network, "backbone", network))
-        if config_of_timm is not None:
-            (part / TIMM_CONFIG_FILE).write_text(config_of_timm, encoding="utf-8")
+        load_weights(part, with_heads=record.heads is not None)
     return open_weights(target)
 
 

@@ -250,7 +250,7 @@ def test_a_corrupt_picture_is_named_and_the_others_are_done(tool, model, folder,
 @pytest.mark.parametrize(
     ("box", "message"),
     [
-        (["10", "10", "0", "20"], "with a width and height above 0"),
+        (["10", "10", "0", "20"], "width and height of at least 1"),
         (["60", "10", "20", "20"], "lies outside of its 60 x 40 px"),
     ],
 )
