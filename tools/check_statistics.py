@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         type=int,
         metavar="N",
         default=4000,
-        help="data sets drawn for each number (default: 4000)",
+        help="datasets drawn for each number (default: 4000)",
     )
     repetitions = parser.parse_args(arguments).repetitions
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
-"""Which part of the picture EANet sees: its box about one or two hands.
+"""Which part of the image EANet sees: its box about one or two hands.
 
 The rule is that of the published data pipeline: the tight box of the triangulated joints, 1.25
-times as large, fitted into the picture, made square and 1.25 times as large again. In total the
+times as large, fitted into the image, made square and 1.25 times as large again. In total the
 crop shows 1.5625 times the extent of the joints. Boxes are (4,) x, y, width, height in pixels.
 """
 
@@ -30,7 +30,7 @@ def joint_box(joints_px: ArrayLike, valid: ArrayLike, ratio: float = BOX_RATIO) 
 def box_of_hands(
     joints_px: ArrayLike, valid: ArrayLike, hand: str, *, box_bug: bool = False
 ) -> np.ndarray:
-    """The box about what is annotated, before `crop_box` fits it into the picture.
+    """The box about what is annotated, before `crop_box` fits it into the image.
 
     Args:
         joints_px: (2, 21, 2) pixels, right hand first; arbitrary where not valid.
@@ -64,10 +64,10 @@ def box_of_hands(
 
 
 def crop_box(bbox_xywh_px: ArrayLike, image_size_wh: tuple[int, int]) -> np.ndarray:
-    """Fits a box into the picture, then the square of 1.25 times its longer side.
+    """Fits a box into the image, then the square of 1.25 times its longer side.
 
-    A box that begins left of (or above) the picture is moved, not cut; the square may reach
-    beyond the picture again.
+    A box that begins left of (or above) the image is moved, not cut; the square may reach
+    beyond the image again.
 
     Raises:
         ValueError: Nothing of the box is left.

@@ -57,12 +57,12 @@ class EanetAugmentation:
 
 @dataclass(frozen=True)
 class CropView:
-    """One crop of one picture.
+    """One crop of one image.
 
     Attributes:
-        crop_from_image: (2, 3) affine map, picture px -> crop px; a mirror is part of it.
+        crop_from_image: (2, 3) affine map, image px -> crop px; a mirror is part of it.
         rotation: (3, 3) what the crop does to vectors of the camera frame (`crop_rotation`).
-        mirrored: The crop shows a mirror image of the picture.
+        mirrored: The crop shows a mirror image of the image.
         size_px: Side of the crop.
         grid: Cells of the heat map along x and y.
         depth_cells: Cells along z.
@@ -104,7 +104,7 @@ def crop_image(
     view: CropView,
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:
-    """The pixels of a crop, bilinear, black outside of the picture.
+    """The pixels of a crop, bilinear, black outside of the image.
 
     Args:
         picture: Holds what the crop shows.

@@ -394,7 +394,7 @@ def _require_single(index: HandIndex, rows: np.ndarray) -> None:
     if len(two):
         raise ValueError(
             f"row {two[0]} shows two hands, as do {len(two) - 1} others. Select rows with "
-            "hands=('right', 'left'), or give the data set hands='all'."
+            "hands=('right', 'left'), or give the dataset hands='all'."
         )
 
 

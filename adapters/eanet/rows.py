@@ -101,7 +101,7 @@ def box_of(
         box_bug: See `boxes.box_of_hands`.
 
     Raises:
-        ValueError: The box is outside of the picture, or not known, or the source is unknown.
+        ValueError: The box is outside of the image, or not known, or the source is unknown.
     """
     if source == "joints":
         hands = captured_hands(record) if hands is None else hands

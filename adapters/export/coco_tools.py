@@ -2,7 +2,7 @@
 
 mmpose imports its readers and metrics of COCO files from xtcocotools, an extension of pycocotools.
 Reading works with either. What only xtcocotools has, such as the keypoint metric with sigmas of
-one's own, raises an error in pycocotools.
+your own, raises an error in pycocotools.
 """
 
 import importlib

@@ -45,8 +45,8 @@ def export_onnx(
     Args:
         network: Its backbone is written, in eval mode.
         path: Ends in `.onnx`.
-        tolerance: Largest difference between onnxruntime and torch that is accepted, as a share of
-            the largest value of each output.
+        tolerance: Largest accepted difference between onnxruntime and torch, as a fraction of the
+            largest value of each output.
 
     Returns:
         What was written, and the difference of each output.

@@ -331,7 +331,8 @@ def _hands_of(card: PoseCard, path: str | PathLike | None) -> dict[str, HandMode
     stored = card.hand["path"]
     if stored == "open" and path not in (None, "open"):
         raise WeightsError(
-            f"{card.target} was trained with the open hand; its parameters mean nothing for {path}"
+            f"{card.target} was trained with the bundled hand model; its parameters mean nothing "
+            f"for {path}"
         )
     hands = HandModelSource(path if stored is None else stored, card.hand["tip_convention"]).load()
     found = hand_fingerprints(hands)

@@ -29,7 +29,7 @@ class PoseData(NamedTuple):
     Attributes:
         index: the data.
         taxonomy: gesture classes of the labels.
-        train: endless loader of this process's share of each batch.
+        train: endless loader of this process's fraction of each batch.
         validation: finite loader of this process's share; None where there is nothing to validate.
         batch_size: images per iteration over all processes.
         iterations_per_epoch: whole batches in one pass over the training rows.
@@ -95,8 +95,8 @@ def build_pose_data(
         labels: source labels to keep; None for all.
         subjects: subject numbers to train on; None for all. Validation keeps all of its split.
         labelled_only: leave out images that the taxonomy has no class for.
-        fraction: share of the training images whose pose labels are used, by label and whole time
-            steps; a smaller fraction is a subset of a larger one of the same `fraction_seed`.
+        fraction: Fraction of the training images whose pose labels are used, by label and whole
+            time steps; a smaller fraction is a subset of a larger one of the same `fraction_seed`.
         fraction_seed: another seed, another part; the run's `seed` does not enter.
         val_images: validate on this many images, evenly spread over the split; None for all.
         batch_size: images per iteration over all processes.

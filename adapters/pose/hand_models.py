@@ -16,7 +16,7 @@ class HandModelSource:
     Attributes:
         path: "open" for the hand that ships; a MANO file or folder; None to look in `$MANO_DIR`.
         tip_convention: which vertices are the fingertips: "interhand" for InterHand2.6M, "smplx"
-            for the embedded data set.
+            for the embedded dataset.
     """
 
     path: str | Path | None = None

@@ -70,7 +70,7 @@ REQUIRED = ("joints_rel_mm", "hand")
 class PoseModel(Protocol):
     """A pose network: an mmengine `BaseModel` with these members.
 
-    The `batch` it takes is what its target's data set gives, collated: a named tuple with at least
+    The `batch` it takes is what its target's dataset gives, collated: a named tuple with at least
     `image` (B, 3, S, S) uint8 and `row` (B,) int64. A batch stays one object: give the constructor
     of `BaseModel` a `gesture_pretrain.pretraining.model.BatchToDevice`, which also makes the crops
     that the loader did not make.

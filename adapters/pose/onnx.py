@@ -30,7 +30,7 @@ OUTPUTS = tuple(name for name in HandPrediction._fields if name != "hand")
 # largest value of each output
 TOLERANCE = 1e-3
 # mm; an untrained network can put all joints at one depth, and of its differences only rounding is
-# left: differences are then shares of this
+# left: differences are then fractions of this
 _SMALLEST_DEPTH_MM = 1.0
 
 

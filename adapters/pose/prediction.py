@@ -1,4 +1,4 @@
-"""Predictions of a pose network for a data set, as a file that is scored from."""
+"""Predictions of a pose network for a dataset, as a file that is scored from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -71,7 +71,7 @@ def predict_split(
     shared: bool = False,
     hand_models: Mapping[str, HandModel] | None = None,
 ) -> PosePredictions:
-    """Predicts a data set without augmentation and undoes its crops, mirrors included.
+    """Predicts a dataset without augmentation and undoes its crops, mirrors included.
 
     Args:
         model: a `PoseModel`.
@@ -79,7 +79,7 @@ def predict_split(
         rows: those to predict, among `dataset.rows`; all of them where None.
         system: name of the system, the row of a score table.
         provenance: plain values that say what made the predictions; `box_source` is that of the
-            data set unless it is given.
+            dataset unless it is given.
         batch_size: images at a time.
         workers: loading processes.
         precision: of the network, see `predict_batch`.
@@ -91,7 +91,7 @@ def predict_split(
             to store vertices, 9.3 kB for each hand.
 
     Raises:
-        ValueError: a row that the data set does not have, or no row at all.
+        ValueError: a row that the dataset does not have, or no row at all.
     """
     positions = _positions(dataset.rows, rows)
     rank, world_size = rank_and_world_size() if shared else (0, 1)
@@ -132,9 +132,9 @@ def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:
     missing = [row for row in np.asarray(rows).tolist() if row not in place]
     if missing:
         raise ValueError(
-            f"row {missing[0]} ({len(missing)} of {len(rows)} rows) is not in the data set, which "
+            f"row {missing[0]} ({len(missing)} of {len(rows)} rows) is not in the dataset, which "
             f"has {len(place)} rows"
         )
     if len(rows) == 0:
-        raise ValueError("no row to predict; the data set or the selection is empty")
+        raise ValueError("no row to predict; the dataset or the selection is empty")
     return [place[row] for row in np.asarray(rows).tolist()]

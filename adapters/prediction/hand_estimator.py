@@ -1,4 +1,4 @@
-"""A trained pose network, token fusion or another target's, for a user's own pictures.
+"""A trained pose network, token fusion or another target's, for a user's own images.
 
 from adapters.prediction.hand_estimator import HandEstimator
 hand = HandEstimator("runs/my_run/model").predict([image], hands="right")[0]
@@ -28,7 +28,7 @@ from gesture_pretrain.skeleton import HANDS
 
 
 class HandEstimate(NamedTuple):
-    """One hand, in the pixels of its picture and the axes of the picture's camera, float32.
+    """One hand, in the pixels of its image and the axes of the image's camera, float32.
 
     Attributes:
         hand: "right" or "left".
@@ -61,7 +61,7 @@ class HandEstimate(NamedTuple):
 
 
 class HandEstimator:
-    """Pictures to hands.
+    """Images to hands.
 
     Args:
         source: Folder that tools/train.py stored, or what `load_pose_model` gave.
@@ -114,18 +114,18 @@ class HandEstimator:
         boxes: Sequence[Sequence[float] | None] | None = None,
         hands: str | Sequence[str | None] | None = None,
     ) -> list[HandEstimate]:
-        """The hand in each picture.
+        """The hand in each image.
 
         Args:
             images: `(H, W, 3)` uint8, RGB, of any size.
-            boxes: Per picture x, y, width, height in pixels, or None for the whole picture.
-            hands: "right" or "left", for all or per picture; None where the gestures are to tell.
+            boxes: Per image x, y, width, height in pixels, or None for the whole image.
+            hands: "right" or "left", for all or per image; None where the gestures are to tell.
 
         Returns:
-            One estimate per picture, in order.
+            One estimate per image, in order.
 
         Raises:
-            TypeError, ValueError: A picture, box or side that is none, named by its number; or a
+            TypeError, ValueError: An image, box or side that is none, named by its number; or a
                 side that nothing can tell.
         """
         sides = _per_picture("hands", hands, len(images))
@@ -214,11 +214,11 @@ class HandEstimator:
     def _check_side(self, side: str | None, number: int) -> None:
         if side is None and not self.tells_sides():
             raise ValueError(
-                f"nothing tells whether picture {number} shows a right or a left hand. Give "
+                f"nothing tells whether image {number} shows a right or a left hand. Give "
                 "hands='right' or 'left', or gestures=… with a network whose taxonomy tells sides."
             )
         if side not in (*HANDS, None):
-            raise ValueError(f"hand of picture {number} is {side!r}; possible: 'right', 'left'")
+            raise ValueError(f"hand of image {number} is {side!r}; possible: 'right', 'left'")
 
 
 def fit_image_from_mm(joints_rel_mm: np.ndarray, keypoints_px: np.ndarray) -> np.ndarray:
@@ -258,9 +258,9 @@ def _estimate(
 
 
 def _per_picture(name: str, values, count: int) -> list:
-    """One value per picture; a single one, or None, stands for all."""
+    """One value per image; a single one, or None, stands for all."""
     if values is None or isinstance(values, str):
         return [values] * count
     if len(values) != count:
-        raise ValueError(f"{len(values)} {name} for {count} pictures; one each is needed")
+        raise ValueError(f"{len(values)} {name} for {count} images; one each is needed")
     return list(values)

@@ -1,6 +1,6 @@
 """Token fusion as a `PoseModel`: a batch of right-hand crops in, named losses or hands out.
 
-Left hands are mirrored into right ones by the data set (`PoseDataset(mirror_left=True)`) and out
+Left hands are mirrored into right ones by the dataset (`PoseDataset(mirror_left=True)`) and out
 again by whoever reads the predictions; this file only sees right hands.
 """
 

@@ -1,4 +1,4 @@
-"""Annotation files of the embedded data set, in the exact schema of InterHand2.6M v1.0."""
+"""Annotation files of the embedded dataset, in the exact schema of InterHand2.6M v1.0."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from gesture_pretrain.synthetic.plan import Chunk, FramePlan, Settings, Subject
 from gesture_pretrain.synthetic.rig import Camera, Placement
 from gesture_pretrain.synthetic.scene import View
 
-LICENCE = "CC0-1.0 (pictures and annotations; the hand derives from MakeHuman's CC0 base mesh)"
+LICENCE = "CC0-1.0 (images and annotations; the hand derives from MakeHuman's CC0 base mesh)"
 TIP_CONVENTION = "smplx"
 
 _BOX_RATIO = 1.2
@@ -101,7 +101,7 @@ def write_split(folder: Path, split: str, parts: dict) -> None:
 
 
 def _photograph_licences(settings: Settings) -> str:
-    """What the licences of the backgrounds add to that of the data set."""
+    """What the licences of the backgrounds add to that of the dataset."""
     if settings.second_edition is None:
         return ""
     photographs = settings.second_edition.photographs

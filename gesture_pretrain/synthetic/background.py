@@ -1,7 +1,7 @@
 """Backgrounds for rendered hands: blurred colour fields with shapes in front, made from a seed.
 
-Procedural, so that nothing is downloaded and every picture may be given away. Making one takes
-milliseconds; a renderer makes a few once and cuts its pictures out of them.
+Procedural, so that nothing is downloaded and every image may be given away. Making one takes
+milliseconds; a renderer makes a few once and cuts its images out of them.
 """
 
 import importlib.util
@@ -46,7 +46,7 @@ _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def make_background(rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """One picture of (size_px, size_px, 3) float32 sRGB in [0, 1]."""
+    """One image of (size_px, size_px, 3) float32 sRGB in [0, 1]."""
     picture = _colour_field(rng, size_px)
     for _ in range(rng.integers(2, 9)):
         picture = _draw_shape(picture, rng, size_px)
@@ -57,11 +57,11 @@ def make_background(rng: np.random.Generator, size_px: int) -> np.ndarray:
 
 
 class BackgroundPool:
-    """A few backgrounds of twice the picture's size; each picture shows a random part of one.
+    """A few backgrounds of twice the image's size; each image shows a random part of one.
 
     Args:
         seed: the same seed gives the same pool.
-        size_px: side of the pictures that will be cut out.
+        size_px: side of the images that will be cut out.
         count: how many are made.
     """
 
@@ -86,14 +86,14 @@ class BackgroundPool:
 
 
 class SplitPool:
-    """Backgrounds of one split: cluttered pictures made from the seed, and photographs.
+    """Backgrounds of one split: cluttered images made from the seed, and photographs.
 
     Args:
         seed: the same seed, split and photographs give the same pool.
-        split: no picture is in the pools of two splits.
-        size_px: side of the pictures that will be cut out.
+        split: no image is in the pools of two splits.
+        size_px: side of the images that will be cut out.
         photographs: name -> file of each photograph.
-        count: how many pictures are made.
+        count: how many images are made.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ def _read_photograph(path: Path, size_px: int) -> np.ndarray:
 
 
 def make_clutter(rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """A busy picture (size_px, size_px, 3) uint8: texture, bars as of a shelf, many shapes."""
+    """A busy image (size_px, size_px, 3) uint8: texture, bars as of a shelf, many shapes."""
     picture = _texture(rng, size_px)
     if rng.uniform() < 0.4:
         _draw_bars(picture, rng)

@@ -1,9 +1,9 @@
-"""The embedded data set: rendered gesture images in the layout of InterHand2.6M v1.0.
+"""The embedded dataset: rendered gesture images in the layout of InterHand2.6M v1.0.
 
 Every gesture folder of the taxonomy, on hands of random shape, skin and pose variation, under
-random light, seen by several calibrated cameras, with the annotation files of the real data set, so
+random light, seen by several calibrated cameras, with the annotation files of the real dataset, so
 that the reader of the real data reads it. One capture holds one subject, and a subject belongs to
-one split. Each picture depends on the seed, its split, frame and camera only, never on the number
+one split. Each image depends on the seed, its split, frame and camera only, never on the number
 of worker processes.
 """
 
@@ -69,21 +69,21 @@ def write_synthetic(
     package_backgrounds: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
-    """Render a data set into a new folder; an interrupted call leaves nothing under its name.
+    """Render a dataset into a new folder; an interrupted call leaves nothing under its name.
 
     Args:
-        root: folder to make. If it already holds the same data set, nothing is done.
-        images_per_split: number of pictures of "train", "val" and "test"; a split may be left out.
-        size_px: side of the square pictures.
-        cameras_per_frame: pictures of each frame; a split's last frame may have fewer.
+        root: folder to make. If it already holds the same dataset, nothing is done.
+        images_per_split: number of images of "train", "val" and "test"; a split may be left out.
+        size_px: side of the square images.
+        cameras_per_frame: images of each frame; a split's last frame may have fewer.
         view_limit_deg: largest angle between the view direction and the normal of the palm or of
             the back of the hand, 15 to 90; None sees the hand from everywhere but along the arm.
-        roll_limit_deg: largest angle between the fingers and "up" in the picture; None means 45
+        roll_limit_deg: largest angle between the fingers and "up" in the image; None means 45
             with a view limit and no limit without one.
         view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
             the outline alone tells a right hand from a left one, which makes small runs easier.
         grey_cameras: how many of each person's cameras, of which there are 24 or more, are
-            monochrome: named 41xxxx, pictures with three equal channels.
+            monochrome: named 41xxxx, images with three equal channels.
         subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
         seed: the same seed and arguments give the same bytes.
         workers: processes; 0 or 1 renders in this one.
@@ -127,7 +127,7 @@ def write_synthetic(
     )
     _check(settings)
     if _is_there(root, settings):
-        print(f"{root} already holds this data set")
+        print(f"{root} already holds this dataset")
     else:
         _write_and_move(root, settings, photographs, workers, progress)
     return root
@@ -190,7 +190,7 @@ def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]
 
 
 def _is_there(root: Path, settings: Settings) -> bool:
-    """Whether ``root`` holds this very data set; raises if it holds another or anything else."""
+    """Whether ``root`` holds this very dataset; raises if it holds another or anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     card = root / "synthetic.json"
@@ -199,14 +199,12 @@ def _is_there(root: Path, settings: Settings) -> bool:
     if found == wanted:
         return True
     if found is None:
-        raise FileExistsError(
-            f"{root} exists and is not a rendered data set; choose another folder"
-        )
+        raise FileExistsError(f"{root} exists and is not a rendered dataset; choose another folder")
     different = sorted(
         key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)
     )
     raise FileExistsError(
-        f"{root} holds a data set rendered with other {different}; "
+        f"{root} holds a dataset rendered with other {different}; "
         "remove it or choose another folder"
     )
 
@@ -280,7 +278,7 @@ def _collect(parts: dict, subject: Subject, notes: dict) -> None:
 def _rendered(
     chunks: list[Chunk], settings: Settings, photographs: dict, workers: int
 ) -> Iterator[dict]:
-    """Annotations of every chunk, in order; the pictures are written on the way."""
+    """Annotations of every chunk, in order; the images are written on the way."""
     if workers <= 1:
         with _one_thread():
             renderer = ChunkRenderer(settings, photographs)

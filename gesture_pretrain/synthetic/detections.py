@@ -1,8 +1,8 @@
-"""What a detector would say of the rendered pictures, in the format of RootNet's published output.
+"""What a detector would say of the rendered images, in the format of RootNet's published output.
 
 The published files hold, for val and test, the boxes and wrist depths that evaluation starts from
 instead of the annotated ones. The errors drawn here are of the size that such networks make: a box
-centre that is off by 3 % of its side, a side by 6 %, a depth by 4 %, and in one picture of 50 all
+centre that is off by 3 % of its side, a side by 6 %, a depth by 4 %, and in one image of 50 all
 of them four times as large.
 """
 
@@ -29,10 +29,10 @@ def detection_note(
     wrist_depth_mm: float,
     error_factor: float = 1.0,
 ) -> dict:
-    """One entry: a square box that may leave the picture, and the depth of the shown hand's wrist.
+    """One entry: a square box that may leave the image, and the depth of the shown hand's wrist.
 
     Args:
-        rng: stream of this picture's detection.
+        rng: stream of this image's detection.
         annotation_id: of the annotation.
         hand: "right" or "left".
         bbox_xywh_px: the annotated box.

@@ -1,7 +1,7 @@
-"""A forearm behind the hand mesh, for pictures only: a hand model ends in an open ring.
+"""A forearm behind the hand mesh, for images only: a hand model ends in an open ring.
 
 The 16 vertices of that ring are extruded backwards in five widening rings, bent a little, so that
-a picture does not show a hollow cut wrist. The right hand's frame is assumed: the arm lies towards
+an image does not show a hollow cut wrist. The right hand's frame is assumed: the arm lies towards
 +x.
 """
 

@@ -1,4 +1,4 @@
-"""The gestures of the embedded data set as finger angles, and their way to a MANO pose.
+"""The gestures of the embedded dataset as finger angles, and their way to a MANO pose.
 
 A gesture is 21 angles in degrees: MCP, PIP, DIP flexion and abduction for index, middle, ring and
 pinky, then azimuth, elevation and twist of the thumb's metacarpal and flexion of its MCP and IP.

@@ -1,6 +1,6 @@
-"""What the embedded data set will contain, decided before anything is rendered.
+"""What the embedded dataset will contain, decided before anything is rendered.
 
-Every person, frame and picture has a random stream of its own, a counter-based generator keyed by
+Every person, frame and image has a random stream of its own, a counter-based generator keyed by
 the seed and by what it is for; nothing depends on the order or the process in which it is used.
 """
 
@@ -75,7 +75,7 @@ class SecondEdition:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the bytes of the data set; `write_synthetic` explains the fields."""
+    """Everything that decides the bytes of the dataset; `write_synthetic` explains the fields."""
 
     images_per_split: dict[str, int]
     size_px: int
@@ -96,10 +96,10 @@ class Settings:
         return ViewLimits(self.view_limit_deg, self.roll_limit_deg, self.view_side)
 
     def as_json(self) -> dict:
-        """The same as plain JSON values, as written beside the pictures."""
+        """The same as plain JSON values, as written beside the images."""
         values = json.loads(json.dumps(asdict(self)))
         if not self.grey_cameras:
-            del values["grey_cameras"]  # as data sets before there were any say it
+            del values["grey_cameras"]  # as datasets before there were any say it
         if self.second_edition is None:  # as before there was a second edition
             del values["second_edition"]
         return values

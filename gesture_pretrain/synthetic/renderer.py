@@ -1,4 +1,4 @@
-"""From planned frames to picture files and their annotations, one chunk of frames at a time."""
+"""From planned frames to image files and their annotations, one chunk of frames at a time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +109,7 @@ class ChunkRenderer:
         return self._take_of[1]
 
     def render(self, chunk: Chunk) -> dict:
-        """Write the pictures of a chunk and return its annotations."""
+        """Write the images of a chunk and return its annotations."""
         texture = self._texture(chunk.subject)
         notes = {
             "images": [],
@@ -181,7 +181,7 @@ class ChunkRenderer:
     def _views(
         self, subject: Subject, plan: FramePlan, hands: tuple[PosedHand, PosedHand], texture
     ):
-        """Draw placements until enough cameras have a good picture of the hand."""
+        """Draw placements until enough cameras have a good image of the hand."""
         settings, split, wanted = self.settings, subject.split, len(plan.image_ids)
         number = self._scene_number(plan)
         rng = placing = stream(settings.seed, "frame", split, number, slot=1)
@@ -244,14 +244,14 @@ def _as_array(value) -> np.ndarray:
 
 
 def _as_seen_by(view: View) -> np.ndarray:
-    """The picture, with three equal channels if the camera is monochrome."""
+    """The image, with three equal channels if the camera is monochrome."""
     if not view.camera.name.startswith("41"):
         return view.image_bgr
     return cv2.cvtColor(cv2.cvtColor(view.image_bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
 def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:
-    """Writes a picture (H, W, 3) uint8, making its folder.
+    """Writes an image (H, W, 3) uint8, making its folder.
 
     Raises:
         OSError: it cannot be encoded or written.

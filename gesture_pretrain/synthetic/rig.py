@@ -35,7 +35,7 @@ class ViewLimits(NamedTuple):
     """From where the hand may be seen; None leaves the view free."""
 
     view_limit_deg: float | None  # largest angle between view direction and palm or back normal
-    roll_limit_deg: float | None  # largest angle between the fingers and "up" in the picture
+    roll_limit_deg: float | None  # largest angle between the fingers and "up" in the image
     view_side: str = "both"  # a key of _SIDES: which side of the hand a limited view looks at
 
 

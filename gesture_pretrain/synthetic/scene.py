@@ -1,4 +1,4 @@
-"""One rendered frame: a lit hand with forearm in the world, and the picture each camera takes."""
+"""One rendered frame: a lit hand with forearm in the world, and the image each camera takes."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -33,12 +33,12 @@ _QUARTERS_PX = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.
 
 
 class _Samples(NamedTuple):
-    """N surface points seen through the pixels of a picture."""
+    """N surface points seen through the pixels of a image."""
 
     pixel: np.ndarray  # (N,) flat index
     rays: np.ndarray  # (N, 3) world direction, one unit of depth long
     hits: Hits
-    weights: np.ndarray  # (N,) share of the pixel
+    weights: np.ndarray  # (N,) fraction of the pixel
 
     def chosen(self, keep: np.ndarray) -> "_Samples":
         hits = Hits(*(field[keep] for field in self.hits))
@@ -52,14 +52,14 @@ class _Samples(NamedTuple):
 
 
 class View(NamedTuple):
-    """One picture of a frame."""
+    """One image of a frame."""
 
     camera: Camera
     image_bgr: np.ndarray  # (S, S, 3) uint8
     keypoints_px: np.ndarray  # (21, 2)
     in_view: np.ndarray  # (21,) bool
     visible: float  # fraction of the hand inside the image that nothing else covers
-    background: str  # name of the picture behind it
+    background: str  # name of the image behind it
 
 
 class Material(Protocol):
@@ -111,14 +111,14 @@ class Rules(NamedTuple):
 
 
 class Studio:
-    """Everything that pictures share: the mesh, its skin map and sensor noise.
+    """Everything that images share: the mesh, its skin map and sensor noise.
 
     Args:
         rest_vertices_m: (778, 3) rest vertices of the right hand.
         rest_joints_m: (21, 3) its joints, mano21 order.
         faces: (F, 3) faces of the right hand.
         weights: (778, 16) skinning weights.
-        size_px: side of the pictures.
+        size_px: side of the images.
         seed: of skin unevenness and sensor noise.
         rules: those of the edition.
     """
@@ -140,7 +140,7 @@ class Studio:
 
 
 class Frame:
-    """One instant, of which any number of cameras can take a picture.
+    """One instant, of which any number of cameras can take a image.
 
     Args:
         studio: what all frames share.
@@ -148,7 +148,7 @@ class Frame:
         joints_m: (21, 3) joints of the annotated hand, world frame, mano21 order.
         placement: of the annotated hand.
         lighting: the lights.
-        pool: pictures for the background.
+        pool: images for the background.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Frame:
         self._openness = self._vertex_openness(studio.rules.ambient_rays)
 
     def picture(self, rng: np.random.Generator, camera: Camera) -> View | None:
-        """What the camera sees; None if that is mostly arm, or the hand leaves the picture."""
+        """What the camera sees; None if that is mostly arm, or the hand leaves the image."""
         size = self._studio.size_px
         keypoints = project_px(
             world_to_camera_mm(1000 * self.joints_m, camera.R_cam_world, camera.center_mm),
@@ -200,7 +200,7 @@ class Frame:
         return View(camera, image, keypoints, in_view, visible, background)
 
     def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
-        """Surface points that the picture shows, and (S, S) int8: -1 background, 0 hand, 1 other.
+        """Surface points that the image shows, and (S, S) int8: -1 background, 0 hand, 1 other.
 
         One ray goes through the middle of each pixel; pixels at the outline get four instead.
         """
@@ -234,7 +234,7 @@ class Frame:
         return project_px(points, camera.focal_px, camera.princpt_px)
 
     def _visible(self, camera: Camera, part: np.ndarray) -> float:
-        """Fraction of the hand's vertices inside the picture whose pixel shows hand, not other."""
+        """Fraction of the hand's vertices inside the image whose pixel shows hand, not other."""
         size = self._studio.size_px
         where = self._project(camera, self._hand_vertices_m)
         inside = ((where >= 0) & (where <= size - 1)).all(axis=-1)
@@ -335,7 +335,7 @@ _SPHERE = _even_sphere(64)
 
 
 def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
-    """Put sRGB colours (N, 3) of the samples over a picture (S, S, 3), in place."""
+    """Put sRGB colours (N, 3) of the samples over an image (S, S, 3), in place."""
     flat = picture.reshape(-1, 3)
     whole = samples.weights == 1.0
     flat[samples.pixel[whole]] = colours[whole]

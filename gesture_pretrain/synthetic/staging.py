@@ -111,7 +111,7 @@ def stage_surroundings(
     Args:
         rng: Random stream of the frame.
         stage: Where the parts go.
-        pool: Pictures for the background.
+        pool: Images for the background.
         other: A posed hand of the same person, of which the second hand is made.
     """
     sleeve_from_m = rng.uniform(0.02, 0.09) if rng.uniform() < 0.5 else None

@@ -1,7 +1,7 @@
-"""Annotations of InterHand2.6M's structure, made up, at any share of its size.
+"""Annotations of InterHand2.6M's structure, made up, at any fraction of its size.
 
 1,361,062 images at scale 1: 19,444 time steps with 70 views each, in 27 captures with 139 cameras,
-folder names of the real data set, numbers that are float32 as in the real files, ids with gaps,
+folder names of the real dataset, numbers that are float32 as in the real files, ids with gaps,
 half of the images of one hand. Only the annotations are made, no images.
 """
 
@@ -29,8 +29,8 @@ def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
     """Writes `root/annotations/train/*.json` in the v1.0 layout.
 
     Args:
-        root: folder of the made-up data set.
-        scale: share of the real training set's images.
+        root: folder of the synthetic dataset.
+        scale: fraction of the real training set's images.
 
     Returns:
         `root`.

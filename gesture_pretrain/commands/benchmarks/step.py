@@ -11,8 +11,8 @@ by the processor time of all threads, which other processes disturb less.
 
 With --workers N also, by the clock and in blocks of steps (see fed_step.py):
 
-    fed       the step of `ours`, its batches from picture files through the loader of a run, with N
-              workers (pinned memory on CUDA); pictures that are made up are soon in the memory of
+    fed       the step of `ours`, its batches from image files through the loader of a run, with N
+              workers (pinned memory on CUDA); images that are made up are soon in the memory of
               the system, so a slow disk does not show
 """
 

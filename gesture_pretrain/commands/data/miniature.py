@@ -1,4 +1,4 @@
-"""Write a small rendered data set with the shape of the InterHand2.6M release, and index it.
+"""Write a small rendered dataset with the shape of the InterHand2.6M release, and index it.
 
 It serves to try commands and configs before the real data are downloaded. Nothing can be learned
 from it.

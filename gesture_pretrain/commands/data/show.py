@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from gesture_pretrain.report.annotated_images import annotated_images
 
     if arguments.out.suffix.lower() != ".png":
-        raise DataError(f"--out {arguments.out}: the picture is a PNG; give a name ending in .png")
+        raise DataError(f"--out {arguments.out}: the image is a PNG; give a name ending in .png")
     index = HandIndex.open(arguments.data)
     rows = index.select(arguments.split)
     if not len(rows):

@@ -39,7 +39,7 @@ _TABLE = np.dtype(
 )
 _ROWS_PER_SHARD = 512  # a writer holds the pixels of one shard, up to half a gigabyte
 _ALIGN_PX = 8  # so that averages over any step cover the same pixels as in the whole image
-_CLOSEST = 0.75  # crops show at least this share of the longer side of the box
+_CLOSEST = 0.75  # crops show at least this fraction of the longer side of the box
 
 
 class Region(NamedTuple):

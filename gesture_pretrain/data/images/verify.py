@@ -15,7 +15,7 @@ from tqdm import tqdm
 from gesture_pretrain.data.images.decoding import IMAGE_DAMAGE
 from gesture_pretrain.data.index.index import HandIndex
 
-# InterHand2.6M contains annotated pictures that are black; IntagHand's preparation drops those
+# InterHand2.6M contains annotated images that are black; IntagHand's preparation drops those
 # whose mean grey value is below this.
 BLACK_BELOW_GREY = 10.0
 _WAITING_PER_WORKER = 8

@@ -15,7 +15,7 @@ def count_images(columns: Mapping[str, np.ndarray], labels: list[str]) -> dict:
     Returns:
         split -> {"images", "time_steps", "hands": {hand: images}, "hand_type_invalid",
         "labels": {label: images}, "subjects", "images_with_fit", "time_steps_with_fit"}; the last
-        three only where the data set has them.
+        three only where the dataset has them.
     """
     of_image = columns["step_split"][columns["step"]]
     return {

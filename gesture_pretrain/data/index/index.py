@@ -1,4 +1,4 @@
-"""The index of a data set: its annotations as memory-mapped columns, shared between processes.
+"""The index of a dataset: its annotations as memory-mapped columns, shared between processes.
 
 An index is a folder of one `.npy` file per column and a `meta.json`. Opening it maps the files and
 reads nothing else, so any number of worker processes share one copy in the system's page cache.
@@ -48,7 +48,7 @@ class HandIndex:
 
     Attributes:
         path: folder of the index.
-        root: folder of the data set.
+        root: folder of the dataset.
         meta: the content of `meta.json`.
         columns: name -> memory-mapped array. Columns without prefix have a row per image;
             `step_*` a row per time step, `camera_*` per calibration, `mano` per fit.
@@ -78,8 +78,8 @@ class HandIndex:
         """Maps an index.
 
         Args:
-            path: folder with `meta.json`, or a data set's folder that holds one as `index`.
-            root: folder of the data set, if it was moved since.
+            path: folder with `meta.json`, or a dataset's folder that holds one as `index`.
+            root: folder of the dataset, if it was moved since.
             verify: also compare each column with its hash in `meta.json`.
 
         Raises:
@@ -154,7 +154,7 @@ class HandIndex:
         return self.meta["kind"] == "interhand26m" and camera.startswith("41")
 
     def row(self, i: int) -> HandRow:
-        """The stored numbers of image `i`; -1 for a column that this data set does not have."""
+        """The stored numbers of image `i`; -1 for a column that this dataset does not have."""
         step_of, splits, captures, frames = self._step_columns
         step = step_of.item(i)
         image_id, *rest = (-1 if c is None else c.item(i) for c in self._row_columns)
@@ -331,7 +331,7 @@ def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
 
 
 def _unpack_flags(bits: np.ndarray | None, i: int) -> np.ndarray:
-    """(2, 21) bool of row `i`; all False if the data set has no such flags."""
+    """(2, 21) bool of row `i`; all False if the dataset has no such flags."""
     if bits is None:
         return np.zeros((2, 21), bool)
     return np.unpackbits(bits[i], count=42, bitorder="little").view(bool).reshape(2, 21)

@@ -57,7 +57,7 @@ class StoredFits(Mapping):
 
 @dataclass(frozen=True, slots=True)
 class HandRecord:
-    """All that is known about one image. What a data set does not tell is None, "" or -1.
+    """All that is known about one image. What a dataset does not tell is None, "" or -1.
 
     Attributes:
         joints_world_mm: (2, 21, 3) float32; NaN where a joint was not triangulated.

@@ -21,8 +21,8 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
 
     Args:
         out: folder of the index.
-        root: folder of the data set; stored relative to `out` where it contains `out`, so that the
-            data set can be moved as a whole.
+        root: folder of the dataset; stored relative to `out` where it contains `out`, so that the
+            dataset can be moved as a whole.
         columns: name -> array.
         meta: everything else for `meta.json`.
 

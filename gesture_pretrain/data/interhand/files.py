@@ -47,7 +47,7 @@ def find_annotation_files(
     annotations: str | Path | None = None,
     images: str | Path | None = None,
 ) -> list[AnnotationFiles]:
-    """Looks for the splits of a data set.
+    """Looks for the splits of a dataset.
 
     Args:
         root: folder that holds `annotations` and `images`, or the `InterHand2.6M_*fps_batch*`
@@ -62,7 +62,7 @@ def find_annotation_files(
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give the root of the data set with --root")
+        raise DataError(f"{root} is not a folder; give the root of the dataset with --root")
     base = Path(annotations) if annotations is not None else _annotation_folder(root)
     image_base = Path(images) if images is not None else _image_folder(root)
     folders = _split_folders(base, subset)

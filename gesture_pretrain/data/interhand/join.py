@@ -148,7 +148,7 @@ def _refuse_repeats(path: Path, what: str, numbers: np.ndarray) -> None:
         repeated = values[counts > 1]
         raise DataError(
             f"{path}: {len(repeated)} repeated {what}s, first {repeated[0]}; each image has one "
-            "entry and one annotation in this data set."
+            "entry and one annotation in this dataset."
         )
 
 

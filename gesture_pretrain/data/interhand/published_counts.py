@@ -1,6 +1,6 @@
 """How many images and fits InterHand2.6M has, by release, and which release a set of counts fits.
 
-Sources: the data set's home page (images of v1.0 and v0.0, at 5 frames per second), and issues 52
+Sources: the dataset's home page (images of v1.0 and v0.0, at 5 frames per second), and issues 52
 and 103 of its repository (fits). No counts were published for the 30 fps release or per gesture.
 """
 

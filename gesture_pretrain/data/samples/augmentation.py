@@ -32,7 +32,7 @@ class Motion:
     Attributes:
         scale: factor on the side of the box; above 1 shows more around the hand.
         rotation_deg: turn of the box; the content turns by the negative.
-        translation: (2,) shift of the box in x and y, as a share of its side.
+        translation: (2,) shift of the box in x and y, as a fraction of its side.
         flip: mirror left and right, where the classes have a mirror image.
         gain_rgb: (3,) factor on each colour channel.
         look: further photometric change of the crop; None for none.
@@ -57,7 +57,7 @@ class Augmentation:
     Attributes:
         scale: the side of the box is multiplied by 1 +- scale.
         rotation_deg: the box turns by up to this, either way.
-        translation: the box moves by up to this share of its side in x and in y.
+        translation: the box moves by up to this fraction of its side in x and in y.
         colour: each channel is multiplied by 1 +- colour.
         flip: probability of a mirrored crop. A view whose classes have no mirror image in the
             taxonomy is never mirrored.
@@ -141,13 +141,13 @@ class HandView:
         picture: its pixels, maybe only those that the crop shows, maybe at a reduced scale; None
             where they are not needed any more.
         box_xywh_px: (4,) square that the crop shows.
-        keypoints_px: (21, 2) joints in the picture; arbitrary where not valid.
+        keypoints_px: (21, 2) joints in the image; arbitrary where not valid.
         joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
         joint_valid: (21,) bool.
         hand: RIGHT (0), LEFT (1), or NO_SIDE (-1: unknown, or two hands).
         coarse, fine: gesture classes, -1 where there is none.
         intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``, None without a camera. It is
-            diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
+            diagonal before the crop; a rotated crop of a camera with fx != fy has a small shear.
     """
 
     picture: ImagePart | None
@@ -162,7 +162,7 @@ class HandView:
 
     @property
     def image_rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, the stored pixels of the picture."""
+        """(H, W, 3) uint8, the stored pixels of the image."""
         return self.picture.image_rgb
 
 
@@ -204,7 +204,7 @@ def plan_crop(
 
 
 def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
-    """The view in the pixels of a planned crop, all but its picture, which is left out."""
+    """The view in the pixels of a planned crop, all but its image, which is left out."""
     return replace(
         view,
         picture=None,
@@ -258,11 +258,11 @@ def crop_maps(
 def crop_pixels(
     picture: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> np.ndarray:
-    """The (size_px, size_px, 3) uint8 crop of a picture, coloured.
+    """The (size_px, size_px, 3) uint8 crop of an image, coloured.
 
     Args:
         picture: holds what the crop shows.
-        affine: (2, 3) map from pixels of the original picture to those of the crop.
+        affine: (2, 3) map from pixels of the original image to those of the crop.
         size_px: side of the crop.
         gain_rgb: (3,) factor on each colour channel.
     """

@@ -206,7 +206,7 @@ class GestureDataset(Dataset):
         flip: bool,
         affine: np.ndarray,
     ) -> torch.Tensor:
-        """The `k`-th image of a batch; without a box the picture is shown whole."""
+        """The `k`-th image of a batch; without a box the image is shown whole."""
         size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
         part, shown = self.images.read(row, notes.files[k], size_wh, box, motion)
         if shown is not box:

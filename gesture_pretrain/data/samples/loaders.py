@@ -1,4 +1,4 @@
-"""From data sets to the loaders of a run, each process taking its share of every batch."""
+"""From datasets to the loaders of a run, each process taking its fraction of every batch."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class Loaders(NamedTuple):
     """Loaders of a run.
 
     Attributes:
-        train: endless loader of this process's share of each batch.
+        train: endless loader of this process's fraction of each batch.
         validation: finite loader of this process's share; None where there is nothing to validate.
         batch_size: images per iteration over all processes.
         iterations_per_epoch: whole batches in one pass over the training rows.
@@ -44,7 +44,7 @@ def build_loaders(
     Args:
         train_set: what is trained on.
         val_set: what is validated on; None for nothing.
-        batch_size: images per iteration over all processes; a smaller data set makes it smaller.
+        batch_size: images per iteration over all processes; a smaller dataset makes it smaller.
         workers: loading processes per training process.
         seed: key of the order.
         pin_memory: page-locked batches, for copies to CUDA.
@@ -107,7 +107,7 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def announcer(name: str):
-    """Prints what a data set says of itself, once per run."""
+    """Prints what a dataset says of itself, once per run."""
     rank, _ = rank_and_world_size()
     return (lambda text: print(f"{name}. {text}")) if rank == 0 else None
 

@@ -1,6 +1,6 @@
 """Crops of single hands with all that a 3D pose can be learned from.
 
-Everything in a sample is in the camera frame of its crop: what the augmentation did to the picture
+Everything in a sample is in the camera frame of its crop: what the augmentation did to the image
 it also did to joints, camera and MANO parameters. A sample depends on (seed, epoch, row) only.
 """
 
@@ -63,7 +63,7 @@ class PoseSample(NamedTuple):
         crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
         has_camera: bool.
         image_from_crop: (2, 3) float32, crop pixels to those of the stored image; undoes a mirror.
-        mirrored: bool, the crop shows a mirror image of the picture.
+        mirrored: bool, the crop shows a mirror image of the image.
     """
 
     image: Tensor
@@ -111,7 +111,7 @@ class PoseDataset(Dataset):
         announce: is handed the lines of `describe`; None for silence.
 
     Attributes:
-        coarse, fine: (N,) int64 classes as the picture shows them, -1 where masked.
+        coarse, fine: (N,) int64 classes as the image shows them, -1 where masked.
 
     Raises:
         ValueError: a row that is not in the index, not of a single hand or without a box of
@@ -141,7 +141,7 @@ class PoseDataset(Dataset):
                 f"mirror_left shows every hand as a right one, and augmentation.flip is "
                 f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
             )
-        # classes, boxes and pictures are those of Stage 1
+        # classes, boxes and images are those of Stage 1
         self._gestures = GestureDataset(
             index,
             rows,
@@ -201,7 +201,7 @@ class PoseDataset(Dataset):
     def _crop(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> tuple[Crop, HandView, Tensor]:
-        """How a picture is cropped, what the crop shows, and its image; the picture is let go."""
+        """How an image is cropped, what the crop shows, and its image; the image is let go."""
         view = self._view(position, record, box_xywh_px, motion)
         crop = plan_crop(
             view,
@@ -216,7 +216,7 @@ class PoseDataset(Dataset):
     def _view(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> HandView:
-        """The annotated picture, at least as much of it as the crop shows."""
+        """The annotated image, at least as much of it as the crop shows."""
         picture, box = self._gestures.images.read(
             record.row,
             str(record.image_path),
