@@ -47,7 +47,7 @@ class BackboneMap(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0 .. 1 -> (B, C, H / 32, W / 32)."""
+        """Map (B, 3, H, W) RGB in 0 .. 1 to (B, C, H / 32, W / 32)."""
         features = self.backbone((image - self.mean) / self.std)
         return self.backbone_projection(features.levels[self.backbone.high])
 
@@ -64,7 +64,7 @@ class CarriedHeads(nn.Module):
         self.heads = heads
 
     def forward(self, features: Tensor) -> GestureLogits:
-        """(B, C, H, W) -> coarse (main) and fine (sub) logits."""
+        """Return (B, C, H, W) -> coarse (main) and fine (sub) logits."""
         return GestureLogits(*self.heads(features.mean(dim=(2, 3))))
 
 

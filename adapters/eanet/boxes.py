@@ -37,7 +37,7 @@ def box_of_hands(
         valid: (2, 21) bool.
         hand: "right", "left" or "interacting". Of two hands, one without valid joints takes the
             other's box.
-        box_bug: Of two hands, measure width and height from the right hand's corner instead of
+        box_bug: For two hands, measure width and height from the right hand's corner instead of
             from the corner of both, as upstream does: too small wherever the left hand reaches
             further left or up.
 
@@ -64,7 +64,7 @@ def box_of_hands(
 
 
 def crop_box(bbox_xywh_px: ArrayLike, image_size_wh: tuple[int, int]) -> np.ndarray:
-    """Fits a box into the image, then the square of 1.25 times its longer side.
+    """Fit a box into the image, then the square of 1.25 times its longer side.
 
     A box that begins left of (or above) the image is moved, not cut; the square may reach
     beyond the image again.

@@ -52,7 +52,7 @@ class CheckoutBackbone(BackboneMap):
         NextStepCheck(self, target=_TARGET)
 
     def forward(self, image: Tensor, stage: str | None = None) -> Tensor:
-        """(B, 3, 256, 256) -> (B, 2048, 8, 8).
+        """Map (B, 3, 256, 256) to (B, 2048, 8, 8).
 
         Args:
             image: RGB in 0..1.
@@ -84,7 +84,7 @@ class ForkBackbone(nn.Module):
         NextStepCheck(self, target=_TARGET)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, 256, 256) -> map, or map, coarse logits, fine logits."""
+        """Return (B, 3, 256, 256) -> map, or map, coarse logits, fine logits."""
         features = self.feature_encoder(image)
         if not self.use_gesture_logits:
             return features

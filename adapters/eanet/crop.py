@@ -62,7 +62,7 @@ class CropView:
     Attributes:
         crop_from_image: (2, 3) affine map, image px -> crop px; a mirror is part of it.
         rotation: (3, 3) what the crop does to vectors of the camera frame (`crop_rotation`).
-        mirrored: The crop shows a mirror image of the image.
+        mirrored: The crop is mirrored.
         size_px: Side of the crop.
         grid: Cells of the heat map along x and y.
         depth_cells: Cells along z.
@@ -77,7 +77,7 @@ class CropView:
 
     @property
     def turn(self) -> np.ndarray:
-        """(3, 3) the turn about the viewing axis without the mirror."""
+        """Return (3, 3) the turn about the viewing axis without the mirror."""
         return self.rotation @ np.diag([-1.0 if self.mirrored else 1.0, 1.0, 1.0])
 
 
@@ -104,7 +104,7 @@ def crop_image(
     view: CropView,
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:
-    """The pixels of a crop, bilinear, black outside of the image.
+    """The pixels of a crop, bilinear, black outside the image.
 
     Args:
         picture: Holds what the crop shows.

@@ -121,11 +121,11 @@ class EanetDataset(Dataset):
             of some of them. Upstream decodes all of every file. Targets do not depend on it.
         shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
             `data.images.shards`.
-        announce: Is handed the line that tells what was left out; None for silence.
+        announce: Called with a line about omitted images; None for silence.
 
     Attributes:
         rows: (N,) rows that are used.
-        coarse, fine: (N,) int64 classes of the images, -1 where there is none.
+        coarse, fine: (N,) int64 classes of the images, -1 for none.
 
     Raises:
         ValueError: An option that is not possible, or an image of two hands.
@@ -178,7 +178,7 @@ class EanetDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, key: SampleKey) -> EanetSample:
-        """The sample at a position, or at (epoch, position).
+        """Return the sample at a position, or at (epoch, position).
 
         Raises:
             DataError: The image is missing, unreadable, or of another size than annotated.
@@ -186,12 +186,12 @@ class EanetDataset(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[EanetSample]:
-        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
 
         A sample does not depend on the others of its batch, to the last digit.
 
         Raises:
-            As for a single one.
+            DataError: See `__getitem__`.
         """
         epochs, positions = epochs_and_positions(keys)
         motions = [Motion()] * len(keys)
@@ -292,7 +292,7 @@ class EanetDataset(Dataset):
     def _fits(
         self, records: Sequence[HandRecord], views: Sequence[CropView]
     ) -> list[list[ManoTargets | None]]:
-        """Of each record the targets of right and left fit, None where there is none."""
+        """Return each record's targets of the right and left fit, None without a fit."""
         found: list[list[ManoTargets | None]] = [[None, None] for _ in records]
         cameras = [camera_of(record) for record in records]
         for side, name in enumerate(HANDS[:2]):
@@ -354,7 +354,7 @@ def _meshes(fits: list[ManoTargets | None], wanted: bool) -> Tensor:
 
 
 def _both(values: np.ndarray) -> Tensor:
-    """(2, 21, K) to (42, K)."""
+    """Return (2, 21, K) to (42, K)."""
     return _float32(values.reshape(42, -1))
 
 

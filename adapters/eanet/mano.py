@@ -152,7 +152,7 @@ class _HandVertices(nn.Module):
 
 
 def _with_tips(regressor: Tensor, tip_convention: str) -> Tensor:
-    """(16, 778) mano16 rows to (21, 778) mano21 rows."""
+    """Return (16, 778) mano16 rows to (21, 778) mano21 rows."""
     tips = regressor.new_zeros(5, 778)
     tips[torch.arange(5), torch.tensor(tip_vertices(tip_convention))] = 1
     return torch.cat([regressor, tips])[list(MANO21_FROM_MANO16_TIPS)]

@@ -61,5 +61,5 @@ class MeshJoints:
 
 
 def _summed(weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """(P, V) and (V, 3, K) to (3 P, K)."""
+    """Return (P, V) and (V, 3, K) to (3 P, K)."""
     return np.tensordot(weights, directions, axes=1).reshape(-1, directions.shape[-1])

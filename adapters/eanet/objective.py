@@ -63,8 +63,8 @@ def weighted_losses(
     """The eight terms as scalars, weighted, named `*_loss`.
 
     Args:
-        output: Of the network.
-        right, left: Of `placed_hands`.
+        output: Output of the network.
+        right, left: Hands from `placed_hands`.
         targets: With masks.
         reduction: "valid": the mean over what is known in the whole step; a term about which
             nothing is known is 0.

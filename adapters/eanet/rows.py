@@ -44,7 +44,7 @@ class RowSelection(NamedTuple):
     dropped: dict[str, int]
 
     def describe(self) -> str:
-        """One line."""
+        """Return a one-line summary."""
         reasons = ", ".join(f"{count} {why}" for why, count in self.dropped.items() if count)
         return f"EANet uses {len(self.rows)} images" + (f"; left out: {reasons}" if reasons else "")
 

@@ -79,11 +79,11 @@ def build_eanet(
 
     Args:
         network: For `gesture_logits="logits"` a `GestureNetwork`, whose heads come along.
-        seed: Of the fresh weights, drawn as upstream does before training.
+        seed: Random seed of the initial weights, drawn as upstream does before training.
         hand_models: "right" and "left", poses counted from the mean pose.
         allow_projection: Bring another number of channels to `backbone_channels` by a 1x1
             convolution, `network.backbone.backbone_projection`; another experiment.
-        backbone_channels: Of the map that EANet reads; None: as many as the backbone gives.
+        backbone_channels: Channels of the map that EANet reads; None for the backbone's.
         grid: Cells of the heat map; the crops have 32 times as many pixels. None: by the crops
             that the backbone is meant for.
         width, num_heads, depth, mlp_ratio: See `eanet.EANet`.
@@ -137,7 +137,7 @@ def eanet_needs(
     """One map at stride 32, and crops of the one size that the position embeddings fix.
 
     Raises:
-        ValueError: an option, of those that are chosen by a name, has another.
+        ValueError: An option, of those that are chosen by a name, has another.
     """
     require_choice("gesture_logits", gesture_logits, GESTURE_LOGITS)
     for name, choices in _NAMED.items():

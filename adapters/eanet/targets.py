@@ -23,7 +23,7 @@ MAX_SHAPE = 3.0
 
 
 class CapturedTargets(NamedTuple):
-    """Of the annotated joints.
+    """Targets of the annotated joints.
 
     Attributes:
         joint_img: (2, 21, 3) cells.
@@ -41,7 +41,7 @@ class CapturedTargets(NamedTuple):
 
 
 class ManoTargets(NamedTuple):
-    """Of one hand's fit; `joint_img`, `joint_cam`, `inside` as above, without the leading 2.
+    """Targets of one hand's fit; the joint fields are as above, without the leading 2.
 
     Attributes:
         pose: (48,) axis-angle, root in the crop's camera frame, fingers minus the mean pose.
@@ -82,7 +82,7 @@ def cells_of(points_px: np.ndarray, depth_rel_m: np.ndarray, view: CropView) -> 
 
 
 def inside_grid(joint_img: np.ndarray, view: CropView) -> np.ndarray:
-    """(...) bool: cells (..., 3) that lie within 0 <= cell < size on all axes."""
+    """Return (...) bool: cells (..., 3) that lie within 0 <= cell < size on all axes."""
     sizes = [view.grid, view.grid, view.depth_cells]
     return np.all((joint_img >= 0) & (joint_img < sizes), axis=-1)
 
@@ -94,7 +94,7 @@ def captured_targets(
     rel_trans_m: np.ndarray,
     view: CropView,
 ) -> CapturedTargets:
-    """Moves the captured joints with a crop.
+    """Move the captured joints with a crop.
 
     A mirror exchanges the hands. The translation between them, left minus right, then changes the
     sign of y and z: mirrored in x, and counted from the other hand.
@@ -197,7 +197,7 @@ def _cells(
 def _poses_in_crops(
     root_cam: np.ndarray, fingers: np.ndarray, views: Sequence[CropView]
 ) -> np.ndarray:
-    """(N, 48) from roots (N, 3) and fingers (N, 45)."""
+    """Return (N, 48) from roots (N, 3) and fingers (N, 45)."""
     pose = np.concatenate([root_cam, fingers], axis=1)
     mirrored = [view.mirrored for view in views]
     pose[mirrored] = mirror_pose(pose[mirrored])

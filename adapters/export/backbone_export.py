@@ -21,7 +21,7 @@ def export_weights(
         target: An `ExportTarget`, or a `PoseTarget` with an `export`.
         backbone: Name or path of registered weights.
         path: What is written.
-        options: Of `target.export`.
+        options: Options of `target.export`.
 
     Raises:
         ValueError: An option that the target does not have; lists those it has.

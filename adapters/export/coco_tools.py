@@ -15,7 +15,7 @@ _MODULES = ("coco", "cocoeval", "mask")
 
 
 def has_coco_tools() -> bool:
-    """Whether `xtcocotools` can be imported."""
+    """Return whether `xtcocotools` can be imported."""
     return importlib.util.find_spec(NAME) is not None
 
 
@@ -23,7 +23,7 @@ def put_pycocotools() -> None:
     """Let pycocotools answer to the name `xtcocotools` in this process, and warn about it.
 
     Raises:
-        ImportError: pycocotools is not installed.
+        ImportError: Pycocotools is not installed.
     """
     package = importlib.import_module("pycocotools")
     found = {f"{NAME}.{name}": importlib.import_module(f"pycocotools.{name}") for name in _MODULES}

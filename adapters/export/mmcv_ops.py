@@ -27,7 +27,7 @@ class OpsStandIn(ModuleType):
 
 
 def has_compiled_ops() -> bool:
-    """Whether mmcv is there with its compiled operations."""
+    """Return whether mmcv is there with its compiled operations."""
     return importlib.util.find_spec("mmcv._ext") is not None
 
 
@@ -38,7 +38,7 @@ def put_stand_in() -> bool:
         Whether a stand-in is in place now.
 
     Raises:
-        ImportError: mmcv is not installed at all.
+        ImportError: Mmcv is not installed at all.
     """
     if isinstance(sys.modules.get(NAME), OpsStandIn):
         return True

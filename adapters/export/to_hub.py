@@ -69,7 +69,7 @@ def push_backbone(
     Args:
         source: Name of registered weights, or the path of an exported folder.
         repository: "organisation/name".
-        private: Of a repository that is made now.
+        private: Make a newly created repository private.
         revision: Branch; the main one if not given.
         home: Registry folder, as in `load_backbone`.
         client: What talks to the hub; `huggingface_hub.HfApi()` with the user's own login if None.

@@ -46,9 +46,9 @@ def register_gesture_backbone(*, stand_in_ops: bool = False) -> type:
         The class.
 
     Raises:
-        ImportError: mmpose is not installed; or mmcv's compiled operations or xtcocotools are
+        ImportError: Mmpose is not installed; or mmcv's compiled operations or xtcocotools are
             missing, and stand-ins are not allowed.
-        KeyError: mmpose knows another class of that name.
+        KeyError: Mmpose knows another class of that name.
     """
     import_mmpose_models(stand_in_ops=stand_in_ops)
     from mmpose.registry import MODELS
@@ -86,11 +86,11 @@ class GestureBackbone(BaseModule):
     """A backbone of ours as mmpose wants one: images in, a tuple of maps out.
 
     Args:
-        name: Of registered weights, or a path; see `load_backbone`. Or give `arch`.
+        name: Name of registered weights, or a path, see `load_backbone`. Alternative: `arch`.
         arch: Architecture for random or other initial weights; see `build_backbone`.
         init: Initial weights with `arch`: "random", "timm", or a file.
         size_px: Side of the crops, for architectures that are built for one size.
-        seed: Of random weights.
+        seed: Random seed of random weights.
         out_levels: Names of the maps to give, in this order; "high" and "low" stand for the levels
             in these roles.
         frozen: The weights stay as they are, batch norm's statistics too.

@@ -52,9 +52,9 @@ def export_onnx(
         What was written, and the difference of each output.
 
     Raises:
-        SwapError: onnxruntime gives other numbers; nothing is written.
+        SwapError: Onnxruntime gives other numbers; nothing is written.
         ValueError: Another file ending.
-        ImportError: onnx, onnxscript or onnxruntime is not installed.
+        ImportError: Onnx, onnxscript or onnxruntime is not installed.
     """
     path = Path(path)
     if path.suffix != ".onnx":

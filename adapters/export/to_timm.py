@@ -76,7 +76,7 @@ def export_torchvision(
         network: Its backbone is written: a ResNet that both libraries have.
         path: `.safetensors`, or `.pth` for torch's own format.
         num_classes: Outputs of the fresh `fc`; 1000 is what torchvision builds unasked.
-        seed: Of the fresh `fc`.
+        seed: Random seed of the new `fc`.
 
     Returns:
         What was written; torchvision has loaded it and given the backbone's features bit for bit.

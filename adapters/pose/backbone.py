@@ -23,10 +23,10 @@ class StartingPoint(NamedTuple):
     """The network that a target is built around.
 
     Attributes:
-        network: the backbone, with its gesture heads where it has some.
-        name: where its weights are from, for the ledger.
-        frozen: it is kept as it is.
-        head_classes: what its gesture heads were trained to tell apart; None where there are none
+        network: The backbone, with its gesture heads where it has some.
+        name: Where its weights are from, for the ledger.
+        frozen: It is kept as it is.
+        head_classes: What its gesture heads were trained to tell apart; None where there are none
             or they are random.
     """
 
@@ -48,24 +48,24 @@ def build_starting_point(
     heads: Mapping | None = None,
     frozen: bool = False,
 ) -> StartingPoint:
-    """Loads a backbone by name, or builds one by architecture.
+    """Load a backbone by name, or builds one by architecture.
 
     Args:
-        taxonomy: of the data; gives random heads their number of classes.
-        gesture_logits: the target reads gesture logits, so there must be heads.
-        seed: of random weights.
+        taxonomy: Taxonomy of the data; sets the number of classes of random heads.
+        gesture_logits: The target reads gesture logits, so there must be heads.
+        seed: Random seed of random weights.
         name: `arch.tag` in the registry, or a path of exported weights; its heads come along.
-        arch: architecture, where no name is given.
-        init: of that: "random", "imagenet", "timm", a file of weights, or exported ones without
+        arch: Architecture, where no name is given.
+        init: "random", "imagenet", "timm", a file of weights, or exported weights without
             their heads, see `build_starting_backbone`.
-        size_px: side of the crops; that of the stored weights, else 256, where None.
-        heads: hidden units and dropout of random heads, where the model reads gesture logits and
+        size_px: Side of the crops; that of the stored weights, else 256, where None.
+        heads: Hidden units and dropout of random heads, where the model reads gesture logits and
             the weights bring none; {} for the defaults.
-        frozen: keep weights and statistics of the backbone as they are.
+        frozen: Keep weights and statistics of the backbone as they are.
 
     Raises:
-        ValueError: neither or both of name and arch, or keys that do not go together.
-        UnknownBackbone: no weights of that name.
+        ValueError: Neither or both of name and arch, or keys that do not go together.
+        UnknownBackbone: No weights of that name.
     """
     _check_choice(name, arch, init)
     if name is not None:
@@ -90,7 +90,7 @@ def crop_size_px(*, name: str | None = None, size_px: int | None = None, **_) ->
 
 
 def freeze(backbone: Backbone) -> None:
-    """Keeps weights, statistics and mode: nothing of the backbone changes in training."""
+    """Keep weights, statistics and mode: nothing of the backbone changes in training."""
     backbone.requires_grad_(False)
     for module in backbone.modules():
         module.eval()

@@ -96,26 +96,26 @@ class PoseCard:
     """What `load_pose_model` needs, and where the weights are from.
 
     Attributes:
-        target: name of the target.
-        options: of `target.build_model`.
-        size_px: side of the crops.
-        arch: architecture of the backbone.
-        input: what the backbone wants as input, `InputSpec` as a dict.
-        heads: arguments of `build_gesture_heads` where heads came with the backbone, else None.
-        backbone_name: what it was trained from.
-        head_classes: name, sha256, coarse_names and fine_names of what the gesture heads were
+        target: Name of the target.
+        options: Options of `target.build_model`.
+        size_px: Side of the crops.
+        arch: Architecture of the backbone.
+        input: What the backbone wants as input, `InputSpec` as a dict.
+        heads: Arguments of `build_gesture_heads` where heads came with the backbone, else None.
+        backbone_name: What it was trained from.
+        head_classes: Name, sha256, coarse_names and fine_names of what the gesture heads were
             trained to tell apart; None where there are none or they began at random.
         hand: `path` ("open", or None for a MANO file of the user's), `tip_convention`, and the
             fingerprint of each side.
-        aliases: names of tensors that are one and the same as another, to that one.
+        aliases: Names of tensors that are one and the same as another, to that one.
         weights: `sha256` and `size_bytes` of the weights file.
-        data: what it was trained on.
-        config: the run's resolved configuration.
-        metrics: name to value.
-        commit: of the code that trained it, None where unknown.
-        versions: of libraries.
+        data: What it was trained on.
+        config: The run's resolved configuration.
+        metrics: Name to value.
+        commit: Commit of the code that trained it; None if unknown.
+        versions: Versions of libraries.
         created: UTC time, ISO 8601.
-        format: of the card's layout.
+        format: Version of the card's layout.
     """
 
     target: str
@@ -150,10 +150,10 @@ class StoredPoseModel:
     """A loaded network and what its card says.
 
     Attributes:
-        model: a `PoseModel` in eval mode.
-        card: its card.
+        model: A `PoseModel` in eval mode.
+        card: Its card.
         hand_models: "right" and "left", on the CPU, apart from those in the model.
-        path: the folder.
+        path: The folder.
     """
 
     model: nn.Module
@@ -163,13 +163,13 @@ class StoredPoseModel:
 
 
 def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | None = None) -> Path:
-    """Stores what a run trained: the averaged weights where it has some.
+    """Store what a run trained: the averaged weights where it has some.
 
     Returns:
         The folder.
 
     Raises:
-        WriteFailed: the disk refused; no card is there then, so nothing loads.
+        WriteFailed: The disk refused; no card is there then, so nothing loads.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
     metrics |= getattr(run.model, "card_values", dict)()
@@ -199,13 +199,13 @@ def save_pose_model(
     hand_models: Mapping[str, HandModel],
     **facts,
 ) -> Path:
-    """Writes weights and card; the card last, so that a folder with one is whole.
+    """Write weights and card; the card last, so that a folder with one is whole.
 
     Args:
-        model: a `PoseModel`.
-        folder: made where missing; what it held before is replaced.
-        hand_source, hand_models: what its poses and meshes are of.
-        **facts: further fields of `PoseCard`, but those of the backbone's input, the aliases, the
+        model: A `PoseModel`.
+        folder: Made where missing; what it held before is replaced.
+        hand_source, hand_models: What its poses and meshes are of.
+        **facts: Further fields of `PoseCard`, but those of the backbone's input, the aliases, the
             weights, commit, versions and time, which are taken from here and now.
     """
     folder = Path(folder)
@@ -242,19 +242,19 @@ def load_pose_model(
     hand_model: str | PathLike | None = None,
     device: str | torch.device = "cpu",
 ) -> StoredPoseModel:
-    """Builds a stored network again, strictly.
+    """Build a stored network again, strictly.
 
     Args:
-        folder: what `save_pose_model` wrote.
+        folder: What `save_pose_model` wrote.
         hand_model: MANO file or folder where the network was trained with one; `$MANO_DIR` where
             None. Must be the hand of the card.
-        device: where the network is to be.
+        device: Where the network is to be.
 
     Raises:
-        FileNotFoundError: no card there.
-        WeightsError: a changed or incomplete file, another hand, or tensors that do not fit.
-        UnknownTarget: the target is of a package that is not installed.
-        MissingManoFile: the hand is MANO's and is not found.
+        FileNotFoundError: No card there.
+        WeightsError: A changed or incomplete file, another hand, or tensors that do not fit.
+        UnknownTarget: The target is of a package that is not installed.
+        MissingManoFile: The hand is MANO's and is not found.
     """
     folder = Path(folder)
     card = read_pose_card(folder)
@@ -299,8 +299,8 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
     """The card of a stored pose network; no tensor is read.
 
     Raises:
-        FileNotFoundError: no card there.
-        WeightsError: it cannot be read, or is of another format.
+        FileNotFoundError: No card there.
+        WeightsError: It cannot be read, or is of another format.
     """
     path = Path(folder) / CARD_FILE
     if not path.is_file():

@@ -15,7 +15,7 @@ class HandModelSource:
 
     Attributes:
         path: "open" for the hand that ships; a MANO file or folder; None to look in `$MANO_DIR`.
-        tip_convention: which vertices are the fingertips: "interhand" for InterHand2.6M, "smplx"
+        tip_convention: Which vertices are the fingertips: "interhand" for InterHand2.6M, "smplx"
             for the embedded dataset.
     """
 
@@ -38,7 +38,7 @@ class HandModelSource:
         """The "right" and the "left" hand.
 
         Raises:
-            MissingManoFile, ManoFileError: see `load_hand_model`.
+            MissingManoFile, ManoFileError: See `load_hand_model`.
         """
         return {
             side: load_hand_model(side, self.path, tip_convention=self.tip_convention)

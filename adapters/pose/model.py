@@ -79,7 +79,7 @@ class PoseModel(Protocol):
     network, and `no_weight_decay()` the names of parameters that are not decayed.
 
     Attributes:
-        backbone: the backbone that it was built around, the same object.
+        backbone: The backbone that it was built around, the same object.
     """
 
     backbone: Backbone
@@ -88,7 +88,7 @@ class PoseModel(Protocol):
         """Run a batch.
 
         Args:
-            batch: collated samples on the model's device.
+            batch: Collated samples on the model's device.
             mode: "loss" or "predict".
 
         Returns:

@@ -82,7 +82,7 @@ class PoseSession:
 
     @classmethod
     def of(cls, stored: StoredPoseModel) -> "PoseSession":
-        """Exports a network without a file, unchecked."""
+        """Export a network without a file, unchecked."""
         return cls(pose_graph(stored.model, stored.card.size_px))
 
     def run(self, image: Tensor, hand: Tensor) -> HandPrediction:
@@ -97,7 +97,7 @@ class PoseSession:
 def export_pose_onnx(
     stored: StoredPoseModel, path: Path, *, tolerance: float = TOLERANCE
 ) -> dict[str, float]:
-    """Writes the graph; returns the largest difference of each output, over its largest value.
+    """Write the graph; returns the largest difference of each output, over its largest value.
 
     Args:
         stored: What `load_pose_model` gave.
@@ -107,7 +107,7 @@ def export_pose_onnx(
     Raises:
         SwapError: ONNX Runtime gives other numbers; nothing is written.
         ValueError: Another file ending.
-        ImportError: onnx, onnxscript or onnxruntime is not installed.
+        ImportError: Onnx, onnxscript or onnxruntime is not installed.
     """
     path = Path(path)
     if path.suffix != ".onnx":

@@ -29,7 +29,7 @@ def predict_batch(model: nn.Module, batch: Any, *, precision: str = "auto") -> H
     Args:
         model: A `PoseModel`.
         batch: Collated samples.
-        precision: Of the network, see `choose_precision`. Coordinates, rotations and meshes stay
+        precision: Precision of the network, see `choose_precision`. Geometry stays
             in float32.
     """
     device = next(model.parameters()).device
@@ -71,27 +71,27 @@ def predict_split(
     shared: bool = False,
     hand_models: Mapping[str, HandModel] | None = None,
 ) -> PosePredictions:
-    """Predicts a dataset without augmentation and undoes its crops, mirrors included.
+    """Predict a dataset without augmentation and undoes its crops, mirrors included.
 
     Args:
-        model: a `PoseModel`.
-        dataset: of its target, see `PoseTarget.build_dataset`; built without augmentation.
-        rows: those to predict, among `dataset.rows`; all of them where None.
-        system: name of the system, the row of a score table.
-        provenance: plain values that say what made the predictions; `box_source` is that of the
+        model: A `PoseModel`.
+        dataset: Dataset of its target without augmentation, see `PoseTarget.build_dataset`.
+        rows: Those to predict, among `dataset.rows`; all of them where None.
+        system: Name of the system, the row of a score table.
+        provenance: Plain values that say what made the predictions; `box_source` is that of the
             dataset unless it is given.
-        batch_size: images at a time.
-        workers: loading processes.
-        precision: of the network, see `predict_batch`.
-        progress: show a progress bar on a terminal.
-        shared: all processes of the run call this together; each predicts a part of the batches,
+        batch_size: Images at a time.
+        workers: Loading processes.
+        precision: Precision of the network, see `predict_batch`.
+        progress: Show a progress bar on a terminal.
+        shared: All processes of the run call this together; each predicts a part of the batches,
             with the first one's buffers, and all get the whole: to the last digit, and in the same
             order, what one process would have given.
         hand_models: "right" and "left" of the network, to store meshes as their parameters; None
             to store vertices, 9.3 kB for each hand.
 
     Raises:
-        ValueError: a row that the dataset does not have, or no row at all.
+        ValueError: A row that the dataset does not have, or no row at all.
     """
     positions = _positions(dataset.rows, rows)
     rank, world_size = rank_and_world_size() if shared else (0, 1)

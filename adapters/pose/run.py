@@ -29,16 +29,16 @@ class PoseRun:
 
     Attributes:
         runner: `runner.train()` trains; `runner.last_metrics` are the last validation's scores.
-        target: what is trained.
-        network: the backbone, maybe with heads, that the target was built around.
-        head_classes: what these heads were trained to tell apart, None where nothing.
-        options: of `target.build_model`, presets resolved.
-        size_px: side of the crops.
-        hand_source: which hand model.
+        target: What is trained.
+        network: The backbone, maybe with heads, that the target was built around.
+        head_classes: What these heads were trained to tell apart, None where nothing.
+        options: Options of `target.build_model`, with presets resolved.
+        size_px: Side of the crops.
+        hand_source: Which hand model.
         hand_models: "right" and "left", on the CPU.
-        data: loaders, index and taxonomy.
-        first_step: the check whose `ledger` says what became of every tensor.
-        seed: of the run.
+        data: Loaders, index and taxonomy.
+        first_step: The check whose `ledger` says what became of every tensor.
+        seed: Random seed of the run.
     """
 
     runner: TrainingRunner
@@ -60,7 +60,7 @@ class PoseRun:
 
     @property
     def ledger(self) -> SwapLedger:
-        """Of the swap; completed by the first step."""
+        """Return the ledger of the swap, which the first step completes."""
         return self.first_step.ledger
 
     def dataset(
@@ -73,12 +73,12 @@ class PoseRun:
         """What the network is shown of some rows, without augmentation, to predict them.
 
         Args:
-            rows: rows of `index`, each of one hand; the target may leave out some.
-            index: the data; None for that of the training.
+            rows: Rows of `index`, each of one hand; the target may leave out some.
+            index: The data; None for that of the training.
             box_source: "rootnet" for RootNet's detected boxes; None for those of the training.
 
         Raises:
-            ValueError: the target or the index has no such boxes.
+            ValueError: The target or the index has no such boxes.
         """
         return self.target.build_dataset(
             self.data.index if index is None else index,

@@ -56,27 +56,27 @@ def build_pose_runner(
     order for the same number of steps, whatever their backbone and options are.
 
     Args:
-        out: run folder; made where missing.
-        target: a name that `adapters.targets.find_pose_target` knows, or the target.
-        data: keys of `build_pose_data`.
-        backbone: keys of `build_starting_point`.
+        out: Run folder; made where missing.
+        target: A name that `adapters.targets.find_pose_target` knows, or the target.
+        data: Keys of `build_pose_data`.
+        backbone: Keys of `build_starting_point`.
         model: `size` (a preset of the target), `allow_projection`, and options of the target.
-        hand_model: keys of `HandModelSource`.
-        optimizer: keys of `build_optimizer`.
-        schedule: keys of `Schedule`; `iterations` sets the number of steps, else `epochs`.
-        training: keys of `TrainingOptions`.
-        seed: of new weights, order, augmentation and dropout.
-        device: see `choose_device`.
-        resume: go on from the newest intact checkpoint in `out`.
-        hooks: further mmengine hooks.
-        progress: show the progress display.
+        hand_model: Keys of `HandModelSource`.
+        optimizer: Keys of `build_optimizer`.
+        schedule: Keys of `Schedule`; `iterations` sets the number of steps, else `epochs`.
+        training: Keys of `TrainingOptions`.
+        seed: Random seed of new weights, sample order, augmentation and dropout.
+        device: See `choose_device`.
+        resume: Go on from the newest intact checkpoint in `out`.
+        hooks: Further mmengine hooks.
+        progress: Show the progress display.
 
     Raises:
-        ValueError: an unknown key or an impossible value; the message names it.
-        SwapError: backbone and target do not go together.
-        UnknownTarget, UnknownBackbone: no such name.
+        ValueError: An unknown key or an impossible value; the message names it.
+        SwapError: Backbone and target do not go together.
+        UnknownTarget, UnknownBackbone: No such name.
         FileExistsError: `out` holds checkpoints and `resume` is false.
-        TypeError: mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
+        TypeError: Mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
     """
     model, hand_model, optimizer, schedule, training = (
         section or {} for section in (model, hand_model, optimizer, schedule, training)
@@ -182,7 +182,7 @@ def _placed_target(
 
 
 def check_pose_config(config: Mapping[str, Any]) -> None:
-    """Raises for the first unknown section or key of a pose config, naming the known ones."""
+    """Raise for the first unknown section or key of a pose config, naming the known ones."""
     known = config_sections(build_pose_runner)
     require_sections(config, known, required=("target", "data", "backbone"))
     sections = {

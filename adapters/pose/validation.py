@@ -27,8 +27,8 @@ class PoseErrors:
     split the batches.
 
     Args:
-        truth: Of the index that the batches' rows count in, with hand models.
-        mean_pose: Of the training labels; None for none.
+        truth: Ground truth of the index that the rows refer to, with hand models.
+        mean_pose: Mean pose of the training labels; None for none.
     """
 
     def __init__(self, truth: GroundTruthReader, mean_pose: MeanPose | None = None):
@@ -36,7 +36,7 @@ class PoseErrors:
         self.errors: list[np.ndarray] = []  # of each batch (B, 2), mm
 
     def add(self, predictions: HandPrediction, batch: Any) -> None:
-        """Adds a batch: predictions in the frame of the crops that `batch` describes."""
+        """Add a batch: predictions in the frame of the crops that `batch` describes."""
         check_prediction(predictions, len(batch.row))
         errors = hand_errors_mm(to_camera_frame(predictions, batch), self.truth, self.mean_pose)
         self.errors.append(np.stack(errors, axis=1))

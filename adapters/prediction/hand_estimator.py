@@ -32,8 +32,8 @@ class HandEstimate(NamedTuple):
 
     Attributes:
         hand: "right" or "left".
-        hand_probability: Of that side; None where the side was given.
-        box_xywh_px: `(4,)`, the square that was looked at.
+        hand_probability: Probability of that handedness; None if it was given.
+        box_xywh_px: `(4,)`, the square that was cropped.
         keypoints_px: `(21, 2)`, mano21 order.
         joint_depth_rel_mm: `(21,)`, depth of the joints minus the wrist's, with `keypoints_px`.
         joints_rel_mm: `(21, 3)`, joints of the MANO hand minus its wrist.
@@ -142,7 +142,7 @@ class HandEstimator:
         return estimates
 
     def tells_sides(self) -> bool:
-        """Whether gestures tell right from left, so that `hands` need not be given."""
+        """Return whether gestures tell right from left, so that `hands` need not be given."""
         return self.reader is not None and self.reader.tells_sides()
 
     def _predict(self, images, squares, sides: list[str | None]) -> list[HandEstimate]:

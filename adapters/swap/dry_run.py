@@ -69,7 +69,7 @@ def try_export(
         target: Whose file it is. One that takes a whole folder is not tried, only announced.
         backbone: Name or path of registered weights.
         path: The file that would be written, for its name; None for any.
-        options: Of `target.export`.
+        options: Options of `target.export`.
 
     Raises:
         As `export_weights`.

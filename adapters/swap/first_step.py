@@ -31,7 +31,7 @@ class FirstStepCheck(Hook):
     checked.
 
     Args:
-        ledger: Of the swap.
+        ledger: Ledger of the swap.
         out: Run folder, where `ledger.json` is written again with what was seen; None for nowhere.
         frozen_backbone: The backbone is kept as it is on purpose; then it must not change, and no
             parameter of it may be in the optimiser.
@@ -186,7 +186,7 @@ def check_optimizer(
     """Check that an optimiser trains a backbone, or where it is frozen on purpose, does not.
 
     Args:
-        parameters: Of the backbone, by name.
+        parameters: Parameters of the backbone, by name.
         optimizer: Its parameter groups are looked at.
         frozen: The backbone is kept as it is on purpose.
 

@@ -1,4 +1,4 @@
-"""Checks that somebody else's training loop trains a backbone, in its next optimiser step."""
+"""Check that somebody else's training loop trains a backbone, in its next optimiser step."""
 
 from typing import Any
 

@@ -15,9 +15,9 @@ class ChannelProjection(nn.Module):
     """1x1 convolution with bias from a backbone's channels to those a target asks for.
 
     Args:
-        in_channels: Of the backbone's map.
-        out_channels: Of the map the target reads.
-        seed: Of its random weights.
+        in_channels: Channels of the backbone's map.
+        out_channels: Channels of the map that the target reads.
+        seed: Random seed of its weights.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, seed: int = 0):
@@ -52,7 +52,7 @@ def fit_backbone(
         needs: What the target asks for.
         target: Its name, for the message.
         allow_projection: Bring other channels to the wanted ones by a `ChannelProjection`.
-        seed: Of the projection's weights.
+        seed: Random seed of the projection's weights.
 
     Returns:
         What `levels[0]` must pass through: the identity, or the projection.

@@ -37,12 +37,12 @@ def build_swapped(
         target: What to build.
         network: The backbone, alone or with its gesture heads.
         backbone_name: Where it is from, for the ledger.
-        seed: Of the target's random weights.
+        seed: Random seed of the target's weights.
         hand_models: Hand model by side, "right" and "left".
         allow_projection: Let the target put a 1x1 projection behind the backbone.
         frozen_backbone: Keep the backbone as it is, in training too; its parameters ask for no
             gradient then.
-        **options: Of the target.
+        **options: Options of the target.
 
     Returns:
         The model and its ledger.

@@ -56,7 +56,7 @@ class TokenFusionNetwork(nn.Module):
         cells: H' = W'.
         depth_cells: D.
         half_depth_mm: The volume reaches this far before and behind the wrist.
-        width: d.
+        width: D.
         encoder_layers: Layers of the encoder of the image's tokens.
         fusion_layers: Layers of the encoder of the joints' tokens.
         num_heads: Attention heads of both.

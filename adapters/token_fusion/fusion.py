@@ -18,7 +18,7 @@ class TokenFusion(nn.Module):
     """Joint tokens `(B, J, d)` and guidance tokens `(B, G, d)` to `(B, J, d)`.
 
     Args:
-        width: d.
+        width: D.
         layers: Layers of the encoder.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of its MLPs over d.

@@ -66,7 +66,7 @@ class VolumeGrid:
         return (2 * xy_cells + 1) / self.cells - 1
 
     def contains(self, cells: Tensor) -> Tensor:
-        """Whether a coordinate (..., 3) is within the volume, per axis: (..., 3) bool."""
+        """Return whether a coordinate (..., 3) is within the volume, per axis: (..., 3) bool."""
         # Python numbers, not a tensor of them: a copy to a GPU would make the host wait
         sizes = (self.cells, self.cells, self.depth_cells)
         axes = zip(cells.unbind(-1), sizes, strict=True)

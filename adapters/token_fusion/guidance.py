@@ -51,7 +51,7 @@ class GestureGuidance(nn.Module):
 
     Args:
         num_classes: Classes of each level in use, by its name.
-        width: d.
+        width: D.
         gate: First value of the gates.
     """
 

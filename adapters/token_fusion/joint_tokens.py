@@ -19,7 +19,7 @@ class JointTokens(nn.Module):
 
     Args:
         in_channels: 2C.
-        width: d.
+        width: D.
         grid: What the joints' coordinates mean.
         num_joints: J.
         coordinate_gradient: Whether the gradient also moves the joints' places. EANet has none

@@ -39,7 +39,7 @@ class ManoHeads(nn.Module):
     """Tokens `(B, J, d)` to `ManoOutput`.
 
     Args:
-        width: d.
+        width: D.
         num_joints: J.
         hidden: Hidden units of each head.
         camera_head: Whether there is a weak-perspective camera.

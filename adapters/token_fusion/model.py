@@ -28,7 +28,7 @@ class TokenFusionModel(BaseModel):
     Args:
         network: The network.
         hand_model: The right hand that poses and shapes belong to.
-        weights: Of the objective's terms.
+        weights: Weights of the objective's terms.
 
     Attributes:
         epoch: The current epoch, from 0; nothing here depends on it.
@@ -182,7 +182,7 @@ class RightHandsToDevice(BatchToDevice):
 
 
 def refuse_left_hands(hand: Tensor) -> None:
-    """Raises ValueError for a batch with left hands; only on the CPU, a GPU would be waited for."""
+    """Raise ValueError for a batch with left hands; only on the CPU, a GPU would be waited for."""
     looked_at = hand.device.type == "cpu" and not torch.compiler.is_compiling()
     if looked_at and bool((hand != 0).any()):
         raise ValueError(

@@ -193,7 +193,7 @@ def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
 
     Args:
         rotations: `(B, 16, 3, 3)`, mano16 order.
-        targets: Of the batch.
+        targets: Targets of the batch.
     """
     fingers = rotations[:, 1:].unflatten(1, (5, 3))
     apart = (fingers[:, :, 1:] - fingers[:, :, :-1]).square().mean((-1, -2))
@@ -209,7 +209,7 @@ def limit_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
 
     Args:
         rotations: `(B, 16, 3, 3)`, mano16 order.
-        targets: Of the batch.
+        targets: Targets of the batch.
     """
     cosine = (rotations[:, 1:].diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
     beyond = (math.cos(math.radians(FINGER_LIMIT_DEG)) - cosine).clamp(min=0)

@@ -48,9 +48,9 @@ def build_token_fusion(
     Args:
         network: A `GestureNetwork` brings its gesture heads along; for a `Backbone` fresh ones are
             made where they guide.
-        seed: Of the fresh weights.
+        seed: Random seed of the initial weights.
         hand_models: The "right" one is used.
-        allow_projection: Of no effect: projecting both levels is part of the method.
+        allow_projection: Ignored: projecting both levels is part of the method.
         guidance: "none", "coarse", "fine" or "both".
         num_coarse, num_fine: Classes of fresh heads; those of InterHand2.6M's taxonomy by default.
         weights: Fields of `objective.Weights` that differ from the defaults.

@@ -23,7 +23,7 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
 
     Args:
         batch: B samples; its image tells the size of the crop.
-        grid: Of the volume.
+        grid: Grid of the volume.
         mean_pose: `(48,)` axis-angle, rad, which MANO adds to a pose.
     """
     size_px = batch.image.shape[-1]

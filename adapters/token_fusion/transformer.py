@@ -14,11 +14,11 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention, `(B, N, d)` to `(B, N, d)`.
 
     Args:
-        width: d.
+        width: D.
         num_heads: Heads; d is a multiple of it.
 
     Raises:
-        ValueError: d is no multiple of the number of heads.
+        ValueError: D is no multiple of the number of heads.
     """
 
     def __init__(self, width: int, num_heads: int):
@@ -57,7 +57,7 @@ class TransformerEncoder(nn.Module):
     """A stack of encoder layers, `(B, N, d)` to `(B, N, d)`.
 
     Args:
-        width: d.
+        width: D.
         layers: Layers; none leaves the tokens as they are.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of each MLP over d.

@@ -172,7 +172,7 @@ def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> s
 
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
-    """Trains swapped and baselines alike, scores them and writes the table."""
+    """Train swapped and baselines alike, scores them and writes the table."""
     from adapters.transfer.baseline_comparison import compare_with_baselines
 
     sections = run_sections(options, target)

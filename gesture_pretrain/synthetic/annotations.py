@@ -92,7 +92,7 @@ def camera_note(cameras: list[Camera]) -> dict:
 
 
 def write_split(folder: Path, split: str, parts: dict) -> None:
-    """Writes the four annotation files of a split into a new folder."""
+    """Write the four annotation files of a split into a new folder."""
     folder.mkdir(parents=True)
     names = {"data": "data", "camera": "camera", "joint_3d": "joint_3d", "mano": "MANO_NeuralAnnot"}
     for part, name in names.items():
@@ -114,7 +114,7 @@ def _photograph_licences(settings: Settings) -> str:
 
 
 def write_scenes(folder: Path, split: str, parts: dict) -> None:
-    """Writes what is behind each image, how much of the hand is seen, and each frame's light.
+    """Write what is behind each image, how much of the hand is seen, and each frame's light.
 
     A comparison of two splits' files shows that they share no background and no light.
     """
@@ -135,7 +135,7 @@ def write_skeleton(root: Path) -> None:
 
 
 def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
-    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+    """Write what concerns all splits: skeleton, subjects and the card of the data."""
     write_skeleton(staging)
     people = {chunk.subject.number: chunk.subject for chunk in chunks}
     rows = ["# subject_id subject_directory gender"]

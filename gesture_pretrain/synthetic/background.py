@@ -60,9 +60,9 @@ class BackgroundPool:
     """A few backgrounds of twice the image's size; each image shows a random part of one.
 
     Args:
-        seed: the same seed gives the same pool.
-        size_px: side of the images that will be cut out.
-        count: how many are made.
+        seed: The same seed gives the same pool.
+        size_px: Side of the images that will be cut out.
+        count: How many are made.
     """
 
     def __init__(self, *, seed: int, size_px: int, count: int = 32):
@@ -89,11 +89,11 @@ class SplitPool:
     """Backgrounds of one split: cluttered images made from the seed, and photographs.
 
     Args:
-        seed: the same seed, split and photographs give the same pool.
-        split: no image is in the pools of two splits.
-        size_px: side of the images that will be cut out.
-        photographs: name -> file of each photograph.
-        count: how many images are made.
+        seed: The same seed, split and photographs give the same pool.
+        split: No image is in the pools of two splits.
+        size_px: Side of the images that will be cut out.
+        photographs: Name -> file of each photograph.
+        count: How many images are made.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ def _package_file(package: str, name: str) -> Path:
 
 
 def _read_photograph(path: Path, size_px: int) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, at most four times as large as the images and at least as large."""
+    """Read (H, W, 3) uint8 RGB, one to four times as large as the images."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f"{path} is not an image that OpenCV reads; remove it from the folder.")

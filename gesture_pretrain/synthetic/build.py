@@ -72,39 +72,39 @@ def write_synthetic(
     """Render a dataset into a new folder; an interrupted call leaves nothing under its name.
 
     Args:
-        root: folder to make. If it already holds the same dataset, nothing is done.
-        images_per_split: number of images of "train", "val" and "test"; a split may be left out.
-        size_px: side of the square images.
-        cameras_per_frame: images of each frame; a split's last frame may have fewer.
-        view_limit_deg: largest angle between the view direction and the normal of the palm or of
+        root: Folder to make. If it already holds the same dataset, nothing is done.
+        images_per_split: Number of images of "train", "val" and "test"; a split may be left out.
+        size_px: Side of the square images.
+        cameras_per_frame: Images of each frame; a split's last frame may have fewer.
+        view_limit_deg: Largest angle between the view direction and the normal of the palm or of
             the back of the hand, 15 to 90; None sees the hand from everywhere but along the arm.
-        roll_limit_deg: largest angle between the fingers and "up" in the image; None means 45
+        roll_limit_deg: Largest angle between the fingers and "up" in the image; None means 45
             with a view limit and no limit without one.
         view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
             the outline alone tells a right hand from a left one, which makes small runs easier.
-        grey_cameras: how many of each person's cameras, of which there are 24 or more, are
+        grey_cameras: How many of each person's cameras, of which there are 24 or more, are
             monochrome: named 41xxxx, images with three equal channels.
-        subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
-        seed: the same seed and arguments give the same bytes.
-        workers: processes; 0 or 1 renders in this one.
-        gestures: gesture or folder names to render; all 90 folders by default.
+        subjects: Number of persons per split, 24, 6 and 6 by default. No person is in two splits.
+        seed: The same seed and arguments give the same bytes.
+        workers: Processes; 0 or 1 renders in this one.
+        gestures: Gesture or folder names to render; all 90 folders by default.
         edition: 1, bare hands that show one gesture per frame, or 2, takes of several frames in
             varied surroundings (docs/embedded_dataset.md). What follows is for edition 2 only.
-        continuous: fraction of each split's takes that show continuous poses without a gesture; 0.4
+        continuous: Fraction of each split's takes that show continuous poses without a gesture; 0.4
             by default.
-        frames_per_take: number of frames of a take.
-        steady: keep scene, light and cameras during a take, as a video does.
-        backgrounds: folder of photographs; no photograph is used in two splits.
-        package_backgrounds: installed packages whose photographs are used, keys of
+        frames_per_take: Number of frames of a take.
+        steady: Keep scene, light and cameras during a take, as a video does.
+        backgrounds: Folder of photographs; no photograph is used in two splits.
+        package_backgrounds: Installed packages whose photographs are used, keys of
             `background.PACKAGE_PHOTOGRAPHS`.
-        progress: show one progress bar.
+        progress: Show one progress bar.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: for an argument out of range or an unknown gesture or split.
-        FileExistsError: if ``root`` holds anything else.
+        ValueError: For an argument out of range or an unknown gesture or split.
+        FileExistsError: If ``root`` holds anything else.
     """
     root = Path(root)
     if view_limit_deg is not None and roll_limit_deg is None:
@@ -190,7 +190,7 @@ def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]
 
 
 def _is_there(root: Path, settings: Settings) -> bool:
-    """Whether ``root`` holds this very dataset; raises if it holds another or anything else."""
+    """Return whether ``root`` holds this very dataset; raise if it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     card = root / "synthetic.json"

@@ -32,12 +32,12 @@ def detection_note(
     """One entry: a square box that may leave the image, and the depth of the shown hand's wrist.
 
     Args:
-        rng: stream of this image's detection.
-        annotation_id: of the annotation.
+        rng: Stream of this image's detection.
+        annotation_id: Id of the annotation.
         hand: "right" or "left".
-        bbox_xywh_px: the annotated box.
-        wrist_depth_mm: true depth, camera frame.
-        error_factor: how much larger the errors are than described above.
+        bbox_xywh_px: The annotated box.
+        wrist_depth_mm: True depth, camera frame.
+        error_factor: How much larger the errors are than described above.
     """
     factor = error_factor * (_OUTLIER_FACTOR if rng.uniform() < _OUTLIERS else 1.0)
     right, down, side, depth, other = factor * rng.normal(0.0, 1.0, 5)
@@ -61,7 +61,7 @@ def detection_note(
 
 
 def write_detections(root: Path, split: str, notes: list[dict]) -> None:
-    """Writes a split's file under its published name."""
+    """Write a split's file under its published name."""
     folder = root / "rootnet_output"
     folder.mkdir(exist_ok=True)
     path = folder / f"rootnet_interhand2.6m_output_{split}.json"

@@ -38,8 +38,8 @@ def with_forearm(
 
     Args:
         vertices_m: (V, 3) right hand with unrotated wrist (zero global rotation), metres.
-        bend_rad: bend of the wrist about z (up and down) and about y (sideways).
-        sleeve_from_m: where cloth begins behind the wrist; rings beyond it are a little wider.
+        bend_rad: Bend of the wrist about z (up and down) and about y (sideways).
+        sleeve_from_m: Where cloth begins behind the wrist; rings beyond it are a little wider.
 
     Returns:
         (V + 80, 3) metres.

@@ -53,11 +53,11 @@ def gesture_folders(gestures: list[str] | None = None) -> list[GestureFolder]:
     """The folders of the InterHand2.6M taxonomy with the pose that each of them shows.
 
     Args:
-        gestures: folder names (``"0016_fist"``) or gesture names for both hands (``"fist"``) to
+        gestures: Folder names (``"0016_fist"``) or gesture names for both hands (``"fist"``) to
             keep; None keeps all 90.
 
     Raises:
-        ValueError: for a name that is neither.
+        ValueError: For a name that is neither.
     """
     source = resources.files("gesture_pretrain") / "taxonomies" / "interhand26m.csv"
     with source.open(encoding="utf-8", newline="") as stream:
@@ -94,7 +94,7 @@ def vary_angles_deg(angles_deg: np.ndarray, rng: np.random.Generator) -> np.ndar
 
     Args:
         angles_deg: (21,) degrees.
-        rng: the random stream.
+        rng: The random stream.
 
     Returns:
         (21,) degrees.
@@ -135,7 +135,7 @@ def hand_pose_from_angles(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> 
 
 
 def _finger_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(B, 3, 3) rotation vectors of MCP, PIP, DIP from (B, 4) flexions and abduction."""
+    """Return (B, 3, 3) rotation vectors of MCP, PIP, DIP from (B, 4) flexions and abduction."""
     axis = _unit(np.cross(direction, [0.0, -1.0, 0.0]))
     abduction = rodrigues(angles_rad[:, 3:4] * np.array([0.0, 1.0, 0.0]))
     mcp = rotation_vector(abduction @ rodrigues(angles_rad[:, 0:1] * axis))
@@ -143,7 +143,7 @@ def _finger_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def _thumb_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(B, 3, 3) rotation vectors of CMC, MCP, IP from (B, 5) thumb angles."""
+    """Return (B, 3, 3) rotation vectors of CMC, MCP, IP from (B, 5) thumb angles."""
     azimuth, elevation, twist, mcp, ip = angles_rad.T
     goal = np.stack(
         [

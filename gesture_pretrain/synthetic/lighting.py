@@ -47,7 +47,7 @@ def draw_environment(rng: np.random.Generator) -> Lighting:
 
 
 def _tints(rng: np.random.Generator, count: int, spread: float) -> np.ndarray:
-    """(count, 3) colours about white, mostly between warm and cold."""
+    """Return (count, 3) colours about white, mostly between warm and cold."""
     warmth = rng.normal(0.0, spread, (count, 1)) * [1.0, 0.0, -1.0]
     return np.exp(warmth + rng.normal(0.0, 0.3 * spread, (count, 3)))
 
@@ -58,7 +58,7 @@ def automatic_exposure(linear_rgb: np.ndarray, *, limits: tuple[float, float]) -
 
 
 def draw_tone_curves(rng: np.random.Generator) -> np.ndarray:
-    """(256, 1, 3) uint8 look-up table, BGR: exposure, white balance, gamma and contrast."""
+    """Return (256, 1, 3) uint8 look-up table, BGR: exposure, white balance, gamma and contrast."""
     level = np.linspace(0.0, 1.0, 256)[:, None]
     gains = np.exp(rng.normal(0.0, 0.15) + _log_balance(rng))
     value = np.clip(level * gains, 0.0, 1.0) ** np.exp(rng.normal(0.0, 0.18))

@@ -159,7 +159,7 @@ def _plan_split(settings, split, first_subject, folders, images_root) -> list[Ch
 
 
 def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Chunk]:
-    """Takes of a split in random order, dealt out to its subjects; the last take may be shorter."""
+    """Take of a split in random order, dealt out to its subjects; the last take may be shorter."""
     rng = stream(settings.seed, "split", split, 0)
     views, length = settings.cameras_per_frame, settings.second_edition.frames_per_take
     num_frames = -(-settings.images_per_split[split] // views)

@@ -99,7 +99,7 @@ class ChunkRenderer:
         return posed
 
     def _take_deg(self, split: str, plan: FramePlan) -> np.ndarray:
-        """(F, 21) finger angles of the frame's take; the last one is kept."""
+        """Return (F, 21) finger angles of the frame's take; the last one is kept."""
         key = split, plan.take
         if self._take_of[0] != key:
             rng = stream(self.settings.seed, "take", split, plan.take, slot=1)
@@ -251,10 +251,10 @@ def _as_seen_by(view: View) -> np.ndarray:
 
 
 def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:
-    """Writes an image (H, W, 3) uint8, making its folder.
+    """Write an image (H, W, 3) uint8, making its folder.
 
     Raises:
-        OSError: it cannot be encoded or written.
+        OSError: It cannot be encoded or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ok, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -162,7 +162,7 @@ def draw_placement(
         R_world_hand: Rotation to try first; None draws all of them.
 
     Raises:
-        RuntimeError: if the limits leave too few cameras in every one of many attempts.
+        RuntimeError: If the limits leave too few cameras in every one of many attempts.
     """
     offset_m = rng.normal(0.0, 0.012, 3)
     toward = _unit(np.stack([c.center_mm for c in cameras]) / 1000 - offset_m)
@@ -199,7 +199,7 @@ def draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> 
 
 
 def _allowed(R_world_hand, hand: str, cameras, toward, limits: ViewLimits) -> np.ndarray:
-    """(N,) bool: cameras within the limits and not looking along the forearm."""
+    """Return (N,) bool: cameras within the limits and not looking along the forearm."""
     toward_hand = toward @ R_world_hand
     arm = np.array([1.0 if hand == "right" else -1.0, 0.0, 0.0])
     allowed = toward_hand @ arm < _ARM_CONE_COSINE

@@ -33,7 +33,7 @@ _QUARTERS_PX = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.
 
 
 class _Samples(NamedTuple):
-    """N surface points seen through the pixels of a image."""
+    """N surface points seen through the pixels of an image."""
 
     pixel: np.ndarray  # (N,) flat index
     rays: np.ndarray  # (N, 3) world direction, one unit of depth long
@@ -66,7 +66,7 @@ class Material(Protocol):
     """The surface of a part."""
 
     def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
-        """Of N hit points, whose faces count from the part's first: at least 7 columns.
+        """Return at least 7 columns for N hit points, with faces numbered within the part.
 
         These are linear RGB, bump xyz and gloss. The points are in the frame of the unplaced hand.
         """
@@ -118,9 +118,9 @@ class Studio:
         rest_joints_m: (21, 3) its joints, mano21 order.
         faces: (F, 3) faces of the right hand.
         weights: (778, 16) skinning weights.
-        size_px: side of the images.
-        seed: of skin unevenness and sensor noise.
-        rules: those of the edition.
+        size_px: Side of the images.
+        seed: Random seed of skin unevenness and sensor noise.
+        rules: Those of the edition.
     """
 
     def __init__(
@@ -140,15 +140,15 @@ class Studio:
 
 
 class Frame:
-    """One instant, of which any number of cameras can take a image.
+    """One instant, of which any number of cameras can take an image.
 
     Args:
-        studio: what all frames share.
-        parts: surfaces; the first is the annotated hand with its forearm.
+        studio: What all frames share.
+        parts: Surfaces; the first is the annotated hand with its forearm.
         joints_m: (21, 3) joints of the annotated hand, world frame, mano21 order.
-        placement: of the annotated hand.
-        lighting: the lights.
-        pool: images for the background.
+        placement: Placement of the annotated hand.
+        lighting: The lights.
+        pool: Images for the background.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class Frame:
         )
 
     def _free(self, points_m: np.ndarray, normals: np.ndarray, lamp: np.ndarray) -> np.ndarray:
-        """(N,) bool: nothing stands between the point and the lamp."""
+        """Return (N,) bool: nothing stands between the point and the lamp."""
         return self._mesh.is_free(
             (points_m + 0.0012 * normals + 0.001 * lamp).astype(np.float32),
             np.ascontiguousarray(np.broadcast_to(lamp, points_m.shape)),
@@ -283,7 +283,7 @@ class Frame:
         return values
 
     def _vertex_openness(self, num_rays: int) -> np.ndarray | None:
-        """(V, 1) fraction of cosine-weighted rays from each vertex that meet nothing."""
+        """Return (V, 1) fraction of cosine-weighted rays from each vertex that meet nothing."""
         if not num_rays:
             return None
         spots = _SPHERE[:: len(_SPHERE) // num_rays]
@@ -324,7 +324,7 @@ def _with_noise(rng, picture: np.ndarray, studio: Studio, draw_strength) -> np.n
 
 
 def _even_sphere(count: int) -> np.ndarray:
-    """(count, 3) unit vectors, evenly spread; every n-th of them are, too."""
+    """Return (count, 3) unit vectors, evenly spread; every n-th of them are, too."""
     height = 1 - 2 * ((np.arange(count) * 0.6180339887) % 1.0)
     turn = 2 * np.pi * ((np.arange(count) * 0.7548776662) % 1.0)
     radius = np.sqrt(1 - height**2)

@@ -40,7 +40,7 @@ class SkinTexture(NamedTuple):
     values: np.ndarray  # (F * GRID^2, 8): linear RGB, bump xyz, gloss, metres behind the wrist
 
     def at(self, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """(N, 8) values at hit points."""
+        """Return (N, 8) values at hit points."""
         return self.values[cell_of(face, u, v)]
 
 
@@ -59,7 +59,7 @@ class SkinMap:
         faces: (F, 3) faces of the same.
         weights: (Vh, 16) skinning weights of the hand's own vertices, Vh <= V.
         rest_joints_m: (21, 3) rest joints, mano21 order.
-        seed: of the unevenness.
+        seed: Random seed of the unevenness.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ def _redness(points: np.ndarray, dorsal: np.ndarray, joints: np.ndarray) -> np.n
 
 
 def _cell_weights() -> np.ndarray:
-    """(GRID^2, 3) weights of a face's corners at the cell centres, pulled inside the face."""
+    """Return (GRID^2, 3) corner weights at the cell centres, pulled inside the face."""
     v, u = (index.ravel() for index in np.mgrid[:GRID, :GRID])
     u, v = (u + 0.5) / GRID, (v + 0.5) / GRID
     outside = np.maximum(u + v, 1.0)
@@ -207,7 +207,7 @@ def _cell_weights() -> np.ndarray:
 
 
 def _noise_at(points: np.ndarray, seed: int) -> np.ndarray:
-    """(N, 5) noise at points, from fine to coarse."""
+    """Return (N, 5) noise at points, from fine to coarse."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x5C1]))
     position = (points / _NOISE_VOXEL_M).T
     channels = []

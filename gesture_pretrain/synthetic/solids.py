@@ -137,7 +137,7 @@ class PatternedMaterial(NamedTuple):
     gloss: float
 
     def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
-        """(N, 7) linear RGB, bump (none) and gloss of hit points."""
+        """Return (N, 7) linear RGB, bump (none) and gloss of hit points."""
         values = np.zeros((len(points_m), 7), np.float32)
         values[:, :3] = self.pattern.at(points_m)
         values[:, 6] = self.gloss

@@ -53,7 +53,7 @@ class Stage:
     Args:
         studio: What all frames share.
         hand: The annotated hand.
-        placement: Of the annotated hand.
+        placement: Placement of the annotated hand.
         texture: Its skin.
     """
 
@@ -66,14 +66,14 @@ class Stage:
         self.parts: list[Part] = []
 
     def add(self, mesh: Mesh, material: Material, winding: float = 1.0) -> None:
-        """Adds a surface; `winding` is -1 for a mesh whose faces are clockwise from outside."""
+        """Add a surface; `winding` is -1 for a mesh whose faces are clockwise from outside."""
         vertices = self.placement.move(mesh.vertices_m * self.mirror, self.hand.joints_m[0])
         # a mirrored surface is traced with its old winding, so its normals come out inverted
         normals = self._side * np.float32(winding) * vertex_normals(vertices, mesh.faces)
         self.parts.append(Part(vertices, mesh.faces, normals, material))
 
     def add_arm(self, cloth: SolidPattern, sleeve_from_m, bend_rad) -> np.ndarray:
-        """Adds the annotated hand with its forearm; returns the vertices of the forearm, m."""
+        """Add the annotated hand with its forearm; returns the vertices of the forearm, m."""
         body = with_forearm(self.vertices_m, bend_rad=bend_rad, sleeve_from_m=sleeve_from_m)
         material = SkinMaterial(self.texture, cloth, sleeve_from_m)
         self.add(Mesh(body, self.studio.faces), material)
@@ -186,7 +186,7 @@ def _add_loose_object(rng: np.random.Generator, stage: Stage) -> None:
 def _add_fitting_solid(
     rng, stage: Stage, centre: np.ndarray, axis: np.ndarray, radius_m: float, pressed_m: float = 0.0
 ) -> None:
-    """Adds a solid that reaches at most `pressed_m` into the skin; none where there is no room."""
+    """Add a solid that reaches at most `pressed_m` into the skin; none where there is no room."""
     kind = SOLIDS[rng.integers(len(SOLIDS))]
     half_length_m = 0.0 if kind == "sphere" else rng.uniform(0.010, 0.080)
     material = PatternedMaterial(SolidPattern.draw(rng), rng.uniform(0.0, 0.8))

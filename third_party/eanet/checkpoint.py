@@ -55,9 +55,9 @@ def load_snapshot(
         prefix: What every name starts with; ``""`` for weights saved without data parallel.
 
     Raises:
-        SnapshotError: without ``network``, ``epoch`` or ``optimizer``; without the prefix; for a
+        SnapshotError: Without ``network``, ``epoch`` or ``optimizer``; without the prefix; for a
             tensor that is missing, unexpected or of another shape or kind.
-        ValueError: for an unknown layout.
+        ValueError: For an unknown layout.
     """
     content = source if isinstance(source, Mapping) else read_file(source)
     for key in ("network", "epoch", "optimizer"):
@@ -91,7 +91,7 @@ def save_snapshot(
         layout: ``"upstream"`` or ``"author_fork"``.
 
     Raises:
-        ValueError: if the optimiser holds other parameters, or the layout has no place for a
+        ValueError: If the optimiser holds other parameters, or the layout has no place for a
             tensor of the model.
     """
     state = model.state_dict()
@@ -124,7 +124,7 @@ def load_backbone(
             long as batch norms have a momentum.
 
     Raises:
-        SnapshotError: as ``load_snapshot``.
+        SnapshotError: As ``load_snapshot``.
     """
     tensors = {k: v for k, v in _strip(tensors, prefix).items() if not k.startswith(drop)}
     names = {name: name for name in backbone.state_dict()}
@@ -143,7 +143,7 @@ def load_fork_encoder(model: EANet, tensors: Mapping[str, Tensor], *, drop_heads
         drop_heads: True to take the backbone only (the paper's "init only").
 
     Raises:
-        SnapshotError: as ``load_snapshot``, or if the model has no gesture heads to fill.
+        SnapshotError: As ``load_snapshot``, or if the model has no gesture heads to fill.
     """
     if drop_heads:
         load_backbone(

@@ -42,7 +42,7 @@ class GestureHeads(nn.Module):
         self.sub = _classifier(channels, hidden, num_sub)
 
     def forward(self, features: Tensor) -> GestureLogits:
-        """(B, channels, H, W) -> the logits."""
+        """Return (B, channels, H, W) -> the logits."""
         pooled = features.mean(dim=(2, 3))
         return GestureLogits(self.main(pooled), self.sub(pooled))
 
@@ -67,7 +67,7 @@ class LogitCrossAttention(nn.Module):
         self.class_embed = nn.Embedding(max_classes, width)
 
     def forward(self, joints: Tensor, logits: Tensor) -> Tensor:
-        """(B, J, C) and (B, M) -> (B, J, C)."""
+        """Map (B, J, C) and (B, M) to (B, J, C)."""
         tokens = self.logit_to_token(logits.unsqueeze(-1))
         tokens = tokens + self.class_embed.weight[: logits.shape[1]]
         attended, _ = self.attn(self.norm_query(joints), tokens, tokens, need_weights=False)
@@ -90,7 +90,7 @@ class GestureFusion(nn.Module):
         """Make the layers.
 
         Raises:
-            ValueError: if there are more classes than ``max_classes``.
+            ValueError: If there are more classes than ``max_classes``.
         """
         super().__init__()
         if max(num_main, num_sub) > max_classes:

@@ -97,7 +97,7 @@ def their_names(ours: Iterable[str], layout: str) -> dict[str, str]:
         layout: ``"upstream"`` or ``"author_fork"``.
 
     Raises:
-        ValueError: for another layout, or for a tensor that the layout has no place for.
+        ValueError: For another layout, or for a tensor that the layout has no place for.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"unknown snapshot layout {layout!r}; choose one of {sorted(LAYOUTS)}")

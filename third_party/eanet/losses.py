@@ -90,7 +90,7 @@ def place_hands(
     """The predicted meshes and joints of the right and the left hand.
 
     Args:
-        output: Of the network.
+        output: Output of the network.
         right_layer, left_layer: See ``ManoLayer``.
         regressor21: (21, 778) of ``joint_regressor``, used for both hands.
     """
@@ -149,8 +149,8 @@ def training_loss(
     """The weighted terms as scalars; their sum is the loss.
 
     Args:
-        output: Of the network.
-        right, left: Of ``place_hands``.
+        output: Output of the network.
+        right, left: Hands from ``place_hands``.
         targets: With masks.
         quirks: ``nan_predictions_as_zero`` applies.
 

@@ -52,7 +52,7 @@ def joint_regressor(regressor16: Tensor, *, middle_tip: int = MIDDLE_TIP_OF_MODE
         (21, 778), mano21 order.
 
     Raises:
-        ValueError: if the regressor has another shape.
+        ValueError: If the regressor has another shape.
     """
     if regressor16.shape != (16, _NUM_VERTICES):
         raise ValueError(f"the regressor is {tuple(regressor16.shape)}, needed is (16, 778)")

@@ -91,7 +91,7 @@ class EANet(nn.Module):
             quirks: Deviations to keep; ``quirks.UPSTREAM`` for all.
 
         Raises:
-            ValueError: if a size does not fit another, or for an unknown ``gesture_fusion``.
+            ValueError: If a size does not fit another, or for an unknown ``gesture_fusion``.
         """
         super().__init__()
         _check_sizes(grid=grid, width=width, num_heads=num_heads, gesture_fusion=gesture_fusion)
@@ -134,7 +134,7 @@ class EANet(nn.Module):
                 is, without ImageNet normalisation.
 
         Raises:
-            ValueError: if the backbone's map has another shape than declared.
+            ValueError: If the backbone's map has another shape than declared.
         """
         feat = self.backbone(image)
         self._check_map(feat)
@@ -157,7 +157,7 @@ class EANet(nn.Module):
         )
 
     def _axis_angle(self, rotations_6d: Tensor) -> Tensor:
-        """(B, 6 n) -> (B, 3 n), all rotations of the batch in one call."""
+        """Map (B, 6 n) to (B, 3 n), all rotations of the batch in one call."""
         batch = rotations_6d.shape[0]
         return axis_angle_from_6d(rotations_6d.reshape(-1, 6), quirks=self.quirks).view(batch, -1)
 

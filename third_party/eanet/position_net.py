@@ -34,7 +34,7 @@ class ExtractAdapt(nn.Module):
         self.right_out = conv_bn(2 * width, 2 * width)
 
     def forward(self, features: Tensor) -> HandFeatures:
-        """(B, backbone_channels, H, W) -> two maps (B, 2 C, H, W)."""
+        """Return (B, backbone_channels, H, W) -> two maps (B, 2 C, H, W)."""
         right, left = self.right_stem(features), self.left_stem(features)
         shared = self.extract(right, left)
         right_shared, left_shared = self.adapt_right(right, shared), self.adapt_left(left, shared)

@@ -62,7 +62,7 @@ def find_quirks(preset: str) -> Quirks:
     """The preset ``"correct"`` or ``"upstream"``.
 
     Raises:
-        ValueError: for any other name.
+        ValueError: For any other name.
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown quirks preset {preset!r}; choose one of {sorted(PRESETS)}")

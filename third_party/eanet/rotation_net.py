@@ -65,7 +65,7 @@ class JointTransformer(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, J, C) -> (B, J, C)."""
+        """Map (B, J, C) to (B, J, C)."""
         tokens = tokens + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
@@ -156,5 +156,5 @@ class RotationNet(nn.Module):
 
 
 def _append(tokens: Tensor, cells: Tensor) -> Tensor:
-    """(B, J, C) and (B, J, 3) -> (B, J * (C + 3)), each joint's features before its x, y, z."""
+    """Map (B, J, C) and (B, J, 3) to (B, J * (C + 3)), each joint's features before its x, y, z."""
     return torch.cat([at_least_float32(tokens), cells], dim=-1).flatten(1)

@@ -96,12 +96,12 @@ def measure_fed(
     """Seconds of the blocks of both candidates, which take turns, and what follows from them.
 
     Args:
-        train: one step on one batch, wherever the batch is.
-        on_device: the batch of the step that is not fed.
-        loader: endless batches.
-        turns: blocks of each candidate.
-        steps: counted steps of a block.
-        finish: waits for the device.
+        train: One step on one batch, wherever the batch is.
+        on_device: The batch of the step that is not fed.
+        loader: Endless batches.
+        turns: Blocks of each candidate.
+        steps: Counted steps of a block.
+        finish: Waits for the device.
 
     Returns:
         `seconds` and `waited_s` by block, `images_per_s`, and medians over the turns: `fed_of_ours`

@@ -30,7 +30,7 @@ _VERSIONS = ("numpy", "pycocotools", "xtcocotools", "mmpose")
 
 
 def main(argv: list[str]) -> None:
-    """Runs the benchmark and prints a table."""
+    """Run the benchmark and prints a table."""
     arguments = _parser().parse_args(argv)
     results = [row for scale in arguments.scale for row in _measure_scale(arguments, scale)]
     if arguments.json is not None:

@@ -222,7 +222,7 @@ CANDIDATES = {
 
 
 def probe(candidate: str, root: str) -> None:
-    """Measures one candidate and prints the result as the last line."""
+    """Measure one candidate and prints the result as the last line."""
     print("\n" + json.dumps(CANDIDATES[candidate](Path(root))))
 
 

@@ -26,11 +26,11 @@ _JOINT_RADII_MM = np.array([145.0, 120.0, 95.0, 70.0])  # fingertip to knuckle
 
 
 def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
-    """Writes `root/annotations/train/*.json` in the v1.0 layout.
+    """Write `root/annotations/train/*.json` in the v1.0 layout.
 
     Args:
-        root: folder of the synthetic dataset.
-        scale: fraction of the real training set's images.
+        root: Folder of the synthetic dataset.
+        scale: Fraction of the real training set's images.
 
     Returns:
         `root`.
@@ -49,7 +49,7 @@ def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
 
 
 def _time_steps(count: int) -> list[tuple[int, int, str, str]]:
-    """(capture, frame, folder, hand type) of each time step."""
+    """Return (capture, frame, folder, hand type) of each time step."""
     single = list(Taxonomy.load("interhand26m").labels)
     steps = []
     for k in range(count):

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) -> dict:
-    """Measures and prints `fed` beside `ours`."""
+    """Measure and prints `fed` beside `ours`."""
     cuda = device.type == "cuda"
     with fed_step.fed_batches(arguments, batch=len(tensors.row), cuda=cuda) as loader:
         measured = fed_step.measure_fed(

@@ -17,7 +17,7 @@ def load_taxonomy(name: str | None) -> Taxonomy | None:
 
 
 def report_index(index_folder: Path, taxonomy: Taxonomy | None = None) -> int:
-    """Prints what an index holds; returns the exit code."""
+    """Print what an index holds; returns the exit code."""
     index = HandIndex.open(index_folder)
     print(describe_index(index))
     if taxonomy is not None:

@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_combination(arguments: argparse.Namespace) -> None:
-    """Raises for options that the other way of naming the data would silently ignore."""
+    """Raise for options that the other way of naming the data would silently ignore."""
     ways = {
         "a dataset in its folder": ("splits", "subset", "annotations"),
         "one split by its files": ("split", "camera_json", "joints_json", "mano_json"),

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run it; returns the exit code."""
     # renders through torch; the other subcommands do without
     from gesture_pretrain.synthetic.miniature import write_miniature
 

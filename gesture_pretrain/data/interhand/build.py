@@ -50,17 +50,17 @@ def build_interhand_index(
     licence: str | None = None,
     on_invalid: str = "error",
 ) -> Path:
-    """Reads the annotations of a dataset in InterHand2.6M's layout into an index.
+    """Read the annotations of a dataset in InterHand2.6M's layout into an index.
 
     Args:
-        root: folder of the dataset; see `find_annotation_files` for what may lie where.
-        out: folder of the index; `root/index` by default. An earlier index there is replaced.
-        splits: of "train", "val", "test"; None for all that are there.
-        progress: show one bar over the bytes of all files.
-        subset, annotations, images: see `find_annotation_files`.
+        root: Folder of the dataset; see `find_annotation_files` for what may lie where.
+        out: Folder of the index; `root/index` by default. An earlier index there is replaced.
+        splits: Some of "train", "val" and "test"; None for all available.
+        progress: Show one bar over the bytes of all files.
+        subset, annotations, images: See `find_annotation_files`.
         expect_release: "v1.0" or "v0.0": refuse anything whose counts are not that release's.
-        data_name: of a dataset of your own in this layout; None for InterHand2.6M itself.
-        licence: of that dataset; travels with what is trained on it. "not stated" if not given.
+        data_name: Name of your own dataset in this layout; None for InterHand2.6M itself.
+        licence: Licence of that dataset, copied to weights trained on it. Default: "not stated".
         on_invalid: "error" refuses annotations that cannot be right, see `index.checks`; "drop"
             leaves their images out.
 
@@ -68,7 +68,7 @@ def build_interhand_index(
         Folder of the index. Open it with `HandIndex.open`.
 
     Raises:
-        DataError: files missing, damaged or contradictory, or not the release expected; a licence
+        DataError: Files missing, damaged or contradictory, or not the release expected; a licence
             without a name, or an expected release with one. Nothing is written then, and an
             earlier index stays.
     """

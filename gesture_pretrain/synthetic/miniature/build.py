@@ -231,7 +231,7 @@ class _SplitWriter:
 
 
 def _joints_of_both(hands: dict[str, PosedHands], k: int) -> np.ndarray:
-    """(2, 21, 3) joints in mm, right hand first; zeros for a hand that is not recorded."""
+    """Return (2, 21, 3) joints in mm, right hand first; zeros for a hand that is not recorded."""
     joints = np.zeros((2, 21, 3))
     for hand, posed in hands.items():
         joints[HANDS.index(hand)] = posed.joints_mm[k]
@@ -239,7 +239,7 @@ def _joints_of_both(hands: dict[str, PosedHands], k: int) -> np.ndarray:
 
 
 def _in_file_order(values: np.ndarray) -> np.ndarray:
-    """(2, 21, ...) values in mano21 order as the 42 rows of the files."""
+    """Return (2, 21, ...) values in mano21 order as the 42 rows of the files."""
     ordered = values[:, list(INTERHAND_FROM_MANO21)]
     return ordered.reshape(42, *values.shape[2:])
 

@@ -90,7 +90,7 @@ def plan_recordings(*, gestures: int, frames: int, seed: int) -> list[Recording]
 
 
 def _sequences(split: str, capture: int, gestures: int) -> list[tuple[str, str, str | None]]:
-    """(folder, hand type, pose) of each sequence; the pose is None in a range of motion."""
+    """Return (folder, hand type, pose) of each sequence; the pose is None in a range of motion."""
     rom = [(folder, hand_type, None) for folder, hand_type in _ROM.items()]
     if (split, capture) in ROM_CAPTURES:
         return rom
@@ -102,6 +102,6 @@ def _sequences(split: str, capture: int, gestures: int) -> list[tuple[str, str, 
 
 
 def _there_and_back(frames: int) -> np.ndarray:
-    """(F,) from neutral to the gesture and back: 0 at both ends, 1 in the middle."""
+    """Return (F,) from neutral to the gesture and back: 0 at both ends, 1 in the middle."""
     position = np.linspace(0, 1, frames)
     return np.clip(np.minimum(position, 1 - position) / 0.3, 0, 1)
