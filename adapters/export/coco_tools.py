@@ -1,4 +1,4 @@
-"""pycocotools under the name of xtcocotools, which does not build on Python 3.13 and later.
+"""Use pycocotools as xtcocotools, which does not build on Python 3.13 and later.
 
 mmpose imports its readers and metrics of COCO files from xtcocotools, an extension of pycocotools.
 Reading works with either. What only xtcocotools has, such as the keypoint metric with sigmas of
@@ -20,10 +20,10 @@ def has_coco_tools() -> bool:
 
 
 def put_pycocotools() -> None:
-    """Let pycocotools answer to the name `xtcocotools` in this process, and warn about it.
+    """Alias pycocotools as `xtcocotools` in this process, with a warning.
 
     Raises:
-        ImportError: Pycocotools is not installed.
+        ImportError: pycocotools is not installed.
     """
     package = importlib.import_module("pycocotools")
     found = {f"{NAME}.{name}": importlib.import_module(f"pycocotools.{name}") for name in _MODULES}

@@ -1,4 +1,4 @@
-"""The data of a pose run: rows of single hands, training and validation loaders, from one index."""
+"""Data of a pose run: training and validation loaders of single hands from an index."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 
 class PoseData(NamedTuple):
-    """Loaders of a run and what they hold.
+    """Loaders of a run and their contents.
 
     Attributes:
         index: The data.
@@ -71,7 +71,7 @@ def build_pose_data(
     shards: str | Path | None = None,
     overfit: bool = False,
 ) -> PoseData:
-    """Open the index and builds both loaders.
+    """Open the index and build both loaders.
 
     Which images are in which batch, and how each is augmented, depends on this section and the
     run's seed alone, not on the network: runs of one target that differ in backbone or options see
@@ -83,10 +83,10 @@ def build_pose_data(
         size_px: Side of the square crops.
         seed: Key of order and augmentation.
         hand_models: "right" and "left".
-        pin_memory: page-locked batches, for copies to CUDA.
+        pin_memory: Use page-locked batches, for copies to CUDA.
         index: Index folder, or a data root with `index` in it.
         taxonomy: Packaged name, path of a CSV, or "index_labels".
-        train_split: Split that is trained on.
+        train_split: Training split.
         val_split: Split to validate on; None for no validation. If it has no image of a single
             hand, images of the training split are held out instead.
         val_subjects: Subjects of the training split to hold out and validate on.
@@ -97,13 +97,13 @@ def build_pose_data(
         labelled_only: Leave out images that the taxonomy has no class for.
         fraction: Fraction of the training images whose pose labels are used, by label and whole
             time steps; a smaller fraction is a subset of a larger one of the same `fraction_seed`.
-        fraction_seed: Another seed, another part; the run's `seed` does not enter.
+        fraction_seed: Random seed of the fraction, independent of the run's `seed`.
         val_images: Validate on this many images, evenly spread over the split; None for all.
         batch_size: Images per iteration over all processes.
         workers: Loading processes per training process.
         augmentation: Fields of `Augmentation`; None for its defaults.
         shards: Folder made by tools/prepare_data.py shards; None reads the image files.
-        overfit: Train on one unaugmented batch, and validate on the same, to see that the errors
+        overfit: Train on one unaugmented batch, and validate on it, to check that the errors
             can reach zero.
 
     Raises:

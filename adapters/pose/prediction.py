@@ -1,4 +1,4 @@
-"""Predictions of a pose network for a dataset, as a file that is scored from."""
+"""Predictions of a pose network for a dataset, as a file for scoring."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from gesture_pretrain.training.placement import same_buffers_everywhere
 
 @torch.no_grad()
 def predict_batch(model: nn.Module, batch: Any, *, precision: str = "auto") -> HandPrediction:
-    """The hands of a collated batch, in the frame of its crops, on the model's device.
+    """Predict the hands of a collated batch, in the frame of its crops, on the model's device.
 
     The model is in eval mode afterwards.
 
@@ -44,7 +44,7 @@ def check_first_prediction(model: nn.Module, dataset: Dataset) -> None:
 
     Args:
         model: A `PoseModel`; its mode, weights and statistics stay as they are.
-        dataset: What it is trained on.
+        dataset: The training set.
 
     Raises:
         TypeError, ValueError: The prediction is not what `HandPrediction` documents, or not finite.
@@ -71,14 +71,14 @@ def predict_split(
     shared: bool = False,
     hand_models: Mapping[str, HandModel] | None = None,
 ) -> PosePredictions:
-    """Predict a dataset without augmentation and undoes its crops, mirrors included.
+    """Predict a dataset without augmentation and undo its crops, including mirrors.
 
     Args:
         model: A `PoseModel`.
         dataset: Dataset of its target without augmentation, see `PoseTarget.build_dataset`.
-        rows: Those to predict, among `dataset.rows`; all of them where None.
+        rows: Rows to predict, among `dataset.rows`; None for all.
         system: Name of the system, the row of a score table.
-        provenance: Plain values that say what made the predictions; `box_source` is that of the
+        provenance: JSON-serialisable record of the predictions' origin; `box_source` is that of the
             dataset unless it is given.
         batch_size: Images at a time.
         workers: Loading processes.
@@ -91,7 +91,7 @@ def predict_split(
             to store vertices, 9.3 kB for each hand.
 
     Raises:
-        ValueError: A row that the dataset does not have, or no row at all.
+        ValueError: The dataset lacks a row, or there are no rows.
     """
     positions = _positions(dataset.rows, rows)
     rank, world_size = rank_and_world_size() if shared else (0, 1)

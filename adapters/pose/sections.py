@@ -1,4 +1,4 @@
-"""The sections of a pose run: their keys, and the options of a target that they come to."""
+"""Sections of a pose run: their keys, and the target options they resolve to."""
 
 import inspect
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _PARTS = {
 
 
 def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
-    """Raise for the first unknown or missing key, or impossible value, of `build_pose_runner`'s.
+    """Raise for the first unknown or missing key or invalid value of `build_pose_runner`.
 
     Options of a target that takes any keyword are checked by the target itself when it is built.
     """

@@ -1,4 +1,4 @@
-"""Training any pose target on the runner of `gesture_pretrain.training`, from plain sections.
+"""Build runs of any pose target from plain sections, on `gesture_pretrain.training`.
 
 Read `build_pose_runner` from top to bottom: data, backbone, target, optimiser, runner.
 """
@@ -50,13 +50,13 @@ def build_pose_runner(
     hooks: Sequence[Hook] = (),
     progress: bool = True,
 ) -> PoseRun:
-    """Everything a run needs; `.train()` then trains it.
+    """Build a run, which `.train()` then trains.
 
     Two runs of a target with the same `data`, `schedule` and seed see the same samples in the same
     order for the same number of steps, whatever their backbone and options are.
 
     Args:
-        out: Run folder; made where missing.
+        out: Run folder, created if missing.
         target: A name that `adapters.targets.find_pose_target` knows, or the target.
         data: Keys of `build_pose_data`.
         backbone: Keys of `build_starting_point`.
@@ -67,13 +67,13 @@ def build_pose_runner(
         training: Keys of `TrainingOptions`.
         seed: Random seed of new weights, sample order, augmentation and dropout.
         device: See `choose_device`.
-        resume: Go on from the newest intact checkpoint in `out`.
+        resume: Continue from the newest intact checkpoint in `out`.
         hooks: Further mmengine hooks.
         progress: Show the progress display.
 
     Raises:
-        ValueError: An unknown key or an impossible value; the message names it.
-        SwapError: Backbone and target do not go together.
+        ValueError: Unknown key or invalid value.
+        SwapError: Backbone and target are incompatible.
         UnknownTarget, UnknownBackbone: No such name.
         FileExistsError: `out` holds checkpoints and `resume` is false.
         TypeError: Mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
@@ -146,7 +146,7 @@ def build_pose_runner(
 
 
 def _checked_target(target: str | PoseTarget, **sections: Mapping) -> PoseTarget:
-    """The target itself, where it can be trained with these sections."""
+    """Return the target if it can be trained with these sections."""
     chosen = find_pose_target(target) if isinstance(target, str) else target
     check_pose_sections(chosen, **sections)
     return chosen
@@ -162,13 +162,13 @@ def _placed_target(
     device: torch.device,
     seed: int,
 ) -> tuple[nn.Module, SwapLedger]:
-    """The target around its backbone, as it is trained, and what became of every tensor."""
+    """Build the target around its backbone, and the ledger of every tensor."""
     network, ledger = build_swapped(
         target,
         start.network,
         backbone_name=start.name,
         seed=seed,
-        hand_models=hand_source.load(),  # its own: it is moved to the device with the network
+        hand_models=hand_source.load(),  # a copy that moves to the device with the network
         frozen_backbone=start.frozen,
         **options,
     )

@@ -69,7 +69,7 @@ def add_options(_parser: argparse.ArgumentParser) -> None:
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Print every finding; returns the exit status."""
+    """Print every finding and return the exit status."""
     findings = []
     for finding in diagnose():
         findings.append(finding)
@@ -215,7 +215,7 @@ def check_registry() -> Finding:
 
 
 def _imported(module: str, package: str) -> tuple[str, str]:
-    """The version and "", or "" and why it cannot be imported."""
+    """Return the version and "", or "" and why it cannot be imported."""
     try:
         loaded = importlib.import_module(module)
     except Exception as error:  # a foreign binary may raise anything, and that is the finding
@@ -231,5 +231,5 @@ def _imported(module: str, package: str) -> tuple[str, str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "2.9.0+cpu" to (2, 9, 0)."""
+    """Parse the leading numbers of a version: "2.9.0+cpu" to (2, 9, 0)."""
     return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)

@@ -1,7 +1,7 @@
-"""What a detector would say of the rendered images, in the format of RootNet's published output.
+"""Simulated detections of the rendered images, in the format of RootNet's published output.
 
-The published files hold, for val and test, the boxes and wrist depths that evaluation starts from
-instead of the annotated ones. The errors drawn here are of the size that such networks make: a box
+For val and test the published files hold the boxes and wrist depths that evaluation uses
+instead of annotations. The simulated errors have a realistic size: a box
 centre that is off by 3 % of its side, a side by 6 %, a depth by 4 %, and in one image of 50 all
 of them four times as large.
 """
@@ -29,7 +29,7 @@ def detection_note(
     wrist_depth_mm: float,
     error_factor: float = 1.0,
 ) -> dict:
-    """One entry: a square box that may leave the image, and the depth of the shown hand's wrist.
+    """Make an entry: a square box that may leave the image, and the wrist depth of the hand.
 
     Args:
         rng: Stream of this image's detection.
@@ -37,7 +37,7 @@ def detection_note(
         hand: "right" or "left".
         bbox_xywh_px: The annotated box.
         wrist_depth_mm: True depth, camera frame.
-        error_factor: How much larger the errors are than described above.
+        error_factor: Factor on the errors described above.
     """
     factor = error_factor * (_OUTLIER_FACTOR if rng.uniform() < _OUTLIERS else 1.0)
     right, down, side, depth, other = factor * rng.normal(0.0, 1.0, 5)
@@ -47,7 +47,7 @@ def detection_note(
     square = np.concatenate([centre - length / 2, [length, length]])
     depths = [
         wrist_depth_mm * np.exp(_DEPTH_SHARE * depth),
-        wrist_depth_mm * np.exp(_DEPTH_SHARE * other),  # a guess at the hand that is not there
+        wrist_depth_mm * np.exp(_DEPTH_SHARE * other),  # a guess for the absent hand
     ]
     scores = [rng.uniform(0.9, 1.0), rng.uniform(0.0, 0.1)]
     if hand == "left":

@@ -50,7 +50,7 @@ def draw_take_deg(
     table_deg: dict[str, np.ndarray],
     rest_joints_m: np.ndarray,
 ) -> np.ndarray:
-    """Finger angles of a take's frames.
+    """Draw the finger angles of a take's frames.
 
     Args:
         rng: Random stream of the take.
@@ -94,7 +94,7 @@ def _draw_candidate_deg(rng, pose_name: str, num_frames: int, table_deg) -> np.n
 
 
 def _interpolate(rng, keys_deg: np.ndarray, times: np.ndarray, num_frames: int) -> np.ndarray:
-    """Interpolate keys (K, 21) to (F, 21) angles, with fingers up to 4 % of the take early or late."""
+    """Interpolate keys (K, 21) to (F, 21) angles, each finger up to 4 % early or late."""
     moments = (np.arange(num_frames) + 0.5) / num_frames
     fingers = [slice(4 * k, 4 * k + 4) for k in range(4)] + [slice(16, 21)]
     angles = np.empty((num_frames, 21))
@@ -129,7 +129,7 @@ def _free_pose_deg(rng: np.random.Generator, table_deg: dict[str, np.ndarray]) -
 
 
 def penetration_m(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> np.ndarray:
-    """How deep capsules of different fingers, or of fingers and palm, penetrate each other.
+    """Compute the penetration depth between fingers, and between fingers and palm.
 
     Args:
         angles_deg: (B, 21) degrees.
@@ -169,7 +169,7 @@ def _finger_joints_m(pose_rad: np.ndarray, rest_joints_m: np.ndarray) -> np.ndar
 
 
 def _tested_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of capsule points that may not penetrate, and their radii added, each (P,)."""
+    """Return pairs of capsule points that may not penetrate, and their summed radii, (P,)."""
     per_bone = len(_SAMPLES)
     finger, bone = (np.repeat(a, per_bone) for a in np.divmod(np.arange(15), 3))
     finger = np.concatenate([finger, np.full(4 * per_bone, 5)])  # 5 is the palm

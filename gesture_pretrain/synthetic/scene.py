@@ -80,7 +80,7 @@ class SkinMaterial(NamedTuple):
     sleeve_from_m: float | None
 
     def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
-        """As of `Material`."""
+        """See `Material`."""
         values = self.texture.at(hits.face, hits.u, hits.v)
         if self.sleeve_from_m is not None:
             clothed = values[:, 7] > self.sleeve_from_m
@@ -99,7 +99,7 @@ class Part(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the editions do differently once a scene is set."""
+    """Differences between the editions in rendering a scene."""
 
     minimum_visible: float
     minimum_level: float  # mean of the image, 0 to 255; readers drop darker images as black
@@ -111,7 +111,7 @@ class Rules(NamedTuple):
 
 
 class Studio:
-    """Everything that images share: the mesh, its skin map and sensor noise.
+    """Resources shared by all images: the mesh, its skin map and sensor noise.
 
     Args:
         rest_vertices_m: (778, 3) rest vertices of the right hand.
@@ -120,7 +120,7 @@ class Studio:
         weights: (778, 16) skinning weights.
         size_px: Side of the images.
         seed: Random seed of skin unevenness and sensor noise.
-        rules: Those of the edition.
+        rules: Rules of the edition.
     """
 
     def __init__(
@@ -140,10 +140,10 @@ class Studio:
 
 
 class Frame:
-    """One instant, of which any number of cameras can take an image.
+    """One moment, which any number of cameras can render.
 
     Args:
-        studio: What all frames share.
+        studio: Resources shared by all frames.
         parts: Surfaces; the first is the annotated hand with its forearm.
         joints_m: (21, 3) joints of the annotated hand, world frame, mano21 order.
         placement: Placement of the annotated hand.
@@ -175,7 +175,7 @@ class Frame:
         self._openness = self._vertex_openness(studio.rules.ambient_rays)
 
     def picture(self, rng: np.random.Generator, camera: Camera) -> View | None:
-        """What the camera sees; None if that is mostly arm, or the hand leaves the image."""
+        """Render a view; None if it shows mostly arm, or the hand leaves the image."""
         size = self._studio.size_px
         keypoints = project_px(
             world_to_camera_mm(1000 * self.joints_m, camera.R_cam_world, camera.center_mm),
@@ -200,7 +200,7 @@ class Frame:
         return View(camera, image, keypoints, in_view, visible, background)
 
     def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
-        """Surface points that the image shows, and (S, S) int8: -1 background, 0 hand, 1 other.
+        """Trace visible surface points, and (S, S) int8: -1 background, 0 hand, 1 other.
 
         One ray goes through the middle of each pixel; pixels at the outline get four instead.
         """
@@ -234,7 +234,7 @@ class Frame:
         return project_px(points, camera.focal_px, camera.princpt_px)
 
     def _visible(self, camera: Camera, part: np.ndarray) -> float:
-        """Fraction of the hand's vertices inside the image whose pixel shows hand, not other."""
+        """Return the fraction of the hand's vertices in the image that nothing else covers."""
         size = self._studio.size_px
         where = self._project(camera, self._hand_vertices_m)
         inside = ((where >= 0) & (where <= size - 1)).all(axis=-1)
@@ -268,7 +268,7 @@ class Frame:
         )
 
     def _surface(self, found: Hits, points_m: np.ndarray) -> np.ndarray:
-        """The material's values at hit points, (N, 7 or more)."""
+        """Return the material's values at hit points, (N, 7 or more)."""
         points_m = self._placement.undo_rotation(points_m)
         if len(self._parts) == 1:
             return self._parts[0].material.values(found, points_m)
@@ -295,14 +295,14 @@ class Frame:
 
 
 def develop_plainly(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
-    """The first edition: lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
+    """Apply edition 1: lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
     sigma = studio.size_px / 256 * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
     picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.55))  # at least smooth the edges
     return _with_noise(rng, picture, studio, lambda: rng.uniform(0.003, 0.025))
 
 
 def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
-    """The second edition: also motion blur, stronger noise and tone curves."""
+    """Apply edition 2: also motion blur, stronger noise and tone curves."""
     scale = studio.size_px / 256
     sigma = scale * rng.uniform(0.3, 1.6) if rng.uniform() < 0.4 else 0.0
     picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.5))
@@ -316,7 +316,7 @@ def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio
 
 
 def _with_noise(rng, picture: np.ndarray, studio: Studio, draw_strength) -> np.ndarray:
-    """Sensor noise, and BGR bytes; the strength is drawn after the place in the noise."""
+    """Add sensor noise and convert to BGR bytes; the strength is drawn after the offset."""
     start = rng.integers(len(studio.noise) - picture.size)
     noise = studio.noise[start : start + picture.size].reshape(picture.shape)
     picture += np.float32(draw_strength()) * noise
@@ -335,7 +335,7 @@ _SPHERE = _even_sphere(64)
 
 
 def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
-    """Put sRGB colours (N, 3) of the samples over an image (S, S, 3), in place."""
+    """Composite sRGB colours (N, 3) of the samples over an image (S, S, 3), in place."""
     flat = picture.reshape(-1, 3)
     whole = samples.weights == 1.0
     flat[samples.pixel[whole]] = colours[whole]
@@ -347,7 +347,7 @@ def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> No
 
 
 def _pixel_box(points_px: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows that can show the points; all of them if a point is behind the camera."""
+    """Return the columns and rows that can show the points; all if one is behind the camera."""
     if np.isnan(points_px).any():
         return np.arange(size_px), np.arange(size_px)
     low = np.clip(np.floor(points_px.min(axis=0)), 0, size_px).astype(int)

@@ -1,4 +1,4 @@
-"""The 1x1 convolution, batch norm and ReLU that EANet puts between its parts."""
+"""The 1x1 convolution, batch norm and ReLU between EANet's parts."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""FuseFormer: two feature maps in, one out, through a joint token and a similarity token sequence.
+"""FuseFormer: fuse two feature maps through a joint and a similarity token sequence.
 
 Park et al., "Extract-and-Adaptation Network for 3D Interacting Hand Mesh Recovery", ICCVW 2023.
 EANet has three: one extracts what both hands share, two adapt it to each hand.

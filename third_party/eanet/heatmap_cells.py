@@ -1,4 +1,4 @@
-"""Between crop pixels, metres and the cells of EANet's heat-map volume.
+"""Conversion between crop pixels, metres and cells of EANet's heat-map volume.
 
 One cell is 32 px of the 256 px crop. Cell index i stands for pixel 32 i (not for the cell's centre)
 and depth spans 0.3 m about the wrist. Checkpoints depend on both.
@@ -45,7 +45,7 @@ def lift_joints(
     focal_px: Tensor,
     center_px: Tensor,
 ) -> Tensor:
-    """Camera coordinates of 2.5D joints, the wrist's depth being known.
+    """Convert 2.5D joints to camera coordinates, given the wrist's depth.
 
     Args:
         joints_cells: (..., J, 3) cells, of one hand or of hands with one root depth.

@@ -1,4 +1,4 @@
-"""The backbone of upstream: torchvision's ResNet-50 without pooling and classifier."""
+"""Upstream's backbone: torchvision's ResNet-50 without pooling and classifier."""
 
 from torch import Tensor, nn
 from torchvision.models import resnet50

@@ -46,7 +46,7 @@ def axis_angle_from_matrix(matrix: Tensor) -> Tensor:
 
 def _require_width(value: Tensor, width: int) -> None:
     if value.ndim != 2 or value.shape[1] != width:
-        raise ValueError(f"needed are rotations (N, {width}), not {tuple(value.shape)}")
+        raise ValueError(f"expected rotations (N, {width}), not {tuple(value.shape)}")
 
 
 def _normalise(vector: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def _matrix_from_6d(rotation_6d: Tensor, *, cross_dim: int) -> Tensor:
 
 
 def _quaternion_from_matrix(matrix: Tensor) -> Tensor:
-    """Map (N, 3, 3) to (N, 4), scalar first, by the branch with a large divisor (Shepperd, 1978)."""
+    """Map (N, 3, 3) to (N, 4), scalar first; the divisor is never small (Shepperd, 1978)."""
     r00, r11, r22 = matrix.diagonal(dim1=-2, dim2=-1).unbind(-1)
     x, y, z = (
         matrix[..., a, b] - matrix[..., b, a] for a, b in ((2, 1), (0, 2), (1, 0))

@@ -1,4 +1,4 @@
-"""From hand features and joints to MANO parameters (EANet's rotation network)."""
+"""EANet's rotation network: MANO parameters from hand features and joints."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ NUM_ROOT, NUM_FINGERS, NUM_SHAPE, NUM_CAMERA = 6, 90, 10, 3
 
 
 class ManoRegression(NamedTuple):
-    """What the rotation network gives, rotations in 6D."""
+    """Output of the rotation network, rotations in 6D."""
 
     rroot_pose_6d: Tensor  # (B, 6)
     rpose_6d: Tensor  # (B, 90), 15 joints in MANO order

@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     # draws with matplotlib; the other subcommands do without
     from gesture_pretrain.report.annotated_images import annotated_images
 

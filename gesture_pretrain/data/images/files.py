@@ -160,7 +160,7 @@ def read_image_rgb(path: str | Path, row: int, *, reduce: int = 1) -> np.ndarray
 
 
 def channels_first(image_rgb: np.ndarray) -> np.ndarray:
-    """Make (H, W, 3) contiguous (3, H, W), several times faster than a transpose."""
+    """Transpose (H, W, 3) to contiguous (3, H, W), faster than numpy."""
     planes = np.empty((3, *image_rgb.shape[:2]), np.uint8)
     cv2.split(image_rgb, list(planes))
     return planes
@@ -172,7 +172,7 @@ def size_error(
     """Return the error for an image that is not of the annotated size."""
     return DataError(
         f"Image of row {row} is {found_wh[0]} x {found_wh[1]} px, but its annotation says "
-        f"{expected_wh[0]} x {expected_wh[1]}: {path}. Are images and annotations from the same release?"
+        f"{expected_wh[0]} x {expected_wh[1]}: {path}. Are both from the same release?"
     )
 
 

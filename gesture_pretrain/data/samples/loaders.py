@@ -47,7 +47,7 @@ def build_loaders(
         batch_size: Images per iteration over all processes; a smaller dataset makes it smaller.
         workers: Loading processes per training process.
         seed: Key of the order.
-        pin_memory: page-locked batches, for copies to CUDA.
+        pin_memory: Use page-locked batches, for copies to CUDA.
         weights: (N,) weights that training samples are drawn with; None to use each once per
             epoch.
     """

@@ -16,7 +16,7 @@ MASK, WEIGHT = "mask", "weight"
 
 @dataclass(frozen=True)
 class NeutralEnds:
-    """How the ends of each recording are treated in training.
+    """Treatment of the ends of each recording in training.
 
     Attributes:
         fraction: Length of each of the two ends as a fraction of the recording, in (0, 0.5).

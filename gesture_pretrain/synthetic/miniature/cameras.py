@@ -58,7 +58,7 @@ class View(NamedTuple):
 
 
 def capture_views(rng: np.random.Generator, *, count: int, long_side_px: int) -> list[View]:
-    """Calibrate the cameras of one capture; the same name is another camera in another capture."""
+    """Make the cameras of a capture; cameras of different captures share names."""
     rig = make_rig(rng, size_px=long_side_px, num_cameras=count, max_elevation_deg=50.0)
     return [_view(camera, name, long_side_px) for camera, name in zip(rig, NAMES, strict=False)]
 

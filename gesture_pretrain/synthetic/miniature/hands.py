@@ -29,7 +29,7 @@ class PosedHands(NamedTuple):
 
 
 class HandPoser:
-    """Poses the bundled hand models along recordings."""
+    """Pose the bundled hand models along recordings."""
 
     def __init__(self):
         from gesture_pretrain.hand.model import load_hand_model  # imports torch

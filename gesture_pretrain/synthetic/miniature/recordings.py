@@ -1,4 +1,4 @@
-"""What the miniature contains: captures, people, sequences and frames, as in the real release.
+"""Plan of the miniature: captures, people, sequences and frames, as in the real release.
 
 val has range-of-motion (ROM) sequences only, test has captures with ROM and captures with gestures,
 and train has gestures, two-hand sequences and ROM. Capture numbers restart in every split.
@@ -37,7 +37,7 @@ class Recording(NamedTuple):
     """One sequence of a capture.
 
     Attributes:
-        split, capture, subject: Where it belongs and who is recorded.
+        split, capture, subject: Split, capture and recorded subject.
         folder: Name of the sequence.
         hand_type: "right", "left" or "interacting", as the name of the sequence implies.
         frames: (F,) frame numbers.
@@ -56,7 +56,7 @@ class Recording(NamedTuple):
 
     @property
     def hands(self) -> tuple[str, ...]:
-        """The hands that are recorded."""
+        """Return the recorded hands."""
         return HANDS if self.hand_type == BOTH else (self.hand_type,)
 
 

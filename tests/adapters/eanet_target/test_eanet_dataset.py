@@ -350,7 +350,7 @@ def test_wrong_options_are_refused(tiny_index, recipes):
         ({"hands": "both"}, "hands is 'both'; possible: single, all"),
         ({"image_as": "half"}, "image_as is 'half'; possible: uint8, float"),
         ({"box_source": "gt"}, "box_source is 'gt'; possible: joints, rootnet"),
-        ({"size_px": 100}, "100 px give no whole heat map"),
+        ({"size_px": 100}, "stride"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(tiny_index, recipes, **options)

@@ -216,5 +216,5 @@ def test_validation_error_is_that_of_the_scored_predictions(run):
 def test_card_of_a_gesture_backbone_is_called_something_else(tmp_path):
     # a registered backbone given for a pose network was said to have "format None"
     (tmp_path / "card.json").write_text('{"name": "resnet18.gesture", "arch": "resnet18"}')
-    with pytest.raises(WeightsError, match="something else than a pose network"):
+    with pytest.raises(WeightsError, match="not the card"):
         read_pose_card(tmp_path)
