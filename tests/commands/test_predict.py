@@ -181,7 +181,7 @@ def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
     assert tool.run(arguments) == 2
     count = len(read(out)["pictures"])
     assert 2 <= count < 8
-    assert f"v.mkv ends early: {count} of the 8 frames" in capsys.readouterr().err
+    assert f"v.mkv ends early: only {count} of the stated 8 frames" in capsys.readouterr().err
     assert len(frames_of(out / "pictures" / "v.mp4")) == count
     assert not (out / "meshes").exists()  # of videos only where asked for
 
@@ -276,7 +276,7 @@ def test_notes_are_a_line_each_where_no_hand_was_predicted(tool, model, folder, 
     start = lines.index("Error: no hand was predicted.")
     assert len(lines) == start + 1 + len(list(folder.iterdir()))
     for line in lines[start + 1 :]:
-        assert line.startswith("Note: box of image ") and line.endswith("height above 0")
+        assert line.startswith("Note: box of image ") and line.endswith("height of at least 1")
 
 
 def test_notes_that_are_many_are_counted(tool):

@@ -336,7 +336,7 @@ def test_images_that_rootnet_has_no_box_of_are_left_out(tiny_index):
     rows = tiny_index.select(split="train")  # RootNet's file is of the test split
     selection = usable_rows(tiny_index, rows, "rootnet")
     assert len(selection.rows) == 0 and selection.dropped["without usable box"] == 7
-    with pytest.raises(ValueError, match="row 0 has no box of RootNet's"):
+    with pytest.raises(ValueError, match="row 0 has no RootNet box"):
         box_of(tiny_index, tiny_index.record(0), "rootnet")
 
 

@@ -130,7 +130,7 @@ def test_unexpected_tensor_is_refused(stored):
 
 
 def test_another_hand_is_refused(stored, tmp_path, monkeypatch):
-    with pytest.raises(WeightsError, match="trained with the open hand"):
+    with pytest.raises(WeightsError, match="bundled hand model"):
         load_pose_model(stored, hand_model=tmp_path)
     card = json.loads((stored / "card.json").read_text())
     edit_card(stored, hand={**card["hand"], "tip_convention": "manopth"})
