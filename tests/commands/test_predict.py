@@ -276,7 +276,7 @@ def test_notes_are_a_line_each_where_no_hand_was_predicted(tool, model, folder, 
     start = lines.index("Error: no hand was predicted.")
     assert len(lines) == start + 1 + len(list(folder.iterdir()))
     for line in lines[start + 1 :]:
-        assert line.startswith("Note: box of picture ") and line.endswith("height above 0")
+        assert line.startswith("Note: box of picture ") and line.endswith("at least 1")
 
 
 def test_notes_that_are_many_are_counted(tool):
