@@ -14,7 +14,7 @@ Command:
     python tools/transfer_experiment.py configs/experiments/demo.py report \
         --data data/synthetic_demo
 
-Expected: see docs/experiments.md.
+Expected: see docs/lab/experiments.md.
 """
 
 name = "demo"
