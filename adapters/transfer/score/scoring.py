@@ -90,10 +90,11 @@ def truth_reader(plan: Plan) -> GroundTruthReader:
 
 
 def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReader) -> Scored:
-    """Scores everything whose predictions are there and whole.
+    """Score every cell whose predictions are present and intact.
 
     Raises:
-        PredictionError: an external file is missing, damaged or of other data.
+        FileNotFoundError: An external file is missing.
+        PredictionError: An external file is damaged or belongs to other data.
     """
     protocols = find_protocols(list(plan.protocols))
     found = Scored()
