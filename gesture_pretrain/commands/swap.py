@@ -116,8 +116,8 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
         nargs="+",
         choices=sorted(PROTOCOLS),
         metavar="NAME",
-        help=f"any of {', '.join(PROTOCOLS)}; the first one is tested (default: eanet_corrected "
-        "eanet_upstream interhand_wrist)",
+        help=f"any of {', '.join(PROTOCOLS)}; the first one is tested (default: interhand_wrist "
+        "eanet_corrected eanet_upstream)",
     )
     training.add_argument(
         "--mano",

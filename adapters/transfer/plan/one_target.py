@@ -14,7 +14,7 @@ from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
 from gesture_pretrain.weights.starting_backbone import WORDS
 
-PROTOCOL_NAMES = ("eanet_corrected", "eanet_upstream", "interhand_wrist")
+PROTOCOL_NAMES = ("interhand_wrist", "eanet_corrected", "eanet_upstream")
 _OTHER_SECTIONS = ("backbone", "seed", "tag")  # of a pose config; the plan has its own
 
 
