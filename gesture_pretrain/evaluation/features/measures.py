@@ -149,7 +149,6 @@ def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits
         features,
         labels,
         evaluated.features,
-        num_classes=num_classes,
         subjects=train.subjects[labelled],
         groups=groups,
     )
