@@ -31,7 +31,7 @@ def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None
         raise ValueError(
             f"Posed with these hand models, the fits of {reader.index.path} are {median:.0f} mm "
             "(median) away from the annotated joints: they belong to another hand model. Data "
-            "rendered with the bundled hand model need --mano open; InterHand2.6M needs MANO's own "
-            "files."
+            "rendered with the bundled hand model require that model, and InterHand2.6M requires "
+            "MANO's own files."
         )
     return median

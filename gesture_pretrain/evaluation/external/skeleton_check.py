@@ -51,7 +51,7 @@ def require_skeleton(
         raise JointOrderError(
             f"{path}: in order '{order.name}' the bones deviate by {stated:.0%} from those of the "
             "annotated hands; the joints are shuffled, or not a hand. If they are meant so, switch "
-            "this check off (check_skeleton=False, --no-skeleton-check)"
+            "this check off (check_skeleton=False)"
         )
 
 
