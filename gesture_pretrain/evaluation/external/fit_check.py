@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 
 _CHECKED_HANDS = 64
@@ -20,7 +21,7 @@ def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None
     rows = np.asarray(rows, np.int64)
     if reader.hand_models is None or len(rows) == 0:
         return None
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _CHECKED_HANDS).astype(np.int64))]
+    chosen = spread(rows, _CHECKED_HANDS)
     truth = reader.read(*reader.hands_of(chosen))
     apart = truth.fit_joints_cam_mm - truth.joints_cam_mm
     distances = np.linalg.norm(apart - apart[:, :1], axis=-1)[:, 1:]
