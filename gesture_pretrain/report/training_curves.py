@@ -25,8 +25,8 @@ def read_training_curves(run_folder: Path | str) -> dict:
     path = Path(run_folder) / "metrics.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{run_folder} holds no metrics.jsonl, so it is no run folder. Give the --out folder "
-            "of tools/pretrain_backbone.py, or leave --run out."
+            f"{run_folder} holds no metrics.jsonl, so it is no run folder. Give the folder of "
+            "a pretraining run, or none."
         )
     series: dict[str, list[tuple[float, float]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

@@ -169,7 +169,7 @@ def _present_device(device: str | torch.device) -> torch.device:
         raise ValueError(
             f"device {str(device)!r} was asked for, but torch {torch.__version__} sees only: "
             f"{_devices()}. Pass device='cpu', or install a torch built for your device and its "
-            "driver (tools/doctor.py says what is missing)."
+            "driver (`gesture-pretrain doctor` shows what is missing)."
         )
     return target
 
@@ -237,7 +237,7 @@ def _unknown_message(name: str, home: Path) -> str:
         hint += f" To load the folder of that name: load_backbone('./{name}')."
     return (
         f"unknown backbone {name!r}. {hint} Looked in {home} ({HOME_VARIABLE} chooses another "
-        "folder). export_backbone and tools/pretrain_backbone.py add one; a bare architecture is "
+        "folder). pretrain and export_backbone add one; a bare architecture is "
         "built by build_backbone(arch)."
     )
 

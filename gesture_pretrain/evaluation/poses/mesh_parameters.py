@@ -101,7 +101,7 @@ class MeshParameters:
             raise ValueError(
                 f"the meshes were predicted with another {' and '.join(other)} hand model than the "
                 "one given here (its fingerprint differs). Score with the hand model that the "
-                "network was trained with (--mano)."
+                "network was trained with."
             )
 
 

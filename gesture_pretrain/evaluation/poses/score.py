@@ -184,8 +184,8 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
         raise MissingPredictions(
             f"'{predictions.system}' has no prediction for {missing} of {len(want)} annotated "
             f"hands, the first is the {HANDS[first % 2]} hand of row {first // 2}. A mean over the "
-            "rest is another metric: predict them, or allow missing ones (--allow-missing), which "
-            "then are counted in the table"
+            "rest is another metric: predict them, or allow missing ones (allow_missing=True), "
+            "which are then counted in the table"
         )
     if len(chosen) == 0:
         raise ValueError(f"'{predictions.system}' has no prediction for any evaluated hand")
