@@ -128,7 +128,7 @@ def shade(
         albedo_rgb: (N, 3) linear.
         normals: (N, 3) unit, in the frame of the lights.
         to_camera: (N, 3) unit vectors towards the camera.
-        lighting: the lights.
+        lighting: The lights.
         lights_free: (N,) bool for each of the first lights, whether it reaches the point. The
             other lights cast no shadows.
         openness: (N, 1) fraction of the light from all around that reaches the point; None for all.
@@ -181,16 +181,16 @@ def render_mesh(
         faces: (F, 3) vertex indices, counter-clockwise seen from outside.
         focal_px: (2,) focal lengths.
         princpt_px: (2,) principal point.
-        size_wh: width and height of the picture.
+        size_wh: Width and height of the picture.
         colour_rgb: sRGB colour of the surface.
-        supersample: rays per pixel and axis.
+        supersample: Rays per pixel and axis.
 
     Returns:
         (H, W, 3) uint8 sRGB, black where nothing is, and (H, W) float32 coverage in [0, 1]; an
         overlay is ``picture + (1 - coverage) * photograph``.
 
     Raises:
-        ValueError: if a vertex is not in front of the camera, or an argument has another shape.
+        ValueError: If a vertex is not in front of the camera, or an argument has another shape.
     """
     vertices = _checked_vertices(vertices_cam_m, focal_px, princpt_px, supersample)
     faces = np.asarray(faces, dtype=np.int64)

@@ -73,10 +73,10 @@ def tip_vertices(convention: str) -> tuple[int, ...]:
     """Fingertip vertices of a MANO mesh, in the order of ``FINGERS``.
 
     Args:
-        convention: a key of ``TIP_VERTICES``.
+        convention: A key of ``TIP_VERTICES``.
 
     Raises:
-        ValueError: for any other name.
+        ValueError: For any other name.
     """
     if convention not in TIP_VERTICES:
         raise ValueError(

@@ -27,11 +27,11 @@ class AssignmentReport:
     """How many of the images got a gesture class and why the others did not.
 
     Attributes:
-        total: images asked for.
-        labelled: images with a class.
-        unknown: images whose label is not in the taxonomy.
-        side_mismatch: images whose label is known, but of another side than the annotated hand.
-        unknown_labels: image count of every unknown label.
+        total: Images asked for.
+        labelled: Images with a class.
+        unknown: Images whose label is not in the taxonomy.
+        side_mismatch: Images whose label is known, but of another side than the annotated hand.
+        unknown_labels: Image count of every unknown label.
     """
 
     total: int
@@ -58,13 +58,13 @@ class Taxonomy:
     """Source labels, their coarse and fine classes, and what a mirror image does to them.
 
     Attributes:
-        name: name of the packaged file, stem of the user's, plus the variant.
-        sha256: of the content (not of the file's line ends or column order) and the variant.
-        labels: source labels in file order.
-        coarse_of, fine_of: class id of every label.
-        coarse_names, fine_names: name of every class, indexed by id.
-        hand_of_label: side of every label that has one.
-        coarse_flip, fine_flip: class of the mirror image for each class, None where not defined.
+        name: Name of the packaged file, stem of the user's, plus the variant.
+        sha256: Of the content (not of the file's line ends or column order) and the variant.
+        labels: Source labels in file order.
+        coarse_of, fine_of: Class id of every label.
+        coarse_names, fine_names: Name of every class, indexed by id.
+        hand_of_label: Side of every label that has one.
+        coarse_flip, fine_flip: Class of the mirror image for each class, None where not defined.
         shuffle_seed: None, or the seed of the shuffled-label control.
         class_of_cluster: (subject, label) to (coarse, fine) where a label's class depends on the
             subject, see `cluster_labels`; None where it does not.
@@ -87,8 +87,8 @@ class Taxonomy:
         """Reads and validates a packaged taxonomy (by name) or a CSV file (by path).
 
         Raises:
-            FileNotFoundError: no such name or file.
-            ValueError: the file breaks a rule of a taxonomy; the message names file and line.
+            FileNotFoundError: No such name or file.
+            ValueError: The file breaks a rule of a taxonomy; the message names file and line.
         """
         return cls(**read_taxonomy_file(source))
 
@@ -182,14 +182,14 @@ class Taxonomy:
             hands: (N,) annotated hand: "right", "left", "interacting" or "unknown".
             rows: (N,) identity of each image, by default its position; used by the shuffled
                 control only, so that its outcome does not depend on the order of the images.
-            strict: refuse a label that is neither in the taxonomy nor one of InterHand2.6M's
+            strict: Refuse a label that is neither in the taxonomy nor one of InterHand2.6M's
                 range-of-motion (ROM*) and two-hand (02xx, 03xx) folders.
 
         Returns:
             coarse (N,) int64, fine (N,) int64, report.
 
         Raises:
-            ValueError: lengths differ, or `strict` and an unexpected label.
+            ValueError: Lengths differ, or `strict` and an unexpected label.
         """
         if len(labels) != len(hands):
             raise ValueError(f"{len(labels)} labels but {len(hands)} hands; one hand per image.")
@@ -214,8 +214,8 @@ class Taxonomy:
 
         Args:
             label_codes, hand_codes: (N,) codes into the names.
-            label_names, hand_names: the names.
-            rows, strict: as for `assign`.
+            label_names, hand_names: The names.
+            rows, strict: As for `assign`.
             subjects: (N,) subject numbers; needed with `class_of_cluster` only.
         """
         label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
@@ -261,7 +261,7 @@ class Taxonomy:
         """Withhold labels: their images have no class; the classes stay those of the others.
 
         Raises:
-            ValueError: a label that the taxonomy does not have, or none is left.
+            ValueError: A label that the taxonomy does not have, or none is left.
         """
         withheld = set(labels)
         if unknown := sorted(withheld - set(self.labels)):
@@ -284,7 +284,7 @@ class Taxonomy:
         A gesture is a coarse class with its mirror image.
 
         Raises:
-            ValueError: a fraction outside of 0 to 1, or so small that no gesture is drawn.
+            ValueError: A fraction outside of 0 to 1, or so small that no gesture is drawn.
         """
         gestures = sorted({self._gesture(coarse) for coarse in self.coarse_of.values()})
         count = round(fraction * len(gestures))
@@ -305,7 +305,7 @@ class Taxonomy:
         """A control of the experiment by name: see `CONTROLS`. `seed` is used by "shuffled".
 
         Raises:
-            ValueError: no such control.
+            ValueError: No such control.
         """
         if name not in CONTROLS:
             raise ValueError(f"Unknown control {name!r}. Known: {', '.join(CONTROLS)}.")
@@ -315,7 +315,7 @@ class Taxonomy:
         """Control: both levels say only right (0) or left (1); the same images are labelled.
 
         Raises:
-            ValueError: the labels do not name both sides.
+            ValueError: The labels do not name both sides.
         """
         side = {
             label: ("right", "left").index(hand)

@@ -30,8 +30,8 @@ def read_taxonomy_file(source: str | Path) -> dict:
     """The fields of a `Taxonomy` by name, from a packaged name or the path of a CSV file.
 
     Raises:
-        FileNotFoundError: no such name or file.
-        ValueError: the file breaks a rule of a taxonomy; the message names file and line.
+        FileNotFoundError: No such name or file.
+        ValueError: The file breaks a rule of a taxonomy; the message names file and line.
     """
     path = _find_csv(source)
     return _build(path.stem, _read_rows(path))

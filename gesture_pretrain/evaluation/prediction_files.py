@@ -69,25 +69,25 @@ def evaluate_predictions(
     """Score predictions files, and store the errors of each hand as `SYSTEM.errors.npz`.
 
     Args:
-        files: paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
+        files: Paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
             systems (see `external_predictions`).
-        data: folder of the index that was predicted.
-        protocols: names, or "all".
+        data: Folder of the index that was predicted.
+        protocols: Names, or "all".
         out: Folder of the error files.
-        split: images that should have been predicted; None for those that each file predicts.
-        hands: with `split`, which of its images: "single", "interacting" or "all".
-        mano: hand models: None to look in the documented places, "open", or a MANO file or folder;
+        split: Images that should have been predicted; None for those that each file predicts.
+        hands: With `split`, which of its images: "single", "interacting" or "all".
+        mano: Hand models: None to look in the documented places, "open", or a MANO file or folder;
             "none" to do without, which leaves out the protocols that need fits.
-        taxonomy: gestures of the tables in scores.json.
-        joint_order, unit, box_source: of other systems' files that do not state them.
-        allow_missing: score although hands have no prediction; they are counted in the table.
-        check_skeleton: see `read_external_predictions`.
-        command: what was typed, for the record.
+        taxonomy: Gestures of the tables in scores.json.
+        joint_order, unit, box_source: Of other systems' files that do not state them.
+        allow_missing: Score although hands have no prediction; they are counted in the table.
+        check_skeleton: See `read_external_predictions`.
+        command: What was typed, for the record.
 
     Raises:
-        ValueError: files that cannot be used, for the reason given; before anything is scored, a
+        ValueError: Files that cannot be used, for the reason given; before anything is scored, a
             file that is given twice, or two whose systems are called alike.
-        MissingManoFile: no hand model where one is needed.
+        MissingManoFile: No hand model where one is needed.
     """
     named = _named_files(files)
     if len(named) > 1:
@@ -133,9 +133,9 @@ def read_predictions(
 
     Args:
         path: .npz or .json.
-        index: the data that was predicted.
-        system: name in tables instead of the file's.
-        external: arguments of `read_external_predictions`.
+        index: The data that was predicted.
+        system: Name in tables instead of the file's.
+        external: Arguments of `read_external_predictions`.
     """
     path = Path(path)
     _require_file(path)
@@ -153,11 +153,11 @@ def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
     Reads the names of the systems: of an .npz nothing else, a .json as a whole.
 
     Args:
-        named: system name (None: the file's own) and path of each file.
+        named: System name (None: the file's own) and path of each file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: names the two files.
+        FileNotFoundError: There is no such file.
+        ValueError: Names the two files.
     """
     taken: dict[str, tuple[str, Path]] = {}
     for i, (name, path) in enumerate(named):

@@ -1,4 +1,4 @@
-"""From the world to a camera and to its pixels."""
+"""Transforms from the world frame to a camera and to pixels."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,7 @@ from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 def world_to_camera_mm(
     joints_world_mm: ArrayLike, R_cam_world: ArrayLike, camera_center_mm: ArrayLike
 ) -> np.ndarray:
-    """Move points from the world to a camera: ``x_cam = R (x_world - c)``.
+    """Transform points from the world to a camera frame: ``x_cam = R (x_world - c)``.
 
     Args:
         joints_world_mm: (..., 3) points, world frame, mm.
@@ -25,13 +25,13 @@ def world_to_camera_mm(
 
 
 def translation_of_camera_mm(R_cam_world: ArrayLike, camera_center_mm: ArrayLike) -> np.ndarray:
-    """The ``t`` of ``x_cam = R x_world + t``, that is ``-R c``: (3,), mm."""
+    """Compute ``t = -R c`` of ``x_cam = R x_world + t``: (3,), mm."""
     rotation = np.asarray(R_cam_world, np.float64)
     return -rotation @ np.asarray(camera_center_mm, np.float64)
 
 
 def project_px(joints_cam_mm: ArrayLike, focal_px: ArrayLike, princpt_px: ArrayLike) -> np.ndarray:
-    """Pinhole projection without distortion or skew: ``u = fx x/z + cx``.
+    """Project points by a pinhole camera without distortion or skew: ``u = fx x/z + cx``.
 
     Args:
         joints_cam_mm: (..., 3) points, camera frame, any length unit.
@@ -54,20 +54,20 @@ def mano_root_to_camera(
     R_cam_world: ArrayLike,
     t_m: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move MANO's root rotation and translation from the world to a camera, exactly.
+    """Transform MANO's root rotation and translation from the world to a camera frame.
 
-    MANO turns about its rest wrist J0, not about the origin, so the translation changes as
-    ``R (J0 + trans) + t - J0``. The mesh then equals the moved mesh to rounding.
+    MANO rotates about its rest wrist J0, not about the origin, so the translation becomes
+    ``R (J0 + trans) + t - J0``. The resulting mesh equals the transformed mesh up to rounding.
 
     Args:
         root_rad: (..., 3) axis-angle of the root, the first three pose entries.
         trans_m: (..., 3) MANO translation, m.
         rest_wrist_m: (..., 3) J0, the wrist of the unposed hand *with this shape*, m.
-        R_cam_world: (3, 3) or (..., 3, 3) rotation of ``x_cam = R x_world + t``.
-        t_m: (..., 3) its translation, in metres, unlike the calibration files.
+        R_cam_world: (3, 3) or (..., 3, 3) rotation R of ``x_cam = R x_world + t``.
+        t_m: (..., 3) translation t, m (calibration files use mm).
 
     Returns:
-        root (..., 3) rad and translation (..., 3) m, camera frame.
+        Root rotation (..., 3), rad, and translation (..., 3), m, in the camera frame.
     """
     rotation = np.asarray(R_cam_world, np.float64)
     wrist = np.asarray(rest_wrist_m, np.float64)

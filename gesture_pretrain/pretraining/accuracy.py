@@ -24,8 +24,8 @@ class GestureAccuracy:
         """Adds a batch.
 
         Args:
-            logits: has `coarse (B, num_coarse)` and `fine (B, num_fine)`.
-            batch: has `coarse (B,)` and `fine (B,)`, -1 where there is no label.
+            logits: Has `coarse (B, num_coarse)` and `fine (B, num_fine)`.
+            batch: Has `coarse (B,)` and `fine (B,)`, -1 where there is no label.
         """
         sums = []
         for name in _LEVELS:

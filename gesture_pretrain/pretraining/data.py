@@ -27,12 +27,12 @@ class GestureData(NamedTuple):
     """Loaders of a run and what they hold.
 
     Attributes:
-        taxonomy: classes of the labels, after the chosen control.
-        train: endless loader of this process's share of each batch.
-        validation: finite loader of this process's share; None where there is nothing to validate.
-        batch_size: images per iteration over all processes.
-        iterations_per_epoch: whole batches in one pass over the training rows.
-        summary: counts and settings for the run's record.
+        taxonomy: Classes of the labels, after the chosen control.
+        train: Endless loader of this process's share of each batch.
+        validation: Finite loader of this process's share; None where there is nothing to validate.
+        batch_size: Images per iteration over all processes.
+        iterations_per_epoch: Whole batches in one pass over the training rows.
+        summary: Counts and settings for the run's record.
     """
 
     taxonomy: Taxonomy
@@ -232,9 +232,9 @@ def build_datasets(
 
     Args:
         build: `build(rows, *, augmentation, announce)` makes one of them.
-        rows: of both.
-        augmentation: fields of `Augmentation`; None for its defaults.
-        overfit: also train without augmentation.
+        rows: Of both.
+        augmentation: Fields of `Augmentation`; None for its defaults.
+        overfit: Also train without augmentation.
     """
     chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
     motion = NONE if overfit else chosen

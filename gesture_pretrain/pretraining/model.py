@@ -45,7 +45,7 @@ class GesturePretrainer(BaseModel):
 
     Args:
         network: Backbone and heads.
-        ramp: lambda by epoch.
+        ramp: Lambda by epoch.
         coarse_weight: Weight of the coarse loss; 1 in the paper.
         label_smoothing: Of both cross entropies.
         channels_last: Keep weights and images in channels-last memory order.

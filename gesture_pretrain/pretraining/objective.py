@@ -23,7 +23,7 @@ class FineWeightRamp:
     """lambda by epoch: `min(maximum, start + step * floor(epoch / every_epochs))`.
 
     Attributes:
-        start: lambda in the first epochs.
+        start: Lambda in the first epochs.
         step: What is added every `every_epochs` epochs.
         every_epochs: Epochs between two steps.
         maximum: Where it stops.

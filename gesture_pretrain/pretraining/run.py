@@ -40,9 +40,9 @@ class Objective:
     """Weights of the losses; see `FineWeightRamp` and `GesturePretrainer`.
 
     Attributes:
-        coarse_weight: weight of the coarse cross entropy.
-        ramp: fields of `FineWeightRamp`.
-        label_smoothing: of both cross entropies.
+        coarse_weight: Weight of the coarse cross entropy.
+        ramp: Fields of `FineWeightRamp`.
+        label_smoothing: Of both cross entropies.
     """
 
     coarse_weight: float = 1.0
@@ -69,22 +69,22 @@ def build_runner(
     """Everything a run needs; `runner.train()` then trains it.
 
     Args:
-        out: run folder; made where missing.
-        data: keys of `build_gesture_data`.
-        backbone: keys of `build_starting_backbone`.
-        heads: keys of `build_gesture_heads`.
-        objective: keys of `Objective`.
-        optimizer: keys of `build_optimizer`.
-        schedule: keys of `Schedule`.
-        training: keys of `TrainingOptions`.
-        seed: of initial weights, order, augmentation and dropout.
-        device: see `choose_device`.
-        resume: go on from the newest intact checkpoint in `out`.
-        hooks: further mmengine hooks.
-        progress: show the progress display.
+        out: Run folder; made where missing.
+        data: Keys of `build_gesture_data`.
+        backbone: Keys of `build_starting_backbone`.
+        heads: Keys of `build_gesture_heads`.
+        objective: Keys of `Objective`.
+        optimizer: Keys of `build_optimizer`.
+        schedule: Keys of `Schedule`.
+        training: Keys of `TrainingOptions`.
+        seed: Of initial weights, order, augmentation and dropout.
+        device: See `choose_device`.
+        resume: Go on from the newest intact checkpoint in `out`.
+        hooks: Further mmengine hooks.
+        progress: Show the progress display.
 
     Raises:
-        ValueError: an unknown key or an impossible value; the message names it.
+        ValueError: An unknown key or an impossible value; the message names it.
         FileExistsError: `out` holds checkpoints and `resume` is false.
     """
     heads, objective, optimizer, schedule, training = (

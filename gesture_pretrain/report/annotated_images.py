@@ -49,7 +49,7 @@ def draw_annotation(
 
     Args:
         image_rgb: (H, W, 3), the record's image or a part of it.
-        record: what is drawn.
+        record: What is drawn.
         affine: (2, 3) map from pixels of the record's image to those of `image_rgb`.
     """
     image = image_rgb.copy()

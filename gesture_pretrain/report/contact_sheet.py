@@ -19,8 +19,8 @@ class Tile:
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        caption: a line or two below it.
-        correct: whether a prediction was right; None where there is none.
+        caption: A line or two below it.
+        correct: Whether a prediction was right; None where there is none.
         keypoints_px: (21, 2) in pixels of the image, or None.
         joint_valid: (21,) bool; a bone is drawn where both ends are valid.
     """

@@ -65,9 +65,9 @@ def embedding_picture(
     """Point clouds side by side, coloured by class.
 
     Args:
-        panels: title -> (points (N, 2), classes (N,)); -1 is drawn grey.
+        panels: Title -> (points (N, 2), classes (N,)); -1 is drawn grey.
         num_classes: K, for all panels or by title.
-        left_hand: title -> (N,) bool; left hands are drawn as triangles.
+        left_hand: Title -> (N,) bool; left hands are drawn as triangles.
     """
     figure = Figure(figsize=(5.1 * len(panels), 5.4), layout="constrained")
     figure.suptitle(title, fontsize=12)
@@ -109,7 +109,7 @@ def curve_picture(
     """Panels of curves over training.
 
     Args:
-        curves: panel title -> curve name -> (x (N,), y (N,)).
+        curves: Panel title -> curve name -> (x (N,), y (N,)).
     """
     figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
     figure.suptitle(title, fontsize=12)
@@ -133,7 +133,7 @@ def joint_error_picture(
     """Mean error of each joint, one line per method.
 
     Args:
-        errors: method -> (M, 21) mm, NaN where not counted.
+        errors: Method -> (M, 21) mm, NaN where not counted.
         joint_names: 21 names.
     """
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")

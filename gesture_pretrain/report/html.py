@@ -104,9 +104,9 @@ def number_table(
     """A table of numbers; a `Section` spans all columns.
 
     Args:
-        header: one text per column, the first for the names of the rows.
-        rows: texts of the cells.
-        main_column: set in bold: the one value that the table is about. None where no column is
+        header: One text per column, the first for the names of the rows.
+        rows: Texts of the cells.
+        main_column: Set in bold: the one value that the table is about. None where no column is
             before the others, as between systems.
     """
     lines = []
@@ -136,7 +136,7 @@ def picture(image: bytes, caption: str, *, width_px: int | None = None) -> str:
     """A PNG or SVG picture, embedded, with its caption.
 
     Raises:
-        ValueError: the bytes are neither PNG nor SVG.
+        ValueError: The bytes are neither PNG nor SVG.
     """
     width = f' width="{width_px}"' if width_px else ""
     data = base64.b64encode(image).decode("ascii")

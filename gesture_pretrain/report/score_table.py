@@ -24,14 +24,14 @@ class ScoreTable:
     """Scores of S systems under P protocols.
 
     Attributes:
-        scores: any order; at most one per system and protocol.
-        refused: system -> protocol -> why it could not be applied.
-        facts: name -> text: data, versions, command.
-        mean_pose_mm: protocol -> MPJPE of the mean training pose. A system that is not below it is
+        scores: Any order; at most one per system and protocol.
+        refused: System -> protocol -> why it could not be applied.
+        facts: Name -> text: data, versions, command.
+        mean_pose_mm: Protocol -> MPJPE of the mean training pose. A system that is not below it is
             flagged: it did not learn.
 
     Raises:
-        ProtocolError: at construction, for anything that is not a score with its protocol.
+        ProtocolError: At construction, for anything that is not a score with its protocol.
     """
 
     scores: Sequence[Score]

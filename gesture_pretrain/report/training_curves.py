@@ -12,15 +12,15 @@ def read_training_curves(run_folder: Path | str) -> dict:
     """Curves of a run, grouped into panels.
 
     Args:
-        run_folder: holds `metrics.jsonl`: one JSON object per line, with `iteration` and named
+        run_folder: Holds `metrics.jsonl`: one JSON object per line, with `iteration` and named
             values; a line need not have all of them.
 
     Returns:
         panel title -> curve name -> (iterations (N,), values (N,)); see `figures.curve_picture`.
 
     Raises:
-        FileNotFoundError: there is no metrics.jsonl.
-        ValueError: a line is not a JSON object with an iteration.
+        FileNotFoundError: There is no metrics.jsonl.
+        ValueError: A line is not a JSON object with an iteration.
     """
     path = Path(run_folder) / "metrics.jsonl"
     if not path.is_file():

@@ -93,7 +93,7 @@ class TrainingRunner:
         model: Placed on its device, see `place_model`.
         optim_wrapper: Takes the steps.
         data: Loaders and what they hold.
-        hooks: mmengine hooks; those of equal priority are called in this order.
+        hooks: Hooks of mmengine; those of equal priority are called in this order.
         checkpoint_folder: Where `CheckpointHook` writes.
         weight_average: Averaged weights, or None.
         resume: Go on from the newest intact checkpoint.

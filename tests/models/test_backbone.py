@@ -158,7 +158,7 @@ def test_size_that_no_crop_can_have():
 
 
 def test_one_near_size_is_named_once():
-    with pytest.raises(ValueError, match=r"Near sizes: 32 x 32\.$"):
+    with pytest.raises(ValueError, match=r"Nearest sizes: 32 x 32\.$"):
         build_backbone("resnet18", size_px=0)
 
 

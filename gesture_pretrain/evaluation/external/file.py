@@ -27,8 +27,8 @@ def read_external_file(path: Path) -> ExternalFile:
     """Reads an .npz or .json; see `external_predictions` for the format.
 
     Raises:
-        FileNotFoundError: no such file.
-        PredictionError: not such a file, with names that mean nothing, or columns that differ.
+        FileNotFoundError: No such file.
+        PredictionError: Not such a file, with names that mean nothing, or columns that differ.
     """
     if path.suffix == ".npz":
         content = _read_npz(path)

@@ -15,7 +15,7 @@ def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None
     Both about their wrists. None where no hand has a fit and annotated joints.
 
     Raises:
-        ValueError: it is beyond 20 mm: parameters of one hand model put into another.
+        ValueError: It is beyond 20 mm: parameters of one hand model put into another.
     """
     rows = np.asarray(rows, np.int64)
     if reader.hand_models is None or len(rows) == 0:

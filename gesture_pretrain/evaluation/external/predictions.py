@@ -53,23 +53,23 @@ def read_external_predictions(
 
     Args:
         path: .npz or .json.
-        index: the data that was predicted.
-        system: name in tables; the file's own, else its base name.
-        joint_order: of the joints: "mano21" ("openpose", "freihand"), "interhand21" or
+        index: The data that was predicted.
+        system: Name in tables; the file's own, else its base name.
+        joint_order: Of the joints: "mano21" ("openpose", "freihand"), "interhand21" or
             "mano16_tips" ("smplx"); needed unless the file states it.
         unit: "m" or "mm"; needed unless the file states it.
-        split: where images are named by path: the split that they are of (names of val and test
+        split: Where images are named by path: the split that they are of (names of val and test
             coincide).
-        box_source: where the crops came from, if the file does not state it.
-        hand_models: needed where the file has vertices only: joints are then regressed from them,
+        box_source: Where the crops came from, if the file does not state it.
+        hand_models: Needed where the file has vertices only: joints are then regressed from them,
             with the models' tip convention.
-        check_skeleton: refuse joints whose bones are not those of a hand in the stated order, as
+        check_skeleton: Refuse joints whose bones are not those of a hand in the stated order, as
             shuffled joints are. An untrained network may need False.
 
     Raises:
-        PredictionError: not such a file, unknown images, a unit that cannot be right, or statements
+        PredictionError: Not such a file, unknown images, a unit that cannot be right, or statements
             that contradict one another.
-        JointOrderError: an unknown, missing or contradicted joint order, or bones that say another.
+        JointOrderError: An unknown, missing or contradicted joint order, or bones that say another.
     """
     path = Path(path)
     content = read_external_file(path)

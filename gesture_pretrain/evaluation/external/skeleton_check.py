@@ -27,11 +27,11 @@ def require_skeleton(
 
     Args:
         joints: (N, 21, 3) any unit, in the stated order.
-        order: has ``name`` and ``to_mano21``.
-        index, rows, hand: what was predicted; nothing is checked where no joints are annotated.
+        order: Has ``name`` and ``to_mano21``.
+        index, rows, hand: What was predicted; nothing is checked where no joints are annotated.
 
     Raises:
-        JointOrderError: the bones are those of another known order, or of none.
+        JointOrderError: The bones are those of another known order, or of none.
     """
     reference = _annotated_bones(index, rows, hand)
     if reference is None:
@@ -59,7 +59,7 @@ def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
     """Refuses joints (N, 21, 3), any order, that are far from any hand's size.
 
     Raises:
-        PredictionError: their median spread about their mean is outside 5 to 500 mm.
+        PredictionError: Their median spread about their mean is outside 5 to 500 mm.
     """
     centred = joints_mm - joints_mm.mean(1, keepdims=True)
     spread = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))

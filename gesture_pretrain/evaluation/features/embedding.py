@@ -28,8 +28,8 @@ def tsne_2d(
 
     Args:
         features: (N, C). N must exceed 3.
-        perplexity: effective number of neighbours; lowered to (N - 1) / 3 for small N.
-        seed: same seed, same picture on the same machine.
+        perplexity: Effective number of neighbours; lowered to (N - 1) / 3 for small N.
+        seed: Same seed, same picture on the same machine.
 
     Returns:
         (N, 2) float32.

@@ -42,7 +42,7 @@ class FeatureTable:
             several cameras. An image that is no frame of a capture is a group of its own.
         subjects: (N,) int64, -1 = unknown.
         coarse_logits, fine_logits: (N, K) float32, or None for a backbone without heads.
-        meta: plain values: backbone name, data, taxonomy.
+        meta: Plain values: backbone name, data, taxonomy.
     """
 
     features: np.ndarray
@@ -110,10 +110,10 @@ def extract_features(
     """Runs several backbones over one dataset; each image is decoded once for all of them.
 
     Args:
-        models: name -> Backbone or GestureNetwork. All must want the dataset's image size.
-        dataset: yields HandSample without augmentation; `row` points into `index`.
-        index: where the groups and subjects are looked up.
-        meta: plain values kept with each table, beside the model's name.
+        models: Name -> Backbone or GestureNetwork. All must want the dataset's image size.
+        dataset: Yields HandSample without augmentation; `row` points into `index`.
+        index: Where the groups and subjects are looked up.
+        meta: Plain values kept with each table, beside the model's name.
 
     Returns:
         name -> FeatureTable, in the order of the dataset.

@@ -33,7 +33,7 @@ def mpjpe_mm(predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: n
         joint_valid: (N, 21) bool.
 
     Raises:
-        ValueError: no joint is valid, or one that is has no finite prediction.
+        ValueError: No joint is valid, or one that is has no finite prediction.
     """
     errors = joint_errors_mm(predicted_mm, joints_rel_mm, joint_valid)
     if np.isnan(errors).all():

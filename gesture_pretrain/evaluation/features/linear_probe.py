@@ -22,9 +22,9 @@ class ProbeFit:
 
     Attributes:
         predictions: (M,) classes or (M, J, 3) joints in mm.
-        penalty: the chosen lambda. penalties: those tried. scores: of each on the held-out part
+        penalty: The chosen lambda. penalties: those tried. scores: of each on the held-out part
             (accuracy for gestures, MPJPE in mm for joints).
-        at_the_edge: the chosen lambda is the first or last of the list that was given; the best
+        at_the_edge: The chosen lambda is the first or last of the list that was given; the best
             one may lie beyond.
         held_out_by: "subject", or "group" where the train data show a single subject.
     """
@@ -103,7 +103,7 @@ def probe_joints(
         ProbeFit with predictions (M, J, 3) in mm.
 
     Raises:
-        ValueError: fewer than two train samples have all joints.
+        ValueError: Fewer than two train samples have all joints.
     """
     whole = complete_hands(joint_valid)
     features, joints = features[whole], joints_rel_mm[whole].astype(np.float64)
@@ -151,7 +151,7 @@ def hold_out(
         (N,) bool, true = held out; and "subject" or "group".
 
     Raises:
-        ValueError: there is a single group, so nothing can be held out.
+        ValueError: There is a single group, so nothing can be held out.
     """
     for units, name in ((np.asarray(subjects), "subject"), (np.asarray(groups), "group")):
         distinct, positions = np.unique(units, return_inverse=True)

@@ -37,10 +37,10 @@ class Predictions:
     """Predictions of one backbone for M evaluated samples.
 
     Attributes:
-        arrays: by name: heads_coarse, heads_fine (only with heads), knn_coarse, knn_fine,
+        arrays: By name: heads_coarse, heads_fine (only with heads), knn_coarse, knn_fine,
             probe_coarse, probe_fine (M,) classes; knn_joints_mm, probe_joints_mm and
             mean_pose_mm (M, J, 3), camera frame, wrist-relative (only with joints).
-        fits: by name, how a probe's penalty was chosen.
+        fits: By name, how a probe's penalty was chosen.
     """
 
     arrays: dict[str, np.ndarray]
@@ -71,9 +71,9 @@ def probe_predictions(
     """Predicts gesture and joints of the evaluated samples from frozen features.
 
     Args:
-        train: gallery of the k-NN and train data of the probes.
+        train: Gallery of the k-NN and train data of the probes.
         num_classes: {"coarse": K1, "fine": K2}.
-        k: neighbours.
+        k: Neighbours.
 
     Raises:
         ValueError: The samples have neither gesture labels nor joints in common, or fewer than k

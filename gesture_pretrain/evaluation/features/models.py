@@ -22,7 +22,7 @@ def chosen_taxonomy(asked: str | None, record: WeightRecord, index: HandIndex) -
     compared to the true labels.
 
     Raises:
-        ValueError: the card names no taxonomy, or one that is not at hand.
+        ValueError: The card names no taxonomy, or one that is not at hand.
     """
     if asked == INDEX_LABELS:
         return Taxonomy.from_index_labels(index.labels)
@@ -79,7 +79,7 @@ def open_models(
     """The backbone and its baselines by name; heads where they are of the taxonomy.
 
     Raises:
-        ValueError: the backbone's heads are of another taxonomy and `with_heads` is set.
+        ValueError: The backbone's heads are of another taxonomy and `with_heads` is set.
     """
     with_heads = with_heads and record.heads is not None
     if with_heads and not heads_fit(record, taxonomy):

@@ -32,12 +32,12 @@ def nearest_neighbours(
 
     Args:
         gallery: (N, C). queries: (M, C).
-        k: number of neighbours.
+        k: Number of neighbours.
         gallery_groups, query_groups: (N,), (M,) names of the moment shown. A neighbour of the
             query's own group is never used: the same moment from another camera is a near copy.
 
     Raises:
-        ValueError: a query has fewer than k neighbours outside its group.
+        ValueError: A query has fewer than k neighbours outside its group.
     """
     if (gallery_groups is None) != (query_groups is None):
         raise ValueError("Give the groups of both gallery and queries, or of neither.")

@@ -13,10 +13,10 @@ class Averages:
     """Means by group of images; NaN where there is nothing to average.
 
     Attributes:
-        mpjpe_mm, mpvpe_mm: group -> mm.
-        num_hands: group -> hands with a counted joint. num_meshes: group -> meshes compared.
-        empty_joints: group -> names of the joints without a counted sample.
-        joints: group -> which joints were averaged, in words: "right hand, 21 joints".
+        mpjpe_mm, mpvpe_mm: Group -> mm.
+        num_hands: Group -> hands with a counted joint. num_meshes: group -> meshes compared.
+        empty_joints: Group -> names of the joints without a counted sample.
+        joints: Group -> which joints were averaged, in words: "right hand, 21 joints".
     """
 
     mpjpe_mm: dict[str, float]

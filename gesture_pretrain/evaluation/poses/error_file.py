@@ -21,11 +21,11 @@ class HandErrorFile:
     """Errors of one system under several protocols; N hands.
 
     Attributes:
-        system: name.
-        protocols: name -> protocol, bound to boxes and split.
-        info: rows, hand, interacting, capture, subject, frame, camera, label, coarse, fine; (N,).
-        joint_mm: protocol -> (N, 21) float64 mm, NaN where not counted, mano21 order.
-        vertex_mm: protocol -> (N,) float64 mm, NaN where not counted.
+        system: Name.
+        protocols: Name -> protocol, bound to boxes and split.
+        info: Rows, hand, interacting, capture, subject, frame, camera, label, coarse, fine; (N,).
+        joint_mm: Protocol -> (N, 21) float64 mm, NaN where not counted, mano21 order.
+        vertex_mm: Protocol -> (N,) float64 mm, NaN where not counted.
     """
 
     system: str
@@ -39,7 +39,7 @@ def save_hand_errors(path: Path | str, scores: Sequence[Score]) -> Path:
     """Writes the per-hand errors of one system's scores; an .npz that needs no pickle.
 
     Raises:
-        ValueError: no score, or scores of several systems.
+        ValueError: No score, or scores of several systems.
     """
     systems = {score.system for score in scores}
     if len(systems) != 1:

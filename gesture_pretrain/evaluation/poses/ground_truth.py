@@ -28,8 +28,8 @@ class GroundTruth:
         rows: (N,) int64 rows of the index. hand: (N,) int64, 0 right, 1 left.
         joints_cam_mm: (N, J, 3) float64, annotated joints, camera frame; NaN where a joint was not
             triangulated.
-        triangulated: the joint's 3D position is known (``joint_3d.json``).
-        in_view: the joint is annotated and inside this image (``data.json``).
+        triangulated: The joint's 3D position is known (``joint_3d.json``).
+        in_view: The joint is annotated and inside this image (``data.json``).
         has_fit: (N,) bool, there is a MANO fit of this hand.
         fit_vertices_cam_mm: (N, V, 3) float64, camera frame; NaN without a fit; None if the reader
             has no hand models.
@@ -66,12 +66,12 @@ class GroundTruthReader:
     """Reads the truth of some hands of an index, as many at a time as are asked for.
 
     Args:
-        index: the data.
+        index: The data.
         hand_models: {"right": ..., "left": ...} for the fits; None to read annotations only.
-        taxonomy: gives gesture classes; None for none.
+        taxonomy: Gives gesture classes; None for none.
 
     Raises:
-        ValueError: a hand model of the wrong handedness, or one that does not add the mean pose.
+        ValueError: A hand model of the wrong handedness, or one that does not add the mean pose.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class GroundTruthReader:
             hand: (N,) 0 right, 1 left.
 
         Raises:
-            ValueError: an image without calibration but with joints or a fit.
+            ValueError: An image without calibration but with joints or a fit.
         """
         rows, hand = np.asarray(rows, np.int64), np.asarray(hand, np.int64)
         records = [self.index.record(row) for row in rows.tolist()]

@@ -31,7 +31,7 @@ class HandErrors:
     Attributes:
         joint_mm: (N, J) float64, NaN where a joint is not counted.
         vertex_mm: (N,) float64, mean over the mesh; NaN where there is no fit or no mesh.
-        excluded: how many hands were left out, or counted in a special way, and why.
+        excluded: How many hands were left out, or counted in a special way, and why.
     """
 
     joint_mm: np.ndarray
@@ -62,8 +62,8 @@ def hand_errors(
     """Errors of hands, in the same order in `predictions` and `truth`.
 
     Raises:
-        NotAvailable: the protocol needs a mesh that the system does not predict, or hand models.
-        ValueError: different hands, or a prediction whose error is not a number (all points in one
+        NotAvailable: The protocol needs a mesh that the system does not predict, or hand models.
+        ValueError: Different hands, or a prediction whose error is not a number (all points in one
             place where the protocol scales).
     """
     if not (

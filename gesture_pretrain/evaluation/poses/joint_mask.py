@@ -22,7 +22,7 @@ class JointMask:
 
     Attributes:
         flags: (..., 21) bool.
-        order: the joint order of the last axis, a key of ``joint_order.JOINT_ORDERS``.
+        order: The joint order of the last axis, a key of ``joint_order.JOINT_ORDERS``.
     """
 
     flags: np.ndarray
@@ -52,7 +52,7 @@ class JointMask:
         """The flags, (..., 21), for joints that are in ``order``.
 
         Raises:
-            JointOrderError: they are in another order.
+            JointOrderError: They are in another order.
         """
         if canonical_order(order) != self.order:
             raise JointOrderError(
@@ -65,6 +65,6 @@ class JointMask:
         """``values`` (..., 21) of joints in ``order``, NaN where not counted.
 
         Raises:
-            JointOrderError: the mask is in another order.
+            JointOrderError: The mask is in another order.
         """
         return np.where(self.require_order(order), values, np.nan)

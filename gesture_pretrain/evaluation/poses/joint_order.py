@@ -29,7 +29,7 @@ def canonical_order(name: str) -> str:
     """The key of ``JOINT_ORDERS`` that a name or alias stands for.
 
     Raises:
-        JointOrderError: for an unknown name.
+        JointOrderError: For an unknown name.
     """
     name = ALIASES.get(name, name)
     if name not in JOINT_ORDERS:
@@ -44,7 +44,7 @@ def order_of_names(names: Sequence[str]) -> tuple[int, ...]:
     """Where each mano21 joint stands in a list of the 21 joint names.
 
     Raises:
-        JointOrderError: naming what is missing, unknown or given twice.
+        JointOrderError: Naming what is missing, unknown or given twice.
     """
     wanted = set(JOINT_NAMES_MANO21)
     unknown, missing = sorted(set(names) - wanted), sorted(wanted - set(names))

@@ -17,7 +17,7 @@ def joints_of_mesh(
     Args:
         vertices: (..., 778, 3).
         joint_regressor: (16, 778), of that hand's model (``HandModel.joint_regressor``).
-        tip_convention: which vertices are fingertips, see ``skeleton.TIP_VERTICES``. IntagHand and
+        tip_convention: Which vertices are fingertips, see ``skeleton.TIP_VERTICES``. IntagHand and
             EANet evaluate with "manopth" (middle tip 444); EANet trains with "interhand" (445).
 
     Returns:

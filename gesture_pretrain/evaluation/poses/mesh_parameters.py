@@ -33,7 +33,7 @@ class MeshParameters:
         hand_models: "right" and "left" to the fingerprint of the model; fingertips do not enter.
 
     Raises:
-        ValueError: at construction, for a wrong shape or values that are not finite.
+        ValueError: At construction, for a wrong shape or values that are not finite.
     """
 
     pose: np.ndarray

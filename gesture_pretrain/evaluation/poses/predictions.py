@@ -48,7 +48,7 @@ class PosePredictions:
     """Predictions of one system, in the camera frame of the stored image (as stored, not cropped).
 
     Attributes:
-        system: name of the system, the row of a score table.
+        system: Name of the system, the row of a score table.
         index_fingerprint: ``HandIndex.fingerprint`` of the data that ``rows`` count in.
         rows: (N,) int64 rows of the index; a row may occur once per hand.
         hand: (N,) int64, 0 right, 1 left.
@@ -57,12 +57,12 @@ class PosePredictions:
             it is stored as ``mesh``.
         keypoints_image_px: (N, J, 2) float32, pixels of the stored image, or None.
         joint_depth_rel_mm: (N, J) float32, depth minus wrist depth of the 2.5D output, or None.
-        provenance: plain values: at least ``box_source`` (where the crops came from); weights,
+        provenance: Plain values: at least ``box_source`` (where the crops came from); weights,
             commit, command.
-        mesh: the mesh as parameters of a hand model; ``with_vertices`` poses it.
+        mesh: The mesh as parameters of a hand model; ``with_vertices`` poses it.
 
     Raises:
-        PredictionError: at construction, for a wrong shape, a repeated (row, hand), a side other
+        PredictionError: At construction, for a wrong shape, a repeated (row, hand), a side other
             than 0 and 1, values that are not finite, or a mesh that is given twice.
     """
 
@@ -124,7 +124,7 @@ class PosePredictions:
             hand_models: "right" and "left", those that the parameters were predicted for.
 
         Raises:
-            ValueError: other hand models.
+            ValueError: Other hand models.
         """
         if self.mesh is None:
             return self
@@ -135,7 +135,7 @@ class PosePredictions:
         """Refuses to be compared with other data.
 
         Raises:
-            PredictionError: made for another index, or a row beyond its end.
+            PredictionError: Made for another index, or a row beyond its end.
         """
         if self.index_fingerprint != index.fingerprint:
             raise PredictionError(
@@ -173,8 +173,8 @@ class PosePredictions:
         """Reads what ``save`` wrote.
 
         Raises:
-            PredictionError: no file, not such a file, damaged, or another format version.
-            JointOrderError: it states another joint order than mano21.
+            PredictionError: No file, not such a file, damaged, or another format version.
+            JointOrderError: It states another joint order than mano21.
         """
         stored = _read_npz(Path(path))
         if stored["format"].shape or stored["format"].tolist() not in _READABLE:

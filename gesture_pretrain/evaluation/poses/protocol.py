@@ -42,27 +42,27 @@ class Protocol:
     """How errors are made and averaged. Lengths are mm.
 
     Attributes:
-        name: how it is asked for. title: one line. source: where it is defined.
-        joints: predicted joints as they are, or regressed from the predicted mesh.
-        ground_truth: annotated joints, or joints of the MANO fit (regressed like the prediction's).
-        root: the joint that both sides are moved to the origin by.
+        name: How it is asked for. title: one line. source: where it is defined.
+        joints: Predicted joints as they are, or regressed from the predicted mesh.
+        ground_truth: Annotated joints, or joints of the MANO fit (regressed like the prediction's).
+        root: The joint that both sides are moved to the origin by.
         alignment: "root" (translation only), "root and bone" (then the prediction is scaled by
             |wrist - middle1| of the truth over its own), "similarity" (Procrustes without
             reflections: scale, rotation, translation).
-        mask: which joints count: in view of this image, triangulated at all, or every joint.
-        mask_rows: whether a flag gates its own joint, or that in the same row of another order.
-        wrist_gates: a hand whose wrist does not count does not count at all.
-        root_counted: whether the root's error of 0 is in the mean.
-        missing_fit: what becomes of hands without a fit.
-        tips: which vertices are fingertips of a mesh ("manopth": middle 444; "interhand": 445).
-        averaging: order of the means.
-        empty_joint: a joint without any counted sample makes the mean NaN, or is left out.
-        images: which images count.
-        vertices: whether there is an error of the mesh against the fit's: aligned in the same way,
+        mask: Which joints count: in view of this image, triangulated at all, or every joint.
+        mask_rows: Whether a flag gates its own joint, or that in the same row of another order.
+        wrist_gates: A hand whose wrist does not count does not count at all.
+        root_counted: Whether the root's error of 0 is in the mean.
+        missing_fit: What becomes of hands without a fit.
+        tips: Which vertices are fingertips of a mesh ("manopth": middle 444; "interhand": 445).
+        averaging: Order of the means.
+        empty_joint: A joint without any counted sample makes the mean NaN, or is left out.
+        images: Which images count.
+        vertices: Whether there is an error of the mesh against the fit's: aligned in the same way,
             by the joints regressed from both, or by vertices where the alignment is "similarity".
-        aligned_scores: also PCK curves and F-scores, raw and after similarity alignment.
-        box_source: where the crops came from; set by ``bound``.
-        split: the evaluated split; set by ``bound``.
+        aligned_scores: Also PCK curves and F-scores, raw and after similarity alignment.
+        box_source: Where the crops came from; set by ``bound``.
+        split: The evaluated split; set by ``bound``.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Protocol:
         """What ``to_json`` gave.
 
         Raises:
-            ProtocolError: unknown or missing keys.
+            ProtocolError: Unknown or missing keys.
         """
         known = {f.name for f in fields(cls)}
         if set(content) != known:
@@ -275,7 +275,7 @@ def find_protocols(names: list[str] | tuple[str, ...]) -> list[Protocol]:
     """Protocols by name; "all" is every one.
 
     Raises:
-        ProtocolError: an unknown name.
+        ProtocolError: An unknown name.
     """
     if "all" in names:
         return list(PROTOCOLS.values())

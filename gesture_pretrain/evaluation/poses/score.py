@@ -38,13 +38,13 @@ class Score:
     """What one system reached under one protocol. Cannot exist without a bound protocol.
 
     Attributes:
-        system: name. protocol: bound to boxes and split.
-        averages: the protocol's means.
-        extra: other means by name: auc, f@5, ... (fractions); empty for most protocols.
-        errors: per hand, before any mean.
-        info: per hand: rows, hand, interacting, capture, subject, frame, camera, label, coarse,
+        system: Name. protocol: bound to boxes and split.
+        averages: The protocol's means.
+        extra: Other means by name: auc, f@5, ... (fractions); empty for most protocols.
+        errors: Per hand, before any mean.
+        info: Per hand: rows, hand, interacting, capture, subject, frame, camera, label, coarse,
             fine; each (N,).
-        excluded: how many hands or joints were left out or counted in a special way, by reason.
+        excluded: How many hands or joints were left out or counted in a special way, by reason.
     """
 
     system: str
@@ -132,20 +132,20 @@ def score_predictions(
     """Scores of one system under several protocols, in one pass over its predictions.
 
     Args:
-        predictions: the system's.
-        reader: of the index that they were made for.
-        protocols: bound or not; they are bound to the predictions' boxes and the rows' split.
-        rows: images that should have been predicted; None for those of the predictions.
-        allow_missing: score what is there although hands of `rows` have no prediction.
-        progress: show a bar.
+        predictions: The system's.
+        reader: Of the index that they were made for.
+        protocols: Bound or not; they are bound to the predictions' boxes and the rows' split.
+        rows: Images that should have been predicted; None for those of the predictions.
+        allow_missing: Score what is there although hands of `rows` have no prediction.
+        progress: Show a bar.
 
     Returns:
         The scores, and protocol name -> why it cannot be applied to this system.
 
     Raises:
-        PredictionError: predictions of another index.
-        MissingPredictions: hands without a prediction and not `allow_missing`.
-        ValueError: nothing is left to score.
+        PredictionError: Predictions of another index.
+        MissingPredictions: Hands without a prediction and not `allow_missing`.
+        ValueError: Nothing is left to score.
     """
     predictions.require_index(reader.index)
     wanted_rows, wanted_hand = reader.hands_of(

@@ -30,7 +30,7 @@ def pair_weights(protocol: Protocol, joint_mm: np.ndarray, hand: np.ndarray) -> 
         hand: (N,) 0 right, 1 left.
 
     Raises:
-        ProtocolError: the protocol's mean is of interacting hands.
+        ProtocolError: The protocol's mean is of interacting hands.
     """
     counted = ~np.isnan(joint_mm)
     if protocol.averaging == "hand" or protocol.images == "interacting":
@@ -56,9 +56,9 @@ def hand_values(
     """(N,) error and (N,) weight of each hand; their weighted mean is the protocol's MPJPE.
 
     Args:
-        score: of one system.
-        hands: bool, which hands are returned, weighted as if there were no others; None for all.
-        joint: the error of this joint alone, at its own weights; None for the hand's.
+        score: Of one system.
+        hands: Bool, which hands are returned, weighted as if there were no others; None for all.
+        joint: The error of this joint alone, at its own weights; None for the hand's.
     """
     joint_mm, hand = score.errors.joint_mm, score.info["hand"]
     if hands is not None:
@@ -85,16 +85,16 @@ def compare_scores(
     """MPJPE (or MPVPE) of a system minus its reference's, with interval and p-value.
 
     Args:
-        scores: of the system, one per seed, under one protocol.
-        reference: of the reference, for the same seeds in the same order.
-        meshes: compare MPVPE.
-        hands: bool, one for each hand of the scores, compare on these; None for all.
-        joint: compare the error of this joint alone; None for MPJPE.
-        cluster_by: names in `Score.info`; hands alike in all of them are one cluster.
+        scores: Of the system, one per seed, under one protocol.
+        reference: Of the reference, for the same seeds in the same order.
+        meshes: Compare MPVPE.
+        hands: Bool, one for each hand of the scores, compare on these; None for all.
+        joint: Compare the error of this joint alone; None for MPJPE.
+        cluster_by: Names in `Score.info`; hands alike in all of them are one cluster.
         pretrainings: Pretraining each run starts from; None if all runs share one.
 
     Raises:
-        ValueError: other hands, protocols or numbers of seeds, nothing to count, or a part of
+        ValueError: Other hands, protocols or numbers of seeds, nothing to count, or a part of
             meshes, which has no weights.
     """
     everything = [*scores, *reference]
@@ -126,7 +126,7 @@ def mean_interval(
     the same hands: `compare_scores` tells that.
 
     Raises:
-        ValueError: scores of other hands or protocols, or nothing to count.
+        ValueError: Scores of other hands or protocols, or nothing to count.
     """
     _require_same_hands(scores)
     errors = np.stack([hand_values(score)[0] for score in scores])
