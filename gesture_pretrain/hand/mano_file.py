@@ -178,8 +178,8 @@ def _right_file_beside(left_file: Path) -> Path:
             return candidate
     raise MissingManoFile(
         f"the right hand's file next to {left_file} is missing. It is required to detect a sign "
-        "error in the shapedirs of distributed left hands. Put both files into one folder, with names "
-        "that differ only in LEFT and RIGHT."
+        "error in the shapedirs of distributed left hands. Put both files into one folder, with "
+        "names that differ only in LEFT and RIGHT."
     )
 
 
