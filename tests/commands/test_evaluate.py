@@ -224,7 +224,7 @@ def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_p
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Near names: .*evaluated"),
+        (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Similar names: .*evaluated"),
         ([NAME, "--taxonomy", "index_labels"], "heads of .* --no-heads"),
         ([NAME, "--taxonomy", "interhand27m"], "Did you mean 'interhand26m'"),
         (["hrnet_w16_tiny.headless"], "exported without a taxonomy"),

@@ -226,5 +226,5 @@ def test_a_backbone_is_not_compared_with_itself(registered):
 
 
 def test_an_unknown_baseline_is_refused(registered):
-    with pytest.raises(UnknownBackbone, match="Near names"):
+    with pytest.raises(UnknownBackbone, match="Similar names"):
         comparison_arms(registered.name, ["hrnet_w16_tiny.tinny"])
