@@ -158,7 +158,7 @@ def test_hash_mismatch_says_expected_and_found(home, change):
     else:
         del content[-100:]
     path.write_bytes(content)
-"):
+    with pytest.raises(WeightsError, match=f"expected SHA-256 {expected}"):
         load_backbone(NAME)
 
 
