@@ -164,8 +164,8 @@ class GroundTruthReader:
     def _model(self, side: str) -> HandModel:
         if self.hand_models is None or side not in self.hand_models:
             raise ValueError(
-                f"the mesh of a {side} hand requires the {side} hand model; pass both in hand_models "
-                "(load_hand_model)"
+                f"the mesh of a {side} hand requires the {side} hand model; pass both hands in "
+                "hand_models (load_hand_model)"
             )
         return self.hand_models[side]
 

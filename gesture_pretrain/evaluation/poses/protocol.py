@@ -285,7 +285,6 @@ def find_protocols(names: list[str] | tuple[str, ...]) -> list[Protocol]:
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown:
         raise ProtocolError(
-            f"unknown protocol {', '.join(map(repr, unknown))}; choose from {', '.join(PROTOCOLS)} or "
-            "all"
+            f"unknown protocol {', '.join(map(repr, unknown))}. Known: {', '.join(PROTOCOLS)}, all"
         )
     return [PROTOCOLS[name] for name in dict.fromkeys(names)]
