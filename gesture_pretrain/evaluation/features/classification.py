@@ -18,7 +18,7 @@ class ClassificationMetrics:
     """Scores of one set of predictions, all as fractions in [0, 1].
 
     Attributes:
-        top1: Share of the labelled samples whose class was predicted.
+        top1: Fraction of the labelled samples whose class was predicted.
         balanced_accuracy: Recall averaged over the present classes.
         macro_f1: F1 averaged over the present classes; F1 of a class never predicted is 0.
         num_samples: Labelled samples that were scored.
@@ -47,7 +47,7 @@ class ClassificationMetrics:
 def classification_metrics(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int
 ) -> ClassificationMetrics:
-    """Scores predictions against labels.
+    """Score predictions against labels.
 
     Args:
         labels: (N,) integers in [-1, K); -1 is masked.
@@ -82,7 +82,7 @@ def classification_metrics(
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts of (true class, predicted class).
+    """Count pairs of true and predicted class.
 
     Args:
         labels: (N,) integers in [-1, K); -1 is left out.

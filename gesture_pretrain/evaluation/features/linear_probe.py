@@ -49,7 +49,7 @@ def probe_gesture(
     penalties: Sequence[float] = LOGISTIC_LAMBDAS,
     max_iterations: int = 40,
 ) -> ProbeFit:
-    """Multinomial logistic regression on standardised frozen features.
+    """Fit multinomial logistic regression on standardised frozen features.
 
     Minimises mean cross-entropy + lambda / 2 * |W|^2 by L-BFGS from zero. Penalties are tried from
     the strongest on until the held-out train subjects are classified worse than by the one
@@ -89,7 +89,7 @@ def probe_joints(
     groups: np.ndarray,
     penalties: Sequence[float] = RIDGE_LAMBDAS,
 ) -> ProbeFit:
-    """Ridge regression from standardised frozen features to wrist-relative joints.
+    """Fit ridge regression from standardised frozen features to wrist-relative joints.
 
     Closed form in float64: W = (X'X / N + lambda I)^-1 X'Y / N with X and Y centred. Fitted on the
     samples with all 21 joints valid. Left and right hands are predicted by one map, in the camera
@@ -124,12 +124,12 @@ def probe_joints(
 
 
 def mean_pose(joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> np.ndarray:
-    """The train set's mean wrist-relative pose (J, 3) in mm: what a feature must improve on."""
+    """Compute the mean wrist-relative training pose (J, 3), mm, the baseline of all features."""
     return joints_rel_mm[complete_hands(joint_valid)].mean(0, dtype=np.float64)
 
 
 def complete_hands(joint_valid: np.ndarray) -> np.ndarray:
-    """(N,) which samples have all joints; at least two must."""
+    """Return (N,) bool, whether a sample has all joints; at least two samples must."""
     whole = np.asarray(joint_valid).all(1)
     if whole.sum() < 2:
         raise ValueError(
@@ -142,7 +142,7 @@ def complete_hands(joint_valid: np.ndarray) -> np.ndarray:
 def hold_out(
     subjects: np.ndarray, groups: np.ndarray, *, share: float = 0.2
 ) -> tuple[np.ndarray, str]:
-    """Splits train data for the choice of a penalty.
+    """Split training data for the choice of a penalty.
 
     Every fifth subject (at least one) in order of id, or, where there is one subject only, every
     fifth group of the sorted names.

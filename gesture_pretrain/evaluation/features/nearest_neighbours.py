@@ -1,4 +1,4 @@
-"""k nearest neighbours of frozen features, and what they say of a query.
+"""k nearest neighbours of frozen features, and their predictions for a query.
 
 Letters: N gallery samples, M queries, C channels, K classes, J = 21 joints.
 """
@@ -25,7 +25,7 @@ def nearest_neighbours(
     query_groups: np.ndarray | None = None,
     block: int = 1024,
 ) -> Neighbours:
-    """Nearest neighbours by cosine, of features centred on the gallery's mean.
+    """Find nearest neighbours by cosine similarity of features centred on the gallery mean.
 
     Pooled ReLU features are all positive and share one large direction; without centring every
     cosine of an untrained network is near 1, which would weaken the baseline.
@@ -55,7 +55,7 @@ def nearest_neighbours(
 
 
 def vote(neighbours: Neighbours, gallery_labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Majority vote of the neighbours; a tie goes to the class with the larger sum of cosines.
+    """Predict classes by majority vote; a tie goes to the class with the larger cosine sum.
 
     Args:
         gallery_labels: (N,) ids in [0, K); unlabelled samples must not be in the gallery.
@@ -77,7 +77,7 @@ def vote(neighbours: Neighbours, gallery_labels: np.ndarray, num_classes: int) -
 def average_joints(
     neighbours: Neighbours, joints_rel_mm: np.ndarray, joint_valid: np.ndarray
 ) -> np.ndarray:
-    """Mean joints of the neighbours, over those where the joint is valid.
+    """Average the joints of the neighbours, over those where the joint is valid.
 
     Args:
         joints_rel_mm: (N, J, 3) of the gallery, camera frame, wrist-relative.
@@ -106,7 +106,7 @@ def _shared_ids(gallery_groups, query_groups) -> tuple[np.ndarray, np.ndarray] |
 
 
 def _top_k(cosines: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and values of the k largest of each row, largest first."""
+    """Find positions and values of the k largest entries of each row, largest first."""
     if k < 1:
         raise ValueError(f"k must be at least 1 neighbour, got {k}.")
     usable = np.isfinite(cosines).sum(1).min()

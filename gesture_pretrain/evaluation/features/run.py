@@ -136,7 +136,7 @@ def _result(
     k: int,
     out: Path,
 ) -> BackboneResult:
-    """What a model's features predict, written to its file, and the scores of that file."""
+    """Write the predictions from a model's features to a file, and score that file."""
     path = probe_predictions(train, evaluated, num_classes=num_classes, k=k).save(
         out / f"{file_name(model)}.predictions.npz"
     )
@@ -147,7 +147,7 @@ def _result(
 
 
 def _not_scored(main: BackboneResult, taxonomy: str, *, has_joints: bool) -> list[str]:
-    """Sentences about what this data and this taxonomy have no scores of."""
+    """List the scores that this data and taxonomy do not provide."""
     found = []
     if not has_joints:
         found.append("The probe to 3D joints: this data has no joint annotations.")
