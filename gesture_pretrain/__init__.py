@@ -6,7 +6,7 @@ nor an optional dependency.
 
 from gesture_pretrain.lazy import lazy_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __all__ = lazy_names(
     __name__,

@@ -62,7 +62,7 @@ def _require_cuda(device: torch.device) -> None:
     if not torch.cuda.is_available():
         raise ValueError(
             f"Device '{device}' was requested, but this PyTorch sees no CUDA device. Use "
-            "--device cpu, or install a CUDA build of torch and a suitable driver."
+            "device 'cpu', or install a CUDA build of torch and a suitable driver."
         )
     if device.index is not None and device.index >= torch.cuda.device_count():
         raise ValueError(

@@ -1,7 +1,7 @@
-"""What to say of a name that is not among those that are possible."""
+"""Names in error messages: unknown ones, and long lists of them."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 
@@ -18,3 +18,9 @@ def require_choice(key: str, value: Any, choices: Collection[Any]) -> None:
         listed = ", ".join(str(choice) for choice in choices)
         near = did_you_mean(value, choices)
         raise ValueError(f"{key} is {value!r}; possible: {listed}.{near}")
+
+
+def first_few(names: Sequence[str], limit: int = 8) -> str:
+    """List the first names, followed by the number of the others."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return (", ".join(names[:limit]) or "none") + more

@@ -1,20 +1,29 @@
-"""The Python code of README.md, docs/backbones.md and docs/data.md runs as it stands."""
+"""The Python code of README.md, docs/backbones.md and docs/data.md runs as it stands.
+
+The commands of all pages have valid options, and the plan of docs/experiments.md is a plan.
+"""
 
 import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from adapters.transfer.plan.file import plan_from
 from gesture_pretrain import export_backbone
+from gesture_pretrain.commands.main import COMMANDS, build_parser
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
 
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -92,3 +101,21 @@ def test_taxonomy_of_the_document_is_one(repo_root, tmp_path):
     taxonomy = Taxonomy.load(tmp_path / "mine.csv")
     assert (taxonomy.num_coarse, taxonomy.num_fine, taxonomy.has_flip) == (2, 4, True)
     assert taxonomy.flip(0, 0) == (0, 1)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_valid_options(page):
+    text = "\n".join(blocks(page, "")).replace("\\\n", " ")
+    for line in re.findall(r"^gesture-pretrain (.*)$", text, re.M):
+        words = shlex.split(line, comments=True)
+        name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+        module = import_module(f"gesture_pretrain.commands.{COMMANDS[name].module}")
+        if hasattr(module, "add_options"):
+            arguments = words[len(name.split()) :]
+            build_parser(module, name).parse_intermixed_args(arguments)
+
+
+def test_plan_of_the_document_is_one(repo_root):
+    names: dict = {}
+    exec(blocks(repo_root / "docs/experiments.md", "python")[0], {}, names)  # noqa: S102
+    assert [*plan_from(names).arms] == ["imagenet", "gesture", "shuffled"]

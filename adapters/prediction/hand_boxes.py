@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gesture_pretrain.json_file import read_json
+from gesture_pretrain.names import first_few
 from gesture_pretrain.skeleton import HANDS
 
 _CSV_COLUMNS = ("image", "x", "y", "width", "height")
@@ -72,15 +73,16 @@ class HandBoxes:
         """Refuse boxes of other pictures altogether.
 
         Raises:
-            ValueError: The file has a box of none of the pictures `names`.
+            ValueError: The file has a box of none of the images `names`.
         """
         if self.by_picture is None:
             return
         boxed = sorted({name for name, _ in self.by_picture})
         if not set(boxed) & set(names):
             raise ValueError(
-                f"{self.source} has a box of none of the pictures: it names {_some(boxed)}, the "
-                f"pictures are {_some(sorted(names))}. Names are compared without folders."
+                f"{self.source} has a box of none of the images: it names "
+                f"{first_few(boxed, 3)}, the images are {first_few(sorted(names), 3)}. Names are "
+                "compared without folders."
             )
 
 
@@ -198,8 +200,3 @@ def box_of_four(values: Any, place: str) -> tuple[float, ...]:
     if len(box) != 4 or not np.isfinite(box).all():
         raise ValueError(f"{place}: box is {values}; needed are x, y, width, height in pixels")
     return box
-
-
-def _some(names: Sequence[str], limit: int = 3) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return (", ".join(names[:limit]) or "none") + more

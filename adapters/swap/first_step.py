@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import SwapError
+from gesture_pretrain.names import first_few
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.placement import unwrapped
 from gesture_pretrain.weights.keymaps import covers
 from gesture_pretrain.weights.ledger import fingerprint
 
-_SHOWN = 8
 _MOST_OVERFLOWS = 20
 
 
@@ -100,7 +100,7 @@ class FirstStepCheck(Hook):
         if silent and not self.frozen_backbone:
             raise SwapError(
                 f"{len(silent)} of {len(parameters)} backbone parameters had a gradient of exactly "
-                f"zero in each of the first {self._steps_seen} steps: {_shown(silent)}. "
+                f"zero in each of the first {self._steps_seen} steps: {first_few(silent)}. "
                 f"{self.ledger.target} does not read them, or detaches them. What is not read on "
                 "purpose is declared with unused=(...)."
             )
@@ -134,7 +134,7 @@ class FirstStepCheck(Hook):
         if self._overflows > _MOST_OVERFLOWS:
             raise SwapError(
                 f"the backbone's gradient overflowed {self._overflows} times in a row: "
-                f"{_shown(self._broken)}. Use training.precision=bf16 or fp32."
+                f"{first_few(self._broken)}. Use training.precision=bf16 or fp32."
             )
         self._broken = []
 
@@ -162,13 +162,13 @@ class FirstStepCheck(Hook):
         if self._broken:
             raise SwapError(
                 f"the gradient of {len(self._broken)} backbone parameters is not finite in the "
-                f"first step: {_shown(self._broken)}. Lower the learning rate or use fp32."
+                f"first step: {first_few(self._broken)}. Lower the learning rate or use fp32."
             )
         without = sorted(set(parameters) - self._has_gradient)
         if without:
             raise SwapError(
                 f"{len(without)} of {len(parameters)} backbone parameters got no gradient in the "
-                f"first step: {_shown(without)}. {self.ledger.target} does not read them, or "
+                f"first step: {first_few(without)}. {self.ledger.target} does not read them, or "
                 "detaches them. What is not read on purpose is declared with unused=(...), a "
                 "backbone that is not to train with frozen_backbone=True."
             )
@@ -199,21 +199,21 @@ def check_optimizer(
         if trained:
             raise SwapError(
                 f"the backbone is declared frozen, but {len(trained)} of its parameters would be "
-                f"trained: {_shown(trained)}"
+                f"trained: {first_few(trained)}"
             )
         return
     still = [name for name, p in parameters.items() if not p.requires_grad]
     if still:
         raise SwapError(
             f"{len(still)} of {len(parameters)} backbone parameters are frozen "
-            f"(requires_grad=False): {_shown(still)}. If that is the purpose declare it with "
+            f"(requires_grad=False): {first_few(still)}. If that is the purpose declare it with "
             "frozen_backbone=True."
         )
     outside = [name for name, p in parameters.items() if id(p) not in held]
     if outside:
         raise SwapError(
             f"{len(outside)} of {len(parameters)} backbone parameters are not in the optimiser: "
-            f"{_shown(outside)}. It was built before the swap, or from a list that misses them. "
+            f"{first_few(outside)}. It was built before the swap, or from a list that misses them. "
             "If the backbone is not to train declare it with frozen_backbone=True."
         )
 
@@ -232,8 +232,3 @@ def check_change(before: str, after: str, *, frozen: bool, target: str) -> None:
             "learning rate 0, or was the step not taken? If the backbone is not to train declare "
             "it with frozen_backbone=True."
         )
-
-
-def _shown(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

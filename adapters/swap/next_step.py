@@ -11,9 +11,8 @@ from torch.optim.optimizer import (
 
 from adapters.swap.first_step import check_change, check_optimizer
 from adapters.targets import SwapError
+from gesture_pretrain.names import first_few
 from gesture_pretrain.weights.ledger import fingerprint
-
-_SHOWN = 5
 
 
 class NextStepCheck:
@@ -70,10 +69,9 @@ def check_gradients(parameters: dict[str, nn.Parameter], *, target: str) -> None
     broken = [n for n, p in parameters.items() if n not in without and not _finite(p)]
     for names, problem in ((without, "have no gradient"), (broken, "have a non-finite gradient")):
         if names:
-            more = ", …" if len(names) > _SHOWN else ""
             raise SwapError(
                 f"{len(names)} of {len(parameters)} backbone parameters {problem} in the first "
-                f"step of {target}: {', '.join(names[:_SHOWN])}{more}."
+                f"step of {target}: {first_few(names)}."
             )
 
 

@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_names(
     __name__,
     {
         "Study": "adapters.transfer.study",
+        "one_target_plan": "adapters.transfer.plan.one_target",
         "open_study": "adapters.transfer.study",
     },
 )

@@ -14,7 +14,7 @@ Command:
     python tools/transfer_experiment.py configs/experiments/demo.py report \
         --data data/synthetic_demo
 
-Expected: see docs/experiments.md.
+Expected: see docs/lab/experiments.md.
 """
 
 name = "demo"
@@ -23,7 +23,7 @@ question = "Does gesture pretraining lower the error of hand poses?"
 data = dict(index="data/synthetic_demo/index", taxonomy="interhand26m", workers=0, val_split=None)
 backbones = dict(hrnet_tiny=dict(arch="hrnet_w16_tiny", size_px=96))
 seeds = [0, 1, 2]
-fractions = [0.03]
+fractions = [0.0225]  # 360 of 16,000 images
 
 arms = dict(
     random=dict(init="random", text="no pretraining"),

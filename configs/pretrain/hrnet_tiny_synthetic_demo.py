@@ -9,7 +9,7 @@ Command:
         --data data/synthetic_demo
 
 Expected: validation coarse top-1 55.6 % (54 classes), fine 45.6 %; about 6 minutes (once,
-seed 0, torch 2.15.0, 2 cores of a 4-core x86-64 virtual machine; docs/measured.md).
+seed 0, torch 2.15.0, 2 cores of a 4-core x86-64 virtual machine; docs/lab/measured.md).
 """
 
 tag = "gesture_synthetic_demo"

@@ -11,7 +11,7 @@ Command:
 
 Expected: coarse top-1 84.0 % of 54 classes, fine 77.7 % of 70, on 2,000 images of unseen persons;
 52.9 minutes (once, seed 0, torch 2.15.0, 2 cores of a 4-core x86-64 virtual machine;
-docs/measured.md).
+docs/lab/measured.md).
 """
 
 from mmengine.config import read_base

@@ -33,7 +33,7 @@ def exit_status_of(error: Exception, module: ModuleType | None) -> int:
     from gesture_pretrain.training.stopped import TrainingStopped
 
     if isinstance(error, TrainingStopped):
-        print(f"\nStopped: {error}", file=sys.stderr)
+        print(f"\nStopped: {error}{_resume_note(module)}", file=sys.stderr)
         return STOPPED
     if isinstance(error, _other_wrong_input()):
         return _report(error)
@@ -42,10 +42,14 @@ def exit_status_of(error: Exception, module: ModuleType | None) -> int:
 
 def interrupted(module: ModuleType | None) -> int:
     """Print how to continue after Ctrl-C, and return the exit status."""
-    resumable = getattr(module, "RESUMABLE", False)
-    note = " The same command with --resume continues." if resumable else ""
-    print(f"\nInterrupted.{note}{getattr(module, 'AFTER_INTERRUPTION', '')}", file=sys.stderr)
+    note = _resume_note(module) + getattr(module, "AFTER_INTERRUPTION", "")
+    print(f"\nInterrupted.{note}", file=sys.stderr)
     return INTERRUPTED
+
+
+def _resume_note(module: ModuleType | None) -> str:
+    resumable = getattr(module, "RESUMABLE", False)
+    return " The same command with --resume continues." if resumable else ""
 
 
 def _report(error: object, advice: str = "") -> int:

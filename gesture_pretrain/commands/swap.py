@@ -5,18 +5,17 @@
     %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \
         --steps 1000 --out DIR [key=value …]
 
-Prints the ledger (every tensor: matched, fresh, dropped by name) and parameter counts. With
-`--data` it trains the target around the backbone and around each baseline, on the same samples in
-the same order for the same number of steps. It predicts the held-out split and prints both scores
-with the paired difference; `--out` gets `comparison.md`, `comparison.json` and a run folder per
-arm. `export` writes files for other libraries. EANet's own code takes a backbone through
+Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name) and the
+parameter counts. With `--data` it runs a transfer study of one target: an arm for the backbone and
+one for each baseline, which must share its architecture. Finished runs are never repeated, so the
+same command continues after an interruption. The report is in `DIR/reports`. `export` writes files
+for other libraries. EANet's own code takes a backbone through
 `adapters.eanet.eanet_checkout_backbone`.
 
-Exit status: 0 done, 1 wrong input, 3 stopped early, 130 interrupted.
+Exit status: 0 done, 1 wrong input or a leak, 2 some runs failed, 130 interrupted.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from adapters.targets import (
@@ -25,11 +24,13 @@ from adapters.targets import (
     describe_targets,
     find_target,
 )
-from adapters.transfer.comparison_table import PROTOCOL_NAMES, Comparison
-from gesture_pretrain.commands.options import add_device, add_overrides
+from gesture_pretrain.commands.options import add_overrides
+from gesture_pretrain.commands.transfer import print_outcome
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 
+AFTER_INTERRUPTION = " The same command continues."
+PLAN_KEYS = ("allowed_leaks", "diagnostics", "planning", "test")
 MANO_HINT = (
     "On this command line: --mano PATH, or, for data rendered with the bundled hand model, "
     "--mano open hand_model.tip_convention=smplx"
@@ -54,24 +55,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help="preset of the target: full, tiny, … (default: full)")
     _add_training_arguments(parser.add_argument_group("training and comparing"))
     parser.add_argument("--eanet-root", help=argparse.SUPPRESS)
-    add_overrides(parser, "optimizer.lr=3e-4 data.fraction=0.05 model.width=128")
+    add_overrides(parser, "optimizer.lr=3e-4 data.fraction=0.05 model.width=128 test.images=500")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run the command."""
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
     if options.list:
         print(describe_targets())
-        return
+        return 0
     if None in (options.target, options.backbone):
         raise ValueError("--target and --backbone are required; --list shows the targets.")
     target = find_target(options.target)
     check_request(options, target)
     if options.data is None or options.dry_run:
         print(dry_run(target, options))
-    else:
-        comparison = compare(target, options)
-        print("\n" + comparison.markdown())
-        print(f"Written to {options.out}")
+        return 0
+    return compare(target, options)
 
 
 def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
@@ -82,7 +81,7 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="random, imagenet, or a registry name; may be several",
+        help="random, imagenet, timm, or a registry name; several are allowed",
     )
     training.add_argument(
         "--config",
@@ -116,9 +115,9 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
         "--protocol",
         nargs="+",
         choices=sorted(PROTOCOLS),
-        default=list(PROTOCOL_NAMES),
         metavar="NAME",
-        help=f"any of {', '.join(PROTOCOLS)} (default: {' '.join(PROTOCOL_NAMES)})",
+        help=f"any of {', '.join(PROTOCOLS)}; the first one is tested (default: interhand_wrist "
+        "eanet_corrected eanet_upstream)",
     )
     training.add_argument(
         "--mano",
@@ -127,9 +126,8 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
         "hand_model.path; else 'open' for rendered data, and $MANO_DIR)",
     )
     training.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the runs and the table"
+        "--out", type=Path, metavar="DIR", help="folder of the runs and the report"
     )
-    add_device(training)
 
 
 def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
@@ -148,7 +146,7 @@ def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget
                 "has no meaning. --list shows the networks that are."
             )
     if options.data and options.out is None:
-        raise ValueError("--data requires --out DIR for the runs and the table.")
+        raise ValueError("--data requires --out DIR for the runs and the report.")
     if options.data and not options.baseline:
         raise ValueError(
             "--data requires at least one --baseline to compare with, such as --baseline random. "
@@ -171,35 +169,40 @@ def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> s
     return str(try_swap(target, options.backbone, seed=options.seed[0], **model))
 
 
-def compare(target: PoseTarget, options: argparse.Namespace) -> Comparison:
-    """Trains swapped and baselines alike, scores them and writes the table."""
-    from adapters.transfer.baseline_comparison import compare_with_baselines
+def compare(target: PoseTarget, options: argparse.Namespace) -> int:
+    """Run and report the study of the backbone and its baselines; returns the exit status."""
+    from adapters.transfer.plan.one_target import PROTOCOL_NAMES, one_target_plan
+    from adapters.transfer.run.execution import quiet_warnings
+    from adapters.transfer.study import open_study
 
-    sections = run_sections(options, target)
-    comparison = compare_with_baselines(
+    quiet_warnings()
+    plan = one_target_plan(
         target,
         options.backbone,
         options.baseline,
-        sections=sections,
-        out=options.out,
+        sections=run_sections(options, target),
         seeds=options.seed,
         split=options.split,
-        protocols=options.protocol,
-        device=options.device,
+        protocols=options.protocol or PROTOCOL_NAMES,
     )
-    comparison.save(options.out, sections=sections, command=sys.argv)
-    return comparison
+    changes = [text for text in options.overrides if _is_of_plan(text)]
+    study = open_study(plan, out=options.out, overrides=changes)
+    status = print_outcome(study.run())
+    page = study.report()
+    print(page.with_name("verdict.txt").read_text())
+    print(f"Report {page}")
+    return status
 
 
 def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
-    """The config with the options of the command line; see `comparison_sections`."""
-    from adapters.transfer.baseline_comparison import comparison_sections
+    """Return the config with the options of the command line; see `pose_sections`."""
+    from adapters.transfer.plan.one_target import pose_sections
     from gesture_pretrain.config.file import read_config
 
     config = None
     if options.config is not None:
         config = read_config(options.config, kind="pose")
-    return comparison_sections(
+    return pose_sections(
         target,
         config=config,
         index=options.data,
@@ -208,5 +211,9 @@ def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
         allow_projection=options.allow_projection,
         iterations=options.steps,
         epochs=options.epochs,
-        overrides=options.overrides,
+        overrides=[text for text in options.overrides if not _is_of_plan(text)],
     )
+
+
+def _is_of_plan(override: str) -> bool:
+    return override.partition("=")[0].partition(".")[0] in PLAN_KEYS

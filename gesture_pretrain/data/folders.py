@@ -57,14 +57,14 @@ def build_folder_index(
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give the folder of the class folders with --root")
+        raise DataError(f"{root} is not a folder; give the folder that contains the class folders")
     out = Path(out) if out is not None else root / "index"
     found = _find_images(root, out)
     sizes, broken = _read_sizes(root, found, workers, progress)
     if broken and not skip_unreadable:
         raise DataError(
             f"{len(broken)} of {len(found)} images below {root} cannot be read: "
-            f"{_some(broken)}. Replace or remove them, or pass --skip-unreadable."
+            f"{_some(broken)}. Replace or remove them, or skip them (skip_unreadable=True)."
         )
     if broken:
         print(f"left out {len(broken)} unreadable images: {_some(broken)}")

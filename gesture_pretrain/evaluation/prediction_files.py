@@ -197,8 +197,8 @@ def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandMo
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no predictions file {path}. tools/train.py --predict SPLIT writes one into "
-            "its run folder; files of other systems are .npz or .json."
+            f"There is no predictions file {path}. Predict with a trained network first; files of "
+            "other systems are .npz or .json."
         )
 
 

@@ -12,7 +12,6 @@ import torch
 from smplx.utils import Struct
 from torch import Tensor, nn
 
-from gesture_pretrain.geometry.camera import mano_root_to_camera
 from gesture_pretrain.hand.mano_file import read_hand
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 
@@ -22,14 +21,6 @@ class HandMesh(NamedTuple):
 
     vertices_m: Tensor  # (B, 778, 3)
     joints_m: Tensor  # (B, 21, 3), mano21 order
-
-
-class ManoParameters(NamedTuple):
-    """Parameters of a hand; ``pose`` is relative to the mean pose unless ``flat_hand_mean``."""
-
-    pose: Tensor  # (B, 48) axis-angle, rad: root, then 15 joints in mano16 order
-    shape: Tensor  # (B, 10)
-    trans_m: Tensor  # (B, 3)
 
 
 class _SmplxMano(smplx.MANO):
@@ -180,42 +171,4 @@ def load_hand_model(
     arrays = read_hand(hand, path)
     return HandModel(
         arrays, hand=hand, tip_convention=tip_convention, flat_hand_mean=flat_hand_mean
-    )
-
-
-def mano_world_to_camera(
-    model: HandModel,
-    pose: Tensor | np.ndarray,
-    shape: Tensor | np.ndarray,
-    trans_m: Tensor | np.ndarray,
-    R_cam_world: Tensor | np.ndarray,
-    t_m: Tensor | np.ndarray,
-) -> ManoParameters:
-    """Transform hand parameters from the world to a camera frame, ``x_cam = R x_world + t``.
-
-    The posed mesh equals the transformed mesh up to rounding (``mano_root_to_camera``). Computed in
-    float64, without gradients.
-
-    Args:
-        model: Hand model of the parameters. The result depends on its rest wrist.
-        pose: (B, 48), shape: (B, 10), trans_m: (B, 3) in the world frame, m.
-        R_cam_world: (3, 3) or (B, 3, 3).
-        t_m: (3,) or (B, 3), *metres* (-R c / 1000 of a calibration in mm).
-
-    Returns:
-        Parameters in the camera frame, with the model's device and float type.
-    """
-    buffer = model._mano.v_template
-    pose, shape, trans, rotation, t = (
-        torch.as_tensor(value).detach().cpu().double()
-        for value in (pose, shape, trans_m, R_cam_world, t_m)
-    )
-    _require_widths(pose=(pose, 48), shape=(shape, 10), trans_m=(trans, 3))
-    wrist = model.rest_joints_m(shape.to(buffer))[:, 0].detach().cpu().double()
-    root, trans = mano_root_to_camera(
-        pose[:, :3].numpy(), trans.numpy(), wrist.numpy(), rotation.numpy(), t.numpy()
-    )
-    moved_pose = torch.cat([torch.from_numpy(root), pose[:, 3:]], dim=1)
-    return ManoParameters(
-        moved_pose.to(buffer), shape.to(buffer), torch.from_numpy(trans).to(buffer)
     )

@@ -114,7 +114,7 @@ def build_gesture_data(
         box_ratio: Side length of the crop relative to that of the annotated box.
         box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: See `GestureDataset`.
-        shards: Folder made by tools/prepare_data.py shards; None to read the image files.
+        shards: Folder made by `gesture-pretrain data shards`; None to read the image files.
         class_balanced: Draw training images so that all coarse classes are equally frequent.
         overfit: Train and validate on a single batch without augmentation, to check that the loss
             can reach zero.

@@ -25,8 +25,8 @@ def read_training_curves(run_folder: Path | str) -> dict:
     path = Path(run_folder) / "metrics.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{run_folder} has no metrics.jsonl, so it is not a run folder. Pass the --out folder "
-            "of tools/pretrain_backbone.py, or omit --run."
+            f"{run_folder} has no metrics.jsonl, so it is not a run folder. Pass the folder of a "
+            "pretraining run, or none."
         )
     series: dict[str, list[tuple[float, float]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

@@ -97,8 +97,7 @@ def refuse_used_folder(out: Path, resume: bool) -> None:
     """Raise FileExistsError if `out` contains checkpoints and `resume` is false."""
     if not resume and has_checkpoint(out / CHECKPOINTS):
         raise FileExistsError(
-            f"{out} contains the checkpoints of a run. Add --resume to continue it, or choose "
-            "another --out."
+            f"{out} contains the checkpoints of a run. Resume it, or choose another folder."
         )
 
 
@@ -113,8 +112,7 @@ def full_disk_named(path: Path, size_bytes: int | None = None):
         need = "" if size_bytes is None else f" ({size_bytes / 1e6:.1f} MB needed)"
         raise NoRoomForRun(
             f"No space left while writing {path}{need}; {_free_mb(path)} MB are free there. "
-            "Earlier checkpoints are intact. Free some space and run the same command with "
-            "--resume."
+            "Earlier checkpoints are intact. Free some space and resume the run."
         ) from error
 
 

@@ -203,8 +203,7 @@ class TrainingLoop:
         raise NonFiniteLoss(
             f"{what}, at iteration {done.iteration} (epoch {done.epoch}), in the batch of index "
             f"rows {done.batch.row.tolist()}. No step was taken. Inspect these images, lower "
-            "optimizer.lr or set training.precision=fp32, then continue from the last checkpoint "
-            "with --resume."
+            "optimizer.lr or set training.precision=fp32, and resume from the last checkpoint."
         )
 
 

@@ -45,5 +45,5 @@ def run_lock(out: Path, *, resume: bool) -> Iterator[None]:
 
 def _taken(out: Path) -> str:
     holder = out / "holder"
-    who = holder.read_text() if holder.exists() else "which has just started"
-    return f"{out} is in use by another run ({who}). Choose another --out, or wait for it to end."
+    who = holder.read_text() if holder.exists() else "which has just begun"
+    return f"{out} is in use by another run ({who}). Choose another folder, or wait for it to end."

@@ -199,7 +199,7 @@ class TrainingRunner:
         if self.iter > self.max_iters:
             raise ValueError(
                 f"{loaded.path} is beyond the end of the schedule, {self.max_iters} iterations. "
-                "Resume with a longer schedule, or choose another --out."
+                "Resume with a schedule of at least its length, or choose another folder."
             )
         if is_main:
             for note in loaded.notes:

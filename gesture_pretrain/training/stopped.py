@@ -62,7 +62,7 @@ def told_to_end(runner) -> Iterator[None]:
 
     def stop(number, frame):
         name = signal.Signals(number).name
-        raise ToldToEnd(f"The run was terminated ({name}). {_how_to_resume(runner)}")
+        raise ToldToEnd(f"The run was terminated ({name}). {_what_is_kept(runner)}")
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
@@ -73,7 +73,7 @@ def told_to_end(runner) -> Iterator[None]:
     except RuntimeError as error:
         if _WORKER_TERMINATED in str(error):
             raise ToldToEnd(
-                f"A data loading process was terminated (SIGTERM). {_how_to_resume(runner)}"
+                f"A data loading process was terminated (SIGTERM). {_what_is_kept(runner)}"
             ) from error
         if rank_and_world_size()[1] == 1 or not _OF_THE_GROUP.search(str(error)):
             raise
@@ -87,13 +87,10 @@ def _lost(error: Exception, runner) -> str:
     rank, world_size = rank_and_world_size()
     first_line = str(error).strip().splitlines()[0]
     return (
-        f"Process {rank} of {world_size} lost another process of the run ({first_line}). See the "
-        f"last lines of that process for the reason. {_how_to_resume(runner)}"
+        f"Process {rank} of {world_size} lost another process of the run ({first_line}). The last "
+        f"lines of that process say why. {_what_is_kept(runner)}"
     )
 
 
-def _how_to_resume(runner) -> str:
-    return (
-        f"At iteration {runner.iter}; the checkpoints in {runner.checkpoint_folder} are intact. "
-        "Run the same command with --resume."
-    )
+def _what_is_kept(runner) -> str:
+    return f"At iteration {runner.iter}; the checkpoints in {runner.checkpoint_folder} are intact."

@@ -172,7 +172,7 @@ def _available_device(device: str | torch.device) -> torch.device:
         raise ValueError(
             f"device {str(device)!r} is not available; torch {torch.__version__} finds "
             f"{_devices()}. Pass device='cpu', or install a torch build for your device and its "
-            "driver (tools/doctor.py reports what is missing)."
+            "driver (`gesture-pretrain doctor` shows what is missing)."
         )
     return target
 
@@ -240,8 +240,8 @@ def _unknown_message(name: str, home: Path) -> str:
         hint += f" To load the folder of that name: load_backbone('./{name}')."
     return (
         f"unknown backbone {name!r}. {hint} Searched {home} (set {HOME_VARIABLE} to use another "
-        "folder). Add weights with export_backbone or tools/pretrain_backbone.py; build a bare "
-        "architecture with build_backbone(arch)."
+        "folder). Add weights with pretrain or export_backbone; build a bare architecture with "
+        "build_backbone(arch)."
     )
 
 

@@ -1,7 +1,7 @@
-"""The tool as it is called: list, dry run, export, and a comparison of a few steps."""
+"""The tool as it is called: list, dry run, export, and a study of a few steps."""
 
+import csv
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def arguments(swap_index):
     """A comparison of two steps on a few rendered hands."""
     return [
         *("--target", "eanet", "--size", "tiny", "--data", str(swap_index), "--steps", "2"),
-        *("--backbone", NAME, "--baseline", "random", "--device", "cpu"),
+        *("--backbone", NAME, "--seed", "0", "--baseline", "random", "--split", "test"),
         *("data.batch_size=4", "data.workers=0", "data.val_images=4", "training.threads=1"),
     ]
 
@@ -124,38 +124,34 @@ def arguments(swap_index):
 def test_equal_weights_under_two_names_are_trained_to_equal_numbers(capsys, tmp_path, arguments):
     """The registered weights are those of seed 0, as are the baseline's: only the name differs."""
     out = tmp_path / "out"
-    assert run([*arguments, "--out", str(out)]) == 0
+    assert run([*arguments, "test.images=12", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    table = (out / "comparison.md").read_text()
-    assert table in shown
-    stored = json.loads((out / "comparison.json").read_text())
-    assert {arm["steps"] for arm in stored["arms"]} == {2}
-    assert len({arm["sample_order"] for arm in stored["arms"]}) == 1
-    protocols = {row["protocol"] for row in stored["rows"]}
+    report = out / "reports" / "hrnet_w16_tiny_tiny_in_eanet"
+    assert (report / "verdict.txt").read_text() in shown and str(report / "report.html") in shown
+    (pair,) = json.loads((report / "comparisons.json").read_text())
+    assert (pair["arm"], pair["reference"]) == (NAME, "random")
+    assert pair["joints"]["difference_mm"] == 0 and pair["joints"]["mean_mm"] > 0
+    with (report / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    protocols = {row["protocol"] for row in rows if row["arm"]}
     assert protocols == {"eanet_corrected", "eanet_upstream", "interhand_wrist"}
-    assert stored["command"] == sys.argv
-    folders = sorted((out / "seed0").iterdir())
-    assert [folder.name for folder in folders] == [NAME, "hrnet_w16_tiny_random"]
+    folders = sorted((out / "cells").iterdir())
+    assert len(folders) == 2
     for folder in folders:
-        ledger = json.loads((folder / "ledger.json").read_text())
+        ledger = json.loads((folder / "run" / "ledger.json").read_text())
         marks = ledger["fingerprints"]
         assert marks["before_swap"] == marks["after_swap"] != marks["after_first_step"]
         assert ledger["complete"]
-    files = [PosePredictions.load(folder / "predictions_test.npz") for folder in folders]
-    np.testing.assert_array_equal(files[0].rows, files[1].rows)
+    files = [PosePredictions.load(next(folder.glob("*.npz"))) for folder in folders]
+    assert len(files[0].rows) == 12
     np.testing.assert_array_equal(files[0].joints_rel_mm, files[1].joints_rel_mm)
-    assert all(row["paired"]["difference_mm"] == 0 for row in stored["rows"])
-    assert all(row["swapped_mm"] > 0 for row in stored["rows"])
-
-
-def test_a_used_folder_is_not_trained_into(capsys, tmp_path, arguments):
-    folder = tmp_path / "out" / "seed0" / NAME / "checkpoints"
-    folder.mkdir(parents=True)
-    (folder / "iteration_00000002.json").write_text("{}")
-    text = refused(capsys, *arguments, "--out", tmp_path / "out")
-    assert "holds the checkpoints of a run" in text
 
 
 def test_weights_that_timm_does_not_have_are_no_baseline(capsys, tmp_path, arguments):
     replaced = [a if a != "random" else "imagenet" for a in arguments]
     assert "timm has no weights" in refused(capsys, *replaced, "--out", tmp_path / "out")
+
+
+def test_the_same_weights_twice_are_refused(capsys, tmp_path, arguments):
+    given = ["--baseline", NAME, "--out", tmp_path / "out"]
+    assert "itself" in refused(capsys, *arguments, *given)

@@ -3,11 +3,11 @@ from dataclasses import dataclass
 import pytest
 
 from gesture_pretrain.config.sections import build_from_section, check_section
-from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.schedule import Schedule
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 
 @dataclass
@@ -80,10 +80,14 @@ def test_a_word_for_a_number_is_named_before_anything_is_built():
         (build_optimizer, {"lr": None}, r"part.lr is None; it must be float"),
         (build_gesture_data, {"workers": 1.5, "index": "i"}, r"part.workers is 1.5; .* int"),
         (build_gesture_data, {"subjects": 5, "index": "i"}, r"part.subjects is 5; .*Sequence\[int"),
-        (build_backbone, {"arch": "resnet18", "init": 3}, r"part.init is 3; it must be .*str"),
+        (
+            build_starting_backbone,
+            {"arch": "resnet18", "init": 3},
+            r"part.init is 3; it must be .*str",
+        ),
     ],
 )
 def test_a_value_of_another_kind_is_named_with_the_kinds_that_fit(build, section, said):
-    given = ("size_px", "seed", "model") if build is not build_backbone else ()
+    given = ("size_px", "seed", "model") if build is not build_starting_backbone else ()
     with pytest.raises(ValueError, match=said):
         check_section("part", build, section, given)

@@ -65,7 +65,7 @@ def test_a_picture_stored_on_its_side_has_the_size_that_is_shown(tmp_path):
 def test_unreadable_images_are_named_or_left_out(tmp_path, capsys):
     write_image(tmp_path / "fist" / "good.jpg")
     (tmp_path / "fist" / "broken.jpg").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"1 of 2 images.*fist/broken.jpg.*--skip-unreadable"):
+    with pytest.raises(DataError, match=r"1 of 2 images.*fist/broken.jpg.*skip_unreadable"):
         build(tmp_path)
     index = build(tmp_path, skip_unreadable=True)
     assert len(index) == 1 and index.image_path(0).name == "good.jpg"

@@ -140,4 +140,4 @@ def test_without_hand_models_what_needs_no_fit_is_scored(tool, files, rendered_i
     )
     content = json.loads((out / "scores.json").read_text())
     assert set(content["systems"]["truth"]) == {"interhand_wrist", "mmpose_interhand"}
-    assert "require hand models" in content["not_available"]["truth"]["eanet_corrected"]
+    assert "hand models" in content["not_available"]["truth"]["eanet_corrected"]

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.camera import (
-    mano_root_to_camera,
     project_px,
     translation_of_camera_mm,
     world_to_camera_mm,
@@ -45,10 +43,3 @@ def test_a_camera_by_hand():
     moved = np.array(QUARTER_TURN) @ [13, 4, 5] + translation_of_camera_mm(QUARTER_TURN, centre)
     np.testing.assert_array_equal(moved, seen)
     np.testing.assert_array_equal(project_px(seen, (100, 200), (50, 60)), [-30, 180])
-
-
-def test_mano_turns_about_its_rest_wrist():
-    """R (wrist + trans) + t = wrist + the new translation, and the root is turned by R."""
-    root, trans = mano_root_to_camera([0, 0, 0.5], [1, 2, 3], [10, 0, 0], QUARTER_TURN, [0, 0, 7])
-    np.testing.assert_allclose(rodrigues(root), QUARTER_TURN @ rodrigues([0, 0, 0.5]), atol=1e-15)
-    np.testing.assert_array_equal(trans, [-12, 11, 10])  # (-2, 11, 3) + (0, 0, 7) - (10, 0, 0)

@@ -55,7 +55,7 @@ def test_the_hand_model_of_a_call_replaces_that_of_the_config():
 def test_swap_backbone(index, tmp_path):
     name = export_backbone(build_backbone("test_resnet", size_px=64), tag="tiny").name
     given = ["--target", "eanet", "--size", "tiny", "--backbone", name, "--baseline", "random"]
-    place = ["--data", index, "--out", tmp_path / "out", "--steps", "1", "--device", "cpu"]
+    place = ["--data", index, "--out", tmp_path / "out", "--steps", "1"]
     said = refusal(
         "swap_backbone",
         [*given, *place, "--allow-projection", "--mano", tmp_path, "data.workers=0"],

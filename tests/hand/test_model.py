@@ -1,4 +1,4 @@
-"""The torch hand against an independent float64 skinning, its mirror, and its camera transform."""
+"""The torch hand against an independent float64 skinning, and its mirror."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from gesture_pretrain.hand.mano_file import mirror_hand, open_hand
-from gesture_pretrain.hand.model import HandModel, load_hand_model, mano_world_to_camera
+from gesture_pretrain.hand.model import HandModel, load_hand_model
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, PARENTS_MANO16, TIP_VERTICES
 
 
@@ -88,30 +88,6 @@ def test_faces_look_outwards(hand):
     corners = vertices[model.faces] - vertices.mean(axis=0)
     volume = np.einsum("ni,ni->n", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
     assert 1e-4 < volume < 1e-3  # 299 cm^3 less the open wrist
-
-
-@pytest.mark.parametrize("hand", ["right", "left"])
-def test_parameters_in_the_camera_give_the_moved_mesh(hand):
-    """A translation that ignores the rest wrist is off by centimetres."""
-    model = HandModel(_arrays(hand), hand=hand).double()
-    parameters = _random_parameters(50, seed=3)
-    rotation = Rotation.random(rng=4).as_matrix()
-    t_m = np.array([0.1, -0.2, 1.1])
-    world = _forward(model, parameters, torch.float64)
-    camera = model(*mano_world_to_camera(model, *parameters, rotation, t_m))
-    for before, after in zip(world, camera, strict=True):
-        expected = before.numpy() @ rotation.T + t_m
-        # smplx adds 1e-8 to root angles: 1e-8 times the length of the hand, several times
-        np.testing.assert_allclose(after, expected, atol=5e-8)
-
-
-def test_camera_transform_keeps_pose_and_shape():
-    model = load_hand_model("right", "open")
-    pose, shape, trans = _random_parameters()
-    moved = mano_world_to_camera(model, pose, shape, trans, np.eye(3), np.zeros(3))
-    for ours, theirs in zip(moved, (pose, shape, trans), strict=True):
-        assert ours.dtype == torch.float32
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_rest_joints_are_those_of_the_flat_hand():

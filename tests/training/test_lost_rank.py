@@ -49,7 +49,7 @@ def check_the_other_ended_and_the_run_went_on(folder: Path, found: dict, *, vict
     assert found["survivor"] == STOPPED
     assert found["seconds"] < 30  # starting, and the time limit of 4 s
     message = (folder / name / f"message_{1 - victim}.txt").read_text()
-    assert message.startswith("ProcessLost: Process") and "--resume" in message
+    assert message.startswith("ProcessLost: Process")
     assert "At iteration 7" in message and "checkpoints" in message
     assert found["resumed"] == [0, 0]
     whole, resumed = (
@@ -91,7 +91,7 @@ class Tell(Hook):
 def test_sigterm_stops_a_single_process_and_is_itself_again_afterwards(tmp_path, tiny_index):
     before = signal.getsignal(signal.SIGTERM)
     sections = tiny_sections(tiny_index, training={"checkpoint_every": 2}, data={"workers": 1})
-    with pytest.raises(ToldToEnd, match="At iteration 5.*--resume"):
+    with pytest.raises(ToldToEnd, match="At iteration 5"):
         build_runner(out=tmp_path, hooks=[Tell()], **sections).train()
     assert signal.getsignal(signal.SIGTERM) is before
     runner = build_runner(out=tmp_path, resume=True, **sections)
@@ -110,4 +110,4 @@ def test_sigterm_that_reaches_a_loading_process_first(tmp_path, died_of, expecte
         assert str(caught.value) == said
     else:
         assert isinstance(caught.value, expected)
-        assert "At iteration 7" in str(caught.value) and "--resume" in str(caught.value)
+        assert "At iteration 7" in str(caught.value)

@@ -176,7 +176,7 @@ def test_files_of_torch_before_1_6(weights, tmp_path):
 
 def test_absent_file_and_unknown_ending(tmp_path):
     with pytest.raises(WeightFileError, match="existing file"):
-        load_initial_weights(build_backbone(ARCH, size_px=SIZE_PX), "imagenet")
+        load_initial_weights(build_backbone(ARCH, size_px=SIZE_PX), "absent.pth")
     (tmp_path / "w.onnx").write_bytes(b"x")
     with pytest.raises(WeightFileError, match="w.onnx: weight files end in .safetensors"):
         read_weight_file(tmp_path / "w.onnx")

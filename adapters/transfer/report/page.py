@@ -38,7 +38,7 @@ _MOST_AT_THE_TOP = 12
 
 
 def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
-    """Writes report.html, report.md, table.tex, and tables as CSV; the pictures are in the page.
+    """Write report.html, report.md, verdict.txt, table.tex, and tables as CSV.
 
     Returns:
         The path of report.html.
@@ -50,6 +50,7 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
     for name, text in (
         ("report.html", _page(results)),
         ("report.md", markdown(results)),
+        ("verdict.txt", "\n".join([headline(results), *verdict(results)]) + "\n"),
         ("table.csv", as_csv(*transfer_numbers(results))),
         ("comparisons.csv", as_csv(*comparison_numbers(results.pairs))),
         ("other_systems.csv", as_csv(*comparison_numbers(results.external_pairs))),
@@ -136,11 +137,13 @@ def _comparison_blocks(results: TransferResults) -> list[str]:
         html.heading("Declared comparisons"),
         *_comparison_tables(results.pairs),
         html.paragraph(
-            "Differences are paired by hand and seed. Intervals: clusters are (subject, sequence), "
-            "resampled; seeds enter as a second level by Student's t. 'Interval over subjects' "
-            "takes whole subjects as clusters and is the one to read for new people. Holm's "
-            "correction is over all rows of the table. 'Detectable': the true difference that "
-            "such data would find in 80 of 100 repetitions."
+            "Differences are paired by hand and seed. The interval and p come from a crossed "
+            "random-effects model whose factors are clusters (subject, sequence), seeds and "
+            "pretrainings. 'p, sign flip' is a permutation test over clusters, which treats the "
+            "trained networks as fixed. 'Interval over subjects' takes whole subjects as clusters "
+            "and is the one to read for new people. Holm's correction is over all rows of the "
+            "table. 'Detectable': the true difference that such data would find in 80 of 100 "
+            "repetitions."
         ),
     ]
     if len(results.pairs) > _MOST_AT_THE_TOP and any(pair.joints for pair in results.pairs):
@@ -188,7 +191,7 @@ def _external_blocks(results: TransferResults) -> list[str]:
 def _comparison_tables(pairs: Sequence[ComparedPair]) -> list[str]:
     """Differences with their intervals, and below them what else is known of each."""
     header, rows = comparison_rows(pairs)
-    differences, details = [0, 1, 2, 3, 5, 6], [0, 4, 7, 8, 9, 10]
+    differences, details = [0, 1, 2, 3, 6, 7], [0, 4, 5, 8, 9, 10, 11]
     return [
         html.number_table(
             [header[i] for i in columns],

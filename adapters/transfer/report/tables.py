@@ -75,8 +75,8 @@ def comparison_numbers(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[l
     header = [
         "target", "arm", "reference_target", "reference", "fraction", "finding",
         "reference_mm", "arm_mm", "difference_mm", "low_mm", "high_mm",
-        "percent", "percent_low", "percent_high", "p", "p_holm", "detectable_mm",
-        "seeds", "clusters", "hands", "subject_low_mm", "subject_high_mm",
+        "percent", "percent_low", "percent_high", "p", "sign_flip_p", "p_holm", "detectable_mm",
+        "seeds", "pretrainings", "clusters", "hands", "subject_low_mm", "subject_high_mm",
         "mpvpe_protocol", "mpvpe_difference_mm", "mpvpe_low_mm", "mpvpe_high_mm",
     ]  # fmt: skip
     rows = []
@@ -85,9 +85,9 @@ def comparison_numbers(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[l
         d, subjects, meshes = pair.joints, pair.by_subject, pair.meshes
         numbers = [pair.finding]
         numbers += _fields(d, "reference_mm", "mean_mm", "difference_mm", "low_mm", "high_mm")
-        numbers += _fields(d, "percent", "percent_low", "percent_high", "p_value")
+        numbers += _fields(d, "percent", "percent_low", "percent_high", "p_value", "sign_flip_p")
         numbers += [pair.joints_p_holm]
-        numbers += _fields(d, "detectable_mm", "seeds", "clusters", "samples")
+        numbers += _fields(d, "detectable_mm", "seeds", "pretrainings", "clusters", "samples")
         numbers += _fields(subjects, "low_mm", "high_mm")
         numbers += [pair.meshes_protocol, *_fields(meshes, "difference_mm", "low_mm", "high_mm")]
         rows.append([_plain(value) for value in (*facts, *numbers)])
@@ -140,14 +140,15 @@ def _mean_pose_values(results: TransferResults, protocol: str) -> list[str]:
 def comparison_rows(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of declared comparisons, or of external systems against their reference."""
     header = [
-        "comparison", "difference, mm", "95 % interval", "%", "p", "p, Holm", "finding",
-        "interval over subjects", "MPVPE, mm", "detectable, mm", "seeds, clusters, hands",
+        "comparison", "difference, mm", "95 % interval", "%", "p", "p, sign flip", "p, Holm",
+        "finding", "interval over subjects", "MPVPE, mm", "detectable, mm",
+        "seeds, clusters, hands",
     ]  # fmt: skip
     rows = []
     for pair in pairs:
         d = pair.joints
         if d is None:
-            rows.append([pair.label, *[DASH] * 5, f"not run: {pair.missing}", *[DASH] * 4])
+            rows.append([pair.label, *[DASH] * 6, f"not run: {pair.missing}", *[DASH] * 4])
             continue
         rows.append(
             [
@@ -156,6 +157,7 @@ def comparison_rows(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list
                 interval_text(d),
                 f"{d.percent:+.1f} [{d.percent_low:+.1f}, {d.percent_high:+.1f}]",
                 p_text(d.p_value),
+                p_text(d.sign_flip_p),
                 p_text(pair.joints_p_holm),
                 pair.finding + (f" ({pair.missing})" if pair.missing else ""),
                 interval_text(pair.by_subject),

@@ -111,13 +111,16 @@ def _finding_sentence(results: TransferResults, pairs: Sequence[ComparedPair]) -
     compared = [pair for pair in pairs if pair.joints is not None]
     better = sum(pair.finding == "better" for pair in compared)
     worse = sum(pair.finding == "worse" for pair in compared)
+    unlearned = sum(pair.finding == "did not learn" for pair in compared)
     count = len(compared)
-    tally = f"lower error in {better} of {count}"
+    undecided = count - better - worse - unlearned
+    tally = f"lower error in {better} of {count} setting{'s' * (count > 1)}"
     if worse:
         tally += f", higher in {worse}"
-    if better + worse < count:
-        tally += f", not decided in {count - better - worse}"
-    tally += " settings" if count > 1 else " setting"
+    if undecided:
+        tally += f", not decided in {undecided}"
+    if unlearned:
+        tally += f", did not learn in {unlearned}"
     details = "; ".join(_detail(results, pair) for pair in _most_telling(compared))
     more = "" if count <= _ALL_TOLD else f" (largest and smallest gain of {count})"
     text = f" {first.text}" if first.text else ""
@@ -145,10 +148,11 @@ def labels_of(results: TransferResults, pair: ComparedPair) -> str:
 def _detail(results: TransferResults, pair: ComparedPair) -> str:
     d = pair.joints
     interval = interval_text(d)
+    unlearned = ", did not learn" if pair.finding == "did not learn" else ""
     return (
         f"{pair.target}, {labels_of(results, pair)}: {d.reference_mm:.2f} → "
         f"{d.mean_mm:.2f} mm, {d.difference_mm:+.2f} mm ({d.percent:+.1f} %), "
-        f"95 % interval {interval}, p {p_text(pair.joints_p_holm)} after Holm"
+        f"95 % interval {interval}, p {p_text(pair.joints_p_holm)} after Holm{unlearned}"
     )
 
 
@@ -159,10 +163,12 @@ def _sureness_sentence(results: TransferResults) -> str:
     seeds = sorted({d.seeds for d in compared})
     clusters = sorted({d.clusters for d in compared})
     detectable = [d.detectable_mm for d in compared if not np.isnan(d.detectable_mm)]
+    others = ["sequences"] + ["seeds"] * (seeds != [1])
+    others += ["pretrainings"] * all(d.pretrainings > 1 for d in compared)
     text = (
         f"How sure: {_span(seeds)} seed{'' if seeds == [1] else 's'}, {_span(clusters)} clusters "
-        "(subject, sequence); the intervals hold for other sequences"
-        f"{'' if seeds == [1] else ' and seeds'} of this experiment"
+        f"(subject, sequence); the intervals hold for other {' and '.join(others)} of this "
+        "experiment"
     )
     if detectable:
         least, most = f"{min(detectable):.2f}", f"{max(detectable):.2f}"

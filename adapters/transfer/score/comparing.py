@@ -13,6 +13,12 @@ from adapters.transfer.score.gains import (
     gains_by_gesture,
     gains_by_joint,
 )
+from adapters.transfer.score.pretraining_groups import (
+    ONE_PRETRAINING,
+    Starts,
+    is_one_pretraining,
+    pretraining_groups,
+)
 from adapters.transfer.score.results import ComparedPair
 from adapters.transfer.score.scoring import Scored, on_shared_hands
 from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
@@ -94,7 +100,10 @@ def compare_external(plan: Plan, scored: Scored) -> list[ComparedPair]:
             seeds = [s for s in plan.seeds if (target, reference, fraction, s) in scored.cells]
             base = [scored.cells[target, reference, fraction, seed] for seed in seeds]
             own = [scored.external[system.name]] * len(seeds)
-            pairs.append(_measured(plan, pair, own, base))
+            starts = [
+                (None, scored.pretrainings[target, reference, fraction, seed]) for seed in seeds
+            ]
+            pairs.append(_measured(plan, pair, own, base, starts))
     return _corrected(pairs)
 
 
@@ -129,14 +138,25 @@ def _compared(plan, scored: Scored, declared, target, fraction, seen) -> Compare
     ]
     own = [scored.cells[target, declared.arm, fraction, seed] for seed in seeds]
     base = [scored.cells[other, declared.reference, fraction, seed] for seed in seeds]
-    return _with_parts(plan, _measured(plan, pair, own, base), own, base, seen)
+    starts = [
+        (
+            scored.pretrainings[target, declared.arm, fraction, seed],
+            scored.pretrainings[other, declared.reference, fraction, seed],
+        )
+        for seed in seeds
+    ]
+    measured = _measured(plan, pair, own, base, starts)
+    return _with_parts(plan, measured, own, base, seen, starts)
 
 
-def _measured(plan: Plan, pair: ComparedPair, own: list[dict], base: list[dict]) -> ComparedPair:
-    """The pair with its differences.
+def _measured(
+    plan: Plan, pair: ComparedPair, own: list[dict], base: list[dict], starts: Starts
+) -> ComparedPair:
+    """Return the pair with its differences.
 
     Args:
         own, base: protocol -> score, of each seed of the arm and of its reference.
+        starts: Pretrainings of the arm and its reference, for each seed.
     """
     if not base:
         cells = "both of its cells" if pair.arm else "the cell of its reference"
@@ -148,30 +168,34 @@ def _measured(plan: Plan, pair: ComparedPair, own: list[dict], base: list[dict])
     if not len(ours[0].info["rows"]):
         return replace(pair, missing="no hand was predicted by both")
     mesh = _mesh_protocol(plan, [*own, *base])
-    meshes = None
+    runs = {"pretrainings": pretraining_groups(starts)}
+    joints, meshes = compare_scores(ours, theirs, **runs), None
+    if is_one_pretraining(starts):
+        joints = replace(joints, caveats=(*joints.caveats, ONE_PRETRAINING))
     if mesh is not None:
-        meshes = compare_scores(*_on_shared_hands(own, base, mesh), meshes=True)
+        meshes = compare_scores(*_on_shared_hands(own, base, mesh), meshes=True, **runs)
     return replace(
         pair,
-        joints=compare_scores(ours, theirs),
+        joints=joints,
         meshes=meshes,
         meshes_protocol=mesh or "",
-        by_subject=compare_scores(ours, theirs, cluster_by=("subject",)),
+        by_subject=compare_scores(ours, theirs, cluster_by=("subject",), **runs),
         missing=""
         if len(base) == len(plan.seeds)
         else f"{len(base)} of {len(plan.seeds)} seeds have all of their cells finished",
     )
 
 
-def _with_parts(plan: Plan, pair: ComparedPair, own, base, seen) -> ComparedPair:
+def _with_parts(plan: Plan, pair: ComparedPair, own, base, seen, starts) -> ComparedPair:
     if pair.joints is None:
         return pair
     ours, theirs = _on_shared_hands(own, base, plan.protocols[0])
+    groups = pretraining_groups(starts)
     return replace(
         pair,
-        by_gesture=gains_by_gesture(ours, theirs, seen=seen),
-        by_joint=gains_by_joint(ours, theirs),
-        by_exposure=gains_by_exposure(ours, theirs, seen=seen),
+        by_gesture=gains_by_gesture(ours, theirs, seen=seen, pretrainings=groups),
+        by_joint=gains_by_joint(ours, theirs, pretrainings=groups),
+        by_exposure=gains_by_exposure(ours, theirs, seen=seen, pretrainings=groups),
     )
 
 

@@ -22,38 +22,56 @@ Scores = Sequence[Score]
 
 
 def gains_by_gesture(
-    ours: Scores, theirs: Scores, *, seen: frozenset[str] | None
+    ours: Scores,
+    theirs: Scores,
+    *,
+    seen: frozenset[str] | None,
+    pretrainings: Sequence[int] | None = None,
 ) -> tuple[GroupGain, ...]:
     """Difference on each gesture of at least three hands, the best first.
 
     Args:
         ours, theirs: of the arm and its reference, equal seeds at equal places, on the same hands.
         seen: labels that pretraining has; None where that is not known.
+        pretrainings: Pretraining each run starts from; None if all runs share one.
     """
     labels = ours[0].info["label"]
     counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
     names, hands = np.unique(labels[counted], return_counts=True)
     names = names[hands >= FEWEST_HANDS]
     found = [
-        _gain(str(name), ours, theirs, hands=labels == name, seen=_is_in(name, seen))
+        _gain(
+            str(name),
+            ours,
+            theirs,
+            seen=_is_in(name, seen),
+            hands=labels == name,
+            pretrainings=pretrainings,
+        )
         for name in names
     ]
     return tuple(sorted(_corrected(found), key=lambda gain: gain.difference_mm))
 
 
-def gains_by_joint(ours: Scores, theirs: Scores) -> tuple[GroupGain, ...]:
+def gains_by_joint(
+    ours: Scores, theirs: Scores, *, pretrainings: Sequence[int] | None = None
+) -> tuple[GroupGain, ...]:
     """Difference of each joint; a root, which has no error, is left out."""
     errors = np.stack([score.errors.joint_mm for score in (*ours, *theirs)])
     joints = [joint for joint in range(len(JOINT_NAMES_MANO21)) if _has_errors(errors[..., joint])]
-    return tuple(
-        _corrected(
-            [_gain(JOINT_NAMES_MANO21[joint], ours, theirs, joint=joint) for joint in joints]
-        )
-    )
+    gains = [
+        _gain(JOINT_NAMES_MANO21[joint], ours, theirs, joint=joint, pretrainings=pretrainings)
+        for joint in joints
+    ]
+    return tuple(_corrected(gains))
 
 
 def gains_by_exposure(
-    ours: Scores, theirs: Scores, *, seen: frozenset[str] | None
+    ours: Scores,
+    theirs: Scores,
+    *,
+    seen: frozenset[str] | None,
+    pretrainings: Sequence[int] | None = None,
 ) -> tuple[GroupGain, ...]:
     """Difference on the gestures that pretraining had, and on the others; () if not known."""
     if seen is None:
@@ -67,7 +85,8 @@ def gains_by_exposure(
         if hands.any():
             count = len(np.unique(labels[hands]))
             name = f"{count} gesture{'' if count == 1 else 's'} {text}"
-            found.append(_gain(name, ours, theirs, hands=hands, seen=is_seen))
+            part = {"hands": hands, "pretrainings": pretrainings}
+            found.append(_gain(name, ours, theirs, seen=is_seen, **part))
     return tuple(found)
 
 

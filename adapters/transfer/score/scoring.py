@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.pose.hand_models import HandModelSource
 from adapters.transfer.plan.cells import FINETUNING, Cell, CellTable, scored_rows
-from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.plan import RANDOM, Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
@@ -28,12 +28,14 @@ class Scored:
         external: name -> protocol -> score.
         refused: the same keys -> protocol -> why it cannot be applied.
         results: the same keys -> what the cell noted.
+        pretrainings: The same keys -> pretraining that the cell starts from; None for random.
     """
 
     cells: dict[tuple, dict[str, Score]] = field(default_factory=dict)
     external: dict[str, dict[str, Score]] = field(default_factory=dict)
     refused: dict[object, dict[str, str]] = field(default_factory=dict)
     results: dict[tuple, dict] = field(default_factory=dict)
+    pretrainings: dict[tuple, str | None] = field(default_factory=dict)
     folder: TemporaryDirectory = field(default_factory=TemporaryDirectory)
     _info: list[dict] = field(default_factory=list)
 
@@ -70,6 +72,16 @@ def place_of(cell: Cell) -> tuple:
     return cell.target, cell.arm, cell.fraction, cell.seed
 
 
+def pretraining_of(cell: Cell) -> str | None:
+    """Name the pretraining of a fine-tuning cell: a cell's key or initial weights; None for random.
+
+    Runs that start from the same stored or published weights share one pretraining.
+    """
+    weights = cell.config["weights"]
+    start = cell.needs or weights.get("stored") or weights["init"]
+    return None if start == RANDOM else start
+
+
 def truth_reader(plan: Plan) -> GroundTruthReader:
     """Truth of the test index, with the hand models that the plan is trained with."""
     index = HandIndex.open(plan.test.index or plan.data["index"])
@@ -78,10 +90,11 @@ def truth_reader(plan: Plan) -> GroundTruthReader:
 
 
 def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReader) -> Scored:
-    """Scores everything whose predictions are there and whole.
+    """Score every cell whose predictions are present and intact.
 
     Raises:
-        PredictionError: an external file is missing, damaged or of other data.
+        FileNotFoundError: An external file is missing.
+        PredictionError: An external file is damaged or belongs to other data.
     """
     protocols = find_protocols(list(plan.protocols))
     found = Scored()
@@ -95,6 +108,7 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
         scores, found.refused[place] = score_predictions(predictions, reader, protocols)
         found.cells[place] = {s.protocol.name: found.spilled(s) for s in scores}
         found.results[place] = result
+        found.pretrainings[place] = pretraining_of(cell)
     rows = scored_rows(plan, reader.index)
     for system in plan.external:
         predictions = PosePredictions.load(system.path)

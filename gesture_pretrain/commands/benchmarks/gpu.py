@@ -24,6 +24,7 @@ import torch
 from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
 from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes, render_index
 from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.options import add_device
 from gesture_pretrain.device import use_device
 
 _VERSIONS = ("torch", "torchvision", "timm", "mmengine", "numpy")
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
+    add_device(parser)
     parser.add_argument("--small", action="store_true", help="tiny networks and few steps")
     parser.add_argument("--minutes", type=float, default=9.0, help="nothing starts after these")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 128, 256])

@@ -39,7 +39,7 @@ def begin_shards(out: Path, card: dict) -> bool:
     path = out / CARD
     if not path.is_file():
         if out.exists() and any(out.iterdir()):
-            raise DataError(f"{out} exists and holds no shards; choose another --out.")
+            raise DataError(f"{out} exists and holds no shards; choose another folder.")
         out.mkdir(parents=True, exist_ok=True)
         _write_json(path, card)
         return True
@@ -48,7 +48,7 @@ def begin_shards(out: Path, card: dict) -> bool:
     if different:
         raise StaleShards(
             f"{out} holds shards with other {', '.join(different)}. Remove it, or choose another "
-            "--out."
+            "folder."
         )
     return "files" not in found
 

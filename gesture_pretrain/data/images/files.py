@@ -180,10 +180,11 @@ def _why_unreadable(path: Path, row: int, reason: Exception) -> str:
     if not path.exists():
         return (
             f"Image of row {row} does not exist: {path}. Was the dataset moved? "
-            "tools/prepare_data.py verify lists all missing images."
+            "`gesture-pretrain data verify` lists all missing images."
         )
     return (
         f"Image of row {row} is not a readable image: {path} ({path.stat().st_size} bytes; "
         f"{reason}). "
-        "tools/prepare_data.py verify lists all such images; download them again or leave them out."
+        "`gesture-pretrain data verify` lists all such images; download them again or leave them "
+        "out."
     )

@@ -74,7 +74,7 @@ def gate(
     if on_invalid == "error":
         raise DataError(
             f"{source}: {found}. Correct the annotations, or leave these images out "
-            '(on_invalid="drop", --drop-invalid).'
+            '(on_invalid="drop").'
         )
     dropped = np.unique(np.concatenate([fault.rows for fault in faults]))
     kept = np.setdiff1d(np.arange(len(columns["step"])), dropped, assume_unique=True)

@@ -295,7 +295,7 @@ class HandIndex:
         if changed:
             raise IndexFormatError(
                 f"{self.path}: the columns {', '.join(changed)} are not what was written (hash "
-                "differs). Build the index again with tools/prepare_data.py."
+                "differs). Build the index again."
             )
 
 

@@ -121,5 +121,5 @@ def index_folder(path: Path) -> Path:
         raise DataError(f"{path} does not exist; give the folder of an index or of its dataset.")
     raise DataError(
         f"{path} holds no index (no {META_FILE} here or in {path / 'index'}). Make one with "
-        "tools/prepare_data.py synthetic, interhand or folders."
+        "`gesture-pretrain data` and one of synthetic, interhand or folders."
     )

@@ -34,7 +34,7 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
     """
     if out.exists() and not (out / META_FILE).is_file() and not _is_empty_folder(out):
         raise DataError(
-            f"{out} exists and is not an index, so it is left alone; choose another --out"
+            f"{out} exists and is not an index, so it is left alone; choose another folder"
         )
     out, root = out.resolve(), root.resolve()
     inside = out.is_relative_to(root)

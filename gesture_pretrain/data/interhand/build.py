@@ -145,7 +145,7 @@ def _check_what_it_is(
     if licence is not None and data_name is None:
         raise DataError(
             "a licence is given and no name of the data set. Unnamed data count as InterHand2.6M, "
-            "whose licence is known; name a data set of your own (--name)."
+            "whose licence is known; name a dataset of your own (data_name)."
         )
 
 
@@ -159,7 +159,7 @@ def _check_release(parts: list[JoinedSplit], expected: str | None) -> Release:
         )
         raise DataError(
             f"expected InterHand2.6M {expected}, but these counts are of {release}: {listed}. "
-            "Get the other annotations, or leave --expect-release out."
+            "Get the other annotations, or expect no release (expect_release)."
         )
     return release
 

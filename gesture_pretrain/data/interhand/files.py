@@ -62,7 +62,7 @@ def find_annotation_files(
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; give the root of the data set with --root")
+        raise DataError(f"{root} is not a folder; give the root of the dataset")
     base = Path(annotations) if annotations is not None else _annotation_folder(root)
     image_base = Path(images) if images is not None else _image_folder(root)
     folders = _split_folders(base, subset)
@@ -89,8 +89,8 @@ def _annotation_folder(root: Path) -> Path:
         if folder.is_dir():
             return folder
     raise DataError(
-        f"{root} has no folder 'annotations'; unpack InterHand2.6M's annotations there, or say "
-        "where they are with --annotations."
+        f"{root} has no folder 'annotations'; unpack InterHand2.6M's annotations there, or give "
+        "their folder (annotations)."
     )
 
 
@@ -98,7 +98,7 @@ def _image_folder(root: Path) -> Path:
     batches = sorted(root.glob("InterHand2.6M_*fps_batch*/images"))
     if len(batches) > 1 and not (root / "images").is_dir():
         names = ", ".join(str(folder) for folder in batches)
-        raise DataError(f"{root} holds several image folders ({names}); choose one with --images")
+        raise DataError(f"{root} holds several image folders ({names}); choose one (images)")
     return batches[0] if batches and not (root / "images").is_dir() else root / "images"
 
 

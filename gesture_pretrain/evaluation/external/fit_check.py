@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 
 _CHECKED_HANDS = 64
@@ -20,7 +21,7 @@ def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None
     rows = np.asarray(rows, np.int64)
     if reader.hand_models is None or len(rows) == 0:
         return None
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _CHECKED_HANDS).astype(np.int64))]
+    chosen = spread(rows, _CHECKED_HANDS)
     truth = reader.read(*reader.hands_of(chosen))
     apart = truth.fit_joints_cam_mm - truth.joints_cam_mm
     distances = np.linalg.norm(apart - apart[:, :1], axis=-1)[:, 1:]
@@ -29,8 +30,9 @@ def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None
     median = float(np.nanmedian(distances))
     if median > _LIMIT_MM:
         raise ValueError(
-            f"With these hand models, the fits of {reader.index.path} are {median:.0f} mm (median) "
-            "away from the annotated joints, so they belong to another hand model. Use --mano open "
-            "for data rendered with the bundled hand model, and MANO files for InterHand2.6M."
+            f"Posed with these hand models, the fits of {reader.index.path} are {median:.0f} mm "
+            "(median) away from the annotated joints: they belong to another hand model. Data "
+            "rendered with the bundled hand model require that model, and InterHand2.6M requires "
+            "MANO's own files."
         )
     return median

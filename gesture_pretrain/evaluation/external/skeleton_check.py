@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.evaluation.poses.joint_order import (
     JOINT_ORDERS,
     JointOrderError,
@@ -39,7 +40,7 @@ def require_skeleton(
     reference = _annotated_bones(index, rows, hand)
     if reference is None:
         return
-    joints = joints[_spread(len(joints))]
+    joints = spread(joints, _CHECKED_HANDS)
     stated = _deviation(joints[:, order.to_mano21], reference)
     others = {
         name: _deviation(joints[:, permutation("mano21", name)], reference) for name in JOINT_ORDERS
@@ -54,7 +55,7 @@ def require_skeleton(
         raise JointOrderError(
             f"{path}: in order '{order.name}' the bones deviate by {stated:.0%} from those of the "
             "annotated hands: the joints are shuffled, or not those of a hand. To score them "
-            "anyway, disable this check (check_skeleton=False, --no-skeleton-check)"
+            "anyway, disable this check (check_skeleton=False)"
         )
 
 
@@ -65,28 +66,24 @@ def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
         PredictionError: The median spread about their mean is outside 5 to 500 mm.
     """
     centred = joints_mm - joints_mm.mean(1, keepdims=True)
-    spread = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
-    if not _SPREAD_MM[0] <= spread <= _SPREAD_MM[1]:
+    extent_mm = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
+    if not _SPREAD_MM[0] <= extent_mm <= _SPREAD_MM[1]:
         raise PredictionError(
-            f"{path}: in unit '{unit}', the joints have a median spread of {spread:.3g} mm about "
-            "their mean, but those of a hand about 50 mm. State the correct unit"
+            f"{path}: in unit '{unit}', the median spread of the joints about "
+            f"their mean is {extent_mm:.3g} mm, but that of a hand about 50 mm. State the correct unit"
         )
 
 
 def _annotated_bones(index: HandIndex, rows: np.ndarray, hand: np.ndarray) -> np.ndarray | None:
     """Compute median bone lengths (20,) of the annotated hands, mm; None without annotations."""
     found = []
-    for i in _spread(len(rows)):
+    for i in spread(np.arange(len(rows)), _CHECKED_HANDS):
         joints = index.record(int(rows[i])).joints_world_mm
         if joints is not None:
             found.append(_bones(joints[hand[i]]))
     if not found or np.isnan(found).all(0).any():
         return None
     return np.nanmedian(found, axis=0)
-
-
-def _spread(count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, _CHECKED_HANDS)).astype(np.int64))
 
 
 def _bones(joints: np.ndarray) -> np.ndarray:

@@ -65,8 +65,8 @@ def choose_images(
     raise ValueError(
         f"No image of split '{split or train_split}' in {index.root} has a label of taxonomy "
         f"'{taxonomy.name}', or 3D joints of a single hand. The index has labels such as "
-        f"{', '.join(index.labels[:4])}. Name another taxonomy with --taxonomy, or make each label "
-        f"a class with --taxonomy {INDEX_LABELS}."
+        f"{', '.join(index.labels[:4])}. Choose another taxonomy, or '{INDEX_LABELS}', which "
+        "makes each label a class."
     )
 
 

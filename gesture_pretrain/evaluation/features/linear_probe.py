@@ -1,14 +1,13 @@
 """Linear probes of frozen features: logistic regression to gestures, ridge regression to joints.
 
-Letters: N train samples, M queries, C channels, K classes, J = 21 joints.
+Letters: N training samples, M queries, C channels, J = 21 joints.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from scipy.linalg import cho_factor, cho_solve
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
 
@@ -18,15 +17,17 @@ LOGISTIC_LAMBDAS = (1.0, 1e-1, 1e-2, 1e-3)  # strongest first: the path is warm-
 
 @dataclass(frozen=True)
 class ProbeFit:
-    """A probe's predictions for the queries and the penalty that was chosen for it.
+    """A probe's predictions for the queries and how its penalty was chosen.
 
     Attributes:
         predictions: (M,) classes or (M, J, 3) joints in mm.
-        penalty: The chosen lambda. penalties: those tried. scores: of each on the held-out part
-            (accuracy for gestures, MPJPE in mm for joints).
-        at_the_edge: The chosen lambda is the first or last of the list that was given; the best
-            one may lie beyond.
-        held_out_by: "subject", or "group" where the train data show a single subject.
+        penalty: The chosen lambda.
+        penalties: The lambdas that were tried.
+        scores: Score of each on the held-out part: accuracy, or MPJPE in mm.
+        held_out_by: "subject", or "group" if the training data show a single subject.
+        num_train: Number of samples of the final fit.
+        at_the_edge: Whether the chosen lambda is the first or last of the given list, so that a
+            better one may lie beyond.
     """
 
     predictions: np.ndarray
@@ -43,29 +44,33 @@ def probe_gesture(
     labels: np.ndarray,
     queries: np.ndarray,
     *,
-    num_classes: int,
     subjects: np.ndarray,
     groups: np.ndarray,
     penalties: Sequence[float] = LOGISTIC_LAMBDAS,
-    max_iterations: int = 40,
+    max_iterations: int = 200,
 ) -> ProbeFit:
-    """Fit multinomial logistic regression on standardised frozen features.
+    """Fit a logistic regression from standardised frozen features to gestures.
 
-    Minimises mean cross-entropy + lambda / 2 * |W|^2 by L-BFGS from zero. Penalties are tried from
-    the strongest on until the held-out train subjects are classified worse than by the one
-    before; the best one is refitted on all subjects.
+    It minimises mean cross-entropy + lambda / 2 * |W|^2. Penalties are tried from the strongest on
+    until the accuracy on held-out training subjects drops. The best one is refitted on all
+    subjects.
 
     Args:
-        features: (N, C). labels: (N,) in [0, K). queries: (M, C).
-        subjects, groups: (N,), decide what is held out.
+        features: (N, C) training features.
+        labels: (N,) classes; none may be -1.
+        queries: (M, C) features to classify.
+        subjects: (N,) ids that decide what is held out.
+        groups: (N,) moments that decide what is held out if there is one subject.
+        penalties: Lambdas to try, strongest first.
+        max_iterations: Limit of L-BFGS for each lambda.
     """
     if labels.min() < 0:
-        raise ValueError("A train sample has no label (-1). Leave unlabelled samples out first.")
+        raise ValueError("A training sample has no label (-1). Leave unlabelled samples out first.")
     held_out, held_out_by = hold_out(subjects, groups)
 
     def path(train, lambdas, test):
         x, z = _standardise(features[train], test)
-        return _logistic_path(x, labels[train], z, num_classes, lambdas, max_iterations)
+        return _logistic_path(x, labels[train], z, lambdas, max_iterations)
 
     scores: list[float] = []
     for predicted in path(~held_out, penalties, features[held_out]):
@@ -89,66 +94,72 @@ def probe_joints(
     groups: np.ndarray,
     penalties: Sequence[float] = RIDGE_LAMBDAS,
 ) -> ProbeFit:
-    """Fit ridge regression from standardised frozen features to wrist-relative joints.
+    """Fit a ridge regression from standardised frozen features to wrist-relative joints.
 
-    Closed form in float64: W = (X'X / N + lambda I)^-1 X'Y / N with X and Y centred. Fitted on the
-    samples with all 21 joints valid. Left and right hands are predicted by one map, in the camera
-    frame as they are.
+    It minimises the mean squared error + lambda * |W|^2 in float64, on the samples with all joints
+    valid. One map predicts left and right hands, in the camera frame.
 
     Args:
-        features: (N, C). queries: (M, C).
-        joints_rel_mm: (N, J, 3), camera frame, relative to the wrist. joint_valid: (N, J).
+        features: (N, C) training features.
+        joints_rel_mm: (N, J, 3), camera frame, relative to the wrist.
+        joint_valid: (N, J).
+        queries: (M, C) features to predict from.
+        subjects: (N,) ids that decide what is held out.
+        groups: (N,) moments that decide what is held out if there is one subject.
+        penalties: Lambdas to try.
 
     Returns:
         ProbeFit with predictions (M, J, 3) in mm.
 
     Raises:
-        ValueError: Fewer than two train samples have all joints.
+        ValueError: Fewer than two training samples have all joints.
     """
     whole = complete_hands(joint_valid)
     features, joints = features[whole], joints_rel_mm[whole].astype(np.float64)
     held_out, held_out_by = hold_out(subjects[whole], groups[whole])
-    shape = joints.shape[1:]
 
-    def path(train, lambdas, test):
+    def predict(train, penalty, test):
         x, z = _standardise(features[train], test)
-        flat = _ridge_path(x, joints[train].reshape(train.sum(), -1), z, lambdas)
-        return [prediction.reshape(-1, *shape) for prediction in flat]
+        # scikit-learn sums the squared errors over the samples
+        ridge = Ridge(alpha=penalty * len(x)).fit(x, joints[train].reshape(len(x), -1))
+        return ridge.predict(z).reshape(-1, *joints.shape[1:])
 
-    tried = path(~held_out, penalties, features[held_out])
-    valid = np.ones(joints.shape[:2], dtype=bool)[held_out]
-    scores = [mpjpe_mm(p, joints[held_out], valid) for p in tried]
+    valid = np.ones(joints.shape[:2], dtype=bool)
+    scores = [
+        mpjpe_mm(predict(~held_out, p, features[held_out]), joints[held_out], valid[held_out])
+        for p in penalties
+    ]
     best = int(np.argmin(scores))
-    predictions = path(np.ones(len(joints), dtype=bool), [penalties[best]], queries)[0]
+    predictions = predict(valid.all(1), penalties[best], queries)
     return _fit(predictions, best, penalties, scores, held_out_by, len(joints))
 
 
 def mean_pose(joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> np.ndarray:
-    """Compute the mean wrist-relative training pose (J, 3), mm, the baseline of all features."""
+    """Mean wrist-relative pose (J, 3) of the training set in mm, which features must improve on."""
     return joints_rel_mm[complete_hands(joint_valid)].mean(0, dtype=np.float64)
 
 
 def complete_hands(joint_valid: np.ndarray) -> np.ndarray:
-    """Return (N,) bool, whether a sample has all joints; at least two samples must."""
+    """Select the samples that have all joints, as (N,) bool; at least two must have them."""
     whole = np.asarray(joint_valid).all(1)
     if whole.sum() < 2:
         raise ValueError(
-            f"{int(whole.sum())} of {len(whole)} train samples have all joints, a probe to joints "
-            "needs at least 2. Data without 3D joints has the gesture probes only."
+            f"{int(whole.sum())} of {len(whole)} training samples have all joints, but a probe to "
+            "joints requires at least 2. Data without 3D joints has the gesture probes only."
         )
     return whole
 
 
 def hold_out(
-    subjects: np.ndarray, groups: np.ndarray, *, share: float = 0.2
+    subjects: np.ndarray, groups: np.ndarray, *, fraction: float = 0.2
 ) -> tuple[np.ndarray, str]:
     """Split training data for the choice of a penalty.
 
-    Every fifth subject (at least one) in order of id, or, where there is one subject only, every
-    fifth group of the sorted names.
+    Holds out every fifth subject (at least one) in the order of their ids. If there is only one
+    subject, it holds out every fifth group in the order of their names.
 
     Returns:
-        (N,) bool, true = held out; and "subject" or "group".
+        (N,) bool, whether a sample is held out; and "subject" or "group".
 
     Raises:
         ValueError: There is a single group, so nothing can be held out.
@@ -156,9 +167,9 @@ def hold_out(
     for units, name in ((np.asarray(subjects), "subject"), (np.asarray(groups), "group")):
         distinct, positions = np.unique(units, return_inverse=True)
         if len(distinct) > 1:
-            stride = min(round(1 / share), len(distinct))
+            stride = min(round(1 / fraction), len(distinct))
             return (positions % stride) == stride - 1, name
-    raise ValueError("The train data is one group of one subject; nothing can be held out.")
+    raise ValueError("The training data are one group of one subject; nothing can be held out.")
 
 
 def _fit(
@@ -169,7 +180,7 @@ def _fit(
     held_out_by: str,
     num_train: int,
 ) -> ProbeFit:
-    """The record of a fit; the first `len(scores)` penalties were tried."""
+    """Record a fit of which the first `len(scores)` penalties were tried."""
     return ProbeFit(
         predictions=predictions,
         penalty=penalties[best],
@@ -182,9 +193,9 @@ def _fit(
 
 
 def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Zero mean and unit deviation by the train part's statistics; a constant channel becomes 0.
+    """Scale to zero mean and unit deviation of the training part; a constant channel becomes 0.
 
-    "Constant" is relative to the channel's size: a deviation of pure float32 rounding is none.
+    A channel whose deviation is float32 rounding counts as constant.
     """
     train, test = train.astype(np.float64), test.astype(np.float64)
     mean, deviation = train.mean(0), train.std(0)
@@ -193,41 +204,14 @@ def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
     return (train - mean) * scale, (test - mean) * scale
 
 
-def _logistic_path(x, labels, z, num_classes, penalties, max_iterations) -> Iterator[np.ndarray]:
+def _logistic_path(x, labels, z, penalties, max_iterations) -> Iterator[np.ndarray]:
     """Predicted classes of z for each penalty in turn, each fit started at the one before."""
-    x, z = (torch.from_numpy(a.astype(np.float32)) for a in (x, z))
-    y = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    weight = torch.zeros(x.shape[1], num_classes, requires_grad=True)
-    bias = torch.zeros(num_classes, requires_grad=True)
+    x, z = x.astype(np.float32), z.astype(np.float32)
+    if len(np.unique(labels)) == 1:  # scikit-learn refuses a single class
+        yield from (np.full(len(z), labels[0]) for _ in penalties)
+        return
+    model = LogisticRegression(warm_start=True, max_iter=max_iterations)
     for penalty in penalties:
-        solver = torch.optim.LBFGS(
-            [weight, bias],
-            max_iter=max_iterations,
-            history_size=10,
-            tolerance_grad=1e-5,
-            line_search_fn="strong_wolfe",
-        )
-
-        def closure(solver=solver, penalty=penalty):
-            solver.zero_grad()
-            loss = torch.nn.functional.cross_entropy(torch.addmm(bias, x, weight), y)
-            loss = loss + 0.5 * penalty * weight.square().sum()
-            loss.backward()
-            return loss
-
-        solver.step(closure)
-        with torch.no_grad():
-            predicted = torch.addmm(bias, z, weight).argmax(1).numpy()
-        yield predicted
-
-
-def _ridge_path(x, y, z, penalties) -> list[np.ndarray]:
-    """Ridge predictions of z for each penalty; x is standardised, y is centred here."""
-    offset = y.mean(0)
-    gram = x.T @ x / len(x)
-    moment = x.T @ (y - offset) / len(x)
-    predictions = []
-    for penalty in penalties:
-        damped = gram + penalty * np.eye(len(gram))
-        predictions.append(z @ cho_solve(cho_factor(damped), moment) + offset)
-    return predictions
+        # scikit-learn sums the cross-entropy over the samples
+        model.set_params(C=1 / (penalty * len(x)))
+        yield model.fit(x, labels).predict(z)

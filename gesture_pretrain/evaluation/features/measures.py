@@ -76,11 +76,13 @@ def probe_predictions(
         k: Neighbours.
 
     Raises:
-        ValueError: The samples have neither gesture labels nor joints in common, or fewer than k
-            neighbours are left.
+        ValueError: The samples have neither labels of two or more gestures nor joints in common, or
+            fewer than k neighbours are left.
     """
     arrays, fits = {}, {}
     for level in distinct_levels(train, evaluated):
+        if num_classes[level] == 1:  # right by construction, which is no score
+            continue
         labelled = _labelled(train, level)
         if labelled.any() and _labelled(evaluated, level).any():
             arrays |= _head_predictions(evaluated, level)
@@ -92,8 +94,8 @@ def probe_predictions(
     if not arrays:
         raise ValueError(
             f"The {len(train)} train samples and the {len(evaluated)} evaluated samples have "
-            "neither gesture labels nor joints in common. Give the taxonomy that names this data's "
-            "labels (--taxonomy)."
+            "neither labels of two or more gestures nor joints in common. Choose a taxonomy that "
+            "names this data's labels."
         )
     return Predictions(arrays, fits)
 
@@ -118,8 +120,8 @@ def score_predictions(
             scores[name.removesuffix("_mm")] = _joint_scores(predicted, evaluated)
     if not scores:
         raise ValueError(
-            f"The {len(evaluated)} evaluated samples have no truth for any prediction. Give the "
-            "taxonomy that names this data's labels (--taxonomy)."
+            f"The {len(evaluated)} evaluated samples have no truth for any prediction. Choose a "
+            "taxonomy that names this data's labels."
         )
     return scores
 
@@ -149,7 +151,6 @@ def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits
         features,
         labels,
         evaluated.features,
-        num_classes=num_classes,
         subjects=train.subjects[labelled],
         groups=groups,
     )

@@ -30,7 +30,7 @@ def chosen_taxonomy(asked: str | None, record: WeightRecord, index: HandIndex) -
         return Taxonomy.load(asked)
     if record.taxonomy is None:
         raise ValueError(
-            f"'{record.name}' was exported without a taxonomy. Give one with --taxonomy: "
+            f"'{record.name}' was exported without a taxonomy. Choose one: "
             f"{', '.join(packaged_taxonomies())}, a CSV file, or {INDEX_LABELS}."
         )
     variant = record.label_variant
@@ -46,8 +46,8 @@ def _base_taxonomy(name: str, record: WeightRecord, index: HandIndex) -> Taxonom
         return Taxonomy.from_index_labels(index.labels)
     if source is None or not Path(source).is_file():
         raise ValueError(
-            f"'{record.name}' was trained on taxonomy '{name}', whose CSV file is not at hand "
-            f"({source}). Give it with --taxonomy FILE.csv."
+            f"'{record.name}' was trained on taxonomy '{name}', whose CSV file is missing "
+            f"({source}). Give the taxonomy's file."
         )
     return Taxonomy.load(source)
 
@@ -85,8 +85,8 @@ def open_models(
     if with_heads and not heads_fit(record, taxonomy):
         raise ValueError(
             f"The heads of '{name}' were trained on taxonomy '{record.taxonomy.name}', but "
-            f"'{taxonomy.name}' is asked for; their classes mean other things. --no-heads "
-            "evaluates the features alone, or leave --taxonomy out."
+            f"'{taxonomy.name}' is requested, whose classes differ. Evaluate without the heads "
+            "(with_heads=False), or use the heads' own taxonomy."
         )
     models = {name: load_backbone(name, with_heads=with_heads)}
     if not with_heads:

@@ -1,4 +1,4 @@
-"""k nearest neighbours of frozen features, and their predictions for a query.
+"""k nearest neighbours of frozen features, and what they predict for a query.
 
 Letters: N gallery samples, M queries, C channels, K classes, J = 21 joints.
 """
@@ -6,6 +6,7 @@ Letters: N gallery samples, M queries, C channels, K classes, J = 21 joints.
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
 
 @dataclass(frozen=True)
@@ -21,44 +22,54 @@ def nearest_neighbours(
     queries: np.ndarray,
     *,
     k: int,
-    gallery_groups: np.ndarray | None = None,
-    query_groups: np.ndarray | None = None,
-    block: int = 1024,
+    gallery_groups: np.ndarray,
+    query_groups: np.ndarray,
 ) -> Neighbours:
-    """Find nearest neighbours by cosine similarity of features centred on the gallery mean.
+    """Find nearest neighbours by cosine, of features centred on the gallery's mean.
 
-    Pooled ReLU features are all positive and share one large direction; without centring every
+    Pooled ReLU features are all positive and share one large direction. Without centring, every
     cosine of an untrained network is near 1, which would weaken the baseline.
 
     Args:
-        gallery: (N, C). queries: (M, C).
+        gallery: (N, C) features to search.
+        queries: (M, C) features to find neighbours of.
         k: Number of neighbours.
-        gallery_groups, query_groups: (N,), (M,) names of the moment shown. A neighbour of the
-            query's own group is never used: the same moment from another camera is a near copy.
+        gallery_groups: (N,) names of the moment shown. A neighbour of the query's own group is
+            never used, because the same moment from another camera is a near copy.
+        query_groups: (M,) names of the moment shown.
 
     Raises:
-        ValueError: A query has fewer than k neighbours outside its group.
+        ValueError: k is 0 or less, or a query has fewer than k neighbours outside its group.
     """
-    if (gallery_groups is None) != (query_groups is None):
-        raise ValueError("Give the groups of both gallery and queries, or of neither.")
+    if k < 1:
+        raise ValueError(f"k must be at least 1 neighbour, got {k}.")
+    ids = np.unique(np.concatenate([gallery_groups, query_groups]), return_inverse=True)[1]
+    gallery_ids, query_ids = ids[: len(gallery)], ids[len(gallery) :]
     centre = gallery.mean(0, dtype=np.float64).astype(np.float32)
-    unit_gallery, unit_queries = _unit(gallery - centre), _unit(queries - centre)
-    group_ids = _shared_ids(gallery_groups, query_groups)
-    parts = []
-    for start in range(0, len(queries), block):
-        cosines = unit_queries[start : start + block] @ unit_gallery.T
-        if group_ids is not None:
-            own = group_ids[1][start : start + block, None] == group_ids[0][None, :]
-            cosines[own] = -np.inf
-        parts.append(_top_k(cosines, k))
-    return Neighbours(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    search = NearestNeighbors(metric="cosine").fit(gallery - centre)
+    # enough for k others even if the query's whole group is nearest
+    found = min(k + int(np.bincount(gallery_ids).max()), len(gallery))
+    distances, positions = search.kneighbors(queries - centre, n_neighbors=found)
+    own = gallery_ids[positions] == query_ids[:, None]
+    usable = (~own).sum(1).min()
+    if k > usable:
+        raise ValueError(
+            f"k = {k}, but a query has {usable} neighbours outside its own (capture, frame) group. "
+            "Use a smaller k or more training samples."
+        )
+    nearest = np.argsort(own, axis=1, kind="stable")[:, :k]
+    return Neighbours(
+        np.take_along_axis(positions, nearest, 1), 1 - np.take_along_axis(distances, nearest, 1)
+    )
 
 
 def vote(neighbours: Neighbours, gallery_labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Predict classes by majority vote; a tie goes to the class with the larger cosine sum.
+    """Let the neighbours vote; a tie goes to the class with the larger sum of cosines.
 
     Args:
+        neighbours: Neighbours of M queries.
         gallery_labels: (N,) ids in [0, K); unlabelled samples must not be in the gallery.
+        num_classes: K.
 
     Returns:
         (M,) predicted classes.
@@ -77,11 +88,12 @@ def vote(neighbours: Neighbours, gallery_labels: np.ndarray, num_classes: int) -
 def average_joints(
     neighbours: Neighbours, joints_rel_mm: np.ndarray, joint_valid: np.ndarray
 ) -> np.ndarray:
-    """Average the joints of the neighbours, over those where the joint is valid.
+    """Average each joint over the neighbours in which it is valid.
 
     Args:
+        neighbours: Neighbours of M queries.
         joints_rel_mm: (N, J, 3) of the gallery, camera frame, wrist-relative.
-        joint_valid: (N, J).
+        joint_valid: (N, J) of the gallery.
 
     Returns:
         (M, J, 3) mm; NaN where no neighbour has the joint.
@@ -90,32 +102,3 @@ def average_joints(
     total = np.where(valid, joints_rel_mm[neighbours.positions], 0.0).sum(1, dtype=np.float64)
     count = valid.sum(1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.maximum(norm, 1e-12), dtype=np.float32)
-
-
-def _shared_ids(gallery_groups, query_groups) -> tuple[np.ndarray, np.ndarray] | None:
-    if gallery_groups is None:
-        return None
-    both = np.concatenate([np.asarray(gallery_groups), np.asarray(query_groups)])
-    ids = np.unique(both, return_inverse=True)[1]
-    return ids[: len(gallery_groups)], ids[len(gallery_groups) :]
-
-
-def _top_k(cosines: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find positions and values of the k largest entries of each row, largest first."""
-    if k < 1:
-        raise ValueError(f"k must be at least 1 neighbour, got {k}.")
-    usable = np.isfinite(cosines).sum(1).min()
-    if k > usable:
-        raise ValueError(
-            f"k = {k}, but a query has {usable} neighbours outside its own (capture, frame) group. "
-            "Use a smaller k or more train samples."
-        )
-    positions = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-    values = np.take_along_axis(cosines, positions, 1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(positions, order, 1), np.take_along_axis(values, order, 1)

@@ -33,6 +33,7 @@ from gesture_pretrain.evaluation.features.tables import (
     probed_dataset,
 )
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weights.registry import find_backbone
 
 
@@ -109,7 +110,7 @@ def evaluate_features(
         for model in models
     ]
     has_joints = all(tables[part][model].has_joints for part in tables for model in models)
-    left_out += _not_scored(results[0], classes.name, has_joints=has_joints)
+    left_out += _not_scored(results[0], classes, has_joints=has_joints)
     context = evaluation_context(
         index=index,
         sets=sets,
@@ -146,13 +147,15 @@ def _result(
     return BackboneResult(model, evaluated, predictions, scores)
 
 
-def _not_scored(main: BackboneResult, taxonomy: str, *, has_joints: bool) -> list[str]:
-    """List the scores that this data and taxonomy do not provide."""
+def _not_scored(main: BackboneResult, taxonomy: Taxonomy, *, has_joints: bool) -> list[str]:
+    """List what has no scores with this data and this taxonomy, one sentence each."""
     found = []
     if not has_joints:
         found.append("The probe to 3D joints: this data has no joint annotations.")
-    if "probe_coarse" not in main.scores:
-        found.append(f"Gestures: the images have no label of taxonomy '{taxonomy}'.")
+    if taxonomy.num_coarse == 1:
+        found.append(f"Coarse gestures: taxonomy '{taxonomy.name}' has one class only.")
+    elif "probe_coarse" not in main.scores:
+        found.append(f"Gestures: the images have no label of taxonomy '{taxonomy.name}'.")
     elif not any(key.endswith("_fine") for key in main.scores):
         found.append("The fine level: it repeats the coarse one.")
     return found
@@ -173,6 +176,6 @@ def _write_metrics(path: Path, results: list[BackboneResult], context: Evaluatio
 def _check_splits(split: str | None, train_split: str) -> None:
     if split == train_split:
         raise ValueError(
-            f"Split '{split}' would be both fitted and scored. Choose another --split or "
-            "--train-split."
+            f"Split '{split}' would be both fitted and scored. Choose another split for one of "
+            "the two."
         )

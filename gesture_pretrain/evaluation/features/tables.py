@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 import gesture_pretrain
@@ -12,6 +11,7 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.ledger import fingerprint
 
 
 def probed_dataset(
@@ -58,13 +58,9 @@ def feature_tables(
 
 
 def _origin(model: nn.Module, dataset: GestureDataset, index: HandIndex, split: str) -> dict:
-    """Collect everything that a feature table depends on."""
-    weights = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        weights.update(key.encode())
-        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    """Describe what a feature table depends on: it is reused while the description is equal."""
     return {
-        "weights_sha256": weights.hexdigest(),
+        "weights_sha256": fingerprint(model.state_dict()),
         "index": index.fingerprint,
         "root": str(index.root),
         "split": split,

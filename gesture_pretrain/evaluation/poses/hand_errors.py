@@ -100,7 +100,7 @@ def require_available(
         )
     if protocol.missing_fit != "no fit is used" and reader.hand_models is None:
         raise NotAvailable(
-            f"protocol {protocol.name} uses MANO fits, which require hand models (--mano)"
+            f"protocol {protocol.name} compares with MANO fits, which require the hand models"
         )
 
 

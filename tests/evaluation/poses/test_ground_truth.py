@@ -9,7 +9,7 @@ import torch
 from gesture_pretrain.evaluation.external.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
-from gesture_pretrain.hand.model import load_hand_model, mano_world_to_camera
+from gesture_pretrain.hand.model import load_hand_model
 
 
 def test_joints_are_the_record_seen_from_its_camera(truth, rendered_index):
@@ -31,22 +31,16 @@ def test_fit_is_the_mesh_of_its_parameters_in_the_camera(truth, rendered_index, 
     for i in (0, 7, 20):
         record, side = rendered_index.record(i), ("right", "left")[truth.hand[i]]
         model, fit = load_hand_model(side, "open").double(), record.mano[side]
-        moved = mano_world_to_camera(
-            model,
-            fit.pose[None],
-            fit.shape[None],
-            fit.trans_m[None],
-            record.R_cam_world,
-            -record.R_cam_world.astype(np.float64) @ record.camera_center_mm / 1000,
+        mesh = model(
+            *(torch.from_numpy(v[None]).double() for v in (fit.pose, fit.shape, fit.trans_m))
         )
-        mesh = model(*(torch.as_tensor(value) for value in moved))
+        vertices, joints = (
+            world_to_camera_mm(1000 * p[0].numpy(), record.R_cam_world, record.camera_center_mm)
+            for p in mesh
+        )
         # float32 model: rounding of 0.2 m, 2e-5 mm, times the length of the kinematic chain
-        np.testing.assert_allclose(
-            truth.fit_vertices_cam_mm[i], 1000 * mesh.vertices_m[0].numpy(), atol=2e-4
-        )
-        np.testing.assert_allclose(
-            truth.fit_joints_cam_mm[i], 1000 * mesh.joints_m[0].numpy(), atol=2e-4
-        )
+        np.testing.assert_allclose(truth.fit_vertices_cam_mm[i], vertices, atol=2e-4)
+        np.testing.assert_allclose(truth.fit_joints_cam_mm[i], joints, atol=2e-4)
 
 
 def test_metric_joints_differ_from_the_models_at_tips_only_where_they_should(truth, reader):

@@ -254,7 +254,7 @@ def test_what_cannot_be_scored_says_why(complete, predictions_of, reader, render
     assert "predicts no mesh" in refused["eanet_corrected"]
     without_models = GroundTruthReader(rendered_index)
     _, refused = score_predictions(joints_only, without_models, SINGLE)
-    assert "require hand models" in refused["pa_mpjpe"]
+    assert "hand models" in refused["pa_mpjpe"]
     other = dataclasses.replace(joints_only, index_fingerprint="0" * 64)
     with pytest.raises(PredictionError, match="fingerprint"):
         score_predictions(other, reader, SINGLE)

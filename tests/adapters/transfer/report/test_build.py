@@ -22,7 +22,7 @@ from adapters.transfer.score.comparing import compare_plan
 from adapters.transfer.score.pose_pairs import hidden_joints
 from adapters.transfer.score.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
+from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.statistics.comparison import holm
 
 
@@ -52,6 +52,8 @@ def test_report_of_a_finished_experiment(finished):
         assert pair.joints.difference_mm == pytest.approx(a - b, rel=1e-6)
         assert pair.joints_p_holm >= pair.joints.p_value
         assert pair.joints.samples == 40 and pair.joints.seeds == 2
+        assert pair.joints.pretrainings == 2  # each seed pretrains again
+        assert not any("pretraining" in caveat for caveat in pair.joints.caveats)
     assert results.facts["cells"] == "10 of 10 finished"
     assert all("complete: True" in text for text in results.ledgers.values())
     assert {line.state for line in results.cells} == {"finished"} and len(results.cells) == 10
@@ -122,7 +124,7 @@ def test_other_systems_join_the_table_through_their_predictions(finished, toy_in
     assert row.is_external and row.target == "theirs" and row.hands["interhand_wrist"] == 30
     assert row.interval_mm is None and results.rows[1].interval_mm is not None
     (tmp_path / "theirs.npz").unlink()  # since the plan was read
-    with pytest.raises(PredictionError, match="theirs.npz"):
+    with pytest.raises(FileNotFoundError, match="theirs.npz"):
         collect_results(plan, cells_of(plan), finished.out)
 
 

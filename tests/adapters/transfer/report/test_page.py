@@ -15,9 +15,11 @@ from adapters.transfer.report.tables import (
     as_latex,
     as_markdown,
     comparison_numbers,
+    comparison_rows,
     latex_text,
     mean_and_spread,
     metric_name,
+    p_text,
     transfer_rows,
     unbroken,
 )
@@ -384,9 +386,20 @@ def test_the_mean_training_pose_is_a_row_and_what_is_not_below_it_did_not_learn(
     assert table[0][2:4] == ["360", "90"]
 
 
+def test_a_pair_that_did_not_learn_is_not_called_undecided():
+    lazy = replace(pair(0.0), did_not_learn=("net, gesture",))
+    said = verdict(results(pair(-5.0), pair(0.0, target="b"), lazy))[0]
+    assert "lower error in 1 of 3" in said
+    assert "not decided in 1, did not learn in 1" in said
+    alone = verdict(results(lazy))[0]
+    assert "not decided" not in alone and alone.count("did not learn") == 2
+
+
 def test_numbers_of_the_csv_are_numbers():
     header, rows = comparison_numbers([pair(-5.0), replace(pair(1.0), joints=None, missing="?")])
-    for place in ("difference_mm", "low_mm", "high_mm", "p_holm"):
+    for place in ("difference_mm", "low_mm", "high_mm", "p", "sign_flip_p", "p_holm"):
         float(rows[0][header.index(place)])
+    header_md, (row, _) = comparison_rows([pair(-5.0), pair(None)])
+    assert row[header_md.index("p, sign flip")] == p_text(difference(-5.0).sign_flip_p)
     assert rows[1][header.index("difference_mm")] == ""
     assert metric_name("MPJPE", "pa_mpjpe") == "PA-MPJPE"
