@@ -1,9 +1,9 @@
-"""Files and folders that are there whole or not at all.
+"""Atomic writing of files and folders.
 
-What is written goes to a hidden sibling (`.name.<random>.part`), is forced to the disk, and is
-then renamed. A reader, a second writer, a kill or a power cut therefore meet either what was there
-before or all of the new. A process that is killed leaves its `.part` behind, without the lock that
-a writer holds on it; `remove_abandoned_parts` takes those away.
+Content is written to a hidden sibling (`.name.<random>.part`), synced to disk, and then renamed.
+After a kill or a power failure, and for concurrent readers and writers, either the old or the
+complete new content exists. A killed process leaves its `.part` behind, without the lock that a
+writer holds on it; `remove_abandoned_parts` deletes such files.
 """
 
 import ctypes
@@ -23,11 +23,11 @@ _RELATIVE_TO_WORKING_FOLDER = -100  # AT_FDCWD
 
 
 class WriteFailed(OSError):
-    """A file or folder could not be written; what was there before is unchanged.
+    """A file or folder could not be written; any earlier content is unchanged.
 
     Attributes:
-        path: What was to be written.
-        bytes_needed: Size of the content, None where unknown.
+        path: File or folder to be written.
+        bytes_needed: Size of the content, None if unknown.
     """
 
     def __init__(self, number: int | None, message: str, path: Path, bytes_needed: int | None):
@@ -39,19 +39,19 @@ class WriteFailed(OSError):
 
 
 class DiskFull(WriteFailed):
-    """The disk or the quota has no room for it."""
+    """The disk or the quota is full."""
 
 
 def write_bytes_atomically(path: str | os.PathLike, data: bytes | bytearray | memoryview) -> None:
-    """Replace or create one file.
+    """Create or replace one file.
 
     Args:
-        path: The file; its folder must exist.
-        data: Its whole content.
+        path: File, whose folder must exist.
+        data: Complete content.
 
     Raises:
-        DiskFull: No room. An earlier file of that name is unchanged.
-        WriteFailed: The system refused for another reason. Likewise.
+        DiskFull: The disk is full. An earlier file of that name is unchanged.
+        WriteFailed: Writing failed for another reason. An earlier file is unchanged.
     """
     path = Path(path)
     size = memoryview(data).nbytes
@@ -71,22 +71,22 @@ def write_bytes_atomically(path: str | os.PathLike, data: bytes | bytearray | me
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to fill, which takes its name when the block ends without an error.
+    """Provide a folder to fill, which receives its name when the block ends without an error.
 
-    Two processes may do this at once with one name: without `overwrite` the first to finish keeps
-    it and the other gets `FileExistsError`; with it the last to finish wins. No mixture arises.
+    Several processes may write the same folder at once. Without `overwrite`, the first to finish
+    succeeds and the others raise `FileExistsError`; with it, the last to finish wins.
 
     Args:
-        path: The folder's final name; its parent is created where missing.
-        overwrite: Take the place of a folder that is there.
+        path: Final path of the folder. Missing parents are created.
+        overwrite: Replace an existing folder.
 
     Yields:
-        The hidden folder to write into.
+        The hidden folder to write to.
 
     Raises:
-        FileExistsError: `path` exists and `overwrite` is false, asked before and after the block.
-        DiskFull: No room; a folder of that name is unchanged.
-        WriteFailed: The system refused for another reason. Likewise.
+        FileExistsError: `path` exists and `overwrite` is false; checked before and after the block.
+        DiskFull: The disk is full. An earlier folder of that name is unchanged.
+        WriteFailed: Writing failed for another reason. An earlier folder is unchanged.
     """
     path = Path(path)
     if not overwrite:
@@ -112,12 +112,12 @@ def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterat
 def remove_abandoned_parts(
     folder: str | os.PathLike, pattern: str = "*", *, older_than_s: float = 5.0
 ) -> int:
-    """Delete what killed writers left in `folder`; returns how many.
+    """Delete the remains of killed writers in a folder, and return their number.
 
     Args:
-        folder: Where files or folders were being written.
-        pattern: Names of the files or folders that were being written.
-        older_than_s: Seconds since the last change. Zero only where no one else is writing.
+        folder: Folder that was written to.
+        pattern: Name pattern of the files or folders that were written.
+        older_than_s: Minimum time since the last change, s. Use 0 only without other writers.
     """
     limit = time.time() - older_than_s
     removed = 0
@@ -137,7 +137,7 @@ def remove_abandoned_parts(
 
 @contextmanager
 def _locked(handle: int) -> Iterator[None]:
-    """Mark an open file or folder as being written; a file system without locks goes without."""
+    """Mark an open file or folder as being written, if the file system supports locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -163,7 +163,7 @@ def _part_beside(path: Path) -> Path:
 
 
 def _take_name(part: Path, path: Path, overwrite: bool) -> None:
-    """Rename `part` to `path`; a rename onto a folder with content fails, whoever made it."""
+    """Rename `part` to `path`, replacing a non-empty folder only with `overwrite`."""
     if not overwrite:
         try:
             os.rename(part, path)
@@ -174,14 +174,14 @@ def _take_name(part: Path, path: Path, overwrite: bool) -> None:
     while not _renamed(part, path, unless=(errno.ENOTEMPTY, errno.EEXIST)):
         if _exchanged(part, path):
             return
-        # Elsewhere than on Linux the name is free for an instant
+        # outside of Linux, the name is free for an instant
         aside = _part_beside(path)
         if _renamed(path, aside, unless=(errno.ENOENT,)):
             shutil.rmtree(aside, ignore_errors=True)
 
 
 def _renamed(source: Path, target: Path, unless: tuple[int, ...]) -> bool:
-    """Rename; False where the system refuses with one of the errors in `unless`."""
+    """Rename and return True, or return False if the system raises an error in `unless`."""
     try:
         os.rename(source, target)
     except OSError as error:
@@ -192,7 +192,7 @@ def _renamed(source: Path, target: Path, unless: tuple[int, ...]) -> bool:
 
 
 def _exchanged(part: Path, path: Path) -> bool:
-    """Swap two names in one step, where the system can; `part` is then the old folder."""
+    """Swap two names atomically if the system supports it; `part` is then the old folder."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if _POSIX else None
     if renameat2 is None:
         return False
@@ -211,7 +211,7 @@ _POSIX = os.name == "posix"
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force a folder's entries to the disk (only POSIX systems can)."""
+    """Sync the entries of a folder to disk (POSIX only)."""
     if not _POSIX:
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -233,12 +233,12 @@ def _sync_tree(folder: Path) -> None:
 def writing(
     path: Path, bytes_needed: int | None = None, *, only_no_room: bool = False
 ) -> Iterator[None]:
-    """Turn the system's errors of a block that writes into `WriteFailed`.
+    """Convert system errors in a block that writes into `WriteFailed`.
 
     Args:
-        path: File or folder that the message names.
-        bytes_needed: Size of the content, where known.
-        only_no_room: Leave other errors alone, since they need not come from writing.
+        path: File or folder for the error message.
+        bytes_needed: Size of the content, if known.
+        only_no_room: Convert only "no space left"; other errors may not come from writing.
     """
     try:
         yield
@@ -251,7 +251,7 @@ def writing(
 
 
 def _named(error: OSError, path: Path, size: int | None) -> WriteFailed:
-    """The system's error with the path, the bytes needed and what became of the old content."""
+    """Build an error with path, required bytes and the state of the old content."""
     kept = (
         "What was there before is unchanged."
         if path.exists()

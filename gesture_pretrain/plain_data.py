@@ -1,4 +1,4 @@
-"""Values that JSON can hold: dicts with string keys, lists, strings, finite numbers, bool, None."""
+"""Plain JSON data: dicts with string keys, lists, strings, finite numbers, bool, None."""
 
 import math
 from collections.abc import Mapping
@@ -7,20 +7,19 @@ from typing import Any
 
 
 def plain_data(value: Any, place: str, *, paths_as_text: bool = False) -> Any:
-    """`value` if it is plain data; tuples become lists.
+    """Check that a value is plain data, and convert tuples to lists.
 
     Args:
-        value: Anything, nested or not.
-        place: What it is, for messages; the place inside it is added.
-        paths_as_text: Write a path as its text; else it is refused, since it would not come back
-            as a path.
+        value: Possibly nested value.
+        place: Name of the value for error messages, to which the location inside it is added.
+        paths_as_text: Convert paths to strings instead of rejecting them.
 
     Raises:
-        ValueError: A value that JSON cannot hold, or a key that is no string; names the place.
+        ValueError: JSON cannot represent a value, or a key is not a string.
     """
     if isinstance(value, Mapping):
         if bad := [key for key in value if not isinstance(key, str)]:
-            raise ValueError(f"{place} has the key {bad[0]!r}; JSON knows only strings as keys")
+            raise ValueError(f"{place} has the key {bad[0]!r}; JSON keys must be strings")
         return {
             key: plain_data(entry, f"{place}.{key}", paths_as_text=paths_as_text)
             for key, entry in value.items()
@@ -37,6 +36,6 @@ def plain_data(value: Any, place: str, *, paths_as_text: bool = False) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise ValueError(
-        f"{place} is {value!r} ({type(value).__name__}); a card holds dicts, lists, strings, "
-        "finite numbers, booleans and None. Leave a value out where it is not known."
+        f"{place} is {value!r} ({type(value).__name__}). Allowed are dicts, lists, strings, finite "
+        "numbers, booleans and None. Leave out unknown values."
     )

@@ -1,8 +1,8 @@
-"""Ray-traced pictures of triangle meshes on the CPU, for rendered data and for overlays.
+"""CPU ray tracing of triangle meshes, for rendered data and overlays.
 
-Embree finds what each pixel sees, numpy shades only the pixels that hit something. Colours are
-linear RGB in [0, 1] while shading; a picture's sRGB is their square root (gamma 2). A pixel's
-coordinates are integers at its centre.
+Embree computes the ray intersections; numpy shades only pixels that hit a surface. Shading uses
+linear RGB in [0, 1]; sRGB values of an image are their square root (gamma 2). Pixel centres have
+integer coordinates.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ SKIN_WRAP = np.array([0.28, 0.12, 0.06], np.float32)
 
 
 class Hits(NamedTuple):
-    """What N rays meet. Rows of rays that miss have face -1 and undefined other values."""
+    """Intersections of N rays. A ray that misses has face -1 and undefined other values."""
 
     face: np.ndarray  # (N,) int32
     u: np.ndarray  # (N,) weight of the face's second corner
@@ -29,11 +29,11 @@ class Hits(NamedTuple):
 
 
 class TracedMesh:
-    """A mesh that rays can be sent at.
+    """A mesh prepared for ray tracing.
 
     Args:
-        vertices_m: (V, 3) metres, any frame; rays are given in the same frame.
-        faces: (F, 3) vertex indices; the winding does not matter.
+        vertices_m: (V, 3) metres, in the frame of the rays.
+        faces: (F, 3) vertex indices with any winding.
     """
 
     def __init__(self, vertices_m: np.ndarray, faces: np.ndarray):
@@ -43,19 +43,19 @@ class TracedMesh:
         TriangleMesh(self._scene, vertices, np.ascontiguousarray(faces, dtype=np.int32))
 
     def hits(self, origins_m: np.ndarray, directions: np.ndarray) -> Hits:
-        """First surface met by each ray; both arguments (N, 3) float32."""
+        """Find the first intersection of each ray; both arguments (N, 3) float32."""
         found = self._scene.run(origins_m, directions, output=1)
         return Hits(found["primID"], found["u"], found["v"], found["tfar"])
 
     def is_free(self, origins_m: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """(N,) bool: nothing stands in the way of the ray; both arguments (N, 3) float32."""
+        """Return (N,) bool, whether a ray hits nothing; both arguments (N, 3) float32."""
         return self._scene.run(origins_m, directions, query="OCCLUDED") < 0
 
 
 class Lighting(NamedTuple):
-    """Light from all around, and L distant lights.
+    """Ambient light and L distant lights.
 
-    Light from all around is a sky and ground hemisphere plus K broad lobes. A lobe's irradiance is
+    Ambient light is a sky and ground hemisphere plus K broad lobes. A lobe's irradiance is
     ``((1 + n.d) / 2) ** 2``, so together they are spherical harmonics up to the second degree.
     """
 
@@ -68,12 +68,12 @@ class Lighting(NamedTuple):
     lobe_colours_rgb: np.ndarray | None = None  # (K, 3) linear
 
     def digest(self) -> str:
-        """A hash of all values: equal only for equal lighting."""
+        """Hash all values."""
         values = (np.asarray(value) for value in self if value is not None)
         return hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest()[:16]
 
     def ambient_rgb(self, normals: np.ndarray) -> np.ndarray:
-        """Linear light (N, 3) from all around on surfaces with these unit normals (N, 3)."""
+        """Compute linear ambient light (N, 3) on surfaces with unit normals (N, 3)."""
         half = (0.5 + 0.5 * (normals @ self.up))[:, None].astype(np.float32)
         light = self.ground_rgb + half * (self.sky_rgb - self.ground_rgb)
         if self.lobe_directions is not None:
@@ -83,7 +83,7 @@ class Lighting(NamedTuple):
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3) float32 of a mesh whose faces wind counter-clockwise."""
+    """Compute area-weighted unit normals (V, 3), float32, of a counter-clockwise mesh."""
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     spread = np.repeat(normals, 3, axis=0)
@@ -95,7 +95,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def interpolate(values: np.ndarray, faces: np.ndarray, hits: Hits) -> np.ndarray:
-    """Values (V, C) at the vertices, at the hit points: (N, C)."""
+    """Interpolate vertex values (V, C) at the hit points: (N, C)."""
     corners = faces[hits.face]
     u, v = hits.u[:, None], hits.v[:, None]
     first, second, third = (values[corners[:, k]] for k in range(3))
@@ -105,7 +105,7 @@ def interpolate(values: np.ndarray, faces: np.ndarray, hits: Hits) -> np.ndarray
 def pixel_rays(
     columns: np.ndarray, rows: np.ndarray, focal_px: np.ndarray, princpt_px: np.ndarray
 ) -> np.ndarray:
-    """Camera-frame directions (N, 3) float32 with z = 1, so that a hit's distance is its depth."""
+    """Compute camera-frame directions (N, 3), float32, with z = 1, so that distance is depth."""
     x = (columns - princpt_px[0]) / focal_px[0]
     y = (rows - princpt_px[1]) / focal_px[1]
     return np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
@@ -122,18 +122,18 @@ def shade(
     gloss: np.ndarray | None = None,
     wrap_rgb: np.ndarray = SKIN_WRAP,
 ) -> np.ndarray:
-    """Linear colour (N, 3) of N surface points: wrapped diffuse plus a Blinn-Phong highlight.
+    """Shade N surface points in linear RGB (N, 3): wrapped diffuse plus Blinn-Phong highlight.
 
     Args:
         albedo_rgb: (N, 3) linear.
         normals: (N, 3) unit, in the frame of the lights.
         to_camera: (N, 3) unit vectors towards the camera.
-        lighting: the lights.
-        lights_free: (N,) bool for each of the first lights, whether it reaches the point. The
+        lighting: Ambient and distant lights.
+        lights_free: For each of the first lights, (N,) bool, whether it reaches the point. The
             other lights cast no shadows.
-        openness: (N, 1) fraction of the light from all around that reaches the point; None for all.
-        gloss: (N,) in [0, 1], from skin (0) to nail (1); 0 if None.
-        wrap_rgb: (3,) how far light reaches around, per channel.
+        openness: (N, 1) fraction of ambient light that reaches the point. Default: 1.
+        gloss: (N,) in [0, 1], from skin (0) to nail (1). Default: 0.
+        wrap_rgb: (3,) amount by which light wraps around the terminator, per channel.
     """
     light = lighting.ambient_rgb(normals)
     if openness is not None:
@@ -151,7 +151,7 @@ def shade(
 
 
 def _highlight(normals, to_camera, direction, gloss) -> np.ndarray:
-    """(N,) Blinn-Phong strength: wide and weak on skin, narrow and strong on nails."""
+    """Compute Blinn-Phong strength (N,): wide and weak on skin, narrow and strong on nails."""
     middle = to_camera + direction
     middle_length = np.sqrt(np.einsum("nk,nk->n", middle, middle))
     cosine = np.einsum("nk,nk->n", normals, middle) / np.maximum(middle_length, 1e-6)
@@ -174,23 +174,23 @@ def render_mesh(
     colour_rgb: tuple[int, int, int] = (205, 176, 160),
     supersample: int = 2,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture of one or more meshes for overlays, lit from the camera's upper left.
+    """Render one or more meshes for overlays, lit from the upper left of the camera.
 
     Args:
         vertices_cam_m: (V, 3) camera frame, metres.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside.
         focal_px: (2,) focal lengths.
         princpt_px: (2,) principal point.
-        size_wh: width and height of the picture.
+        size_wh: Width and height of the picture.
         colour_rgb: sRGB colour of the surface.
-        supersample: rays per pixel and axis.
+        supersample: Rays per pixel and axis.
 
     Returns:
-        (H, W, 3) uint8 sRGB, black where nothing is, and (H, W) float32 coverage in [0, 1]; an
-        overlay is ``picture + (1 - coverage) * photograph``.
+        (H, W, 3) uint8 sRGB, black in the background, and (H, W) float32 coverage in [0, 1]. An
+        overlay is ``rendering + (1 - coverage) * image``.
 
     Raises:
-        ValueError: if a vertex is not in front of the camera, or an argument has another shape.
+        ValueError: If a vertex is not in front of the camera, or an argument has another shape.
     """
     vertices = _checked_vertices(vertices_cam_m, focal_px, princpt_px, supersample)
     faces = np.asarray(faces, dtype=np.int64)
@@ -252,6 +252,6 @@ def _camera_light() -> Lighting:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors (..., K) divided by their lengths."""
+    """Normalise vectors (..., K)."""
     squared = np.einsum("...k,...k->...", vectors, vectors)[..., None]
     return vectors / np.sqrt(np.maximum(squared, 1e-20))

@@ -1,6 +1,6 @@
 """The 21-joint hand skeleton: names, orders, bones and fingertip vertices.
 
-Three joint orders meet in hand data sets. All tables here are per hand.
+Hand datasets use three joint orders. All tables are per hand.
 
 * **mano21**, the order of this toolkit (also FreiHAND's and OpenPose's): wrist first, then thumb,
   index, middle, ring, pinky, each from its base knuckle (1) to its tip (4).
@@ -42,9 +42,9 @@ PARENTS_MANO21 = (-1, *((0 if k == 1 else 4 * f + k - 1) for f in range(5) for k
 BONES_MANO21 = tuple((PARENTS_MANO21[j], j) for j in range(1, NUM_JOINTS))  # (parent, child)
 PARENTS_MANO16 = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 
-# MANO has no joint at a fingertip; code bases pick a vertex of the skin instead, and not the same.
-# "smplx" is smplx's own table, "manopth" that of manopth and IntagHand, "interhand" that of the
-# joint regressor which InterHand2.6M distributes. Middle 444 and 445 lie about 5 mm apart.
+# MANO has no fingertip joints; code bases use a vertex instead, but not the same one. "smplx" is
+# smplx's table, "manopth" that of manopth and IntagHand, "interhand" that of the joint regressor
+# distributed with InterHand2.6M. Middle 444 and 445 are about 5 mm apart.
 TIP_VERTICES = {
     "smplx": {"thumb": 744, "index": 320, "middle": 443, "ring": 554, "pinky": 671},
     "manopth": {"thumb": 745, "index": 317, "middle": 444, "ring": 556, "pinky": 673},
@@ -63,20 +63,20 @@ FINGER_COLORS_RGB = {
 
 
 def finger_of_joint(joint: int) -> str:
-    """Name of the finger that joint ``joint`` (mano21 order, 0-20) belongs to, or ``"wrist"``."""
+    """Return the finger that a joint (mano21 order, 0-20) belongs to, or ``"wrist"``."""
     if not 0 <= joint < NUM_JOINTS:
         raise ValueError(f"joint {joint} is not one of 0-20 (mano21 order)")
     return "wrist" if joint == 0 else FINGERS[(joint - 1) // 4]
 
 
 def tip_vertices(convention: str) -> tuple[int, ...]:
-    """Fingertip vertices of a MANO mesh, in the order of ``FINGERS``.
+    """Return the fingertip vertices of a MANO mesh, in the order of ``FINGERS``.
 
     Args:
-        convention: a key of ``TIP_VERTICES``.
+        convention: A key of ``TIP_VERTICES``.
 
     Raises:
-        ValueError: for any other name.
+        ValueError: For any other name.
     """
     if convention not in TIP_VERTICES:
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Gesture taxonomies: which coarse and fine class a source label (a folder name) stands for.
+"""Gesture taxonomies, which map source labels (folder names) to coarse and fine classes.
 
-A taxonomy is a CSV file, never code; `taxonomy_file` says how it is written.
+A taxonomy is a CSV file, whose format is documented in `taxonomy_file`.
 
-Fine refines coarse: each fine class lies in exactly one coarse class. A mirrored image changes its
-classes where handedness is part of them, so flips are derived for classes from the `flip` column.
+Each fine class belongs to exactly one coarse class. If classes depend on handedness, mirroring an
+image changes its class, so class flips are derived from the `flip` column.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from gesture_pretrain.names import did_you_mean
 from gesture_pretrain.taxonomy_file import read_taxonomy_file
 
 UNLABELLED = -1
-# InterHand2.6M folders that are known to carry no gesture label: range of motion, two hands
+# InterHand2.6M folders without a gesture label: range of motion, two hands
 _KNOWN_UNLABELLED_PREFIXES = ("ROM", "02", "03")
 
 
 @dataclass(frozen=True)
 class AssignmentReport:
-    """How many of the images got a gesture class and why the others did not.
+    """Number of images with and without a gesture class.
 
     Attributes:
-        total: images asked for.
-        labelled: images with a class.
-        unknown: images whose label is not in the taxonomy.
-        side_mismatch: images whose label is known, but of another side than the annotated hand.
-        unknown_labels: image count of every unknown label.
+        total: Number of images.
+        labelled: Images with a class.
+        unknown: Images whose label is not in the taxonomy.
+        side_mismatch: Images whose label has another handedness than the annotated hand.
+        unknown_labels: Number of images of each unknown label.
     """
 
     total: int
@@ -43,7 +43,7 @@ class AssignmentReport:
     def __str__(self) -> str:
         line = (
             f"{self.labelled:,} of {self.total:,} images have a gesture class; masked: "
-            f"{self.unknown:,} of an unknown label, {self.side_mismatch:,} of another hand side"
+            f"{self.unknown:,} of an unknown label, {self.side_mismatch:,} of the other handedness"
         )
         if not self.unknown_labels:
             return line
@@ -55,17 +55,17 @@ class AssignmentReport:
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Source labels, their coarse and fine classes, and what a mirror image does to them.
+    """Source labels, their coarse and fine classes, and the effect of mirroring.
 
     Attributes:
-        name: name of the packaged file, stem of the user's, plus the variant.
-        sha256: of the content (not of the file's line ends or column order) and the variant.
-        labels: source labels in file order.
-        coarse_of, fine_of: class id of every label.
-        coarse_names, fine_names: name of every class, indexed by id.
-        hand_of_label: side of every label that has one.
-        coarse_flip, fine_flip: class of the mirror image for each class, None where not defined.
-        shuffle_seed: None, or the seed of the shuffled-label control.
+        name: Name of the packaged or user file without extension, plus the variant.
+        sha256: SHA-256 of content and variant, independent of line ends and column order.
+        labels: Source labels in file order.
+        coarse_of, fine_of: Class id of each label.
+        coarse_names, fine_names: Class names, indexed by id.
+        hand_of_label: Handedness of the labels that have one.
+        coarse_flip, fine_flip: Class of the mirror image of each class, None if undefined.
+        shuffle_seed: Seed of the shuffled-label control, or None.
         class_of_cluster: (subject, label) to (coarse, fine) where a label's class depends on the
             subject, see `cluster_labels`; None where it does not.
     """
@@ -84,46 +84,46 @@ class Taxonomy:
 
     @classmethod
     def load(cls, source: str | Path) -> "Taxonomy":
-        """Reads and validates a packaged taxonomy (by name) or a CSV file (by path).
+        """Read and validate a packaged taxonomy (by name) or a CSV file (by path).
 
         Raises:
-            FileNotFoundError: no such name or file.
-            ValueError: the file breaks a rule of a taxonomy; the message names file and line.
+            FileNotFoundError: There is no such name or file.
+            ValueError: The file violates a rule; the message names file and line.
         """
         return cls(**read_taxonomy_file(source))
 
     @classmethod
     def from_index_labels(cls, labels: Iterable[str], name: str = "folders") -> "Taxonomy":
-        """One class per distinct label at both levels, ids in sorted order, no flip defined."""
+        """Create one class per distinct label at both levels, in sorted order, without flips."""
         distinct = tuple(sorted(set(labels)))
         if not distinct:
-            raise ValueError("A taxonomy needs at least one label; the index holds none.")
+            raise ValueError("A taxonomy needs at least one label; the index has none.")
         ids, undefined = {label: i for i, label in enumerate(distinct)}, (None,) * len(distinct)
         return cls(name, distinct, ids, dict(ids), distinct, distinct, {}, undefined, undefined)
 
     @property
     def num_coarse(self) -> int:
-        """Coarse classes."""
+        """Number of coarse classes."""
         return len(self.coarse_names)
 
     @property
     def num_fine(self) -> int:
-        """Fine classes."""
+        """Number of fine classes."""
         return len(self.fine_names)
 
     @property
     def sha256(self) -> str:
-        """Of the content and the variant, not of the name."""
+        """SHA-256 of content and variant, independent of the name."""
         content = {key: value for key, value in self.to_dict().items() if key != "name"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def has_flip(self) -> bool:
-        """True if the mirror image of every class has a class."""
+        """Whether the mirror image of every class has a class."""
         return None not in self.fine_flip and len(self.fine_flip) == self.num_fine
 
     def to_dict(self) -> dict:
-        """Everything as plain lists and dicts, for a card or a run's record."""
+        """Return all fields as plain lists and dicts."""
         clusters = {}
         if self.class_of_cluster is not None:
             clusters["class_of_cluster"] = [[*k, *v] for k, v in self.class_of_cluster.items()]
@@ -142,25 +142,25 @@ class Taxonomy:
         }
 
     def ids(self, label: str) -> tuple[int, int]:
-        """(coarse, fine) of a label, (-1, -1) if the taxonomy does not know it."""
+        """Return (coarse, fine) of a label, or (-1, -1) if it is unknown."""
         return self.coarse_of.get(label, UNLABELLED), self.fine_of.get(label, UNLABELLED)
 
     def hand_of(self, label: str) -> str | None:
-        """Side of a label ("right", "left", "interacting"), None if it has none or is unknown."""
+        """Return the handedness of a label ("right", "left", "interacting"), or None."""
         return self.hand_of_label.get(label)
 
     def flip(self, coarse: int, fine: int) -> tuple[int, int] | None:
-        """Classes of the mirror image, None where none is defined. (-1, -1) stays (-1, -1)."""
+        """Return the classes of the mirror image, or None. (-1, -1) stays (-1, -1)."""
         if (coarse, fine) == (UNLABELLED, UNLABELLED):
             return coarse, fine
         mirrored = self.coarse_flip[coarse], self.fine_flip[fine]
         return None if None in mirrored else mirrored
 
     def accepts(self, label: str, hand: str) -> bool:
-        """True if an image with this label and this annotated hand shows the label's gesture.
+        """Return whether the annotated hand of an image is compatible with its label.
 
-        "unknown" (a photograph without annotation) fits every label; two interacting hands fit
-        only a label that says so.
+        "unknown" (a photograph without annotation) is compatible with every label, "interacting"
+        only with labels of interacting hands.
         """
         side = self.hand_of(label)
         if hand == "interacting":
@@ -175,21 +175,21 @@ class Taxonomy:
         rows: Sequence[int] | None = None,
         strict: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
-        """Classes of N images; masked ones are -1 at both levels.
+        """Assign classes to N images; masked images have -1 at both levels.
 
         Args:
             labels: (N,) source label of each image.
             hands: (N,) annotated hand: "right", "left", "interacting" or "unknown".
-            rows: (N,) identity of each image, by default its position; used by the shuffled
-                control only, so that its outcome does not depend on the order of the images.
-            strict: refuse a label that is neither in the taxonomy nor one of InterHand2.6M's
+            rows: (N,) identity of each image. Default: its position. Used only by the shuffled
+                control, whose result must not depend on the order of the images.
+            strict: Raise for a label that is neither in the taxonomy nor one of InterHand2.6M's
                 range-of-motion (ROM*) and two-hand (02xx, 03xx) folders.
 
         Returns:
-            coarse (N,) int64, fine (N,) int64, report.
+            Coarse classes (N,) int64, fine classes (N,) int64, report.
 
         Raises:
-            ValueError: lengths differ, or `strict` and an unexpected label.
+            ValueError: Lengths differ, or a label is unexpected and `strict` is set.
         """
         if len(labels) != len(hands):
             raise ValueError(f"{len(labels)} labels but {len(hands)} hands; one hand per image.")
@@ -210,13 +210,13 @@ class Taxonomy:
         subjects: Sequence[int] | None = None,
         strict: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
-        """`assign` for an index that keeps labels and hands as codes into lists of names.
+        """Assign classes like `assign`, with labels and hands given as codes into lists of names.
 
         Args:
             label_codes, hand_codes: (N,) codes into the names.
-            label_names, hand_names: the names.
-            rows, strict: as for `assign`.
-            subjects: (N,) subject numbers; needed with `class_of_cluster` only.
+            label_names, hand_names: Lists of names.
+            rows, strict: See `assign`.
+            subjects: (N,) subject numbers. Required only with `class_of_cluster`.
         """
         label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
         unknown = _count_unknown(label_codes, label_names, self.coarse_of)
@@ -243,7 +243,7 @@ class Taxonomy:
         return pairs[:, 0].copy(), pairs[:, 1].copy(), report
 
     def _of_clusters(self, pairs, label_codes, label_names, subjects) -> np.ndarray:
-        """Classes (N, 2) by subject and label of the images that have one."""
+        """Look up classes (N, 2) by subject and label for labelled images."""
         if subjects is None:
             raise ValueError(f"The classes of taxonomy {self.name!r} depend on the subject.")
         labelled = np.flatnonzero(pairs[:, 0] != UNLABELLED)
@@ -258,10 +258,10 @@ class Taxonomy:
         return found
 
     def without(self, labels: Iterable[str]) -> "Taxonomy":
-        """Withhold labels: their images have no class; the classes stay those of the others.
+        """Withhold labels, so that their images have no class. The classes stay the same.
 
         Raises:
-            ValueError: a label that the taxonomy does not have, or none is left.
+            ValueError: A label is unknown, or no label is left.
         """
         withheld = set(labels)
         if unknown := sorted(withheld - set(self.labels)):
@@ -279,12 +279,12 @@ class Taxonomy:
         )
 
     def drawn_gestures(self, fraction: float, seed: int) -> tuple[str, ...]:
-        """Labels of a fraction of the gestures, drawn at random; right and left hand go together.
+        """Draw a random fraction of the gestures and return their labels.
 
-        A gesture is a coarse class with its mirror image.
+        A gesture is a coarse class together with its mirror image.
 
         Raises:
-            ValueError: a fraction outside of 0 to 1, or so small that no gesture is drawn.
+            ValueError: The fraction draws none or all of the gestures.
         """
         gestures = sorted({self._gesture(coarse) for coarse in self.coarse_of.values()})
         count = round(fraction * len(gestures))
@@ -302,20 +302,20 @@ class Taxonomy:
         return coarse if mirrored is None else min(coarse, mirrored)
 
     def control(self, name: str, *, seed: int = 0) -> "Taxonomy":
-        """A control of the experiment by name: see `CONTROLS`. `seed` is used by "shuffled".
+        """Create an experimental control by name, see `CONTROLS`. "shuffled" uses `seed`.
 
         Raises:
-            ValueError: no such control.
+            ValueError: The control is unknown.
         """
         if name not in CONTROLS:
             raise ValueError(f"Unknown control {name!r}. Known: {', '.join(CONTROLS)}.")
         return CONTROLS[name](self, seed)
 
     def handedness_only(self) -> "Taxonomy":
-        """Control: both levels say only right (0) or left (1); the same images are labelled.
+        """Create a control whose only classes are right (0) and left (1), for the same images.
 
         Raises:
-            ValueError: the labels do not name both sides.
+            ValueError: The labels do not include both hands.
         """
         side = {
             label: ("right", "left").index(hand)
@@ -341,16 +341,15 @@ class Taxonomy:
         )
 
     def shuffled(self, seed: int = 0) -> "Taxonomy":
-        """Control: the same class counts, but images exchange their classes at random.
+        """Create a control with the same class counts, but classes permuted among images.
 
-        Renaming the classes would leave the task as it is; here the (coarse, fine) pairs of the
-        labelled images are permuted among the images, so that nothing but memorising is left.
-        `assign` does it; the permutation depends on the seed and on the identities of the images.
+        `assign` permutes the (coarse, fine) pairs of the labelled images, so that they can only be
+        memorised. The permutation depends on the seed and on the identities of the images.
         """
         return replace(self, name=f"{self.name}-shuffled{seed}", shuffle_seed=int(seed))
 
     def coarse_only(self) -> "Taxonomy":
-        """Variant: the fine level repeats the coarse one."""
+        """Create a variant whose fine level repeats the coarse level."""
         return replace(
             self,
             name=f"{self.name}-coarse_only",
@@ -360,7 +359,7 @@ class Taxonomy:
         )
 
     def fine_only(self) -> "Taxonomy":
-        """Variant: the coarse level repeats the fine one."""
+        """Create a variant whose coarse level repeats the fine level."""
         return replace(
             self,
             name=f"{self.name}-fine_only",
@@ -381,7 +380,7 @@ CONTROLS: dict[str, Callable[[Taxonomy, int], Taxonomy]] = {
 def _count_unknown(
     label_codes: np.ndarray, label_names: Sequence[str], known: dict[str, int]
 ) -> dict[str, int]:
-    """Images of every unknown label that occurs; an index also lists labels of other rows."""
+    """Count the images of each unknown label."""
     counts = np.bincount(label_codes, minlength=len(label_names)).tolist()
     return {
         name: count
@@ -402,7 +401,7 @@ def _refuse_unexpected(unknown: Sequence[str], taxonomy: str) -> None:
 
 
 def _shuffle_labelled(pairs: np.ndarray, identity: np.ndarray, seed: int) -> np.ndarray:
-    """Permutes the labelled rows of pairs (N, 2) in a way set by seed and identity (N,) alone."""
+    """Permute the labelled rows of pairs (N, 2), depending only on seed and identity (N,)."""
     labelled = np.flatnonzero(pairs[:, 0] != UNLABELLED)
     in_order = labelled[np.argsort(identity[labelled], kind="stable")]
     stream = np.random.Generator(np.random.Philox(key=[seed, 0x5AFF1E]))
@@ -412,7 +411,7 @@ def _shuffle_labelled(pairs: np.ndarray, identity: np.ndarray, seed: int) -> np.
 
 
 def _encode(names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Distinct names in order of appearance, and (N,) codes into them."""
+    """Return the distinct names in order of appearance, and (N,) codes into them."""
     code_of: dict[str, int] = {}
     codes = [code_of.setdefault(str(name), len(code_of)) for name in names]
     return list(code_of), np.array(codes, np.int64)

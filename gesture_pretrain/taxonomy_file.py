@@ -1,4 +1,4 @@
-"""Reads a taxonomy's CSV file and checks every rule of a taxonomy; errors name file and line.
+"""Reading and validation of taxonomy CSV files; errors name file and line.
 
 One line per source label, keyed by the whole name:
 
@@ -6,7 +6,7 @@ One line per source label, keyed by the whole name:
     coarse, fine class, either an id counted from 0 or a class name (ids in order of appearance)
     coarse_name, fine_name   optional, what reports call a class that is given by its id
     name         optional, a readable name of the label; names its classes where nothing else does
-    hand         optional: right, left or interacting; an annotated hand of another side is masked
+    hand         optional: right, left or interacting; images of another hand are masked
     flip         optional: the label whose classes the mirror image has (may be the label itself)
 
 Flips are derived for classes from the `flip` column and checked to be an involution.
@@ -27,18 +27,18 @@ _OPPOSITE = {"right": "left", "left": "right", "interacting": "interacting"}
 
 
 def read_taxonomy_file(source: str | Path) -> dict:
-    """The fields of a `Taxonomy` by name, from a packaged name or the path of a CSV file.
+    """Read the fields of a `Taxonomy` from a packaged taxonomy or a CSV file.
 
     Raises:
-        FileNotFoundError: no such name or file.
-        ValueError: the file breaks a rule of a taxonomy; the message names file and line.
+        FileNotFoundError: There is no such name or file.
+        ValueError: The file violates a rule; the message names file and line.
     """
     path = _find_csv(source)
     return _build(path.stem, _read_rows(path))
 
 
 def packaged_taxonomies() -> list[str]:
-    """Names that `Taxonomy.load` knows without a path."""
+    """List the names of the packaged taxonomies."""
     return sorted(path.stem for path in TAXONOMY_FOLDER.glob("*.csv"))
 
 
@@ -195,7 +195,7 @@ def _check_fine_refines_coarse(rows: list[_Row], coarse_ids: list[int], fine_ids
 
 
 def _class_names(rows: list[_Row], ids: list[int], level: str) -> tuple[str, ...]:
-    """Name of each class: its name column, the name in its own column, or its first row's."""
+    """Find the name of each class: its name column, its own column, or its first row's name."""
     given: dict[int, tuple[str, str]] = {}
     fallback: dict[int, str] = {}
     for row, value in zip(rows, ids, strict=True):
@@ -212,7 +212,7 @@ def _class_names(rows: list[_Row], ids: list[int], level: str) -> tuple[str, ...
 
 
 def _class_flip(rows: list[_Row], ids: list[int], level: str) -> tuple[int | None, ...]:
-    """Class of the mirror image for every class of a level, checked to be an involution."""
+    """Derive the mirror class of each class of a level, and check that it is an involution."""
     class_of = {row.label: value for row, value in zip(rows, ids, strict=True)}
     table: list[int | None] = [None] * (1 + max(ids))
     source: dict[int, _Row] = {}

@@ -1,4 +1,4 @@
-"""The config of a run: a Python file of plain sections, with overrides."""
+"""Reading of run configs: Python files of plain sections, with overrides."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -33,18 +33,18 @@ def read_config(
     """Read a config and apply overrides.
 
     Args:
-        source: Path of a Python file in mmengine's lazy style, name of a shipped config, or the
-            sections themselves.
+        source: Path of a Python file in mmengine's lazy style, name of a shipped config, or a
+            mapping of sections.
         overrides: See `apply_overrides`.
         kind: Kind of config that is required, a key of `gesture_pretrain.config.kind.KINDS`.
-        check: Raises ValueError for a section, key or value that the run does not know.
+        check: Function that raises ValueError for an unknown section, key or value.
 
     Returns:
         Nested plain dicts.
 
     Raises:
-        FileNotFoundError: No such file and no shipped config of that name.
-        ValueError: An unknown section or key, an impossible override, or a config of another kind.
+        FileNotFoundError: There is neither a file nor a shipped config of that name.
+        ValueError: An unknown section or key, an invalid override, or a config of another kind.
     """
     if isinstance(source, Mapping):
         config = plain(source)
@@ -62,7 +62,7 @@ def read_python_file(path: str | Path) -> dict[str, Any]:
     """Read the values that a Python file in mmengine's lazy style defines, as nested plain dicts.
 
     Raises:
-        ValueError: Not a Python file, or one that cannot be read; names the file.
+        ValueError: The file is not a Python file, or cannot be read.
     """
     path = Path(path)
     if path.suffix != ".py":
@@ -74,7 +74,7 @@ def read_python_file(path: str | Path) -> dict[str, Any]:
 
 
 def write_config(config: Mapping[str, Any]) -> str:
-    """Format a config as Python source that `read_config` reads back to the same values."""
+    """Format a config as Python source that `read_config` reads back unchanged."""
     return Config(dict(config)).pretty_text
 
 

@@ -1,4 +1,4 @@
-"""Kinds of config files: where those that ship are, and which kind a file is."""
+"""Kinds of config files: where the shipped configs are, and how to detect the kind of a file."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -14,7 +14,7 @@ KINDS = {
 
 
 class WrongKind(ValueError):
-    """A config file of another kind.
+    """A config file of the wrong kind.
 
     Attributes:
         kind: The kind of the file, a key of `KINDS`.
@@ -26,14 +26,14 @@ class WrongKind(ValueError):
 
 
 def configs_folder() -> Path:
-    """Folder of the shipped configs: inside the installed package, or at the root of a checkout."""
+    """Locate the shipped configs, in the installed package or at the root of a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
 def shipped_configs(kind: str) -> dict[str, Path]:
-    """The shipped configs of a kind by name."""
+    """List the shipped configs of a kind by name."""
     return {path.stem: path for path in sorted((configs_folder() / kind).glob("*.py"))}
 
 
@@ -45,8 +45,8 @@ def find_config(source: str | Path, kind: str) -> Path:
         kind: A key of `KINDS`.
 
     Raises:
-        FileNotFoundError: Neither a file nor a shipped config.
-        WrongKind: A shipped config of another kind has this name.
+        FileNotFoundError: There is neither a file nor a shipped config of that name.
+        WrongKind: The name belongs to a shipped config of another kind.
     """
     if Path(source).is_file():
         return Path(source)
@@ -56,7 +56,7 @@ def find_config(source: str | Path, kind: str) -> Path:
     for other in KINDS:
         if other != kind and name in shipped_configs(other):
             raise WrongKind(
-                f"{name} is a config of configs/{other}; one of configs/{kind} is required.", other
+                f"{name} belongs to configs/{other}; a config of configs/{kind} is required.", other
             )
     raise FileNotFoundError(
         f"No config {source}.{did_you_mean(Path(source).stem, known)} Give the path of a file, or "
@@ -65,19 +65,19 @@ def find_config(source: str | Path, kind: str) -> Path:
 
 
 def kind_of(sections: Collection[str]) -> str | None:
-    """Kind of a config with these top-level names; None if they do not determine it."""
+    """Detect the kind of a config from its top-level names; None if they do not determine it."""
     found = [kind for kind, own in KINDS.items() if own & set(sections)]
     return found[0] if len(found) == 1 else None
 
 
 def require_kind(path: str | Path, sections: Collection[str], kind: str) -> None:
-    """Refuse a config whose sections show that it is of another kind.
+    """Raise if the sections of a config show that it is of another kind.
 
     Raises:
-        WrongKind: Names both kinds.
+        WrongKind: The config is of another kind.
     """
     found = kind_of(sections)
     if found not in (None, kind):
         raise WrongKind(
-            f"{path} is a config of configs/{found}; one of configs/{kind} is required.", found
+            f"{path} belongs to configs/{found}; a config of configs/{kind} is required.", found
         )

@@ -15,12 +15,12 @@ def apply_overrides(config: dict, overrides: Overrides) -> None:
 
     Args:
         config: Nested sections.
-        overrides: Texts of the form `section.key=value` as typed on a command line, or a mapping
+        overrides: Strings of the form `section.key=value`, as typed on a command line, or a mapping
             from dotted keys to values.
 
     Raises:
-        ValueError: An override without "=", a key below a value, or a value that `parse_value`
-            refuses.
+        ValueError: An override without "=", a key inside a plain value, or a value that
+            `parse_value` rejects.
     """
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
@@ -31,10 +31,10 @@ def apply_overrides(config: dict, overrides: Overrides) -> None:
 
 
 def apply_override(config: dict, override: str) -> None:
-    """Set one dotted key of `config` in place from a text `section.key=value`.
+    """Set one dotted key of `config` in place from a string `section.key=value`.
 
     Raises:
-        ValueError: As `apply_overrides`.
+        ValueError: As for `apply_overrides`.
     """
     key, sign, text = override.partition("=")
     if not sign or not key:
@@ -47,10 +47,10 @@ def apply_override(config: dict, override: str) -> None:
 
 
 def set_key(config: dict, key: str, value: Any) -> None:
-    """Set one dotted key of nested sections in place; missing sections are added.
+    """Set one dotted key of nested sections in place, adding missing sections.
 
     Raises:
-        ValueError: A parent of the key holds a value.
+        ValueError: A parent of the key is a plain value.
     """
     *parents, last = key.split(".")
     place = config
@@ -64,13 +64,13 @@ def set_key(config: dict, key: str, value: Any) -> None:
 
 
 def parse_value(text: str) -> Any:
-    """The value that a text on the command line stands for.
+    """Parse a value from the command line.
 
-    A Python literal; true, false, none; else the text itself. Between brackets, words of letters
-    are texts and `dict(key=value)` is a table: `[right, left]`, `[dict(name=HaMeR, path="a.npz")]`.
+    Python literals and true, false and none are converted; any other text stays a string. Lists may
+    contain bare words and `dict(key=value)`: `[right, left]`, `[dict(name=HaMeR, path="a.npz")]`.
 
     Raises:
-        ValueError: it opens a bracket and is no such list or table.
+        ValueError: The text opens a bracket but is not such a list or dict.
     """
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
@@ -84,9 +84,9 @@ def parse_value(text: str) -> Any:
     except (ValueError, TypeError, SyntaxError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise ValueError(
-            f"{reason}. Between brackets stand numbers, words of letters, other texts in double "
-            "quotes, lists and dict(key=value); put single quotes around the whole argument, or "
-            "the shell takes the double ones away. What is long is better written in the file."
+            f"{reason}. Lists may contain numbers, bare words, double-quoted strings, lists and "
+            "dict(key=value). Put the whole argument in single quotes, so that the shell keeps the "
+            "double quotes."
         ) from error
 
 
@@ -108,4 +108,4 @@ def _value_of(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError as error:
-        raise ValueError(f"{ast.unparse(node)} is no value") from error
+        raise ValueError(f"{ast.unparse(node)} is not a value") from error

@@ -1,7 +1,7 @@
-"""From a config section (a plain dict) to a part: its keys are the arguments of a signature.
+"""Building of parts from config sections: the keys of a section are arguments of a signature.
 
-Defaults live in the signatures alone. A key that the signature does not know raises before
-anything is built, so that a misspelt override cannot be ignored.
+Defaults are defined in the signatures only. An unknown key raises before anything is built, so a
+misspelt override is never ignored.
 """
 
 import inspect
@@ -10,33 +10,33 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-# Arguments of a run's builder that the caller gives, not the config.
+# Arguments of a run's builder that come from the caller, not from the config.
 _NOT_IN_CONFIG = ("out", "resume", "hooks", "progress", "device")
 
 
 def config_sections(build: Callable) -> list[str]:
-    """Names that a config may define: arguments of what builds the run, and `tag`."""
+    """List the sections that a config may define: the arguments of `build`, and `tag`."""
     return [*known_keys(build, _NOT_IN_CONFIG), "tag"]
 
 
 def known_keys(build: Callable, given: Mapping[str, Any] | tuple[str, ...] = ()) -> list[str]:
-    """Names of the arguments of `build` that a section may set; `given` ones are set by code."""
+    """List the arguments of `build` that a section may set, without those in `given`."""
     parameters = inspect.signature(build).parameters.values()
     named = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
     return [p.name for p in named if p.name not in given and p.name != "self"]
 
 
 def check_section(name: str, build: Callable, section: Mapping[str, Any], given=()) -> None:
-    """Raises for a key that `build` does not take or a required one that is missing.
+    """Check the keys of a section and the types of its values.
 
     Args:
-        name: the section's name, used in the message.
-        build: function or class that the section's keys are arguments of.
-        section: the keys and values.
-        given: arguments that code passes, which a section may not set.
+        name: Name of the section, for error messages.
+        build: Function or class whose arguments are the keys of the section.
+        section: Keys and values.
+        given: Arguments that the code sets, which a section must not set.
 
     Raises:
-        ValueError: names the key and the known keys, or the key whose value is of another kind.
+        ValueError: A key is unknown or missing, or a value has the wrong type.
     """
     if not isinstance(section, Mapping):
         raise ValueError(f"Section '{name}' must be a dict of keys and values, got {section!r}.")
@@ -52,23 +52,23 @@ def check_section(name: str, build: Callable, section: Mapping[str, Any], given=
 
 
 def _refuse_wrong_kinds(name: str, build: Callable, section: Mapping[str, Any]) -> None:
-    """A word or None where the signature wants numbers, a number where it wants anything else."""
+    """Raise ValueError for a value whose type does not match the signature."""
     hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
     for key, value in section.items():
         kinds = set(get_args(hints.get(key)) or (hints.get(key),))
         if not _is_of_kinds(value, kinds):
-            wanted = " or ".join(sorted(_kind_name(kind) for kind in kinds))
-            raise ValueError(f"{name}.{key} is {value!r}; it must be {wanted}.{_instead(value)}")
+            allowed = " or ".join(sorted(_kind_name(kind) for kind in kinds))
+            raise ValueError(f"{name}.{key} is {value!r}; it must be {allowed}.{_int_hint(value)}")
 
 
-def _instead(value: Any) -> str:
-    """How to write 2e4, which is a float, where a whole number is wanted."""
+def _int_hint(value: Any) -> str:
+    """Suggest an integer for a float such as 2e4."""
     is_whole = isinstance(value, float) and value.is_integer()
     return f" Write {int(value)}." if is_whole else ""
 
 
 def _is_of_kinds(value: Any, kinds: set) -> bool:
-    """Whether a hint allows a value; asked of numbers, and of all values where it wants numbers."""
+    """Return whether a hint allows a value; checks numbers only, on either side."""
     if Any in kinds or None in kinds:
         return True
     if isinstance(value, Integral):
@@ -82,15 +82,15 @@ def _is_of_kinds(value: Any, kinds: set) -> bool:
 
 def _kind_name(kind: Any) -> str:
     plain = {type(None): "None", Path: "path"}
-    return plain.get(kind) or getattr(kind, "__name__", "") + _arguments_of(kind)
+    return plain.get(kind) or getattr(kind, "__name__", "") + _type_arguments(kind)
 
 
-def _arguments_of(kind: Any) -> str:
+def _type_arguments(kind: Any) -> str:
     inner = [_kind_name(k) for k in get_args(kind)]
     return f"[{', '.join(inner)}]" if inner else ""
 
 
 def build_from_section(name: str, build: Callable, section: Mapping[str, Any], **given) -> Any:
-    """Checks the section, then returns `build(**given, **section)`."""
+    """Check the section and return `build(**given, **section)`."""
     check_section(name, build, section, given)
     return build(**given, **section)

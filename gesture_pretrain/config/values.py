@@ -1,6 +1,6 @@
-"""Values of the sections that every kind of run has, refused before anything is opened or built.
+"""Value checks for the sections that all kinds of run share, before anything is opened or built.
 
-`sections.py` knows the keys of a section; here are the names and ranges of their values.
+`sections.py` checks the keys of a section; this module checks names and ranges of their values.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.schedule import Schedule
 
-# keys of an optimiser that depend on the model or on the processes
+# optimiser keys that depend on the model or on the processes
 _NOT_HERE = ("lr_scales", "fused")
 
 
@@ -28,13 +28,13 @@ def check_shared_values(
     training: Mapping | None = None,
     **_others,
 ) -> None:
-    """Raises ValueError for an impossible value in one of these sections; their keys are known.
+    """Raise ValueError for an invalid value in one of these sections, whose keys are known.
 
     Args:
-        data: splits, fraction, batch size and augmentation are looked at.
-        optimizer: of `build_optimizer`; rates and decays.
-        schedule: of `Schedule`.
-        training: of `TrainingOptions`.
+        data: Section `data`. Splits, fraction, batch size and augmentation are checked.
+        optimizer: Arguments of `build_optimizer`.
+        schedule: Arguments of `Schedule`.
+        training: Arguments of `TrainingOptions`.
     """
     Schedule(**(schedule or {}))
     require_choice("training.precision", TrainingOptions(**(training or {})).precision, PRECISIONS)
@@ -46,7 +46,7 @@ def _check_data(data: Mapping) -> None:
     require_choice("data.train_split", data.get("train_split", "train"), SPLITS)
     require_choice("data.val_split", data.get("val_split", "val"), (*SPLITS, None))
     if not 0 < data.get("fraction", 1.0) <= 1:
-        raise ValueError(f"data.fraction is {data['fraction']}; above 0 and at most 1 is possible.")
+        raise ValueError(f"data.fraction must be above 0 and at most 1, got {data['fraction']}.")
     for key in ("batch_size", "val_images"):
         if data.get(key) is not None and data[key] < 1:
             raise ValueError(f"data.{key} must be at least 1, got {data[key]}.")
@@ -60,6 +60,7 @@ def _check_optimizer(optimizer: Mapping) -> None:
     try:
         build_optimizer(nn.Linear(1, 1), fused=False, **settings)
     except (IndexError, TypeError, ValueError) as error:
-        said = str(error)  # torch's own do not name the section
-        named = said if said.startswith("optimizer.") else f"optimizer: {said}"
-        raise ValueError(named) from error
+        message = str(error)
+        if not message.startswith("optimizer."):  # torch's own messages do not name the section
+            message = f"optimizer: {message}"
+        raise ValueError(message) from error

@@ -69,25 +69,25 @@ def evaluate_predictions(
     """Score predictions files, and store the errors of each hand as `SYSTEM.errors.npz`.
 
     Args:
-        files: paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
-            systems (see `external_predictions`).
-        data: folder of the index that was predicted.
-        protocols: names, or "all".
+        files: Paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
+            systems (see `external.predictions`).
+        data: Index folder of the predicted images.
+        protocols: Names of protocols, or "all".
         out: Folder of the error files.
-        split: images that should have been predicted; None for those that each file predicts.
-        hands: with `split`, which of its images: "single", "interacting" or "all".
-        mano: hand models: None to look in the documented places, "open", or a MANO file or folder;
+        split: Split to evaluate. Default: the images that each file predicts.
+        hands: With `split`, which of its images: "single", "interacting" or "all".
+        mano: Hand models: None to look in the documented places, "open", or a MANO file or folder;
             "none" to do without, which leaves out the protocols that need fits.
-        taxonomy: gestures of the tables in scores.json.
-        joint_order, unit, box_source: of other systems' files that do not state them.
-        allow_missing: score although hands have no prediction; they are counted in the table.
-        check_skeleton: see `read_external_predictions`.
-        command: what was typed, for the record.
+        taxonomy: Gestures of the tables in scores.json.
+        joint_order, unit, box_source: Of other systems' files that do not state them.
+        allow_missing: Score although hands have no prediction; they are counted in the table.
+        check_skeleton: See `read_external_predictions`.
+        command: What was typed, for the record.
 
     Raises:
-        ValueError: files that cannot be used, for the reason given; before anything is scored, a
+        ValueError: Files that cannot be used, for the reason given; before anything is scored, a
             file that is given twice, or two whose systems are called alike.
-        MissingManoFile: no hand model where one is needed.
+        MissingManoFile: No hand model where one is needed.
     """
     named = _named_files(files)
     if len(named) > 1:
@@ -129,13 +129,13 @@ def evaluate_predictions(
 def read_predictions(
     path: Path | str, index: HandIndex, *, system: str | None = None, **external
 ) -> PosePredictions:
-    """A predictions file of this toolkit, or else one of another system.
+    """Read a predictions file of this toolkit or of another system.
 
     Args:
         path: .npz or .json.
-        index: the data that was predicted.
-        system: name in tables instead of the file's.
-        external: arguments of `read_external_predictions`.
+        index: The data that was predicted.
+        system: Name in tables instead of the file's.
+        external: Arguments of `read_external_predictions`.
     """
     path = Path(path)
     _require_file(path)
@@ -148,16 +148,16 @@ def read_predictions(
 
 
 def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
-    """Refuses files whose rows in the table, or whose files of errors, could not be told apart.
+    """Raise if two files have the same system name, or error files of the same name.
 
     Reads the names of the systems: of an .npz nothing else, a .json as a whole.
 
     Args:
-        named: system name (None: the file's own) and path of each file.
+        named: System name (None: the file's own) and path of each file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: names the two files.
+        FileNotFoundError: There is no such file.
+        ValueError: Names the two files.
     """
     taken: dict[str, tuple[str, Path]] = {}
     for i, (name, path) in enumerate(named):
@@ -178,7 +178,7 @@ def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
 
 
 def stated_system(path: Path) -> str:
-    """The name that a predictions file gives its system; its base name where it gives none."""
+    """Return the system name stated in a predictions file, else its base name."""
     if path.suffix == ".npz":
         with _opened_npz(path) as stored:
             system = str(stored["system"]) if "system" in stored.files else None
@@ -188,7 +188,7 @@ def stated_system(path: Path) -> str:
 
 
 def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandModel] | None:
-    """Both hands; None where they are not needed or, with "none", not wanted."""
+    """Load both hand models; None if they are not required, or `mano` is "none"."""
     if mano == "none" or not fits_needed:
         return None
     return {side: load_hand_model(side, mano) for side in ("right", "left")}
@@ -215,13 +215,13 @@ def _opened_npz(path: Path) -> np.lib.npyio.NpzFile:
 
 
 def _shown(named: Sequence[tuple[str | None, Path]], path: Path) -> str:
-    """The entries of the command line that are this file: "A=x.npz and B=x.npz"."""
+    """List the command-line entries that refer to this file: "A=x.npz and B=x.npz"."""
     same = [(name, other) for name, other in named if other.exists() and other.samefile(path)]
     return " and ".join(f"{other}" if name is None else f"{name}={other}" for name, other in same)
 
 
 def _named_files(files: Sequence[str]) -> list[tuple[str | None, Path]]:
-    """System name (None: the file's own) and path of each file."""
+    """Split each entry into system name (None: the file's own) and path."""
     named: list[tuple[str | None, Path]] = []
     for text in files:
         name, separator, path = str(text).partition("=")
@@ -253,7 +253,7 @@ def _facts(index: HandIndex, models, fit_mm: float | None, command: str) -> dict
 def _mean_pose_mm(
     reader: GroundTruthReader, protocols: Sequence[Protocol], scores: Sequence[Score]
 ) -> dict[str, float]:
-    """MPJPE of the mean pose of the training split on the hands that were scored."""
+    """Compute MPJPE of the mean training pose on the scored hands, by protocol."""
     train_rows = reader.index.select(split="train", hands=HAND_KINDS["single"])
     pose = mean_training_pose(reader, train_rows) if len(train_rows) and scores else None
     if pose is None or np.isnan(pose.joints_rel_mm).any():

@@ -5,9 +5,9 @@ from numpy.typing import ArrayLike
 
 
 def rodrigues(rotation_vector_rad: ArrayLike) -> np.ndarray:
-    """Axis-angle vectors (..., 3), radians, to rotation matrices (..., 3, 3).
+    """Convert axis-angle vectors (..., 3), radians, to rotation matrices (..., 3, 3).
 
-    Accurate to rounding at every angle, zero included.
+    Accurate to rounding at every angle, including zero.
     """
     vector = np.asarray(rotation_vector_rad, np.float64)
     angle = np.linalg.norm(vector, axis=-1)[..., None, None]
@@ -18,7 +18,7 @@ def rodrigues(rotation_vector_rad: ArrayLike) -> np.ndarray:
 
 
 def cross_matrix(vector: ArrayLike) -> np.ndarray:
-    """Matrices (..., 3, 3) with ``cross_matrix(v) @ w == cross(v, w)`` for vectors (..., 3)."""
+    """Build matrices (..., 3, 3) with ``cross_matrix(v) @ w == cross(v, w)``."""
     x, y, z = np.moveaxis(np.asarray(vector, np.float64), -1, 0)
     zero = np.zeros_like(x)
     rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
@@ -26,11 +26,11 @@ def cross_matrix(vector: ArrayLike) -> np.ndarray:
 
 
 def rotation_vector(rotation: ArrayLike) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) to axis-angle vectors (..., 3) with angle in [0, pi].
+    """Convert rotation matrices (..., 3, 3) to axis-angle vectors (..., 3), angle in [0, pi].
 
-    Goes through the unit quaternion, from whichever of its four components is largest (Shepperd,
-    "Quaternion from rotation matrix", 1978), so that neither 0 nor pi loses digits. At exactly pi
-    the two opposite vectors are the same rotation and either may come back.
+    Uses the unit quaternion, starting from its largest component (Shepperd, "Quaternion from
+    rotation matrix", 1978), which keeps full precision near 0 and pi. At exactly pi, two opposite
+    vectors represent the same rotation, and either may be returned.
     """
     matrix = np.asarray(rotation, np.float64)
     candidates = _quaternion_outer_product(matrix)
@@ -45,7 +45,7 @@ def rotation_vector(rotation: ArrayLike) -> np.ndarray:
 
 
 def _quaternion_outer_product(matrix: np.ndarray) -> np.ndarray:
-    """(..., 4, 4) matrix 4 q q^T of the quaternions q = (w, x, y, z), linear in the rotation."""
+    """Compute 4 q q^T (..., 4, 4) of the quaternions q = (w, x, y, z), linear in the rotation."""
     r = np.moveaxis(matrix, (-2, -1), (0, 1))
     ww, xx = 1 + r[0, 0] + r[1, 1] + r[2, 2], 1 + r[0, 0] - r[1, 1] - r[2, 2]
     yy, zz = 1 - r[0, 0] + r[1, 1] - r[2, 2], 1 - r[0, 0] - r[1, 1] + r[2, 2]
@@ -56,6 +56,6 @@ def _quaternion_outer_product(matrix: np.ndarray) -> np.ndarray:
 
 
 def mirror_pose(pose: ArrayLike) -> np.ndarray:
-    """Axis-angle vectors (..., 3 k) of the mirror image about x = 0: (x, y, z) to (x, -y, -z)."""
+    """Mirror axis-angle vectors (..., 3 k) about the plane x = 0: (x, y, z) to (x, -y, -z)."""
     vectors = np.asarray(pose)
     return vectors * np.tile([1.0, -1.0, -1.0], vectors.shape[-1] // 3)

@@ -1,22 +1,22 @@
-"""Axis-parallel boxes, (4,) x, y of the upper left corner, width, height, in pixels."""
+"""Axis-aligned boxes (4,): x, y of the upper left corner, width, height, in pixels."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def tight_box(points_px: ArrayLike, valid: ArrayLike | None = None, ratio: float = 1.0):
-    """Smallest axis-parallel box around points, enlarged by ``ratio`` about its centre.
+    """Compute the smallest axis-aligned box around points, scaled by ``ratio`` about its centre.
 
     Args:
         points_px: (N, 2) pixels.
-        valid: (N,) bool, which points count; all by default.
-        ratio: enlargement of width and height.
+        valid: (N,) bool mask of the points to include. Default: all.
+        ratio: Scale factor of width and height.
 
     Returns:
         (4,) box: x, y of the upper left corner, width, height, in pixels.
 
     Raises:
-        ValueError: if no point is valid.
+        ValueError: No point is valid.
     """
     points = np.asarray(points_px, np.float64)
     if valid is not None:
@@ -28,14 +28,14 @@ def tight_box(points_px: ArrayLike, valid: ArrayLike | None = None, ratio: float
 
 
 def square_box(bbox_xywh_px: ArrayLike, ratio: float = 1.0) -> np.ndarray:
-    """Square of side ``ratio * max(width, height)`` about a box's centre: (4,) xywh, pixels."""
+    """Compute the square of side ``ratio * max(width, height)`` about a box's centre, (4,) xywh."""
     box = np.asarray(bbox_xywh_px, np.float64)
     side = ratio * max(box[2], box[3])
     return _box_about(box[:2] + box[2:] / 2, np.array([side, side]))
 
 
 def union_box(first_xywh_px: ArrayLike, second_xywh_px: ArrayLike) -> np.ndarray:
-    """Smallest box around two boxes: (4,) xywh, pixels."""
+    """Compute the smallest box around two boxes: (4,) xywh, pixels."""
     first, second = np.asarray(first_xywh_px, np.float64), np.asarray(second_xywh_px, np.float64)
     low = np.minimum(first[:2], second[:2])
     high = np.maximum(first[:2] + first[2:], second[:2] + second[2:])
@@ -43,16 +43,16 @@ def union_box(first_xywh_px: ArrayLike, second_xywh_px: ArrayLike) -> np.ndarray
 
 
 def clip_box_eanet(bbox_xywh_px: ArrayLike, image_size_wh: tuple[int, int]) -> np.ndarray:
-    """Clip a box to the image by the rule of the EANet family, which evaluation there depends on.
+    """Clip a box to the image by the rule of the EANet family, whose evaluation depends on it.
 
     The rule counts pixels inclusively: a box inside the image loses one pixel of width and height,
-    and a box that starts left of the image is shifted, not cut.
+    and a box that starts left of the image is shifted rather than cut.
 
     Returns:
         (4,) xywh, pixels.
 
     Raises:
-        ValueError: if nothing of the box is left.
+        ValueError: The clipped box is empty.
     """
     x, y, width, height = np.asarray(bbox_xywh_px, np.float64)
     low = np.array([max(0.0, x), max(0.0, y)])

@@ -1,4 +1,4 @@
-"""From the world to a camera and to its pixels."""
+"""Transforms from the world frame to a camera and to pixels."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 def world_to_camera_mm(
     joints_world_mm: ArrayLike, R_cam_world: ArrayLike, camera_center_mm: ArrayLike
 ) -> np.ndarray:
-    """Move points from the world to a camera: ``x_cam = R (x_world - c)``.
+    """Transform points from the world to a camera frame: ``x_cam = R (x_world - c)``.
 
     Args:
         joints_world_mm: (..., 3) points, world frame, mm.
@@ -23,13 +23,13 @@ def world_to_camera_mm(
 
 
 def translation_of_camera_mm(R_cam_world: ArrayLike, camera_center_mm: ArrayLike) -> np.ndarray:
-    """The ``t`` of ``x_cam = R x_world + t``, that is ``-R c``: (3,), mm."""
+    """Compute ``t = -R c`` of ``x_cam = R x_world + t``: (3,), mm."""
     rotation = np.asarray(R_cam_world, np.float64)
     return -rotation @ np.asarray(camera_center_mm, np.float64)
 
 
 def project_px(joints_cam_mm: ArrayLike, focal_px: ArrayLike, princpt_px: ArrayLike) -> np.ndarray:
-    """Pinhole projection without distortion or skew: ``u = fx x/z + cx``.
+    """Project points by a pinhole camera without distortion or skew: ``u = fx x/z + cx``.
 
     Args:
         joints_cam_mm: (..., 3) points, camera frame, any length unit.

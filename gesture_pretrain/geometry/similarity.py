@@ -14,30 +14,30 @@ class Similarity(NamedTuple):
     translation: np.ndarray  # (..., 3)
 
     def apply(self, points: ArrayLike) -> np.ndarray:
-        """Map points (..., N, 3)."""
-        turned = np.asarray(points, np.float64) @ np.swapaxes(self.rotation, -1, -2)
-        return self.scale[..., None, None] * turned + self.translation[..., None, :]
+        """Transform points (..., N, 3)."""
+        rotated = np.asarray(points, np.float64) @ np.swapaxes(self.rotation, -1, -2)
+        return self.scale[..., None, None] * rotated + self.translation[..., None, :]
 
 
 def procrustes_align(
     predicted: ArrayLike, target: ArrayLike, valid: ArrayLike | None = None
 ) -> np.ndarray:
-    """Best similarity (scale, rotation, translation) of a prediction to its target, applied.
+    """Align a prediction to its target by the best scale, rotation and translation.
 
-    Least squares over the valid points, without reflections (Umeyama, TPAMI 1991): a mirrored hand
-    keeps its error. A prediction collapsed to a point or a line is aligned as far as it can be.
+    Least squares over the valid points, without reflections (Umeyama, TPAMI 1991), so a mirrored
+    hand keeps its error. A prediction collapsed to a point or a line is aligned as far as possible.
 
     Args:
         predicted: (..., N, 3) points.
         target: (..., N, 3) points in the same unit.
-        valid: (..., N) bool, the points that determine the alignment; all by default. All points
-            are moved. Points that are not valid may hold anything, NaN included.
+        valid: (..., N) bool mask of the points that determine the alignment. Default: all. All
+            points are transformed; invalid ones may be NaN.
 
     Returns:
-        (..., N, 3) the aligned prediction.
+        The aligned prediction (..., N, 3).
 
     Raises:
-        ValueError: where fewer than three valid target points, or only collinear ones, are left.
+        ValueError: A sample has fewer than three valid target points, or only collinear ones.
     """
     return procrustes_similarity(predicted, target, valid).apply(predicted)
 
@@ -45,10 +45,10 @@ def procrustes_align(
 def procrustes_similarity(
     predicted: ArrayLike, target: ArrayLike, valid: ArrayLike | None = None
 ) -> Similarity:
-    """The transform that ``procrustes_align`` applies; same arguments and errors."""
+    """Compute the transform that ``procrustes_align`` applies; same arguments and errors."""
     source, goal = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
     if source.shape != goal.shape or source.shape[-1] != 3:
-        raise ValueError(f"need two arrays (..., N, 3) alike, got {source.shape} and {goal.shape}")
+        raise ValueError(f"need two equal shapes (..., N, 3), got {source.shape} and {goal.shape}")
     mask = np.ones(goal.shape[:-1], bool) if valid is None else np.asarray(valid, bool)
     source_mean, source_centred = _centre(source, mask)
     goal_mean, goal_centred = _centre(goal, mask)
@@ -73,11 +73,11 @@ def _centre(points: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _require_spread(goal_centred: np.ndarray, mask: np.ndarray) -> None:
     if not np.all(np.isfinite(goal_centred)):
-        raise ValueError("valid target points hold NaN or infinity; mask them out")
+        raise ValueError("valid target points contain NaN or infinity; mask them out")
     singular = np.linalg.svd(goal_centred, compute_uv=False)
     enough = (mask.sum(axis=-1) >= 3) & (singular[..., 1] > 1e-9 * singular[..., 0])
     if not np.all(enough):
         raise ValueError(
-            f"Procrustes alignment needs three valid points that are not on one line; "
-            f"{int(np.sum(~enough))} of {enough.size} samples have not. Leave those samples out"
+            "Procrustes alignment needs three valid points that are not collinear. "
+            f"{int(np.sum(~enough))} of {enough.size} samples lack them; exclude those samples."
         )

@@ -1,7 +1,7 @@
-"""The 21 joints of a posed hand in numpy, without the mesh: for the loader, a few hands at a time.
+"""The 21 joints of a posed hand in numpy, without the mesh, for the data loader.
 
-The same linear blend skinning as `gesture_pretrain.hand.model` (Romero et al., SIGGRAPH Asia 2017),
-of the five fingertip vertices only, a hundred times as fast for one hand.
+Uses the same linear blend skinning as `gesture_pretrain.hand.model` (Romero et al., SIGGRAPH Asia
+2017), but only for the five fingertip vertices, which is a hundred times as fast for one hand.
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, PARENTS_MANO16, t
 
 
 class HandJoints:
-    """Joints by pose, shape and translation; float64.
+    """Computes joints from pose, shape and translation, in float64.
 
     Args:
-        model: the hand; its tips and its mean pose are taken over.
+        model: Hand model that defines the fingertips and the mean pose.
     """
 
     def __init__(self, model: HandModel):
@@ -31,14 +31,14 @@ class HandJoints:
         self._mean_pose = arrays["mean_pose"]
 
     def joints_m(self, pose: np.ndarray, shape: np.ndarray, trans_m: np.ndarray) -> np.ndarray:
-        """Joints of one hand or of a batch (leading axes ...), in the frame of the fit.
+        """Compute the joints of one hand or a batch (leading axes ...), in the frame of the fit.
 
-        A hand's joints do not depend on the others of its batch, to the last digit.
+        The joints of a hand are bit-identical in every batch.
 
         Args:
-            pose: (..., 48) axis-angle, rad, as `HandModel` takes it.
-            shape: (..., 10).
-            trans_m: (..., 3) m.
+            pose: (..., 48) axis-angle, rad, as for `HandModel`.
+            shape: (..., 10) shape coefficients.
+            trans_m: (..., 3) translation, m.
 
         Returns:
             (..., 21, 3) m, mano21 order.
@@ -46,13 +46,13 @@ class HandJoints:
         lead = np.shape(pose)[:-1]
         by_shape = self._shape_dirs @ np.asarray(shape, np.float64)[..., None]
         rest = self._rest + by_shape.reshape(*lead, 21, 3)
-        turns = rodrigues((pose + self._mean_pose).reshape(*lead, 16, 3))
-        bends = (turns[..., 1:, :, :] - np.eye(3)).reshape(*lead, 135, 1)
+        local = rodrigues((pose + self._mean_pose).reshape(*lead, 16, 3))
+        bends = (local[..., 1:, :, :] - np.eye(3)).reshape(*lead, 135, 1)
         tips = rest[..., 16:, :] + (self._pose_dirs @ bends).reshape(*lead, 5, 3)
-        rotation, position = turns_and_places(turns, rest[..., :16, :])
-        offset = position - _turned(rotation, rest[..., :16, :])
+        rotation, position = turns_and_places(local, rest[..., :16, :])
+        offset = position - _rotated(rotation, rest[..., :16, :])
         blended = self._tip_weights @ rotation.reshape(*lead, 16, 9)
-        tips = _turned(blended.reshape(*lead, 5, 3, 3), tips) + self._tip_weights @ offset
+        tips = _rotated(blended.reshape(*lead, 5, 3, 3), tips) + self._tip_weights @ offset
         joints = np.concatenate([position, tips], axis=-2)[..., _ORDER, :]
         return joints + np.asarray(trans_m)[..., None, :]
 
@@ -61,11 +61,14 @@ _ORDER = list(MANO21_FROM_MANO16_TIPS)
 
 
 def turns_and_places(turns: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (..., 16, 3, 3) and positions (..., 16, 3) along the kinematic tree.
+    """Accumulate rotations and positions along the kinematic tree.
 
     Args:
-        turns: (..., 16, 3, 3) of each joint against its parent, mano16 order.
+        turns: (..., 16, 3, 3) rotation of each joint relative to its parent, mano16 order.
         rest: (..., 16, 3) joints of the unposed hand.
+
+    Returns:
+        Global rotations (..., 16, 3, 3) and positions (..., 16, 3).
     """
     rotation, position = turns.copy(), rest.copy()
     for joint, parent in enumerate(PARENTS_MANO16):
@@ -73,10 +76,10 @@ def turns_and_places(turns: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, n
             above = rotation[..., parent, :, :]
             rotation[..., joint, :, :] = above @ turns[..., joint, :, :]
             bone = rest[..., joint, :] - rest[..., parent, :]
-            position[..., joint, :] = position[..., parent, :] + _turned(above, bone)
+            position[..., joint, :] = position[..., parent, :] + _rotated(above, bone)
     return rotation, position
 
 
-def _turned(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Matrices (..., 3, 3) times vectors (..., 3)."""
+def _rotated(rotation: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Multiply matrices (..., 3, 3) by vectors (..., 3)."""
     return (rotation @ vectors[..., None])[..., 0]

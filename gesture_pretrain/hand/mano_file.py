@@ -1,10 +1,10 @@
 """Finding and reading hand models in MANO's file layout (Romero et al., SIGGRAPH Asia 2017).
 
-Two sources: the files of the licensed MANO model, which a user downloads from its home page and
-which are never part of this package; and the open hand in ``assets/``, which is.
+There are two sources: the licensed MANO files, which users download from the MANO home page and
+which are never part of this package, and the bundled hand model in ``assets/``.
 
 A MANO file is a Python pickle; ``mano_pickle.py`` opens it without running any code that it names.
-Only numpy is used here; ``hand_model.py`` makes a torch module of the arrays.
+This module uses numpy only; ``model.py`` builds a torch module from the arrays.
 """
 
 import os
@@ -38,33 +38,33 @@ _LEFT_FAULT_LIMIT = 1.0  # faulty files: 0.0004; sound ones: 8.0
 
 
 class MissingManoFile(FileNotFoundError):
-    """No hand model file was found; the message lists where it was looked for."""
+    """No hand model file was found; the message lists the paths tried."""
 
 
 def documented_folder() -> Path:
-    """Where MANO files are looked for by default: the user data folder's ``mano``."""
+    """Return the default folder of MANO files, ``mano`` in the user data folder."""
     return Path(platformdirs.user_data_dir("gesture_pretrain", appauthor=False)) / "mano"
 
 
 def read_hand(hand: str, path: str | os.PathLike | None = None) -> HandArrays:
-    """Read one hand, in the form smplx takes as ``data_struct``.
+    """Read one hand, in the form that smplx accepts as ``data_struct``.
 
     Args:
         hand: ``"right"`` or ``"left"``.
-        path: ``"open"`` for the open hand; a MANO file (pkl or npz) or a folder with
-            ``MANO_RIGHT`` and ``MANO_LEFT``; or None to look in ``$MANO_DIR``, or if that is not
-            set, in ``documented_folder()``.
+        path: ``"open"`` for the bundled hand model; a MANO file (pkl or npz) or a folder with
+            ``MANO_RIGHT`` and ``MANO_LEFT``; or None to search ``$MANO_DIR``, or if that is not
+            set, ``documented_folder()``.
 
     Returns:
         float64 arrays ``v_template`` (778, 3) m, ``shapedirs`` (778, 3, 10), ``posedirs``
         (778, 3, 135), ``J_regressor`` (16, 778), ``weights`` (778, 16), ``hands_components``
         (45, 45), ``hands_mean`` (45,) rad; int64 arrays ``f`` (1538, 3), ``kintree_table`` (2, 16).
-        The sign fault of the distributed left hand's ``shapedirs`` is corrected if it is present.
+        The sign error in the distributed left hand's ``shapedirs`` is corrected if present.
 
     Raises:
-        ValueError: if ``hand`` is neither name.
-        MissingManoFile: if there is no such file.
-        ManoFileError: if a file is unreadable, unsafe, incomplete, or the wrong hand.
+        ValueError: ``hand`` is neither ``"right"`` nor ``"left"``.
+        MissingManoFile: There is no such file.
+        ManoFileError: A file is unreadable, unsafe, incomplete, or of the other hand.
     """
     require_hand_name(hand)
     if path == OPEN_HAND:
@@ -82,11 +82,11 @@ def require_hand_name(hand: str) -> None:
         raise ValueError(f"unknown hand {hand!r}; choose one of {list(HANDS)}")
 
 
-# --- the open hand ---------------------------------------------------------------------------
+# --- the bundled hand model ------------------------------------------------------------------
 
 
 def open_hand(hand: str) -> HandArrays:
-    """The hand that ships with the package, in the form of ``read_hand``; the left is mirrored."""
+    """Read the bundled hand model, in the form of ``read_hand``; the left hand is mirrored."""
     require_hand_name(hand)
     asset = resources.files("gesture_pretrain") / "assets" / "open_hand_right.npz"
     with resources.as_file(asset) as file:
@@ -95,12 +95,12 @@ def open_hand(hand: str) -> HandArrays:
 
 
 def mirror_hand(arrays: HandArrays) -> HandArrays:
-    """The mirror image of a hand about the plane x = 0.
+    """Mirror a hand about the plane x = 0.
 
-    Positions change sign in x, and axis-angle vectors (x, y, z) become (x, -y, -z), in
-    ``hands_mean`` and the rows of ``hands_components`` alike. ``posedirs`` changes sign in x and
-    follows its rotation entries, which change sign where exactly one index is x. Faces are
-    turned round so that they still look outwards.
+    Positions change sign in x. Axis-angle vectors (x, y, z) become (x, -y, -z), both in
+    ``hands_mean`` and in the rows of ``hands_components``. ``posedirs`` changes sign in x and with
+    its rotation entries, which change sign if exactly one of their indices is x. The vertex order
+    of faces is reversed so that they still face outwards.
     """
     flip_x = np.array([-1.0, 1.0, 1.0])
     flip_axis_angle = np.tile([1.0, -1.0, -1.0], 15)
@@ -117,11 +117,11 @@ def mirror_hand(arrays: HandArrays) -> HandArrays:
 
 
 def correct_left_shapedirs(left: HandArrays, right: HandArrays) -> HandArrays:
-    """Undo the sign fault of the distributed left hand, where it is present.
+    """Undo the sign error of the distributed left hand, if present.
 
-    There the x row of the left ``shapedirs`` equals the right hand's instead of its negative. It
-    counts as present if the two differ by less than 1 in the sum of absolute differences, so that
-    a sound or an already corrected file stays as it is.
+    In the faulty file, the x row of the left ``shapedirs`` equals the right hand's instead of its
+    negative. The error is considered present if the sum of absolute differences is below 1, so a
+    correct file stays unchanged.
     """
     difference = np.abs(left["shapedirs"][:, 0] - right["shapedirs"][:, 0]).sum()
     if difference >= _LEFT_FAULT_LIMIT:
@@ -133,14 +133,14 @@ def correct_left_shapedirs(left: HandArrays, right: HandArrays) -> HandArrays:
 
 
 def find_mano_file(hand: str, path: str | os.PathLike | None = None) -> Path:
-    """Path of the MANO file of one hand; see ``read_hand`` for where it is looked for.
+    """Find the MANO file of one hand; see ``read_hand`` for the search locations.
 
-    Only the first place given counts: with ``path`` set, ``$MANO_DIR`` is not consulted, and with
-    ``$MANO_DIR`` set, the documented folder is not. In a folder, ``MANO_RIGHT.pkl`` comes before
-    ``MANO_RIGHT.npz``, and the folder itself before its subfolders ``models`` and ``mano``.
+    Only one location is searched: ``path`` if given, else ``$MANO_DIR`` if set, else the documented
+    folder. In a folder, ``MANO_RIGHT.pkl`` takes precedence over ``MANO_RIGHT.npz``, and the folder
+    itself over its subfolders ``models`` and ``mano``.
 
     Raises:
-        MissingManoFile: with the list of paths tried.
+        MissingManoFile: No file was found. The message lists the paths tried.
     """
     require_hand_name(hand)
     place, why = _place_to_look(path)
@@ -156,18 +156,18 @@ def find_mano_file(hand: str, path: str | os.PathLike | None = None) -> Path:
         return found
     listing = "\n".join(f"  {file}" for file in ([place] if place.suffix else tried))
     raise MissingManoFile(
-        f"no MANO file of the {hand} hand. Looked in {why}:\n{listing}\n"
+        f"no MANO file of the {hand} hand. Searched {why}:\n{listing}\n"
         "Register at https://mano.is.tue.mpg.de, download 'Models & Code', and put MANO_RIGHT.pkl "
         f"and MANO_LEFT.pkl into {documented_folder()}, or set MANO_DIR to their folder, or pass "
-        'their path; or pass path="open" for the open hand that ships with this package'
+        'their path. For the bundled hand model, pass path="open".'
     )
 
 
 def _place_to_look(path: str | os.PathLike | None) -> tuple[Path, str]:
     if path is not None:
-        return Path(path).expanduser(), "the path given"
+        return Path(path).expanduser(), "the given path"
     if os.environ.get("MANO_DIR"):
-        return Path(os.environ["MANO_DIR"]).expanduser(), "the folder MANO_DIR names"
+        return Path(os.environ["MANO_DIR"]).expanduser(), "the folder in MANO_DIR"
     return documented_folder(), "the documented folder (no path given, MANO_DIR not set)"
 
 
@@ -177,9 +177,9 @@ def _right_file_beside(left_file: Path) -> Path:
         if left in left_file.name and candidate.is_file():
             return candidate
     raise MissingManoFile(
-        f"the right hand's file beside {left_file} is missing. Distributed left hands have a sign "
-        "fault in shapedirs that only a comparison with the right hand shows; put both files, "
-        "named alike but for LEFT and RIGHT, into one folder"
+        f"the right hand's file next to {left_file} is missing. It is required to detect a sign "
+        "error in the shapedirs of distributed left hands. Put both files into one folder, with "
+        "names that differ only in LEFT and RIGHT."
     )
 
 
@@ -192,52 +192,52 @@ def _read_side(file: Path, hand: str) -> HandArrays:
     found = "right" if joints_m[0, 0] > joints_m[4, 0] else "left"  # right fingers point to -x
     if found != hand:
         raise ManoFileError(
-            f"{file} holds a {found} hand, but the {hand} hand was asked for; "
-            f"give the {hand} hand's file, or the folder with both"
+            f"{file} contains a {found} hand, but the {hand} hand is required. "
+            f"Pass the {hand} hand's file, or the folder with both."
         )
     return arrays
 
 
 def read_mano_file(file: str | os.PathLike) -> HandArrays:
-    """Read one MANO file, ``.pkl`` or ``.npz``, as it is; keys as in ``read_hand``.
+    """Read one MANO file, ``.pkl`` or ``.npz``, without corrections; keys as in ``read_hand``.
 
-    An npz must hold plain arrays under MANO's own key names, ``J_regressor`` dense.
+    An npz must contain plain arrays under MANO's key names, with a dense ``J_regressor``.
 
     Raises:
-        ManoFileError: if it is unreadable, asks for code that is not part of a MANO file, or lacks
+        ManoFileError: The file is unreadable, names code that is not part of a MANO file, or lacks
             an array.
     """
     path = Path(file)
     readers = {".pkl": read_mano_pickle, ".npz": _read_npz}
     if path.suffix.lower() not in readers:
         raise ManoFileError(f"{path}: a hand model file ends in .pkl or .npz, not {path.suffix!r}")
-    return _checked(readers[path.suffix.lower()](path), path)
+    return _parse_content(readers[path.suffix.lower()](path), path)
 
 
 def _read_npz(path: Path) -> dict:
     return read_npz(path, ManoFileError, names={*_FLOAT_SHAPES, *_INT_SHAPES})
 
 
-def _checked(content: dict, path: Path) -> HandArrays:
-    wanted = [(_FLOAT_SHAPES, np.float64), (_INT_SHAPES, np.int64)]
-    missing = [key for shapes, _ in wanted for key in shapes if key not in content]
+def _parse_content(content: dict, path: Path) -> HandArrays:
+    required = [(_FLOAT_SHAPES, np.float64), (_INT_SHAPES, np.int64)]
+    missing = [key for shapes, _ in required for key in shapes if key not in content]
     if missing:
-        raise ManoFileError(f"{path} lacks {missing}; it is no MANO file of one hand")
+        raise ManoFileError(f"{path} lacks {missing}; it is not a MANO file of one hand")
     arrays = {
         key: _as_array(content[key], f"{path}: {key}", shape, dtype)
-        for shapes, dtype in wanted
+        for shapes, dtype in required
         for key, shape in shapes.items()
     }
     if tuple(arrays["kintree_table"][0, 1:]) != PARENTS_MANO16[1:]:
         raise ManoFileError(f"{path}: kintree_table is not MANO's tree of 16 joints")
     if arrays["f"].min() < 0 or arrays["f"].max() >= 778:
-        raise ManoFileError(f"{path}: f names vertices outside 0-777")
+        raise ManoFileError(f"{path}: f refers to vertices outside 0-777")
     _check_numbers(arrays, path)
     return arrays
 
 
 def _check_numbers(arrays: HandArrays, path: Path) -> None:
-    """Refuse what no hand has: another unit, or weights that do not add up to 1."""
+    """Raise ManoFileError for a wrong unit of length, or weights that do not sum to 1."""
     extent_m = float(np.ptp(arrays["v_template"], axis=0).max())
     low, high = _EXTENT_M
     if not low < extent_m < high:
@@ -249,15 +249,14 @@ def _check_numbers(arrays: HandArrays, path: Path) -> None:
         if np.abs(sums - 1).max() > _SUM_TOLERANCE:
             row = int(np.abs(sums - 1).argmax())
             raise ManoFileError(
-                f"{path}: row {row} of {key} adds up to {sums[row]:g}, not to 1. Copy the file "
-                "again."
+                f"{path}: row {row} of {key} sums to {sums[row]:g}, not to 1. Copy the file again."
             )
 
 
 def _as_array(value: object, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     dense = dense_array(value, name)
     if dense.shape != shape:
-        raise ManoFileError(f"{name} has shape {dense.shape}, MANO's is {shape}")
+        raise ManoFileError(f"{name} has shape {dense.shape}; MANO's has {shape}")
     if dense.dtype.kind not in "fiu" or not np.all(np.isfinite(dense)):
         raise ManoFileError(f"{name} is not an array of finite numbers")
     return np.ascontiguousarray(dense, dtype=dtype)

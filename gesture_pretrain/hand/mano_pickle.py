@@ -1,8 +1,8 @@
-"""Opening a MANO pickle without running any code that it names.
+"""Safe reading of a MANO pickle, without running any code that it names.
 
-A pickle may run any code when opened. Here it is opened by an unpickler that knows the few classes
-a MANO file consists of and refuses every other name before anything of it is called. Neither chumpy
-nor scipy is needed.
+A pickle can run arbitrary code when it is loaded. This unpickler knows the few classes that a MANO
+file consists of and rejects every other name before anything is called. It needs neither chumpy nor
+scipy.
 """
 
 import pickle
@@ -23,14 +23,15 @@ _MOST_NUMBERS = 10_000_000  # the largest array of a MANO file has 315,090
 
 
 class ManoFileError(ValueError):
-    """A hand model file is there but cannot be used; the message says why and what to do."""
+    """A hand model file exists but cannot be used."""
 
 
 def read_mano_pickle(path: Path) -> dict:
-    """The dictionary in a MANO pickle; `dense_array` gives the numbers of its values.
+    """Read the dictionary of a MANO pickle; `dense_array` converts its values.
 
     Raises:
-        ManoFileError: it is damaged, asks for what no MANO file needs, or is no dictionary.
+        ManoFileError: The file is damaged, names a class that no MANO file needs, or does not
+            contain a dictionary.
     """
     with path.open("rb") as stream:
         try:
@@ -45,9 +46,9 @@ def read_mano_pickle(path: Path) -> dict:
 class _ManoUnpickler(pickle.Unpickler):
     """Unpickler that resolves the names in a MANO file and no others.
 
-    Classes of chumpy and scipy.sparse become inert records, made anew for every file, so that a
-    file can neither call into those packages nor alter them. Names arrive as Python 2 or 3 spelt
-    them.
+    Classes of chumpy and scipy.sparse become inert records, created anew for every file, so that a
+    file can neither call into those packages nor alter them. Module names may be those of Python 2
+    or 3.
     """
 
     def __init__(self, stream, **options):
@@ -61,13 +62,13 @@ class _ManoUnpickler(pickle.Unpickler):
         if _is_in(module, "chumpy") or _is_in(module, "scipy.sparse"):
             return self._records.setdefault(full_name, _record_type(full_name))
         raise pickle.UnpicklingError(
-            f"it asks for {full_name}, which no MANO file needs; nothing of it was called. "
-            "The file is damaged or made to do harm: download it again from the MANO home page"
+            f"it names {full_name}, which no MANO file needs. Nothing was called. The file is "
+            "damaged or malicious; download it again from the MANO home page"
         )
 
 
 class _Record(SimpleNamespace):
-    """What was pickled of an object of a class that is not loaded: its attributes."""
+    """Pickled attributes of an object whose class is not loaded."""
 
     origin = ""
 
@@ -81,20 +82,20 @@ def _is_in(module: str, package: str) -> bool:
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes at protocol 2; any other codec is refused."""
+    """Decode bytes as Python 3 pickles them at protocol 2; reject any other codec."""
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"it holds bytes in the encoding {encoding!r}")
     return text.encode("latin-1")
 
 
 def _bare_record(kind: type, base: type, state: object) -> _Record:
-    """How protocols 0 and 1 make an object; only records may be made so."""
+    """Create an object as protocols 0 and 1 do; only records are allowed."""
     if not (isinstance(kind, type) and issubclass(kind, _Record)):
-        raise pickle.UnpicklingError(f"it builds an object of {kind!r} from parts")
+        raise pickle.UnpicklingError(f"it creates an object of {kind!r}")
     return kind.__new__(kind)
 
 
-# numpy's private rebuilding functions, asked of numpy so that no version's module path matters
+# numpy's private reconstruction functions, obtained from numpy because module paths vary by version
 _NUMPY_FUNCTIONS = {
     "multiarray._reconstruct": np.zeros(1).__reduce__()[0],
     "multiarray.scalar": np.float64(0).__reduce__()[0],
@@ -120,27 +121,27 @@ _ALLOWED = {
 
 
 def dense_array(value: object, name: str) -> np.ndarray:
-    """The numbers of an array, a chumpy record or a sparse matrix record.
+    """Convert an array, a chumpy record or a sparse matrix record to a dense array.
 
     Args:
-        value: what stands in a file's dictionary.
-        name: of it, for messages.
+        value: Value in the dictionary of a MANO file.
+        name: Name of the value, for error messages.
 
     Raises:
-        ManoFileError: a record of another kind, or a broken one.
+        ManoFileError: The record is damaged, or of an unsupported kind.
     """
     if not isinstance(value, _Record):
         return np.asarray(value)
     kind = value.origin.rsplit(".", 1)[-1]
     if kind not in _DENSE_OF:
         raise ManoFileError(
-            f"{name} is a {value.origin}, which is not understood; those understood are "
-            f"{sorted(_DENSE_OF)}. Save the array as plain numbers in an npz instead"
+            f"{name} is a {value.origin}, which is not supported. Supported: {sorted(_DENSE_OF)}. "
+            "Save the array as plain numbers in an npz instead."
         )
     try:
         return _DENSE_OF[kind](value, name)
     except RecursionError:
-        raise ManoFileError(f"{name}: the {value.origin} holds itself") from None
+        raise ManoFileError(f"{name}: the {value.origin} contains itself") from None
     except (AttributeError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise ManoFileError(f"{name}: broken {value.origin}: {error}") from error
 
@@ -151,7 +152,7 @@ def _dense_select(record: _Record, name: str) -> np.ndarray:
 
 
 def _dense_compressed(record: _Record, name: str) -> np.ndarray:
-    """Compressed sparse columns (csc) or rows (csr); repeated entries add up."""
+    """Expand compressed sparse columns (csc) or rows (csr); repeated entries are summed."""
     by_column = record.origin.rsplit(".", 1)[-1].startswith("csc")
     rows, columns = record._shape if hasattr(record, "_shape") else record.shape
     outer = np.repeat(np.arange(len(record.indptr) - 1), np.diff(record.indptr))

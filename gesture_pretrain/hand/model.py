@@ -29,19 +29,20 @@ class _SmplxMano(smplx.MANO):
 
 
 class HandModel(nn.Module):
-    """One hand: from pose, shape and translation to vertices and 21 joints.
+    """One hand: maps pose, shape and translation to vertices and 21 joints.
 
-    Has no trainable parameters and an empty state dict; differentiable in all three inputs.
-    Compute in float64 with ``.double()``.
+    Has no trainable parameters and an empty state dict. Differentiable in all three inputs. Use
+    ``.double()`` to compute in float64.
 
     Attributes:
         hand: ``"right"`` or ``"left"``.
-        tip_convention: which vertices are the fingertips (``skeleton.TIP_VERTICES``).
-        flat_hand_mean: if False, ``hands_mean`` is added to the pose.
+        tip_convention: Choice of the fingertip vertices (``skeleton.TIP_VERTICES``).
+        flat_hand_mean: Whether poses are relative to the flat hand. If False, ``hands_mean`` is
+            added to the pose.
         faces: (1538, 3) int64 numpy, outward facing.
         weights: (778, 16) float64 numpy, skinning weights.
         joint_regressor: (16, 778) float64 numpy, from vertices to mano16 joints.
-        hands_mean: (45,) float64 numpy, axis-angle, rad; the file's, whatever ``flat_hand_mean``.
+        hands_mean: (45,) float64 numpy, axis-angle, rad, as stored in the file.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class HandModel(nn.Module):
         tip_convention: str = "smplx",
         flat_hand_mean: bool = False,
     ) -> None:
-        """Take the arrays of ``mano_file.read_hand``; ``load_hand_model`` does both steps."""
+        """Build the module from the arrays of ``mano_file.read_hand``; see ``load_hand_model``."""
         super().__init__()
         self.hand, self.tip_convention, self.flat_hand_mean = hand, tip_convention, flat_hand_mean
         self.faces, self.weights = arrays["f"], arrays["weights"]
@@ -68,8 +69,8 @@ class HandModel(nn.Module):
             flat_hand_mean=flat_hand_mean,
             **dict.fromkeys(_UNUSED_PARAMETERS, False),
         )
-        # A hand model is data, not learned: networks that hold one do not save it with their
-        # weights, which also keeps the content of a licensed MANO file out of them.
+        # Keep the hand model out of state dicts: it is not learned, and a licensed MANO file must
+        # not end up in a checkpoint.
         for module in self._mano.modules():
             module._non_persistent_buffers_set.update(module._buffers)
 
@@ -85,7 +86,7 @@ class HandModel(nn.Module):
             The mesh in the frame of the root rotation and translation.
 
         Raises:
-            ValueError: if a shape differs from these.
+            ValueError: An argument has another shape.
         """
         _require_widths(pose=(pose, 48), shape=(shape, 10), trans_m=(trans_m, 3))
         posed = self._mano(
@@ -95,16 +96,24 @@ class HandModel(nn.Module):
         return HandMesh(posed.vertices, joints[:, self._order])
 
     def rest_joints_m(self, shape: Tensor) -> Tensor:
-        """Joints (B, 16, 3) of the unposed hand of shape (B, 10), *mano16* order, m."""
+        """Compute the joints (B, 16, 3) of the unposed hand, *mano16* order, m.
+
+        Args:
+            shape: (B, 10) shape coefficients.
+        """
         _require_widths(shape=(shape, 10))
         mano = self._mano
         vertices = mano.v_template + torch.einsum("bk,vik->bvi", shape, mano.shapedirs)
         return torch.einsum("jv,bvi->bji", mano.J_regressor, vertices)
 
     def blend_arrays(self) -> dict[str, np.ndarray]:
-        """What linear blend skinning needs, float64: ``template_m`` (778, 3), ``shape_dirs``
-        (778, 3, 10), ``pose_dirs`` (135, 778, 3), ``regressor`` (16, 778), ``weights`` (778, 16)
-        and ``mean_pose`` (48,), which is added to every pose."""
+        """Return the arrays for linear blend skinning.
+
+        Returns:
+            float64 arrays ``template_m`` (778, 3), ``shape_dirs`` (778, 3, 10), ``pose_dirs``
+            (135, 778, 3), ``regressor`` (16, 778), ``weights`` (778, 16) and ``mean_pose`` (48,),
+            which is added to every pose.
+        """
         mano = self._mano
         mean = np.zeros(45) if self.flat_hand_mean else np.asarray(self.hands_mean)
         tensors = {
@@ -132,7 +141,7 @@ def _require_widths(**named: tuple[Tensor, int]) -> None:
     for name, (value, width) in named.items():
         if value.shape != (*batch, width):
             raise ValueError(
-                f"{name} has shape {tuple(value.shape)}; needed is (B, {width}) with one B for all"
+                f"{name} has shape {tuple(value.shape)}; expected (B, {width}), the same B for all"
             )
 
 
@@ -147,17 +156,17 @@ def load_hand_model(
 
     Args:
         hand: ``"right"`` or ``"left"``.
-        path: ``"open"`` for the open hand that ships; a MANO file or folder; or None to look in
-            ``$MANO_DIR``, else in ``mano_file.documented_folder()``. Never falls back to the open
-            hand by itself.
+        path: ``"open"`` for the bundled hand model; a MANO file or folder; or None to search
+            ``$MANO_DIR``, else ``mano_file.documented_folder()``. Never falls back to the bundled
+            hand model.
         tip_convention: ``"smplx"``, ``"manopth"`` or ``"interhand"``; see
             ``skeleton.TIP_VERTICES``.
-        flat_hand_mean: True if poses count from the flat hand instead of from MANO's mean pose.
-            InterHand2.6M's fits need False.
+        flat_hand_mean: True if poses are relative to the flat hand instead of MANO's mean pose.
+            The fits of InterHand2.6M need False.
 
     Raises:
-        ValueError: for an unknown hand or tip convention.
-        MissingManoFile, ManoFileError: see ``mano_file.read_hand``.
+        ValueError: Unknown hand or tip convention.
+        MissingManoFile, ManoFileError: See ``mano_file.read_hand``.
     """
     arrays = read_hand(hand, path)
     return HandModel(

@@ -1,11 +1,11 @@
-"""Rotations in torch, batched and differentiable everywhere that a network can arrive.
+"""Batched rotation conversions in torch, with finite gradients everywhere.
 
-The 6D form here is *interleaved*: the first two columns of the matrix, written row by row, so that
-entries 0, 2, 4 are the first column and 1, 3, 5 the second. EANet's heads give this order; Zhou et
+The 6D form is *interleaved*: the first two columns of the matrix, written row by row, so that
+entries 0, 2, 4 are the first column and 1, 3, 5 the second. EANet's heads use this order; Zhou et
 al. write one column after the other.
 
-Half-precision inputs are computed and returned in float32; nothing here is a matrix product, so
-autocast changes nothing either.
+Half-precision inputs are computed and returned in float32. There are no matrix products, so
+autocast has no effect.
 """
 
 import torch
@@ -14,16 +14,16 @@ from torch.nn.functional import normalize
 
 from gesture_pretrain.precision import at_least_float32
 
-# Below this squared angle the Taylor series below are exact to float64's rounding: the first terms
-# left out are (1e-4)**3 / 5040 and (1e-4)**3 / 40320.
+# Below this squared angle the Taylor series are exact to float64 rounding: the first omitted terms
+# are (1e-4)**3 / 5040 and (1e-4)**3 / 40320.
 _SMALL_SQUARED = 1e-4
 _NORM_FLOOR = 1e-12
 
 
 def matrix_from_axis_angle(axis_angle_rad: Tensor) -> Tensor:
-    """Rodrigues' formula: (..., 3) radians to rotation matrices (..., 3, 3).
+    """Convert axis-angle vectors (..., 3), radians, to rotation matrices (..., 3, 3).
 
-    The gradient is finite at every angle, zero included.
+    Rodrigues' formula, with a finite gradient at every angle, including zero.
     """
     vector = at_least_float32(axis_angle_rad)
     squared = (vector * vector).sum(-1)
@@ -43,12 +43,11 @@ def matrix_from_axis_angle(axis_angle_rad: Tensor) -> Tensor:
 
 
 def axis_angle_from_matrix(rotation: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) to axis-angle vectors (..., 3), angle in [0, pi].
+    """Convert rotation matrices (..., 3, 3) to axis-angle vectors (..., 3), angle in [0, pi].
 
-    Through the unit quaternion, from whichever of its components is largest (Shepperd,
-    "Quaternion from rotation matrix", 1978): values and gradients are finite at the identity and at
-    half turns. At exactly pi the two opposite vectors are the same rotation and either may come
-    back; its gradient is that of the branch taken.
+    Uses the unit quaternion, starting from its largest component (Shepperd, "Quaternion from
+    rotation matrix", 1978). Values and gradients are finite at the identity and at angle pi. At
+    exactly pi, two opposite vectors represent the same rotation, and either may be returned.
     """
     candidates = _quaternion_outer_product(at_least_float32(rotation))
     largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)
@@ -68,11 +67,11 @@ def axis_angle_from_matrix(rotation: Tensor) -> Tensor:
 
 
 def matrix_from_6d(six: Tensor) -> Tensor:
-    """Interleaved 6D (..., 6) to rotation matrices (..., 3, 3), by Gram-Schmidt.
+    """Convert the interleaved 6D form (..., 6) to rotation matrices (..., 3, 3) by Gram-Schmidt.
 
     Zhou et al., "On the continuity of rotation representations", CVPR 2019. The two vectors need
-    not be normalised or orthogonal. Norms are floored at 1e-12, so a zero vector gives a matrix
-    that is no rotation, but a finite one.
+    not be normalised or orthogonal. Norms are clamped to at least 1e-12, so a zero vector yields a
+    finite matrix, which is not a rotation.
     """
     columns = at_least_float32(six).unflatten(-1, (3, 2))
     first, second = columns[..., 0], columns[..., 1]
@@ -83,24 +82,24 @@ def matrix_from_6d(six: Tensor) -> Tensor:
 
 
 def rotation_6d_from_matrix(rotation: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) to the interleaved 6D form (..., 6)."""
+    """Convert rotation matrices (..., 3, 3) to the interleaved 6D form (..., 6)."""
     return at_least_float32(rotation)[..., :2].flatten(-2)
 
 
 def rotation_6d_from_axis_angle(axis_angle_rad: Tensor) -> Tensor:
-    """Axis-angle vectors (..., 3), radians, to the interleaved 6D form (..., 6)."""
+    """Convert axis-angle vectors (..., 3), radians, to the interleaved 6D form (..., 6)."""
     return rotation_6d_from_matrix(matrix_from_axis_angle(axis_angle_rad))
 
 
 def _cross_matrix(vector: Tensor) -> Tensor:
-    """(..., 3, 3) with ``_cross_matrix(v) @ w == cross(v, w)``."""
+    """Build matrices (..., 3, 3) with ``_cross_matrix(v) @ w == cross(v, w)``."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
 
 
 def _quaternion_outer_product(matrix: Tensor) -> Tensor:
-    """(..., 4, 4) matrix 4 q q^T of the quaternions q = (w, x, y, z), linear in the rotation."""
+    """Compute 4 q q^T (..., 4, 4) of the quaternions q = (w, x, y, z), linear in the rotation."""
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = matrix.flatten(-2).unbind(-1)
     ww, xx = 1 + r00 + r11 + r22, 1 + r00 - r11 - r22
     yy, zz = 1 - r00 + r11 - r22, 1 - r00 - r11 + r22

@@ -1,9 +1,8 @@
-"""Architectures that timm does not have, by name: ours, registered ones, and those of packages.
+"""Architectures that are not in timm, by name: our own, registered ones, and those of packages.
 
 A builder takes no argument and returns a network with random weights that either is a timm model
-or defines `forward_levels(image)` and `feature_specs`. Names that timm knows are not listed here.
-A package that announces a builder (see `gesture_pretrain.weights.registry`) is imported when its
-name is first requested.
+or defines `forward_levels(image)` and `feature_specs`. A package that announces a builder through
+an entry point (see `gesture_pretrain.weights.registry`) is imported when its name is first used.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ ENTRY_POINT_GROUP = "gesture_pretrain.backbones"
 
 
 class BrokenPackage(ValueError):
-    """An installed package announces what cannot be loaded from it."""
+    """An installed package announces an object that cannot be loaded."""
 
 
 def hrnet_config(
@@ -31,15 +30,16 @@ def hrnet_config(
     stem_planes: int = 64,
     stem_blocks: int | None = None,
 ) -> dict:
-    """timm's HRNet configuration as a function of the width C: branches of C, 2C, 4C, 8C channels.
+    """Build timm's HRNet configuration for width C: branches of C, 2C, 4C and 8C channels.
 
     Args:
         width: C, the channels of the stride-4 branch.
         blocks: Residual blocks per branch in each module.
         modules: Multi-resolution modules in stages 2, 3, 4 (1, 4, 3 in HRNet-W18 and up).
         stem_width: Channels after the first convolution, at stride 2.
-        stem_planes: Planes of the bottleneck blocks of stage 1; they give 4 times as many channels.
-        stem_blocks: Bottleneck blocks of stage 1; as many as `blocks` if not given.
+        stem_planes: Planes of the bottleneck blocks of stage 1, which output 4 times as many
+            channels.
+        stem_blocks: Bottleneck blocks of stage 1. Default: `blocks`.
     """
     stages = {
         f"stage{branches}": {
@@ -63,7 +63,7 @@ def hrnet_config(
     return {"stem_width": stem_width, "stage1": stem, **stages}
 
 
-# Widths are multiples of 16: a CPU's vector units and a GPU's tensor cores leave 18 half empty
+# Widths are multiples of 16, which fill the vector units of a CPU and the tensor cores of a GPU
 ARCHS: dict[str, Callable[[], nn.Module]] = {
     "hrnet_w16_tiny": partial(
         SmallHRNet, hrnet_config(16, blocks=1, stem_width=16, stem_planes=16), final_channels=512
@@ -82,21 +82,21 @@ ARCHS: dict[str, Callable[[], nn.Module]] = {
 
 
 def add_architecture(name: str, builder: Callable[[], nn.Module]) -> None:
-    """Make a name known to `build_backbone`.
+    """Register an architecture for `build_backbone`.
 
     Raises:
-        ValueError: The name is taken here or by timm.
+        ValueError: The name contains a dot, or is already taken here or in timm.
     """
     if name in ARCHS or timm.is_model(name):
         owner = "gesture_pretrain" if name in ARCHS else "timm"
-        raise ValueError(f"architecture {name!r} exists already in {owner}; choose another name")
+        raise ValueError(f"architecture {name!r} already exists in {owner}; choose another name")
     if "." in name:
-        raise ValueError(f"architecture {name!r} holds a dot, which separates it from the tag")
+        raise ValueError(f"architecture {name!r} contains a dot, which separates it from the tag")
     ARCHS[name] = builder
 
 
 def is_architecture(name: str) -> bool:
-    """Whether `build_backbone` can build `name`; imports the package that announces it."""
+    """Return whether `build_backbone` can build `name`. Imports the package that announces it."""
     if name in ARCHS or timm.is_model(name):
         return True
     points = announced(name)
@@ -109,21 +109,21 @@ def is_architecture(name: str) -> bool:
 
 
 def timm_options(arch: str, size_px: int) -> dict:
-    """Options of `timm.create_model`: the image size, for models with a fixed input size."""
+    """Return options for `timm.create_model`: the image size, if the model has a fixed one."""
     config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
     return {"img_size": size_px} if config.fixed_input_size else {}
 
 
 def announced(name: str) -> list[EntryPoint]:
-    """What installed packages offer under a name, an architecture's or one of weights."""
+    """List the entry points of installed packages for an architecture or a set of weights."""
     return list(entry_points(group=ENTRY_POINT_GROUP, name=name))
 
 
 def load_announced(point: EntryPoint) -> object:
-    """What a package announces; imports the package.
+    """Import a package and return the object that it announces.
 
     Raises:
-        BrokenPackage: It cannot be imported, or lacks the object.
+        BrokenPackage: The package cannot be imported, or lacks the object.
     """
     try:
         return point.load()
@@ -136,5 +136,5 @@ def load_announced(point: EntryPoint) -> object:
 
 
 def package_of(point: EntryPoint) -> str:
-    """Who offers it, for messages."""
+    """Return the name of the package that an entry point belongs to."""
     return point.dist.name if point.dist is not None else point.value

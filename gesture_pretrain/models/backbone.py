@@ -1,7 +1,7 @@
-"""A backbone: any timm model, or one of ours, as named feature maps and a pooled feature.
+"""The backbone interface: named feature maps and a pooled feature, for timm models and our own.
 
-Letters: B batch, C channels, H and W image height and width. Whoever builds on a backbone asks its
-`feature_specs` for channels and strides.
+Letters: B batch, C channels, H and W image height and width. `feature_specs` lists the channels and
+stride of each map.
 """
 
 import difflib
@@ -18,14 +18,14 @@ from gesture_pretrain.models.unused_head import remove_unused_head
 
 
 class InputSpec(NamedTuple):
-    """What a backbone wants as input.
+    """Input requirements of a backbone.
 
     Attributes:
-        size_px: Side of the square crop it is meant for.
-        mean: Per RGB channel, of values in 0..1.
-        std: Per RGB channel, of values in 0..1.
-        multiple_of: Height and width must be multiples of this.
-        fixed_size: Only `size_px` will do (position embeddings of that size).
+        size_px: Side length of the square crops it is built for.
+        mean: Mean per RGB channel, for values scaled to [0, 1].
+        std: Standard deviation per RGB channel, for values scaled to [0, 1].
+        multiple_of: Height and width must be multiples of this number of pixels.
+        fixed_size: Accept `size_px` only, as position embeddings require.
     """
 
     size_px: int
@@ -36,11 +36,11 @@ class InputSpec(NamedTuple):
 
 
 class BackboneFeatures(NamedTuple):
-    """What a backbone gives for `(B, 3, H, W)`.
+    """Output of a backbone for an image batch `(B, 3, H, W)`.
 
     Attributes:
-        levels: Maps by name, `(B, channels, H / stride, W / stride)` by `feature_specs`.
-        pooled: `(B, C)`, the average of the `high` level over its positions.
+        levels: Maps `(B, channels, H / stride, W / stride)` by name, see `feature_specs`.
+        pooled: Spatial average of the `high` level, `(B, C)`.
     """
 
     levels: dict[str, Tensor]
@@ -48,20 +48,21 @@ class BackboneFeatures(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """A network whose maps have names.
+    """A network with named feature maps.
 
     Args:
-        net: timm model without classifier, or a network with `forward_levels` and `feature_specs`.
-        arch: Its name.
-        input_spec: What it wants as input.
+        net: A timm model without classifier, or a network with `forward_levels` and
+            `feature_specs`.
+        arch: Name of the architecture.
+        input_spec: Input size and normalisation.
+        removed_modules: Modules of timm's head that were removed in addition to the classifier.
 
     Attributes:
-        net: The network; its state dict has timm's own names.
+        net: The network. Its state dict uses timm's parameter names.
         feature_specs: Channels and stride of each level.
         low: Name of the higher-resolution level, F_lo (stride 16).
-        high: Name of the semantic level, F_hi: what timm's `forward_features` returns.
-        removed_modules: Modules of timm's head that were taken out, beside the classifier.
-        ledger: The `WeightLedger` of the initial weights; None after random initialisation.
+        high: Name of the semantic level, F_hi: the output of timm's `forward_features`.
+        ledger: `WeightLedger` of the initial weights. None after random initialisation.
     """
 
     def __init__(
@@ -82,32 +83,33 @@ class Backbone(nn.Module):
 
     @property
     def feature_specs(self) -> dict[str, FeatureSpec]:
-        """Channels and stride of every map by its name, shallow first."""
+        """Channels and stride of each map by name, shallowest first."""
         return dict(self._levels.specs)
 
     @property
     def low(self) -> str:
-        """Name of F_lo, the map at stride 16, where place matters; a key of `feature_specs`."""
+        """Name of F_lo, the map at stride 16 that keeps spatial detail."""
         return self._levels.low
 
     @property
     def high(self) -> str:
-        """Name of F_hi, the last map, which is pooled; a key of `feature_specs`."""
+        """Name of F_hi, the last map, from which the pooled feature is computed."""
         return self._levels.high
 
     @property
     def pooled_channels(self) -> int:
-        """C of the pooled feature."""
+        """Number of channels of the pooled feature."""
         return self._levels.specs[self.high].channels
 
     def forward(self, image_normalised: Tensor) -> BackboneFeatures:
-        """Features of a batch of crops.
+        """Compute the features of a batch of crops.
 
         Args:
-            image_normalised: `(B, 3, H, W)`, RGB, `(value in 0..1 - mean) / std` by `input_spec`.
+            image_normalised: `(B, 3, H, W)` RGB, scaled to [0, 1], then normalised with the mean
+                and standard deviation of `input_spec`.
 
         Raises:
-            ValueError: The shape is not one the network takes.
+            ValueError: The network does not accept this shape.
         """
         self._check_shape(image_normalised)
         levels = self._levels.read(self.net, image_normalised)
@@ -116,7 +118,7 @@ class Backbone(nn.Module):
     def _check_shape(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(
-                f"{self.arch} takes images of shape (B, 3, H, W), channels first; "
+                f"{self.arch} expects images of shape (B, 3, H, W), channels first; "
                 f"got {tuple(image.shape)}"
             )
         height, width = image.shape[-2:]
@@ -124,28 +126,27 @@ class Backbone(nn.Module):
         if spec.fixed_size and (height, width) != (spec.size_px, spec.size_px):
             raise ValueError(
                 f"{self.arch} was built for {spec.size_px} x {spec.size_px} px; "
-                f"got {height} x {width}. Resize the crops, or build it with another size_px."
+                f"got {height} x {width}. Resize the crops, or rebuild it with another size_px."
             )
         if height % spec.multiple_of or width % spec.multiple_of or not height * width:
             raise ValueError(
-                f"{self.arch} takes heights and widths that are multiples of "
+                f"{self.arch} requires heights and widths that are multiples of "
                 f"{spec.multiple_of} px; got {height} x {width}. "
-                f"Near sizes: {_near_sizes(height, width, spec.multiple_of)}."
+                f"Nearest sizes: {_near_sizes(height, width, spec.multiple_of)}."
             )
 
 
 def build_backbone(arch: str, *, size_px: int = 256, seed: int | None = 0) -> Backbone:
-    """Build a backbone with random weights; `build_starting_backbone` also loads weights.
+    """Build a backbone with random weights. `build_starting_backbone` also loads weights.
 
     Args:
-        arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), a name of `ARCHS`, or
-            an architecture that an installed package announces.
-        size_px: Side of the square crops it is meant for.
-        seed: Of the random weights; None draws from torch's global generator.
+        arch: A timm model ("hrnet_w18", "resnet50", with or without ".tag"), a key of `ARCHS`, or
+            an architecture registered by an installed package.
+        size_px: Side length of the square crops.
+        seed: Random seed of the weights. None draws from torch's global generator.
 
     Raises:
-        ValueError: Unknown name (the near ones are listed), a size it cannot take, or a network
-            without feature maps.
+        ValueError: Unknown name, unsupported size, or a network without feature maps.
     """
     net = _random_net(arch, size_px, seed)
     name = arch.partition(".")[0]
@@ -156,10 +157,10 @@ def build_backbone(arch: str, *, size_px: int = 256, seed: int | None = 0) -> Ba
 
 
 def unknown_arch_message(arch: str) -> str:
-    """What to say of a name that neither we nor timm know."""
+    """Compose the error message for an unknown architecture, with similar names."""
     known = [*ARCHS, *timm.list_models()]
     near = difflib.get_close_matches(arch.partition(".")[0], known, n=5, cutoff=0.5)
-    hint = f"Near names: {', '.join(near)}." if near else "No name is near it."
+    hint = f"Similar names: {', '.join(near)}." if near else "No name is similar."
     return (
         f"unknown architecture {arch!r}. {hint} Ours: {', '.join(sorted(ARCHS))}; "
         "timm's: timm.list_models(). register_backbone(name, builder) adds one."
@@ -179,13 +180,12 @@ def _random_net(arch: str, size_px: int, seed: int | None) -> nn.Module:
 
 
 def _without_classifier(net: nn.Module, name: str) -> nn.Module:
-    """The net of a builder; refused where it is a timm model with a classifier, which no target
-    reads and which a check of the gradients would find only in the first step."""
+    """Return the network of a builder; reject one with a classifier, which would never train."""
     classes = getattr(net, "num_classes", 0)
     if hasattr(net, "reset_classifier") and isinstance(classes, int) and classes > 0:
         raise ValueError(
-            f"architecture {name!r} is built with a classifier of {classes} classes, which a "
-            "backbone does not have. Build it with num_classes=0."
+            f"architecture {name!r} has a classifier of {classes} classes, but a backbone must "
+            "not have one. Build it with num_classes=0."
         )
     return net
 
@@ -205,8 +205,8 @@ def _check_size(arch: str, spec: InputSpec) -> None:
     size, step = spec.size_px, spec.multiple_of
     if size <= 0 or size % step:
         raise ValueError(
-            f"{arch} takes sizes that are multiples of {step} px; got size_px={size}. "
-            f"Near sizes: {_near_sizes(size, size, step)}."
+            f"{arch} requires sizes that are multiples of {step} px; got size_px={size}. "
+            f"Nearest sizes: {_near_sizes(size, size, step)}."
         )
 
 

@@ -1,14 +1,14 @@
-"""Which maps a network offers, at which stride, and how they are read in one forward pass.
+"""Feature maps of a network: their names and strides, and how to read them in one forward pass.
 
 Letters: B batch, C channels, H and W the height and width of a map, N tokens.
 
-Three kinds of network are read, each by one small class with the same four members (`specs`, `low`,
-`high`, `read`):
+Three kinds of network are supported, each by a small class with the same four members (`specs`,
+`low`, `high`, `read`):
 
 - `HRNetLevels`: timm's `HighResolutionNet`. Four raw branches at strides 4, 8, 16, 32, and `final`,
-  the map timm's `forward_features` returns (2048 channels at stride 32).
+  the output of timm's `forward_features` (2048 channels at stride 32).
 - `IntermediateLevels`: any timm model with `forward_intermediates`, convolutional or transformer.
-- `OwnLevels`: a network that brings `forward_levels(image)` and `feature_specs` itself.
+- `OwnLevels`: a network that defines `forward_levels(image)` and `feature_specs` itself.
 """
 
 from typing import NamedTuple, Protocol
@@ -29,7 +29,7 @@ class FeatureSpec(NamedTuple):
 
 
 class FeatureLevels(Protocol):
-    """How the maps of one network are read."""
+    """Reader of the feature maps of one network."""
 
     specs: dict[str, FeatureSpec]
     low: str
@@ -44,7 +44,7 @@ def feature_levels(net: nn.Module) -> FeatureLevels:
     """Choose the reader for a network.
 
     Raises:
-        ValueError: The network offers no feature maps in a way known here.
+        ValueError: The network provides no feature maps in a supported way.
     """
     if hasattr(net, "forward_levels"):
         return OwnLevels(net)
@@ -53,14 +53,14 @@ def feature_levels(net: nn.Module) -> FeatureLevels:
     if hasattr(net, "forward_intermediates") and hasattr(net, "feature_info"):
         return IntermediateLevels(net)
     raise ValueError(
-        f"{type(net).__name__} gives no feature maps: it has neither timm's forward_intermediates "
+        f"{type(net).__name__} has no feature maps: it has neither timm's forward_intermediates "
         "(with feature_info) nor forward_levels. Choose another timm model, or register a builder "
         "whose network defines forward_levels(image) and feature_specs."
     )
 
 
 class OwnLevels:
-    """The network says for itself what it offers."""
+    """Maps of a network that defines `forward_levels` and `feature_specs` itself."""
 
     def __init__(self, net: nn.Module):
         self.specs = dict(net.feature_specs)
@@ -73,8 +73,8 @@ class OwnLevels:
 class HRNetLevels:
     """The four branches of timm's HRNet before its classification head, and the head's last map.
 
-    timm's own `features_only` gives the branches *after* the head's channel increase, and its
-    `forward_features` only the last map. Both kinds are wanted here from one pass.
+    timm's `features_only` returns the branches *after* the head's channel increase, and its
+    `forward_features` only the last map. This class returns both kinds from one pass.
     """
 
     def __init__(self, net: HighResolutionNet):
@@ -97,25 +97,25 @@ class HRNetLevels:
 
 
 def hrnet_branch_specs(net: HighResolutionNet) -> dict[str, FeatureSpec]:
-    """Channels C, 2C, 4C, 8C at strides 4, 8, 16, 32, from the network's own configuration."""
+    """Return channels C, 2C, 4C, 8C at strides 4, 8, 16, 32, from the network's configuration."""
     expansion = net.stage4[0].branches[0][0].expansion
     channels = [count * expansion for count in net.stage4_cfg["num_channels"]]
     return {f"stride{4 << i}": FeatureSpec(count, 4 << i) for i, count in enumerate(channels)}
 
 
 def hrnet_branches(net: HighResolutionNet, image: Tensor) -> list[Tensor]:
-    """Stem and stages of timm's HRNet: `(B, 3, H, W)` to four maps at strides 4, 8, 16, 32."""
+    """Run stem and stages of timm's HRNet: `(B, 3, H, W)` to maps at strides 4, 8, 16, 32."""
     half = net.act1(net.bn1(net.conv1(image)))
     quarter = net.act2(net.bn2(net.conv2(half)))
     return net.stages(quarter)
 
 
 class IntermediateLevels:
-    """Any timm model with `forward_intermediates`.
+    """Maps of any timm model with `forward_intermediates`.
 
-    A network with several strides gives the last map at each stride (`stride4`, ...). One whose
-    blocks all share a stride (a plain ViT) gives `middle`, the map after half of its blocks.
-    `final` is `forward_features` as a map: class and register tokens are left out.
+    For a network with several strides, the last map at each stride (`stride4`, ...). For a network
+    whose blocks all share a stride (a plain ViT), `middle`, the map after half of its blocks.
+    `final` is the output of `forward_features` as a map, without class and register tokens.
     """
 
     def __init__(self, net: nn.Module):
@@ -142,16 +142,16 @@ class IntermediateLevels:
 
 
 def level_at_stride(specs: dict[str, FeatureSpec], stride: int) -> str:
-    """Name of the level at a stride.
+    """Find the name of the level at a stride.
 
     Raises:
-        ValueError: No level has it.
+        ValueError: No level has this stride.
     """
     for name, spec in specs.items():
         if spec.stride == stride and name != FINAL:
             return name
     offered = {name: spec.stride for name, spec in specs.items()}
-    raise ValueError(f"no level at stride {stride}, which F_lo needs; the network offers {offered}")
+    raise ValueError(f"no level at stride {stride}, which F_lo needs; the network has {offered}")
 
 
 def _feature_info(net: nn.Module) -> list[dict]:
@@ -160,7 +160,7 @@ def _feature_info(net: nn.Module) -> list[dict]:
 
 
 def _as_map(final: Tensor, net: nn.Module, like: Tensor) -> Tensor:
-    """Bring what `forward_features` returns, `(B, N, C)`, NHWC or NCHW, to `(B, C, H, W)`."""
+    """Convert the output of `forward_features`, `(B, N, C)`, NHWC or NCHW, to `(B, C, H, W)`."""
     if final.ndim == 3:
         patches = final[:, getattr(net, "num_prefix_tokens", 0) :]
         return patches.transpose(1, 2).unflatten(2, like.shape[-2:])
@@ -170,5 +170,5 @@ def _as_map(final: Tensor, net: nn.Module, like: Tensor) -> Tensor:
 
 
 def global_average(feature_map: Tensor) -> Tensor:
-    """`(B, C, H, W)` to `(B, C)`: the paper's global feature, the average pool of F_hi."""
+    """Average-pool `(B, C, H, W)` to `(B, C)`, the paper's global feature."""
     return torch.flatten(nn.functional.adaptive_avg_pool2d(feature_map, 1), 1)

@@ -1,21 +1,21 @@
 """The two light classifiers of Stage 1.
 
-Both read the pooled feature `g` and share nothing: one gives the coarse gesture, one the fine. The
-shape Linear - ReLU - Dropout - Linear with 1024 hidden units is that of the paper author's public
-EANet fork; the paper itself only says that they are light.
+One predicts the coarse gesture from the pooled feature `g`, the other the fine gesture. They share
+no weights. The structure Linear - ReLU - Dropout - Linear with 1024 hidden units follows the paper
+author's public EANet fork; the paper itself only calls the heads light.
 """
 
 from torch import Tensor, nn
 
 
 class GestureHead(nn.Module):
-    """Pooled feature to class logits.
+    """Classifier from the pooled feature to class logits.
 
     Args:
-        in_channels: C of the pooled feature.
-        num_classes: Classes.
-        hidden: Hidden units.
-        dropout: Share of hidden units dropped in training.
+        in_channels: Channels of the pooled feature.
+        num_classes: Number of classes.
+        hidden: Number of hidden units.
+        dropout: Fraction of hidden units dropped in training.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class GestureHead(nn.Module):
         )
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """`(B, in_channels)` to `(B, num_classes)`."""
+        """Map `(B, in_channels)` to logits `(B, num_classes)`."""
         return self.layers(pooled)
 
 
@@ -47,7 +47,7 @@ class GestureHeads(nn.Module):
         self.fine = fine
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, C)` to coarse logits `(B, num_coarse)` and fine logits `(B, num_fine)`."""
+        """Map `(B, C)` to coarse logits `(B, num_coarse)` and fine logits `(B, num_fine)`."""
         return self.coarse(pooled), self.fine(pooled)
 
 
@@ -59,7 +59,7 @@ def build_gesture_heads(
     hidden: int = 1024,
     dropout: float = 0.5,
 ) -> GestureHeads:
-    """Both heads of one width for `num_coarse` and `num_fine` classes."""
+    """Build both heads with the same width and dropout."""
     return GestureHeads(
         GestureHead(in_channels, num_coarse, hidden=hidden, dropout=dropout),
         GestureHead(in_channels, num_fine, hidden=hidden, dropout=dropout),

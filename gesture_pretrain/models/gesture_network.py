@@ -1,4 +1,4 @@
-"""Backbone and gesture heads together: what Stage 1 trains and Stage 2 reads."""
+"""Backbone and gesture heads in one module, trained in Stage 1 and read in Stage 2."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ from gesture_pretrain.models.gesture_heads import GestureHeads
 
 
 class GestureOutput(NamedTuple):
-    """What a gesture network gives for `(B, 3, H, W)`.
+    """Output of a gesture network for an image batch `(B, 3, H, W)`.
 
     Attributes:
-        features: Maps by level and the pooled feature `(B, C)`.
+        features: Feature maps by level and the pooled feature `(B, C)`.
         coarse_logits: `(B, num_coarse)`.
         fine_logits: `(B, num_fine)`.
     """
@@ -23,10 +23,10 @@ class GestureOutput(NamedTuple):
 
 
 class GestureNetwork(nn.Module):
-    """A backbone with the coarse and the fine head on its pooled feature.
+    """A backbone with a coarse and a fine head on its pooled feature.
 
     Raises:
-        ValueError: A head was built for another number of channels.
+        ValueError: A head expects a different number of channels.
     """
 
     def __init__(self, backbone: Backbone, heads: GestureHeads):
@@ -34,14 +34,14 @@ class GestureNetwork(nn.Module):
         for name, head in (("coarse", heads.coarse), ("fine", heads.fine)):
             if head.in_channels != backbone.pooled_channels:
                 raise ValueError(
-                    f"the {name} head reads {head.in_channels} channels, but {backbone.arch} gives "
+                    f"the {name} head expects {head.in_channels} channels, but {backbone.arch} has "
                     f"{backbone.pooled_channels}. Build it with backbone.pooled_channels."
                 )
         self.backbone = backbone
         self.heads = heads
 
     def forward(self, image_normalised: Tensor) -> GestureOutput:
-        """`(B, 3, H, W)`, normalised by `backbone.input_spec`, to features and logits."""
+        """Compute features and logits of `(B, 3, H, W)`, normalised by `backbone.input_spec`."""
         features = self.backbone(image_normalised)
         coarse_logits, fine_logits = self.heads(features.pooled)
         return GestureOutput(features, coarse_logits, fine_logits)

@@ -1,4 +1,4 @@
-"""From stored pixels to what a backbone reads."""
+"""Normalisation of stored uint8 pixels for a backbone."""
 
 import torch
 from torch import Tensor, nn
@@ -7,12 +7,12 @@ from gesture_pretrain.models.backbone import InputSpec
 
 
 class ImageNormaliser(nn.Module):
-    """`(value / 255 - mean) / std` per channel, on whatever device the image is.
+    """Computes `(value / 255 - mean) / std` per channel, on the device of the image.
 
     Args:
-        input_spec: Its mean and std are used.
-        channels_last: Give the result in channels-last memory order, which convolutions on a CPU
-            and in half precision on a GPU want.
+        input_spec: Provides mean and standard deviation.
+        channels_last: Return channels-last memory order, which speeds up convolutions on a CPU and
+            in half precision on a GPU.
     """
 
     def __init__(self, input_spec: InputSpec, *, channels_last: bool = False):
@@ -34,12 +34,12 @@ class ImageNormaliser(nn.Module):
             `(B, 3, H, W)` float32.
 
         Raises:
-            TypeError: The image is not uint8; whether it runs to 1 or 255 cannot be known.
+            TypeError: The image is not uint8, so its value range is unknown.
         """
         if image.dtype != torch.uint8:
             raise TypeError(
-                f"images must be uint8 in 0..255, got {image.dtype}. Already normalised images go "
-                "to the backbone itself."
+                f"images must be uint8 in 0..255, got {image.dtype}. Pass images that are already "
+                "normalised to the backbone directly."
             )
         if self.channels_last:
             image = image.contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,9 @@
-"""Small high-resolution networks for work without a GPU.
+"""Small high-resolution networks for CPU training.
 
-The classification head of timm's HRNet (128 to 1024 channels, then 2048) is three quarters of the
-arithmetic of a narrow HRNet at 96 px. Here the trunk is timm's, with timm's parameter names; F_hi
-comes from a light head instead: every branch is average-pooled to stride 32, the four are
-concatenated (15 C channels), and one 1x1 convolution with batch norm and ReLU gives `final`.
+In a narrow HRNet at 96 px, timm's classification head (128 to 1024 channels, then 2048) accounts
+for three quarters of the arithmetic. These networks keep timm's trunk and parameter names, but
+compute F_hi with a light head: every branch is average-pooled to stride 32, the four are
+concatenated (15 C channels), and a 1x1 convolution with batch norm and ReLU produces `final`.
 """
 
 import torch
@@ -40,7 +40,7 @@ class SmallHRNet(HighResolutionNet):
         self.num_features = self.head_hidden_size = final_channels
 
     def forward_levels(self, image: Tensor) -> dict[str, Tensor]:
-        """Map `(B, 3, H, W)` to `stride4` ... `stride32` and `final`, as `feature_specs` says."""
+        """Map `(B, 3, H, W)` to the levels of `feature_specs`."""
         branches = hrnet_branches(self, image)
         levels = {f"stride{4 << i}": branch for i, branch in enumerate(branches)}
         pooled = [
@@ -51,5 +51,5 @@ class SmallHRNet(HighResolutionNet):
         return levels
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The `final` map `(B, C, H / 32, W / 32)`, as every timm model gives its last one."""
+        """Compute the `final` map `(B, C, H / 32, W / 32)`."""
         return self.forward_levels(x)[FINAL]

@@ -1,4 +1,4 @@
-"""`config.json` of an exported folder, by which timm and transformers build the network."""
+"""The `config.json` in an exported folder from which timm and transformers build the network."""
 
 import json
 

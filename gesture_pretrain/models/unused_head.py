@@ -1,8 +1,8 @@
-"""Removing what a timm model keeps of its classification head.
+"""Removal of unused layers of a timm model's classification head.
 
-With `num_classes=0` timm drops the last linear layer, but some families keep layers between
-`forward_features` and it (MobileNetV3's `conv_head`, ConvNeXt's `head.norm`). The features do not
-pass them: they would never get a gradient, and be exported untrained.
+With `num_classes=0` timm drops the last linear layer, but some families keep layers after
+`forward_features` (MobileNetV3's `conv_head`, ConvNeXt's `head.norm`). The feature maps do not pass
+through them, so they would never receive a gradient and would be exported untrained.
 """
 
 import copy
@@ -14,11 +14,11 @@ HEAD_MODULES = ("head", "pre_logits", "conv_head", "norm_head", "fc_norm")
 
 
 def remove_unused_head(net: nn.Module, size_px: int) -> tuple[str, ...]:
-    """Replace head modules that `forward_features` does not call by the identity.
+    """Replace head modules that `forward_features` does not call with the identity.
 
     Args:
         net: A timm model, changed in place.
-        size_px: Image side for the trial pass, which computes shapes only.
+        size_px: Image side length for the trial pass, which computes shapes only.
 
     Returns:
         The names of the modules removed.
@@ -39,7 +39,7 @@ def _weights_of(net: nn.Module, name: str):
 
 
 def _called_modules(net: nn.Module, names: list[str], size_px: int) -> set[str]:
-    """Which children, or modules in them, run in `forward_features`, on a shapes-only copy."""
+    """Find the children that run in `forward_features`, using a copy on the meta device."""
     trial = copy.deepcopy(net).to("meta").eval()
     called = set()
     for name in names:

@@ -1,4 +1,4 @@
-"""Top-1 accuracy and cross entropy over a validation set, exactly, over batches and processes."""
+"""Exact top-1 accuracy and cross entropy over the batches and processes of a validation."""
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -10,22 +10,22 @@ _LEVELS = ("coarse", "fine")
 
 
 class GestureAccuracy:
-    """Collects logits and labels batch by batch; samples without a label are left out.
+    """Accumulates accuracy and cross entropy batch by batch, ignoring unlabelled samples.
 
-    Nothing waits for the device before `compute`. The scores are the same to the last digit however
-    many processes share the batches.
+    Nothing waits for the device before `compute`. The scores are bit-identical for any number of
+    processes.
     """
 
     def __init__(self):
-        # of each batch (2, 3): by level the samples, those correct, and the summed cross entropy
+        # per batch (2, 3): samples, correct samples and summed cross entropy by level
         self.batches: list[torch.Tensor] = []
 
     def add(self, logits, batch) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
-            logits: has `coarse (B, num_coarse)` and `fine (B, num_fine)`.
-            batch: has `coarse (B,)` and `fine (B,)`, -1 where there is no label.
+            logits: Logits `coarse (B, num_coarse)` and `fine (B, num_fine)`.
+            batch: Labels `coarse (B,)` and `fine (B,)`, -1 for "no label".
         """
         sums = []
         for name in _LEVELS:
@@ -38,9 +38,10 @@ class GestureAccuracy:
         self.batches.append(torch.stack(sums))
 
     def compute(self) -> dict[str, float]:
-        """`coarse_top1`, `coarse_loss`, `fine_top1`, `fine_loss` (shares of 1, nats), and resets.
+        """Return top-1 accuracy in [0, 1] and loss in nats by level, and reset.
 
-        A level without any labelled sample has no entry.
+        Keys are `coarse_top1`, `coarse_loss`, `fine_top1` and `fine_loss`. A level without labelled
+        samples has no entry.
         """
         table = torch.stack(self.batches).flatten(1).cpu().numpy() if self.batches else None
         self.batches = []

@@ -1,4 +1,4 @@
-"""The data of a run: taxonomy, training and validation loaders, from one index."""
+"""Data of a run: taxonomy, training and validation loaders, from one index."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,15 +24,15 @@ LABEL_VARIANTS = (*CONTROLS, *CLUSTER_CONTROLS)
 
 
 class GestureData(NamedTuple):
-    """Loaders of a run and what they hold.
+    """Loaders of a run and their metadata.
 
     Attributes:
-        taxonomy: classes of the labels, after the chosen control.
-        train: endless loader of this process's share of each batch.
-        validation: finite loader of this process's share; None where there is nothing to validate.
-        batch_size: images per iteration over all processes.
-        iterations_per_epoch: whole batches in one pass over the training rows.
-        summary: counts and settings for the run's record.
+        taxonomy: Classes of the labels, after applying the label variant.
+        train: Endless loader of this process's part of each batch.
+        validation: Finite loader of this process's part; None without validation.
+        batch_size: Images per iteration over all processes.
+        iterations_per_epoch: Full batches in one pass over the training rows.
+        summary: Counts and settings for the run's record.
     """
 
     taxonomy: Taxonomy
@@ -80,18 +80,18 @@ def build_gesture_data(
     """Open the index and build both loaders.
 
     Args:
-        size_px: Side of the square crops.
-        seed: Key of order and augmentation.
+        size_px: Side length of the square crops.
+        seed: Random seed of order and augmentation.
         pin_memory: Use page-locked batches, for copies to CUDA.
-        index: Index folder, or a data set with `index` in it.
+        index: Index folder, or a dataset that contains one.
         taxonomy: Packaged name, path of a CSV, or "index_labels" (each label of the index is a
-            class of its own, at both levels).
+            separate class at both levels).
         label_variant: None, or a control: see `gesture_pretrain.taxonomy.CONTROLS` and
             `gesture_pretrain.cluster_labels.CLUSTER_CONTROLS`.
-        label_seed: Seed of the shuffled controls.
-        withheld: Gestures that are not trained on: a list of source labels, or the fraction of the
-            gestures that is drawn at random. Their images count as unlabelled.
-        withheld_seed: Seed of that draw.
+        label_seed: Random seed of the shuffled controls.
+        withheld: Gestures excluded from training: a list of source labels, or the fraction of
+            gestures to draw at random. Their images count as unlabelled.
+        withheld_seed: Random seed of that draw.
         train_split: Split to train on.
         val_split: Split to validate on; None for no validation. If it has no labelled image,
             images of the training split are held out instead.
@@ -101,26 +101,26 @@ def build_gesture_data(
         labels: Source labels to keep; None for all.
         subjects: Subject numbers to train on; None for all. The validation split keeps its own.
         single_hand_only: Leave out images with two hands.
-        labelled_only: Leave out images that the taxonomy has no class for; else they are masked.
+        labelled_only: Leave out images without a class in the taxonomy, instead of masking them.
         neutral_ends: Fields of `NeutralEnds`, which masks the ends of each recording or draws them
-            less often; None to train on all frames alike.
+            less often; None to treat all frames equally.
         fraction: Fraction of the training images, by label and in whole time steps. A smaller
             fraction is a subset of a larger one with the same `fraction_seed`.
-        fraction_seed: Seed of the fraction; the run's `seed` does not affect it.
+        fraction_seed: Random seed of the fraction, independent of the run's `seed`.
         val_images: Validate on this many images, evenly spread over the split; None for all.
         batch_size: Images per iteration over all processes.
         workers: Loading processes per training process.
         augmentation: Fields of `Augmentation`; None for its defaults.
-        box_ratio: Side of the crop over that of the annotated box.
+        box_ratio: Side length of the crop relative to that of the annotated box.
         box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: See `GestureDataset`.
         shards: Folder made by `gesture-pretrain data shards`; None to read the image files.
         class_balanced: Draw training images so that all coarse classes are equally frequent.
-        overfit: Train on one batch without augmentation and validate on it, to see whether the
-            loss can reach zero.
+        overfit: Train and validate on a single batch without augmentation, to check that the loss
+            can reach zero.
 
     Raises:
-        ValueError: No image is left, or the batch does not divide among the processes.
+        ValueError: No image is left, or the batch size is not divisible by the number of processes.
     """
     hand_index = HandIndex.open(index)
     classes = load_taxonomy(
@@ -184,7 +184,7 @@ def build_gesture_data(
 
 
 def neutral_ends_of(section: Mapping | None) -> NeutralEnds | None:
-    """Build the option from the `neutral_ends` of a data section."""
+    """Build `NeutralEnds` from the `neutral_ends` of a data section."""
     if section is None:
         return None
     return build_from_section("data.neutral_ends", NeutralEnds, section)
@@ -193,7 +193,7 @@ def neutral_ends_of(section: Mapping | None) -> NeutralEnds | None:
 def _draw_weights(
     dataset: GestureDataset, ends: NeutralEnds | None, class_balanced: bool
 ) -> np.ndarray | None:
-    """(N,) weights that training images are drawn with; None to use each once per epoch."""
+    """Compute sampling weights (N,) of the training images; None to use each once per epoch."""
     weights = class_balanced_weights(dataset.coarse) if class_balanced else None
     if ends is None or ends.mode != WEIGHT:
         return weights
@@ -202,7 +202,7 @@ def _draw_weights(
 
 
 def announce_rows(index: HandIndex, rows: SplitRows) -> None:
-    """Print once per run how much is trained on, and what is validated on."""
+    """Print once per run which images are used for training and validation."""
     if (say := announcer("Training")) is not None:
         say(f"{count_rows(index, rows.train)}.")
     if (say := announcer("Validation")) is not None:
@@ -228,13 +228,13 @@ def row_facts(
 def build_datasets(
     build: Callable[..., Dataset], rows: SplitRows, augmentation: Mapping | None, *, overfit: bool
 ) -> tuple[Any, Any]:
-    """The training and the validation set; None where there is nothing to validate.
+    """Build the training and the validation set; the latter is None without validation.
 
     Args:
-        build: `build(rows, *, augmentation, announce)` makes one of them.
-        rows: of both.
-        augmentation: fields of `Augmentation`; None for its defaults.
-        overfit: also train without augmentation.
+        build: Function `build(rows, *, augmentation, announce)` that builds a dataset.
+        rows: Rows of both sets.
+        augmentation: Fields of `Augmentation`; None for its defaults.
+        overfit: Train without augmentation.
     """
     chosen = build_from_section("data.augmentation", Augmentation, augmentation or {})
     motion = NONE if overfit else chosen
@@ -245,7 +245,7 @@ def build_datasets(
 
 
 def describe_data(index: HandIndex, taxonomy: Taxonomy, **facts) -> dict:
-    """What a run's record says of its data: index and taxonomy, beside the `facts`."""
+    """Describe the data of a run for its record: index, taxonomy and `facts`."""
     return {
         "index": str(Path(index.root)),
         "taxonomy": taxonomy.name,
@@ -264,7 +264,7 @@ def load_taxonomy(
     withheld: Sequence[str] | float = (),
     withheld_seed: int = 0,
 ) -> Taxonomy:
-    """A taxonomy by the keys of a data section; see `build_gesture_data`."""
+    """Load a taxonomy according to a data section, see `build_gesture_data`."""
     if name == INDEX_LABELS:
         classes = Taxonomy.from_index_labels(index.labels)
     else:
@@ -278,7 +278,7 @@ def load_taxonomy(
 def withheld_labels(
     taxonomy: Taxonomy, withheld: Sequence[str] | float, seed: int
 ) -> tuple[str, ...]:
-    """Labels that are not trained on: those listed, or of a fraction of the gestures."""
+    """List the labels excluded from training: those given, or of a fraction of the gestures."""
     if isinstance(withheld, float):
         return taxonomy.drawn_gestures(withheld, seed)
     return tuple(withheld)

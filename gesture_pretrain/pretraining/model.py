@@ -1,4 +1,4 @@
-"""Stage 1 as a model of mmengine: a batch of hand crops in, named losses out."""
+"""Stage 1 as an mmengine model that computes named losses from a batch of hand crops."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class GestureLogits(NamedTuple):
 
 
 class BatchToDevice(BaseDataPreprocessor):
-    """Moves a batch to the model's device and keeps it one.
+    """Moves a batch to the model's device without unpacking it.
 
-    mmengine unpacks a tuple into the arguments of `forward`; a batch is a named tuple and stays so.
+    mmengine would unpack the named tuple into separate arguments of `forward`.
     """
 
     def forward(self, data: HandSample, training: bool = False) -> dict[str, HandSample]:
@@ -45,13 +45,13 @@ class GesturePretrainer(BaseModel):
 
     Args:
         network: Backbone and heads.
-        ramp: lambda by epoch.
+        ramp: Weight lambda of the fine loss by epoch.
         coarse_weight: Weight of the coarse loss; 1 in the paper.
-        label_smoothing: Of both cross entropies.
-        channels_last: Keep weights and images in channels-last memory order.
+        label_smoothing: Label smoothing of both cross entropies.
+        channels_last: Use channels-last memory order for weights and images.
 
     Attributes:
-        epoch: The current epoch, from 0. `set_epoch` sets it; the weights' state does not hold it.
+        epoch: Current epoch, from 0. Set by `set_epoch`; not part of the state dict.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class GesturePretrainer(BaseModel):
 
     @property
     def fine_weight(self) -> float:
-        """lambda in the current epoch."""
+        """Weight lambda of the fine loss in the current epoch."""
         return self.ramp.value(self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch, from 0, the next batches belong to."""
-        self.ramp.value(epoch)  # refuses a negative one
+        """Set the epoch, from 0, of the next batches."""
+        self.ramp.value(epoch)  # raises for a negative epoch
         self.epoch = epoch
 
     def forward(
@@ -99,17 +99,17 @@ class GesturePretrainer(BaseModel):
 
         Args:
             batch: Collated samples: `image` `(B, 3, S, S)` uint8 RGB; `coarse` and `fine` `(B,)`
-                int64, -1 for "no label". Its other fields are not read.
+                int64, -1 for "no label". Other fields are not used.
             mode: "loss", "predict", "tensor" or "count".
 
         Returns:
             "loss": `loss_coarse` and `loss_fine`, weighted, to be summed; `coarse_top1` and
-            `fine_top1` of the labelled samples, left out (on a GPU NaN) where there are none;
-            `fine_weight`. "predict": the logits. "tensor": features and logits. "count": nothing;
-            the objective counts what is labelled, see `StepCounts`.
+            `fine_top1` of the labelled samples, absent (NaN on a GPU) if there are none;
+            `fine_weight`. "predict": the logits. "tensor": features and logits. "count": an empty
+            dict; the objective counts labelled samples, see `StepCounts`.
 
         Raises:
-            ValueError: Unknown mode, an image size or a label that does not fit.
+            ValueError: Unknown mode, unsupported image size, or a label out of range.
             TypeError: The image is not uint8.
         """
         if mode not in ("loss", "predict", "tensor", "count"):
@@ -117,7 +117,7 @@ class GesturePretrainer(BaseModel):
                 f"unknown mode {mode!r}; possible: 'loss', 'predict', 'tensor', 'count'"
             )
         if mode == "count":
-            self.losses(self._blank_logits(len(batch.coarse)), batch.coarse, batch.fine)
+            self.losses(self._zero_logits(len(batch.coarse)), batch.coarse, batch.fine)
             return {}
         output = self.network(self.normalise(batch.image))
         if mode == "tensor":
@@ -126,7 +126,7 @@ class GesturePretrainer(BaseModel):
         return logits if mode == "predict" else self.losses(logits, batch.coarse, batch.fine)
 
     def losses(self, logits: GestureLogits, coarse: Tensor, fine: Tensor) -> dict[str, Tensor]:
-        """Weighted losses and log values from logits and labels `(B,)`, as in `forward`."""
+        """Compute weighted losses and log values from logits and labels `(B,)`, see `forward`."""
         smoothing = self.label_smoothing
         values = {
             "loss_coarse": self.coarse_weight
@@ -139,7 +139,7 @@ class GesturePretrainer(BaseModel):
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def _blank_logits(self, count: int) -> GestureLogits:
+    def _zero_logits(self, count: int) -> GestureLogits:
         heads, like = self.network.heads, self.normalise.mean
         classes = (heads.coarse.num_classes, heads.fine.num_classes)
         return GestureLogits(*(like.new_zeros(count, each) for each in classes))

@@ -1,10 +1,10 @@
-"""The objective of Stage 1: `L = CE_coarse + lambda * CE_fine`, lambda rising with the epochs.
+"""The objective of Stage 1: `L = CE_coarse + lambda * CE_fine`, with lambda increasing by epoch.
 
-The paper lets lambda rise by a fixed step every 10 epochs up to a maximum, so that the coarse
-gestures separate first. It does not give start, step and maximum: 0.1, 0.1 and 1.0 are our
-assumption.
+In the paper, lambda increases by a fixed step every 10 epochs up to a maximum, so that the coarse
+gestures separate first. The paper does not state start, step and maximum; 0.1, 0.1 and 1.0 are our
+assumptions.
 
-Letters: B batch, K classes. Label -1 means "no label": such samples add neither loss nor gradient.
+Letters: B batch, K classes. Label -1 means "no label"; such samples contribute no loss or gradient.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class FineWeightRamp:
-    """lambda by epoch: `min(maximum, start + step * floor(epoch / every_epochs))`.
+    """Schedule of lambda: `min(maximum, start + step * floor(epoch / every_epochs))`.
 
     Attributes:
-        start: lambda in the first epochs.
-        step: What is added every `every_epochs` epochs.
-        every_epochs: Epochs between two steps.
-        maximum: Where it stops.
+        start: Initial lambda.
+        step: Increase every `every_epochs` epochs.
+        every_epochs: Epochs between increases.
+        maximum: Upper limit of lambda.
     """
 
     start: float = 0.1
@@ -37,11 +37,11 @@ class FineWeightRamp:
     def __post_init__(self):
         if self.every_epochs < 1 or self.step < 0 or not 0 <= self.start <= self.maximum:
             raise ValueError(
-                f"{self} is no ramp: it needs every_epochs >= 1, step >= 0, 0 <= start <= maximum"
+                f"{self} is invalid: it needs every_epochs >= 1, step >= 0, 0 <= start <= maximum"
             )
 
     def value(self, epoch: int) -> float:
-        """lambda in an epoch counted from 0."""
+        """Return lambda in an epoch, counted from 0."""
         if epoch < 0:
             raise ValueError(f"epochs count from 0, got {epoch}")
         return min(self.maximum, self.start + self.step * (epoch // self.every_epochs))
@@ -50,22 +50,22 @@ class FineWeightRamp:
 def labelled_cross_entropy(
     logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Mean cross entropy over the labelled samples of the batch.
+    """Compute the mean cross entropy over the labelled samples of the batch.
 
-    In distributed training, and where a batch is taken in parts, the mean is over the labelled
-    samples of the whole step, scaled so that the average over ranks and parts is that mean, however
-    the labels are spread.
+    In distributed training, and with gradient accumulation, the loss is scaled so that its average
+    over processes and parts equals the mean over all labelled samples of the step, regardless of
+    how the labels are distributed.
 
     Args:
-        logits: `(B, K)`; half precision is raised to float32.
+        logits: `(B, K)`. Half precision is converted to float32.
         labels: `(B,)` integers in `[0, K)`, or -1 for "no label".
-        label_smoothing: In `[0, 1]`.
+        label_smoothing: Label smoothing in `[0, 1]`.
 
     Returns:
-        A scalar; exactly 0, with a gradient of 0, where nothing is labelled.
+        A scalar; exactly 0, with gradient 0, if no sample is labelled.
 
     Raises:
-        ValueError: A label is outside `[-1, K)`; only on the CPU, where looking costs nothing.
+        ValueError: A label is outside `[-1, K)`. Checked only on the CPU, where it needs no wait.
     """
     if labels.device.type == "cpu":
         _check_labels(labels, logits.shape[1])
@@ -78,9 +78,9 @@ def labelled_cross_entropy(
 
 
 def top1_accuracy(logits: Tensor, labels: Tensor) -> Tensor | None:
-    """Share of labelled samples whose largest logit is their label; None where none is.
+    """Compute the fraction of labelled samples that are classified correctly; None without labels.
 
-    On a GPU NaN instead of None: whether any sample is labelled is not known without waiting.
+    On a GPU, the result without labels is NaN, because None would require waiting for the device.
     """
     count = (labels != UNLABELLED).sum()
     if count.device.type == "cpu" and count == 0:
@@ -93,5 +93,5 @@ def _check_labels(labels: Tensor, num_classes: int) -> None:
     if wrong.numel():
         raise ValueError(
             f"labels {sorted(set(wrong.tolist()))[:5]} are outside [0, {num_classes}) and not "
-            f"{UNLABELLED} (no label). Have head and taxonomy the same number of classes?"
+            f"{UNLABELLED} (no label). Head and taxonomy must have the same number of classes."
         )

@@ -1,6 +1,6 @@
-"""Pretraining a backbone on gesture labels (Stage 1), built from plain sections.
+"""Pretraining of a backbone on gesture labels (Stage 1), built from config sections.
 
-Read `build_runner` from top to bottom: device, data, network, optimiser, runner.
+`build_runner` builds, in order, device, data, network, optimiser and runner.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ class Objective:
     """Weights of the losses; see `FineWeightRamp` and `GesturePretrainer`.
 
     Attributes:
-        coarse_weight: weight of the coarse cross entropy.
-        ramp: fields of `FineWeightRamp`.
-        label_smoothing: of both cross entropies.
+        coarse_weight: Weight of the coarse cross entropy.
+        ramp: Fields of `FineWeightRamp`.
+        label_smoothing: Label smoothing of both cross entropies.
     """
 
     coarse_weight: float = 1.0
@@ -66,26 +66,26 @@ def build_runner(
     hooks: Sequence[Hook] = (),
     progress: bool = True,
 ) -> TrainingRunner:
-    """Everything a run needs; `runner.train()` then trains it.
+    """Build the runner of a pretraining run; start it with `runner.train()`.
 
     Args:
-        out: run folder; made where missing.
-        data: keys of `build_gesture_data`.
-        backbone: keys of `build_starting_backbone`.
-        heads: keys of `build_gesture_heads`.
-        objective: keys of `Objective`.
-        optimizer: keys of `build_optimizer`.
-        schedule: keys of `Schedule`.
-        training: keys of `TrainingOptions`.
-        seed: of initial weights, order, augmentation and dropout.
-        device: see `choose_device`.
-        resume: go on from the newest intact checkpoint in `out`.
-        hooks: further mmengine hooks.
-        progress: show the progress display.
+        out: Run folder, created if missing.
+        data: Arguments of `build_gesture_data`.
+        backbone: Arguments of `build_starting_backbone`.
+        heads: Arguments of `build_gesture_heads`.
+        objective: Arguments of `Objective`.
+        optimizer: Arguments of `build_optimizer`.
+        schedule: Arguments of `Schedule`.
+        training: Arguments of `TrainingOptions`.
+        seed: Random seed of initial weights, order, augmentation and dropout.
+        device: See `choose_device`.
+        resume: Continue from the newest intact checkpoint in `out`.
+        hooks: Additional mmengine hooks.
+        progress: Show the progress display.
 
     Raises:
-        ValueError: an unknown key or an impossible value; the message names it.
-        FileExistsError: `out` holds checkpoints and `resume` is false.
+        ValueError: An unknown key or an invalid value.
+        FileExistsError: `out` contains checkpoints and `resume` is false.
     """
     heads, objective, optimizer, schedule, training = (
         section or {} for section in (heads, objective, optimizer, schedule, training)
@@ -128,7 +128,7 @@ def build_runner(
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raise ValueError for the first unknown section or key of a config, naming the known ones."""
+    """Raise ValueError for an unknown section or key, or an invalid value, of a config."""
     require_sections(config, config_sections(build_runner), required=("data", "backbone"))
     check_sections(
         **{k: v for k, v in config.items() if k not in ("seed", "tag") and v is not None}
@@ -136,7 +136,7 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def check_sections(**sections: Mapping) -> None:
-    """Raises for the first unknown or missing key, or impossible value, of `build_runner`'s."""
+    """Raise ValueError for an unknown or missing key, or an invalid value, in a section."""
     parts = {
         "data": (build_gesture_data, ("size_px", "seed", "pin_memory")),
         "backbone": (build_starting_backbone, ()),

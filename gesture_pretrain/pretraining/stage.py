@@ -137,7 +137,7 @@ def resolve_config(
 
 
 def _train(runner: TrainingRunner) -> dict[str, float]:
-    """Train to the end, all processes together, and score training images."""
+    """Train to the end in all processes, then evaluate training images."""
     runner.train()
     workers = runner.data.train.num_workers
     return training_accuracy(evaluated_model(runner), runner.data.train.dataset, workers=workers)
@@ -146,7 +146,7 @@ def _train(runner: TrainingRunner) -> dict[str, float]:
 def _reserved(
     name: str, out: Path, export_to: str | Path | None, overwrite: bool
 ) -> AbstractContextManager[Callable[[], None]]:
-    """Reserve the name in the registry; weights that go elsewhere need none."""
+    """Reserve the name in the registry, unless the weights are exported elsewhere."""
     if export_to is not None:
         return nullcontext(lambda: None)
     _require_writable(registry_home())

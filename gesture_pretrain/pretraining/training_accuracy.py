@@ -1,4 +1,4 @@
-"""Accuracy on training images, without augmentation: whether the labels were learned at all."""
+"""Accuracy on training images without augmentation, which shows whether labels were learned."""
 
 import copy
 
@@ -27,10 +27,10 @@ def training_accuracy(
     """Measure `coarse_top1`, `coarse_loss`, `fine_top1` and `fine_loss` on training images.
 
     Args:
-        model: The trained `GesturePretrainer`; in eval mode afterwards.
-        dataset: What it was trained on; its labels are used, its augmentation is not.
-        images: At most this many, spread evenly over the data set.
-        batch_size: Images at a time.
+        model: Trained `GesturePretrainer`, which is set to eval mode.
+        dataset: Training dataset, used without its augmentation.
+        images: Maximum number of images, evenly spread over the dataset.
+        batch_size: Images per batch.
         workers: Loading processes.
     """
     still = copy.copy(dataset)

@@ -1,4 +1,4 @@
-"""Images of an index with the annotated joints and box drawn on them: do they lie on the hands?"""
+"""Contact sheets of index images with annotated joints and boxes, for visual inspection."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,14 @@ from gesture_pretrain.skeleton import BONES_MANO21, FINGER_COLORS_RGB, finger_of
 
 _BOX_RGB = (255, 255, 255)
 _TILE_PX = 350
-_REGION_RATIO = 1.6  # side of what is shown over the longer side of the box
-_AS_IT_IS = np.float64([[1, 0, 0], [0, 1, 0]])
+_REGION_RATIO = 1.6  # side of the shown region relative to the longer side of the box
+_IDENTITY = np.float64([[1, 0, 0], [0, 1, 0]])
 
 
 def annotated_images(index: HandIndex, rows: Sequence[int], *, title: str) -> bytes:
-    """PNG sheet with the box and every triangulated joint of both hands.
+    """Draw the box and all triangulated joints of both hands, and return a PNG.
 
-    What is shown is a square about the box, large enough to tell on which side of a finger a line
-    lies; the whole image where there is no box.
+    Each tile shows a square region around the box, or the whole image if there is no box.
     """
     tiles = []
     for row in rows:
@@ -35,7 +34,7 @@ def annotated_images(index: HandIndex, rows: Sequence[int], *, title: str) -> by
 
 
 def caption_of(record: HandRecord) -> str:
-    """Label, hand, and camera and frame where the data have them: photographs in folders do not."""
+    """Format label, hand, and camera and frame if available."""
     lines = [record.label, record.hand]
     if record.camera:
         lines.append(f"camera {record.camera}, frame {record.frame}")
@@ -43,13 +42,13 @@ def caption_of(record: HandRecord) -> str:
 
 
 def draw_annotation(
-    image_rgb: np.ndarray, record: HandRecord, affine: np.ndarray = _AS_IT_IS
+    image_rgb: np.ndarray, record: HandRecord, affine: np.ndarray = _IDENTITY
 ) -> np.ndarray:
-    """A copy with box and bones; as it is where nothing is annotated.
+    """Draw annotated box and bones on a copy of an image.
 
     Args:
-        image_rgb: (H, W, 3), the record's image or a part of it.
-        record: what is drawn.
+        image_rgb: (H, W, 3) image of the record, or a part of it.
+        record: Record with the annotations.
         affine: (2, 3) map from pixels of the record's image to those of `image_rgb`.
     """
     image = image_rgb.copy()

@@ -20,7 +20,7 @@ JOINT_METHODS = (
 
 
 def summary_sentences(results: Sequence[BackboneResult], context: EvaluationContext) -> list[str]:
-    """What a reader should know after ten seconds."""
+    """Summarise the most important scores in sentences."""
     main, *baselines = results
     kind = (
         "SYNTHETIC, rendered images; nothing here is a statement about photographs"
@@ -62,7 +62,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 def number_rows(
     results: Sequence[BackboneResult],
 ) -> tuple[list[str], list[Sequence[str] | html.Section]]:
-    """Header and rows of the table of numbers; also printed by the command."""
+    """Build header and rows of the table of scores."""
     header = ["", *(result.name for result in results), "uniform guess", "largest class"]
     rows: list = []
     for level in LEVELS:
@@ -102,7 +102,7 @@ def _gesture_rows(results, level: str) -> list:
 
 
 def joint_rows(results: Sequence[BackboneResult]) -> list[list[str]]:
-    """Rows of MPJPE, of the methods that every result has; none without joints."""
+    """Build the MPJPE rows of the methods that all results have."""
     return [
         [words, *(f"{r.scores[key]['mpjpe_mm']:.2f}" for r in results), "", ""]
         for key, words in JOINT_METHODS
@@ -130,6 +130,6 @@ def _against(main: BackboneResult, baseline: BackboneResult) -> list[str]:
     return sentences
 
 
-def percent(share: float) -> str:
-    """A share as text, in percent."""
-    return f"{100 * share:.1f} %"
+def percent(fraction: float) -> str:
+    """Format a fraction in percent."""
+    return f"{100 * fraction:.1f} %"

@@ -1,4 +1,4 @@
-"""The report of frozen features: scores, samples, confusions and embeddings on one page."""
+"""HTML report of frozen features: scores, samples, confusions and embeddings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,9 +83,9 @@ def _samples(evaluation: FeatureEvaluation) -> list[str]:
         html.heading("What the network sees"),
         html.picture(
             sheet,
-            "Crops as they enter the network, drawn from as many classes as fit, with the "
-            "annotated joints. Caption: true class, then (→) the predicted one; frame green "
-            "where right, red where wrong.",
+            "Input crops from as many classes as fit, with the annotated joints. Caption: true "
+            "class, then (→) the predicted one. The frame is green if the prediction is correct, "
+            "red if it is wrong.",
         ),
     ]
 
@@ -107,7 +107,7 @@ def _tiles(evaluation: FeatureEvaluation) -> list[Tile]:
 
 
 def _caption(names: Sequence[str], truth: int, guess: int | None) -> tuple[str, bool | None]:
-    """The true class and the predicted one if it differs; and whether they agree."""
+    """Format the true class, and the predicted one if it differs; return whether they agree."""
     if truth < 0 or guess is None:
         return "", None
     return (names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"), guess == truth
@@ -141,8 +141,8 @@ def _joint_errors(results, context) -> list[str]:
         html.heading("Joints from frozen features"),
         html.picture(
             image,
-            "Mean distance per joint of the linear probe. No joint was seen in pretraining, so "
-            "unlike the gesture scores this measure is not circular.",
+            "Mean distance per joint of the linear probe. Pretraining used no joints, so unlike "
+            "the gesture scores this measure is not circular.",
         ),
     ]
 
@@ -216,7 +216,7 @@ def _pooled_embedding(results, context, chosen) -> str:
         f"Pooled features of {len(chosen):,} evaluated images, coloured by coarse class (as "
         "Fig. 4 of the paper: with and without pretraining). "
         + (
-            "Coloured by the very labels that were trained, this picture is circular; "
+            "This figure is circular, because it is coloured by the training labels; "
             "errors of a probe to joints are not. "
             if context.circular
             else ""
@@ -268,7 +268,7 @@ def _protocol(results, context) -> list[str]:
         blocks.append(html.text_table(["", ""], list(context.facts.items())))
     if context.commands:
         blocks += [
-            html.paragraph("To get this page again:"),
+            html.paragraph("To reproduce this page:"),
             html.code("\n".join(context.commands)),
         ]
     return blocks

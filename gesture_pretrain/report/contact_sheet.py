@@ -1,4 +1,4 @@
-"""A contact sheet: what the network sees, with its joints, its label and the prediction."""
+"""Contact sheets of input crops with joints, labels and predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ RIGHT_ANSWER, WRONG_ANSWER = "#1a7f37", "#c62828"
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet.
+    """One image of a contact sheet.
 
     Attributes:
         image: (S, S, 3) uint8 RGB.
-        caption: a line or two below it.
-        correct: whether a prediction was right; None where there is none.
+        caption: One or two lines below the image.
+        correct: Whether the prediction is correct; None without a prediction.
         keypoints_px: (21, 2) in pixels of the image, or None.
-        joint_valid: (21,) bool; a bone is drawn where both ends are valid.
+        joint_valid: (21,) bool. A bone is drawn if both ends are valid.
     """
 
     image: np.ndarray
@@ -33,7 +33,7 @@ class Tile:
 
 
 def contact_sheet(tiles: Sequence[Tile], *, title: str, columns: int = 6, dpi: int = 100) -> bytes:
-    """PNG of the tiles in rows; a tile is 1.75 inches wide."""
+    """Draw the tiles in rows and return a PNG; a tile is 1.75 inches wide."""
     if not tiles:
         raise ValueError("A contact sheet needs at least one tile.")
     columns = min(columns, len(tiles))
@@ -46,10 +46,15 @@ def contact_sheet(tiles: Sequence[Tile], *, title: str, columns: int = 6, dpi: i
 
 
 def spread_over_classes(classes: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
-    """Positions of up to `count` samples, as many different classes as possible, by class.
+    """Choose up to `count` samples from as many classes as possible, sorted by class.
 
     Args:
-        classes: (N,) ids; -1 counts as a class of its own.
+        classes: (N,) class ids; -1 counts as a separate class.
+        count: Maximum number of samples.
+        seed: Random seed.
+
+    Returns:
+        Positions of the samples.
     """
     shuffled = np.random.default_rng(seed).permutation(len(classes))
     ordinal = np.zeros(len(classes), dtype=int)

@@ -1,6 +1,6 @@
-"""The pictures of a report: arrays in, PNG bytes out.
+"""Figures of a report: functions from arrays to PNG bytes.
 
-Drawn with matplotlib's object interface, so no window system and no global state is touched.
+They use matplotlib's object interface, which needs no window system and no global state.
 Letters: N points, K classes.
 """
 
@@ -19,30 +19,31 @@ INK, SOFT = "#1c2430", "#5a6675"
 
 
 def to_png(figure: Figure, *, dpi: int = DPI) -> bytes:
-    """A matplotlib figure as PNG bytes; text is shown as it is, also with dollar signs."""
+    """Encode a matplotlib figure as PNG, without parsing dollar signs in text as math."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
-    # no software version and date in the file: same figure, same bytes
+    # omit the software version, so that equal figures have equal bytes
     figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
     return stream.getvalue()
 
 
 def confusion_picture(confusion: np.ndarray, names: Sequence[str], title: str) -> bytes:
-    """Confusion matrix, each row divided by its sum; classes without a sample are left out.
+    """Draw a confusion matrix with normalised rows, without empty classes.
 
     Args:
         confusion: (K, K) counts, rows = true class.
         names: K class names.
+        title: Title of the figure.
     """
     used = np.flatnonzero(confusion.sum(1) + confusion.sum(0))
     counts = confusion[np.ix_(used, used)].astype(float)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    fraction = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = float(np.clip(0.155 * len(used) + 2.4, 4.2, 11.0))
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.add_subplot()
-    shown = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    shown = axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     labels = [names[i] for i in used]
     size = 6 if len(used) > 30 else 8
     axes.set_xticks(range(len(used)), labels, rotation=90, fontsize=size)
@@ -51,7 +52,7 @@ def confusion_picture(confusion: np.ndarray, names: Sequence[str], title: str) -
     axes.set_ylabel("true class")
     axes.set_title(title, fontsize=11)
     axes.tick_params(length=0)
-    figure.colorbar(shown, ax=axes, shrink=0.6, label="share of the true class")
+    figure.colorbar(shown, ax=axes, shrink=0.6, label="fraction of the true class")
     return to_png(figure)
 
 
@@ -62,12 +63,12 @@ def embedding_picture(
     num_classes: int | Mapping[str, int],
     left_hand: Mapping[str, np.ndarray] | None = None,
 ) -> bytes:
-    """Point clouds side by side, coloured by class.
+    """Draw point clouds side by side, coloured by class.
 
     Args:
-        panels: title -> (points (N, 2), classes (N,)); -1 is drawn grey.
+        panels: Title -> (points (N, 2), classes (N,)); -1 is drawn grey.
         num_classes: K, for all panels or by title.
-        left_hand: title -> (N,) bool; left hands are drawn as triangles.
+        left_hand: Title -> (N,) bool; left hands are drawn as triangles.
     """
     figure = Figure(figsize=(5.1 * len(panels), 5.4), layout="constrained")
     figure.suptitle(title, fontsize=12)
@@ -95,7 +96,7 @@ def embedding_picture(
 
 
 def class_colours(num_classes: int) -> np.ndarray:
-    """(K, 4) colours: hues around the circle in three strengths, so that neighbours differ."""
+    """Choose K distinguishable colours (K, 4): hues around the circle in three brightnesses."""
     position = np.arange(num_classes)
     colours = colormaps["hsv"]((position * 0.618034) % 1.0)
     strength = np.array([1.0, 0.72, 0.5])[position % 3]
@@ -106,10 +107,10 @@ def class_colours(num_classes: int) -> np.ndarray:
 def curve_picture(
     curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, title: str, x_label: str
 ) -> bytes:
-    """Panels of curves over training.
+    """Draw panels of training curves.
 
     Args:
-        curves: panel title -> curve name -> (x (N,), y (N,)).
+        curves: Panel title -> curve name -> (x (N,), y (N,)).
     """
     figure = Figure(figsize=(4.6 * len(curves), 3.6), layout="constrained")
     figure.suptitle(title, fontsize=12)
@@ -130,15 +131,15 @@ def curve_picture(
 def joint_error_picture(
     errors: Mapping[str, np.ndarray], joint_names: Sequence[str], *, title: str
 ) -> bytes:
-    """Mean error of each joint, one line per method.
+    """Draw the mean error of each joint, one line per method.
 
     Args:
-        errors: method -> (M, 21) mm, NaN where not counted.
+        errors: Method -> (M, 21) mm, NaN where not counted.
         joint_names: 21 names.
     """
     figure = Figure(figsize=(10.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    first = len(joint_names)  # the wrist is shown where it is counted
+    first = len(joint_names)  # the wrist is shown only if it is counted
     for name, values in errors.items():
         counted = ~np.isnan(values).all(0)
         first = min([first, *np.flatnonzero(counted)])

@@ -1,8 +1,8 @@
-"""Predicted hands drawn on their picture, and seen from the side.
+"""Overlays of predicted hands on their image, and views from the side.
 
-The meshes are drawn by the renderer of the data set, through a camera so far away that it is as
-good as parallel: where the camera of a picture is not known, a hand's place is a scale and a shift
-in pixels. Nothing tells which of two hands is nearer, so the later one covers the earlier.
+Meshes are rendered with a distant, nearly orthographic camera, because without the image's camera
+the position of a hand is only known as a scale and a shift in pixels. The relative depth of two
+hands is unknown, so later hands cover earlier ones.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ SIDE_COLOURS_RGB = {"right": (110, 165, 225), "left": (235, 150, 95)}
 MAX_SIDE_PX = 960
 _BACKGROUND_RGB, _TEXT_RGB, _BOX_RGB = (250, 250, 250), (20, 20, 20), (255, 255, 255)
 _FAR_MM = 20_000.0  # a hand is less than 100 mm deep from its wrist: 0.5 % of perspective at most
-_SIDE_FILL = 0.8  # share of a side view's square that the hand takes
+_SIDE_FILL = 0.8  # fraction of a side view's square that the hand fills
 _RAYS_FOR_SMOOTH_EDGES = 1_000_000
-_LINE_PX = 22  # of a line of text
+_LINE_PX = 22  # height of a line of text
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 class DrawnHand(NamedTuple):
-    """One hand, in the pixels of its picture and the axes of the picture's camera.
+    """One hand, in pixels of its image and in the camera frame.
 
     Attributes:
         hand: "right" or "left", for the colour.
-        vertices_rel_mm: `(V, 3)` minus the wrist.
-        faces: `(F, 3)`.
-        keypoints_px: `(21, 2)`, mano21 order.
-        image_from_mm: `(3,)`: scale s in px per mm and shift in px; `s * (x, y) + shift` is where
-            a point lies in the picture.
-        box_xywh_px: `(4,)` what was looked at.
-        caption: A line of ASCII text.
+        vertices_rel_mm: `(V, 3)` vertices relative to the wrist.
+        faces: `(F, 3)` vertex indices.
+        keypoints_px: `(21, 2)` keypoints, mano21 order.
+        image_from_mm: `(3,)` scale s in px per mm and shift in px. A point is at
+            `s * (x, y) + shift` in the image.
+        box_xywh_px: `(4,)` box of the crop.
+        caption: Line of ASCII text.
     """
 
     hand: str
@@ -54,17 +54,17 @@ def hand_sheet(
     places: int | None = None,
     max_side_px: int = MAX_SIDE_PX,
 ) -> np.ndarray:
-    """Joints on the picture, meshes on the picture, meshes from the side; captions below.
+    """Draw joints and meshes on the image, and meshes from the side, with captions below.
 
     Args:
         image_rgb: `(H, W, 3)` uint8.
-        hands: Those to draw; with none the picture is shown as it is.
-        places: For how many hands to leave room; by default for those that there are.
-        max_side_px: A larger picture is drawn reduced to this.
+        hands: Hands to draw; may be empty.
+        places: Number of hands to reserve space for. Default: the number of hands.
+        max_side_px: Maximum side length; larger images are reduced.
 
     Returns:
-        Picture `(H', W', 3)` uint8. Its size depends on the size of the image and on `places`
-        alone, and both sides are even, as videos want.
+        Image `(H', W', 3)` uint8. Its size depends only on the size of the input and on `places`.
+        Both sides are even, as required by video encoders.
     """
     places = max(len(hands), 1) if places is None else places
     image, hands = _reduced(image_rgb, hands, max_side_px)
@@ -75,7 +75,7 @@ def hand_sheet(
 
 
 def draw_joints(image_rgb: np.ndarray, hands: Sequence[DrawnHand]) -> np.ndarray:
-    """A copy of the picture with the 21 joints and bones, coloured by finger, and the boxes."""
+    """Draw the 21 joints and bones, coloured by finger, and the boxes on a copy of the image."""
     drawn = image_rgb.copy()
     thickness = max(1, round(max(drawn.shape[:2]) / 250))
     for hand in hands:
@@ -89,7 +89,7 @@ def draw_joints(image_rgb: np.ndarray, hands: Sequence[DrawnHand]) -> np.ndarray
 
 
 def draw_meshes(image_rgb: np.ndarray, hands: Sequence[DrawnHand]) -> np.ndarray:
-    """A copy of the picture with the meshes on it."""
+    """Draw the meshes on a copy of the image."""
     drawn = image_rgb.copy()
     for hand in hands:
         scale, *shift = (float(value) for value in hand.image_from_mm)
@@ -98,12 +98,12 @@ def draw_meshes(image_rgb: np.ndarray, hands: Sequence[DrawnHand]) -> np.ndarray
 
 
 def side_views(hands: Sequence[DrawnHand], height_px: int, *, places: int) -> np.ndarray:
-    """The meshes as seen from the picture's right, one below the other, filling their squares.
+    """Draw the meshes as seen from the right of the image, one below the other.
 
     Args:
-        hands: Those to draw.
-        height_px: Of the whole column; its width is the side of one square.
-        places: How many squares.
+        hands: Hands to draw.
+        height_px: Height of the column. Its width is the side length of one square.
+        places: Number of squares.
     """
     side = height_px // places
     column = np.full((height_px, side, 3), _BACKGROUND_RGB, np.uint8)
@@ -117,9 +117,9 @@ def side_views(hands: Sequence[DrawnHand], height_px: int, *, places: int) -> np
 
 
 def seen_from_the_right(points: np.ndarray) -> np.ndarray:
-    """Points `(N, 3)` of the camera's axes in those of a viewer 90 degrees to the picture's right.
+    """Transform camera-frame points `(N, 3)` to a viewer 90 degrees to the right of the image.
 
-    What was away from the camera is then on the right, and what was on the right is near.
+    Points far from the camera move to the right, and points on the right become near.
     """
     x, y, z = np.asarray(points).T
     return np.stack([z, y, -x], axis=-1)
@@ -128,14 +128,14 @@ def seen_from_the_right(points: np.ndarray) -> np.ndarray:
 def _draw_mesh(
     image: np.ndarray, hand: DrawnHand, vertices_mm: np.ndarray, scale: float, shift: np.ndarray
 ) -> None:
-    """Draws into the image, in the window around the mesh only."""
+    """Draw into the image, restricted to the window around the mesh."""
     flat = scale * vertices_mm[:, :2] + shift
     size_wh = np.array(image.shape[1::-1])
     low = np.clip(np.floor(flat.min(axis=0)).astype(int) - 2, 0, size_wh)
     high = np.clip(np.ceil(flat.max(axis=0)).astype(int) + 3, 0, size_wh)
     width, height = high - low
     if width <= 0 or height <= 0 or scale <= 0:
-        return  # beside the picture; or joints and mesh that fit nowhere together
+        return  # outside of the image, or joints and mesh that cannot be aligned
     layer, coverage = render_mesh(
         (vertices_mm + [0, 0, _FAR_MM]) / 1000,
         hand.faces,

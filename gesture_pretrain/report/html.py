@@ -1,7 +1,7 @@
-"""A self-contained HTML page from headings, paragraphs, tables and pictures.
+"""Building blocks of a self-contained HTML page: headings, paragraphs, tables and images.
 
-Everything is inside the file: style sheet, pictures as base64. It opens without a network and can
-be sent by mail. Text is escaped here; callers pass plain text.
+The style sheet and base64-encoded images are part of the file, so it opens without a network.
+Callers pass plain text, which is escaped here.
 """
 
 import base64
@@ -48,13 +48,13 @@ pre { background: var(--tint); padding: 12px 16px; overflow-x: auto; font-size: 
 
 @dataclass(frozen=True)
 class Section:
-    """A row of a table that names the rows below it."""
+    """A table row that is a heading for the rows below it."""
 
     title: str
 
 
 def page(title: str, subtitle: str, blocks: Sequence[str]) -> str:
-    """The whole document from blocks made by the functions below."""
+    """Build the document from blocks of the functions below."""
     body = "\n".join(blocks)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -66,32 +66,32 @@ def page(title: str, subtitle: str, blocks: Sequence[str]) -> str:
 
 
 def heading(text: str) -> str:
-    """A section's heading."""
+    """Format a section heading."""
     return f"<h2>{escape(text)}</h2>"
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
+    """Format a paragraph of plain text."""
     return f"<p>{escape(text)}</p>"
 
 
 def bullets(items: Sequence[str]) -> str:
-    """A list of plain sentences."""
+    """Format a bullet list."""
     return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
 def summary(items: Sequence[str]) -> str:
-    """The box at the top that is read in ten seconds."""
+    """Format the summary box at the top of the page."""
     return f'<div class="summary">{bullets(items)}</div>'
 
 
 def notice(text: str) -> str:
-    """A line that must not be overlooked."""
+    """Format a highlighted notice."""
     return f'<div class="notice">{escape(text)}</div>'
 
 
 def code(text: str) -> str:
-    """Commands or program text."""
+    """Format commands or code."""
     return f"<pre>{escape(text)}</pre>"
 
 
@@ -101,13 +101,12 @@ def number_table(
     *,
     main_column: int | None = None,
 ) -> str:
-    """A table of numbers; a `Section` spans all columns.
+    """Format a table of numbers; a `Section` spans all columns.
 
     Args:
-        header: one text per column, the first for the names of the rows.
-        rows: texts of the cells.
-        main_column: set in bold: the one value that the table is about. None where no column is
-            before the others, as between systems.
+        header: One text per column; the first column contains the row names.
+        rows: Texts of the cells.
+        main_column: Column to set in bold; None for no emphasis.
     """
     lines = []
     for row in rows:
@@ -127,16 +126,16 @@ def number_table(
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of names and plain text."""
+    """Format a table of plain text."""
     lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return _table("text", header, lines)
 
 
 def picture(image: bytes, caption: str, *, width_px: int | None = None) -> str:
-    """A PNG or SVG picture, embedded, with its caption.
+    """Embed a PNG or SVG image with its caption.
 
     Raises:
-        ValueError: the bytes are neither PNG nor SVG.
+        ValueError: The bytes are neither PNG nor SVG.
     """
     width = f' width="{width_px}"' if width_px else ""
     data = base64.b64encode(image).decode("ascii")
@@ -152,7 +151,7 @@ def _media_type(image: bytes) -> str:
         return "image/png"
     if b"<svg" in image[:1000]:
         return "image/svg+xml"
-    raise ValueError("A picture must be PNG or SVG bytes; found neither signature.")
+    raise ValueError("An image must be PNG or SVG bytes; found neither signature.")
 
 
 def _table(kind: str, header: Sequence[str], lines: Sequence[str]) -> str:

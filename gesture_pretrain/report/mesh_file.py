@@ -1,7 +1,7 @@
-"""Triangle meshes as files that any 3D program opens: Wavefront OBJ (text) and PLY (binary).
+"""Triangle meshes as Wavefront OBJ (text) and PLY (binary) files.
 
-The frame is the camera's, x right, y down, z away from the viewer; most 3D programs have y upwards
-and show such a hand upside down until it is turned by 180 degrees about x.
+Vertices are in the camera frame: x right, y down, z away from the viewer. Most 3D programs have y
+up and show such a hand upside down; rotate it by 180 degrees about x.
 """
 
 from os import PathLike
@@ -21,18 +21,18 @@ def write_mesh(
     mesh_format: str = "obj",
     comment: str = "",
 ) -> None:
-    """Write one mesh, whole or not at all.
+    """Write one mesh atomically.
 
     Args:
-        path: The file.
-        vertices_mm: `(V, 3)`, mm; written as they are.
+        path: Output file.
+        vertices_mm: `(V, 3)`, mm, written without conversion.
         faces: `(F, 3)` vertex indices from 0.
         mesh_format: "obj" or "ply".
-        comment: One line for the head of the file.
+        comment: One line for the header of the file.
 
     Raises:
-        ValueError: An unknown format, a wrong shape, or an index without vertex.
-        WriteFailed: The disk refused.
+        ValueError: An unknown format, a wrong shape, or an index out of range.
+        WriteFailed: The file could not be written.
     """
     if mesh_format not in MESH_FORMATS:
         raise ValueError(f"mesh format {mesh_format!r}; possible: {', '.join(MESH_FORMATS)}")
@@ -44,7 +44,7 @@ def write_mesh(
 
 def _obj(vertices: np.ndarray, faces: np.ndarray, comment: str) -> bytes:
     lines = [f"# {comment}; mm; x right, y down, z away from the camera"]
-    # 1e-4 mm is far below what anything here knows
+    # 1e-4 mm is far below any measurement accuracy
     lines += [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in vertices.tolist()]
     lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]  # OBJ counts from 1
     return ("\n".join(lines) + "\n").encode()
@@ -66,8 +66,8 @@ def _ply(vertices: np.ndarray, faces: np.ndarray, comment: str) -> bytes:
 def _check(vertices: np.ndarray, faces: np.ndarray) -> None:
     for name, values in (("vertices_mm", vertices), ("faces", faces)):
         if values.ndim != 2 or values.shape[1] != 3 or len(values) == 0:
-            raise ValueError(f"{name} has shape {values.shape}; needed is (N, 3) with N above 0")
+            raise ValueError(f"{name} has shape {values.shape}; expected (N, 3) with N above 0")
     if not np.isfinite(vertices).all():
-        raise ValueError("vertices_mm holds values that are not finite")
+        raise ValueError("vertices_mm contains values that are not finite")
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError(f"faces name vertices outside of 0 .. {len(vertices) - 1}")
+        raise ValueError(f"faces refer to vertices outside of 0 .. {len(vertices) - 1}")

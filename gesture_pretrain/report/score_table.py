@@ -1,6 +1,6 @@
-"""Scores of several systems side by side: text, Markdown, JSON and one HTML page.
+"""Score tables of several systems as text, Markdown, JSON and HTML.
 
-Every form repeats the protocol card above the numbers; there is no form without it.
+Every format includes the protocol card above the numbers.
 """
 
 import json
@@ -24,14 +24,14 @@ class ScoreTable:
     """Scores of S systems under P protocols.
 
     Attributes:
-        scores: any order; at most one per system and protocol.
-        refused: system -> protocol -> why it could not be applied.
-        facts: name -> text: data, versions, command.
-        mean_pose_mm: protocol -> MPJPE of the mean training pose. A system that is not below it is
-            flagged: it did not learn.
+        scores: Scores in any order, at most one per system and protocol.
+        refused: System -> protocol -> reason why it could not be applied.
+        facts: Name -> text: data, versions, command.
+        mean_pose_mm: Protocol -> MPJPE of the mean training pose. A system that is not below it is
+            flagged as not having learned.
 
     Raises:
-        ProtocolError: at construction, for anything that is not a score with its protocol.
+        ProtocolError: An entry of `scores` is not a `Score`.
     """
 
     scores: Sequence[Score]
@@ -44,19 +44,19 @@ class ScoreTable:
         for score in self.scores:
             if not isinstance(score, Score):
                 raise ProtocolError(
-                    f"a score table holds scores with their protocol, not {type(score).__name__}"
+                    f"a score table requires Score objects, got {type(score).__name__}"
                 )
             key = (score.system, score.protocol.name)
             if key in seen:
-                raise ValueError(f"'{key[0]}' stands twice under {key[1]}; rename one system")
+                raise ValueError(f"'{key[0]}' is given twice under {key[1]}; rename one system")
             seen.add(key)
 
     def protocols(self) -> list[Protocol]:
-        """One protocol per name; boxes and splits that differ between systems are listed."""
+        """List one protocol per name, with the boxes and splits that differ between systems."""
         return [_merged(scores) for scores in self._by_protocol().values()]
 
     def to_text(self) -> str:
-        """Cards and aligned tables for a terminal."""
+        """Format cards and aligned tables for a terminal."""
         blocks = []
         for scores in self._by_protocol().values():
             header, rows = _number_rows(scores)
@@ -73,7 +73,7 @@ class ScoreTable:
         return "\n\n".join([*blocks, *self._refusals()])
 
     def to_markdown(self) -> str:
-        """The same as Markdown, with the tables per joint, gesture and subject."""
+        """Format as Markdown, including tables per joint, gesture and subject."""
         lines = ["# Scores", ""]
         for scores in self._by_protocol().values():
             protocol = _merged(scores)
@@ -85,7 +85,7 @@ class ScoreTable:
         return "\n".join([*lines, *self._refusals(), *(f"{k}: {v}" for k, v in self.facts.items())])
 
     def to_json(self) -> dict:
-        """All numbers and protocols as plain values; NaN as None."""
+        """Return all numbers and protocols as plain values, with None for NaN."""
         systems: dict[str, dict] = {}
         for score in self.scores:
             systems.setdefault(score.system, {})[score.protocol.name] = _score_json(score)
@@ -97,7 +97,7 @@ class ScoreTable:
         }
 
     def to_html(self, title: str = "Scores") -> str:
-        """One self-contained page."""
+        """Format as a self-contained HTML page."""
         blocks = []
         for scores in self._by_protocol().values():
             protocol = _merged(scores)
@@ -118,7 +118,7 @@ class ScoreTable:
         return html.page(title, systems, blocks)
 
     def save(self, folder: Path | str) -> dict[str, Path]:
-        """Writes scores.json, scores.md and report.html; returns their paths by name."""
+        """Write scores.json, scores.md and report.html; return their paths by name."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         contents = {
@@ -156,7 +156,7 @@ class ScoreTable:
 
 
 def _merged(scores: list[Score]) -> Protocol:
-    """The common protocol; what differs between systems is named for each."""
+    """Merge the protocols of several scores, listing boxes and splits that differ."""
     first = scores[0].protocol
     changes = {}
     for name in ("box_source", "split"):
@@ -167,8 +167,8 @@ def _merged(scores: list[Score]) -> Protocol:
     for score in scores:
         if replace(score.protocol, box_source=merged.box_source, split=merged.split) != merged:
             raise ProtocolError(
-                f"'{score.system}' was scored under another protocol that is also called "
-                f"'{first.name}'; give it another name"
+                f"'{score.system}' was scored under a different protocol with the same name "
+                f"'{first.name}'; rename one of them"
             )
     return merged
 
@@ -186,7 +186,7 @@ def _number_rows(scores: list[Score]) -> tuple[list[str], list[list[str]]]:
 
 
 def _columns(scores: list[Score]) -> list[str]:
-    """Names of the values that at least one system has."""
+    """List the values that at least one system has."""
     columns = dict.fromkeys(name for score in scores for name in score.values())
     if _single_hands_only(scores):
         columns = [name for name in columns if not name.endswith((" interacting", " all"))]
@@ -244,7 +244,7 @@ def _hands_key(score: Score) -> bytes:
 
 
 def _detail_tables(scores: list[Score]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, header and rows: per joint, per gesture, per subject."""
+    """Build title, header and rows of the tables per joint, gesture and subject."""
     tables = [
         (
             "Mean over hands per joint",
@@ -301,7 +301,7 @@ def _score_json(score: Score) -> dict:
 
 
 def _plain(value):
-    """NaN to None, mappings and tuples to JSON's kinds."""
+    """Convert NaN to None, and mappings and tuples to JSON types."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -9,24 +9,24 @@ PANELS = (("Losses", "loss"), ("Top-1", "top1"))
 
 
 def read_training_curves(run_folder: Path | str) -> dict:
-    """Curves of a run, grouped into panels.
+    """Read the curves of a run, grouped into panels.
 
     Args:
-        run_folder: holds `metrics.jsonl`: one JSON object per line, with `iteration` and named
-            values; a line need not have all of them.
+        run_folder: Folder with `metrics.jsonl`, which has one JSON object per line, with
+            `iteration` and named values.
 
     Returns:
-        panel title -> curve name -> (iterations (N,), values (N,)); see `figures.curve_picture`.
+        Panel title -> curve name -> (iterations (N,), values (N,)); see `figures.curve_picture`.
 
     Raises:
-        FileNotFoundError: there is no metrics.jsonl.
-        ValueError: a line is not a JSON object with an iteration.
+        FileNotFoundError: There is no metrics.jsonl.
+        ValueError: A line is not a JSON object with an iteration.
     """
     path = Path(run_folder) / "metrics.jsonl"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{run_folder} holds no metrics.jsonl, so it is no run folder. Give the folder of "
-            "a pretraining run, or none."
+            f"{run_folder} has no metrics.jsonl, so it is not a run folder. Pass the folder of a "
+            "pretraining run, or none."
         )
     series: dict[str, list[tuple[float, float]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

@@ -1,4 +1,4 @@
-"""The training engine, the same for every stage."""
+"""The training engine shared by all stages."""
 
 from gesture_pretrain.training.checkpoint import CHECKPOINTS, has_checkpoint, load_newest_checkpoint
 from gesture_pretrain.training.optimizer import build_optimizer

@@ -1,9 +1,9 @@
-"""One optimiser step on a batch that is computed in parts, so that less memory is needed at once.
+"""Gradient accumulation: one optimiser step on a batch that is computed in parts to save memory.
 
-The gradient is that of the whole batch up to rounding: losses that are means over valid entries are
-divided by the counts of the whole batch (`StepCounts`). Two things do depend on the parts: batch
-norm in training mode takes its statistics from each part, as with a smaller batch, and dropout
-draws its masks part by part.
+Up to rounding, the gradient is that of the whole batch, because losses that are means over valid
+entries are divided by the counts of the whole batch (`StepCounts`). Only two things depend on the
+parts: batch norm in training mode computes its statistics per part, as with a smaller batch, and
+dropout draws its masks per part.
 """
 
 from contextlib import nullcontext
@@ -17,30 +17,30 @@ from gesture_pretrain.training.step_mean import StepCounts
 
 
 def check_parts(parts: int, share: int, optim_wrapper: object) -> None:
-    """Raise ValueError if a process's share of the batch cannot be cut into this many parts."""
+    """Raise ValueError if the part of a batch on one process cannot be split into `parts`."""
     if parts == 1:
         return
     if share % parts:
         raise ValueError(
             f"training.accumulate is {parts}, but each process has {share} images of a batch, "
-            f"which {parts} does not divide. Choose a divisor of {share}."
+            f"which is not divisible by {parts}. Choose a divisor of {share}."
         )
     if not isinstance(optim_wrapper, FiniteOptimWrapper):
         raise ValueError(
-            "training.accumulate above 1 does not go with training.precision=fp16; use bf16 or fp32"
+            "training.accumulate above 1 does not support training.precision=fp16; use bf16 or fp32"
         )
 
 
 def accumulated_step(
     model: nn.Module, batch: Any, *, parts: int, optim_wrapper: FiniteOptimWrapper
 ) -> dict[str, Tensor]:
-    """Run forward and backward of each part, then one step; return the means of the logged values.
+    """Run forward and backward of each part, then one step; return mean log values.
 
     Args:
         model: An mmengine model with a mode "count", or its distributed wrapper.
         batch: A named tuple of tensors with a leading axis B.
         parts: A divisor of B.
-        optim_wrapper: Takes the step.
+        optim_wrapper: Optimiser wrapper.
     """
     core = getattr(model, "module", model)
     pieces = [core.data_preprocessor(piece, True) for piece in split_batch(batch, parts)]
@@ -78,16 +78,16 @@ def collect_counts(core: nn.Module, pieces: list[dict]) -> StepCounts:
                 core(**piece, mode="count")
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
-                f"training.accumulate: {type(core).__name__} has no mode 'count' that tells what "
-                f"its losses are divided by ({error}). Use training.accumulate=1 with it."
+                f"training.accumulate: {type(core).__name__} has no mode 'count', which returns "
+                f"the denominators of its losses ({error}). Use training.accumulate=1."
             ) from error
     return counts
 
 
 def split_batch(batch: Any, parts: int) -> list:
-    """Split a tensor `(B, ...)`, or a named tuple of such, into `parts` of equal size.
+    """Split a tensor `(B, ...)`, or a named tuple of tensors, into `parts` of equal size.
 
-    A number describes the whole batch, and so each part.
+    A number applies to the whole batch and is repeated for each part.
     """
     if isinstance(batch, Tensor):
         return list(batch.chunk(parts))
@@ -98,7 +98,7 @@ def split_batch(batch: Any, parts: int) -> list:
 
 
 def mean_logs(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Means by name, over the parts that have the name."""
+    """Average log values by name, over the parts that have them."""
     names = dict.fromkeys(name for log in logs for name in log)
     return {
         name: torch.stack([log[name].float() for log in logs if name in log]).mean()

@@ -1,10 +1,10 @@
 """Checkpoints of a run: written atomically, checked by hash, read without unpickling code.
 
-A checkpoint is `iteration_00001200.pt` (`torch.save` of tensors and plain containers) with
-`iteration_00001200.json` beside it (size and SHA-256), written in this order. Without its json a
-checkpoint does not count. If the file does not match its json it is torn, and the one before it is
-used. Both are moved into place only when they are complete, so a kill at any moment leaves the
-earlier checkpoints as they were.
+A checkpoint consists of `iteration_00001200.pt` (`torch.save` of tensors and plain containers) and
+`iteration_00001200.json` (size and SHA-256), written in this order. A checkpoint without its json
+is ignored. A file that does not match its json is damaged, and the previous checkpoint is used
+instead. Files are moved into place only when they are complete, so a kill at any moment leaves
+earlier checkpoints intact.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ CHECKPOINTS = "checkpoints"  # their folder in a run folder
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint's content, and the newer ones that were skipped.
+    """Content of a checkpoint.
 
     Attributes:
-        path: The file that was read.
-        state: What was given to `save_checkpoint`.
-        notes: One line for every newer checkpoint that was skipped, and why.
+        path: File that was read.
+        state: State passed to `save_checkpoint`.
+        notes: One line for each newer checkpoint that was skipped, with the reason.
     """
 
     path: Path
@@ -43,13 +43,13 @@ def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2)
     """Write the checkpoint of `iteration`, then delete all but the newest `keep`.
 
     Args:
-        folder: The run's checkpoint folder; made if it is missing.
+        folder: Checkpoint folder of the run, created if missing.
         iteration: Batches trained so far.
         state: Nested dicts, lists and tuples of tensors, numbers, strings, None.
         keep: Number of checkpoints to keep, at least 1.
 
     Raises:
-        NoRoomForRun: The disk is full; the earlier checkpoints are untouched.
+        NoRoomForRun: The disk is full. Earlier checkpoints are intact.
     """
     folder = Path(folder)
     buffer = io.BytesIO()
@@ -66,10 +66,10 @@ def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2)
 
 
 def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint | None:
-    """Load the newest complete checkpoint; None if none was ever finished.
+    """Load the newest complete checkpoint, or return None if there is none.
 
     Raises:
-        NoIntactCheckpoint: There are checkpoints, and all are torn.
+        NoIntactCheckpoint: There are checkpoints, but all are damaged.
     """
     notes = []
     for record_path in sorted(Path(folder).glob("iteration_*.json"), reverse=True):
@@ -89,21 +89,21 @@ def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether any checkpoint was finished in `folder`."""
+    """Return whether `folder` contains a complete checkpoint."""
     return any(Path(folder).glob("iteration_*.json"))
 
 
 def refuse_used_folder(out: Path, resume: bool) -> None:
-    """Raise FileExistsError if `out` holds checkpoints and the run is not to be resumed."""
+    """Raise FileExistsError if `out` contains checkpoints and `resume` is false."""
     if not resume and has_checkpoint(out / CHECKPOINTS):
         raise FileExistsError(
-            f"{out} holds the checkpoints of a run. Resume it, or choose another folder."
+            f"{out} contains the checkpoints of a run. Resume it, or choose another folder."
         )
 
 
 @contextmanager
 def full_disk_named(path: Path, size_bytes: int | None = None):
-    """Turn the system's "no space left" into `NoRoomForRun`, which says where and how much."""
+    """Convert the system's "no space left" into `NoRoomForRun`, with path and size."""
     try:
         yield
     except OSError as error:
@@ -122,7 +122,7 @@ def _free_mb(path: Path) -> str:
 
 
 def _fault(path: Path, record_path: Path) -> str | None:
-    """What is wrong with a checkpoint, None if nothing is."""
+    """Describe what is wrong with a checkpoint; None if it is intact."""
     try:
         record = json.loads(record_path.read_text())
         expected_bytes, expected_sha256 = record["bytes"], record["sha256"]
@@ -131,13 +131,13 @@ def _fault(path: Path, record_path: Path) -> str | None:
     if not path.exists():
         return "the file is missing"
     if path.stat().st_size != expected_bytes:
-        return f"it has {path.stat().st_size} bytes, {expected_bytes} were written"
+        return f"it has {path.stat().st_size} bytes, but {expected_bytes} were written"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return None if digest == expected_sha256 else "its SHA-256 is not the one that was written"
 
 
 def _delete_old(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep`, the json first, so that no half of a pair counts."""
+    """Delete all but the newest `keep`, json first, so that no incomplete pair counts."""
     for record_path in sorted(folder.glob("iteration_*.json"))[: -max(1, keep)]:
         record_path.unlink()
         record_path.with_suffix(".pt").unlink(missing_ok=True)

@@ -1,9 +1,8 @@
 """Exponential moving average of a network's weights.
 
-The decay warms up as min(decay, (1 + k) / (10 + k)) after k updates, so that short runs are not
-dominated by their initial weights. Floating-point buffers (batch-norm statistics) are averaged
-like the weights, integer buffers are copied. An update is two operations on lists of tensors and
-never waits for the device.
+After k updates the decay is min(decay, (1 + k) / (10 + k)), so that short runs are not dominated by
+their initial weights. Floating-point buffers (batch-norm statistics) are averaged like weights;
+integer buffers are copied. An update never waits for the device.
 """
 
 from copy import deepcopy
@@ -13,11 +12,11 @@ from torch import nn
 
 
 class WeightAverage:
-    """Average of the weights of `module`, kept in `self.module`, a copy in eval mode.
+    """Average of the weights of a network, stored in `self.module`, a copy in eval mode.
 
     Args:
-        module: The network that is trained. Its tensors must stay the same objects.
-        decay: Weight of the past in each update, within (0, 1).
+        module: Network that is trained. Its tensors must remain the same objects.
+        decay: Weight of the previous average in each update, within (0, 1).
     """
 
     def __init__(self, module: nn.Module, decay: float):
@@ -34,7 +33,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the present weights."""
+        """Update the average with the current weights."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         average, present = zip(*self._averaged, strict=True)
         torch._foreach_lerp_(average, present, 1 - decay)
@@ -44,10 +43,10 @@ class WeightAverage:
         self.updates += 1
 
     def state_dict(self) -> dict:
-        """Updates so far and the averaged tensors by name."""
+        """Return the number of updates and the averaged tensors by name."""
         return {"updates": self.updates, "module": self.module.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        """Restore what `state_dict` gave; strict."""
+        """Restore the state of `state_dict` strictly."""
         self.updates = state["updates"]
         self.module.load_state_dict(state["module"], strict=True)

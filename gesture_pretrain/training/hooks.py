@@ -1,4 +1,4 @@
-"""What accompanies the training: learning rate, averaging, checkpoints, metrics, progress."""
+"""Training hooks: learning rate, weight average, checkpoints, metrics, progress."""
 
 import json
 import sys
@@ -72,10 +72,10 @@ class CheckpointHook(Hook):
 
 
 class MetricsHook(Hook):
-    """Appends to `metrics.jsonl` and TensorBoard: means since the last line, and validations.
+    """Writes means since the last line, and validation scores, to `metrics.jsonl` and TensorBoard.
 
-    A line of training also has `images_per_s` over all processes and `data_wait_fraction`, the
-    fraction of the time in which this process waited for its data. Validation does not count.
+    A training line also has `images_per_s` over all processes and `data_wait_fraction`, the
+    fraction of time this process waited for data. Validation time is excluded.
 
     Args:
         out: The run folder.
@@ -150,11 +150,11 @@ class MetricsHook(Hook):
 
 
 class ProgressHook(Hook):
-    """One display: a line that is rewritten on a terminal, a line per validation elsewhere.
+    """Shows progress: one updated line on a terminal, otherwise a line per validation.
 
     Args:
         batch_size: Images per iteration over all processes.
-        stream: Where to write; None for standard output.
+        stream: Output stream. Default: standard output.
     """
 
     priority = "VERY_LOW"
@@ -218,7 +218,7 @@ class ProgressHook(Hook):
 
 
 def shown_score(name: str, value: float) -> str:
-    """Format a score for the progress line: `*_top1` in percent, `*_mm` in mm, others not."""
+    """Format a score for the progress line: `*_top1` in percent, `*_mm` in mm, others empty."""
     if name.endswith("_top1"):
         return f"{name.removesuffix('_top1')} {100 * value:.1f} %"
     return f"{name.removesuffix('_mm')} {value:.1f} mm" if name.endswith("_mm") else ""
@@ -234,8 +234,8 @@ def clock(seconds: float) -> str:
 def sums_and_counts(steps: Sequence[dict[str, Tensor]]) -> tuple[dict, dict]:
     """Sum scalars by name over steps, and count them, with one copy from the device.
 
-    A score that is NaN is one of a batch with nothing to score: on a GPU this is not known before.
-    A loss counts whatever it is.
+    A NaN score comes from a batch without anything to score and is not counted. A loss always
+    counts.
     """
     sums, counts = {}, {}
     pairs = [(name, value) for step in steps for name, value in step.items()]
@@ -247,9 +247,9 @@ def sums_and_counts(steps: Sequence[dict[str, Tensor]]) -> tuple[dict, dict]:
 
 
 def mean_over_processes(sums: dict, counts: dict) -> dict[str, float]:
-    """Means by name over all processes, from the sums and counts of this one.
+    """Compute means by name over all processes, from the sums and counts of this one.
 
-    A name that no process has counted, such as an accuracy without labels, is left out.
+    A name without any count, such as an accuracy without labels, is omitted.
     """
     totals = {}
     for each in gather_objects({name: (sums[name], counts[name]) for name in sums}):
@@ -279,6 +279,6 @@ def drop_lines_after(path: Path, iteration: int) -> None:
             if json.loads(line)["iteration"] <= iteration:
                 kept.append(line + "\n")
         except json.JSONDecodeError:
-            break  # a kill in the middle of a write; what follows belongs to later iterations
+            break  # the run was killed during a write; the rest belongs to later iterations
     with full_disk_named(path):
         write_bytes_atomically(path, "".join(kept).encode())

@@ -1,8 +1,8 @@
 """The training and the validation loop.
 
-Batch k of a run depends on (seed, k) alone: the sampler, the augmentation and the random numbers of
-the network (dropout) are all keyed by it. A run that goes on from iteration k therefore needs no
-random state, and is bit for bit the run that was never interrupted.
+Batch k of a run depends only on (seed, k), which keys the sampler, the augmentation and the random
+numbers of the network (dropout). A run resumed at iteration k therefore needs no random state, and
+is bit-identical to an uninterrupted run.
 """
 
 import random
@@ -31,7 +31,7 @@ class BatchEvaluator(Protocol):
     """Scores predictions batch by batch, over all processes."""
 
     def add(self, predictions: Any, batch: Any) -> None:
-        """Add a batch and what the model predicted for it."""
+        """Add a batch and its predictions."""
 
     def compute(self) -> dict[str, float]:
         """Return the scores by name, and reset."""
@@ -39,7 +39,7 @@ class BatchEvaluator(Protocol):
 
 @dataclass(frozen=True)
 class DoneStep:
-    """A step whose verdict may not have been read yet."""
+    """A completed step whose verdict may not have been read yet."""
 
     iteration: int
     epoch: int
@@ -49,25 +49,25 @@ class DoneStep:
 
 
 class TrainingLoop:
-    """Trains by iterations; calls mmengine's hook points and one more, `after_step`.
+    """Trains by iterations; calls mmengine's hook points and an additional one, `after_step`.
 
-    `after_step` follows validation, with the iteration already counted: what is written there
-    (the checkpoint) includes everything that belongs to the iteration.
+    `after_step` is called after validation, when the iteration has been counted, so a checkpoint
+    written there includes everything that belongs to the iteration.
 
-    If the optimiser wrapper is deferred nothing here waits for the device: whether a step was
-    broken is read one step later (the broken one was not taken), or in `settle`.
+    With a deferred optimiser wrapper, the loop never waits for the device: whether a step was
+    broken is read one step later (a broken step is not taken), or in `settle`.
 
     Args:
         runner: See `TrainingRunner`.
-        batches: Batches of samples with a `row`; its batch sampler has a `start_iteration`.
+        batches: Batches of samples with a `row`. Their batch sampler has a `start_iteration`.
         max_iters: Iterations of the whole run.
         iterations_per_epoch: Length of an epoch.
-        validate_every: Iterations between validations; the last iteration is always validated.
-        seed: Key of the network's random numbers.
-        accumulate: Number of parts in which each process computes its share of a batch.
+        validate_every: Iterations between validations. The last iteration is always validated.
+        seed: Random seed of the network.
+        accumulate: Number of parts into which each process splits its part of a batch.
 
     Attributes:
-        waited_s: Time in which the loop waited for data.
+        waited_s: Total time spent waiting for data, s.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class TrainingLoop:
 
     @property
     def max_epochs(self) -> int:
-        """Epochs of the whole run, the last one perhaps cut short."""
+        """Number of epochs of the run, including an incomplete last one."""
         return -(-self.max_iters // self.iterations_per_epoch)
 
     def run(self) -> nn.Module:
-        """Train from the present iteration to the last one.
+        """Train from the current iteration to the last one.
 
         Raises:
             TrainingStopped: The run ended early and can be resumed.
@@ -132,7 +132,7 @@ class TrainingLoop:
         """Train on one batch: forward, backward, step.
 
         Raises:
-            NonFiniteLoss: Names the loss, the iteration and the rows of the batch.
+            NonFiniteLoss: A loss or the gradient norm is not finite.
         """
         self.runner.model.train()
         unwrapped(self.runner.model).set_epoch(self.epoch)
@@ -149,7 +149,7 @@ class TrainingLoop:
         self.iter += 1
 
     def settle(self) -> None:
-        """Read the verdict on the last step if it is unread, which waits for the device.
+        """Read the verdict on the last step if necessary, which waits for the device.
 
         Raises:
             NonFiniteLoss: The step was not taken.
@@ -169,7 +169,7 @@ class TrainingLoop:
         return getattr(self.runner.optim_wrapper, "verdict", Verdict(None))
 
     def _check(self, done: DoneStep) -> None:
-        """Stop now if the verdict is known, else read it during the next step."""
+        """Check the verdict now, or during the next step if it is deferred."""
         self.settle()
         if getattr(self.runner.optim_wrapper, "deferred", False):
             self._unread = done
@@ -195,25 +195,25 @@ class TrainingLoop:
             if name != "loss" and "loss" in name and not torch.isfinite(value).all()
         ]
         if broken == "gradient":
-            what = "The gradient's norm is not finite though the loss is"
+            what = "The gradient norm is not finite, although the loss is"
         elif terms:
             what = f"The loss is not finite: {', '.join(terms)}"
         else:
             what = "The loss is not finite on another process"
         raise NonFiniteLoss(
             f"{what}, at iteration {done.iteration} (epoch {done.epoch}), in the batch of index "
-            f"rows {done.batch.row.tolist()}. No step was taken. Look at these images, or lower "
+            f"rows {done.batch.row.tolist()}. No step was taken. Inspect these images, lower "
             "optimizer.lr or set training.precision=fp32, and resume from the last checkpoint."
         )
 
 
 class ValidationLoop:
-    """Scores the averaged weights if the run has them, else the trained ones.
+    """Evaluates the averaged weights if the run has them, else the trained ones.
 
     Args:
         runner: See `TrainingRunner`.
-        batches: This process's share of the validation samples, each of them once.
-        evaluator: Collects predictions.
+        batches: Validation samples of this process, each once.
+        evaluator: Scores the predictions.
     """
 
     def __init__(self, runner, batches: DataLoader, evaluator: BatchEvaluator):

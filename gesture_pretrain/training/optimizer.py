@@ -1,5 +1,4 @@
-"""AdamW, gradient clipping and mixed precision as mmengine optimiser wrappers that never take a
-step on a number that is not finite."""
+"""AdamW, gradient clipping and mixed precision, without steps on losses that are not finite."""
 
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -22,26 +21,26 @@ def build_optimizer(
     lr_scales: Mapping[str, float] | None = None,
     fused: bool = True,
 ) -> torch.optim.Optimizer:
-    """Build AdamW (Loshchilov and Hutter 2019) with decay on matrices and kernels only.
+    """Build AdamW (Loshchilov and Hutter 2019) with weight decay on matrices and kernels only.
 
-    Biases, normalisation weights and what a module names in `no_weight_decay()`, as timm's models
-    do for their embeddings, are not decayed.
+    Biases, normalisation weights and parameters listed in a module's `no_weight_decay()`, such as
+    the embeddings of timm models, are not decayed.
 
     Args:
-        model: Its parameters with `requires_grad` are optimised.
-        lr: Peak learning rate; the schedule multiplies it.
-        weight_decay: Decay of matrices and kernels.
+        model: Model whose parameters with `requires_grad` are optimised.
+        lr: Peak learning rate, which the schedule multiplies.
+        weight_decay: Weight decay of matrices and kernels.
         betas: Decay rates of the two moments.
-        eps: Added to the denominator.
-        lr_scales: Factors on `lr` by the beginning of a parameter's name; the longest that matches
-            counts, and 1 where none does. {"backbone.": 0.1} trains the backbone at a tenth of the
-            rate.
-        fused: One pass over all of a parameter's arrays, which takes a quarter of the time on a
-            CPU. On CUDA it also lets the host run ahead, see `FiniteOptimWrapper`.
+        eps: Constant added to the denominator.
+        lr_scales: Factors on `lr` by prefix of the parameter name. The longest matching prefix
+            applies; the default is 1. {"backbone.": 0.1} trains the backbone at a tenth of the
+            learning rate.
+        fused: Use the fused implementation, which takes a quarter of the time on a CPU. On CUDA it
+            also lets the host run ahead, see `FiniteOptimWrapper`.
 
     Raises:
-        ValueError: A rate or decay out of range, a beginning that no parameter has, or a factor
-            that is not above 0.
+        ValueError: A learning rate or decay is out of range, a prefix matches no parameter, or a
+            factor is not above 0.
     """
     if not (lr >= 0 and weight_decay >= 0 and eps >= 0):
         raise ValueError(
@@ -49,7 +48,7 @@ def build_optimizer(
             f"got {lr}, {weight_decay} and {eps}."
         )
     groups = {}
-    scales = _checked_scales(model, lr_scales or {})
+    scales = _validate_scales(model, lr_scales or {})
     undecayed = undecayed_names(model)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -67,7 +66,7 @@ def build_optimizer(
 
 
 def undecayed_names(model: nn.Module) -> set[str]:
-    """Names of the parameters without weight decay, see `build_optimizer`."""
+    """List the parameters without weight decay, see `build_optimizer`."""
     names = {name for name, parameter in model.named_parameters() if parameter.ndim <= 1}
     for place, module in model.named_modules():
         named = getattr(module, "no_weight_decay", None)
@@ -76,19 +75,19 @@ def undecayed_names(model: nn.Module) -> set[str]:
     return names
 
 
-def _checked_scales(model: nn.Module, scales: Mapping[str, float]) -> Mapping[str, float]:
+def _validate_scales(model: nn.Module, scales: Mapping[str, float]) -> Mapping[str, float]:
     names = [name for name, _ in model.named_parameters()]
     for prefix, scale in scales.items():
         if not any(name.startswith(prefix) for name in names):
             known = ", ".join(sorted({name.split(".")[0] + "." for name in names}))
             raise ValueError(
-                f"optimizer.lr_scales: no parameter's name begins with '{prefix}'. They begin with "
+                f"optimizer.lr_scales: no parameter name begins with '{prefix}'. They begin with "
                 f"{known}"
             )
         if not scale > 0:
             raise ValueError(
-                f"optimizer.lr_scales['{prefix}'] is {scale}; it must be above 0. Parameters that "
-                "are not to train are frozen (backbone.frozen=true)."
+                f"optimizer.lr_scales['{prefix}'] is {scale}; it must be above 0. To exclude the "
+                "backbone from training, set backbone.frozen=true."
             )
     return scales
 
@@ -111,32 +110,33 @@ def build_optim_wrapper(
         optimizer: Takes the step.
         device: Device of the weights.
         precision: "fp32", "bf16" or "fp16", see `choose_precision`.
-        clip_norm: The gradient's L2 norm is clipped to this; None leaves it alone.
+        clip_norm: Maximum L2 norm of the gradient. None for no clipping.
     """
     clip = None if clip_norm is None else {"max_norm": clip_norm}
     common = {"optimizer": optimizer, "clip_grad": clip}
     if precision == "fp16":
-        # The scaler itself skips steps whose gradients overflow.
+        # The gradient scaler itself skips steps whose gradients overflow.
         return AmpOptimWrapper(dtype="float16", **common)
     return FiniteOptimWrapper(device=device, precision=precision, **common)
 
 
 class FiniteOptimWrapper(OptimWrapper):
-    """Steps only on finite losses and finite gradient norms, in all processes alike.
+    """Steps only on finite losses and gradient norms, consistently in all processes.
 
-    With `deferred` the device decides whether the step is taken, so that the host need not wait for
-    the loss: the fused optimiser skips a step whose `found_inf` is set. What was found is then read
+    With `deferred`, the device decides whether the step is taken, so that the host does not wait
+    for the loss: the fused optimiser skips a step whose `found_inf` is set. The result is read
     later, from `verdict`.
 
     Args:
         device: Device of the weights.
         precision: "fp32" or "bf16".
-        deferred: Never wait for the device; needs a fused optimiser. None: on CUDA with one.
+        deferred: Never wait for the device. Requires a fused optimiser. Default: on CUDA with a
+            fused optimiser.
 
     Attributes:
-        verdict: What the last step found, see `Verdict`.
-        clipped: Whether the last step's gradient was clipped, a scalar 0 or 1 on the device; None
-            without clipping.
+        verdict: Outcome of the last step, see `Verdict`.
+        clipped: Whether the gradient of the last step was clipped, a scalar 0 or 1 on the device.
+            None without clipping.
     """
 
     def __init__(
@@ -157,29 +157,29 @@ class FiniteOptimWrapper(OptimWrapper):
 
     @property
     def broken(self) -> str | None:
-        """None, "loss" or "gradient": what was not finite in the last step; waits for it."""
+        """What was not finite in the last step: None, "loss" or "gradient". Waits for the step."""
         return self.verdict.read()
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Autocast to the precision; bfloat16's range needs no loss scaling."""
+        """Autocast to the precision. bfloat16 needs no loss scaling."""
         with super().optim_context(model), autocast(self.precision, self.device):
             yield
 
     def update_params(self, loss: Tensor, step_kwargs=None, zero_kwargs=None) -> None:
-        """Backward and step, or neither if the loss is not finite on any process."""
+        """Run backward and step, or neither if the loss is not finite in some process."""
         self.begin_step()
         self.add_loss(loss)
         self.finish_step()
 
     def begin_step(self) -> None:
-        """Begin a step of one or several losses."""
+        """Begin a step with one or several losses."""
         self._loss_broken: Tensor | None = None
         self.verdict, self.clipped = Verdict(None), None
 
     def add_loss(self, loss: Tensor) -> bool:
-        """Backward of a loss; False, and no backward, if it is known not to be finite."""
-        # Every process must agree, or the others would wait in the gradients' all-reduce.
+        """Run backward of a loss; skip it and return False if the loss is not finite."""
+        # All processes must agree, or the others would wait in the all-reduce of the gradients.
         broken = sum_over_processes((~torch.isfinite(loss.detach())).float()) > 0
         before = self._loss_broken
         self._loss_broken = broken if before is None else before | broken
@@ -189,7 +189,7 @@ class FiniteOptimWrapper(OptimWrapper):
         return True
 
     def finish_step(self) -> None:
-        """Clip and step; no step if a loss or the gradient's norm is not finite."""
+        """Clip and step, unless a loss or the gradient norm is not finite."""
         gradient_broken = torch.zeros_like(self._loss_broken)
         if self.deferred or not bool(self._loss_broken):
             norm = self._clipped_norm()
@@ -215,10 +215,10 @@ class FiniteOptimWrapper(OptimWrapper):
 
 
 class Verdict:
-    """What was found in a step, on its way from the device to the host.
+    """Outcome of a step, copied asynchronously from the device to the host.
 
     Args:
-        flags: (2,) bool: the loss is not finite, the gradient is not finite; None: nothing found.
+        flags: (2,) bool: the loss is not finite, the gradient is not finite. None if both are.
     """
 
     def __init__(self, flags: Tensor | None):
@@ -231,7 +231,7 @@ class Verdict:
             self._copied.record(torch.cuda.current_stream(flags.device))
 
     def read(self) -> str | None:
-        """None, "loss" or "gradient"; waits until the step is done."""
+        """Return what was not finite: None, "loss" or "gradient". Waits for the step."""
         if self._copied is not None:
             self._copied.synchronize()
         if self._flags is None:

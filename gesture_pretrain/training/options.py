@@ -1,4 +1,4 @@
-"""How the loop of a run works, apart from what it trains on: the section `training`."""
+"""Options of the training loop: the config section `training`."""
 
 from dataclasses import dataclass
 
@@ -16,34 +16,35 @@ _AT_LEAST_ONE = (
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the loop works, apart from what it trains on.
+    """Options of the training loop.
 
     Attributes:
         precision: "auto" (bf16 where CUDA supports it, else fp32), "fp32", "bf16" or "fp16".
-        clip_norm: The gradient's L2 norm is clipped to this; None for no clipping. The fraction of
-            clipped steps is logged.
-        ema_decay: Decay of the weight average; None for no average. If there is one, it is what is
+        clip_norm: Maximum L2 norm of the gradient; None for no clipping. The fraction of clipped
+            steps is logged.
+        ema_decay: Decay of the weight average; None for no average. The average, if any, is
             validated and exported.
-        channels_last: Memory order of weights and images; faster convolutions on most devices.
-        sync_bn: Batch-norm statistics over all processes (CUDA only). Every layer makes the host
-            wait for the device, so it pays only for a few images per process.
-        freeze_bn: Batch norm keeps and uses its initial statistics.
+        channels_last: Use channels-last memory order for weights and images, which speeds up
+            convolutions on most devices.
+        sync_bn: Compute batch-norm statistics over all processes (CUDA only). Every layer makes the
+            host wait for the device, so this is useful only with few images per process.
+        freeze_bn: Use and keep the initial batch-norm statistics.
         checkpoint_every: Iterations between checkpoints; None for one per epoch.
         keep_checkpoints: Number of checkpoints to keep.
         validate_every: Iterations between validations; None for one per epoch.
         log_every: Iterations between lines of metrics.jsonl.
-        threads: CPU threads of torch; None leaves torch's choice.
-        deterministic: Refuse operations without a deterministic implementation (CUDA; the CPU needs
-            no flag).
-        cudnn_benchmark: cuDNN times its algorithms for the shapes of the run and takes the fastest.
-            None: yes, unless `deterministic`.
+        threads: CPU threads of torch; None for torch's default.
+        deterministic: Refuse operations without a deterministic implementation on CUDA. The CPU is
+            always deterministic.
+        cudnn_benchmark: Let cuDNN time its algorithms and use the fastest one. Default: yes, unless
+            `deterministic`.
         float32_matmul_precision: "highest", or "high" for TF32 in float32 matrix products on CUDA,
-            or "medium" for bfloat16 in them.
-        accumulate: Number of parts in which each process computes its share of a batch; the
-            gradient is that of the whole batch, see `accumulated_step`.
+            or "medium" for bfloat16.
+        accumulate: Number of parts into which each process splits its part of a batch. The gradient
+            is that of the whole batch, see `accumulated_step`.
         compile: None, or a mode of torch.compile for the network ("default", "reduce-overhead" for
             CUDA graphs, "max-autotune"). Compiling takes minutes.
-        timeout_s: How long a process waits for the others before the run is given up.
+        timeout_s: Time that a process waits for the others before the run is aborted, s.
     """
 
     precision: str = "auto"
@@ -84,11 +85,11 @@ class TrainingOptions:
                 )
         if self.sync_bn and self.freeze_bn:
             raise ValueError(
-                "training.sync_bn does not go with training.freeze_bn, which has no statistics to "
-                "share. Leave one of them off."
+                "training.sync_bn and training.freeze_bn are mutually exclusive, because frozen "
+                "batch norm has no statistics to synchronise. Turn one of them off."
             )
         if self.deterministic and self.cudnn_benchmark:
             raise ValueError(
-                "training.cudnn_benchmark chooses algorithms by their time, which is not "
-                "deterministic. Leave it or training.deterministic off."
+                "training.cudnn_benchmark chooses algorithms by their run time, which is not "
+                "deterministic. Turn it or training.deterministic off."
             )

@@ -1,4 +1,4 @@
-"""A model on the device of its process, wrapped and compiled according to the run's options."""
+"""Placement of a model on its device, with distributed wrapper and compilation."""
 
 import torch
 from mmengine.model import BaseModel, MMDistributedDataParallel, is_model_wrapper
@@ -19,10 +19,10 @@ def set_backends(options: TrainingOptions) -> None:
 
 
 def place_model(model: BaseModel, device: torch.device, options: TrainingOptions) -> nn.Module:
-    """Move a model to its device, wrap it for several processes, compile it if requested.
+    """Move a model to its device, wrap it for several processes, and compile it if requested.
 
     Raises:
-        ValueError: An option that this model cannot have on this device.
+        ValueError: An option is not supported for this model on this device.
     """
     refuse_nondeterministic(model, device, options)
     model = model.to(device)
@@ -32,7 +32,7 @@ def place_model(model: BaseModel, device: torch.device, options: TrainingOptions
         model = MMDistributedDataParallel(
             model,
             device_ids=[device.index] if device.type == "cuda" else None,
-            # training mode reads no running statistics, and validation takes the first process's
+            # training does not use running statistics; validation uses those of the first process
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
         )
@@ -44,9 +44,9 @@ def place_model(model: BaseModel, device: torch.device, options: TrainingOptions
 def refuse_nondeterministic(
     model: nn.Module, device: torch.device, options: TrainingOptions
 ) -> None:
-    """Raise ValueError if a deterministic run on CUDA would stop in the model's first backward.
+    """Raise ValueError if the model has no deterministic backward on CUDA but the run requires it.
 
-    A model names what it uses without a deterministic backward in `nondeterministic_on_cuda`.
+    Such a model names the operation in `nondeterministic_on_cuda`.
     """
     operation = getattr(model, "nondeterministic_on_cuda", None)
     if options.deterministic and device.type == "cuda" and operation is not None:
@@ -57,7 +57,7 @@ def refuse_nondeterministic(
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
-    """Make batch norm use its stored statistics and keep them, in training mode too."""
+    """Make batch norm use and keep its stored statistics, including in training mode."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
@@ -67,8 +67,7 @@ def freeze_batch_norm(model: nn.Module) -> None:
 def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """Convert batch norm to statistics over all processes.
 
-    timm's conversion also keeps the activation inside of timm's `BatchNormAct2d`; torch's own
-    loses it.
+    timm's conversion preserves the activation inside timm's `BatchNormAct2d`; torch's own does not.
 
     Raises:
         ValueError: The device is not CUDA.
@@ -79,17 +78,17 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def compile_network(model: nn.Module, mode: str) -> None:
-    """Compile, in place, what runs between the batch and the objective.
+    """Compile the model's `network`, or its `backbone` if it has none, in place.
 
-    That is the model's `network`, or its `backbone` if it has none. Names of tensors stay as they
-    are; a copy of the model (the weight average) is not compiled. All batches of a run have one
-    shape, so it is compiled once for training and once for validation.
+    Tensor names do not change. A copy of the model (the weight average) is not compiled. All
+    batches of a run have the same shape, so it is compiled once for training and once for
+    validation.
     """
     network = getattr(model, "network", None)
     if network is None:
         network = model.backbone
     network.compile(mode=None if mode == "default" else mode, dynamic=False)
-    torch._dynamo.config.suppress_errors = False  # what cannot be compiled raises
+    torch._dynamo.config.suppress_errors = False  # raise if compilation fails
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -98,13 +97,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def evaluated_model(runner) -> nn.Module:
-    """Return the model that is validated and exported: the average if there is one."""
+    """Return the model that is validated and exported: the weight average if there is one."""
     average = runner.weight_average
     return unwrapped(runner.model) if average is None else average.module
 
 
 def same_buffers_everywhere(model: nn.Module) -> None:
-    """Give every process the first one's buffers, which are the ones that are saved."""
+    """Broadcast the buffers of the first process, which are the ones that are saved."""
     if rank_and_world_size()[1] > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)

@@ -1,4 +1,4 @@
-"""What a run folder records beside its metrics: resolved config, commit, versions, command."""
+"""Records in a run folder: resolved config, commit, versions and command."""
 
 import json
 import platform
@@ -19,19 +19,19 @@ _PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "nu
 
 
 def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device: str) -> list[str]:
-    """Write `config.py`, `config.json` and `run.json`; a resumed run adds an entry to the latter.
+    """Write `config.py`, `config.json` and `run.json`. A resumed run extends `run.json`.
 
-    Both configs say the same: the Python file can be given to a new run, and the JSON is what a
-    resumed run is compared with, so that resuming executes no code from the run folder.
+    Both config files have the same content. The Python file can be passed to a new run; the JSON
+    file is compared when a run is resumed, so that resuming executes no code from the run folder.
 
     Args:
-        out: The run folder; made if it is missing.
+        out: Run folder, created if missing.
         config: Resolved config.
-        name: Of the run: the name under which it will register its weights.
-        device: What the run trains on.
+        name: Name under which the run will register its weights.
+        device: Training device.
 
     Returns:
-        Keys that differ from the config the folder had before.
+        Keys that differ from the previous config of the folder.
     """
     out = Path(out)
     text = json.dumps(config, indent=1, default=str)
@@ -48,7 +48,7 @@ def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device:
 
 
 def differing_keys(old: Mapping, new: Mapping) -> list[str]:
-    """`key old -> new` for every leaf that differs between two nested configs, as JSON has them."""
+    """List `key old -> new` for all leaves that differ between two nested configs, as JSON."""
     before, after = (_leaves(json.loads(json.dumps(each, default=str))) for each in (old, new))
     return [
         f"{key} {before.get(key)!r} -> {after.get(key)!r}"
@@ -68,7 +68,7 @@ def _leaves(config: Mapping, prefix: str = "") -> dict[str, Any]:
 
 
 def start_record(config: Mapping[str, Any], device: str) -> dict:
-    """Commit, difference, seed, versions, device, command and time of one start."""
+    """Record time, command, commit, uncommitted changes, seed, device and versions of a start."""
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -82,18 +82,18 @@ def start_record(config: Mapping[str, Any], device: str) -> dict:
 
 
 def current_commit() -> str | None:
-    """The commit of this source tree, None outside a git checkout."""
+    """Return the commit of this source tree, or None outside of a git checkout."""
     text = _git("rev-parse", "HEAD")
     return text.strip() if text else None
 
 
 def uncommitted_diff() -> str | None:
-    """Uncommitted changes of tracked files, None where there are none."""
+    """Return the uncommitted changes of tracked files, or None if there are none."""
     return _git("diff", "HEAD") or None
 
 
 def library_versions() -> dict[str, str]:
-    """Installed versions of the packages a result depends on."""
+    """List the installed versions of the packages that results depend on."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -112,7 +112,7 @@ def _git(*arguments: str) -> str | None:
             ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=30
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
-        return None  # no git on this machine; the record says null
+        return None  # git is not available
     return done.stdout if done.returncode == 0 else None
 
 

@@ -1,4 +1,4 @@
-"""One run per run folder, from its start on: before its first checkpoint, too."""
+"""A lock that allows only one run per run folder."""
 
 import os
 import socket
@@ -14,15 +14,15 @@ from gesture_pretrain.training.checkpoint import full_disk_named, refuse_used_fo
 
 @contextmanager
 def run_lock(out: Path, *, resume: bool) -> Iterator[None]:
-    """Keep every other run out of the run folder `out`, which is made if it is missing.
+    """Lock the run folder `out`, and create it if it is missing.
 
-    The first process of a run holds the lock. The system releases it when the process ends,
-    however it ends; the files `lock` and `holder` stay.
+    The first process of a run holds the lock. The system releases it when the process ends for any
+    reason; the files `lock` and `holder` remain.
 
     Raises:
-        FileExistsError: Another run is in the folder, or has left checkpoints and `resume` is
+        FileExistsError: Another run is using the folder, or it contains checkpoints and `resume` is
             false.
-        OSError: The file system has no locks.
+        OSError: The file system does not support locks.
     """
     out = Path(out)
     if rank_and_world_size()[0] > 0:

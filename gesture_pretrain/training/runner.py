@@ -1,12 +1,12 @@
-"""The runner of a run, the same for every stage: parts in, a trained model out.
+"""The training runner shared by all stages.
 
-Read `assemble_runner` from top to bottom: optimiser wrapper, hooks, loops, runner.
+`assemble_runner` builds it from top to bottom: optimiser wrapper, hooks, loops, runner.
 
-What is used of mmengine: its models (`train_step`, `val_step`), optimiser wrappers, distributed
-wrapper, and hooks with their priorities, so that a hook written for mmengine works here. Its own
-`Runner` is not used. It moves the model to a device that it chooses itself, starts a logger, a
-visualiser and a compiler to ask for its version, unpickles checkpoints without a check, and keeps
-random states instead of keys; nearly every method would have to be overridden, most to do nothing.
+From mmengine, it uses models (`train_step`, `val_step`), optimiser wrappers, the distributed
+wrapper, and hooks with their priorities, so that hooks written for mmengine work here. mmengine's
+own `Runner` is not used: it chooses the device itself, starts a logger and a visualiser, runs a
+compiler to query its version, unpickles checkpoints without a check, and stores random states.
+Nearly every method would have to be overridden.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ from gesture_pretrain.training.schedule import Schedule
 
 
 class RunData(Protocol):
-    """What a run needs of its data, such as `gesture_pretrain.data.samples.loaders.Loaders`."""
+    """Data of a run, such as `gesture_pretrain.data.samples.loaders.Loaders`."""
 
     train: DataLoader
     validation: DataLoader | None
@@ -54,12 +54,12 @@ class RunData(Protocol):
 
 
 class BegunRun(NamedTuple):
-    """What a run begins with.
+    """Settings of a started run.
 
     Attributes:
-        out: Its folder.
-        options: How its loop works.
-        device: Of this process.
+        out: Run folder.
+        options: Options of the training loop.
+        device: Device of this process.
     """
 
     out: Path
@@ -68,16 +68,16 @@ class BegunRun(NamedTuple):
 
 
 def begin_run(out: str | Path, training: Mapping, *, device: str, resume: bool) -> BegunRun:
-    """Refuse a used folder, then start this process.
+    """Check the run folder, then initialise this process.
 
     Args:
         out: Run folder.
-        training: Keys of `TrainingOptions`.
+        training: Arguments of `TrainingOptions`.
         device: See `choose_device`.
-        resume: The run goes on from a checkpoint in `out`.
+        resume: Continue from a checkpoint in `out`.
 
     Raises:
-        FileExistsError: `out` holds checkpoints and `resume` is false.
+        FileExistsError: `out` contains checkpoints and `resume` is false.
     """
     refuse_used_folder(Path(out), resume)
     options = TrainingOptions(**training)
@@ -87,21 +87,22 @@ def begin_run(out: str | Path, training: Mapping, *, device: str, resume: bool) 
 
 
 class TrainingRunner:
-    """Calls the loops and hooks of a run, and resumes it exactly.
+    """Runs the loops and hooks of a run, with exact resumption.
 
     Args:
-        model: Placed on its device, see `place_model`.
-        optim_wrapper: Takes the steps.
-        data: Loaders and what they hold.
-        hooks: mmengine hooks; those of equal priority are called in this order.
-        checkpoint_folder: Where `CheckpointHook` writes.
+        model: Model on its device, see `place_model`.
+        optim_wrapper: Optimiser wrapper.
+        data: Loaders and their sizes.
+        hooks: Hooks of mmengine. Those of equal priority are called in this order.
+        checkpoint_folder: Folder that `CheckpointHook` writes to.
         weight_average: Averaged weights, or None.
-        resume: Go on from the newest intact checkpoint.
+        resume: Continue from the newest intact checkpoint.
 
     Attributes:
-        train_loop, val_loop: The loops, set by `assemble_runner`; no `val_loop` without validation.
+        train_loop, val_loop: The loops, set by `assemble_runner`. `val_loop` is None without
+            validation.
         last_metrics: Scores of the last validation.
-        last_losses: Means of the last line of metrics.
+        last_losses: Mean losses of the last line of metrics.
     """
 
     train_loop: TrainingLoop
@@ -149,21 +150,21 @@ class TrainingRunner:
         self.call_hook("before_run")
         if self.resume:
             self._resume_newest()
-        # step counters and the like, as every mmengine loop does
+        # initialises step counters, as every mmengine loop does
         self.optim_wrapper.initialize_count_status(self.model, self.iter, self.max_iters)
         self.train_loop.run()
         self.call_hook("after_run")
         return self.model
 
     def call_hook(self, name: str, **arguments) -> None:
-        """Call a hook point of all hooks, by priority; those that lack it are left out."""
+        """Call a hook point of all hooks that have it, by priority."""
         for hook in self.hooks:
             point = getattr(hook, name, None)
             if point is not None:
                 point(self, **arguments)
 
     def run_state(self) -> dict:
-        """All that the rest of the run depends on, apart from the config and the iteration."""
+        """Return the state that the rest of the run depends on, except config and iteration."""
         average = self.weight_average
         return {
             "model": dict(unwrapped(self.model).state_dict()),
@@ -173,7 +174,7 @@ class TrainingRunner:
         }
 
     def load_run_state(self, state: dict) -> None:
-        """Restore what `run_state` gave, strictly, and the iteration."""
+        """Restore the state of `run_state` strictly, and the iteration."""
         unwrapped(self.model).load_state_dict(state["model"], strict=True)
         self.optim_wrapper.load_state_dict(state["optimizer"])
         if (self.weight_average is None) != (state["weight_average"] is None):
@@ -224,22 +225,22 @@ def assemble_runner(
     """Assemble the runner of a run from built parts.
 
     Args:
-        out: Run folder; made if it is missing.
-        model: Placed on its device, see `place_model`.
+        out: Run folder, created if missing.
+        model: Model on its device, see `place_model`.
         data: Loaders, batch size and iterations per epoch.
         evaluator: Scores the predictions on `data.validation`.
-        optimizer: Of the model's parameters.
-        schedule: Length of the run and learning rate over it.
-        options: Of the loop.
-        device: Of this process.
-        seed: Key of the random numbers of the network.
-        resume: Go on from the newest intact checkpoint in `out`.
-        hooks: Further mmengine hooks.
+        optimizer: Optimiser of the model's parameters.
+        schedule: Length and learning rate of the run.
+        options: Options of the training loop.
+        device: Device of this process.
+        seed: Random seed of the network.
+        resume: Continue from the newest intact checkpoint in `out`.
+        hooks: Additional mmengine hooks.
         progress: Show the progress display.
 
     Raises:
-        ValueError: A precision that the device does not support, or a batch that cannot be cut
-            into `options.accumulate` parts.
+        ValueError: The device does not support the precision, or the batch cannot be split into
+            `options.accumulate` parts.
     """
     optim_wrapper = build_optim_wrapper(
         optimizer,

@@ -1,8 +1,8 @@
 """Learning rate as a pure function of the iteration: linear warm-up, then half a cosine.
 
-A pure function has no state, so an interrupted run that goes on at iteration k takes exactly the
-rate that the uninterrupted run takes there. Warm restarts are left out (Loshchilov and Hutter
-2017, SGDR, equation 5 with one period).
+A pure function has no state, so a run resumed at iteration k uses exactly the learning rate of an
+uninterrupted run. There are no warm restarts (Loshchilov and Hutter 2017, SGDR, equation 5 with one
+period).
 """
 
 import math
@@ -14,11 +14,11 @@ class Schedule:
     """Length of a run and the shape of its learning rate.
 
     Attributes:
-        epochs: Passes over the training rows; used if `iterations` is None.
-        iterations: Length in batches; takes precedence over `epochs`.
-        warmup_iterations: Batches during which the rate rises linearly from 1/warmup to 1; all but
-            the last of a run that is not longer.
-        final_lr_ratio: Rate after the last batch, as a fraction of the peak.
+        epochs: Passes over the training rows. Used if `iterations` is None.
+        iterations: Length in batches. Takes precedence over `epochs`.
+        warmup_iterations: Batches during which the learning rate rises linearly from 1/warmup to 1.
+            In a shorter run, all batches except the last.
+        final_lr_ratio: Learning rate after the last batch, as a fraction of the peak.
     """
 
     epochs: float = 30
@@ -38,13 +38,13 @@ class Schedule:
             )
 
     def total_iterations(self, iterations_per_epoch: int) -> int:
-        """Number of batches in the run."""
+        """Return the number of batches in the run."""
         if self.iterations is not None:
             return self.iterations
         return max(1, round(self.epochs * iterations_per_epoch))
 
     def lr_ratio(self, iteration: int, total_iterations: int) -> float:
-        """Fraction of the peak rate used for batch `iteration` (0-based) of `total_iterations`."""
+        """Return the learning rate of batch `iteration` (0-based) as a fraction of the peak."""
         warmup = min(self.warmup_iterations, total_iterations - 1)
         if iteration < warmup:
             return (iteration + 1) / warmup

@@ -1,10 +1,10 @@
-"""Denominators of masked losses, over everything that one training step averages.
+"""Denominators of masked losses over a whole training step.
 
-A masked loss is a sum over the valid entries, divided by their count. Where a step is divided among
-processes, and its batch into parts whose gradients are accumulated, the mean of the parts' means is
-not the mean of the whole unless every part has as many valid entries. `step_mean_count` therefore
-gives the count of the whole step, as a mean per part; then the average over parts and processes is
-the mean of the whole batch, however the valid entries are spread.
+A masked loss is a sum over valid entries divided by their count. A step may be distributed over
+processes, and its batch split into parts whose gradients are accumulated. The mean of the parts'
+means differs from the mean of the whole batch unless all parts have equally many valid entries.
+`step_mean_count` therefore returns the count of the whole step divided by the number of parts, so
+that averaging over parts and processes gives the mean of the whole batch.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ _active: "list[StepCounts]" = []
 
 
 def step_mean_count(count: Tensor) -> Tensor:
-    """Valid entries of the whole step over the number of its parts, above 0; a float64 scalar.
+    """Return the mean number of valid entries per part of the step, a float64 scalar above 0.
 
     Args:
-        count: Valid entries of this part, in this process.
+        count: Number of valid entries of this part in this process.
     """
     count = count.detach().double()
     whole = _active[-1].exchange(count) if _active else _mean_over_processes(count)
@@ -29,10 +29,11 @@ def step_mean_count(count: Tensor) -> Tensor:
 
 
 class StepCounts:
-    """The counts of a step whose batch is taken in parts; without it a batch is one part.
+    """Counts of a step whose batch is split into parts.
 
-    First each part's losses are run inside `collecting`, on any predictions, then inside `giving`
-    on the real ones. Both times they must ask for the same counts in the same order.
+    The losses of each part are first computed inside `collecting`, on arbitrary predictions, and
+    then inside `giving` on the real ones. Both passes must request the same counts in the same
+    order.
     """
 
     def __init__(self):
@@ -41,14 +42,14 @@ class StepCounts:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Notes the counts of one part."""
+        """Record the counts of one part."""
         self._parts += 1
         with self._in_use():
             yield
 
     @contextmanager
     def giving(self) -> Iterator[None]:
-        """Answers with the counts of all parts."""
+        """Return the counts over all parts."""
         if not self._given and self._totals:
             self._given = True
             table = _mean_over_processes(torch.stack(self._totals) / self._parts)
@@ -57,7 +58,7 @@ class StepCounts:
             yield
 
     def exchange(self, count: Tensor) -> Tensor:
-        """Takes the next count of a part in, or gives that of the whole step out."""
+        """Record the next count of a part, or return that of the whole step."""
         place, self._next = self._next, self._next + 1
         if self._given:
             return self._totals[place]
@@ -76,8 +77,8 @@ class StepCounts:
             _active.pop()
         if self._next != len(self._totals):
             raise RuntimeError(
-                f"a part of the step asked for {self._next} counts, others for "
-                f"{len(self._totals)}: its losses must not depend on what the part holds"
+                f"a part of the step requested {self._next} counts, others "
+                f"{len(self._totals)}: the number of losses must not depend on the data of a part"
             )
 
 

@@ -1,8 +1,8 @@
-"""Reasons for which a run stops early, and what ends it from outside.
+"""Errors of a run that stops early.
 
-When another process of the run dies, gloo notices the closed connection at once, NCCL after the
-time limit of the process group. A cluster that wants the machine back sends SIGTERM, and so does
-torchrun after another process has died.
+When another process of the run dies, gloo notices the closed connection immediately, NCCL after the
+timeout of the process group. A cluster that reclaims the machine sends SIGTERM, as does torchrun
+when another process has died.
 """
 
 import re
@@ -13,14 +13,14 @@ from contextlib import contextmanager
 
 from gesture_pretrain.processes import rank_and_world_size
 
-# "Application timeout caused pair closure" is gloo's message to all but the first waiting exchange
+# gloo reports "Application timeout caused pair closure" in all but the first waiting exchange
 _OF_THE_GROUP = re.compile(
     r"gloo|nccl|process ?group|connection (closed|reset|refused)|broken pipe|by peer|pair closure|"
     r"socket|tcpstore|timed out|timeout|unreachable",
     re.IGNORECASE,
 )
 
-# A cluster's SIGTERM also reaches the loading processes, and torch may report their end first.
+# A cluster's SIGTERM also reaches the data loading processes, and torch may report their end first.
 _WORKER_TERMINATED = "is killed by signal: Terminated"
 
 
@@ -45,24 +45,24 @@ class ProcessLost(TrainingStopped):
 
 
 class ToldToEnd(TrainingStopped):
-    """The system asked the run to end (SIGTERM from a cluster or from torchrun)."""
+    """The run received SIGTERM, from a cluster or from torchrun."""
 
 
 @contextmanager
 def told_to_end(runner) -> Iterator[None]:
-    """Turn SIGTERM and the loss of another process into errors that say how to resume.
+    """Convert SIGTERM and the loss of another process into errors that explain how to resume.
 
     Args:
-        runner: Has `iter` and `checkpoint_folder`.
+        runner: Runner with `iter` and `checkpoint_folder`.
 
     Raises:
-        ToldToEnd: SIGTERM reached this process or one that loads data for it.
-        ProcessLost: An exchange with the other processes failed.
+        ToldToEnd: This process or one of its data loading processes received SIGTERM.
+        ProcessLost: Communication with the other processes failed.
     """
 
     def stop(number, frame):
         name = signal.Signals(number).name
-        raise ToldToEnd(f"The run was told to end ({name}). {_what_is_kept(runner)}")
+        raise ToldToEnd(f"The run was terminated ({name}). {_what_is_kept(runner)}")
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
@@ -73,7 +73,7 @@ def told_to_end(runner) -> Iterator[None]:
     except RuntimeError as error:
         if _WORKER_TERMINATED in str(error):
             raise ToldToEnd(
-                f"A loading process was told to end (SIGTERM). {_what_is_kept(runner)}"
+                f"A data loading process was terminated (SIGTERM). {_what_is_kept(runner)}"
             ) from error
         if rank_and_world_size()[1] == 1 or not _OF_THE_GROUP.search(str(error)):
             raise

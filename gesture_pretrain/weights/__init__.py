@@ -1,6 +1,6 @@
-"""Stored weights: exported, registered by name, loaded, and used as initial weights.
+"""Stored weights: export, registration by name, loading, and use as initial weights.
 
-The public names are imported on first use, so that importing this package stays cheap.
+Public names are imported on first use, which keeps the import of this package cheap.
 """
 
 from importlib import import_module

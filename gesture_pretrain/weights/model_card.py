@@ -1,4 +1,4 @@
-"""The README beside exported weights: the card in sentences, for people."""
+"""The README of exported weights: the content of the card in readable form."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from gesture_pretrain.weights.record import WeightRecord
 
 
 def model_card(record: WeightRecord) -> str:
-    """Markdown that says what the weights are, how to load them and what they may be used for."""
+    """Format a card as Markdown: contents, usage, training data and licence."""
     parts = [
         _front_matter(record) + f"\n\n# {record.name}",
         _summary(record),
@@ -24,7 +24,7 @@ def model_card(record: WeightRecord) -> str:
 
 
 def _front_matter(record: WeightRecord) -> str:
-    """YAML metadata that the Hugging Face Hub reads."""
+    """Format YAML metadata for the Hugging Face Hub."""
     tags = ["gesture-pretrain", "hand-pose", "image-feature-extraction", record.arch]
     lines = ["library_name: gesture-pretrain", "pipeline_tag: image-feature-extraction"]
     if record.data is not None:
@@ -37,9 +37,8 @@ def _summary(record: WeightRecord) -> str:
     lines = [f"Weights of a `{record.arch}` for RGB crops of {record.input.size_px} px."]
     if record.taxonomy and record.heads:
         lines.append(
-            f"Trained to tell {record.heads.num_coarse} coarse and {record.heads.num_fine} fine "
-            f"gesture classes apart (taxonomy `{record.taxonomy.name}`, labels: "
-            f"{record.label_variant})."
+            f"Trained to classify {record.heads.num_coarse} coarse and {record.heads.num_fine} "
+            f"fine gestures (taxonomy `{record.taxonomy.name}`, labels: {record.label_variant})."
         )
     if record.data is None:
         lines.append("Training data: not stated.")
@@ -58,8 +57,8 @@ def _usage(record: WeightRecord) -> str:
         f'backbone = load_backbone("{record.name}")  # or the path of this folder\n'
         "features = backbone(image)  # features.levels, features.pooled\n"
         "```\n\n"
-        f"`image` is `(B, 3, H, W)`, RGB, `(value in 0..1 - mean) / std` with mean {mean} and "
-        f"std {std}; H and W are multiples of {record.input.multiple_of}."
+        f"`image` is `(B, 3, H, W)`, RGB, scaled to [0, 1], then normalised with mean {mean} and "
+        f"std {std}. H and W are multiples of {record.input.multiple_of}."
     )
 
 

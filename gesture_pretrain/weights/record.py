@@ -1,9 +1,9 @@
-"""The record that travels with weights: `card.json`, read and written without any loss.
+"""The record stored with weights, `card.json`.
 
-A folder of the registry holds `model.safetensors` (the backbone under timm's own parameter names),
-`heads.safetensors` (the gesture heads, where there are any), `card.json` and a README for people.
-The card says what is needed to rebuild the network, to feed it, and to know where it comes from.
-Nothing here needs torch.
+A folder of the registry contains `model.safetensors` (the backbone, with timm's parameter names),
+`heads.safetensors` (the gesture heads, if any), `card.json` and a README. The card has everything
+needed to rebuild the network and prepare its input, and documents its origin. This module does not
+need torch.
 """
 
 import json
@@ -23,7 +23,7 @@ CARD_FILE = "card.json"
 MODEL_FILE = "model.safetensors"
 HEADS_FILE = "heads.safetensors"
 
-# Types of the numbers in a card; beyond these limits a card was edited or damaged
+# Types of the numbers in a card. A value outside these limits means an edited or damaged card.
 Size = Annotated[int, Field(ge=1, le=8192)]  # pixels
 Channels = Annotated[int, Field(ge=1, le=65536)]
 Classes = Annotated[int, Field(ge=1, le=100_000)]
@@ -39,17 +39,17 @@ _LONGEST_NAME = 120
 
 
 def backbone_name(arch: str, tag: str) -> str:
-    """`arch.tag`, the name of a set of weights.
+    """Build `arch.tag`, the name of a set of weights.
 
     Raises:
-        ValueError: A part holds other characters than letters, digits, `_` and `-`, starts with
-            neither letter nor digit, the tag looks like a file's ending, or the whole is too long.
+        ValueError: A part contains characters other than letters, digits, `_` and `-`, or does not
+            start with a letter or digit; the tag is a file extension; or the name is too long.
     """
     for role, part in (("architecture", arch), ("tag", tag)):
         if not isinstance(part, str) or not _PART.fullmatch(part):
             raise ValueError(
-                f"{role} {part!r} cannot be part of a name. Possible: letters, digits, '_' and "
-                "'-', the first a letter or digit; for example tag='gesture_interhand26m'."
+                f"{role} {part!r} cannot be part of a name. Allowed are letters, digits, '_' and "
+                "'-', starting with a letter or digit; for example tag='gesture_interhand26m'."
             )
     if tag.lower() in _FILE_ENDINGS:
         raise ValueError(f"tag {tag!r} would make the name look like a file. Choose another tag.")
@@ -59,7 +59,7 @@ def backbone_name(arch: str, tag: str) -> str:
 
 
 def is_backbone_name(text: str) -> bool:
-    """Whether `text` has the form `arch.tag`."""
+    """Return whether `text` has the form `arch.tag`."""
     arch, _, tag = text.partition(".")
     try:
         return backbone_name(arch, tag) == text
@@ -69,11 +69,11 @@ def is_backbone_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One file beside the card.
+    """One file listed in the card.
 
     Attributes:
-        sha256: Hash of its bytes, hexadecimal.
-        size_bytes: Length in bytes.
+        sha256: SHA-256 of the file, hexadecimal.
+        size_bytes: Size in bytes.
     """
 
     sha256: Sha256
@@ -82,14 +82,14 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """What the backbone takes as input: RGB, `(value in 0..1 - mean) / std` per channel.
+    """Input of the backbone: RGB scaled to [0, 1], then normalised with `mean` and `std`.
 
     Attributes:
-        size_px: Side of the square crop it was trained on.
-        mean: Per channel.
-        std: Per channel.
-        multiple_of: Height and width must be multiples of this.
-        fixed_size: Only `size_px` will do.
+        size_px: Side length of the square training crops.
+        mean: Mean per channel.
+        std: Standard deviation per channel.
+        multiple_of: Height and width must be multiples of this number of pixels.
+        fixed_size: Whether only `size_px` is accepted.
     """
 
     size_px: Size
@@ -109,7 +109,7 @@ class LevelRecord:
 
 @dataclass(frozen=True)
 class HeadsRecord:
-    """What the gesture heads are built from."""
+    """Arguments from which the gesture heads are built."""
 
     in_channels: Channels
     hidden: Channels
@@ -120,11 +120,11 @@ class HeadsRecord:
 
 @dataclass(frozen=True)
 class TaxonomyRecord:
-    """The classes that the heads tell apart.
+    """The classes of the gesture heads.
 
     Attributes:
         name: Name of the taxonomy.
-        sha256: Hash of its content.
+        sha256: SHA-256 of its content.
         coarse_names: Class names by id.
         fine_names: Class names by id.
     """
@@ -137,13 +137,13 @@ class TaxonomyRecord:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """What the weights were trained on.
+    """Training data of the weights.
 
     Attributes:
-        name: Of the data set.
-        licence: Under which the images may be used; "unknown" where nobody said.
+        name: Name of the dataset.
+        licence: Licence of the images; "unknown" if not stated.
         synthetic: Whether the images are rendered.
-        details: Anything else worth keeping: release, counts, seed.
+        details: Further information, such as release, counts or seed.
     """
 
     name: str
@@ -153,36 +153,36 @@ class DataRecord:
 
     @classmethod
     def from_index_meta(cls, meta: Mapping[str, Any], **details: Any) -> "DataRecord":
-        """The data of an index: its `data_name`, `licence` and `synthetic` note."""
+        """Create the record from the metadata of an index."""
         synthetic = meta["synthetic"] is not None and meta["synthetic"] is not False
         return cls(meta["data_name"], meta["licence"], synthetic, details)
 
 
 @dataclass(frozen=True)
 class WeightRecord:
-    """Everything about one set of weights, as it stands in `card.json`.
+    """Complete description of one set of weights, the content of `card.json`.
 
     Attributes:
-        arch: Architecture, a name that `build_backbone` knows.
-        tag: Who trained it on what; `name` is `arch.tag`.
+        arch: Architecture, a name that `build_backbone` accepts.
+        tag: Tag that distinguishes these weights; `name` is `arch.tag`.
         files: File name to hash and size.
-        input: What the backbone takes as input.
+        input: Input requirements of the backbone.
         feature_specs: Level name to channels and stride.
         low: Name of the level F_lo.
         high: Name of the level F_hi.
-        heads: What the heads are built from, None where there are none.
-        taxonomy: Classes of the heads, None where there are none.
-        label_variant: Which labels were used: "gesture", or a control such as "shuffled0".
-        data: What it was trained on, None where it was not trained by us.
-        config: The run's resolved configuration.
-        commit: Of the code that trained it, None where unknown.
-        metrics: Name to value, with what they were measured on in the name.
-        library_versions: Name to version.
+        heads: Arguments of the heads. None without heads.
+        taxonomy: Classes of the heads. None without heads.
+        label_variant: Labels used in training: "gesture", or a control such as "shuffled0".
+        data: Training data. None if not trained by this toolkit.
+        config: Resolved config of the run.
+        commit: Commit of the training code. None if unknown.
+        metrics: Name to value. The name includes the evaluation data.
+        library_versions: Library name to version.
         created: UTC time, ISO 8601.
         notes: Free text.
-        source: Where the weights were pulled from ("hf-hub:organisation/name@commit"), None for
-            weights that were exported here.
-        format_version: Version of the card's layout.
+        source: Origin of downloaded weights ("hf-hub:organisation/name@commit"). None for weights
+            exported locally.
+        format_version: Version of the card format.
     """
 
     arch: str
@@ -207,9 +207,9 @@ class WeightRecord:
 
     def __post_init__(self):
         backbone_name(self.arch, self.tag)
-        wanted = {MODEL_FILE} | ({HEADS_FILE} if self.heads else set())
-        if set(self.files) != wanted:
-            raise WeightsError(f"files are {sorted(self.files)}, expected {sorted(wanted)}")
+        expected = {MODEL_FILE} | ({HEADS_FILE} if self.heads else set())
+        if set(self.files) != expected:
+            raise WeightsError(f"files are {sorted(self.files)}, expected {sorted(expected)}")
         for level in (self.low, self.high):
             if level not in self.feature_specs:
                 raise WeightsError(f"level {level!r} is not one of {sorted(self.feature_specs)}")
@@ -217,19 +217,19 @@ class WeightRecord:
 
     @property
     def name(self) -> str:
-        """`arch.tag`."""
+        """Name of the weights, `arch.tag`."""
         return backbone_name(self.arch, self.tag)
 
     def to_json(self) -> str:
-        """The card's text; `from_json` gives back an equal record.
+        """Format the card as JSON. `from_json` restores an equal record.
 
         Raises:
             ValueError: A value is not plain data (dict with string keys, list, string, finite
-                number, bool, None); its place is named.
+                number, bool, None).
         """
         values = {"name": self.name, **plain_data(asdict(self), "card")}
         if self.source is None:
-            del values["source"]  # as in cards written before the key existed
+            del values["source"]  # cards written by older versions lack this key
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -237,18 +237,18 @@ class WeightRecord:
         """Read a card.
 
         Args:
-            text: The card's content.
-            source: Where it comes from, for messages.
+            text: Content of the card.
+            source: Origin of the text, for error messages.
 
         Raises:
-            WeightsError: Not JSON, an unknown or missing key, a wrong type or value, or a newer
-                format.
+            WeightsError: The text is not JSON, a key is unknown or missing, a value is invalid, or
+                the format is newer than supported.
         """
         values = _parsed(text, source)
         name = values.pop("name", None)
         record = validated(cls, values, source, WeightsError)
         if name != record.name:
-            raise WeightsError(f"{source}: name is {name!r}, but arch and tag make {record.name!r}")
+            raise WeightsError(f"{source}: name is {name!r}, but arch and tag give {record.name!r}")
         return record
 
 
@@ -263,7 +263,7 @@ def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -
     ):
         if outputs != len(names):
             raise WeightsError(
-                f"the {level} head has {outputs} outputs, taxonomy {taxonomy.name!r} has "
+                f"the {level} head has {outputs} outputs, but taxonomy {taxonomy.name!r} has "
                 f"{len(names)} {level} classes"
             )
 
@@ -271,14 +271,14 @@ def _check_classes(heads: HeadsRecord | None, taxonomy: TaxonomyRecord | None) -
 def _parsed(text: str | bytes, source: str) -> dict:
     values = parse_json(text, source, WeightsError, remedy="Export the backbone again.")
     if not isinstance(values, dict):
-        raise WeightsError(f"{source}: not a card: its top level is not an object")
+        raise WeightsError(f"{source} is not a card: its top level is not an object")
     version = values.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise WeightsError(f"{source}: format_version is {version!r}; a card has 1 or more")
+        raise WeightsError(f"{source}: format_version is {version!r}; it must be at least 1")
     if version > FORMAT_VERSION:
         raise WeightsError(
-            f"{source}: the card has format {version}, this gesture-pretrain reads up to "
-            f"{FORMAT_VERSION}. Update it: pip install -U gesture-pretrain."
+            f"{source}: the card has format {version}, but this version of gesture-pretrain reads "
+            f"formats up to {FORMAT_VERSION}. Update it: pip install -U gesture-pretrain."
         )
     return values
 

@@ -1,17 +1,17 @@
-"""Backbones by name: where weights lie, who else brings some, and how they are loaded.
+"""The backbone registry: find and load weights by name.
 
-A name is `arch.tag`. It is looked for in three places: the registry folder, which
-`export_backbone` fills (`GESTURE_PRETRAIN_HOME`, else the platform's cache folder); folders given
-to `register_backbone`; and installed packages that announce themselves. Such a package has in its
-`setup.cfg`
+A name is `arch.tag`. It is searched for in three places: the registry folder, to which
+`export_backbone` writes (`GESTURE_PRETRAIN_HOME`, else the platform's cache folder); folders passed
+to `register_backbone`; and installed packages that declare entry points, for example in
+`setup.cfg`:
 
     [options.entry_points]
     gesture_pretrain.backbones =
         mynet = mypackage.mynet:build
         hrnet_w18.mytag = mypackage:WEIGHTS_FOLDER
 
-where a name without a dot stands for a function that builds an architecture and one with a dot for
-the folder of exported weights. It is imported when its name is first asked for.
+A name without a dot refers to a function that builds an architecture, a name with a dot to a folder
+of exported weights. The package is imported when its name is first used.
 """
 
 import difflib
@@ -52,7 +52,7 @@ _registered_folders: dict[str, Path] = {}
 
 
 class UnknownBackbone(WeightsError):
-    """No weights of that name; the message lists the near ones."""
+    """There are no weights of that name; the message lists similar names."""
 
 
 def load_backbone(
@@ -62,44 +62,47 @@ def load_backbone(
     device: str | torch.device = "cpu",
     home: str | os.PathLike | None = None,
 ) -> Backbone | GestureNetwork:
-    """Load exported weights, checked by hash and strictly.
+    """Load exported weights strictly, and verify their hash.
 
     Args:
         source: A name (`arch.tag`); the path of an exported folder, its `card.json` or its
-            `model.safetensors` (a string is a path if it holds a slash or ends so); or
-            `hf-hub:organisation/name`, with `@revision` if one is wanted.
-        with_heads: Return the `GestureNetwork`, which also gives the gesture logits.
-        device: Where the network is to be.
-        home: Registry folder, instead of `GESTURE_PRETRAIN_HOME` or the platform's cache folder.
+            `model.safetensors` (a string is a path if it contains a slash or has one of these
+            extensions); or `hf-hub:organisation/name`, optionally with `@revision`.
+        with_heads: Return the `GestureNetwork`, which also predicts gesture logits.
+        device: Device of the network.
+        home: Registry folder. Default: `GESTURE_PRETRAIN_HOME`, else the platform's cache folder.
 
     Returns:
         The network in eval mode.
 
     Raises:
-        UnknownBackbone: No weights of that name.
-        WeightsError: A file is missing, damaged, or changed since it was exported; or the
-            architecture builds with other tensors in this installation.
-        BrokenPackage: The package that announces the name cannot be imported, or lacks it.
-        ValueError: The device is absent, or there are no heads.
+        UnknownBackbone: There are no weights of that name.
+        WeightsError: A file is missing, damaged, or modified since its export; or the architecture
+            has other tensors in this installation.
+        BrokenPackage: The package that announces the name cannot be imported, or lacks the object.
+        ValueError: The device is not available, or there are no heads.
         ConnectionError: The hub cannot be reached.
     """
-    target = _present_device(device)
+    target = _available_device(device)
     stored = find_backbone(source, home=home)
     return load_weights(stored.path, with_heads=with_heads).to(target)
 
 
 def load_network(source: str | os.PathLike) -> Backbone | GestureNetwork:
-    """As `load_backbone`, on the CPU, with the gesture heads where the weights have some."""
+    """Load exported weights on the CPU, with their gesture heads if they have any."""
     return load_backbone(source, with_heads=find_backbone(source).record.heads is not None)
 
 
 def find_backbone(
     source: str | os.PathLike, *, home: str | os.PathLike | None = None
 ) -> StoredWeights:
-    """Folder and card of what `load_backbone` would load; no tensor is read.
+    """Find the folder and card that `load_backbone` would load, without reading tensors.
 
     Raises:
-        As `load_backbone`, as far as they concern the card.
+        UnknownBackbone: There are no weights of that name.
+        WeightsError: The card is missing or damaged.
+        BrokenPackage: The package that announces the name cannot be imported, or lacks the object.
+        ConnectionError: The hub cannot be reached.
     """
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
         return open_weights(_from_hub(source.removeprefix(HUB_PREFIX)))
@@ -111,10 +114,10 @@ def find_backbone(
 def list_backbones(
     pattern: str | None = None, *, home: str | os.PathLike | None = None
 ) -> list[str]:
-    """Names of all weights that `load_backbone` finds, sorted.
+    """List the names of all weights that `load_backbone` finds, sorted.
 
     Args:
-        pattern: Shell-style, such as "hrnet_w18.*"; all where None.
+        pattern: Shell-style pattern, such as "hrnet_w18.*". Default: all.
         home: As in `load_backbone`.
     """
     folder = registry_home(home)
@@ -125,15 +128,15 @@ def list_backbones(
 
 
 def register_backbone(name: str, source: Callable[[], nn.Module] | str | os.PathLike) -> None:
-    """Make an architecture or weights known in this process.
+    """Register an architecture or weights in this process.
 
     Args:
         name: `arch` for a builder, `arch.tag` for weights.
-        source: A function without arguments that gives a network with random weights (a timm
+        source: A function without arguments that returns a network with random weights (a timm
             model, or one with `forward_levels` and `feature_specs`); or an exported folder.
 
     Raises:
-        ValueError: The name is taken, does not fit the source, or is not that of the card.
+        ValueError: The name is taken, does not fit the source, or differs from the card.
         WeightsError: The folder has no card.
     """
     if callable(source):
@@ -141,34 +144,34 @@ def register_backbone(name: str, source: Callable[[], nn.Module] | str | os.Path
         return
     if not is_backbone_name(name):
         raise ValueError(
-            f"{name!r} is no name for weights, which is 'arch.tag'. An architecture is registered "
-            "with the function that builds it."
+            f"{name!r} is not a name for weights, which has the form 'arch.tag'. To register an "
+            "architecture, pass the function that builds it."
         )
     if name in _registered_folders:
-        raise ValueError(f"{name!r} is registered already, from {_registered_folders[name]}")
+        raise ValueError(f"{name!r} is already registered, from {_registered_folders[name]}")
     _registered_folders[name] = _checked_name(open_weights(Path(source)), name).path
 
 
 def registry_home(home: str | os.PathLike | None = None) -> Path:
-    """The registry folder: `home`, else `GESTURE_PRETRAIN_HOME`, else in the platform's cache."""
+    """Return the registry folder: `home`, `GESTURE_PRETRAIN_HOME`, or the platform's cache."""
     chosen = home or os.environ.get(HOME_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
     return Path(platformdirs.user_cache_dir("gesture-pretrain", appauthor=False))
 
 
-def _present_device(device: str | torch.device) -> torch.device:
+def _available_device(device: str | torch.device) -> torch.device:
     try:
         target = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"{device!r} is no device. Possible: {_devices()}.") from error
+        raise ValueError(f"{device!r} is not a device. Available: {_devices()}.") from error
     absent = (target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count()) or (
         target.type == "mps" and not torch.backends.mps.is_available()
     )
     if absent:
         raise ValueError(
-            f"device {str(device)!r} was asked for, but torch {torch.__version__} sees only: "
-            f"{_devices()}. Pass device='cpu', or install a torch built for your device and its "
+            f"device {str(device)!r} is not available; torch {torch.__version__} finds "
+            f"{_devices()}. Pass device='cpu', or install a torch build for your device and its "
             "driver (`gesture-pretrain doctor` shows what is missing)."
         )
     return target
@@ -198,7 +201,7 @@ def _named(name: str, home: Path) -> StoredWeights:
         raise UnknownBackbone(_unknown_message(name, home))
     if len(set(places.values())) > 1:
         listed = "; ".join(f"{path} ({origin})" for origin, path in places.items())
-        raise ValueError(f"{name!r} is in several places: {listed}. Load it by its path.")
+        raise ValueError(f"{name!r} exists in several places: {listed}. Load it by its path.")
     return _checked_name(open_weights(next(iter(places.values()))), name)
 
 
@@ -207,8 +210,8 @@ def _announced_folder(point: EntryPoint) -> Path:
     if not isinstance(folder, str | os.PathLike):
         raise BrokenPackage(
             f"package {package_of(point)} announces {point.name!r} as {point.value}, which is a "
-            f"{type(folder).__name__}; the folder of exported weights is wanted. A builder of an "
-            "architecture has a name without a dot."
+            f"{type(folder).__name__}; a folder of exported weights is required. Use a name "
+            "without a dot for the builder of an architecture."
         )
     return Path(folder)
 
@@ -216,8 +219,8 @@ def _announced_folder(point: EntryPoint) -> Path:
 def _checked_name(stored: StoredWeights, name: str) -> StoredWeights:
     if stored.name != name:
         raise ValueError(
-            f"{stored.path} holds {stored.name!r} by its card, not {name!r}. Use that name, or "
-            "load the folder by its path."
+            f"{stored.path} contains {stored.name!r} according to its card, not {name!r}. Use that "
+            "name, or load the folder by its path."
         )
     return stored
 
@@ -228,37 +231,40 @@ def _unknown_message(name: str, home: Path) -> str:
     same_arch = [other for other in known if other.partition(".")[0] == name.partition(".")[0]]
     near += [other for other in same_arch[:5] if other not in near]
     if near:
-        hint = f"Near names: {', '.join(near)}."
+        hint = f"Similar names: {', '.join(near)}."
     elif known:
-        hint = f"Known: {', '.join(known[:10])}{' ...' if len(known) > 10 else ''}."
+        hint = f"Available: {', '.join(known[:10])}{' ...' if len(known) > 10 else ''}."
     else:
-        hint = "None is known yet."
+        hint = "The registry is empty."
     if Path(name).is_dir():
         hint += f" To load the folder of that name: load_backbone('./{name}')."
     return (
-        f"unknown backbone {name!r}. {hint} Looked in {home} ({HOME_VARIABLE} chooses another "
-        "folder). pretrain and export_backbone add one; a bare architecture is "
-        "built by build_backbone(arch)."
+        f"unknown backbone {name!r}. {hint} Searched {home} (set {HOME_VARIABLE} to use another "
+        "folder). Add weights with pretrain or export_backbone; build a bare architecture with "
+        "build_backbone(arch)."
     )
 
 
 def parse_hub_id(identifier: str) -> tuple[str, str | None]:
-    """Repository and revision of `organisation/name[@revision]`, with or without `hf-hub:`.
+    """Parse `organisation/name[@revision]`, with or without `hf-hub:`.
+
+    Returns:
+        Repository and revision.
 
     Raises:
-        ValueError: Not such an id; path components such as `..` are refused.
+        ValueError: The id has another form. Path components such as `..` are rejected.
     """
     match = _HUB_ID.fullmatch(identifier.removeprefix(HUB_PREFIX))
     if match is None:
         raise ValueError(
-            f"{identifier!r} is no repository id. Possible: {HUB_PREFIX}organisation/name or "
+            f"{identifier!r} is not a repository id. Use {HUB_PREFIX}organisation/name or "
             f"{HUB_PREFIX}organisation/name@revision."
         )
     return match["repo"], match["revision"]
 
 
 def _from_hub(identifier: str) -> Path:
-    """Folder of a Hugging Face repository in the local cache, fetched where needed and possible."""
+    """Download a Hugging Face repository if necessary; return its folder in the local cache."""
     repository, revision = parse_hub_id(identifier)
     try:
         from huggingface_hub import snapshot_download
@@ -270,7 +276,7 @@ def _from_hub(identifier: str) -> Path:
         folder = snapshot_download(repository, revision=revision, allow_patterns=list(_HUB_FILES))
     except (OSError, ValueError) as error:  # what the client raises offline, or without access
         raise ConnectionError(
-            f"cannot get {identifier!r} from the hub: {error}. Is the id right, and this machine "
-            "online? A folder that was copied by hand is loaded by its path."
+            f"cannot download {identifier!r} from the hub: {error}. Check the id and the network "
+            "connection. To load a folder copied by hand, pass its path."
         ) from error
     return Path(folder)

@@ -1,7 +1,8 @@
-"""A registry name that belongs to one training run, from its start until its weights are stored.
+"""Reservation of a registry name for one training run, until its weights are stored.
 
-The reservation is a lock, which the system releases when the process ends, and a note of the run
-folder, which stays. A run that was killed thus finds its name still reserved when it is resumed.
+A reservation consists of a lock, which the system releases when the process ends, and a file with
+the path of the run folder, which persists. A killed run therefore finds its name still reserved
+when it is resumed.
 """
 
 import json
@@ -23,20 +24,20 @@ _FOLDER = ".reserved"
 def reserved_name(
     home: Path, name: str, run_folder: Path, *, overwrite: bool = False
 ) -> Iterator[Callable[[], None]]:
-    """Keep every other run from storing weights under a name.
+    """Prevent other runs from storing weights under a name.
 
     Args:
         home: Registry folder.
         name: `arch.tag`.
         run_folder: Folder of the run.
-        overwrite: Take a name that has weights, or that an interrupted run has reserved.
+        overwrite: Allow a name that already has weights or is reserved by an interrupted run.
 
     Yields:
-        A check to call before the weights are stored. It raises FileExistsError if something else
-        was stored under the name in the meantime.
+        A function to call before the weights are stored. It raises FileExistsError if other weights
+        were stored under the name in the meantime.
 
     Raises:
-        FileExistsError: The name has weights of another origin, or another run has reserved it.
+        FileExistsError: The name already has weights, or another run has reserved it.
     """
     folder, target = home / _FOLDER, home / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,8 +52,8 @@ def reserved_name(
             def check() -> None:
                 if _state(target) != before:
                     raise FileExistsError(
-                        f"{target} was written by something else while this run was training. Move "
-                        "it away and resume this run, or resume it with another tag."
+                        f"{target} was written by another process while this run was training. "
+                        "Move it and resume this run, or resume with another tag."
                     )
 
             yield check
@@ -67,14 +68,14 @@ def reserved_name(
 def _require_free(target: Path, owner: dict, run: str, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise FileExistsError(
-            f"{target} is a link or a file, which is not replaced by weights. Remove it, or choose "
+            f"{target} is a link or a file and is never replaced by weights. Remove it, or choose "
             "another tag."
         )
     if overwrite or owner.get("run") == run:
         return
     if target.exists():
         raise FileExistsError(
-            f"the registry already has weights called {target.name} ({target}). Choose another "
+            f"the registry already contains weights named {target.name} ({target}). Choose another "
             "tag, or overwrite them."
         )
     if owner and not owner.get("stored") and any(Path(owner["run"], "checkpoints").glob("*")):
@@ -85,7 +86,7 @@ def _require_free(target: Path, owner: dict, run: str, overwrite: bool) -> None:
 
 
 def _state(target: Path) -> tuple[int, int] | None:
-    """Changes whenever a folder of weights is replaced."""
+    """Identify the stored weights; the value changes whenever the folder is replaced."""
     card = target / CARD_FILE
     return (card.stat().st_ino, card.stat().st_mtime_ns) if card.is_file() else None
 

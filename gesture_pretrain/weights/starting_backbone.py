@@ -1,7 +1,7 @@
-"""The backbone that a training starts from: random, published, from a file, or an exported one.
+"""Building of a backbone with initial weights: random, published, from a file, or exported.
 
-`models.backbone.build_backbone` loads nothing; this module does. All weights go through the same
-ledger, and exported ones are checked by their hash.
+`models.backbone.build_backbone` loads no weights; this module does. All weights are listed in a
+ledger, and exported ones are verified by their hash.
 """
 
 from pathlib import Path
@@ -24,8 +24,8 @@ from gesture_pretrain.weights.registry import (
 )
 
 POSSIBLE = (
-    "Initial weights are 'random', 'imagenet', 'timm', a file of weights, or the name or folder of "
-    "exported ones."
+    "Initial weights can be 'random', 'imagenet', 'timm', a weight file, or the name or folder of "
+    "exported weights."
 )
 WORDS = ("random", "imagenet", "timm")
 
@@ -36,21 +36,23 @@ def build_starting_backbone(
     """Build a backbone and fill it with initial weights.
 
     Args:
-        arch: Architecture, that of the weights.
+        arch: Architecture. It must match the weights.
         init: "random"; "imagenet", see `load_imagenet_weights`; "timm" for the weights that timm
-            publishes (its cache, or the network); a file of weights, see `load_initial_weights`; or
-            whatever `load_backbone` accepts: a name (`arch.tag`), an exported folder or its
-            `model.safetensors`, or `hf-hub:…`. The gesture heads of exported weights are not used.
-        size_px: Side of the square crops it is meant for.
-        seed: Of the random weights; None draws from torch's global generator.
+            publishes (from its cache or the network); a weight file, see `load_initial_weights`; or
+            any source that `load_backbone` accepts: a name (`arch.tag`), an exported folder or its
+            `model.safetensors`, or `hf-hub:…`. Gesture heads of exported weights are not used.
+        size_px: Side length of the square crops.
+        seed: Random seed of the weights. None draws from torch's global generator.
 
     Returns:
-        The backbone. Exported weights bring the mean and std that they were trained with.
+        The backbone. With exported weights, it uses the mean and standard deviation that they were
+        trained with.
 
     Raises:
-        As `build_backbone`, `load_initial_weights`, `load_timm_weights` and `load_backbone`.
-        UnknownBackbone: No such name; the near ones are listed.
+        UnknownBackbone: There are no weights of that name.
         ValueError: The exported weights are of another architecture.
+        Exception: Errors of `build_backbone`, `load_initial_weights`, `load_timm_weights` and
+            `load_backbone`.
     """
     backbone = build_backbone(arch, size_px=size_px, seed=seed)
     if init == "imagenet":
@@ -65,7 +67,7 @@ def build_starting_backbone(
 
 
 def is_exported(init: str | Path) -> bool:
-    """Whether `load_backbone` is to read it, rather than the reader of bare files."""
+    """Return whether `load_backbone` reads this source, rather than the reader of weight files."""
     path = Path(init)
     if init in WORDS:
         return False
@@ -83,7 +85,7 @@ def _fill_from_exported(backbone: Backbone, init: str | Path) -> None:
         raise type(error)(f"{error} {POSSIBLE}") from error
     if record.arch != backbone.arch:
         raise ValueError(
-            f"the initial weights {record.name} are of {record.arch}, backbone.arch is "
+            f"the initial weights {record.name} are for {record.arch}, but backbone.arch is "
             f"{backbone.arch}. Set backbone.arch={record.arch}, or choose weights of "
             f"{backbone.arch}{_some_of(backbone.arch)}."
         )

@@ -1,8 +1,8 @@
-"""Building a network without drawing the random weights that a file replaces at once.
+"""Building of a network without drawing random weights that a file then replaces.
 
-Drawing them takes most of the time of a load. Modules are built on their device as usual, with all
-they compute; only the functions that fill a tensor with random numbers leave it as it was
-allocated. What was left so is remembered: `all_replaced` says whether a state dict covers it.
+Drawing them takes most of the loading time. Modules are built on their device as usual, but
+functions that fill a tensor with random numbers leave it uninitialised. `all_replaced` reports
+whether a state dict replaces all of these tensors.
 """
 
 import torch
@@ -17,16 +17,16 @@ _DRAW = {
     Tensor.normal_,
     Tensor.uniform_,
 }
-# What timm makes a truncated normal distribution of a uniform one with
+# Operations with which timm converts uniform samples to a truncated normal distribution
 _RESHAPE = {Tensor.erfinv_, Tensor.mul_, Tensor.add_, Tensor.clamp_}
 
 
 class UndrawnWeights(TorchFunctionMode):
-    """Context in which random initial weights are not drawn."""
+    """Context in which random weights are left uninitialised."""
 
     def __init__(self):
         super().__init__()
-        self._left: dict[int, Tensor] = {}  # kept alive, so that no address is used again
+        self._left: dict[int, Tensor] = {}  # kept alive, so that no address is reused
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -39,10 +39,10 @@ class UndrawnWeights(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def all_replaced(self, module: nn.Module) -> bool:
-        """Whether loading a state dict into `module` replaces every tensor that was left.
+        """Return whether a state dict for `module` replaces every uninitialised tensor.
 
-        Not so for a tensor that was only an intermediate value, or is kept outside of the state
-        dict. To be asked before loading.
+        False if one of them was an intermediate value, or is not in the state dict. Call this
+        before loading.
         """
         held = {_address(tensor) for tensor in module.state_dict(keep_vars=True).values()}
         return held.issuperset(self._left)

@@ -224,7 +224,7 @@ def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_p
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Near names: .*evaluated"),
+        (["hrnet_w16_tiny.evaluted"], "unknown backbone .*Similar names: .*evaluated"),
         ([NAME, "--taxonomy", "index_labels"], "heads of "),
         ([NAME, "--taxonomy", "interhand27m"], "Did you mean 'interhand26m'"),
         (["hrnet_w16_tiny.headless"], "exported without a taxonomy"),
@@ -233,7 +233,7 @@ def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_p
         ([NAME, "--baseline", "resnet50.no_such"], "unknown backbone 'resnet50.no_such'"),
         ([NAME, "--baseline", NAME], "its own baseline"),
         ([NAME, "--k", "500"], "k = 500, but a query has 48"),
-        ([NAME, "--run", "."], "no run folder"),
+        ([NAME, "--run", "."], "not a run folder"),
     ],
 )
 def test_wrong_input(tool, rendered, tmp_path, arguments, message):

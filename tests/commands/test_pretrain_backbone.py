@@ -105,7 +105,7 @@ def test_initial_weights_from_the_registry_by_name(run, tmp_path, capsys):
     assert ledger["matched_share"] == 1.0 and not ledger["fresh"]
     assert run("--name", "third", "--init", "test_resnet.frist", out="third") == 1
     said = capsys.readouterr().err
-    assert "Near names: test_resnet.first" in said and "a file of weights, or the name" in said
+    assert "Similar names: test_resnet.first" in said and "a weight file, or the name" in said
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_every_shipped_config_is_known_by_its_sections(path, kind):
     assert read_config(path.stem, kind=kind) == config
     for other in KINDS:
         if other != kind:
-            with pytest.raises(WrongKind, match=f"is a config of configs/{kind}"):
+            with pytest.raises(WrongKind, match=f"belongs to configs/{kind}"):
                 read_config(path, kind=other)
 
 
@@ -51,7 +51,7 @@ def test_a_config_of_swap_backbone_is_one_of_train(tmp_path):
     place = ["--data", tmp_path, "--baseline", "random", "--out", tmp_path / "out"]
     given = ["--target", "eanet", "--backbone", "any.name", "--config", path, *place]
     said = refused_by(load_tool("swap_backbone"), given)
-    assert "is a config of configs/pretrain" in said
+    assert "belongs to configs/pretrain" in said
 
 
 @pytest.mark.parametrize(

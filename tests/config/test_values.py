@@ -40,7 +40,7 @@ def test_an_impossible_value_is_named(section, message):
     [
         ({"data": {"label_variant": "shufled"}}, "data.label_variant is .* mean 'shuffled'"),
         ({"data": {"box_source": "joints"}}, "data.box_source is .*annotation, rootnet"),
-        ({"objective": {"ramp": {"every_epochs": 0}}}, "is no ramp"),
+        ({"objective": {"ramp": {"every_epochs": 0}}}, "is invalid"),
         ({"training": {"log_every": 0}}, "training.log_every"),
     ],
 )

@@ -158,7 +158,7 @@ def test_size_that_no_crop_can_have():
 
 
 def test_one_near_size_is_named_once():
-    with pytest.raises(ValueError, match=r"Near sizes: 32 x 32\.$"):
+    with pytest.raises(ValueError, match=r"Nearest sizes: 32 x 32\.$"):
         build_backbone("resnet18", size_px=0)
 
 
@@ -168,7 +168,7 @@ def test_unknown_name_lists_the_near_ones():
 
 
 def test_network_without_feature_maps():
-    with pytest.raises(ValueError, match="Linear gives no feature maps.*forward_levels"):
+    with pytest.raises(ValueError, match="Linear has no feature maps.*forward_levels"):
         Backbone(nn.Linear(3, 3), arch="mine", input_spec=InputSpec(64, (0,) * 3, (1,) * 3, 32))
 
 
@@ -183,11 +183,11 @@ def test_architecture_of_another_package(monkeypatch, built):
     monkeypatch.setattr("gesture_pretrain.models.backbone.ARCHS", architectures.ARCHS)
     add_architecture("my_net", ARCHS["hrnet_w16_tiny"])
     assert build_backbone("my_net", size_px=SIZE_PX).arch == "my_net"
-    with pytest.raises(ValueError, match="exists already in timm"):
+    with pytest.raises(ValueError, match="already exists in timm"):
         add_architecture("resnet18", ARCHS["hrnet_w16_tiny"])
-    with pytest.raises(ValueError, match="exists already in gesture_pretrain"):
+    with pytest.raises(ValueError, match="already exists in gesture_pretrain"):
         add_architecture("my_net", ARCHS["hrnet_w16_tiny"])
-    with pytest.raises(ValueError, match="holds a dot"):
+    with pytest.raises(ValueError, match="contains a dot"):
         add_architecture("my.net", ARCHS["hrnet_w16_tiny"])
 
 

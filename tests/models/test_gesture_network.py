@@ -41,5 +41,5 @@ def test_network_gives_features_and_logits():
 
 def test_head_of_another_width_is_refused():
     backbone = build_backbone("hrnet_w16_tiny", size_px=32)
-    with pytest.raises(ValueError, match="reads 2048 channels, but hrnet_w16_tiny gives 512"):
+    with pytest.raises(ValueError, match="2048 channels, but hrnet_w16_tiny has 512"):
         GestureNetwork(backbone, build_gesture_heads(2048, num_coarse=3, num_fine=5))

@@ -133,7 +133,7 @@ def test_curves_are_grouped(tmp_path):
 
 
 def test_no_run_folder_and_torn_line_are_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run folder"):
+    with pytest.raises(FileNotFoundError, match="not a run folder"):
         read_training_curves(tmp_path)
     (tmp_path / "metrics.jsonl").write_text('{"iteration": 1}\n{"iterat')
     with pytest.raises(ValueError, match="line 2 is not a JSON object"):

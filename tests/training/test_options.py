@@ -142,7 +142,7 @@ def test_impossible_options_are_named(tmp_path, tiny_index):
     for training, said in (
         ({"compile": "fast"}, "training.compile is 'fast'; possible: none, default"),
         ({"float32_matmul_precision": "tf32"}, "possible: highest, high, medium"),
-        ({"sync_bn": True, "freeze_bn": True}, "Leave one of them off"),
+        ({"sync_bn": True, "freeze_bn": True}, "one of them off"),
         ({"deterministic": True, "cudnn_benchmark": True}, "cudnn_benchmark"),
         ({"timeout_s": 0}, "training.timeout_s must be above 0"),
     ):

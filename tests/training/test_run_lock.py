@@ -46,7 +46,7 @@ def test_a_killed_run_leaves_no_lock(other_run, tmp_path):
 def test_checkpoints_of_a_run_that_ended_meanwhile_are_refused(tmp_path):
     (tmp_path / CHECKPOINTS).mkdir()
     (tmp_path / CHECKPOINTS / "iteration_00000001.json").write_text("{}")
-    with pytest.raises(FileExistsError, match="holds the checkpoints of a run"):
+    with pytest.raises(FileExistsError, match="contains the checkpoints of a run"):
         with run_lock(tmp_path, resume=False):
             pass
     with run_lock(tmp_path, resume=True):

@@ -214,13 +214,13 @@ def test_impossible_tag(network, tmp_path, tag):
 def test_nothing_is_left_of_an_export_that_fails(network, tmp_path):
     with pytest.raises(ValueError, match="card.config.lr"):
         _export(network, tmp_path, config={"lr": object()})
-    with pytest.raises(ValueError, match="coarse head has 3 outputs, taxonomy 'two'"):
+    with pytest.raises(ValueError, match="coarse head has 3 outputs.*taxonomy 'two'"):
         _export(network, tmp_path, taxonomy=Taxonomy.from_index_labels(["a", "b"], name="two"))
     with pytest.raises(ValueError, match="give both or neither"):
         _export(network, tmp_path, taxonomy=None)
     with pytest.raises(TypeError, match="from_index_meta"):
         _export(network, tmp_path, data={"name": "x"})
-    with pytest.raises(TypeError, match="pass the network inside"):
+    with pytest.raises(TypeError, match="Pass the network"):
         _export(nn.Sequential(network), tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -229,7 +229,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     network = _network("hrnet_w16_tiny")
     with torch.no_grad():
         network.backbone.net.conv1.weight[0, 0, 0, 0] = float("nan")
-    with pytest.raises(ValueError, match="conv1.weight holds values that are not finite"):
+    with pytest.raises(ValueError, match="conv1.weight contains values that are not finite"):
         _export(network, tmp_path)
     assert os.listdir(tmp_path) == []
 

@@ -129,7 +129,7 @@ def test_torn_file_is_named(weights, tmp_path, ending):
     path = tmp_path / f"w{ending}"
     save_file(weights, path) if ending == ".safetensors" else torch.save(weights, path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(WeightFileError, match=r"\(1000 bytes\) cannot be read.*torn"):
+    with pytest.raises(WeightFileError, match=r"\(1000 bytes\) cannot be read.*truncated"):
         read_weight_file(path)
 
 
@@ -138,7 +138,7 @@ def test_a_half_file_is_told_in_whole_sentences(weights, tmp_path):
     torch.save(weights, tmp_path / "w.pth")
     content = (tmp_path / "w.pth").read_bytes()
     (tmp_path / "w.pth").write_bytes(content[: len(content) // 2])
-    with pytest.raises(WeightFileError, match=r"central directory\. It is torn") as caught:
+    with pytest.raises(WeightFileError, match=r"central directory\. It is truncated") as caught:
         read_weight_file(tmp_path / "w.pth")
     assert "checkpoint file is" not in str(caught.value)
 
@@ -147,14 +147,14 @@ def test_a_half_file_is_told_in_whole_sentences(weights, tmp_path):
     ("content", "told"),
     [
         (b"", "is empty"),
-        (b"<html>not found</html>", "begins with b'<html>not found<'"),
-        (b"hello world", "begins with b'hello world'"),  # was "cannot be read: 101"
+        (b"<html>not found</html>", "starts with b'<html>not found<'"),
+        (b"hello world", "starts with b'hello world'"),  # was "cannot be read: 101"
         (b"\x80\x02e", "cannot be read: IndexError"),  # a pickle that ends in its first list
     ],
 )
 def test_what_is_no_weight_file_at_all(tmp_path, content, told):
     (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(WeightFileError, match=f"{told}.*torn or not a weight file"):
+    with pytest.raises(WeightFileError, match=f"{told}.*truncated"):
         read_weight_file(tmp_path / "w.pth")
 
 
@@ -185,10 +185,10 @@ def test_absent_file_and_unknown_ending(tmp_path):
 @pytest.mark.parametrize(
     ("stored", "told"),
     [
-        ({"epoch": 3}, "'epoch'. are not tensors. Tensors are looked for at the top or under"),
-        ([1, 2], "holds list, not tensors by name. Tensors are looked for at the top or under"),
-        ({}, "holds an empty dict, not tensors"),
-        ({"state_dict": {}}, "holds an empty dict under state_dict, not tensors"),
+        ({"epoch": 3}, "'epoch'. are not tensors. Tensors must be at the top"),
+        ([1, 2], "contains list, not tensors by name. Tensors must be at the top"),
+        ({}, "contains an empty dict, not tensors"),
+        ({"state_dict": {}}, "contains an empty dict under state_dict, not tensors"),
         ({"state_dict": {"a": torch.ones(1)}, "model": {"a": torch.ones(1)}}, "may be under"),
     ],
 )
@@ -231,7 +231,7 @@ def test_the_hubs_client_gives_up_soon_without_a_network(monkeypatch):
         port = free.getsockname()[1]
     _hub_at(monkeypatch, port)
     start = time.perf_counter()
-    with pytest.raises(WeightsUnavailableError, match="nor to be reached"):
+    with pytest.raises(WeightsUnavailableError, match="cannot be downloaded"):
         build_starting_backbone("resnet18", init="timm", size_px=64)
     assert time.perf_counter() - start < 10
 
@@ -268,5 +268,5 @@ def test_timm_weights_from_the_local_cache(monkeypatch, tmp_path):
 
 
 def test_architectures_without_published_weights():
-    with pytest.raises(WeightsUnavailableError, match="hrnet_w16_tiny is not timm's"):
+    with pytest.raises(WeightsUnavailableError, match="hrnet_w16_tiny is not a timm model"):
         build_starting_backbone(ARCH, init="timm", size_px=SIZE_PX)

@@ -57,7 +57,7 @@ def test_a_run_without_a_checkpoint_reserves_nothing(tmp_path):
 
 
 def test_weights_that_appear_during_the_run_are_not_replaced(tmp_path):
-    with pytest.raises(FileExistsError, match="something else"):
+    with pytest.raises(FileExistsError, match="another process"):
         with reserved_name(tmp_path, NAME, tmp_path / "run") as check:
             _store(tmp_path)
             check()

@@ -50,7 +50,7 @@ def test_other_initial_weights_are_those_of_build_backbone(weights, folder, tmp_
     assert fingerprint(random.net.state_dict()) == fingerprint(weights.net.state_dict())
     bare = Path(shutil.copy(folder / "model.safetensors", tmp_path))  # no card beside it
     assert build_starting_backbone(ARCH, init=bare).ledger.source == "model.safetensors"
-    with pytest.raises(WeightFileError, match="no weight file nowhere.pth"):
+    with pytest.raises(WeightFileError, match="nowhere.pth does not exist"):
         build_starting_backbone(ARCH, init="nowhere.pth")
 
 
@@ -60,12 +60,12 @@ def test_changed_weights_are_refused(folder, kind):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(WeightsError, match="not the file its card describes"):
+    with pytest.raises(WeightsError, match="does not match its card"):
         build_starting_backbone(ARCH, init=NAME if kind == "name" else file)
 
 
 def test_weights_of_another_architecture_name_the_ones_that_fit(folder):
-    with pytest.raises(ValueError, match="of test_resnet, .*is hrnet_w16_tiny.*the registry has"):
+    with pytest.raises(ValueError, match="for test_resnet, .*is hrnet_w16_tiny.*the registry has"):
         build_starting_backbone("hrnet_w16_tiny", init=NAME)
     other = build_backbone("hrnet_w16_tiny", size_px=32)
     other_name = export_backbone(other, tag="two").name
@@ -74,8 +74,8 @@ def test_weights_of_another_architecture_name_the_ones_that_fit(folder):
 
 
 def test_unknown_names_and_empty_folders_say_what_is_possible(folder, tmp_path):
-    with pytest.raises(UnknownBackbone, match=rf"Near names: {NAME}.*'timm', a file of weights"):
+    with pytest.raises(UnknownBackbone, match=rf"Similar names: {NAME}.*'timm', a weight file"):
         build_starting_backbone(ARCH, init="test_resnet.on")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WeightsError, match="no card.json.*are 'random'"):
+    with pytest.raises(WeightsError, match="no card.json.*can be"):
         build_starting_backbone(ARCH, init=tmp_path / "empty")

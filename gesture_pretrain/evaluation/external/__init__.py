@@ -1,4 +1,4 @@
-"""Predictions files of other systems, read with their joint order, unit and images stated."""
+"""Predictions files of other systems."""
 
 from gesture_pretrain.evaluation.external.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.external.predictions import read_external_predictions

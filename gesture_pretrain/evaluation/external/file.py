@@ -1,4 +1,4 @@
-"""The plain files of other systems' predictions, read but not yet interpreted."""
+"""Reading of other systems' prediction files, without interpreting their content."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +17,18 @@ _PER_FILE = ("system", "joint_order", "joint_names", "unit", "box_source")
 
 @dataclass(frozen=True)
 class ExternalFile:
-    """A file as it is: columns (one entry per hand) by name, and what is stated once."""
+    """Content of a file: columns (one entry per hand) by name, and values given once per file."""
 
     columns: dict[str, np.ndarray]
     stated: dict[str, object]
 
 
 def read_external_file(path: Path) -> ExternalFile:
-    """Reads an .npz or .json; see `external_predictions` for the format.
+    """Read an .npz or .json file; see `external.predictions` for the format.
 
     Raises:
-        FileNotFoundError: no such file.
-        PredictionError: not such a file, with names that mean nothing, or columns that differ.
+        FileNotFoundError: The file does not exist.
+        PredictionError: The file has another format, unknown names, or columns of different length.
     """
     if path.suffix == ".npz":
         content = _read_npz(path)
@@ -75,6 +75,6 @@ def _refuse_unknown(names, path: Path) -> None:
     unknown = sorted(set(names) - {*_PER_HAND, *_PER_FILE})
     if unknown:
         raise PredictionError(
-            f"{path} has {', '.join(map(repr, unknown))}, which mean nothing here; per hand there "
-            f"are {', '.join(_PER_HAND)}, per file {', '.join(_PER_FILE)}"
+            f"{path} has unknown names {', '.join(map(repr, unknown))}. Allowed per hand: "
+            f"{', '.join(_PER_HAND)}; per file: {', '.join(_PER_FILE)}"
         )

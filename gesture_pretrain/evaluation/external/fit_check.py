@@ -1,4 +1,4 @@
-"""Whether the hand models at hand are those that the fits of a data set were made with."""
+"""Check that the hand models match those that the fits of a dataset were made with."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 
 _CHECKED_HANDS = 64
-# NeuralAnnot's fits lie 5 mm from the annotated joints on average; rendered data lie on them
+# NeuralAnnot's fits deviate from the annotated joints by 5 mm on average; rendered data match them
 _LIMIT_MM = 20.0
 
 
 def fit_distance_mm(reader: GroundTruthReader, rows: np.ndarray) -> float | None:
-    """Median distance of the fits' joints from the annotated ones, over up to 64 hands of `rows`.
+    """Compute the median wrist-relative distance between fitted and annotated joints, mm.
 
-    Both about their wrists. None where no hand has a fit and annotated joints.
+    Uses up to 64 hands of `rows`. None if no hand has both a fit and annotated joints.
 
     Raises:
-        ValueError: it is beyond 20 mm: parameters of one hand model put into another.
+        ValueError: The distance is above 20 mm: the fits belong to another hand model.
     """
     rows = np.asarray(rows, np.int64)
     if reader.hand_models is None or len(rows) == 0:

@@ -1,16 +1,16 @@
-"""Predictions of other systems, from the plain files that their users can write.
+"""Predictions of other systems, in a simple .npz or .json format.
 
-An .npz or a .json file with, per predicted hand,
+For each predicted hand, a file contains
 
     joints     21 x 3, and / or
-    vertices   778 x 3, a MANO mesh; both in the camera's frame (x right, y down, z away)
-    row | annotation_id | image    which image: row of the index, id, or path as in the data set
-    hand       "right" or "left" (or 0, 1); may be absent where images show one hand
+    vertices   778 x 3, a MANO mesh; both in the camera frame (x right, y down, z away)
+    row | annotation_id | image    the image: row of the index, id, or path in the dataset
+    hand       "right" or "left" (or 0, 1); optional if images show one hand
 
-and once per file `joint_order` (or the 21 `joint_names`), `unit` ("m" or "mm"), and if known
-`system` and `box_source`. In an .npz these are arrays of that name with N entries; in a .json the
-hands are a list under `predictions`. What the file does not state must be said by the caller; what
-both state must agree.
+and once per file `joint_order` (or the 21 `joint_names`), `unit` ("m" or "mm"), and optionally
+`system` and `box_source`. An .npz has arrays of these names with N entries; a .json has a list of
+hands under `predictions`. The caller must provide values that the file does not state, and must
+not contradict those that it does.
 """
 
 from collections.abc import Mapping
@@ -49,27 +49,28 @@ def read_external_predictions(
     hand_models: Mapping[str, HandModel] | None = None,
     check_skeleton: bool = True,
 ) -> PosePredictions:
-    """Reads another system's file; see the module for its format.
+    """Read a predictions file of another system; see the module docstring for its format.
 
     Args:
-        path: .npz or .json.
-        index: the data that was predicted.
-        system: name in tables; the file's own, else its base name.
-        joint_order: of the joints: "mano21" ("openpose", "freihand"), "interhand21" or
-            "mano16_tips" ("smplx"); needed unless the file states it.
-        unit: "m" or "mm"; needed unless the file states it.
-        split: where images are named by path: the split that they are of (names of val and test
-            coincide).
-        box_source: where the crops came from, if the file does not state it.
-        hand_models: needed where the file has vertices only: joints are then regressed from them,
+        path: Path of an .npz or .json file.
+        index: Index of the predicted images.
+        system: Name in tables. Default: that of the file, else its base name.
+        joint_order: "mano21" ("openpose", "freihand"), "interhand21" or "mano16_tips" ("smplx").
+            Required unless the file states it.
+        unit: "m" or "mm". Required unless the file states it.
+        split: Split of images that are identified by path, because image names of val and test
+            coincide.
+        box_source: Origin of the crop boxes, if the file does not state it.
+        hand_models: Hand models, required if the file has only vertices. Joints are then regressed
             with the models' tip convention.
-        check_skeleton: refuse joints whose bones are not those of a hand in the stated order, as
-            shuffled joints are. An untrained network may need False.
+        check_skeleton: Reject joints whose bones do not match a hand in the stated order. May have
+            to be disabled for untrained networks.
 
     Raises:
-        PredictionError: not such a file, unknown images, a unit that cannot be right, or statements
-            that contradict one another.
-        JointOrderError: an unknown, missing or contradicted joint order, or bones that say another.
+        PredictionError: The file has another format, unknown images, an implausible unit, or
+            contradicts an argument.
+        JointOrderError: The joint order is unknown, missing, contradicted, or does not match the
+            bones.
     """
     path = Path(path)
     content = read_external_file(path)
@@ -119,11 +120,11 @@ def read_external_predictions(
         raise PredictionError(f"{path}: {error}") from None
 
 
-# --- what is stated -----------------------------------------------------------------------
+# --- values given once per file -----------------------------------------------------------
 
 
 def _agreed(content: ExternalFile, name: str, asked: str | None, path: Path) -> str | None:
-    """What the file or the caller states; None where neither does."""
+    """Return the value from the file or the caller; None if neither states it."""
     own = content.stated.get(name)
     if own is not None and asked is not None and own != asked:
         raise PredictionError(f"{path} states {name} {own!r}, but {asked!r} is given")
@@ -133,7 +134,7 @@ def _agreed(content: ExternalFile, name: str, asked: str | None, path: Path) -> 
 def _stated(content: ExternalFile, name: str, asked: str | None, path: Path) -> str:
     value = _agreed(content, name, asked, path)
     if value is None:
-        raise PredictionError(f"{path} does not state its {name}; say which it is")
+        raise PredictionError(f"{path} does not state its {name}; pass it as an argument")
     return str(value)
 
 
@@ -161,7 +162,7 @@ def _stated_order(content: ExternalFile, asked: str | None, path: Path) -> _Orde
         raise JointOrderError(f"{path} states joint order {own!r}, but {asked!r} is given")
     if own is None and asked is None:
         raise JointOrderError(
-            f"{path} does not state the order of its joints; say which of {', '.join(JOINT_ORDERS)}"
+            f"{path} does not state its joint order; pass one of {', '.join(JOINT_ORDERS)}"
         )
     name = canonical_order(str(own if asked is None else asked))
     return _Order(name, permutation("mano21", name))
@@ -170,19 +171,19 @@ def _stated_order(content: ExternalFile, asked: str | None, path: Path) -> _Orde
 def _points(
     content: ExternalFile, name: str, count: int, unit: str, path: Path
 ) -> np.ndarray | None:
-    """(N, count, 3) float64 mm."""
+    """Read points (N, count, 3), float64, mm."""
     if name not in content.columns:
         return None
     points = content.columns[name]
     if points.ndim != 3 or points.shape[1:] != (count, 3) or points.dtype.kind not in "fiu":
         raise PredictionError(
-            f"{path}: {name} is {points.dtype} {points.shape}, needed are numbers (N, {count}, 3)"
+            f"{path}: {name} is {points.dtype} {points.shape}; expected numbers (N, {count}, 3)"
         )
     broken = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
     if len(broken):
         raise PredictionError(
-            f"{path}: {name} of {len(broken)} of {len(points)} hands are not finite, the first is "
-            f"hand {broken[0]} of the file. Leave out hands that were not predicted"
+            f"{path}: {name} of {len(broken)} of {len(points)} hands are not finite, first hand "
+            f"{broken[0]} of the file. Leave out hands that were not predicted"
         )
     return points.astype(np.float64) * _UNITS_MM[unit]
 
@@ -194,7 +195,7 @@ def _rows(content: ExternalFile, index: HandIndex, split: str | None, path: Path
     keys = [key for key in KEYS if key in content.columns]
     if len(keys) != 1:
         raise PredictionError(
-            f"{path} must name images by exactly one of {', '.join(KEYS)}; it has "
+            f"{path} must identify images by exactly one of {', '.join(KEYS)}; it has "
             f"{', '.join(keys) or 'none'}"
         )
     values = content.columns[keys[0]]
@@ -229,7 +230,7 @@ def _rows_of_paths(paths, index: HandIndex, candidates: np.ndarray, path: Path) 
 
 
 def _by_tail(table: dict[str, int], name: str) -> int | None:
-    """The row whose name is the end of a path, from whole components."""
+    """Find the row whose image name equals the last components of a path."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     for start in range(len(parts)):
         row = table.get("/".join(parts[start:]))
@@ -242,7 +243,7 @@ def _lookup(keys: list, rows: np.ndarray, what: str, path: Path) -> dict:
     table = dict(zip(keys, rows.tolist(), strict=True))
     if len(table) != len(keys):
         raise PredictionError(
-            f"{path}: {what} repeat between splits of this index; say which split was predicted"
+            f"{path}: {what} repeat between splits of this index; state which split was predicted"
         )
     return table
 
@@ -251,7 +252,7 @@ def _found(rows: list[int | None], keys, index: HandIndex, path: Path) -> np.nda
     unknown = [str(key) for key, row in zip(keys, rows, strict=True) if row is None]
     if unknown:
         raise PredictionError(
-            f"{path}: {len(unknown)} of {len(rows)} images are not in {index.path}, the first is "
+            f"{path}: {len(unknown)} of {len(rows)} images are not in {index.path}, first "
             f"{unknown[0]}"
         )
     return np.array(rows, np.int64)
@@ -262,14 +263,14 @@ def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray, path: Path
         hand = index.values("hand", rows).astype(np.int64)
         if np.any(hand > 1):
             raise PredictionError(
-                f"{path} does not say which hand, and {int(np.sum(hand > 1))} of its images show "
-                "both or an unknown one; add 'hand' (right or left)"
+                f"{path} does not state the hand, but {int(np.sum(hand > 1))} of its images show "
+                "both hands or an unknown one. Add 'hand' (right or left)"
             )
         return hand
     values = content.columns["hand"]
     names = [HANDS[int(v)] if str(v) in ("0", "1") else str(v) for v in values.tolist()]
     if wrong := sorted(set(names) - set(HANDS[:2])):
-        raise PredictionError(f"{path}: hand is {', '.join(wrong)}; needed is right or left")
+        raise PredictionError(f"{path}: hand is {', '.join(wrong)}; it must be right or left")
     return np.array([HANDS.index(name) for name in names], np.int64)
 
 
@@ -284,7 +285,7 @@ def _joints_of_meshes(vertices, hand, hand_models, path: Path) -> np.ndarray:
             continue
         if hand_models is None or side not in hand_models:
             raise PredictionError(
-                f"{path} has meshes without joints; regressing them needs the {side} hand model"
+                f"{path} has meshes without joints; regressing them requires the {side} hand model"
             )
         model = hand_models[side]
         joints[chosen] = joints_of_mesh(
@@ -297,6 +298,6 @@ def _require_one_frame(joints: np.ndarray, vertices: np.ndarray, path: Path) -> 
     apart = np.linalg.norm(joints.mean(1) - vertices.mean(1), axis=-1)
     if np.median(apart) > 100:
         raise PredictionError(
-            f"{path}: joints and vertices lie {np.median(apart):.0f} mm apart (median); they must "
-            "be in one frame, with one origin"
+            f"{path}: joints and vertices are {np.median(apart):.0f} mm apart (median); they must "
+            "have the same frame and origin"
         )

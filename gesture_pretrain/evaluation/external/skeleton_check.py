@@ -1,4 +1,4 @@
-"""Whether joints can be those of a hand in the order and unit that are stated for them."""
+"""Plausibility checks of the stated joint order and unit of predicted joints."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from gesture_pretrain.evaluation.poses.predictions import PredictionError
 from gesture_pretrain.skeleton import BONES_MANO21
 
 _CHECKED_HANDS = 256
-# Mean deviation of 20 bones, as a fraction. People differ from one another by less than 0.1; joints
-# in another known order, or shuffled joints, deviate by 0.4 and more.
+# Mean deviation of 20 bones, as a fraction. People differ by less than 0.1; joints in another known
+# order, or shuffled joints, deviate by 0.4 or more.
 _SUSPICIOUS, _IMPOSSIBLE = 0.15, 0.35
 _SPREAD_MM = (5.0, 500.0)
 
@@ -24,15 +24,18 @@ _SPREAD_MM = (5.0, 500.0)
 def require_skeleton(
     joints: np.ndarray, order, index: HandIndex, rows: np.ndarray, hand: np.ndarray, path: Path
 ) -> None:
-    """Compares the proportions of the bones with those of the annotated hands.
+    """Compare the proportions of the bones with those of the annotated hands.
 
     Args:
-        joints: (N, 21, 3) any unit, in the stated order.
-        order: has ``name`` and ``to_mano21``.
-        index, rows, hand: what was predicted; nothing is checked where no joints are annotated.
+        joints: (N, 21, 3) in any unit, in the stated order.
+        order: Stated order with ``name`` and ``to_mano21``.
+        index: Index of the predicted images. Without annotated joints, nothing is checked.
+        rows: (N,) rows of the index.
+        hand: (N,) 0 right, 1 left.
+        path: Predictions file, for error messages.
 
     Raises:
-        JointOrderError: the bones are those of another known order, or of none.
+        JointOrderError: The bones match another known order, or no order.
     """
     reference = _annotated_bones(index, rows, hand)
     if reference is None:
@@ -45,34 +48,34 @@ def require_skeleton(
     best = min(others, key=others.get)
     if others[best] < min(_SUSPICIOUS, stated / 2) and stated > _SUSPICIOUS:
         raise JointOrderError(
-            f"{path}: the joints are said to be in order '{order.name}', but their bones are those "
-            f"of '{best}' (mean deviation {others[best]:.0%} instead of {stated:.0%})"
+            f"{path}: the stated joint order is '{order.name}', but the bones match '{best}' (mean "
+            f"deviation {others[best]:.0%} instead of {stated:.0%})"
         )
     if not stated < _IMPOSSIBLE:
         raise JointOrderError(
             f"{path}: in order '{order.name}' the bones deviate by {stated:.0%} from those of the "
-            "annotated hands; the joints are shuffled, or not a hand. If they are meant so, switch "
-            "this check off (check_skeleton=False)"
+            "annotated hands: the joints are shuffled, or not those of a hand. To score them "
+            "anyway, disable this check (check_skeleton=False)"
         )
 
 
 def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
-    """Refuses joints (N, 21, 3), any order, that are far from any hand's size.
+    """Check that joints (N, 21, 3), in any order, have a plausible size.
 
     Raises:
-        PredictionError: their median spread about their mean is outside 5 to 500 mm.
+        PredictionError: The median spread about their mean is outside 5 to 500 mm.
     """
     centred = joints_mm - joints_mm.mean(1, keepdims=True)
     extent_mm = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
     if not _SPREAD_MM[0] <= extent_mm <= _SPREAD_MM[1]:
         raise PredictionError(
-            f"{path}: read in unit '{unit}', the joints spread by {extent_mm:.3g} mm about their "
-            "mean (median); those of a hand do by about 50. State the right unit"
+            f"{path}: in unit '{unit}', the median spread of the joints about "
+            f"their mean is {extent_mm:.3g} mm, but that of a hand about 50 mm. State the correct unit"
         )
 
 
 def _annotated_bones(index: HandIndex, rows: np.ndarray, hand: np.ndarray) -> np.ndarray | None:
-    """(20,) median bone lengths of the annotated hands, mm; None without annotations."""
+    """Compute median bone lengths (20,) of the annotated hands, mm; None without annotations."""
     found = []
     for i in spread(np.arange(len(rows)), _CHECKED_HANDS):
         joints = index.record(int(rows[i])).joints_world_mm
@@ -89,7 +92,7 @@ def _bones(joints: np.ndarray) -> np.ndarray:
 
 
 def _deviation(joints: np.ndarray, reference: np.ndarray) -> float:
-    """Mean deviation of the median bones after scaling to one size, as a fraction."""
+    """Compute the mean deviation of the median bones after scaling to one size, as a fraction."""
     bones = np.maximum(np.median(_bones(joints), axis=0), 1e-12)
     ratio = np.log(bones / reference)
     return float(np.expm1(np.mean(np.abs(ratio - np.median(ratio)))))

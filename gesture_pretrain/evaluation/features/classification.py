@@ -18,13 +18,13 @@ class ClassificationMetrics:
     """Scores of one set of predictions, all as fractions in [0, 1].
 
     Attributes:
-        top1: share of the labelled samples whose class was predicted.
-        balanced_accuracy: recall averaged over the present classes.
+        top1: Fraction of the labelled samples whose class was predicted.
+        balanced_accuracy: Recall averaged over the present classes.
         macro_f1: F1 averaged over the present classes; F1 of a class never predicted is 0.
-        num_samples: labelled samples that were scored.
-        num_masked: samples left out because their label is -1.
-        num_classes: classes of the taxonomy (K).
-        num_present: classes that occur among the scored labels.
+        num_samples: Labelled samples that were scored.
+        num_masked: Samples left out because their label is -1.
+        num_classes: Classes of the taxonomy (K).
+        num_present: Classes that occur among the scored labels.
         chance: top-1 of a uniform guess over the K classes.
         majority: top-1 of always answering the most frequent scored class.
     """
@@ -47,7 +47,7 @@ class ClassificationMetrics:
 def classification_metrics(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int
 ) -> ClassificationMetrics:
-    """Scores predictions against labels.
+    """Score predictions against labels.
 
     Args:
         labels: (N,) integers in [-1, K); -1 is masked.
@@ -55,7 +55,7 @@ def classification_metrics(
         num_classes: K.
 
     Raises:
-        ValueError: lengths differ, an id is out of range, or no sample has a label.
+        ValueError: Lengths differ, an id is out of range, or no sample has a label.
     """
     confusion = confusion_matrix(labels, predictions, num_classes)
     num_samples = int(confusion.sum())
@@ -82,7 +82,7 @@ def classification_metrics(
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts of (true class, predicted class).
+    """Count pairs of true and predicted class.
 
     Args:
         labels: (N,) integers in [-1, K); -1 is left out.

@@ -1,8 +1,8 @@
-"""Two-dimensional t-SNE pictures of features, as in Figures 4 and 5 of arXiv 2603.17396.
+"""Two-dimensional t-SNE embeddings of features, as in Figures 4 and 5 of arXiv 2603.17396.
 
-t-SNE shows neighbourhoods only: distances between clusters and cluster sizes mean nothing. Coloured
-by the labels the network was trained with, such a picture is circular; read it beside the
-pose-space measures of `gesture_pretrain.evaluation.features`.
+t-SNE shows neighbourhoods only; distances between clusters and cluster sizes are meaningless. A
+figure coloured by the training labels is circular and should be read together with the pose
+measures of `gesture_pretrain.evaluation.features`.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.manifold import TSNE
 
 
 def choose_points(num_samples: int, *, max_points: int = 1000, seed: int = 0) -> np.ndarray:
-    """Positions of at most `max_points` of `num_samples` samples, sorted, drawn without return."""
+    """Draw at most `max_points` of `num_samples` positions without replacement, sorted."""
     if num_samples <= max_points:
         return np.arange(num_samples)
     drawn = np.random.default_rng(seed).choice(num_samples, size=max_points, replace=False)
@@ -21,15 +21,15 @@ def choose_points(num_samples: int, *, max_points: int = 1000, seed: int = 0) ->
 def tsne_2d(
     features: np.ndarray, *, perplexity: float = 30.0, seed: int = 0, pca_dims: int = 50
 ) -> np.ndarray:
-    """Embeds features in the plane.
+    """Embed features in the plane.
 
     The features are reduced to `pca_dims` principal components first (van der Maaten and Hinton
     2008, section 4.2, use 30), which changes little and saves most of the time.
 
     Args:
         features: (N, C). N must exceed 3.
-        perplexity: effective number of neighbours; lowered to (N - 1) / 3 for small N.
-        seed: same seed, same picture on the same machine.
+        perplexity: Effective number of neighbours; lowered to (N - 1) / 3 for small N.
+        seed: Random seed.
 
     Returns:
         (N, 2) float32.

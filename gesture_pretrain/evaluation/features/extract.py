@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Pooled features of N samples with everything the diagnostics compare them to.
+    """Pooled features of N samples with labels, joints and metadata.
 
     Attributes:
         features: (N, C) float32, the backbone's pooled feature.
@@ -42,7 +42,7 @@ class FeatureTable:
             several cameras. An image that is no frame of a capture is a group of its own.
         subjects: (N,) int64, -1 = unknown.
         coarse_logits, fine_logits: (N, K) float32, or None for a backbone without heads.
-        meta: plain values: backbone name, data, taxonomy.
+        meta: Plain values: backbone name, data, taxonomy.
     """
 
     features: np.ndarray
@@ -75,7 +75,7 @@ class FeatureTable:
         return bool(self.joint_valid.any())
 
     def save(self, path: Path | str) -> Path:
-        """Writes the table as an .npz that needs no pickle to be read; replaces it atomically."""
+        """Write the table atomically as an .npz without pickled data."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, name) for name in self._array_names()}
@@ -86,7 +86,7 @@ class FeatureTable:
 
     @classmethod
     def load(cls, path: Path | str) -> "FeatureTable":
-        """Reads a table written by `save`."""
+        """Read a table written by `save`."""
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files if name != "meta_json"}
             return cls(**values, meta=json.loads(str(stored["meta_json"])))
@@ -107,13 +107,13 @@ def extract_features(
     progress: bool = True,
     meta: Mapping | None = None,
 ) -> dict[str, FeatureTable]:
-    """Runs several backbones over one dataset; each image is decoded once for all of them.
+    """Run several backbones over one dataset, decoding each image once.
 
     Args:
-        models: name -> Backbone or GestureNetwork. All must want the dataset's image size.
-        dataset: yields HandSample without augmentation; `row` points into `index`.
-        index: where the groups and subjects are looked up.
-        meta: plain values kept with each table, beside the model's name.
+        models: Name -> Backbone or GestureNetwork. All must want the dataset's image size.
+        dataset: Yields HandSample without augmentation; `row` points into `index`.
+        index: Where the groups and subjects are looked up.
+        meta: Plain values kept with each table, beside the model's name.
 
     Returns:
         name -> FeatureTable, in the order of the dataset.
@@ -137,7 +137,7 @@ def extract_features(
 def _run(
     models: Mapping[str, nn.Module], batches: Iterable[HandSample], device: str
 ) -> tuple[list[dict], dict[str, list[dict]]]:
-    """What each batch says of its samples, and what each model makes of it, as arrays."""
+    """Collect the columns of each batch and the outputs of each model, as arrays."""
     models = {name: model.to(device).eval() for name, model in models.items()}
     normalisers = {
         name: ImageNormaliser(_input_spec(model)).to(device) for name, model in models.items()
@@ -157,7 +157,7 @@ def _run(
 def _pooled_and_logits(
     model: nn.Module, normalise: ImageNormaliser, image: torch.Tensor
 ) -> dict[str, np.ndarray]:
-    """One batch through a Backbone, or through a GestureNetwork, which also has logits."""
+    """Run a Backbone, or a GestureNetwork, which also has logits, on one batch."""
     output = model(normalise(image))
     if not hasattr(model, "heads"):
         return {"features": output.pooled.float().cpu().numpy()}

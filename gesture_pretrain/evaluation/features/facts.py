@@ -51,13 +51,12 @@ def evaluation_context(
 
 
 def is_synthetic(index: HandIndex) -> bool:
-    """Whether the images are rendered: the data set's own note says so."""
+    """Return whether the images are rendered, according to the index."""
     return index.meta["synthetic"] not in (None, False)
 
 
 def image_kind(index: HandIndex) -> str:
-    """What the index says about its images: "synthetic images", "photographs", or "images" where
-    it does not say."""
+    """Describe the images: "synthetic images", "photographs", or "images" if unknown."""
     if is_synthetic(index):
         return "synthetic images"
     return "photographs" if index.meta["kind"] in ("folders", "interhand26m") else "images"

@@ -1,4 +1,4 @@
-"""Which images the probes are fitted on, and which are evaluated."""
+"""Selection of the images that probes are fitted on and evaluated with."""
 
 from dataclasses import dataclass
 

@@ -8,7 +8,7 @@ WRIST = 0
 def joint_errors_mm(
     predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: np.ndarray
 ) -> np.ndarray:
-    """Distance per joint, (M, J) mm; NaN where it is not counted.
+    """Compute the distance per joint, (M, J) mm; NaN if it is not counted.
 
     The wrist is the root: its error is 0 by construction and it is never counted. A sample whose
     wrist is not valid has no root and is left out whole.
@@ -24,7 +24,7 @@ def joint_errors_mm(
 
 
 def mpjpe_mm(predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> float:
-    """Root-relative MPJPE in mm: root = wrist, mean over the valid joints without the wrist.
+    """Compute MPJPE in mm relative to the wrist, over the valid joints without the wrist.
 
     No alignment and no scaling of the prediction; camera frame.
 
@@ -33,7 +33,7 @@ def mpjpe_mm(predicted_mm: np.ndarray, joints_rel_mm: np.ndarray, joint_valid: n
         joint_valid: (N, 21) bool.
 
     Raises:
-        ValueError: no joint is valid, or one that is has no finite prediction.
+        ValueError: No joint is valid, or one that is has no finite prediction.
     """
     errors = joint_errors_mm(predicted_mm, joints_rel_mm, joint_valid)
     if np.isnan(errors).all():

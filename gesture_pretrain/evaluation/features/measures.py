@@ -1,8 +1,8 @@
 """Evaluation of frozen backbones: feature tables -> predictions on disk -> scores.
 
-Two steps that meet in a file. `probe_predictions` fits on the train table and predicts for the
-evaluated table; `score_predictions` compares what was written with the truth, so that a score can
-be mended without fitting again. Letters: M evaluated samples, J = 21 joints.
+`probe_predictions` fits on the train table and predicts for the evaluated table.
+`score_predictions` compares stored predictions with the ground truth, so that scores can be
+recomputed without fitting again. Letters: M evaluated samples, J = 21 joints.
 """
 
 import io
@@ -37,17 +37,17 @@ class Predictions:
     """Predictions of one backbone for M evaluated samples.
 
     Attributes:
-        arrays: by name: heads_coarse, heads_fine (only with heads), knn_coarse, knn_fine,
+        arrays: By name: heads_coarse, heads_fine (only with heads), knn_coarse, knn_fine,
             probe_coarse, probe_fine (M,) classes; knn_joints_mm, probe_joints_mm and
             mean_pose_mm (M, J, 3), camera frame, wrist-relative (only with joints).
-        fits: by name, how a probe's penalty was chosen.
+        fits: By name, how a probe's penalty was chosen.
     """
 
     arrays: dict[str, np.ndarray]
     fits: dict = field(default_factory=dict)
 
     def save(self, path: Path | str) -> Path:
-        """Writes an .npz that needs no pickle to be read."""
+        """Write an .npz without pickled data."""
         content = io.BytesIO()
         np.savez(content, fits_json=np.array(json.dumps(self.fits)), **self.arrays)
         write_bytes_atomically(path, content.getvalue())
@@ -55,7 +55,7 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path | str) -> "Predictions":
-        """Reads what `save` wrote."""
+        """Read a file of `save`."""
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files if name != "fits_json"}
             return cls(arrays, json.loads(str(stored["fits_json"])))
@@ -68,12 +68,12 @@ def probe_predictions(
     num_classes: Mapping[str, int],
     k: int = 20,
 ) -> Predictions:
-    """Predicts gesture and joints of the evaluated samples from frozen features.
+    """Predict gestures and joints of the evaluated samples from frozen features.
 
     Args:
-        train: gallery of the k-NN and train data of the probes.
+        train: Gallery of the k-NN and train data of the probes.
         num_classes: {"coarse": K1, "fine": K2}.
-        k: neighbours.
+        k: Neighbours.
 
     Raises:
         ValueError: The samples have neither labels of two or more gestures nor joints in common, or
@@ -103,11 +103,11 @@ def probe_predictions(
 def score_predictions(
     predictions: Predictions, evaluated: FeatureTable, *, num_classes: Mapping[str, int]
 ) -> dict:
-    """Scores of one backbone, as plain values for metrics.json.
+    """Score one backbone, as plain values for metrics.json.
 
     Returns:
-        {"heads_coarse": {...}, "knn_coarse": {...}, ..., "probe_joints": {"mpjpe_mm": ...}, ...};
-        only what there is a prediction and a truth for.
+        {"heads_coarse": {...}, "knn_coarse": {...}, ..., "probe_joints": {"mpjpe_mm": ...}, ...},
+        for all methods with predictions and ground truth.
     """
     scores = {}
     for name, predicted in predictions.arrays.items():
@@ -127,7 +127,7 @@ def score_predictions(
 
 
 def distinct_levels(train: FeatureTable, evaluated: FeatureTable) -> tuple[str, ...]:
-    """The levels to predict: a fine level that repeats the coarse one is not done twice."""
+    """List the levels to predict, without a fine level that repeats the coarse one."""
     repeats = all(np.array_equal(table.coarse, table.fine) for table in (train, evaluated))
     return LEVELS[:1] if repeats else LEVELS
 

@@ -1,4 +1,4 @@
-"""Which backbones are evaluated side by side, and by which taxonomy."""
+"""Backbones of an evaluation, and its taxonomy."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ INDEX_LABELS = "index_labels"
 
 
 def chosen_taxonomy(asked: str | None, record: WeightRecord, index: HandIndex) -> Taxonomy:
-    """The taxonomy asked for, else the one of the backbone's heads.
+    """Load the requested taxonomy, or that of the backbone's heads.
 
-    Of a backbone trained on shuffled labels it is the taxonomy before shuffling: features are
-    compared to the true labels.
+    For a backbone trained on shuffled labels, the taxonomy is not shuffled, so that features are
+    compared with the true labels.
 
     Raises:
-        ValueError: the card names no taxonomy, or one that is not at hand.
+        ValueError: The card names no taxonomy, or one that is not available.
     """
     if asked == INDEX_LABELS:
         return Taxonomy.from_index_labels(index.labels)
@@ -53,9 +53,9 @@ def _base_taxonomy(name: str, record: WeightRecord, index: HandIndex) -> Taxonom
 
 
 def heads_fit(record: WeightRecord, taxonomy: Taxonomy) -> bool:
-    """Whether the heads tell the classes of `taxonomy` apart.
+    """Return whether the heads predict the classes of `taxonomy`.
 
-    Shuffled or withheld labels are of the same classes.
+    Shuffled or withheld labels have the same classes.
     """
     trained = record.taxonomy
     if trained is None:
@@ -76,10 +76,10 @@ def open_models(
     with_heads: bool,
     left_out: list[str],
 ) -> dict[str, nn.Module]:
-    """The backbone and its baselines by name; heads where they are of the taxonomy.
+    """Load the backbone and its baselines by name, with heads if they fit the taxonomy.
 
     Raises:
-        ValueError: the backbone's heads are of another taxonomy and `with_heads` is set.
+        ValueError: The backbone's heads have another taxonomy and `with_heads` is set.
     """
     with_heads = with_heads and record.heads is not None
     if with_heads and not heads_fit(record, taxonomy):
@@ -108,7 +108,7 @@ def open_models(
 
 
 def common_size(models: dict[str, nn.Module]) -> int:
-    """The crop size in pixels that all of them read; ValueError if they differ."""
+    """Return the common crop size in pixels; raise ValueError if the models differ."""
     sizes = {name: getattr(m, "backbone", m).input_spec.size_px for name, m in models.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(

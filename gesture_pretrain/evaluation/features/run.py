@@ -137,7 +137,7 @@ def _result(
     k: int,
     out: Path,
 ) -> BackboneResult:
-    """What a model's features predict, written to its file, and the scores of that file."""
+    """Write the predictions from a model's features to a file, and score that file."""
     path = probe_predictions(train, evaluated, num_classes=num_classes, k=k).save(
         out / f"{file_name(model)}.predictions.npz"
     )

@@ -23,7 +23,7 @@ def probed_dataset(
     limit: int | None,
     seed: int,
 ) -> GestureDataset:
-    """The images of some rows, or `limit` of them drawn with `seed`, without augmentation."""
+    """Build a dataset without augmentation of some rows, or of `limit` of them drawn at random."""
     if limit is not None and limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, size=limit, replace=False))
     return GestureDataset(index, rows, taxonomy, size_px, announce=None)
@@ -39,7 +39,7 @@ def feature_tables(
     device: str,
     workers: int,
 ) -> dict[str, FeatureTable]:
-    """Features of every model, from disk where they were made from the same things before."""
+    """Extract the features of every model, or load them from disk if they are up to date."""
     origins = {name: _origin(model, dataset, index, split) for name, model in models.items()}
     paths = {name: out / f"{file_name(name)}.{split}.features.npz" for name in models}
     missing = {
@@ -80,5 +80,5 @@ def _is_up_to_date(path: Path, origin: dict) -> bool:
 
 
 def file_name(name: str) -> str:
-    """A registry name, or the last part of a path."""
+    """Return a registry name, or the last component of a path."""
     return Path(name).name

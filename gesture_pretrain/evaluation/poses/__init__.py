@@ -1,4 +1,4 @@
-"""Predicted poses, protocols, and scores that carry their protocol."""
+"""Predicted poses, evaluation protocols and scores."""
 
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import (

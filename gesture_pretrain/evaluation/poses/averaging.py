@@ -1,4 +1,4 @@
-"""The means of a protocol. Letters: N hands, I images, J = 21 joints."""
+"""Averaging of errors by a protocol. Letters: N hands, I images, J = 21 joints."""
 
 from dataclasses import dataclass, field
 
@@ -10,13 +10,14 @@ from gesture_pretrain.skeleton import HANDS, JOINT_NAMES_MANO21
 
 @dataclass(frozen=True)
 class Averages:
-    """Means by group of images; NaN where there is nothing to average.
+    """Means by group of images; NaN if there is nothing to average.
 
     Attributes:
-        mpjpe_mm, mpvpe_mm: group -> mm.
-        num_hands: group -> hands with a counted joint. num_meshes: group -> meshes compared.
-        empty_joints: group -> names of the joints without a counted sample.
-        joints: group -> which joints were averaged, in words: "right hand, 21 joints".
+        mpjpe_mm, mpvpe_mm: Group -> mean error, mm.
+        num_hands: Group -> number of hands with a counted joint.
+        num_meshes: Group -> number of compared meshes.
+        empty_joints: Group -> names of the joints without a counted sample.
+        joints: Group -> description of the averaged joints, such as "right hand, 21 joints".
     """
 
     mpjpe_mm: dict[str, float]
@@ -36,12 +37,15 @@ def average(
     hand: np.ndarray,
     interacting: np.ndarray,
 ) -> Averages:
-    """The means that a protocol asks for.
+    """Compute the means of a protocol.
 
     Args:
-        joint_mm: (N, J), NaN where not counted.
-        vertex_mm: (N,), NaN where not counted.
-        rows: (N,) image of each hand. hand: (N,) 0 right, 1 left. interacting: (N,) bool.
+        protocol: Evaluation protocol.
+        joint_mm: (N, J) errors, NaN where not counted.
+        vertex_mm: (N,) errors, NaN where not counted.
+        rows: (N,) image of each hand.
+        hand: (N,) 0 right, 1 left.
+        interacting: (N,) bool, whether the image shows two hands.
     """
     images = _by_image(joint_mm, vertex_mm, rows, hand, interacting)
     chosen = {
@@ -71,7 +75,7 @@ def average(
 
 
 def joint_means(joint_mm: np.ndarray) -> np.ndarray:
-    """Mean over images per joint: (I, 2, J) -> (2 J,); NaN for a joint without a counted image."""
+    """Average each joint over images: (I, 2, J) to (2 J,); NaN without a counted image."""
     flat = joint_mm.reshape(len(joint_mm), 2 * joint_mm.shape[-1])
     counted = ~np.isnan(flat)
     with np.errstate(invalid="ignore"):
@@ -120,14 +124,14 @@ def _row_means(values: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, empty: str) -> float:
-    """Mean of all numbers; `empty` "nan": NaN if one of them is."""
+    """Average all values; NaN values make the mean NaN, or are left out."""
     if empty == "left out":
         values = values[~np.isnan(values)]
     return float(np.mean(values)) if values.size else float("nan")
 
 
 def averaged_joints(joint_mm: np.ndarray) -> str:
-    """Which joints of (I, 2, J) errors have a counted sample: "right hand, 21 joints"."""
+    """Describe the joints of (I, 2, J) errors that count, such as "right hand, 21 joints"."""
     counts = (~np.isnan(joint_mm)).any(0).sum(1)
     sides = [side for side, count in zip(HANDS, counts, strict=False) if count]
     if not sides:

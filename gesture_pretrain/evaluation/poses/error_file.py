@@ -1,4 +1,4 @@
-"""Per-hand errors on disk: what means, paired comparisons and later questions are made from."""
+"""Files of per-hand errors, from which means and paired comparisons are computed."""
 
 import io
 import json
@@ -21,11 +21,12 @@ class HandErrorFile:
     """Errors of one system under several protocols; N hands.
 
     Attributes:
-        system: name.
-        protocols: name -> protocol, bound to boxes and split.
-        info: rows, hand, interacting, capture, subject, frame, camera, label, coarse, fine; (N,).
-        joint_mm: protocol -> (N, 21) float64 mm, NaN where not counted, mano21 order.
-        vertex_mm: protocol -> (N,) float64 mm, NaN where not counted.
+        system: Name of the system.
+        protocols: Name -> protocol, bound to boxes and split.
+        info: Columns (N,): rows, hand, interacting, capture, subject, frame, camera, label, coarse,
+            fine.
+        joint_mm: Protocol -> (N, 21) float64 mm, NaN where not counted, mano21 order.
+        vertex_mm: Protocol -> (N,) float64 mm, NaN where not counted.
     """
 
     system: str
@@ -36,10 +37,10 @@ class HandErrorFile:
 
 
 def save_hand_errors(path: Path | str, scores: Sequence[Score]) -> Path:
-    """Writes the per-hand errors of one system's scores; an .npz that needs no pickle.
+    """Write the per-hand errors of one system's scores to an .npz without pickled data.
 
     Raises:
-        ValueError: no score, or scores of several systems.
+        ValueError: There are no scores, or scores of several systems.
     """
     systems = {score.system for score in scores}
     if len(systems) != 1:
@@ -61,11 +62,13 @@ def save_hand_errors(path: Path | str, scores: Sequence[Score]) -> Path:
 
 
 def load_hand_errors(path: Path | str) -> HandErrorFile:
-    """Read what ``save_hand_errors`` wrote; PredictionError for any other file."""
+    """Read a file of ``save_hand_errors``; raise PredictionError for any other file."""
     path = Path(path)
     content = read_npz(path, PredictionError)
     if missing := sorted({"system", "protocols_json"} - content.keys()):
-        raise PredictionError(f"{path} lacks {', '.join(missing)}; it is no file of hand errors.")
+        raise PredictionError(
+            f"{path} lacks {', '.join(missing)}; it is not a file of hand errors."
+        )
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         start = f"{prefix}."

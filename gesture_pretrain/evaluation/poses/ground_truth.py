@@ -1,4 +1,4 @@
-"""What predictions are compared with: annotated joints and fitted meshes in the camera's frame.
+"""Ground truth: annotated joints and fitted meshes in the camera frame.
 
 Letters: N hands (one hand of one image each), J = 21 joints in mano21 order, V = 778 vertices.
 """
@@ -22,21 +22,23 @@ NUM_VERTICES = 778
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The truth of N hands; what is not known is NaN, never zero.
+    """Ground truth of N hands; unknown values are NaN, never zero.
 
     Attributes:
-        rows: (N,) int64 rows of the index. hand: (N,) int64, 0 right, 1 left.
-        joints_cam_mm: (N, J, 3) float64, annotated joints, camera frame; NaN where a joint was not
-            triangulated.
-        triangulated: the joint's 3D position is known (``joint_3d.json``).
-        in_view: the joint is annotated and inside this image (``data.json``).
-        has_fit: (N,) bool, there is a MANO fit of this hand.
+        rows: (N,) int64 rows of the index.
+        hand: (N,) int64, 0 right, 1 left.
+        joints_cam_mm: (N, J, 3) float64, annotated joints, camera frame; NaN for joints that were
+            not triangulated.
+        triangulated: Mask of joints with a known 3D position (``joint_3d.json``).
+        in_view: Mask of joints that are annotated and inside this image (``data.json``).
+        has_fit: (N,) bool, whether the hand has a MANO fit.
         fit_vertices_cam_mm: (N, V, 3) float64, camera frame; NaN without a fit; None if the reader
             has no hand models.
-        fit_joints_cam_mm: (N, J, 3) float64, the fit's joints as the hand model gives them; NaN
-            without a fit; None likewise.
-        interacting: (N,) bool, both hands are annotated in the image.
-        capture, subject, frame: (N,) int64. split, camera, label: (N,) str; label is the sequence.
+        fit_joints_cam_mm: (N, J, 3) float64, joints of the fit by the hand model; NaN without a
+            fit; None if the reader has no hand models.
+        interacting: (N,) bool, whether both hands are annotated in the image.
+        capture, subject, frame: (N,) int64.
+        split, camera, label: (N,) str; the label is the sequence.
         coarse, fine: (N,) int64 gesture classes, -1 without one.
     """
 
@@ -63,15 +65,15 @@ class GroundTruth:
 
 
 class GroundTruthReader:
-    """Reads the truth of some hands of an index, as many at a time as are asked for.
+    """Reads the ground truth of hands of an index.
 
     Args:
-        index: the data.
-        hand_models: {"right": ..., "left": ...} for the fits; None to read annotations only.
-        taxonomy: gives gesture classes; None for none.
+        index: Index of the images.
+        hand_models: {"right": ..., "left": ...} for the fits; None to read only annotations.
+        taxonomy: Taxonomy of the gesture classes; None for no classes.
 
     Raises:
-        ValueError: a hand model of the wrong handedness, or one that does not add the mean pose.
+        ValueError: A hand model has the wrong handedness, or does not add the mean pose.
     """
 
     def __init__(
@@ -91,9 +93,9 @@ class GroundTruthReader:
                 )
 
     def hands_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The annotated hands of images: two arrays (N,), row and hand (0 right, 1 left).
+        """List the annotated hands of images: two arrays (N,), row and hand (0 right, 1 left).
 
-        An interacting image gives two entries, one without annotation none.
+        An image with interacting hands has two entries; an image without annotation has none.
         """
         rows = np.asarray(rows, np.int64)
         kind = self.index.values("hand", rows)
@@ -103,14 +105,14 @@ class GroundTruthReader:
         return rows[position], hand.astype(np.int64)
 
     def read(self, rows: np.ndarray, hand: np.ndarray) -> GroundTruth:
-        """The truth of hands.
+        """Read the ground truth of hands.
 
         Args:
             rows: (N,) rows of the index.
             hand: (N,) 0 right, 1 left.
 
         Raises:
-            ValueError: an image without calibration but with joints or a fit.
+            ValueError: An image has joints or a fit but no calibration.
         """
         rows, hand = np.asarray(rows, np.int64), np.asarray(hand, np.int64)
         records = [self.index.record(row) for row in rows.tolist()]
@@ -147,7 +149,7 @@ class GroundTruthReader:
     def metric_joints_mm(
         self, vertices: np.ndarray, hand: np.ndarray, *, tip_convention: str
     ) -> np.ndarray:
-        """Joints regressed from meshes, each with its own hand's regressor: (N, J, 3) float64."""
+        """Regress joints (N, J, 3), float64, from meshes, each with the regressor of its hand."""
         joints = np.full((len(vertices), 21, 3), np.nan)
         for code, side in enumerate(HANDS[:2]):
             chosen = hand == code
@@ -162,13 +164,13 @@ class GroundTruthReader:
     def _model(self, side: str) -> HandModel:
         if self.hand_models is None or side not in self.hand_models:
             raise ValueError(
-                f"a {side} hand's mesh needs the {side} hand model; pass hand_models with both "
-                "(load_hand_model)"
+                f"the mesh of a {side} hand requires the {side} hand model; pass both hands in "
+                "hand_models (load_hand_model)"
             )
         return self.hand_models[side]
 
     def _fits(self, records, hand, has_fit) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Vertices (N, V, 3) and joints (N, J, 3) float64, camera frame, mm."""
+        """Pose the fits: vertices (N, V, 3) and joints (N, J, 3), float64, camera frame, mm."""
         if self.hand_models is None:
             return None, None
         vertices = np.full((len(records), NUM_VERTICES, 3), np.nan)
@@ -218,12 +220,12 @@ def _require_calibration(record: HandRecord) -> None:
     if record.R_cam_world is None:
         raise ValueError(
             f"row {record.row} ({record.image_path}) has joints or a fit but no calibration of "
-            f"camera {record.camera!r}; nothing can be moved to its camera"
+            f"camera {record.camera!r}, so they cannot be transformed to the camera frame"
         )
 
 
 def _posed(model: HandModel, fits: list) -> list[np.ndarray]:
-    """World-frame vertices (N, V, 3) and joints (N, J, 3), float64, metres."""
+    """Pose fits in the world frame: vertices (N, V, 3) and joints (N, J, 3), float64, m."""
     like = next(buffer for buffer in model.buffers() if buffer.is_floating_point())
     pose, shape, trans = (
         torch.as_tensor(np.stack([getattr(fit, name) for fit in fits]))
@@ -231,7 +233,7 @@ def _posed(model: HandModel, fits: list) -> list[np.ndarray]:
     )
     with torch.no_grad():
         mesh = model(pose.to(like), shape.to(like), torch.zeros_like(trans).to(like))
-    # the translation is added in float64: it is ten times as long as the hand
+    # add the translation in float64, because it is ten times as long as the hand
     return [points.cpu().double().numpy() + trans.double().numpy()[:, None] for points in mesh]
 
 

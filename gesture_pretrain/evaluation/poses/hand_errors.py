@@ -1,4 +1,4 @@
-"""Errors of single hands under a protocol, before any mean. Letters: N hands, J = 21 joints."""
+"""Errors of each hand under a protocol, before averaging. Letters: N hands, J = 21 joints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,17 +21,17 @@ _ROOTS = {"wrist": WRIST, "middle1": MIDDLE_KNUCKLE}
 
 
 class NotAvailable(ValueError):
-    """A protocol cannot be applied to these predictions or data; the message says why."""
+    """A protocol cannot be applied to these predictions or data."""
 
 
 @dataclass(frozen=True)
 class HandErrors:
-    """What every mean is made of.
+    """Errors of N hands.
 
     Attributes:
         joint_mm: (N, J) float64, NaN where a joint is not counted.
-        vertex_mm: (N,) float64, mean over the mesh; NaN where there is no fit or no mesh.
-        excluded: how many hands were left out, or counted in a special way, and why.
+        vertex_mm: (N,) float64, mean over the mesh; NaN without a fit or mesh.
+        excluded: Number of hands left out or treated specially, by reason.
     """
 
     joint_mm: np.ndarray
@@ -40,7 +40,7 @@ class HandErrors:
 
 
 def counted_joints(protocol: Protocol, truth: GroundTruth) -> np.ndarray:
-    """(N, J) bool in mano21 order: the joints that the protocol's mask lets through."""
+    """Compute the joint mask (N, J) of a protocol, bool, mano21 order."""
     if protocol.mask == "none":
         return np.ones((len(truth), 21), bool)
     mask = {"in view": truth.in_view, "triangulated": truth.triangulated}[protocol.mask]
@@ -59,18 +59,20 @@ def hand_errors(
     truth: GroundTruth,
     reader: GroundTruthReader,
 ) -> HandErrors:
-    """Errors of hands, in the same order in `predictions` and `truth`.
+    """Compute the errors of hands, which are in the same order in `predictions` and `truth`.
 
     Raises:
-        NotAvailable: the protocol needs a mesh that the system does not predict, or hand models.
-        ValueError: different hands, or a prediction whose error is not a number (all points in one
-            place where the protocol scales).
+        NotAvailable: The protocol requires a predicted mesh or hand models that are missing.
+        ValueError: The hands differ, or an error is not finite (the protocol scales, and all points
+            of a prediction coincide).
     """
     if not (
         np.array_equal(predictions.rows, truth.rows)
         and np.array_equal(predictions.hand, truth.hand)
     ):
-        raise ValueError("predictions and truth are of different hands, or in another order")
+        raise ValueError(
+            "predictions and ground truth are of different hands, or in different order"
+        )
     require_available(protocol, predictions, reader)
     predicted, target = _joints(protocol, predictions, truth, reader)
     counted, excluded = _counted(protocol, truth, target)
@@ -90,11 +92,11 @@ def hand_errors(
 def require_available(
     protocol: Protocol, predictions: PosePredictions, reader: GroundTruthReader
 ) -> None:
-    """Raises NotAvailable where the protocol needs what is not there."""
+    """Raise NotAvailable if the protocol requires a mesh or hand models that are missing."""
     if protocol.joints == "regressed from the mesh" and not predictions.has_mesh:
         raise NotAvailable(
-            f"'{predictions.system}' predicts no mesh, and protocol {protocol.name} regresses both "
-            "sides' joints from meshes"
+            f"'{predictions.system}' predicts no mesh, but protocol {protocol.name} regresses all "
+            "joints from meshes"
         )
     if protocol.missing_fit != "no fit is used" and reader.hand_models is None:
         raise NotAvailable(
@@ -105,7 +107,7 @@ def require_available(
 def target_joints_mm(
     protocol: Protocol, truth: GroundTruth, reader: GroundTruthReader
 ) -> np.ndarray:
-    """(N, J, 3) the joints that count as true, camera frame; NaN where they are not known."""
+    """Compute the ground-truth joints (N, J, 3) of a protocol, camera frame; NaN if unknown."""
     if protocol.ground_truth == "annotation":
         return truth.joints_cam_mm
     return reader.metric_joints_mm(
@@ -122,7 +124,7 @@ def _joints(protocol, predictions, truth, reader) -> tuple[np.ndarray, np.ndarra
 
 
 def _counted(protocol, truth, target) -> tuple[np.ndarray, dict[str, int]]:
-    """Joints that count and have a known target, (N, J) bool, and who was left out."""
+    """Find the joints (N, J) that count and have a known target, and count exclusions."""
     flags = counted_joints(protocol, truth)
     known = ~np.isnan(target).any(-1)
     if protocol.alignment != "similarity":
@@ -165,7 +167,7 @@ def _scale(protocol, predicted, target) -> np.ndarray | float:
 
 
 def _vertex_errors(protocol, predictions, truth, reader) -> np.ndarray:
-    """Mean distance of the mesh, (N,); NaN without a fit, or where no mesh is predicted."""
+    """Compute the mean distance of the mesh, (N,); NaN without a fit or a predicted mesh."""
     errors = np.full(len(truth), np.nan)
     known = truth.has_fit
     if not protocol.vertices or predictions.vertices_rel_mm is None or not known.any():
@@ -177,7 +179,7 @@ def _vertex_errors(protocol, predictions, truth, reader) -> np.ndarray:
     if protocol.alignment == "similarity":
         errors[known] = procrustes_errors(*meshes).mean(1)
         return errors
-    # about the joints regressed from them, also where the protocol's joints are annotated ones
+    # aligned at joints regressed from the meshes, even if the protocol uses annotated joints
     joints = [
         reader.metric_joints_mm(vertices, truth.hand[known], tip_convention=protocol.tips)
         for vertices in meshes
@@ -192,6 +194,6 @@ def _require_numbers(protocol, predictions, joint_mm, counted) -> None:
     if wrong.any():
         raise ValueError(
             f"{int(wrong.sum())} predictions of '{predictions.system}' have no finite error under "
-            f"{protocol.name}, the first for row {int(predictions.rows[wrong][0])}: wrist and "
-            "middle knuckle are in one place"
+            f"{protocol.name}, first for row {int(predictions.rows[wrong][0])}: wrist and middle "
+            "knuckle coincide"
         )

@@ -1,7 +1,8 @@
-"""Flags of joints that know the order they are in.
+"""Joint flags together with their joint order.
 
-InterHand2.6M's flags are in one joint order and a mesh's joints in another; the public evaluator of
-EANet multiplies the two as they come. Here that has to be said in words (``read_as``).
+The flags of InterHand2.6M and the joints of a mesh have different orders, and EANet's public
+evaluator multiplies the two without reordering. Here, reproducing that requires an explicit call of
+``read_as``.
 """
 
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from gesture_pretrain.skeleton import NUM_JOINTS
 
 @dataclass(frozen=True)
 class JointMask:
-    """Which joints count.
+    """Mask of the joints that count.
 
     Attributes:
         flags: (..., 21) bool.
-        order: the joint order of the last axis, a key of ``joint_order.JOINT_ORDERS``.
+        order: Joint order of the last axis, a key of ``joint_order.JOINT_ORDERS``.
     """
 
     flags: np.ndarray
@@ -38,33 +39,33 @@ class JointMask:
         object.__setattr__(self, "order", canonical_order(self.order))
 
     def in_order(self, order: str) -> "JointMask":
-        """The same flags, each still at its joint, in another order."""
+        """Reorder the flags together with their joints."""
         return JointMask(self.flags[..., permutation(order, self.order)], order)
 
     def read_as(self, order: str) -> "JointMask":
-        """The flags moved to *other joints*: row k of this order gates row k of ``order``.
+        """Reinterpret the flags in another order, so that row k gates row k of ``order``.
 
-        A defect of published evaluators; it exists to reproduce their numbers.
+        Reproduces a defect of published evaluators.
         """
         return JointMask(self.flags, order)
 
     def require_order(self, order: str) -> np.ndarray:
-        """The flags, (..., 21), for joints that are in ``order``.
+        """Return the flags (..., 21) if they are in ``order``.
 
         Raises:
-            JointOrderError: they are in another order.
+            JointOrderError: The flags are in another order.
         """
         if canonical_order(order) != self.order:
             raise JointOrderError(
-                f"this mask is in {self.order} order and the joints are in {order} order: its rows "
-                f"stand for other joints. Use mask.in_order({order!r})"
+                f"this mask is in {self.order} order, but the joints are in {order} order. Use "
+                f"mask.in_order({order!r})"
             )
         return self.flags
 
     def masked(self, values: np.ndarray, *, order: str) -> np.ndarray:
-        """``values`` (..., 21) of joints in ``order``, NaN where not counted.
+        """Replace values (..., 21) of joints in ``order`` that do not count by NaN.
 
         Raises:
-            JointOrderError: the mask is in another order.
+            JointOrderError: The mask is in another order.
         """
         return np.where(self.require_order(order), values, np.nan)

@@ -1,7 +1,7 @@
-"""The mean training pose: the error that a network reaches without looking at its image.
+"""The mean training pose, a baseline that does not use the image.
 
-A network that is not better than this constant has learned nothing about poses, however its loss
-fell. Letters: N hands, J = 21 joints in mano21 order.
+A network that is not better than this constant prediction has learned nothing about poses. Letters:
+N hands, J = 21 joints in mano21 order.
 """
 
 import math
@@ -24,9 +24,9 @@ class MeanPose:
     """Mean joints of the training hands.
 
     Attributes:
-        joints_rel_mm: (2, J, 3) of the right and the left hand, minus the wrist, axes of the camera
-            of the stored image. A hand that is not in the training data is the mirror image of the
-            other one. NaN for a joint without any training label.
+        joints_rel_mm: (2, J, 3) joints of the right and the left hand, relative to the wrist, in
+            the camera frame of the stored image. If the training data have only one hand, the other
+            is its mirror image. NaN for a joint without any training label.
     """
 
     joints_rel_mm: np.ndarray
@@ -39,13 +39,13 @@ class MeanPose:
         *,
         box_source: str | None = None,
     ) -> PosePredictions:
-        """The mean pose as the prediction for N hands, to be scored like any other system.
+        """Predict the mean pose for N hands, to be scored like any other system.
 
         Args:
-            reader: Of the index that `rows` count in.
-            rows: (N,) images.
+            reader: Ground-truth reader of the index.
+            rows: (N,) rows of the index.
             hand: (N,) 0 right, 1 left.
-            box_source: Of the systems beside it in a table; the mean pose needs no boxes.
+            box_source: Origin of the boxes of the compared systems; the mean pose needs none.
 
         Raises:
             PredictionError: A joint has no training label.
@@ -61,11 +61,11 @@ class MeanPose:
 
 
 def mean_training_pose(reader: GroundTruthReader, train_rows: np.ndarray) -> MeanPose | None:
-    """The mean pose of the labels of some images; None where none of them has labels.
+    """Compute the mean pose of the labels of some images; None if none of them has labels.
 
     Args:
-        reader: Of the index.
-        train_rows: Images; of more than `MAX_HANDS` hands, that many evenly spread ones are read.
+        reader: Ground-truth reader of the index.
+        train_rows: Training images. At most `MAX_HANDS` evenly spread hands are used.
     """
     rows, hand = reader.hands_of(train_rows)
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), MAX_HANDS)).astype(int)
@@ -88,17 +88,17 @@ def mean_pose_score(
     rows: np.ndarray,
     box_source: str | None = None,
 ) -> Score | None:
-    """The score of the mean training pose.
+    """Score the mean training pose.
 
     Args:
-        reader: Of the index.
+        reader: Ground-truth reader of the index.
         protocol: See `find_protocols`.
-        train_rows: Images whose labels were trained on.
+        train_rows: Training images.
         rows: Evaluated images.
-        box_source: Of the systems that it is compared with.
+        box_source: Origin of the boxes of the compared systems.
 
     Returns:
-        None where a joint has no training label, or the protocol requires a mesh.
+        The score; None if a joint has no training label, or the protocol requires a mesh.
     """
     pose = mean_training_pose(reader, train_rows)
     if pose is None or np.isnan(pose.joints_rel_mm).any():
@@ -109,12 +109,12 @@ def mean_pose_score(
 
 
 def did_not_learn(error_mm: float, mean_pose_mm: float) -> bool:
-    """Whether an error is not below that of the mean training pose; False where that is NaN."""
+    """Return whether an error is not below that of the mean training pose; False if it is NaN."""
     return not (math.isnan(mean_pose_mm) or error_mm < mean_pose_mm)
 
 
 def _mean_known(joints_mm: np.ndarray) -> np.ndarray:
-    """(N, J, 3) to (J, 3): mean of what is not NaN; NaN where nothing is."""
+    """Average joints (N, J, 3) over hands, ignoring NaN: (J, 3)."""
     known = ~np.isnan(joints_mm)
     with np.errstate(invalid="ignore"):
         return np.where(known, joints_mm, 0.0).sum(0) / known.sum(0)

@@ -1,7 +1,7 @@
-"""The 21 joints of a MANO mesh by regression from its vertices.
+"""The 21 joints of a MANO mesh, regressed from its vertices.
 
-Not the joints of the kinematic chain: those follow from pose and shape, these from the skin. A
-metric must use one and the same on both sides.
+They differ from the joints of the kinematic chain, which follow from pose and shape. A metric must
+use the same kind for prediction and ground truth.
 """
 
 import numpy as np
@@ -12,16 +12,16 @@ from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
 def joints_of_mesh(
     vertices: np.ndarray, joint_regressor: np.ndarray, *, tip_convention: str
 ) -> np.ndarray:
-    """Joints of meshes of one hand, in the unit and frame of the vertices.
+    """Regress the joints of meshes of one hand, in the unit and frame of the vertices.
 
     Args:
-        vertices: (..., 778, 3).
-        joint_regressor: (16, 778), of that hand's model (``HandModel.joint_regressor``).
-        tip_convention: which vertices are fingertips, see ``skeleton.TIP_VERTICES``. IntagHand and
+        vertices: (..., 778, 3) vertices.
+        joint_regressor: (16, 778) regressor of the hand model (``HandModel.joint_regressor``).
+        tip_convention: Choice of fingertip vertices, see ``skeleton.TIP_VERTICES``. IntagHand and
             EANet evaluate with "manopth" (middle tip 444); EANet trains with "interhand" (445).
 
     Returns:
-        (..., 21, 3) float64, mano21 order.
+        Joints (..., 21, 3), float64, mano21 order.
     """
     vertices = np.asarray(vertices)
     order = np.array(MANO21_FROM_MANO16_TIPS)

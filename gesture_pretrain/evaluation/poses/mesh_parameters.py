@@ -1,7 +1,7 @@
-"""Predicted meshes as parameters of the hand model that made them.
+"""Predicted meshes as parameters of a hand model.
 
-A mesh in the camera frame is posed by a pose, a shape and an offset. Where the crop was mirrored,
-the mesh of the other hand is posed and then mirrored about x = 0.
+A mesh in the camera frame is given by a pose, a shape and an offset. If the crop was mirrored, the
+mesh of the other hand is posed and then mirrored about x = 0.
 
 Letters: N hands, V = 778 vertices.
 """
@@ -26,14 +26,14 @@ class MeshParameters:
     """Meshes of N hands.
 
     Attributes:
-        pose: (N, 48) float32 axis-angle, rad, minus the mean pose.
-        shape: (N, 10) float32.
-        offset_mm: (N, 3) float32, added to the mesh, after it was mirrored.
-        mirrored: (N,) bool: the other hand's model is posed, and its mesh mirrored about x = 0.
-        hand_models: "right" and "left" to the fingerprint of the model; fingertips do not enter.
+        pose: (N, 48) float32 axis-angle, rad, relative to the mean pose.
+        shape: (N, 10) float32 shape coefficients.
+        offset_mm: (N, 3) float32, added to the mesh after mirroring.
+        mirrored: (N,) bool, whether the other hand is posed and its mesh mirrored about x = 0.
+        hand_models: "right" and "left" to the fingerprint of the model, without fingertips.
 
     Raises:
-        ValueError: at construction, for a wrong shape or values that are not finite.
+        ValueError: An array has a wrong shape or is not finite.
     """
 
     pose: np.ndarray
@@ -47,10 +47,10 @@ class MeshParameters:
             values = np.asarray(getattr(self, name))
             if values.shape != (len(self.pose), *width):
                 raise ValueError(
-                    f"mesh {name} is {values.shape}, needed is {(len(self.pose), *width)}"
+                    f"mesh {name} has shape {values.shape}; expected {(len(self.pose), *width)}"
                 )
             if not np.isfinite(values).all():
-                raise ValueError(f"mesh {name} holds NaN or infinity")
+                raise ValueError(f"mesh {name} contains NaN or infinity")
             kind = bool if name == "mirrored" else np.float32
             object.__setattr__(self, name, values.astype(kind, copy=False))
 
@@ -78,13 +78,13 @@ class MeshParameters:
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as arrays that need no pickle to be read."""
+        """Return all fields as arrays without pickled data."""
         arrays = {name: getattr(self, name) for name in _WIDTHS}
         return {**arrays, "hand_models": np.array(json.dumps(dict(self.hand_models)))}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "MeshParameters":
-        """Read what `to_arrays` gave.
+        """Restore parameters from `to_arrays`.
 
         Raises:
             ValueError: An array is missing or has a wrong shape.
@@ -120,8 +120,8 @@ def posed_mm(
     """Pose meshes without translation: (N, V, 3) float32, mm.
 
     Args:
-        pose: (N, 48) axis-angle, rad, minus the mean pose.
-        shape: (N, 10).
+        pose: (N, 48) axis-angle, rad, relative to the mean pose.
+        shape: (N, 10) shape coefficients.
         hand: (N,) 0 right, 1 left: which hand each mesh shows.
         mirrored: (N,) bool: pose the other hand and mirror its mesh about x = 0.
         hand_models: "right" and "left".

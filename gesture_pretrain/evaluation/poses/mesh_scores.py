@@ -13,7 +13,7 @@ F_THRESHOLDS_MM = (5.0, 15.0)
 
 
 class MeshScores:
-    """Gathers the scores block by block; hands without a fit do not enter."""
+    """Accumulates the scores block by block, without hands that have no fit."""
 
     def __init__(self) -> None:
         self._joints = {"": PckCurve(21), " aligned": PckCurve(21)}
@@ -29,7 +29,7 @@ class MeshScores:
         truth: GroundTruth,
         reader: GroundTruthReader,
     ) -> None:
-        """Counts a block of hands; both sides are moved to their regressed wrists first."""
+        """Add a block of hands; prediction and ground truth are aligned at the regressed wrist."""
         known = truth.has_fit
         if not known.any():
             return
@@ -52,7 +52,7 @@ class MeshScores:
         self._f[" aligned"].append(f_scores(aligned, target, F_THRESHOLDS_MM))
 
     def means(self) -> dict[str, float]:
-        """Means over the hands counted so far; empty if there is none."""
+        """Return the means over all hands added; empty if there are none."""
         if not self._aligned_joint_mm:
             return {}
         found = {
@@ -70,7 +70,7 @@ class MeshScores:
 
 
 def _about_wrist(vertices, hand, protocol, reader) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and regressed joints, float64, relative to the regressed wrist."""
+    """Compute vertices and regressed joints, float64, relative to the regressed wrist."""
     vertices = np.asarray(vertices, np.float64)
     joints = reader.metric_joints_mm(vertices, hand, tip_convention=protocol.tips)
     wrist = joints[:, WRIST, None]

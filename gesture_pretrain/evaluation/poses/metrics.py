@@ -1,7 +1,7 @@
-"""Errors of hand poses as array functions; what they are called when is `protocol.py`'s business.
+"""Error metrics of hand poses as array functions; `protocol.py` defines how they are combined.
 
-Letters: N samples, P points (21 joints in mano21 order or 778 vertices). Nothing here knows a unit:
-what comes in as millimetres goes out as millimetres. NaN marks what is not counted.
+Letters: N samples, P points (21 joints in mano21 order or 778 vertices). Results are in the unit of
+the inputs. NaN marks entries that are not counted.
 """
 
 import numpy as np
@@ -16,15 +16,16 @@ PCK_THRESHOLDS_MM = np.linspace(0.0, 50.0, 100)
 
 
 def distances(predicted: ArrayLike, target: ArrayLike) -> np.ndarray:
-    """Euclidean distances (..., P) of points (..., P, 3), float64."""
+    """Compute Euclidean distances (..., P) of points (..., P, 3), float64."""
     difference = np.asarray(predicted, np.float64) - np.asarray(target, np.float64)
     return np.sqrt(np.einsum("...i,...i->...", difference, difference))
 
 
 def bone_scale(predicted_joints: ArrayLike, target_joints: ArrayLike) -> np.ndarray:
-    """|wrist - middle1| of the truth over that of the prediction, (N,).
+    """Compute the ratio of |wrist - middle1| of ground truth and prediction, (N,).
 
-    A prediction collapsed to a point gives infinity, or NaN where the truth is one as well.
+    The ratio is infinite for a prediction collapsed to a point, or NaN if the ground truth is
+    collapsed as well.
 
     Args:
         predicted_joints, target_joints: (N, 21, 3), mano21 order.
@@ -44,10 +45,12 @@ def root_aligned_errors(
     target_root: ArrayLike,
     scale: ArrayLike | float = 1.0,
 ) -> np.ndarray:
-    """|| s (p - p_root) - (g - g_root) ||, (N, P).
+    """Compute root-aligned distances || s (p - p_root) - (g - g_root) ||, (N, P).
 
     Args:
-        predicted, target: (N, P, 3). predicted_root, target_root: (N, 3). scale: (N,) or one.
+        predicted, target: (N, P, 3) points.
+        predicted_root, target_root: (N, 3) root joints.
+        scale: (N,) factors on the prediction, or a single one.
     """
     factor = np.broadcast_to(np.asarray(scale, np.float64), len(np.asarray(predicted)))
     moved = np.asarray(predicted, np.float64) - np.asarray(predicted_root, np.float64)[:, None]
@@ -62,12 +65,13 @@ def joints_from_pixels_and_depth(
     focal_px: ArrayLike,
     princpt_px: ArrayLike,
 ) -> np.ndarray:
-    """Back-projection of 2.5D predictions (InterNet, ECCV 2020): (N, P, 3) mm, camera frame.
+    """Back-project 2.5D predictions (InterNet, ECCV 2020) to (N, P, 3) mm, camera frame.
 
     Args:
         keypoints_px: (N, P, 2) pixels of the stored image.
-        depth_rel_mm: (N, P) depth minus the wrist's. wrist_depth_mm: (N,).
-        focal_px, princpt_px: (N, 2).
+        depth_rel_mm: (N, P) depth relative to the wrist.
+        wrist_depth_mm: (N,) depth of the wrist.
+        focal_px, princpt_px: (N, 2) focal lengths and principal points.
     """
     depth = np.asarray(depth_rel_mm, np.float64) + np.asarray(wrist_depth_mm, np.float64)[:, None]
     offset = np.asarray(keypoints_px, np.float64) - np.asarray(princpt_px, np.float64)[:, None]
@@ -81,7 +85,11 @@ def relative_root_errors(
     target_right: ArrayLike,
     target_left: ArrayLike,
 ) -> np.ndarray:
-    """Per-image terms of MRRPE: error of (left wrist - right wrist), (N,); all inputs (N, 3)."""
+    """Compute the error of (left wrist - right wrist) per image, (N,), the terms of MRRPE.
+
+    Args:
+        predicted_right, predicted_left, target_right, target_left: (N, 3) wrists.
+    """
     predicted = np.asarray(predicted_left, np.float64) - np.asarray(predicted_right, np.float64)
     target = np.asarray(target_left, np.float64) - np.asarray(target_right, np.float64)
     return distances(predicted, target)
@@ -90,7 +98,12 @@ def relative_root_errors(
 def handedness_correct(
     probability_right_left: ArrayLike, present_right_left: ArrayLike
 ) -> np.ndarray:
-    """Whether both hands are on the right side of 0.5, (N,) bool; inputs (N, 2)."""
+    """Return whether the presence of both hands is predicted correctly at threshold 0.5, (N,).
+
+    Args:
+        probability_right_left: (N, 2) predicted probabilities.
+        present_right_left: (N, 2) bool ground truth.
+    """
     predicted = np.asarray(probability_right_left, np.float64) > 0.5
     return (predicted == np.asarray(present_right_left, bool)).all(-1)
 
@@ -99,11 +112,12 @@ def handedness_correct(
 
 
 class PckCurve:
-    """Fraction of samples within a threshold, per point, gathered block by block.
+    """Fraction of samples within a threshold, per point, accumulated block by block.
 
     Attributes:
-        thresholds: (T,), in the unit of the errors; inclusive.
-        within: (P, T) int64 counts. counted: (P,) int64.
+        thresholds: (T,) inclusive thresholds, in the unit of the errors.
+        within: (P, T) int64, number of samples within each threshold.
+        counted: (P,) int64, number of samples.
     """
 
     def __init__(self, num_points: int, thresholds: np.ndarray = PCK_THRESHOLDS_MM) -> None:
@@ -112,7 +126,7 @@ class PckCurve:
         self.counted = np.zeros(num_points, np.int64)
 
     def add(self, errors: np.ndarray) -> None:
-        """Counts errors (N, P); NaN is not counted."""
+        """Add errors (N, P), ignoring NaN."""
         num_points, steps = self.within.shape
         point = np.broadcast_to(np.arange(num_points), errors.shape)[~np.isnan(errors)]
         step = np.searchsorted(self.thresholds, errors[~np.isnan(errors)], side="left")
@@ -122,19 +136,19 @@ class PckCurve:
         self.counted += cells.sum(1)
 
     def shares(self) -> np.ndarray:
-        """PCK (P, T); NaN rows for points without a sample."""
+        """Compute PCK (P, T); NaN rows for points without a sample."""
         with np.errstate(invalid="ignore"):
             return self.within / self.counted[:, None]
 
     def auc(self) -> float:
-        """Area by the trapezoid rule over the range, per point, then mean over points."""
+        """Compute the normalised area under the curve (trapezoid rule), averaged over points."""
         span = self.thresholds[-1] - self.thresholds[0]
         areas = trapezoid(self.shares(), self.thresholds, axis=1) / span
         return float(areas.mean())
 
 
 def auc(errors: ArrayLike, thresholds: ArrayLike = PCK_THRESHOLDS_MM) -> float:
-    """Area under the PCK curve of errors (N, P), FreiHAND's 100 thresholds from 0 to 50 mm."""
+    """Compute the area under the PCK curve of errors (N, P), by default from 0 to 50 mm."""
     errors = np.asarray(errors, np.float64)
     curve = PckCurve(errors.shape[1], np.asarray(thresholds))
     curve.add(errors)
@@ -145,15 +159,17 @@ def auc(errors: ArrayLike, thresholds: ArrayLike = PCK_THRESHOLDS_MM) -> float:
 
 
 def f_scores(predicted: ArrayLike, target: ArrayLike, thresholds: tuple[float, ...]) -> np.ndarray:
-    """Harmonic mean of precision and recall of two point sets (FreiHAND, ICCV 2019).
+    """Compute the harmonic mean of precision and recall of two point sets (FreiHAND, ICCV 2019).
 
-    A point is found if the nearest point of the other set is closer (strictly) than a threshold.
+    A point is matched if the nearest point of the other set is strictly closer than the threshold.
 
     Args:
-        predicted: (N, P, 3). target: (N, Q, 3). thresholds: T of them.
+        predicted: (N, P, 3) points.
+        target: (N, Q, 3) points.
+        thresholds: T thresholds.
 
     Returns:
-        (N, T) in [0, 1]; 0 where nothing is close.
+        F-scores (N, T) in [0, 1]; 0 without any match.
     """
     limits = np.asarray(thresholds, np.float64)
     scores = np.empty((len(np.asarray(predicted)), len(limits)))

@@ -1,7 +1,7 @@
-"""Poses that a system predicted for the images of an index, as a file.
+"""Predicted poses for the images of an index, and their files.
 
-Scores are made from such files only. A mesh is stored as the 61 numbers of the hand model that made
-it and is posed again, block by block, when it is scored: 765 bytes per hand instead of 9.8 kB.
+All scores are computed from such files. A mesh is stored as its 61 hand-model parameters and posed
+again, block by block, when it is scored: 765 bytes per hand instead of 9.8 kB.
 
 Letters: N predictions (one hand of one image each), J = 21 joints in mano21 order, V = 778 vertices
 of a MANO mesh.
@@ -36,34 +36,34 @@ _SHAPES = {
 }
 _INTEGERS = ("rows", "hand")
 _OPTIONAL = ("vertices_rel_mm", "keypoints_image_px", "joint_depth_rel_mm")
-_MESH = "mesh_"  # what the arrays of `MeshParameters` are called in a file begins with
+_MESH = "mesh_"  # prefix of the arrays of `MeshParameters` in a file
 
 
 class PredictionError(ValueError):
-    """A predictions file is damaged, contradicts itself, or belongs to other data."""
+    """A predictions file is damaged, inconsistent, or belongs to other data."""
 
 
 @dataclass(frozen=True)
 class PosePredictions:
-    """Predictions of one system, in the camera frame of the stored image (as stored, not cropped).
+    """Predictions of one system, in the camera frame of the stored (uncropped) image.
 
     Attributes:
-        system: name of the system, the row of a score table.
-        index_fingerprint: ``HandIndex.fingerprint`` of the data that ``rows`` count in.
+        system: Name of the system in score tables.
+        index_fingerprint: ``HandIndex.fingerprint`` of the index that ``rows`` refer to.
         rows: (N,) int64 rows of the index; a row may occur once per hand.
         hand: (N,) int64, 0 right, 1 left.
         joints_rel_mm: (N, J, 3) float32, relative to the predicted wrist.
-        vertices_rel_mm: (N, V, 3) float32, relative to the same wrist; None if no mesh is made, or
+        vertices_rel_mm: (N, V, 3) float32, relative to the same wrist; None without a mesh, or if
             it is stored as ``mesh``.
         keypoints_image_px: (N, J, 2) float32, pixels of the stored image, or None.
         joint_depth_rel_mm: (N, J) float32, depth minus wrist depth of the 2.5D output, or None.
-        provenance: plain values: at least ``box_source`` (where the crops came from); weights,
-            commit, command.
-        mesh: the mesh as parameters of a hand model; ``with_vertices`` poses it.
+        provenance: Plain values, such as ``box_source`` (origin of the crop boxes), weights, commit
+            and command.
+        mesh: Mesh as parameters of a hand model; ``with_vertices`` poses it.
 
     Raises:
-        PredictionError: at construction, for a wrong shape, a repeated (row, hand), a side other
-            than 0 and 1, values that are not finite, or a mesh that is given twice.
+        PredictionError: An array has a wrong shape or is not finite, a (row, hand) is repeated, a
+            hand is not 0 or 1, or the mesh is given twice.
     """
 
     system: str
@@ -87,14 +87,14 @@ class PosePredictions:
                 continue
             dtype = np.int64 if name in _INTEGERS else np.float32
             count = len(np.atleast_1d(self.rows))
-            object.__setattr__(self, name, _checked(name, value, shape, dtype, count))
+            object.__setattr__(self, name, _convert(name, value, shape, dtype, count))
         if np.isin(self.hand, (0, 1)).sum() < len(self):
             raise PredictionError("hand must be 0 (right) or 1 (left) for every prediction")
         keys, counts = np.unique(2 * self.rows + self.hand, return_counts=True)
         if np.any(counts > 1):
             raise PredictionError(
-                f"{int(np.sum(counts > 1))} hands are predicted more than once, the first in row "
-                f"{int(keys[counts > 1][0] // 2)}; keep one prediction per row and hand"
+                f"{int(np.sum(counts > 1))} hands are predicted more than once, first in row "
+                f"{int(keys[counts > 1][0] // 2)}. Keep one prediction per row and hand"
             )
 
     def __len__(self) -> int:
@@ -102,29 +102,29 @@ class PosePredictions:
 
     @property
     def box_source(self) -> str | None:
-        """Where the crops came from, if the predictions say so."""
+        """Origin of the crop boxes; None if not stated."""
         return self.provenance.get("box_source")
 
     @property
     def has_mesh(self) -> bool:
-        """Whether meshes are known, as vertices or as parameters."""
+        """Whether there are meshes, as vertices or as parameters."""
         return self.vertices_rel_mm is not None or self.mesh is not None
 
     def take(self, positions: np.ndarray | slice) -> "PosePredictions":
-        """The predictions at some positions (not rows)."""
+        """Select predictions by position (not by row)."""
         arrays = {name: getattr(self, name) for name in _SHAPES}
         kept = {name: None if a is None else a[positions] for name, a in arrays.items()}
         mesh = None if self.mesh is None else self.mesh.take(positions)
         return replace(self, **kept, mesh=mesh)
 
     def with_vertices(self, hand_models: Mapping[str, HandModel]) -> "PosePredictions":
-        """The same predictions with the vertices of their meshes: 9.3 kB for each hand.
+        """Pose the meshes; the vertices take 9.3 kB per hand.
 
         Args:
-            hand_models: "right" and "left", those that the parameters were predicted for.
+            hand_models: "right" and "left" hand model that the parameters were predicted for.
 
         Raises:
-            ValueError: other hand models.
+            ValueError: The hand models differ.
         """
         if self.mesh is None:
             return self
@@ -132,25 +132,25 @@ class PosePredictions:
         return replace(self, vertices_rel_mm=vertices, mesh=None)
 
     def require_index(self, index: HandIndex) -> None:
-        """Refuses to be compared with other data.
+        """Check that the predictions belong to an index.
 
         Raises:
-            PredictionError: made for another index, or a row beyond its end.
+            PredictionError: They belong to another index, or a row is out of range.
         """
         if self.index_fingerprint != index.fingerprint:
             raise PredictionError(
-                f"the predictions of '{self.system}' count rows of an index with fingerprint "
-                f"{self.index_fingerprint[:12]}, {index.path} has {index.fingerprint[:12]}. "
-                "Predict again, or give the index that they were made with"
+                f"the predictions of '{self.system}' belong to an index with fingerprint "
+                f"{self.index_fingerprint[:12]}, but {index.path} has {index.fingerprint[:12]}. "
+                "Predict again, or pass the index that they were made with"
             )
         if len(self) and not 0 <= self.rows.min() <= self.rows.max() < len(index):
             raise PredictionError(
-                f"the predictions of '{self.system}' name rows {self.rows.min()} to "
+                f"the predictions of '{self.system}' refer to rows {self.rows.min()} to "
                 f"{self.rows.max()} of an index with {len(index)} images"
             )
 
     def save(self, path: Path | str) -> Path:
-        """Writes an .npz that needs no pickle to be read; whole or not at all."""
+        """Write an .npz without pickled data, atomically."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, name) for name in _SHAPES}
@@ -170,22 +170,22 @@ class PosePredictions:
 
     @classmethod
     def load(cls, path: Path | str) -> "PosePredictions":
-        """Reads what ``save`` wrote.
+        """Read a file of ``save``.
 
         Raises:
-            PredictionError: no file, not such a file, damaged, or another format version.
-            JointOrderError: it states another joint order than mano21.
+            PredictionError: The file is missing, damaged, or of another format or version.
+            JointOrderError: The file states a joint order other than mano21.
         """
         stored = _read_npz(Path(path))
         if stored["format"].shape or stored["format"].tolist() not in _READABLE:
             raise PredictionError(
-                f"{path} has format {str(stored['format'])[:40]}; known are 1 to {FORMAT}. "
+                f"{path} has format {str(stored['format'])[:40]}; supported are 1 to {FORMAT}. "
                 "Predict again."
             )
         if str(stored["joint_order"]) != JOINT_ORDER:
             raise JointOrderError(
-                f"{path} states joint order '{stored['joint_order']}'; a predictions file of this "
-                f"toolkit is in {JOINT_ORDER}. Read it as another system's file, which reorders"
+                f"{path} states joint order '{stored['joint_order']}', but files of this "
+                f"toolkit use {JOINT_ORDER}. Read it as another system's file, which reorders"
             )
         provenance = parse_json(str(stored["provenance_json"]), str(path), PredictionError)
         if not isinstance(provenance, dict):
@@ -214,7 +214,7 @@ class PosePredictions:
             raise PredictionError("a mesh is given as vertices or as parameters, not as both")
         if len(self.mesh) != len(self.rows):
             raise PredictionError(
-                f"mesh has parameters of {len(self.mesh)} hands, needed is {len(self.rows)}"
+                f"mesh has parameters of {len(self.mesh)} hands; expected {len(self.rows)}"
             )
 
 
@@ -235,24 +235,24 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if missing := sorted(needed - content.keys()):
         raise PredictionError(
             f"{path} lacks {', '.join(missing)}, so it is not a predictions file of this toolkit. "
-            "Files of other systems are read with the order and unit of their joints stated"
+            "For files of other systems, state the order and unit of their joints"
         )
     return content
 
 
-def _checked(name: str, value, shape: tuple[int, ...], dtype, count: int) -> np.ndarray:
+def _convert(name: str, value, shape: tuple[int, ...], dtype, count: int) -> np.ndarray:
     array = np.asarray(value)
     if array.shape != (count, *shape):
-        raise PredictionError(f"{name} is {array.shape}, needed is {(count, *shape)}")
+        raise PredictionError(f"{name} has shape {array.shape}; expected {(count, *shape)}")
     if array.dtype.kind not in ("iu" if dtype is np.int64 else "fiu"):
         needed = "integers" if dtype is np.int64 else "numbers"
-        raise PredictionError(f"{name} is {array.dtype}, needed are {needed}")
-    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        raise PredictionError(f"{name} is {array.dtype}; expected {needed}")
+    with np.errstate(over="ignore"):  # becomes infinite, which is rejected below
         array = array.astype(dtype, copy=False)
     if dtype is np.float32 and not np.isfinite(array).all():
         bad = int(np.sum(~np.isfinite(array.reshape(count, -1)).all(1)))
         raise PredictionError(
-            f"{name} holds NaN or infinity in {bad} of {count} predictions; leave out what was not "
-            "predicted instead, it is then counted as missing"
+            f"{name} contains NaN or infinity in {bad} of {count} predictions. Leave out hands "
+            "that were not predicted; they are counted as missing"
         )
     return array

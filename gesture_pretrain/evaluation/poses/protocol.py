@@ -1,7 +1,7 @@
-"""Protocols: everything that decides what an error in millimetres means.
+"""Evaluation protocols, which define the meaning of an error in millimetres.
 
-The same predictions give 5 mm or 15 mm depending on the root, the scale and the ground truth. So no
-score exists without its protocol, and no score is printed without the protocol's card.
+The same predictions can have an error of 5 mm or 15 mm depending on root, scale and ground truth.
+Therefore every score has a protocol, and is printed together with the protocol's card.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -34,35 +34,38 @@ _AVERAGING_TEXT = {
 
 
 class ProtocolError(ValueError):
-    """A number without a complete protocol, or a protocol that contradicts itself."""
+    """A protocol is missing, incomplete or inconsistent."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How errors are made and averaged. Lengths are mm.
+    """Definition of how errors are computed and averaged. Lengths are in mm.
 
     Attributes:
-        name: how it is asked for. title: one line. source: where it is defined.
-        joints: predicted joints as they are, or regressed from the predicted mesh.
-        ground_truth: annotated joints, or joints of the MANO fit (regressed like the prediction's).
-        root: the joint that both sides are moved to the origin by.
-        alignment: "root" (translation only), "root and bone" (then the prediction is scaled by
-            |wrist - middle1| of the truth over its own), "similarity" (Procrustes without
-            reflections: scale, rotation, translation).
-        mask: which joints count: in view of this image, triangulated at all, or every joint.
-        mask_rows: whether a flag gates its own joint, or that in the same row of another order.
-        wrist_gates: a hand whose wrist does not count does not count at all.
-        root_counted: whether the root's error of 0 is in the mean.
-        missing_fit: what becomes of hands without a fit.
-        tips: which vertices are fingertips of a mesh ("manopth": middle 444; "interhand": 445).
-        averaging: order of the means.
-        empty_joint: a joint without any counted sample makes the mean NaN, or is left out.
-        images: which images count.
-        vertices: whether there is an error of the mesh against the fit's: aligned in the same way,
-            by the joints regressed from both, or by vertices where the alignment is "similarity".
-        aligned_scores: also PCK curves and F-scores, raw and after similarity alignment.
-        box_source: where the crops came from; set by ``bound``.
-        split: the evaluated split; set by ``bound``.
+        name: Identifier.
+        title: One-line description.
+        source: Publication or code that defines the protocol.
+        joints: Use the predicted joints, or joints regressed from the predicted mesh.
+        ground_truth: Annotated joints, or joints of the MANO fit (regressed like the prediction's).
+        root: Joint at which prediction and ground truth are aligned.
+        alignment: "root" (translation only), "root and bone" (the prediction is also scaled by the
+            ratio of |wrist - middle1| of ground truth and prediction), "similarity" (Procrustes
+            without reflections: scale, rotation, translation).
+        mask: Joints that count: in view of this image, triangulated, or all.
+        mask_rows: Whether a flag gates its own joint, or the joint in the same row of another
+            order.
+        wrist_gates: Whether a hand counts only if its wrist counts.
+        root_counted: Whether the root's error of 0 is included in the mean.
+        missing_fit: Treatment of hands without a fit.
+        tips: Fingertip vertices of a mesh ("manopth": middle 444; "interhand": 445).
+        averaging: Order of the means.
+        empty_joint: Whether a joint without any counted sample makes the mean NaN, or is left out.
+        images: Images that count.
+        vertices: Whether the mesh is compared with that of the fit. Both are aligned in the same
+            way as joints, by their regressed joints, or by vertices for "similarity".
+        aligned_scores: Whether to compute PCK curves and F-scores, raw and similarity-aligned.
+        box_source: Origin of the crop boxes; set by ``bound``.
+        split: Evaluated split; set by ``bound``.
     """
 
     name: str
@@ -90,7 +93,7 @@ class Protocol:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ProtocolError(
-                    f"protocol '{self.name}': {name} is {getattr(self, name)!r}; choose among "
+                    f"protocol '{self.name}': {name} is {getattr(self, name)!r}; choose one of "
                     f"{', '.join(map(repr, choices))}"
                 )
         uses_fit = self.ground_truth == "fit" or self.vertices
@@ -101,19 +104,19 @@ class Protocol:
             )
 
     def bound(self, *, box_source: str | None, split: str) -> "Protocol":
-        """The protocol of one evaluation; an unknown box source is named as such."""
+        """Return the protocol with the boxes and the split of one evaluation."""
         return replace(self, box_source=box_source or "not stated by the predictions", split=split)
 
     def require_bound(self) -> None:
-        """Raises ProtocolError unless ``bound`` was called."""
+        """Raise ProtocolError unless ``bound`` was called."""
         if self.box_source is None or self.split is None:
             raise ProtocolError(
-                f"protocol '{self.name}' does not say which split and boxes; call "
+                f"protocol '{self.name}' has no split and boxes. Call "
                 "protocol.bound(box_source=..., split=...) with those of the evaluation"
             )
 
     def card(self) -> list[str]:
-        """What has to stand beside every number, as lines of plain text."""
+        """Format the protocol as lines of text to print next to every score."""
         self.require_bound()
         lines = [
             f"Protocol {self.name}: {self.title} [{self.source}]",
@@ -131,15 +134,15 @@ class Protocol:
         return lines
 
     def to_json(self) -> dict:
-        """All fields as plain values."""
+        """Return all fields as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict) -> "Protocol":
-        """What ``to_json`` gave.
+        """Restore a protocol from ``to_json``.
 
         Raises:
-            ProtocolError: unknown or missing keys.
+            ProtocolError: A key is unknown or missing.
         """
         known = {f.name for f in fields(cls)}
         if set(content) != known:
@@ -272,17 +275,16 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def find_protocols(names: list[str] | tuple[str, ...]) -> list[Protocol]:
-    """Protocols by name; "all" is every one.
+    """Find protocols by name; "all" selects all of them.
 
     Raises:
-        ProtocolError: an unknown name.
+        ProtocolError: A name is unknown.
     """
     if "all" in names:
         return list(PROTOCOLS.values())
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown:
         raise ProtocolError(
-            f"unknown protocol {', '.join(map(repr, unknown))}; there are {', '.join(PROTOCOLS)}, "
-            "all"
+            f"unknown protocol {', '.join(map(repr, unknown))}. Known: {', '.join(PROTOCOLS)}, all"
         )
     return [PROTOCOLS[name] for name in dict.fromkeys(names)]

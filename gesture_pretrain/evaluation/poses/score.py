@@ -1,4 +1,4 @@
-"""Scores: predictions and truth, in blocks, to means that carry their protocol.
+"""Scores of predictions against ground truth, computed in blocks; each has a protocol.
 
 Letters: N hands, J = 21 joints, V = 778 vertices.
 """
@@ -35,16 +35,17 @@ class MissingPredictions(ValueError):
 
 @dataclass(frozen=True)
 class Score:
-    """What one system reached under one protocol. Cannot exist without a bound protocol.
+    """Score of one system under one protocol, which must be bound.
 
     Attributes:
-        system: name. protocol: bound to boxes and split.
-        averages: the protocol's means.
-        extra: other means by name: auc, f@5, ... (fractions); empty for most protocols.
-        errors: per hand, before any mean.
-        info: per hand: rows, hand, interacting, capture, subject, frame, camera, label, coarse,
-            fine; each (N,).
-        excluded: how many hands or joints were left out or counted in a special way, by reason.
+        system: Name of the system.
+        protocol: Protocol, bound to boxes and split.
+        averages: Means defined by the protocol.
+        errors: Errors per hand, before averaging.
+        info: Columns (N,) per hand: rows, hand, interacting, capture, subject, frame, camera,
+            label, coarse, fine.
+        extra: Other means by name, such as auc or f@5 (fractions). Empty for most protocols.
+        excluded: Number of hands or joints left out or treated specially, by reason.
     """
 
     system: str
@@ -58,8 +59,8 @@ class Score:
     def __post_init__(self) -> None:
         if not isinstance(self.protocol, Protocol):
             raise ProtocolError(
-                f"a score of '{self.system}' without a protocol is a number without a meaning; "
-                "pass one of gesture_pretrain.evaluation.poses.protocol.PROTOCOLS, bound"
+                f"the score of '{self.system}' has no protocol; pass a bound one of "
+                "gesture_pretrain.evaluation.poses.protocol.PROTOCOLS"
             )
         self.protocol.require_bound()
 
@@ -68,7 +69,7 @@ class Score:
         return "\n".join([f"{self.system}: {numbers}", *self.protocol.card()])
 
     def values(self) -> dict[str, float]:
-        """All means by name, in the order of a table; what a protocol does not define is absent."""
+        """Return all means that the protocol defines by name, in table order."""
         found = {}
         for kind, means in (("MPJPE", self.averages.mpjpe_mm), ("MPVPE", self.averages.mpvpe_mm)):
             if kind == "MPVPE" and not self.protocol.vertices:
@@ -77,23 +78,26 @@ class Score:
         return found | dict(self.extra)
 
     def hand_means_mm(self) -> np.ndarray:
-        """(N,) mean over the counted joints of each hand; NaN where none is."""
+        """Compute the mean (N,) over the counted joints of each hand; NaN without any."""
         counted = ~np.isnan(self.errors.joint_mm)
         with np.errstate(invalid="ignore"):
             return np.where(counted, self.errors.joint_mm, 0.0).sum(1) / counted.sum(1)
 
     def by_joint(self) -> dict[str, float]:
-        """Mean over hands of each joint's error, mm."""
+        """Compute the mean error of each joint over hands, mm."""
         counted = ~np.isnan(self.errors.joint_mm)
         with np.errstate(invalid="ignore"):
             means = np.where(counted, self.errors.joint_mm, 0.0).sum(0) / counted.sum(0)
         return dict(zip(JOINT_NAMES_MANO21, means.tolist(), strict=True))
 
     def by_group(self, names: np.ndarray) -> dict[str, tuple[float, int]]:
-        """Name -> (mean over hands of their mean joint error in mm, number of hands).
+        """Compute the mean error and the number of hands of each group.
 
         Args:
-            names: (N,) of any kind; e.g. ``info["label"]``.
+            names: (N,) group of each hand, such as ``info["label"]``.
+
+        Returns:
+            Group name -> (mean over hands of their mean joint error in mm, number of hands).
         """
         means = self.hand_means_mm()
         found = {}
@@ -105,8 +109,8 @@ class Score:
 
 
 @dataclass
-class _Gathered:
-    """What the blocks of one protocol gave so far."""
+class _Accumulated:
+    """Errors of the blocks scored so far under one protocol."""
 
     joint_mm: list[np.ndarray] = field(default_factory=list)
     vertex_mm: list[np.ndarray] = field(default_factory=list)
@@ -129,33 +133,32 @@ def score_predictions(
     allow_missing: bool = False,
     progress: bool = False,
 ) -> tuple[list[Score], dict[str, str]]:
-    """Scores of one system under several protocols, in one pass over its predictions.
+    """Score one system under several protocols, in one pass over its predictions.
 
     Args:
-        predictions: the system's.
-        reader: of the index that they were made for.
-        protocols: bound or not; they are bound to the predictions' boxes and the rows' split.
-        rows: images that should have been predicted; None for those of the predictions.
-        allow_missing: score what is there although hands of `rows` have no prediction.
-        progress: show a bar.
+        predictions: Predictions of the system.
+        reader: Ground-truth reader of the same index.
+        protocols: Protocols, which are bound to the boxes of the predictions and the split of the
+            rows.
+        rows: Images to evaluate. Default: those of the predictions.
+        allow_missing: Allow hands of `rows` without a prediction, and score the others.
+        progress: Show a progress bar.
 
     Returns:
-        The scores, and protocol name -> why it cannot be applied to this system.
+        The scores, and protocol name -> reason why it cannot be applied to this system.
 
     Raises:
-        PredictionError: predictions of another index.
-        MissingPredictions: hands without a prediction and not `allow_missing`.
-        ValueError: nothing is left to score.
+        PredictionError: The predictions belong to another index.
+        MissingPredictions: Hands have no prediction and `allow_missing` is false.
+        ValueError: There is nothing to score.
     """
     predictions.require_index(reader.index)
-    wanted_rows, wanted_hand = reader.hands_of(
-        np.unique(predictions.rows) if rows is None else rows
-    )
-    chosen, counts = _match(predictions, wanted_rows, wanted_hand, allow_missing)
+    evaluated = reader.hands_of(np.unique(predictions.rows) if rows is None else rows)
+    chosen, counts = _match(predictions, *evaluated, allow_missing)
     if len(chosen) < len(predictions):
         predictions = predictions.take(chosen)
     usable, refused = _usable(protocols, predictions, reader)
-    gathered = {protocol.name: _Gathered() for protocol in usable}
+    gathered = {protocol.name: _Accumulated() for protocol in usable}
     info: list[dict[str, np.ndarray]] = []
     for part in _blocks(len(predictions), progress, predictions.system):
         block = predictions.take(part)
@@ -175,7 +178,7 @@ def score_predictions(
 
 
 def _match(predictions, rows, hand, allow_missing) -> tuple[np.ndarray, dict[str, int]]:
-    """Positions of the predictions of the evaluated hands, and counts of the others."""
+    """Find the predictions of the evaluated hands, and count the others."""
     have, want = 2 * predictions.rows + predictions.hand, 2 * rows + hand
     chosen = np.flatnonzero(np.isin(have, want))
     missing = int(np.sum(~np.isin(want, have)))
@@ -205,11 +208,11 @@ def _usable(protocols, predictions, reader) -> tuple[list[Protocol], dict[str, s
             require_available(protocol, predictions, reader)
             if protocol.images == "interacting" and not interacting.any():
                 raise NotAvailable(
-                    f"protocol {protocol.name} is of interacting hands, and no image shows them"
+                    f"protocol {protocol.name} requires interacting hands, but no image shows them"
                 )
             if protocol.ground_truth == "fit" and not has_fits:
                 raise NotAvailable(
-                    f"protocol {protocol.name} compares with MANO fits, and no hand has one"
+                    f"protocol {protocol.name} requires MANO fits, but no hand has one"
                 )
             usable.append(protocol)
         except NotAvailable as error:
@@ -230,7 +233,7 @@ def _add_block(gathered, protocol, block, truth: GroundTruth, reader) -> None:
         gathered.mesh.add(protocol, block, truth, reader)
 
 
-def _score(predictions, protocol, gathered: _Gathered, columns, counts, split) -> Score:
+def _score(predictions, protocol, gathered: _Accumulated, columns, counts, split) -> Score:
     joint_mm, vertex_mm = np.concatenate(gathered.joint_mm), np.concatenate(gathered.vertex_mm)
     means = average(
         protocol,

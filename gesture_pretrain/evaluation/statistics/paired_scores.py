@@ -1,8 +1,7 @@
-"""From scores of two systems to their paired difference, such that it is that of their means.
+"""Paired difference of two systems, weighted so that it equals the difference of their means.
 
-A protocol's mean is a weighted mean over (hand, joint) pairs; summed over the joints of a hand, the
-weights give each hand's error and its weight. With these the difference of the table's columns and
-the difference that is tested are one number.
+A protocol's mean is a weighted mean over (hand, joint) pairs. Summing over the joints of a hand
+gives its error and weight, with which the tested difference equals that of the reported means.
 """
 
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ CLUSTERS = ("subject", "label")  # the label of an index is the sequence
 
 
 def pair_weights(protocol: Protocol, joint_mm: np.ndarray, hand: np.ndarray) -> np.ndarray:
-    """(N, J) weight of each (hand, joint) in the protocol's mean over single-hand images, sum 1.
+    """Compute the weight (N, J) of each (hand, joint) in a protocol's single-hand mean, sum 1.
 
     A joint without any counted hand has no weight, also where the protocol's mean would be NaN.
 
@@ -30,7 +29,7 @@ def pair_weights(protocol: Protocol, joint_mm: np.ndarray, hand: np.ndarray) -> 
         hand: (N,) 0 right, 1 left.
 
     Raises:
-        ProtocolError: the protocol's mean is of interacting hands.
+        ProtocolError: The protocol's mean is of interacting hands.
     """
     counted = ~np.isnan(joint_mm)
     if protocol.averaging == "hand" or protocol.images == "interacting":
@@ -53,12 +52,12 @@ def pair_weights(protocol: Protocol, joint_mm: np.ndarray, hand: np.ndarray) -> 
 def hand_values(
     score: Score, *, hands: np.ndarray | None = None, joint: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) error and (N,) weight of each hand; their weighted mean is the protocol's MPJPE.
+    """Compute error (N,) and weight (N,) of each hand; the weighted mean is the MPJPE.
 
     Args:
-        score: of one system.
-        hands: bool, which hands are returned, weighted as if there were no others; None for all.
-        joint: the error of this joint alone, at its own weights; None for the hand's.
+        score: Score of one system.
+        hands: Bool, which hands are returned, weighted as if there were no others; None for all.
+        joint: The error of this joint alone, at its own weights; None for the hand's.
     """
     joint_mm, hand = score.errors.joint_mm, score.info["hand"]
     if hands is not None:
@@ -82,19 +81,19 @@ def compare_scores(
     cluster_by: Sequence[str] = CLUSTERS,
     pretrainings: Sequence | None = None,
 ) -> PairedDifference:
-    """MPJPE (or MPVPE) of a system minus its reference's, with interval and p-value.
+    """Compare MPJPE (or MPVPE) of a system and its reference, with interval and p-value.
 
     Args:
-        scores: of the system, one per seed, under one protocol.
-        reference: of the reference, for the same seeds in the same order.
-        meshes: compare MPVPE.
-        hands: bool, one for each hand of the scores, compare on these; None for all.
-        joint: compare the error of this joint alone; None for MPJPE.
-        cluster_by: names in `Score.info`; hands alike in all of them are one cluster.
+        scores: Scores of the system, one per seed, under one protocol.
+        reference: Scores of the reference, for the same seeds in the same order.
+        meshes: Compare MPVPE.
+        hands: Bool, one for each hand of the scores, compare on these; None for all.
+        joint: Compare the error of this joint alone; None for MPJPE.
+        cluster_by: Names in `Score.info`; hands alike in all of them are one cluster.
         pretrainings: Pretraining each run starts from; None if all runs share one.
 
     Raises:
-        ValueError: other hands, protocols or numbers of seeds, nothing to count, or a part of
+        ValueError: Other hands, protocols or numbers of seeds, nothing to count, or a part of
             meshes, which has no weights.
     """
     everything = [*scores, *reference]
@@ -120,13 +119,13 @@ def compare_scores(
 def mean_interval(
     scores: Sequence[Score], *, cluster_by: Sequence[str] = CLUSTERS
 ) -> tuple[float, float]:
-    """95 % interval of a system's own MPJPE over its seeds; NaN with a single cluster.
+    """Compute the 95 % interval of a system's MPJPE over its seeds; NaN with a single cluster.
 
-    Intervals of two systems may overlap though their difference is clear, as they are scored on
-    the same hands: `compare_scores` tells that.
+    Intervals of two systems may overlap although their difference is significant, because both are
+    scored on the same hands. Use `compare_scores` to compare them.
 
     Raises:
-        ValueError: scores of other hands or protocols, or nothing to count.
+        ValueError: Scores of other hands or protocols, or nothing to count.
     """
     _require_same_hands(scores)
     errors = np.stack([hand_values(score)[0] for score in scores])

@@ -173,7 +173,7 @@ def test_the_real_client_takes_what_it_is_given(registered, hub, tmp_path):
 
 @pytest.mark.parametrize("repository", ["lab", "lab/x/y", ""])
 def test_an_impossible_id_is_refused(registered, hub, repository):
-    with pytest.raises(ValueError, match="no repository id"):
+    with pytest.raises(ValueError, match="not a repository id"):
         push_backbone(registered.name, repository, client=hub)
 
 

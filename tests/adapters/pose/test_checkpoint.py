@@ -88,7 +88,7 @@ def damaged(stored, change):
 
 def test_changed_or_missing_weights_are_refused(stored):
     damaged(stored, lambda content: content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(WeightsError, match="not the file its card describes"):
+    with pytest.raises(WeightsError, match="does not match its card"):
         load_pose_model(stored)
     (stored / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match="does not exist"):

@@ -117,9 +117,7 @@ def test_an_order_mistaken_for_another_is_refused_by_name(write, rendered_index,
     if actual == stated:
         read_external_predictions(path, rendered_index)
         return
-    with pytest.raises(
-        JointOrderError, match=f"'{stated}', but their bones are those of '{actual}'"
-    ):
+    with pytest.raises(JointOrderError, match=f"'{stated}', but the bones match '{actual}'"):
         read_external_predictions(path, rendered_index)
 
 
@@ -127,7 +125,7 @@ def test_an_order_mistaken_for_another_is_refused_by_name(write, rendered_index,
 def test_shuffled_joints_are_refused(write, rendered_index, truth, seed):
     shuffle = np.random.default_rng(seed).permutation(21)
     path = write(joints=truth.joints_cam_mm[:, shuffle])
-    with pytest.raises(JointOrderError, match="shuffled, or not a hand"):
+    with pytest.raises(JointOrderError, match="shuffled"):
         read_external_predictions(path, rendered_index)
     read_external_predictions(path, rendered_index, check_skeleton=False)
 
@@ -139,7 +137,7 @@ def test_a_bad_prediction_in_the_right_order_is_not_refused(write, rendered_inde
 
 def test_order_and_unit_must_be_stated_once_or_alike(write, rendered_index):
     silent = write(joint_order=None, unit="mm")
-    with pytest.raises(JointOrderError, match="does not state the order of its joints"):
+    with pytest.raises(JointOrderError, match="joint order"):
         read_external_predictions(silent, rendered_index)
     read_external_predictions(silent, rendered_index, joint_order="openpose")
     with pytest.raises(JointOrderError, match="states joint order 'mano21', but 'smplx' is given"):

@@ -67,7 +67,7 @@ def test_wrong_hand_model_is_refused(rendered_index, hand_models):
     with pytest.raises(ValueError, match="flat_hand_mean=True"):
         GroundTruthReader(rendered_index, hand_models={"right": flat})
     reader = GroundTruthReader(rendered_index)
-    with pytest.raises(ValueError, match="pass hand_models"):
+    with pytest.raises(ValueError, match="hand_models"):
         reader.metric_joints_mm(np.zeros((1, 778, 3)), np.zeros(1), tip_convention="smplx")
 
 

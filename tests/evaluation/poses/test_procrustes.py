@@ -59,7 +59,7 @@ def test_meshes_and_float32_and_no_samples(hands):
 def test_what_cannot_be_aligned_is_refused(hands):
     predicted, target = hands
     line = target * [1, 0, 0]
-    with pytest.raises(ValueError, match="not on one line"):
+    with pytest.raises(ValueError, match="collinear"):
         procrustes_errors(predicted, line)
     two = np.zeros(predicted.shape[:2], bool)
     two[:, :2] = True

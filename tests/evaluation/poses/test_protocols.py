@@ -259,7 +259,7 @@ def test_what_cannot_be_scored_says_why(complete, predictions_of, reader, render
     with pytest.raises(PredictionError, match="fingerprint"):
         score_predictions(other, reader, SINGLE)
     collapsed = _both_sources(complete, predictions_of, lambda points: 0 * points)
-    with pytest.raises(ValueError, match="wrist and middle knuckle are in one place"):
+    with pytest.raises(ValueError, match="coincide"):
         score_predictions(collapsed, reader, [PROTOCOLS["eanet_corrected"]])
 
 
@@ -281,13 +281,13 @@ def scores(complete, predictions_of, reader):
 def test_a_number_without_a_protocol_is_impossible(scores):
     score = scores[0]
     arguments = (score.averages, score.errors, score.info)
-    with pytest.raises(ProtocolError, match="without a protocol"):
+    with pytest.raises(ProtocolError, match="no protocol"):
         Score("system", None, *arguments)
-    with pytest.raises(ProtocolError, match="does not say which split and boxes"):
+    with pytest.raises(ProtocolError, match="no split and boxes"):
         Score("system", PROTOCOLS["freihand"], *arguments)
     with pytest.raises(ProtocolError, match="not float"):
         ScoreTable([4.84])
-    with pytest.raises(ProtocolError, match="does not say which split"):
+    with pytest.raises(ProtocolError, match="no split"):
         PROTOCOLS["eanet_corrected"].card()
     assert "Protocol interhand_wrist" in str(score) and "boxes: annotation box" in str(score)
 
@@ -332,10 +332,10 @@ def test_systems_with_other_boxes_or_hands_are_marked(scores, complete, predicti
     text = ScoreTable(mixed).to_text()
     assert "boxes: DIFFERS: shaken: annotation box x 1.25; other: RootNet" in text
     assert "scored on different hands" in text
-    with pytest.raises(ValueError, match="stands twice"):
+    with pytest.raises(ValueError, match="twice"):
         ScoreTable([mixed[0], mixed[0]])
     changed = dataclasses.replace(mixed[0].protocol, root_counted=False)
-    with pytest.raises(ProtocolError, match="another protocol that is also called"):
+    with pytest.raises(ProtocolError, match="same name"):
         ScoreTable([mixed[1], dataclasses.replace(mixed[0], protocol=changed)]).to_text()
 
 

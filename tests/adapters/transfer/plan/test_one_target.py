@@ -56,7 +56,7 @@ def test_baselines_have_heads_of_the_same_shape(gesture_network, registered, swa
     [
         ([NAME], ValueError, "itself"),
         (["random", "random"], ValueError, "itself"),
-        (["hrnet_w16_tiny.tinny"], UnknownBackbone, "Near names"),
+        (["hrnet_w16_tiny.tinny"], UnknownBackbone, "Similar names"),
     ],
 )
 def test_wrong_baselines_are_refused(registered, swap_index, baselines, error, word):
