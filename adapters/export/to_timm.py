@@ -157,7 +157,7 @@ def _same_features(backbone: Backbone, theirs: Callable[[Tensor], Tensor]) -> di
         backbone.train(was_training)
     if not torch.equal(ours, other):
         raise SwapError(
-            "the network that loaded the file has different features: largest difference "
+            "the network that loaded the file gives other features: largest difference "
             f"{(ours - other).abs().max().item():.3g}. Nothing was written."
         )
     return {"loaded_strictly": True, "features_equal_bit_for_bit": True, "image_px": side}

@@ -145,9 +145,9 @@ def test_the_real_client_that_cannot_connect_is_one_message(registered, tmp_path
     with socket.socket() as unused:  # bound, and nobody listens
         unused.bind(("127.0.0.1", 0))
         client = huggingface_hub.HfApi(f"http://127.0.0.1:{unused.getsockname()[1]}", token=False)
-        with pytest.raises(ConnectionError, match="cannot push to lab/x: .*this machine online"):
+        with pytest.raises(ConnectionError, match="cannot push to lab/x"):
             push_backbone(registered.name, "lab/x", client=client)
-        with pytest.raises(ConnectionError, match="cannot pull lab/x: .*this machine online"):
+        with pytest.raises(ConnectionError, match="cannot pull lab/x"):
             pull_backbone("lab/x", home=tmp_path / "other", client=client)
 
 
