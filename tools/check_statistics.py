@@ -63,14 +63,14 @@ def sign_flip_rejections(means, shares) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--repetitions",
         type=int,
         metavar="N",
         default=4000,
-        help="data sets drawn for each number (default: 4000)",
+        help="datasets drawn for each number (default: 4000)",
     )
     repetitions = parser.parse_args(arguments).repetitions
     rng = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """`make demo`: both stages on a CPU, from nothing to the report of a transfer experiment.
 
 Runs the commands that a user would type, one after the other, and prints each of them:
-the embedded data set is rendered, a small HRNet is pretrained on its gesture labels and exported,
+the embedded dataset is rendered, a small HRNet is pretrained on its gesture labels and exported,
 a new process loads it by name, and an evaluation puts it beside the same network untrained. Then
 the plan `configs/experiments/demo.py` puts it into a small EANet and into small token fusion,
 beside random weights and a backbone pretrained on shuffled labels, and reports whether gesture
@@ -39,7 +39,7 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
     views = ["--view-limit", "50", "--roll-limit", "45", "--view-side", "palm"]
     return [
         (
-            "Render the embedded data set: 45 gestures x 2 hands, split by person",
+            "Render the embedded dataset: 45 gestures x 2 hands, split by person",
             [str(TOOLS / "prepare_data.py"), "synthetic", "--root", str(data), *render, *views],
         ),
         (

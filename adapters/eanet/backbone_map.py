@@ -1,4 +1,4 @@
-"""A backbone of ours in the place of EANet's own: crops in, one map at stride 32 out."""
+"""Adapter of our backbones to EANet: crops in, one map at stride 32 out."""
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,13 @@ GESTURE_LOGITS = ("none", "logits")
 
 
 class BackboneMap(nn.Module):
-    """What EANet calls its backbone.
+    """EANet's backbone.
 
     Args:
-        backbone: Taken as it is, not copied.
-        backbone_projection: What its map passes through: the identity, or a declared projection.
-        input_normalisation: "backbone": by the mean and deviation that the backbone was trained
-            with. "unit": values of 0 .. 1 as they are, as upstream feeds its ResNet-50.
+        backbone: The backbone; it is not copied.
+        backbone_projection: Applied to its map: the identity, or a declared projection.
+        input_normalisation: "backbone": with the mean and deviation that the backbone was trained
+            with. "unit": values in [0, 1], as upstream feeds its ResNet-50.
 
     Raises:
         ValueError: Unknown `input_normalisation`.
@@ -47,16 +47,16 @@ class BackboneMap(nn.Module):
             self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0 .. 1 -> (B, C, H / 32, W / 32)."""
+        """Map (B, 3, H, W) RGB in 0 .. 1 to (B, C, H / 32, W / 32)."""
         features = self.backbone((image - self.mean) / self.std)
         return self.backbone_projection(features.levels[self.backbone.high])
 
 
 class CarriedHeads(nn.Module):
-    """The gesture heads that came with the backbone, in the place of EANet's own.
+    """The backbone's pretrained gesture heads, replacing EANet's.
 
     Args:
-        heads: Taken as they are, not copied; they read the pooled map.
+        heads: The heads, which read the pooled map; they are not copied.
     """
 
     def __init__(self, heads: GestureHeads):
@@ -64,19 +64,19 @@ class CarriedHeads(nn.Module):
         self.heads = heads
 
     def forward(self, features: Tensor) -> GestureLogits:
-        """(B, C, H, W) -> coarse (main) and fine (sub) logits."""
+        """Map (B, C, H, W) to coarse (main) and fine (sub) logits."""
         return GestureLogits(*self.heads(features.mean(dim=(2, 3))))
 
 
 def carried_heads(
     network: Backbone | GestureNetwork, gesture_logits: str, through: nn.Module
 ) -> GestureHeads | None:
-    """The gesture heads of a network, where logits are read; None where they are not.
+    """Return a network's gesture heads if logits are read, else None.
 
     Args:
-        network: Comes with heads if it is a `GestureNetwork`.
+        network: Has heads if it is a `GestureNetwork`.
         gesture_logits: "none" or "logits".
-        through: What the map passes through, see `adapters.swap.projection.fit_backbone`.
+        through: Projection of the map, see `adapters.swap.projection.fit_backbone`.
 
     Raises:
         SwapError: It has no heads, or a projection would stand between it and them.
@@ -85,20 +85,20 @@ def carried_heads(
         return None
     if not isinstance(network, GestureNetwork):
         raise SwapError(
-            "gesture_logits='logits' reads the gesture heads, and this backbone comes without. "
+            "gesture_logits='logits' needs gesture heads, but this backbone has none. "
             "Load it with load_backbone(name, with_heads=True), or choose gesture_logits='none'."
         )
     if isinstance(through, ChannelProjection):
         raise SwapError(
-            "gesture_logits='logits' needs the backbone's own map, and a projection stands before "
-            f"it ({through.describe()}). Choose gesture_logits='none', or let EANet read the map "
+            "gesture_logits='logits' needs the backbone's own map, but it is projected "
+            f"({through.describe()}). Choose gesture_logits='none', or let EANet read the map "
             "as it is (backbone_channels=None)."
         )
     return network.heads
 
 
 def unit_image(image: Tensor) -> Tensor:
-    """A batch of crops in 0 .. 1, float32.
+    """Convert crops to float32 in [0, 1].
 
     Args:
         image: (B, 3, S, S) uint8 in 0 .. 255, or floating point in 0 .. 1.

@@ -1,7 +1,7 @@
-"""Which part of the picture EANet sees: its box about one or two hands.
+"""EANet's bounding box around one or two hands.
 
 The rule is that of the published data pipeline: the tight box of the triangulated joints, 1.25
-times as large, fitted into the picture, made square and 1.25 times as large again. In total the
+times as large, fitted into the image, made square and 1.25 times as large again. In total the
 crop shows 1.5625 times the extent of the joints. Boxes are (4,) x, y, width, height in pixels.
 """
 
@@ -14,7 +14,7 @@ BOX_RATIO = 1.25
 
 
 def joint_box(joints_px: ArrayLike, valid: ArrayLike, ratio: float = BOX_RATIO) -> np.ndarray:
-    """Tight box about the valid joints of one hand, ``ratio`` times as large.
+    """Return the tight box around the valid joints of one hand, enlarged by ``ratio``.
 
     Args:
         joints_px: (21, 2) pixels.
@@ -30,14 +30,14 @@ def joint_box(joints_px: ArrayLike, valid: ArrayLike, ratio: float = BOX_RATIO) 
 def box_of_hands(
     joints_px: ArrayLike, valid: ArrayLike, hand: str, *, box_bug: bool = False
 ) -> np.ndarray:
-    """The box about what is annotated, before `crop_box` fits it into the picture.
+    """Return the box around the annotated hands, before `crop_box` fits it into the image.
 
     Args:
         joints_px: (2, 21, 2) pixels, right hand first; arbitrary where not valid.
         valid: (2, 21) bool.
         hand: "right", "left" or "interacting". Of two hands, one without valid joints takes the
             other's box.
-        box_bug: Of two hands, measure width and height from the right hand's corner instead of
+        box_bug: For two hands, measure width and height from the right hand's corner instead of
             from the corner of both, as upstream does: too small wherever the left hand reaches
             further left or up.
 
@@ -64,13 +64,13 @@ def box_of_hands(
 
 
 def crop_box(bbox_xywh_px: ArrayLike, image_size_wh: tuple[int, int]) -> np.ndarray:
-    """Fits a box into the picture, then the square of 1.25 times its longer side.
+    """Fit a box into the image, then the square of 1.25 times its longer side.
 
-    A box that begins left of (or above) the picture is moved, not cut; the square may reach
-    beyond the picture again.
+    A box that begins left of (or above) the image is moved, not cut; the square may reach
+    beyond the image again.
 
     Raises:
-        ValueError: Nothing of the box is left.
+        ValueError: The box lies outside the image.
     """
     return square_box(clip_box_eanet(bbox_xywh_px, image_size_wh), BOX_RATIO)
 
@@ -83,7 +83,7 @@ def boxes_are_usable(
     *,
     box_bug: bool = False,
 ) -> np.ndarray:
-    """For many images at once: whether `crop_box` would accept the box of `box_of_hands`.
+    """Return whether `crop_box` would accept the box of `box_of_hands`, for many images.
 
     Args:
         joints_px: (N, 2, 21, 2), valid: (N, 2, 21) bool.

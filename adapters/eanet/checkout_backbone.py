@@ -32,14 +32,14 @@ _PROJECTION = "backbone_projection."
 
 
 class CheckoutBackbone(BackboneMap):
-    """(B, 3, 256, 256) RGB in 0..1 to (B, 2048, 8, 8); its tensors have the backbone's own names.
+    """Backbone from (B, 3, 256, 256) RGB in [0, 1] to (B, 2048, 8, 8), without name prefix.
 
     For a ResNet-50 these are torchvision's, so snapshots hold what EANet's own backbone would have
     written. A declared projection adds `backbone_projection.*`. A snapshot that lacks one of the
     tensors is refused, although the checkout loads with `strict=False`.
 
     Attributes:
-        ledger: What became of every tensor of the backbone.
+        ledger: Status of every tensor of the backbone.
     """
 
     def __init__(self, backbone: Backbone, projection: nn.Module, *, input_normalisation: str):
@@ -52,7 +52,7 @@ class CheckoutBackbone(BackboneMap):
         NextStepCheck(self, target=_TARGET)
 
     def forward(self, image: Tensor, stage: str | None = None) -> Tensor:
-        """(B, 3, 256, 256) -> (B, 2048, 8, 8).
+        """Map (B, 3, 256, 256) to (B, 2048, 8, 8).
 
         Args:
             image: RGB in 0..1.
@@ -64,11 +64,11 @@ class CheckoutBackbone(BackboneMap):
 
 
 class ForkBackbone(nn.Module):
-    """The backbone of the author's fork: gives the map or, with gesture logits, a triple.
+    """Backbone of the author's fork: returns the map or, with gesture logits, a triple.
 
     Attributes:
-        feature_encoder, main_classifier, sub_classifier: By their names in the fork.
-        ledger: What became of every tensor of the backbone.
+        feature_encoder, main_classifier, sub_classifier: Modules, named as in the fork.
+        ledger: Status of every tensor of the backbone.
     """
 
     def __init__(self, encoder: CheckoutBackbone, heads: GestureHeads | None = None):
@@ -84,7 +84,7 @@ class ForkBackbone(nn.Module):
         NextStepCheck(self, target=_TARGET)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, 256, 256) -> map, or map, coarse logits, fine logits."""
+        """Map (B, 3, 256, 256) to the map, or to map, coarse logits and fine logits."""
         features = self.feature_encoder(image)
         if not self.use_gesture_logits:
             return features
@@ -109,12 +109,12 @@ def eanet_checkout_backbone(
         gesture_logits: "none", or "logits" for the fork with `use_gesture_logits=True`.
         allow_projection: Bring other channels to 2048 by a 1x1 convolution.
         input_normalisation: "backbone" for the mean and deviation that it was trained with, "unit"
-            for values of 0..1 as EANet feeds its own.
+            for values in [0, 1], as EANet uses.
         seed: Seed of the projection.
 
     Raises:
         SwapError: Channels, stride or size do not fit, heads are missing, or a projection would
-            stand between the backbone and its heads.
+            separate the backbone from its heads.
         ValueError: Unknown layout, logits or normalisation; or logits for upstream.
     """
     if layout not in LAYOUTS:
@@ -164,7 +164,7 @@ def _ledger(module: nn.Module, network: Backbone | GestureNetwork, source: str) 
 
 
 def _with_short_names(module: nn.Module, state: dict, prefix: str, _metadata) -> None:
-    """`<prefix>backbone.net.conv1.weight` becomes `<prefix>conv1.weight`, in the same order."""
+    """Rename `<prefix>backbone.net.conv1.weight` to `<prefix>conv1.weight`, keeping the order."""
     renamed = {_short(name, prefix): value for name, value in state.items()}
     state.clear()
     state.update(renamed)

@@ -20,13 +20,13 @@ class EanetAugmentation:
 
     Attributes:
         scale: The side of the box is multiplied by 1 + scale * clip(N(0, 1), -1, 1).
-        rotation_deg: The box turns by rotation_deg * clip(N(0, 1), -2, 2).
-        rotation: Probability that it turns at all.
+        rotation_deg: The box rotates by rotation_deg * clip(N(0, 1), -2, 2).
+        rotation: Probability of a rotation.
         colour: Each channel is multiplied by a uniform factor of 1 +- colour.
         flip: Probability of a mirrored crop.
 
     Raises:
-        ValueError: A value that makes no sense.
+        ValueError: A value is out of range.
     """
 
     scale: float = 0.25
@@ -43,7 +43,7 @@ class EanetAugmentation:
                 raise ValueError(f"EanetAugmentation.{name} is {value}; must be in 0 .. {limit}")
 
     def draw(self, stream: np.random.Generator) -> Motion:
-        """One motion. Every call takes the same numbers, so a range of 0 changes no other draw."""
+        """Draw a motion, always with the same number of draws, whatever the ranges."""
         zoom, turn = stream.standard_normal(2).tolist()
         turns, flips, *gains = stream.random(5).tolist()
         angle = self.rotation_deg * min(max(turn, -2.0), 2.0)
@@ -57,12 +57,12 @@ class EanetAugmentation:
 
 @dataclass(frozen=True)
 class CropView:
-    """One crop of one picture.
+    """One crop of one image.
 
     Attributes:
-        crop_from_image: (2, 3) affine map, picture px -> crop px; a mirror is part of it.
-        rotation: (3, 3) what the crop does to vectors of the camera frame (`crop_rotation`).
-        mirrored: The crop shows a mirror image of the picture.
+        crop_from_image: (2, 3) affine map, image px -> crop px; a mirror is part of it.
+        rotation: (3, 3) map of vectors of the camera frame (`crop_rotation`).
+        mirrored: The crop is mirrored.
         size_px: Side of the crop.
         grid: Cells of the heat map along x and y.
         depth_cells: Cells along z.
@@ -77,16 +77,16 @@ class CropView:
 
     @property
     def turn(self) -> np.ndarray:
-        """(3, 3) the turn about the viewing axis without the mirror."""
+        """Return the (3, 3) rotation about the viewing axis, without the mirror."""
         return self.rotation @ np.diag([-1.0 if self.mirrored else 1.0, 1.0, 1.0])
 
 
 def view_of_box(bbox_xywh_px: np.ndarray, motion: Motion, *, size_px: int, grid: int) -> CropView:
-    """The crop that shows a box, moved.
+    """Plan the crop of a moved box.
 
     Args:
         bbox_xywh_px: (4,) box; stretched to the crop if it is not square, as upstream does.
-        motion: What the augmentation drew; `Motion()` for none.
+        motion: Motion of the augmentation; `Motion()` for none.
         size_px: Side of the crop.
         grid: Cells of the heat map along x and y; there are always 8 in depth.
     """
@@ -104,11 +104,11 @@ def crop_image(
     view: CropView,
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:
-    """The pixels of a crop, bilinear, black outside of the picture.
+    """Crop bilinearly, black outside the image.
 
     Args:
         picture: Holds what the crop shows.
-        view: Which crop.
+        view: The crop.
         gain_rgb: Factor on each channel; the result stays within 0 .. 255.
 
     Returns:

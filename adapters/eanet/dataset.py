@@ -1,7 +1,7 @@
-"""The loader of EANet: rows of an index -> crops with everything its losses compare.
+"""EANet's dataset: crops with the targets of all losses, from rows of an index.
 
 A sample depends on (seed, epoch, row) only. The rules are those of the published data pipeline;
-what is a mistake there is off by default and named in `eanet.Quirks`.
+its mistakes are off by default, see `eanet.Quirks`.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ IMAGE_KINDS = ("uint8", "float")
 class EanetSample(NamedTuple):
     """One crop (or, collated, B of them with a leading axis B). 42 joints: right hand, left hand.
 
-    Values that are not known are 0 and their flag is 0. Flags are float32, as the losses multiply
+    Unknown values are 0, and so is their flag. Flags are float32, as the losses multiply
     by them. Hands are those of the crop: a mirror exchanges them.
 
     Attributes:
@@ -53,7 +53,7 @@ class EanetSample(NamedTuple):
         coarse, fine: Gesture classes, -1 where the crop has none.
         hand: 0 right, 1 left, -1 two hands.
         row: Row of the index.
-        mirrored: The crop shows a mirror image of the stored image.
+        mirrored: The crop is mirrored.
         joint_img, mano_joint_img: (42, 3) heat-map cells of captured joints and of the fit's.
         joint_cam, mano_joint_cam: (42, 3) m, minus the wrist of the same hand.
         mano_mesh_cam: (1556, 3) m, camera frame of the image, never mirrored or rotated (but the
@@ -112,23 +112,23 @@ class EanetDataset(Dataset):
         grid: Cells of the heat map; S / 32 by default.
         hands: "single" refuses images of two hands, "all" takes them.
         box_source: "joints" or "rootnet", see `rows.box_of`.
-        quirks: What to do as upstream does although it is a mistake.
+        quirks: Mistakes of upstream to reproduce.
         image_as: "uint8", interpolated and coloured in whole grey levels; or "float", as upstream
             has it, four times the bytes.
-        with_mesh: Also give the fits' vertices, which takes longer than all else of a sample.
+        with_mesh: Also return the fits' vertices, which take longer than the rest of a sample.
         reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
             crop shows at least as many pixels per pixel; it then shows averages of pixels instead
             of some of them. Upstream decodes all of every file. Targets do not depend on it.
         shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
             `data.images.shards`.
-        announce: Is handed the line that tells what was left out; None for silence.
+        announce: Called with a line about omitted images; None for silence.
 
     Attributes:
         rows: (N,) rows that are used.
-        coarse, fine: (N,) int64 classes of the images, -1 where there is none.
+        coarse, fine: (N,) int64 classes of the images, -1 for none.
 
     Raises:
-        ValueError: An option that is not possible, or an image of two hands.
+        ValueError: Invalid option, or an image of two hands.
         DataError: The index cannot serve EANet, or the shards are damaged, unfinished, or made of
             another index.
     """
@@ -178,7 +178,7 @@ class EanetDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, key: SampleKey) -> EanetSample:
-        """The sample at a position, or at (epoch, position).
+        """Return the sample at a position, or at (epoch, position).
 
         Raises:
             DataError: The image is missing, unreadable, or of another size than annotated.
@@ -186,12 +186,12 @@ class EanetDataset(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[EanetSample]:
-        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
 
         A sample does not depend on the others of its batch, to the last digit.
 
         Raises:
-            As for a single one.
+            DataError: See `__getitem__`.
         """
         epochs, positions = epochs_and_positions(keys)
         motions = [Motion()] * len(keys)
@@ -201,11 +201,11 @@ class EanetDataset(Dataset):
         return self._samples(positions.tolist(), motions)
 
     def sample(self, position: int, motion: Motion) -> EanetSample:
-        """The sample at a position under a given motion."""
+        """Return the sample at a position under a given motion."""
         return self._samples([position], [motion])[0]
 
     def box(self, record: HandRecord) -> np.ndarray:
-        """The box of an image before any augmentation: (4,) xywh px."""
+        """Return the box of an image before augmentation, (4,) xywh px."""
         return self._box(record, captured_hands(record))
 
     def _box(self, record: HandRecord, hands: CapturedHands) -> np.ndarray:
@@ -292,7 +292,7 @@ class EanetDataset(Dataset):
     def _fits(
         self, records: Sequence[HandRecord], views: Sequence[CropView]
     ) -> list[list[ManoTargets | None]]:
-        """Of each record the targets of right and left fit, None where there is none."""
+        """Return each record's targets of the right and left fit, None without a fit."""
         found: list[list[ManoTargets | None]] = [[None, None] for _ in records]
         cameras = [camera_of(record) for record in records]
         for side, name in enumerate(HANDS[:2]):
@@ -326,7 +326,7 @@ def _captured_fields(captured: CapturedTargets, both_wrists: bool) -> dict[str, 
 
 
 def _mano_fields(fits: list[ManoTargets | None]) -> dict[str, Tensor]:
-    """Right and left hand of the crop, one after the other; zeros where there is no fit."""
+    """Concatenate right and left hand of the crop; zeros without a fit."""
     known = np.array([fit is not None for fit in fits])
 
     def stacked(name: str, *shape: int) -> Tensor:
@@ -354,7 +354,7 @@ def _meshes(fits: list[ManoTargets | None], wanted: bool) -> Tensor:
 
 
 def _both(values: np.ndarray) -> Tensor:
-    """(2, 21, K) to (42, K)."""
+    """Flatten (2, 21, K) to (42, K)."""
     return _float32(values.reshape(42, -1))
 
 
@@ -372,7 +372,7 @@ def _grid(size_px: int, grid: int | None) -> int:
     cells = size_px // STRIDE if grid is None else grid
     if cells < 1 or (grid is None and size_px % STRIDE):
         raise ValueError(
-            f"crops of {size_px} px give no whole heat map at stride {STRIDE}; choose a multiple "
+            f"crops of {size_px} px are not a multiple of the stride {STRIDE}; choose a multiple "
             f"of {STRIDE}, or give grid=..."
         )
     return cells
@@ -394,7 +394,7 @@ def _require_single(index: HandIndex, rows: np.ndarray) -> None:
     if len(two):
         raise ValueError(
             f"row {two[0]} shows two hands, as do {len(two) - 1} others. Select rows with "
-            "hands=('right', 'left'), or give the data set hands='all'."
+            "hands=('right', 'left'), or give the dataset hands='all'."
         )
 
 

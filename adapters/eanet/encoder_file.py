@@ -1,4 +1,4 @@
-"""A gesture-pretrained ResNet-50 as the file that EANet's own code, or the author's fork, reads.
+"""Export of a ResNet-50 to files that EANet's own code, or the author's fork, reads.
 
 Two layouts. "upstream": a snapshot with the backbone alone, `module.hand_backbone.*` under
 `network`, for `output/model_dump/snapshot_<epoch>.pth.tar`; upstream resumes at the epoch after it

@@ -1,4 +1,4 @@
-"""EANet's view of a MANO hand: vertices from parameters, and 21 joints regressed from vertices.
+"""MANO hands as EANet uses them: vertices from parameters, and 21 joints regressed from vertices.
 
 EANet takes every joint from the mesh: 16 by the regressor of the right hand, for both hands, and
 five fingertips that are vertices (middle 445 upstream, tip convention "interhand"; its metric uses
@@ -23,14 +23,14 @@ JointsOf = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class ManoHands(nn.Module):
-    """Both hands. Nothing of them is in the state dict: checkpoints hold no licensed model.
+    """Both hands, kept out of the state dict because checkpoints hold no licensed model.
 
     Args:
         right, left: Vertices (B, 778, 3), m, from pose (B, 48), shape (B, 10), translation (B, 3).
         regressor: (16, 778) of the right hand, mano16 order.
-        tip_convention: Which vertices are the fingertips, see `skeleton.TIP_VERTICES`.
-        joints: Of the right and the left hand the regressed joints, without the mesh, for the
-            loader; None: the loader takes them from the mesh.
+        tip_convention: Vertices of the fingertips, see `skeleton.TIP_VERTICES`.
+        joints: Regressors of the right and left hand's joints without the mesh, for the
+            dataset; None to compute them from the mesh.
 
     Attributes:
         regressor21: (21, 778), mano21 order.
@@ -50,7 +50,9 @@ class ManoHands(nn.Module):
     ):
         super().__init__()
         if regressor.shape != (16, 778):
-            raise ValueError(f"the regressor has shape {tuple(regressor.shape)}, needed (16, 778)")
+            raise ValueError(
+                f"the regressor has shape {tuple(regressor.shape)}, expected (16, 778)"
+            )
         self._hands, self._joints = (right, left), joints
         self.register_buffer("regressor21", _with_tips(regressor, tip_convention), persistent=False)
 
@@ -64,18 +66,18 @@ class ManoHands(nn.Module):
     def vertices_m(
         self, side: int, pose: Tensor, shape: Tensor, trans_m: Tensor | None = None
     ) -> Tensor:
-        """Vertices (B, 778, 3) of the right (0) or left (1) hand; untranslated by default."""
+        """Return vertices (B, 778, 3) of the right (0) or left (1) hand; default: untranslated."""
         trans_m = pose.new_zeros(len(pose), 3) if trans_m is None else trans_m
         return self._hands[side](pose, shape, trans_m)
 
     def joints_m(self, vertices_m: Tensor) -> Tensor:
-        """21 joints (..., 21, 3), mano21 order, of vertices (..., 778, 3)."""
+        """Regress joints (..., 21, 3), mano21 order, from vertices (..., 778, 3)."""
         return self.regressor21.to(vertices_m.dtype) @ vertices_m
 
     def fit_vertices_m(
         self, side: int, pose: np.ndarray, shape: np.ndarray, trans_m: np.ndarray
     ) -> np.ndarray:
-        """Vertices (N, 778, 3) of N hands in numpy, each as if it were alone.
+        """Return vertices (N, 778, 3) in numpy; results do not depend on the batch.
 
         Args:
             side: 0 right, 1 left.
@@ -93,7 +95,7 @@ class ManoHands(nn.Module):
     def fit_joints_m(
         self, side: int, pose: np.ndarray, shape: np.ndarray, trans_m: np.ndarray
     ) -> np.ndarray:
-        """Regressed joints (N, 21, 3) of N hands in numpy, each as if it were alone.
+        """Return regressed joints (N, 21, 3) in numpy; results do not depend on the batch.
 
         Args:
             side, pose, shape, trans_m: As for `fit_vertices_m`.
@@ -105,14 +107,14 @@ class ManoHands(nn.Module):
 
 
 def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
-    """Both hands from our hand models; fingertips by their tip convention.
+    """Build both hands from our hand models, with their tip convention.
 
     Args:
-        hand_models: "right" and "left"; poses must count from MANO's mean pose.
+        hand_models: "right" and "left"; poses must be relative to MANO's mean pose.
 
     Raises:
-        ValueError: A hand is missing, is the other one, counts poses from the flat hand, or the
-            two have other fingertips.
+        ValueError: A hand is missing, is the other one, has poses relative to the flat hand, or the
+            two have different fingertips.
     """
     for name in ("right", "left"):
         model = hand_models.get(name)
@@ -122,14 +124,14 @@ def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
             raise ValueError(f"hand_models[{name!r}] is a {model.hand} hand")
         if model.flat_hand_mean:
             raise ValueError(
-                f"hand_models[{name!r}] counts poses from the flat hand, EANet and the fits of "
-                "InterHand2.6M from MANO's mean pose: load it with flat_hand_mean=False"
+                f"hand_models[{name!r}] has poses relative to the flat hand; EANet and the fits of "
+                "InterHand2.6M use MANO's mean pose: load it with flat_hand_mean=False"
             )
     right, left = hand_models["right"], hand_models["left"]
     if right.tip_convention != left.tip_convention:
         raise ValueError(
-            f"right and left hand have other fingertips: {right.tip_convention}, "
-            f"{left.tip_convention}; load both with one tip_convention"
+            f"right and left hand have different fingertips: {right.tip_convention}, "
+            f"{left.tip_convention}; load both with the same tip_convention"
         )
     regressor, tips = torch.from_numpy(right.joint_regressor).float(), right.tip_convention
     rows = _with_tips(regressor, tips).double().numpy()
@@ -152,7 +154,7 @@ class _HandVertices(nn.Module):
 
 
 def _with_tips(regressor: Tensor, tip_convention: str) -> Tensor:
-    """(16, 778) mano16 rows to (21, 778) mano21 rows."""
+    """Extend (16, 778) mano16 rows to (21, 778) mano21 rows."""
     tips = regressor.new_zeros(5, 778)
     tips[torch.arange(5), torch.tensor(tip_vertices(tip_convention))] = 1
     return torch.cat([regressor, tips])[list(MANO21_FROM_MANO16_TIPS)]

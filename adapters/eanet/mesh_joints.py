@@ -1,4 +1,4 @@
-"""The joints that EANet regresses from a MANO mesh, without the mesh: for the loader, in numpy.
+"""EANet's regressed joints without computing the MANO mesh, in numpy, for the dataset.
 
 Skinning moves a vertex by a blend of the 16 joints' motions, and a regressed joint is a sum over
 vertices. Exchanging the two sums leaves, for each pair of a regressed joint and a joint of the
@@ -17,8 +17,8 @@ class MeshJoints:
     """J joints regressed from the mesh of a posed hand; float64.
 
     Args:
-        model: The hand; its mean pose is taken over.
-        regressor: (J, 778), its own or, as EANet does, the other hand's.
+        model: The hand, including its mean pose.
+        regressor: (J, 778), of this hand or, as in EANet, of the other.
     """
 
     def __init__(self, model: HandModel, regressor: np.ndarray):
@@ -39,7 +39,7 @@ class MeshJoints:
         self._mean_pose = arrays["mean_pose"]
 
     def __call__(self, pose: np.ndarray, shape: np.ndarray, trans_m: np.ndarray) -> np.ndarray:
-        """The joints of N hands, (N, J, 3) m, in the frame of the fit.
+        """Compute the joints of N hands, (N, J, 3) m, in the frame of the fit.
 
         A hand's joints do not depend on the others of its batch, to the last digit.
 
@@ -61,5 +61,5 @@ class MeshJoints:
 
 
 def _summed(weights: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """(P, V) and (V, 3, K) to (3 P, K)."""
+    """Contract (P, V) and (V, 3, K) to (3 P, K)."""
     return np.tensordot(weights, directions, axes=1).reshape(-1, directions.shape[-1])

@@ -1,4 +1,4 @@
-"""EANet as a `PoseModel`: a batch of crops in, named losses or hands out."""
+"""EANet as a `PoseModel`: from a batch of crops to named losses or hands."""
 
 import torch
 from mmengine.model import BaseModel
@@ -28,11 +28,11 @@ class EanetModel(BaseModel):
         grid: Cells of the network's heat map along x and y.
         depth_cells: Along z.
         reduction: "valid" or "mean", see `objective.weighted_losses`.
-        cell_origin: What a cell's index stands for: "edge", as in upstream's checkpoints, whose
+        cell_origin: Reference point of a cell index: "edge", as in upstream's checkpoints, whose
             network cannot reach the last cell's far side; or "centre".
 
     Attributes:
-        epoch: The current epoch, from 0; nothing here depends on it.
+        epoch: The current epoch, from 0; unused.
 
     Raises:
         ValueError: Unknown `reduction` or `cell_origin`.
@@ -64,7 +64,7 @@ class EanetModel(BaseModel):
         return slot.backbone
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the embeddings and class tokens, which are not decayed (timm's convention)."""
+        """Return names of undecayed embeddings and class tokens (timm's convention)."""
         names = (name for name, _ in self.network.named_parameters(prefix="network"))
         own = (name for name in names if not name.startswith("network.backbone."))
         return {name for name in own if name.endswith(("_embed", "cls_token", "_embed.weight"))}
@@ -84,7 +84,7 @@ class EanetModel(BaseModel):
 
         Returns:
             "loss": the eight weighted terms, `*_loss`, to be summed. "predict": the hand that each
-            crop shows. "tensor": what the network gives. "count": nothing; the objective counts
+            crop shows. "tensor": the network's output. "count": nothing; the objective counts
             what is known, see `gesture_pretrain.training.step_mean.StepCounts`.
 
         Raises:
@@ -113,7 +113,7 @@ class EanetModel(BaseModel):
             return self._of_the_hand_shown(batch, output, (right, left))
 
     def predict_side(self, batch: EanetSample, side: int) -> HandPrediction:
-        """The right (0) or left (1) hand of every crop, whatever the crops show."""
+        """Predict the right (0) or left (1) hand of every crop, whatever the crops show."""
         return self(batch._replace(hand=torch.full_like(batch.hand, side)), mode="predict")
 
     def _losses(
@@ -167,7 +167,7 @@ class EanetModel(BaseModel):
 
 
 class OneHandToDevice(BatchToDevice):
-    """Moves a batch; one that is to be predicted is checked first, on the host."""
+    """Move a batch to the device, after checking those to be predicted on the host."""
 
     def forward(self, data: EanetSample, training: bool = False) -> dict[str, EanetSample]:
         if not training:
@@ -180,7 +180,7 @@ def _require_one_hand(hand: Tensor) -> None:
     looked_at = hand.device.type == "cpu" and not torch.compiler.is_compiling()
     if looked_at and bool(((hand != 0) & (hand != 1)).any()):
         raise ValueError(
-            "the batch holds crops of two hands, and a prediction is of one; "
+            "the batch holds crops of two hands, but a prediction is of one; "
             "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"
         )
 

@@ -1,4 +1,4 @@
-"""From a batch of our loader to EANet's eight losses."""
+"""EANet's eight losses of a batch of our dataset."""
 
 import torch
 from torch import Tensor
@@ -15,11 +15,11 @@ REDUCTIONS = ("valid", "mean")
 
 
 def training_targets(batch: EanetSample, *, cell_offset: float) -> TrainingTargets:
-    """Targets and masks of a batch, in the cells that the network counts in.
+    """Build targets and masks of a batch, in the network's heat-map cells.
 
     Args:
         batch: Collated samples.
-        cell_offset: What the network's cell index stands for, within the cell: 0 its edge, as
+        cell_offset: Reference point of a cell index within the cell: 0 its edge, as in
             upstream; 0.5 its centre.
     """
     return TrainingTargets(
@@ -42,7 +42,7 @@ def training_targets(batch: EanetSample, *, cell_offset: float) -> TrainingTarge
 
 
 def placed_hands(output: EANetOutput, hands: ManoHands) -> tuple[PlacedHand, PlacedHand]:
-    """The predicted meshes and joints of the right and the left hand, metres."""
+    """Return the predicted meshes and joints of the right and left hand, metres."""
     right_pose = torch.cat([output.rroot_pose_aa, output.rpose_aa], dim=1)
     left_pose = torch.cat([output.lroot_pose_aa, output.lpose_aa], dim=1)
     right = hands.vertices_m(0, right_pose, output.rshape)
@@ -60,12 +60,12 @@ def weighted_losses(
     reduction: str,
     quirks: Quirks,
 ) -> dict[str, Tensor]:
-    """The eight terms as scalars, weighted, named `*_loss`.
+    """Compute the eight weighted terms as scalars, named `*_loss`.
 
     Args:
-        output: Of the network.
-        right, left: Of `placed_hands`.
-        targets: With masks.
+        output: Output of the network.
+        right, left: Hands from `placed_hands`.
+        targets: Targets and masks.
         reduction: "valid": the mean over what is known in the whole step; a term about which
             nothing is known is 0.
             "mean": over all entries, what is masked counted as zeros, as upstream: there a batch
@@ -85,7 +85,7 @@ def weighted_losses(
 
 
 def _known(t: TrainingTargets) -> dict[str, Tensor]:
-    """Masks of the terms, broadcastable to them."""
+    """Return masks that broadcast to the terms."""
     has_depth = t.is_3d.to(t.joint_valid)[:, None, None]
     ones = torch.ones_like(has_depth)
     return {

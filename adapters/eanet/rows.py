@@ -1,4 +1,4 @@
-"""Which images of an index EANet can use, and the box each is cropped to."""
+"""Select the images that EANet can use, and their boxes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -38,19 +38,19 @@ class CapturedHands(NamedTuple):
 
 
 class RowSelection(NamedTuple):
-    """Rows that can be used, in the order given, and how many could not and why."""
+    """Usable rows, in the given order, and counts of the others by reason."""
 
     rows: np.ndarray
     dropped: dict[str, int]
 
     def describe(self) -> str:
-        """One line."""
+        """Return a one-line summary."""
         reasons = ", ".join(f"{count} {why}" for why, count in self.dropped.items() if count)
         return f"EANet uses {len(self.rows)} images" + (f"; left out: {reasons}" if reasons else "")
 
 
 def captured_hands(record: HandRecord) -> CapturedHands:
-    """The captured joints of an image in its camera.
+    """Return the captured joints of an image in its camera.
 
     Raises:
         DataError: The image has no joints or no camera.
@@ -72,7 +72,7 @@ def captured_hands(record: HandRecord) -> CapturedHands:
 
 
 def camera_of(record: HandRecord) -> Camera:
-    """The camera of an image, in metres."""
+    """Return the camera of an image, in metres."""
     t_mm = translation_of_camera_mm(record.R_cam_world, record.camera_center_mm)
     return Camera(
         np.float64(record.R_cam_world),
@@ -90,18 +90,18 @@ def box_of(
     hands: CapturedHands | None = None,
     box_bug: bool = False,
 ) -> np.ndarray:
-    """The box that an image is cropped to before any augmentation: (4,) xywh px.
+    """Return the box of an image before augmentation, (4,) xywh px.
 
     Args:
-        index: Holds the record.
+        index: The index of the record.
         record: The image.
         source: "joints": from the captured joints, as in training. "rootnet": RootNet's box as it
             is, as in upstream's test.
-        hands: What `captured_hands` gives of it, where that is known already.
+        hands: Result of `captured_hands`, if already computed.
         box_bug: See `boxes.box_of_hands`.
 
     Raises:
-        ValueError: The box is outside of the picture, or not known, or the source is unknown.
+        ValueError: The box is outside the image or missing, or the source is unknown.
     """
     if source == "joints":
         hands = captured_hands(record) if hands is None else hands
@@ -111,7 +111,7 @@ def box_of(
         raise ValueError(f"box_source is {source!r}; possible: {', '.join(BOX_SOURCES)}")
     box = index.columns["detected_bbox_xywh_px"][record.row].astype(np.float64)
     if np.isnan(box).any():
-        raise ValueError(f"row {record.row} has no box of RootNet's; use box_source 'joints'")
+        raise ValueError(f"row {record.row} has no RootNet box; use box_source 'joints'")
     return box
 
 
@@ -122,7 +122,7 @@ def usable_rows(
     *,
     box_bug: bool = False,
 ) -> RowSelection:
-    """Those of some rows that EANet's loader keeps.
+    """Select the rows that EANet's loader keeps.
 
     It leaves out an image without any valid triangulated joint, without any joint in view, or with
     no usable box. (A joint counts only if the wrist of its hand does.)
@@ -202,5 +202,5 @@ def _flags(bits: np.ndarray) -> np.ndarray:
 
 
 def _with_wrist(flags: np.ndarray) -> np.ndarray:
-    """A joint counts only if the wrist of its hand does: (..., 2, 21) bool."""
+    """Mask (..., 2, 21) joints of hands whose wrist is invalid."""
     return flags & flags[..., :1]

@@ -1,4 +1,4 @@
-"""EANet as a target: how it is built around a backbone, with which data and in which size."""
+"""EANet as a target: building it around a backbone, its dataset and its sizes."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -75,15 +75,15 @@ def build_eanet(
     cell_origin: str = "edge",
     input_normalisation: str = "backbone",
 ) -> EanetModel:
-    """Build the model around a backbone, which is taken as it is and not copied.
+    """Build the model around a backbone, which is not copied.
 
     Args:
-        network: For `gesture_logits="logits"` a `GestureNetwork`, whose heads come along.
-        seed: Of the fresh weights, drawn as upstream does before training.
-        hand_models: "right" and "left", poses counted from the mean pose.
+        network: The backbone; a `GestureNetwork` with heads for `gesture_logits="logits"`.
+        seed: Random seed of the initial weights, drawn as upstream does before training.
+        hand_models: "right" and "left", with poses relative to the mean pose.
         allow_projection: Bring another number of channels to `backbone_channels` by a 1x1
             convolution, `network.backbone.backbone_projection`; another experiment.
-        backbone_channels: Of the map that EANet reads; None: as many as the backbone gives.
+        backbone_channels: Channels of the map that EANet reads; None for the backbone's.
         grid: Cells of the heat map; the crops have 32 times as many pixels. None: by the crops
             that the backbone is meant for.
         width, num_heads, depth, mlp_ratio: See `eanet.EANet`.
@@ -95,9 +95,9 @@ def build_eanet(
         input_normalisation: "backbone" or "unit", see `BackboneMap`.
 
     Raises:
-        SwapError: The backbone's channels, stride or size do not fit, it brings no gesture heads
-            where they are read, or a projection would stand between it and its heads.
-        ValueError: An impossible value.
+        SwapError: The backbone's channels, stride or size do not fit, it has no gesture heads
+            although they are read, or a projection would separate it from its heads.
+        ValueError: Invalid value.
     """
     backbone = backbone_of(network)
     needs = eanet_needs(
@@ -134,10 +134,10 @@ def eanet_needs(
     gesture_logits: str = "none",
     **options,
 ) -> BackboneNeeds:
-    """One map at stride 32, and crops of the one size that the position embeddings fix.
+    """Require one map at stride 32, and crops of the size that position embeddings fix.
 
     Raises:
-        ValueError: an option, of those that are chosen by a name, has another.
+        ValueError: Unknown choice of an option.
     """
     require_choice("gesture_logits", gesture_logits, GESTURE_LOGITS)
     for name, choices in _NAMED.items():
@@ -155,22 +155,22 @@ def eanet_needs(
 def build_eanet_dataset(
     index, rows, taxonomy, size_px: int, *, hand_models: Mapping[str, HandModel], **options
 ) -> EanetDataset:
-    """Crops with EANet's targets; `options` are those of `EanetDataset`.
+    """Build EANet's dataset; `options` are those of `EanetDataset`.
 
     Raises:
-        As `EanetDataset`.
+        ValueError, DataError: See `EanetDataset`.
     """
     return EanetDataset(index, rows, taxonomy, size_px, mano=mano_hands(hand_models), **options)
 
 
 def eanet_dataset_with(*, quirks: str | Quirks = "correct", **_options) -> Callable[..., Dataset]:
-    """`build_eanet_dataset` with the quirks of the model, for training."""
+    """Build the training dataset, with the quirks of the model."""
     chosen = find_quirks(quirks) if isinstance(quirks, str) else quirks
     return partial(build_eanet_dataset, quirks=chosen)
 
 
 def published_layout(model: EanetModel) -> EANet:
-    """The same network with its tensors named as `eanet.checkpoint` reads and writes them.
+    """Return the network with tensor names for `eanet.checkpoint`.
 
     It shares every tensor with the model, so loading a snapshot into it loads the model. The
     backbone's tensors have timm's names, which for a ResNet are torchvision's, as upstream's are.

@@ -1,4 +1,4 @@
-"""What EANet is trained on, per crop: joints, MANO parameters, and which of them are known.
+"""EANet's training targets per crop: joints, MANO parameters and their validity.
 
 Two sources are kept apart, as the network's losses are: the *captured* joints of the annotation and
 those of the MANO *fit*. Both hands, right first, mano21 order. `joint_img` is in heat-map cells
@@ -23,7 +23,7 @@ MAX_SHAPE = 3.0
 
 
 class CapturedTargets(NamedTuple):
-    """Of the annotated joints.
+    """Targets of the annotated joints.
 
     Attributes:
         joint_img: (2, 21, 3) cells.
@@ -41,7 +41,7 @@ class CapturedTargets(NamedTuple):
 
 
 class ManoTargets(NamedTuple):
-    """Of one hand's fit; `joint_img`, `joint_cam`, `inside` as above, without the leading 2.
+    """Targets of one hand's fit; the joint fields are as above, without the leading 2.
 
     Attributes:
         pose: (48,) axis-angle, root in the crop's camera frame, fingers minus the mean pose.
@@ -67,12 +67,12 @@ class Camera(NamedTuple):
     princpt_px: np.ndarray  # (2,)
 
     def project_px(self, points_cam_m: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) of points (..., 3), whatever their depth."""
+        """Project points (..., 3), of any depth, to pixels (..., 2)."""
         return points_cam_m[..., :2] / points_cam_m[..., 2:] * self.focal_px + self.princpt_px
 
 
 def cells_of(points_px: np.ndarray, depth_rel_m: np.ndarray, view: CropView) -> np.ndarray:
-    """Heat-map cells (..., 3) of *image* pixels (..., 2) and depths (...) relative to the wrist.
+    """Convert *image* pixels (..., 2) and depths (...) relative to the wrist to cells (..., 3).
 
     A cell is `size_px / grid` pixels wide; the first begins at pixel 0 and at -0.15 m.
     """
@@ -82,7 +82,7 @@ def cells_of(points_px: np.ndarray, depth_rel_m: np.ndarray, view: CropView) -> 
 
 
 def inside_grid(joint_img: np.ndarray, view: CropView) -> np.ndarray:
-    """(...) bool: cells (..., 3) that lie within 0 <= cell < size on all axes."""
+    """Return (...) bool: cells (..., 3) that lie within 0 <= cell < size on all axes."""
     sizes = [view.grid, view.grid, view.depth_cells]
     return np.all((joint_img >= 0) & (joint_img < sizes), axis=-1)
 
@@ -94,7 +94,7 @@ def captured_targets(
     rel_trans_m: np.ndarray,
     view: CropView,
 ) -> CapturedTargets:
-    """Moves the captured joints with a crop.
+    """Move the captured joints with a crop.
 
     A mirror exchanges the hands. The translation between them, left minus right, then changes the
     sign of y and z: mirrored in x, and counted from the other hand.
@@ -136,8 +136,8 @@ def mano_targets(
         hands: The MANO hands.
         cameras: Cameras of the images, metres.
         views: The crops.
-        posed_wrist_camera: Upstream's way into the camera, see `eanet.Quirks`.
-        with_mesh: Also give the vertices.
+        posed_wrist_camera: Upstream's camera transformation, see `eanet.Quirks`.
+        with_mesh: Also return the vertices.
     """
     pose, shape, trans = (_stacked(fits, name) for name in ("pose", "shape", "trans_m"))
     to_camera = _stacked(cameras, "R_cam_world")
@@ -169,7 +169,7 @@ def mano_targets(
 def _in_camera(
     points: np.ndarray, to_camera: np.ndarray, t_m: np.ndarray, wrists: np.ndarray | None
 ) -> np.ndarray:
-    """Points (N, K, 3) of hands in the camera frames of the images, m.
+    """Map points (N, K, 3) of hands to the camera frames of the images, m.
 
     Without `wrists` they lie in the world and are moved. With them (upstream) the hand is posed in
     the camera's axes already, and its wrist (N, 1, 3) is put where the camera sees it.
@@ -184,7 +184,7 @@ def _cells(
     cameras: Sequence[Camera],
     views: Sequence[CropView],
 ) -> np.ndarray:
-    """Heat-map cells (N, 21, 3)."""
+    """Return heat-map cells (N, 21, 3)."""
     found = [
         cells_of(camera.project_px(joints), relative[:, 2], view)
         for camera, view, joints, relative in zip(
@@ -197,7 +197,7 @@ def _cells(
 def _poses_in_crops(
     root_cam: np.ndarray, fingers: np.ndarray, views: Sequence[CropView]
 ) -> np.ndarray:
-    """(N, 48) from roots (N, 3) and fingers (N, 45)."""
+    """Return (N, 48) from roots (N, 3) and fingers (N, 45)."""
     pose = np.concatenate([root_cam, fingers], axis=1)
     mirrored = [view.mirrored for view in views]
     pose[mirrored] = mirror_pose(pose[mirrored])

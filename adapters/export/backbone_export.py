@@ -1,4 +1,4 @@
-"""Writing registered weights as other people's code reads them."""
+"""Export of registered weights to formats of other libraries."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +15,18 @@ def export_weights(
     path: str | Path,
     options: Mapping[str, Any],
 ) -> ExportReport:
-    """Write registered weights as a target's own code reads them.
+    """Export registered weights in a target's format.
 
     Args:
         target: An `ExportTarget`, or a `PoseTarget` with an `export`.
         backbone: Name or path of registered weights.
-        path: What is written.
-        options: Of `target.export`.
+        path: Output path.
+        options: Options of `target.export`.
 
     Raises:
-        ValueError: An option that the target does not have; lists those it has.
+        ValueError: The target does not have an option.
         UnknownBackbone: No weights of that name.
-        As `target.export`.
+        SwapError: See `target.export`.
     """
     check_section("export", target.export, options, ("network", "stored", "path"))
     whole_folder = isinstance(target, ExportTarget) and target.takes == "folder"

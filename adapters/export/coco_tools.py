@@ -1,8 +1,8 @@
-"""pycocotools under the name of xtcocotools, which does not build on Python 3.13 and later.
+"""Use pycocotools as xtcocotools, which does not build on Python 3.13 and later.
 
 mmpose imports its readers and metrics of COCO files from xtcocotools, an extension of pycocotools.
 Reading works with either. What only xtcocotools has, such as the keypoint metric with sigmas of
-one's own, raises an error in pycocotools.
+your own, raises an error in pycocotools.
 """
 
 import importlib
@@ -15,12 +15,12 @@ _MODULES = ("coco", "cocoeval", "mask")
 
 
 def has_coco_tools() -> bool:
-    """Whether `xtcocotools` can be imported."""
+    """Return whether `xtcocotools` can be imported."""
     return importlib.util.find_spec(NAME) is not None
 
 
 def put_pycocotools() -> None:
-    """Let pycocotools answer to the name `xtcocotools` in this process, and warn about it.
+    """Alias pycocotools as `xtcocotools` in this process, with a warning.
 
     Raises:
         ImportError: pycocotools is not installed.

@@ -1,4 +1,4 @@
-"""A file of tensors for other people's code: written whole, tried out, and only then named."""
+"""Atomic writing of tensor files for other libraries, after trying them out."""
 
 import io
 import tempfile
@@ -26,18 +26,18 @@ def write_tensors(
     """Write tensors by name, after `check` has accepted the very same bytes.
 
     Args:
-        path: `.safetensors`, or `.pth` or `.tar` for torch's own format; a file that is there is
+        path: `.safetensors`, or `.pth` or `.tar` for torch's own format; an existing file is
             replaced.
-        tensors: By name.
-        check: Called with a copy beside the system's other temporary files; raises to refuse it.
+        tensors: Tensors by name.
+        check: Called with a temporary copy; raises to refuse it.
         pickled: What a `.pth` file holds, from the tensors by name; these alone if not given.
 
     Returns:
-        What `check` returned.
+        The result of `check`.
 
     Raises:
         ValueError: Another file ending.
-        WriteFailed: The disk refused; what was there before is unchanged.
+        WriteFailed: Writing failed; an existing file is unchanged.
     """
     content = _bytes(path.suffix, tensors, pickled)
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def write_tensors(
 
 
 def read_back(path: Path) -> dict[str, Any]:
-    """What `write_tensors` wrote: the tensors, or what `pickled` made of them."""
+    """Read back the contents written by `write_tensors`."""
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)

@@ -16,7 +16,7 @@ NAME = "mmcv.ops"
 
 
 class OpsStandIn(ModuleType):
-    """A module of which every attribute is a class that cannot be used."""
+    """A module whose attributes are all unusable classes."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
@@ -27,12 +27,12 @@ class OpsStandIn(ModuleType):
 
 
 def has_compiled_ops() -> bool:
-    """Whether mmcv is there with its compiled operations."""
+    """Return whether mmcv is installed with its compiled operations."""
     return importlib.util.find_spec("mmcv._ext") is not None
 
 
 def put_stand_in() -> bool:
-    """Put the stand-in into `sys.modules` where the compiled operations are missing; say so.
+    """Put the stand-in into `sys.modules` if the compiled operations are missing, with a warning.
 
     Returns:
         Whether a stand-in is in place now.

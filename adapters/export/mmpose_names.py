@@ -1,4 +1,4 @@
-"""Checkpoints in mmpose's own names, there and back without changing a bit.
+"""Lossless conversion of checkpoints to and from mmpose's tensor names.
 
 mmpose's `HRNet` has timm's names for everything but the classification head, if it is built with
 `multiscale_output=True` in stage 4 and `mode="nearest"` upsampling (its default; the released
@@ -82,7 +82,7 @@ def export_mmpose(
 
 
 def to_mmpose(backbone: Backbone) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A backbone's tensors under mmpose's names, and those of a head that mmpose does not have.
+    """Return a backbone's tensors under mmpose's names, and those of a head unknown to mmpose.
 
     Raises:
         SwapError: mmpose has no such backbone.
@@ -98,13 +98,13 @@ def to_mmpose(backbone: Backbone) -> tuple[dict[str, Tensor], dict[str, Tensor]]
 def from_mmpose(
     path: str | Path, arch: str, *, head_of: Backbone | None = None, size_px: int = 256
 ) -> Backbone:
-    """The backbone of a checkpoint in mmpose's names.
+    """Load the backbone of a checkpoint with mmpose's names.
 
     Args:
         path: Made by `export_mmpose`, or a state dict of mmpose's own (of a backbone, or of a pose
             estimator, whose head is left out). Only tensors and plain data are read.
         arch: Architecture, as `build_backbone` knows it.
-        head_of: Whose classification head to take where the file has none. Without it, and without
+        head_of: Source of the classification head if the file has none. Without it, and without
             one in the file, the head stays random, as the ledger then says.
         size_px: Side of the crops.
 
@@ -122,7 +122,7 @@ def from_mmpose(
         head = to_mmpose(head_of)[1]
     clash = sorted(set(head) & set(tensors))
     if clash:
-        raise WeightFileError(f"{path}: {clash[0]} stands in both state_dict and {HEAD_KEY}")
+        raise WeightFileError(f"{path}: {clash[0]} is in both state_dict and {HEAD_KEY}")
     ledger = fill_backbone(
         backbone,
         {**tensors, **head},
@@ -137,7 +137,7 @@ def from_mmpose(
 
 
 def mmpose_backbone_config(backbone: Backbone) -> dict:
-    """The `backbone=dict(...)` of an mmpose config that has this network's tensors.
+    """Return the `backbone=dict(...)` of an mmpose config for this network's tensors.
 
     Raises:
         SwapError: mmpose's classes cannot be built that way.
@@ -212,7 +212,7 @@ def _same_maps(backbone: Backbone, theirs: nn.Module) -> dict:
         backbone.train(was_training)
     if not all(torch.equal(a, b) for a, b in zip(ours, other, strict=True)):
         largest = max((a - b).abs().max().item() for a, b in zip(ours, other, strict=True))
-        raise SwapError(f"mmpose gives other maps: largest difference {largest:.3g}")
+        raise SwapError(f"mmpose's maps differ: largest difference {largest:.3g}")
     return {"maps_equal_bit_for_bit": True}
 
 

@@ -1,7 +1,7 @@
-"""Exported weights in a Hugging Face repository: pushed whole, pulled whole, checked both ways.
+"""Push and pull of exported weights to and from Hugging Face repositories, with checks.
 
 A repository holds one exported folder: weights, heads, card and README. What is pulled goes into
-the registry under the name on its card. Where no copy is wanted, `load_backbone("hf-hub:org/name")`
+the registry under the name on its card. Without a copy, `load_backbone("hf-hub:org/name")`
 reads such a repository directly.
 """
 
@@ -33,7 +33,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HubClient(Protocol):
-    """The part of `huggingface_hub.HfApi` that is used."""
+    """The required part of `huggingface_hub.HfApi`."""
 
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> Any: ...
 
@@ -61,26 +61,26 @@ def push_backbone(
     home: str | PathLike | None = None,
     client: HubClient | None = None,
 ) -> str:
-    """Upload exported weights; the repository is made where it is missing.
+    """Upload exported weights, creating the repository if it is missing.
 
-    The weights are checked against their card first. Whether they may be published depends on what
-    they were trained on: the card's data record names the licence. Therefore private unless said.
+    The weights are first checked against their card. Whether they may be published depends on the
+    training data, whose licence the card names. Repositories are therefore private by default.
 
     Args:
         source: Name of registered weights, or the path of an exported folder.
         repository: "organisation/name".
-        private: Of a repository that is made now.
+        private: Make a newly created repository private.
         revision: Branch; the main one if not given.
         home: Registry folder, as in `load_backbone`.
-        client: What talks to the hub; `huggingface_hub.HfApi()` with the user's own login if None.
+        client: Client of the hub; None for `huggingface_hub.HfApi()` with the user's login.
 
     Returns:
-        The source by which `load_backbone` finds it: "hf-hub:organisation/name".
+        The source for `load_backbone`: "hf-hub:organisation/name".
 
     Raises:
-        ValueError: An impossible repository id.
+        ValueError: Invalid repository id.
         WeightsError: The weights are missing, damaged or changed.
-        ConnectionError: The hub refused or cannot be reached.
+        ConnectionError: The hub refused the request or is unreachable.
     """
     repository, named = parse_hub_id(repository)
     revision = revision or named
@@ -116,16 +116,16 @@ def pull_backbone(
         revision: Branch, tag or commit; the main branch if not given.
         home: Registry folder, as in `load_backbone`.
         overwrite: Replace weights of the same name.
-        client: As in `push_backbone`.
+        client: See `push_backbone`.
 
     Returns:
         Folder and card in the registry.
 
     Raises:
-        ValueError: An impossible repository id.
+        ValueError: Invalid repository id.
         FileExistsError: The name is taken.
         WeightsError: The repository does not hold a complete, unchanged export.
-        ConnectionError: The hub refused or cannot be reached.
+        ConnectionError: The hub refused the request or is unreachable.
     """
     repository, named = parse_hub_id(repository)
     revision = revision or named
@@ -159,7 +159,7 @@ def export_to_hub(
     revision: str | None = None,
     client: HubClient | None = None,
 ) -> ExportReport:
-    """`push_backbone` as an export target: `path` is the repository id."""
+    """Call `push_backbone` as an export target, with the repository id as `path`."""
     repository = str(path).removeprefix(HUB_PREFIX)
     source = push_backbone(
         stored.path, repository, private=private, revision=revision, client=client
@@ -202,7 +202,7 @@ def _client(client: HubClient | None) -> HubClient:
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
-    """What the client raises offline, or without rights."""
+    """Return the exceptions that the client raises offline or without permission."""
     try:
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
@@ -214,8 +214,8 @@ def _client_errors() -> tuple[type[Exception], ...]:
 def _unreachable(verb: str, repository: str, error: Exception) -> ConnectionError:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return ConnectionError(
-        f"cannot {verb} {repository}: {reason}. Is the id right, this machine online, and the "
-        "login (hf auth login) one that may do this?"
+        f"cannot {verb} {repository}: {reason}. Check the id, the network connection and the "
+        "permissions of the login (hf auth login)."
     )
 
 

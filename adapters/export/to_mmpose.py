@@ -35,7 +35,7 @@ HRNET_HEAD = ("incre_modules", "downsamp_modules", "final_layer")
 
 
 def register_gesture_backbone(*, stand_in_ops: bool = False) -> type:
-    """Make `type="GestureBackbone"` known to mmpose's configs; calling it again does no harm.
+    """Register `type="GestureBackbone"` for mmpose's configs; repeated calls have no effect.
 
     Args:
         stand_in_ops: Put stand-ins in place of what is not installed, each with a warning: for
@@ -83,14 +83,14 @@ def import_mmpose_models(*, stand_in_ops: bool) -> None:
 
 
 class GestureBackbone(BaseModule):
-    """A backbone of ours as mmpose wants one: images in, a tuple of maps out.
+    """Backbone with mmpose's interface: from images to a tuple of maps.
 
     Args:
-        name: Of registered weights, or a path; see `load_backbone`. Or give `arch`.
+        name: Name of registered weights, or a path, see `load_backbone`. Alternative: `arch`.
         arch: Architecture for random or other initial weights; see `build_backbone`.
         init: Initial weights with `arch`: "random", "timm", or a file.
         size_px: Side of the crops, for architectures that are built for one size.
-        seed: Of random weights.
+        seed: Random seed of random weights.
         out_levels: Names of the maps to give, in this order; "high" and "low" stand for the levels
             in these roles.
         frozen: The weights stay as they are, batch norm's statistics too.
@@ -101,9 +101,9 @@ class GestureBackbone(BaseModule):
         out_strides: Stride of each map.
 
     Raises:
-        ValueError: An unknown level (those there are are listed), both or neither of `name` and
+        ValueError: An unknown level, both or neither of `name` and
             `arch`, or an `init_cfg`.
-        As `load_backbone` and `build_backbone`.
+        UnknownBackbone: See `load_backbone` and `build_backbone`.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class GestureBackbone(BaseModule):
         self._loaded = fingerprint(self.backbone.net.state_dict())
 
     def forward(self, image_normalised: Tensor) -> tuple[Tensor, ...]:
-        """Images `(B, 3, H, W)` to one map per entry of `out_levels`."""
+        """Map images `(B, 3, H, W)` to one map per entry of `out_levels`."""
         if self._branches_only:
             self.backbone._check_shape(image_normalised)
             maps = hrnet_branches(self.backbone.net, image_normalised)
@@ -146,14 +146,14 @@ class GestureBackbone(BaseModule):
         return tuple(levels[name] for name in self.out_levels)
 
     def train(self, mode: bool = True) -> "GestureBackbone":
-        """Training mode, except for a frozen backbone."""
+        """Set training mode, except for a frozen backbone."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
         return self
 
     def init_weights(self) -> None:
-        """Nothing to initialise; but see that nothing else did.
+        """Check that the loaded weights were not initialised again.
 
         Raises:
             SwapError: An `init_cfg` further out drew new weights over the loaded ones.
@@ -167,10 +167,10 @@ class GestureBackbone(BaseModule):
 
 
 def data_preprocessor_config(backbone: Backbone | str) -> dict:
-    """mmpose's `data_preprocessor` for what a backbone wants: mean and std of values 0..255, RGB.
+    """Return mmpose's `data_preprocessor` for a backbone: mean and std of values 0..255, RGB.
 
     Args:
-        backbone: Or the name of registered weights.
+        backbone: A backbone, or the name of registered weights.
     """
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone)
@@ -210,9 +210,9 @@ def _chosen_levels(backbone: Backbone, wanted: Sequence[str]) -> tuple[str, ...]
 
 
 def _drop_unread_head(backbone: Backbone, names: tuple[str, ...]) -> bool:
-    """Take HRNet's classification head away where only the branches are read.
+    """Remove HRNet's classification head if only the branches are read.
 
-    It would be computed for nothing, and its parameters, without a gradient, stop a distributed
+    It would be computed needlessly, and its parameters, without gradients, stop a distributed
     run.
     """
     if not isinstance(backbone.net, HighResolutionNet) or backbone.high in names:

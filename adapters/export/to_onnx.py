@@ -1,7 +1,7 @@
-"""The backbone as an ONNX graph, checked in onnxruntime against torch.
+"""Export of backbones as ONNX graphs, checked in onnxruntime against torch.
 
-Input `image`: `(B, 3, S, S)` float32, RGB, normalised; mean, std and S stand in the file's
-metadata. Outputs: one map per level, and `pooled`. B is free and called "batch" in the graph, S is
+Input `image`: `(B, 3, S, S)` float32, RGB, normalised; mean, std and S are in the file's
+metadata. Outputs: one map per level, and `pooled`. B is dynamic, called "batch" in the graph; S is
 that of the backbone.
 """
 
@@ -45,14 +45,14 @@ def export_onnx(
     Args:
         network: Its backbone is written, in eval mode.
         path: Ends in `.onnx`.
-        tolerance: Largest difference between onnxruntime and torch that is accepted, as a share of
-            the largest value of each output.
+        tolerance: Largest accepted difference between onnxruntime and torch, as a fraction of the
+            largest value of each output.
 
     Returns:
         What was written, and the difference of each output.
 
     Raises:
-        SwapError: onnxruntime gives other numbers; nothing is written.
+        SwapError: onnxruntime's outputs differ; nothing is written.
         ValueError: Another file ending.
         ImportError: onnx, onnxscript or onnxruntime is not installed.
     """
@@ -93,7 +93,7 @@ class _NamedOutputs(nn.Module):
 
 
 def onnx_libraries() -> tuple[ModuleType, ModuleType]:
-    """`onnx` and `onnxruntime`.
+    """Import `onnx` and `onnxruntime`.
 
     Raises:
         ImportError: One of them, or onnxscript, is not installed.
@@ -111,8 +111,8 @@ def onnx_libraries() -> tuple[ModuleType, ModuleType]:
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Without what torch's exporter says about its own parts, and without the graph of thousands of
-    lines that it writes where it fails; the error it raises says what is needed of it."""
+    """Silence torch's exporter, including the graph of thousands of
+    lines that it prints on failure; its error says what is needed."""
     log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -125,10 +125,10 @@ def quiet_exporter() -> Iterator[None]:
 
 
 def name_batch_axis(model: "ModelProto") -> None:
-    """Calls the free first axis of the inputs "batch", in place, wherever it occurs in a shape.
+    """Rename the dynamic first axis of the inputs to "batch", in place, in all shapes.
 
-    torch's exporter makes up a name for it, such as "s40". It takes one by `torch.export.Dim`, but
-    then fixed the axis of the pose networks to the example's size (torch 2.15).
+    torch's exporter invents a name such as "s40". `torch.export.Dim` sets a name, but
+    fixes the axis of the pose networks to the example's size (torch 2.15).
     """
     graph = model.graph
     made_up = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
@@ -178,7 +178,7 @@ def _metadata(backbone: Backbone) -> dict[str, str]:
 def _compare(
     runtime: ModuleType, content: bytes, wrapped: _NamedOutputs, backbone: Backbone, limit: float
 ) -> dict[str, float]:
-    """Largest difference of each output over its largest value, on random images."""
+    """Return each output's largest difference over its largest value, on random images."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -200,7 +200,7 @@ def _compare(
 
 
 def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
-    """Largest difference over the largest expected value; infinite where one is not finite.
+    """Return the largest difference over the largest expected value; infinite if not finite.
 
     Raises:
         SwapError: Arrays of different shapes.
@@ -213,7 +213,7 @@ def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
 
 
 def _ledger(backbone: Backbone) -> WeightLedger:
-    """Every tensor goes into the graph; the exporter folds some of them, so names may differ."""
+    """Account for every tensor; the exporter folds some, so names may differ."""
     note = "as a constant of the graph, batch norm perhaps folded into a convolution"
     entries = tuple(
         LedgerEntry(name, "matched", value.numel(), value.nbytes, note)

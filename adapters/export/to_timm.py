@@ -75,8 +75,8 @@ def export_torchvision(
     Args:
         network: Its backbone is written: a ResNet that both libraries have.
         path: `.safetensors`, or `.pth` for torch's own format.
-        num_classes: Outputs of the fresh `fc`; 1000 is what torchvision builds unasked.
-        seed: Of the fresh `fc`.
+        num_classes: Outputs of the fresh `fc`; torchvision's default is 1000.
+        seed: Random seed of the new `fc`.
 
     Returns:
         What was written; torchvision has loaded it and given the backbone's features bit for bit.
@@ -115,13 +115,13 @@ def _fresh(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
 def _complete(
     theirs: nn.Module, ours: dict[str, Tensor], fresh: dict[str, str], library: str
 ) -> tuple[dict[str, Tensor], WeightLedger]:
-    """Our tensors, and fresh ones for what only the other library's network has."""
+    """Return our tensors, and fresh ones for those only in the other library's network."""
     own = theirs.state_dict()
     ledger = compare_tensors(own, ours, fresh=fresh, source="backbone")
     if not ledger.is_complete:
         raise SwapError(
             f"{library} builds this architecture with other tensors than the backbone has; "
-            f"nothing was written. Is it the version the card names?\n{ledger.table()}"
+            f"nothing was written. Compare its version with the card.\n{ledger.table()}"
         )
     added = {n: v for n, v in own.items() if n not in ours and any(covers(k, n) for k in fresh)}
     return {**ours, **added}, ledger
@@ -133,8 +133,8 @@ def _torchvision_resnet(backbone: Backbone) -> Callable[..., nn.Module]:
     known = [n for n in everything if getattr(torchvision.models, n).__module__ == family]
     if not isinstance(backbone.net, ResNet) or backbone.arch not in known:
         raise SwapError(
-            f"torchvision has no {backbone.arch!r} with these tensors. Possible: "
-            f"{', '.join(known)}; for others there are the targets timm and onnx."
+            f"torchvision has no {backbone.arch!r} with these tensors. Allowed: "
+            f"{', '.join(known)}; for others use the targets timm or onnx."
         )
     return getattr(torchvision.models, backbone.arch)
 
@@ -157,7 +157,7 @@ def _same_features(backbone: Backbone, theirs: Callable[[Tensor], Tensor]) -> di
         backbone.train(was_training)
     if not torch.equal(ours, other):
         raise SwapError(
-            "the network that loaded the file gives other features: largest difference "
+            "the network that loaded the file has different features: largest difference "
             f"{(ours - other).abs().max().item():.3g}. Nothing was written."
         )
     return {"loaded_strictly": True, "features_equal_bit_for_bit": True, "image_px": side}

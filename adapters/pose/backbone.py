@@ -1,4 +1,4 @@
-"""What a pose run starts from: a backbone of the registry, a file, timm's weights, or none."""
+"""Starting backbones of pose runs: registered, from a file, timm's, or random."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,14 +20,14 @@ DEFAULT_SIZE_PX = 256
 
 
 class StartingPoint(NamedTuple):
-    """The network that a target is built around.
+    """Network that a target is built around.
 
     Attributes:
-        network: the backbone, with its gesture heads where it has some.
-        name: where its weights are from, for the ledger.
-        frozen: it is kept as it is.
-        head_classes: what its gesture heads were trained to tell apart; None where there are none
-            or they are random.
+        network: The backbone, with its gesture heads if it has any.
+        name: Source of its weights, for the ledger.
+        frozen: Whether it is kept unchanged.
+        head_classes: Classes that its gesture heads were trained on; None without heads
+            or if they are random.
     """
 
     network: Backbone | GestureNetwork
@@ -48,24 +48,24 @@ def build_starting_point(
     heads: Mapping | None = None,
     frozen: bool = False,
 ) -> StartingPoint:
-    """Loads a backbone by name, or builds one by architecture.
+    """Load a backbone by name, or build one by architecture.
 
     Args:
-        taxonomy: of the data; gives random heads their number of classes.
-        gesture_logits: the target reads gesture logits, so there must be heads.
-        seed: of random weights.
-        name: `arch.tag` in the registry, or a path of exported weights; its heads come along.
-        arch: architecture, where no name is given.
-        init: of that: "random", "imagenet", "timm", a file of weights, or exported ones without
+        taxonomy: Taxonomy of the data; sets the number of classes of random heads.
+        gesture_logits: The target reads gesture logits, so there must be heads.
+        seed: Random seed of random weights.
+        name: `arch.tag` in the registry, or a path of exported weights, loaded with heads.
+        arch: Architecture, if no name is given.
+        init: "random", "imagenet", "timm", a file of weights, or exported weights without
             their heads, see `build_starting_backbone`.
-        size_px: side of the crops; that of the stored weights, else 256, where None.
-        heads: hidden units and dropout of random heads, where the model reads gesture logits and
-            the weights bring none; {} for the defaults.
-        frozen: keep weights and statistics of the backbone as they are.
+        size_px: Side of the crops; None for that of the stored weights, else 256.
+        heads: Hidden units and dropout of random heads, if the model reads gesture logits and
+            the weights have none; {} for the defaults.
+        frozen: Keep weights and statistics of the backbone as they are.
 
     Raises:
-        ValueError: neither or both of name and arch, or keys that do not go together.
-        UnknownBackbone: no weights of that name.
+        ValueError: Neither or both of name and arch, or keys that do not fit.
+        UnknownBackbone: No weights of that name.
     """
     _check_choice(name, arch, init)
     if name is not None:
@@ -83,14 +83,14 @@ def build_starting_point(
 
 
 def crop_size_px(*, name: str | None = None, size_px: int | None = None, **_) -> int:
-    """Side of the crops that a backbone section asks for; no tensor is read."""
+    """Return the crop side of a backbone section, without reading tensors."""
     if size_px is not None:
         return size_px
     return DEFAULT_SIZE_PX if name is None else find_backbone(name).record.input.size_px
 
 
 def freeze(backbone: Backbone) -> None:
-    """Keeps weights, statistics and mode: nothing of the backbone changes in training."""
+    """Freeze weights, statistics and mode of the backbone."""
     backbone.requires_grad_(False)
     for module in backbone.modules():
         module.eval()

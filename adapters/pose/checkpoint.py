@@ -1,4 +1,4 @@
-"""A trained pose network as a folder: weights, and a card that is enough to build it again.
+"""Storage of trained pose networks: weights, and a card to rebuild the network.
 
 `model.safetensors` holds every tensor of the network but the hand models, which are data and may be
 licensed; `card.json` says what to build, with which hand, and the hash of the weights. Loading is
@@ -53,7 +53,7 @@ FORMAT = 2  # 1: the volume of token fusion reached from -150 to 150 mm
 
 
 class InputFacts(TypedDict):
-    """`InputSpec` as a dict."""
+    """Dict of an `InputSpec`."""
 
     size_px: Size
     mean: tuple[Mean, Mean, Mean]
@@ -73,7 +73,7 @@ class HeadsFacts(TypedDict):
 
 
 class HandFacts(TypedDict):
-    """Which hand model: "open" or None for a MANO file of the user's, and its fingerprints."""
+    """Hand model: "open", or None for a user's MANO file, and its fingerprints."""
 
     path: Literal["open"] | None
     tip_convention: Literal[tuple(TIP_VERTICES)]
@@ -93,29 +93,29 @@ for _facts in (InputFacts, HeadsFacts, HandFacts, WeightsFacts):
 
 @dataclass(frozen=True)
 class PoseCard:
-    """What `load_pose_model` needs, and where the weights are from.
+    """Card of a stored network: how to rebuild it, and the provenance of its weights.
 
     Attributes:
-        target: name of the target.
-        options: of `target.build_model`.
-        size_px: side of the crops.
-        arch: architecture of the backbone.
-        input: what the backbone wants as input, `InputSpec` as a dict.
-        heads: arguments of `build_gesture_heads` where heads came with the backbone, else None.
-        backbone_name: what it was trained from.
-        head_classes: name, sha256, coarse_names and fine_names of what the gesture heads were
+        target: Name of the target.
+        options: Options of `target.build_model`.
+        size_px: Side of the crops.
+        arch: Architecture of the backbone.
+        input: Required input of the backbone, `InputSpec` as a dict.
+        heads: Arguments of `build_gesture_heads` if the backbone had heads, else None.
+        backbone_name: Initial weights of the backbone.
+        head_classes: Name, sha256, coarse_names and fine_names of what the gesture heads were
             trained to tell apart; None where there are none or they began at random.
-        hand: `path` ("open", or None for a MANO file of the user's), `tip_convention`, and the
-            fingerprint of each side.
-        aliases: names of tensors that are one and the same as another, to that one.
+        hand: `path` ("open", or None for a user's MANO file), `tip_convention`, and the
+            fingerprint of each hand.
+        aliases: Maps names of shared tensors to the name they are stored under.
         weights: `sha256` and `size_bytes` of the weights file.
-        data: what it was trained on.
-        config: the run's resolved configuration.
-        metrics: name to value.
-        commit: of the code that trained it, None where unknown.
-        versions: of libraries.
+        data: Training data.
+        config: The run's resolved configuration.
+        metrics: Metrics by name.
+        commit: Commit of the code that trained it; None if unknown.
+        versions: Versions of libraries.
         created: UTC time, ISO 8601.
-        format: of the card's layout.
+        format: Version of the card's layout.
     """
 
     target: str
@@ -147,13 +147,13 @@ class PoseCard:
 
 @dataclass(frozen=True)
 class StoredPoseModel:
-    """A loaded network and what its card says.
+    """A loaded network and its card.
 
     Attributes:
-        model: a `PoseModel` in eval mode.
-        card: its card.
+        model: A `PoseModel` in eval mode.
+        card: Its card.
         hand_models: "right" and "left", on the CPU, apart from those in the model.
-        path: the folder.
+        path: The folder.
     """
 
     model: nn.Module
@@ -163,13 +163,13 @@ class StoredPoseModel:
 
 
 def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | None = None) -> Path:
-    """Stores what a run trained: the averaged weights where it has some.
+    """Store a run's trained network, with averaged weights if there are any.
 
     Returns:
         The folder.
 
     Raises:
-        WriteFailed: the disk refused; no card is there then, so nothing loads.
+        WriteFailed: Writing failed; without a card the folder does not load.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
     metrics |= getattr(run.model, "card_values", dict)()
@@ -199,14 +199,14 @@ def save_pose_model(
     hand_models: Mapping[str, HandModel],
     **facts,
 ) -> Path:
-    """Writes weights and card; the card last, so that a folder with one is whole.
+    """Write weights, then the card, so that a folder with a card is complete.
 
     Args:
-        model: a `PoseModel`.
-        folder: made where missing; what it held before is replaced.
-        hand_source, hand_models: what its poses and meshes are of.
-        **facts: further fields of `PoseCard`, but those of the backbone's input, the aliases, the
-            weights, commit, versions and time, which are taken from here and now.
+        model: A `PoseModel`.
+        folder: Output folder; existing contents are replaced.
+        hand_source, hand_models: Hand model of its poses and meshes.
+        **facts: Further fields of `PoseCard`, but those of the backbone's input, the aliases, the
+            weights, commit, versions and time, which are filled in.
     """
     folder = Path(folder)
     tensors, aliases = _unshared(model.state_dict())
@@ -242,19 +242,19 @@ def load_pose_model(
     hand_model: str | PathLike | None = None,
     device: str | torch.device = "cpu",
 ) -> StoredPoseModel:
-    """Builds a stored network again, strictly.
+    """Rebuild a stored network, strictly.
 
     Args:
-        folder: what `save_pose_model` wrote.
+        folder: Folder written by `save_pose_model`.
         hand_model: MANO file or folder where the network was trained with one; `$MANO_DIR` where
             None. Must be the hand of the card.
-        device: where the network is to be.
+        device: Device of the network.
 
     Raises:
-        FileNotFoundError: no card there.
-        WeightsError: a changed or incomplete file, another hand, or tensors that do not fit.
-        UnknownTarget: the target is of a package that is not installed.
-        MissingManoFile: the hand is MANO's and is not found.
+        FileNotFoundError: The folder has no card.
+        WeightsError: A changed or incomplete file, another hand, or tensors that do not fit.
+        UnknownTarget: The target is of a package that is not installed.
+        MissingManoFile: The hand is MANO's and is not found.
     """
     folder = Path(folder)
     card = read_pose_card(folder)
@@ -296,11 +296,11 @@ def _put(model: nn.Module, tensors: dict[str, Tensor], card: PoseCard, folder: P
 
 
 def read_pose_card(folder: str | PathLike) -> PoseCard:
-    """The card of a stored pose network; no tensor is read.
+    """Read the card of a stored pose network, without tensors.
 
     Raises:
-        FileNotFoundError: no card there.
-        WeightsError: it cannot be read, or is of another format.
+        FileNotFoundError: The folder has no card.
+        WeightsError: It cannot be read, or is of another format.
     """
     path = Path(folder) / CARD_FILE
     if not path.is_file():
@@ -311,7 +311,7 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
     content = read_json(path, WeightsError)
     if not isinstance(content, dict) or "format" not in content:
         raise WeightsError(
-            f"{path} is the card of something else than a pose network. tools/train.py writes "
+            f"{path} is not the card of a pose network. tools/train.py writes "
             "one into the folder 'model' of its run when it is done."
         )
     if content["format"] != FORMAT:
@@ -331,7 +331,8 @@ def _hands_of(card: PoseCard, path: str | PathLike | None) -> dict[str, HandMode
     stored = card.hand["path"]
     if stored == "open" and path not in (None, "open"):
         raise WeightsError(
-            f"{card.target} was trained with the open hand; its parameters mean nothing for {path}"
+            f"{card.target} was trained with the bundled hand model; its parameters mean nothing "
+            f"for {path}"
         )
     hands = HandModelSource(path if stored is None else stored, card.hand["tip_convention"]).load()
     found = hand_fingerprints(hands)
@@ -371,7 +372,7 @@ def _heads_of(network: Backbone | GestureNetwork) -> dict[str, Any] | None:
 
 
 def _unshared(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by name, each once; and the further names of those that have several."""
+    """Return unique tensors by name, and aliases of shared ones."""
     kept: dict[tuple, str] = {}
     tensors, aliases = {}, {}
     for name, value in state.items():

@@ -1,4 +1,4 @@
-"""The data of a pose run: rows of single hands, training and validation loaders, from one index."""
+"""Data of a pose run: training and validation loaders of single hands from an index."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,16 +24,16 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 
 class PoseData(NamedTuple):
-    """Loaders of a run and what they hold.
+    """Loaders of a run and their contents.
 
     Attributes:
-        index: the data.
-        taxonomy: gesture classes of the labels.
-        train: endless loader of this process's share of each batch.
-        validation: finite loader of this process's share; None where there is nothing to validate.
-        batch_size: images per iteration over all processes.
-        iterations_per_epoch: whole batches in one pass over the training rows.
-        summary: counts and settings for the run's record.
+        index: The data.
+        taxonomy: Gesture classes of the labels.
+        train: Endless loader of this process's part of each batch.
+        validation: Finite loader of this process's part; None without validation.
+        batch_size: Images per iteration over all processes.
+        iterations_per_epoch: Whole batches in one pass over the training rows.
+        summary: Counts and settings for the run's record.
     """
 
     index: HandIndex
@@ -71,7 +71,7 @@ def build_pose_data(
     shards: str | Path | None = None,
     overfit: bool = False,
 ) -> PoseData:
-    """Opens the index and builds both loaders.
+    """Open the index and build both loaders.
 
     Which images are in which batch, and how each is augmented, depends on this section and the
     run's seed alone, not on the network: runs of one target that differ in backbone or options see
@@ -79,37 +79,37 @@ def build_pose_data(
     and says so.)
 
     Args:
-        build_dataset: of the target, see `adapters.targets.PoseTarget`.
-        size_px: side of the square crops.
-        seed: key of order and augmentation.
+        build_dataset: The target's method, see `adapters.targets.PoseTarget`.
+        size_px: Side of the square crops.
+        seed: Key of order and augmentation.
         hand_models: "right" and "left".
-        pin_memory: page-locked batches, for copies to CUDA.
-        index: index folder, or a data root with `index` in it.
-        taxonomy: packaged name, path of a CSV, or "index_labels".
-        train_split: split that is trained on.
+        pin_memory: Use page-locked batches, for copies to CUDA.
+        index: Index folder, or a data root with `index` in it.
+        taxonomy: Packaged name, path of a CSV, or "index_labels".
+        train_split: Training split.
         val_split: Split to validate on; None for no validation. If it has no image of a single
             hand, images of the training split are held out instead.
         val_subjects: Subjects of the training split to hold out and validate on.
         val_captures: Captures of the training split to hold out and validate on.
         hands: "right", "left" or both.
-        labels: source labels to keep; None for all.
-        subjects: subject numbers to train on; None for all. Validation keeps all of its split.
-        labelled_only: leave out images that the taxonomy has no class for.
-        fraction: share of the training images whose pose labels are used, by label and whole time
-            steps; a smaller fraction is a subset of a larger one of the same `fraction_seed`.
-        fraction_seed: another seed, another part; the run's `seed` does not enter.
-        val_images: validate on this many images, evenly spread over the split; None for all.
-        batch_size: images per iteration over all processes.
-        workers: loading processes per training process.
-        augmentation: fields of `Augmentation`; None for its defaults.
-        shards: folder made by tools/prepare_data.py shards; None reads the image files.
-        overfit: train on one unaugmented batch, and validate on the same, to see that the errors
+        labels: Source labels to keep; None for all.
+        subjects: Subject numbers to train on; None for all. Validation keeps all of its split.
+        labelled_only: Leave out images that the taxonomy has no class for.
+        fraction: Fraction of the training images whose pose labels are used, by label and whole
+            time steps; a smaller fraction is a subset of a larger one of the same `fraction_seed`.
+        fraction_seed: Random seed of the fraction, independent of the run's `seed`.
+        val_images: Validate on this many images, evenly spread over the split; None for all.
+        batch_size: Images per iteration over all processes.
+        workers: Loading processes per training process.
+        augmentation: Fields of `Augmentation`; None for its defaults.
+        shards: Folder made by tools/prepare_data.py shards; None reads the image files.
+        overfit: Train on one unaugmented batch, and validate on it, to check that the errors
             can reach zero.
 
     Raises:
-        ValueError: no images are left, two-handed images are asked for, the batch does not divide
+        ValueError: No images are left, two-handed images are asked for, the batch does not divide
             among the processes, or the target cannot read shards.
-        DataError: the shards are damaged, unfinished, or made of another index, or no training
+        DataError: The shards are damaged, unfinished, or made of another index, or no training
             image has a camera and either 3D joints or a MANO fit.
     """
     hand_index = HandIndex.open(index)

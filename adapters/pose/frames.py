@@ -1,4 +1,4 @@
-"""From the frame of a crop back to the camera of the stored image."""
+"""Transform predictions from the frame of a crop to the camera of the stored image."""
 
 from typing import Any, NamedTuple
 
@@ -46,10 +46,10 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
 
     Args:
         prediction: B hands in the frame of their crops.
-        batch: what they were predicted from: `row` (B,) and `image_from_crop` (B, 2, 3).
+        batch: Their crops: `row` (B,) and `image_from_crop` (B, 2, 3).
 
     Raises:
-        ValueError: a crop that is stretched, so that depth has no meaning in it.
+        ValueError: A crop is stretched, so depth is undefined in it.
     """
     image_from_crop = batch.image_from_crop.detach().cpu().double()
     linear = image_from_crop[:, :, :2]
@@ -72,7 +72,7 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
 
 
 def _rotation(linear: Tensor) -> Tensor:
-    """(B, 3, 3) map of camera-frame vectors that belongs to a map of pixels (B, 2, 2)."""
+    """Return (B, 3, 3) maps of camera-frame vectors for maps of pixels (B, 2, 2)."""
     scale = torch.linalg.det(linear).abs().sqrt()
     rotation_2d = linear / scale[:, None, None]
     identity = torch.eye(2, dtype=rotation_2d.dtype)
@@ -89,7 +89,7 @@ def _rotation(linear: Tensor) -> Tensor:
 def _rotated_pose(
     pose: np.ndarray | None, camera_from_crop: np.ndarray, mirrored: np.ndarray
 ) -> np.ndarray | None:
-    """(B, 48) with the root in the camera frame, before the mirror image where there is one."""
+    """Return (B, 48) poses with the root in the camera frame, left hands mirrored back."""
     if pose is None:
         return None
     unmirrored = np.where(
@@ -102,7 +102,7 @@ def _rotated_pose(
 def _moved(
     points: Tensor | None, linear: Tensor | None, offset: Tensor | float = 0.0
 ) -> np.ndarray | None:
-    """Points (B, N, K) mapped by (B, K, K), float32; as they are without a map; None stays None."""
+    """Map points (B, N, K) by (B, K, K), float32; None is the identity, and None stays None."""
     if points is None:
         return None
     moved = points.detach().cpu().double()

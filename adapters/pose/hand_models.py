@@ -1,4 +1,4 @@
-"""Which hand model a pose network is trained with, and how it is recognised again."""
+"""Hand model of a pose network, and its fingerprint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from gesture_pretrain.skeleton import HANDS, TIP_VERTICES
 
 @dataclass(frozen=True)
 class HandModelSource:
-    """Where the hands come from.
+    """Source of the hand models.
 
     Attributes:
-        path: "open" for the hand that ships; a MANO file or folder; None to look in `$MANO_DIR`.
-        tip_convention: which vertices are the fingertips: "interhand" for InterHand2.6M, "smplx"
-            for the embedded data set.
+        path: "open" for the bundled hand model; a MANO file or folder; None to look in `$MANO_DIR`.
+        tip_convention: Vertices of the fingertips: "interhand" for InterHand2.6M, "smplx"
+            for the embedded dataset.
     """
 
     path: str | Path | None = None
@@ -31,14 +31,14 @@ class HandModelSource:
 
     @property
     def is_open(self) -> bool:
-        """The hand that ships, which may be named in a card; a user's path may not."""
+        """Return the source as named in a card, which never names a user's path."""
         return self.path == "open"
 
     def load(self) -> dict[str, HandModel]:
-        """The "right" and the "left" hand.
+        """Load the "right" and the "left" hand.
 
         Raises:
-            MissingManoFile, ManoFileError: see `load_hand_model`.
+            MissingManoFile, ManoFileError: See `load_hand_model`.
         """
         return {
             side: load_hand_model(side, self.path, tip_convention=self.tip_convention)
@@ -47,5 +47,5 @@ class HandModelSource:
 
 
 def hand_fingerprints(hand_models: Mapping[str, HandModel]) -> dict[str, str]:
-    """SHA-256 of the arrays that pose each hand; they cannot be got back from it."""
+    """Return the SHA-256 of the arrays that pose each hand."""
     return {side: hand_fingerprint(model) for side, model in sorted(hand_models.items())}

@@ -1,4 +1,4 @@
-"""A trained pose network on crops: in batches, half precision, compiled, or in ONNX Runtime.
+"""Inference of trained pose networks on crops: batched, compiled, or in ONNX Runtime.
 
 `HandEstimator` in `adapters.prediction` runs on it and takes the same options.
 """
@@ -23,18 +23,18 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class PoseInference:
-    """Crops to hands.
+    """Predict hands from crops.
 
     Args:
-        source: Folder that tools/train.py stored, what `load_pose_model` gave, or for the engine
-            "onnx" a file that `export_pose_onnx` wrote.
+        source: Folder of a stored network, result of `load_pose_model`, or for the engine
+            "onnx" a file written by `export_pose_onnx`.
         engine: "torch", or "onnx": ONNX Runtime on the CPU, in float32.
         precision: "fp32", "bf16" or "fp16" (CUDA only): of the network by autocast; coordinates,
             rotations and meshes stay in float32.
-        compile: None, or a mode of torch.compile; the first batch then takes minutes.
+        compile: None, or a mode of torch.compile, with which the first batch takes minutes.
         channels_last: Memory order of weights and images.
         device: See `choose_device`.
-        batch_size: Crops at a time. A last batch that is not full is filled up where the engine is
+        batch_size: Crops per batch. An incomplete last batch is padded if the engine is
             compiled, so that all batches have one shape.
         hand_model: MANO file or folder, see `load_pose_model`.
 
@@ -43,9 +43,9 @@ class PoseInference:
         model: The network; None for the engine "onnx".
 
     Raises:
-        ValueError: Settings that do not go together.
-        ImportError: The engine "onnx" without its packages.
-        As `load_pose_model`.
+        ValueError: Incompatible settings.
+        ImportError: Packages of the engine "onnx" are missing.
+        WeightsError, FileNotFoundError: See `load_pose_model`.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class PoseInference:
             self._forward = torch.compile(self.model, mode=mode, dynamic=False)
 
     def predict(self, crops: Tensor | np.ndarray, hand: Tensor | None = None) -> HandPrediction:
-        """The hand in each crop, in the frame of the crop, on the CPU.
+        """Predict the hand in each crop, in the frame of the crop, on the CPU.
 
         Args:
-            crops: (N, 3, S, S) uint8, RGB; of right-looking hands where the network sees only such
+            crops: (N, 3, S, S) uint8, RGB; of right-looking hands if the network requires them
                 (token fusion: mirror left hands first).
-            hand: (N,) int64, 0 right and 1 left; all right where None.
+            hand: (N,) int64, 0 right and 1 left; all right if None.
 
         Raises:
-            TypeError, ValueError: What is no such crop; no crop at all.
+            TypeError, ValueError: `crops` is not (N, 3, S, S) uint8, or is empty.
         """
         crops = torch.as_tensor(crops)
         _check_crops(crops, self.size_px)
@@ -100,7 +100,7 @@ class PoseInference:
         return self.run(crops, torch.as_tensor(hand)).map(Tensor.cpu)
 
     def run(self, crops: Tensor, hand: Tensor, *, mode: str = "predict") -> Any:
-        """The network's output for checked crops, on its device.
+        """Return the network's output for checked crops, on its device.
 
         Args:
             crops: (N, 3, S, S) uint8.
@@ -112,7 +112,7 @@ class PoseInference:
         return type(parts[0])(*(None if c[0] is None else torch.cat(c) for c in columns))
 
     def _batches(self, crops: Tensor, hand: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """Crops, hands and how many of them count."""
+        """Yield crops, hands and how many of them are not padding."""
         for start in range(0, len(crops), self.batch_size):
             image, side = (values[start : start + self.batch_size] for values in (crops, hand))
             count, missing = len(image), self.batch_size - len(image)

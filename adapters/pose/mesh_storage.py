@@ -1,4 +1,4 @@
-"""What is stored of predicted meshes: parameters of the hand model, checked batch by batch."""
+"""Storage of predicted meshes as hand-model parameters, checked batch by batch."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ TOLERANCE_MM = 0.02  # float32 parameters pose a mesh again to 0.001 mm
 
 
 class MeshStorage:
-    """Turns the meshes of batches into parameters, where they are the hand model's.
+    """Convert the meshes of batches to parameters, if they are the hand model's.
 
     The first batch decides. A network whose meshes are not those of its MANO parameters has its
     vertices stored, which takes twelve times the space.

@@ -1,4 +1,4 @@
-"""What every pose network of this package gives, and how it is called.
+"""Interface of every pose network of this package.
 
 Training, evaluation, export of predictions and the tools see a network through this alone, so that
 two networks are compared by the same code.
@@ -41,14 +41,14 @@ class HandPrediction(NamedTuple):
     mano_shape: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "HandPrediction":
-        """The same with every field that is there changed."""
+        """Return a copy with a function applied to every field that is not None."""
         return HandPrediction(*(None if value is None else change(value) for value in self))
 
     def require(self, fields: Collection[str], purpose: str) -> None:
-        """Refuse a network that does not predict what is needed.
+        """Raise unless the required fields are predicted.
 
         Raises:
-            ValueError: Names the missing fields.
+            ValueError: Fields are missing.
         """
         if missing := [name for name in fields if getattr(self, name) is None]:
             raise ValueError(f"The network predicts no {', '.join(missing)}. {purpose} needs it.")
@@ -70,7 +70,7 @@ REQUIRED = ("joints_rel_mm", "hand")
 class PoseModel(Protocol):
     """A pose network: an mmengine `BaseModel` with these members.
 
-    The `batch` it takes is what its target's data set gives, collated: a named tuple with at least
+    The `batch` it takes is what its target's dataset gives, collated: a named tuple with at least
     `image` (B, 3, S, S) uint8 and `row` (B,) int64. A batch stays one object: give the constructor
     of `BaseModel` a `gesture_pretrain.pretraining.model.BatchToDevice`, which also makes the crops
     that the loader did not make.
@@ -79,7 +79,7 @@ class PoseModel(Protocol):
     network, and `no_weight_decay()` the names of parameters that are not decayed.
 
     Attributes:
-        backbone: the backbone that it was built around, the same object.
+        backbone: The backbone that it was built around, the same object.
     """
 
     backbone: Backbone
@@ -88,7 +88,7 @@ class PoseModel(Protocol):
         """Run a batch.
 
         Args:
-            batch: collated samples on the model's device.
+            batch: Collated samples on the model's device.
             mode: "loss" or "predict".
 
         Returns:
@@ -101,10 +101,10 @@ class PoseModel(Protocol):
 
 
 def check_prediction(prediction: HandPrediction, batch_size: int) -> None:
-    """Check types and shapes of a prediction; values are not looked at.
+    """Check types and shapes of a prediction, not its values.
 
     Raises:
-        TypeError: It is no `HandPrediction`.
+        TypeError: It is not a `HandPrediction`.
         ValueError: A required field is missing, or a field has another shape or type.
     """
     if not isinstance(prediction, HandPrediction):
@@ -117,16 +117,16 @@ def check_prediction(prediction: HandPrediction, batch_size: int) -> None:
             continue
         found = None if value is None else tuple(value.shape)
         if found != (batch_size, *tail):
-            raise ValueError(f"{name} has shape {found}; needed is {(batch_size, *tail)}")
+            raise ValueError(f"{name} has shape {found}; expected {(batch_size, *tail)}")
     if prediction.hand.dtype != torch.int64:
-        raise ValueError(f"hand is {prediction.hand.dtype}; needed is int64, 0 right and 1 left")
+        raise ValueError(f"hand is {prediction.hand.dtype}; expected int64, 0 right and 1 left")
 
 
 def require_finite(prediction: HandPrediction) -> None:
-    """Refuse NaN and infinity; this waits for the device.
+    """Raise for NaN and infinity; this synchronises with the device.
 
     Raises:
-        ValueError: Names the field.
+        ValueError: A field is not finite.
     """
     for name, value in prediction._asdict().items():
         if value is not None and not bool(torch.isfinite(value).all()):

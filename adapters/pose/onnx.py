@@ -1,4 +1,4 @@
-"""A stored pose network as an ONNX graph, from the bytes of a crop to the hand, checked in ONNX
+"""Export of pose networks as ONNX graphs, from the bytes of a crop to the hand, checked in ONNX
 Runtime against torch.
 
 Inputs `image` (B, 3, S, S) uint8 RGB and `hand` (B,) int64, 0 right and 1 left; B is free and
@@ -30,12 +30,12 @@ OUTPUTS = tuple(name for name in HandPrediction._fields if name != "hand")
 # largest value of each output
 TOLERANCE = 1e-3
 # mm; an untrained network can put all joints at one depth, and of its differences only rounding is
-# left: differences are then shares of this
+# left: differences are then fractions of this
 _SMALLEST_DEPTH_MM = 1.0
 
 
 class CropBatch(NamedTuple):
-    """What a pose network reads of a batch in mode "predict".
+    """The fields of a batch that a pose network reads in mode "predict".
 
     Attributes:
         image: (B, 3, S, S) uint8, RGB.
@@ -49,7 +49,7 @@ class CropBatch(NamedTuple):
 
 
 class CropsToHands(nn.Module):
-    """A pose network from bytes to the fields of its prediction."""
+    """Pose network from bytes to the fields of its prediction."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -82,12 +82,12 @@ class PoseSession:
 
     @classmethod
     def of(cls, stored: StoredPoseModel) -> "PoseSession":
-        """Exports a network without a file, unchecked."""
+        """Export a network in memory, without checks."""
         return cls(pose_graph(stored.model, stored.card.size_px))
 
     def run(self, image: Tensor, hand: Tensor) -> HandPrediction:
-        """The hands of a batch of crops."""
-        # a network that does not look at the side has no such input
+        """Predict the hands of a batch of crops."""
+        # a network that ignores the handedness has no such input
         given = {"image": image.numpy(), "hand": hand.numpy()}
         found = self._session.run(list(OUTPUTS), {name: given[name] for name in self._inputs})
         fields = dict(zip(OUTPUTS, map(torch.from_numpy, found), strict=True))
@@ -97,15 +97,15 @@ class PoseSession:
 def export_pose_onnx(
     stored: StoredPoseModel, path: Path, *, tolerance: float = TOLERANCE
 ) -> dict[str, float]:
-    """Writes the graph; returns the largest difference of each output, over its largest value.
+    """Write the graph and return each output's largest difference over its largest value.
 
     Args:
-        stored: What `load_pose_model` gave.
+        stored: Result of `load_pose_model`.
         path: Ends in `.onnx`.
         tolerance: Largest difference between ONNX Runtime and torch that is accepted.
 
     Raises:
-        SwapError: ONNX Runtime gives other numbers; nothing is written.
+        SwapError: ONNX Runtime's outputs differ; nothing is written.
         ValueError: Another file ending.
         ImportError: onnx, onnxscript or onnxruntime is not installed.
     """
@@ -125,7 +125,7 @@ def export_pose_onnx(
 
 
 def pose_graph(model: nn.Module, size_px: int) -> bytes:
-    """The graph of a pose network in eval mode.
+    """Build the graph of a pose network in eval mode.
 
     Raises:
         SwapError: torch cannot write this network as a graph.
@@ -164,7 +164,7 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
 
 
 def _differences(content: bytes, stored: StoredPoseModel) -> dict[str, float]:
-    """On random crops of one hand and of three."""
+    """Compare outputs on random crops, for one hand and for three."""
     session, random = PoseSession(content), torch.Generator().manual_seed(0)
     worst = dict.fromkeys(OUTPUTS, 0.0)
     for count in (1, 3):

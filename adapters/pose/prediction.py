@@ -1,4 +1,4 @@
-"""Predictions of a pose network for a data set, as a file that is scored from."""
+"""Predictions of a pose network for a dataset, as a file for scoring."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +22,14 @@ from gesture_pretrain.training.placement import same_buffers_everywhere
 
 @torch.no_grad()
 def predict_batch(model: nn.Module, batch: Any, *, precision: str = "auto") -> HandPrediction:
-    """The hands of a collated batch, in the frame of its crops, on the model's device.
+    """Predict the hands of a collated batch, in the frame of its crops, on the model's device.
 
     The model is in eval mode afterwards.
 
     Args:
         model: A `PoseModel`.
         batch: Collated samples.
-        precision: Of the network, see `choose_precision`. Coordinates, rotations and meshes stay
+        precision: Precision of the network, see `choose_precision`. Geometry stays
             in float32.
     """
     device = next(model.parameters()).device
@@ -44,7 +44,7 @@ def check_first_prediction(model: nn.Module, dataset: Dataset) -> None:
 
     Args:
         model: A `PoseModel`; its mode, weights and statistics stay as they are.
-        dataset: What it is trained on.
+        dataset: The training set.
 
     Raises:
         TypeError, ValueError: The prediction is not what `HandPrediction` documents, or not finite.
@@ -71,27 +71,27 @@ def predict_split(
     shared: bool = False,
     hand_models: Mapping[str, HandModel] | None = None,
 ) -> PosePredictions:
-    """Predicts a data set without augmentation and undoes its crops, mirrors included.
+    """Predict a dataset without augmentation and undo its crops, including mirrors.
 
     Args:
-        model: a `PoseModel`.
-        dataset: of its target, see `PoseTarget.build_dataset`; built without augmentation.
-        rows: those to predict, among `dataset.rows`; all of them where None.
-        system: name of the system, the row of a score table.
-        provenance: plain values that say what made the predictions; `box_source` is that of the
-            data set unless it is given.
-        batch_size: images at a time.
-        workers: loading processes.
-        precision: of the network, see `predict_batch`.
-        progress: show a progress bar on a terminal.
-        shared: all processes of the run call this together; each predicts a part of the batches,
+        model: A `PoseModel`.
+        dataset: Dataset of its target without augmentation, see `PoseTarget.build_dataset`.
+        rows: Rows to predict, among `dataset.rows`; None for all.
+        system: Name of the system, the row of a score table.
+        provenance: JSON-serialisable record of the predictions' origin; `box_source` is that of the
+            dataset unless it is given.
+        batch_size: Images at a time.
+        workers: Loading processes.
+        precision: Precision of the network, see `predict_batch`.
+        progress: Show a progress bar on a terminal.
+        shared: All processes of the run call this together; each predicts a part of the batches,
             with the first one's buffers, and all get the whole: to the last digit, and in the same
             order, what one process would have given.
         hand_models: "right" and "left" of the network, to store meshes as their parameters; None
             to store vertices, 9.3 kB for each hand.
 
     Raises:
-        ValueError: a row that the data set does not have, or no row at all.
+        ValueError: The dataset lacks a row, or there are no rows.
     """
     positions = _positions(dataset.rows, rows)
     rank, world_size = rank_and_world_size() if shared else (0, 1)
@@ -132,9 +132,9 @@ def _positions(available: np.ndarray, rows: np.ndarray | None) -> list[int]:
     missing = [row for row in np.asarray(rows).tolist() if row not in place]
     if missing:
         raise ValueError(
-            f"row {missing[0]} ({len(missing)} of {len(rows)} rows) is not in the data set, which "
+            f"row {missing[0]} ({len(missing)} of {len(rows)} rows) is not in the dataset, which "
             f"has {len(place)} rows"
         )
     if len(rows) == 0:
-        raise ValueError("no row to predict; the data set or the selection is empty")
+        raise ValueError("no row to predict; the dataset or the selection is empty")
     return [place[row] for row in np.asarray(rows).tolist()]

@@ -1,4 +1,4 @@
-"""A pose network's run: ready to train, and what is needed to store and use what it trains."""
+"""Run of a pose network: training, storing and prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ from gesture_pretrain.weights.record import TaxonomyRecord
 
 @dataclass(frozen=True)
 class PoseRun:
-    """A run that is ready to train, and what is needed to store and use what it trains.
+    """A run that is ready to train, with everything needed to store and use the network.
 
     Attributes:
         runner: `runner.train()` trains; `runner.last_metrics` are the last validation's scores.
-        target: what is trained.
-        network: the backbone, maybe with heads, that the target was built around.
-        head_classes: what these heads were trained to tell apart, None where nothing.
-        options: of `target.build_model`, presets resolved.
-        size_px: side of the crops.
-        hand_source: which hand model.
+        target: The target.
+        network: The backbone of the target, possibly with heads.
+        head_classes: Classes that these heads were trained on, or None.
+        options: Options of `target.build_model`, with presets resolved.
+        size_px: Side of the crops.
+        hand_source: Which hand model.
         hand_models: "right" and "left", on the CPU.
-        data: loaders, index and taxonomy.
-        first_step: the check whose `ledger` says what became of every tensor.
-        seed: of the run.
+        data: Loaders, index and taxonomy.
+        first_step: Check with the `ledger` of every tensor.
+        seed: Random seed of the run.
     """
 
     runner: TrainingRunner
@@ -55,12 +55,12 @@ class PoseRun:
 
     @property
     def model(self) -> nn.Module:
-        """What is validated and stored: the averaged weights where there are some."""
+        """Return the model to validate and store, with averaged weights if there are any."""
         return evaluated_model(self.runner)
 
     @property
     def ledger(self) -> SwapLedger:
-        """Of the swap; completed by the first step."""
+        """Return the ledger of the swap, which the first step completes."""
         return self.first_step.ledger
 
     def dataset(
@@ -70,15 +70,15 @@ class PoseRun:
         index: HandIndex | None = None,
         box_source: str | None = None,
     ) -> Dataset:
-        """What the network is shown of some rows, without augmentation, to predict them.
+        """Build the dataset of some rows, without augmentation, for prediction.
 
         Args:
-            rows: rows of `index`, each of one hand; the target may leave out some.
-            index: the data; None for that of the training.
+            rows: Rows of `index`, each of one hand; the target may omit some.
+            index: The data; None for that of the training.
             box_source: "rootnet" for RootNet's detected boxes; None for those of the training.
 
         Raises:
-            ValueError: the target or the index has no such boxes.
+            ValueError: The target or the index lacks these boxes.
         """
         return self.target.build_dataset(
             self.data.index if index is None else index,
@@ -93,7 +93,7 @@ class PoseRun:
         )
 
     def train(self) -> nn.Module:
-        """Train to the end and return `model`; warn where it did not learn."""
+        """Train to the end and return `model`; warn if it did not learn."""
         self.runner.train()
         if rank_and_world_size()[0] == 0 and (notice := learning_notice(self.runner.last_metrics)):
             print(notice)

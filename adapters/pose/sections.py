@@ -1,4 +1,4 @@
-"""The sections of a pose run: their keys, and the options of a target that they come to."""
+"""Sections of a pose run: their keys, and the target options they resolve to."""
 
 import inspect
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _PARTS = {
 
 
 def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
-    """Raises for the first unknown or missing key, or impossible value, of `build_pose_runner`'s.
+    """Raise for the first unknown or missing key or invalid value of `build_pose_runner`.
 
     Options of a target that takes any keyword are checked by the target itself when it is built.
     """
@@ -50,6 +50,6 @@ def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
 
 
 def needs_logits(target: PoseTarget, options: Mapping[str, Any]) -> bool:
-    """Whether the target, with these options, reads gesture logits."""
+    """Return whether the target, with these options, reads gesture logits."""
     own = {key: value for key, value in options.items() if key != "allow_projection"}
     return target.needs_for(**own).gesture_logits

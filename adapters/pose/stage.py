@@ -166,7 +166,7 @@ def _begin_run_folder(
 
 
 def _held_out(run: PoseRun, split: str, box_source: str | None) -> Dataset:
-    """All single hands of a split that the target can use, without augmentation."""
+    """Build the dataset of a split's usable single hands, without augmentation."""
     rows = run.data.index.select(split=split, hands=("right", "left"))
     if len(rows) == 0:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Training any pose target on the runner of `gesture_pretrain.training`, from plain sections.
+"""Build runs of any pose target from plain sections, on `gesture_pretrain.training`.
 
 Read `build_pose_runner` from top to bottom: data, backbone, target, optimiser, runner.
 """
@@ -50,33 +50,33 @@ def build_pose_runner(
     hooks: Sequence[Hook] = (),
     progress: bool = True,
 ) -> PoseRun:
-    """Everything a run needs; `.train()` then trains it.
+    """Build a run, which `.train()` then trains.
 
     Two runs of a target with the same `data`, `schedule` and seed see the same samples in the same
     order for the same number of steps, whatever their backbone and options are.
 
     Args:
-        out: run folder; made where missing.
-        target: a name that `adapters.targets.find_pose_target` knows, or the target.
-        data: keys of `build_pose_data`.
-        backbone: keys of `build_starting_point`.
+        out: Run folder, created if missing.
+        target: A name that `adapters.targets.find_pose_target` knows, or the target.
+        data: Keys of `build_pose_data`.
+        backbone: Keys of `build_starting_point`.
         model: `size` (a preset of the target), `allow_projection`, and options of the target.
-        hand_model: keys of `HandModelSource`.
-        optimizer: keys of `build_optimizer`.
-        schedule: keys of `Schedule`; `iterations` sets the number of steps, else `epochs`.
-        training: keys of `TrainingOptions`.
-        seed: of new weights, order, augmentation and dropout.
-        device: see `choose_device`.
-        resume: go on from the newest intact checkpoint in `out`.
-        hooks: further mmengine hooks.
-        progress: show the progress display.
+        hand_model: Keys of `HandModelSource`.
+        optimizer: Keys of `build_optimizer`.
+        schedule: Keys of `Schedule`; `iterations` sets the number of steps, else `epochs`.
+        training: Keys of `TrainingOptions`.
+        seed: Random seed of new weights, sample order, augmentation and dropout.
+        device: See `choose_device`.
+        resume: Continue from the newest intact checkpoint in `out`.
+        hooks: Further mmengine hooks.
+        progress: Show the progress display.
 
     Raises:
-        ValueError: an unknown key or an impossible value; the message names it.
-        SwapError: backbone and target do not go together.
-        UnknownTarget, UnknownBackbone: no such name.
+        ValueError: Unknown key or invalid value.
+        SwapError: Backbone and target are incompatible.
+        UnknownTarget, UnknownBackbone: No such name.
         FileExistsError: `out` holds checkpoints and `resume` is false.
-        TypeError: mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
+        TypeError: Mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
     """
     model, hand_model, optimizer, schedule, training = (
         section or {} for section in (model, hand_model, optimizer, schedule, training)
@@ -146,7 +146,7 @@ def build_pose_runner(
 
 
 def _checked_target(target: str | PoseTarget, **sections: Mapping) -> PoseTarget:
-    """The target itself, where it can be trained with these sections."""
+    """Return the target if it can be trained with these sections."""
     chosen = find_pose_target(target) if isinstance(target, str) else target
     check_pose_sections(chosen, **sections)
     return chosen
@@ -162,13 +162,13 @@ def _placed_target(
     device: torch.device,
     seed: int,
 ) -> tuple[nn.Module, SwapLedger]:
-    """The target around its backbone, as it is trained, and what became of every tensor."""
+    """Build the target around its backbone, and the ledger of every tensor."""
     network, ledger = build_swapped(
         target,
         start.network,
         backbone_name=start.name,
         seed=seed,
-        hand_models=hand_source.load(),  # its own: it is moved to the device with the network
+        hand_models=hand_source.load(),  # a copy that moves to the device with the network
         frozen_backbone=start.frozen,
         **options,
     )
@@ -182,7 +182,7 @@ def _placed_target(
 
 
 def check_pose_config(config: Mapping[str, Any]) -> None:
-    """Raises for the first unknown section or key of a pose config, naming the known ones."""
+    """Raise for the first unknown section or key of a pose config, naming the known ones."""
     known = config_sections(build_pose_runner)
     require_sections(config, known, required=("target", "data", "backbone"))
     sections = {

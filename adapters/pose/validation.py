@@ -1,4 +1,4 @@
-"""Errors for the progress of a run; what is published is scored from predictions files."""
+"""Validation errors during a run; published scores come from predictions files."""
 
 import math
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ class PoseErrors:
     split the batches.
 
     Args:
-        truth: Of the index that the batches' rows count in, with hand models.
-        mean_pose: Of the training labels; None for none.
+        truth: Ground truth of the index that the rows refer to, with hand models.
+        mean_pose: Mean pose of the training labels; None for none.
     """
 
     def __init__(self, truth: GroundTruthReader, mean_pose: MeanPose | None = None):
@@ -36,13 +36,13 @@ class PoseErrors:
         self.errors: list[np.ndarray] = []  # of each batch (B, 2), mm
 
     def add(self, predictions: HandPrediction, batch: Any) -> None:
-        """Adds a batch: predictions in the frame of the crops that `batch` describes."""
+        """Add a batch: predictions in the frame of the crops that `batch` describes."""
         check_prediction(predictions, len(batch.row))
         errors = hand_errors_mm(to_camera_frame(predictions, batch), self.truth, self.mean_pose)
         self.errors.append(np.stack(errors, axis=1))
 
     def compute(self) -> dict[str, float]:
-        """The means over all processes, and resets; those without any hand are left out."""
+        """Return the means over all processes, omitting those without hands, and reset."""
         errors = np.concatenate(self.errors) if self.errors else np.empty((0, len(_NAMES)))
         self.errors = []
         known = ~np.isnan(errors)
@@ -59,9 +59,9 @@ class PoseErrors:
 def hand_errors_mm(
     predicted: CameraPrediction, truth: GroundTruthReader, mean_pose: MeanPose | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """MPJPE, MPVPE and the mean pose's MPJPE of each hand, (B,) float64 each.
+    """Compute MPJPE, MPVPE and the mean pose's MPJPE of each hand, (B,) float64 each.
 
-    NaN where there is no truth, or nothing to compare with it.
+    NaN if the ground truth or the prediction is missing.
     """
     real = truth.read(*truth.hands_of(predicted.rows))
     joints_mm = real.joints_cam_mm - real.joints_cam_mm[:, :1]
@@ -77,7 +77,7 @@ def hand_errors_mm(
 
 
 def _mean_distance_mm(predicted_mm: np.ndarray, joints_mm: np.ndarray) -> np.ndarray:
-    """Mean over the known joints without the wrist: (B, 21, 3) twice to (B,)."""
+    """Average over the known joints without the wrist: (B, 21, 3) twice to (B,)."""
     distances = np.linalg.norm(predicted_mm - joints_mm, axis=-1)[:, 1:]
     known = ~np.isnan(distances)
     with np.errstate(invalid="ignore"):
@@ -85,7 +85,7 @@ def _mean_distance_mm(predicted_mm: np.ndarray, joints_mm: np.ndarray) -> np.nda
 
 
 def learning_notice(metrics: Mapping[str, float]) -> str | None:
-    """A warning for validation metrics that are not below those of the mean training pose."""
+    """Return a warning if validation metrics are not below those of the mean training pose."""
     error, mean = (metrics.get(name, math.nan) for name in ("mpjpe_mm", "mean_pose_mpjpe_mm"))
     if not did_not_learn(error, mean):
         return None

@@ -1,8 +1,8 @@
-"""Which gesture a right-looking crop shows, and how much it looks like a right hand.
+"""Read gestures and handedness from gesture logits.
 
-Gesture logits come from a gesture network of Stage 1, or from the heads that guide a pose network.
-The latter saw right hands only, and no gesture label, while the pose was trained; their classes may
-have drifted.
+The logits come from a Stage 1 gesture network, or from the gesture heads that guide a pose network.
+During pose training such heads see right-looking crops only and no gesture labels, so their classes
+may drift.
 
 Letters: B batch, K classes.
 """
@@ -24,19 +24,18 @@ LEVELS = ("coarse", "fine")
 
 
 class Gesture(NamedTuple):
-    """One class of a taxonomy and its probability, given the side of the hand."""
+    """One class of a taxonomy and its probability, given the handedness."""
 
     name: str
     probability: float
 
 
 class GestureReader:
-    """Logits by level `(B, K)` to names and sides, by a taxonomy.
+    """Convert the logits of each level, `(B, K)`, to gesture names and handedness.
 
     Args:
-        taxonomy: Of the logits.
-        network: A gesture network that gives logits of its own; None where those of the pose
-            network are read.
+        taxonomy: Taxonomy of the logits.
+        network: Gesture network that computes logits; None to read those of the pose network.
     """
 
     def __init__(self, taxonomy: Taxonomy, network: GestureNetwork | None = None):
@@ -50,26 +49,26 @@ class GestureReader:
         self._sides = {level: _sides_of_classes(taxonomy, level) for level in LEVELS}
 
     def logits(self, image: Tensor) -> dict[str, Tensor]:
-        """Of crops `(B, 3, S, S)` uint8, by the network of its own."""
+        """Compute the gesture network's logits of crops `(B, 3, S, S)`, uint8."""
         output = self.network(self._normalise(image))
         return {"coarse": output.coarse_logits, "fine": output.fine_logits}
 
     def tells_sides(self) -> bool:
-        """Whether the taxonomy has classes of right and of left hands."""
+        """True if the taxonomy has classes of both right and left hands."""
         return all({"right", "left"} <= set(sides) for sides in self._sides.values())
 
     def right_probability(self, logits: dict[str, Tensor]) -> np.ndarray:
-        """Summed probability `(B,)` of the classes of right hands, finest level there is."""
+        """Sum the probabilities of right-hand classes, `(B,)`, at the finest such level."""
         level = "fine" if "fine" in logits else "coarse"
         chances = logits[level].float().softmax(-1).cpu().numpy()
         return chances[:, self._sides[level] == "right"].sum(-1)
 
     def gestures(self, logits: dict[str, Tensor], hands: list[str]) -> list[dict[str, Gesture]]:
-        """The likeliest gesture of each hand and level.
+        """Return the most probable gesture of each hand and level.
 
         Args:
-            logits: By level, of crops that look like right hands.
-            hands: B sides; a left hand's class is the mirror image of what its crop shows.
+            logits: Logits by level, of crops that look like right hands.
+            hands: Handedness of the B hands. Classes of left hands are mirrored back.
 
         Returns:
             B dicts by level.
@@ -88,11 +87,11 @@ class GestureReader:
 def stored_gesture_reader(
     source: str | PathLike, *, device: str | torch.device, taxonomy: str | PathLike | None = None
 ) -> GestureReader:
-    """The reader of a gesture network that `load_backbone` finds.
+    """Build the reader of a gesture network that `load_backbone` finds.
 
     Raises:
-        ValueError: It has no gesture heads, or the taxonomy is another than theirs.
-        As `load_backbone`.
+        ValueError: The weights have no gesture heads, or `taxonomy` does not match them.
+        UnknownBackbone: No such weights.
     """
     record = find_backbone(source).record
     if record.heads is None or record.taxonomy is None:
@@ -132,15 +131,15 @@ def matching_taxonomy(
     taxonomy = Taxonomy.load(name if source is None else source)
     if taxonomy.sha256 != sha256:
         raise ValueError(
-            f"The weights were trained on another taxonomy than {taxonomy.name!r} as it is here "
-            f"(theirs is {name!r}, SHA-256 {sha256[:12]}…, found {taxonomy.sha256[:12]}…). Give "
+            f"The weights were trained on another version of the taxonomy {taxonomy.name!r} "
+            f"(theirs: {name!r}, SHA-256 {sha256[:12]}…; found: {taxonomy.sha256[:12]}…). Pass "
             "the file that they were trained with as taxonomy=…"
         )
     return taxonomy
 
 
 def _sides_of_classes(taxonomy: Taxonomy, level: str) -> np.ndarray:
-    """Side of each class, "" where its labels have none."""
+    """Return the handedness of each class, "" if its labels do not share one."""
     of = taxonomy.coarse_of if level == "coarse" else taxonomy.fine_of
     count = taxonomy.num_coarse if level == "coarse" else taxonomy.num_fine
     sides = np.full(count, "", dtype="<U11")

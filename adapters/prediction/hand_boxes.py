@@ -1,16 +1,16 @@
-"""Where the hands are in a user's pictures: boxes given by argument or by a file.
+"""Bounding boxes of the hands in a user's images, from an argument or a file.
 
-Boxes are x and y of the upper left corner, width and height, in pixels of the upright picture. A
-file is one of
+A box is the x and y of its upper left corner, its width and its height, in pixels of the upright
+image. Accepted files:
 
-* CSV with a header of `image,x,y,width,height` and, where wanted, `hand` and `frame`;
-* JSON by picture name: `{"a.jpg": [x, y, w, h], "b.jpg": [{"box": [x, y, w, h], "hand": "left"}]}`;
+* CSV with the header `image,x,y,width,height` and optional columns `hand` and `frame`;
+* JSON by image name: `{"a.jpg": [x, y, w, h], "b.jpg": [{"box": [x, y, w, h], "hand": "left"}]}`;
 * JSON as a list of `{"image": …, "box": [x, y, w, h], "hand": …, "frame": …}`;
-* JSON in COCO's layout (`images` with `file_name`, `annotations` with `bbox` and, where there is
-  one, `hand_type`), which is that of InterHand2.6M and of mmpose's hand data sets.
+* JSON in COCO's layout (`images` with `file_name`; `annotations` with `bbox` and an optional
+  `hand_type`), as used by InterHand2.6M and mmpose's hand datasets.
 
-A picture may have several boxes. `frame` is the number of a video's frame, from 0; without it a box
-is that of every frame.
+An image may have several boxes. `frame` is the index of a video frame, from 0; a box without it
+applies to every frame.
 """
 
 import csv
@@ -29,11 +29,11 @@ _CSV_COLUMNS = ("image", "x", "y", "width", "height")
 
 
 class HandBox(NamedTuple):
-    """A box and the side of the hand in it.
+    """A bounding box and the handedness of the hand in it.
 
     Attributes:
-        box_xywh_px: Four numbers; None for the whole picture.
-        hand: "right" or "left"; None where not known.
+        box_xywh_px: Four numbers; None for the whole image.
+        hand: "right" or "left"; None if unknown.
     """
 
     box_xywh_px: tuple[float, ...] | None = None
@@ -41,12 +41,12 @@ class HandBox(NamedTuple):
 
 
 class HandBoxes:
-    """The boxes of each picture.
+    """The boxes of each image.
 
     Args:
-        same: Box of every picture, where there is no file.
-        by_picture: Boxes by (file name, frame); a frame of None means all.
-        source: What to call them in messages.
+        same: Box of every image, if there is no file.
+        by_picture: Boxes by (file name, frame); a frame of None means all frames.
+        source: Name of the file in messages.
     """
 
     def __init__(
@@ -58,40 +58,39 @@ class HandBoxes:
         self.same, self.by_picture, self.source = same or HandBox(), by_picture, source
 
     def of(self, name: str, frame: int | None = None) -> list[HandBox]:
-        """The boxes of a picture or of a video's frame; none where the file has none."""
+        """Return the boxes of an image or video frame; empty if the file has none."""
         if self.by_picture is None:
             return [self.same]
         places = [(name, None)] if frame is None else [(name, frame), (name, None)]
         return [box for place in places for box in self.by_picture.get(place, ())]
 
     def at_most(self, name: str) -> int:
-        """The largest number of boxes that a picture, or a frame of a video, has."""
+        """Return the largest number of boxes of an image, or of any frame of a video."""
         frames = {frame for picture, frame in self.by_picture or {} if picture == name}
         return max((len(self.of(name, frame)) for frame in frames), default=1)
 
     def require_some(self, names: Sequence[str]) -> None:
-        """Refuse boxes of other pictures altogether.
+        """Raise if no image has a box.
 
         Raises:
-            ValueError: The file has a box of none of the images `names`.
+            ValueError: The file has no box for any of the images `names`.
         """
         if self.by_picture is None:
             return
         boxed = sorted({name for name, _ in self.by_picture})
         if not set(boxed) & set(names):
             raise ValueError(
-                f"{self.source} has a box of none of the images: it names "
-                f"{first_few(boxed, 3)}, the images are {first_few(sorted(names), 3)}. Names are "
-                "compared without folders."
+                f"{self.source} has no box for any of the images: it names {first_few(boxed, 3)}; "
+                f"the images are {first_few(sorted(names), 3)}. Names are compared without folders."
             )
 
 
 def boxes_from_file(path: str | PathLike) -> HandBoxes:
-    """Boxes of a CSV or JSON file; see the module for the layouts.
+    """Read boxes from a CSV or JSON file; see the module for the layouts.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Another kind of file or layout, or a box or side that is none, with its place.
+        ValueError: Unknown file type or layout, or an invalid box or handedness.
     """
     path = Path(path)
     if not path.is_file():
@@ -137,7 +136,7 @@ def _json_entries(path: Path) -> list[tuple[str, dict]]:
         ]
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise ValueError(
-            f'{path} is of an unknown layout. Possible: {{"name.jpg": [x, y, w, h]}}, a list of '
+            f'{path} has an unknown layout. Allowed: {{"name.jpg": [x, y, w, h]}}, a list of '
             '{"image": …, "box": [x, y, w, h], "hand": …}, or COCO\'s images and annotations.'
         )
     return [(f"entry {i}", entry) for i, entry in enumerate(content)]
@@ -159,17 +158,17 @@ def _coco_entries(content: dict, path: Path) -> list[tuple[str, dict]]:
         ]
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} has images and annotations, but not as COCO has them: {error!r} is missing"
+            f"{path} has images and annotations, but not in COCO's layout: {error!r} is missing"
         ) from error
 
 
 def _side_of_hand_type(hand_type: Any) -> Any:
-    """InterHand2.6M's "interacting" is two hands in one box; which of them is meant is not said."""
+    """Map InterHand2.6M's "interacting" (two hands in one box) to unknown handedness."""
     return None if hand_type == "interacting" else hand_type
 
 
 def _listed(items: Any) -> list:
-    """The boxes of one picture: one box is given as itself, several as a list."""
+    """Return the boxes of an image as a list; files may give a single box as itself."""
     is_list_of_boxes = isinstance(items, list) and items and isinstance(items[0], list | dict)
     return items if is_list_of_boxes else [items]
 
@@ -179,24 +178,24 @@ def _checked(entry: Mapping, place: str) -> tuple[str, int | None, HandBox]:
     if not isinstance(name, str) or not name:
         raise ValueError(f"{place} names no image")
     if (side or None) not in (*HANDS, None):
-        raise ValueError(f"{place}: hand is {side!r}; possible: 'right', 'left', or nothing")
+        raise ValueError(f"{place}: hand is {side!r}; allowed: 'right', 'left', or nothing")
     try:
         number = None if frame in (None, "") else int(frame)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{place}: frame is {frame!r}; needed is a whole number") from None
+        raise ValueError(f"{place}: frame is {frame!r}; it must be a whole number") from None
     return Path(name).name, number, HandBox(box_of_four(entry.get("box"), place), side or None)
 
 
 def box_of_four(values: Any, place: str) -> tuple[float, ...]:
-    """Four finite numbers.
+    """Parse four finite numbers.
 
     Raises:
-        ValueError: Something else.
+        ValueError: `values` is anything else.
     """
     try:
         box = tuple(float(value) for value in values)
     except (TypeError, ValueError, OverflowError):
         box = ()
     if len(box) != 4 or not np.isfinite(box).all():
-        raise ValueError(f"{place}: box is {values}; needed are x, y, width, height in pixels")
+        raise ValueError(f"{place}: box is {values}; it must be x, y, width, height in pixels")
     return box

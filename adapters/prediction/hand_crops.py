@@ -1,4 +1,4 @@
-"""From pictures and boxes to crops, left hands mirrored or not, as the data sets make them."""
+"""Square crops of hands, as the datasets make them; left hands can be mirrored."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,13 +16,13 @@ _LARGEST_PX = 100_000
 
 
 class HandCrops(NamedTuple):
-    """B crops; a pose network takes them as a batch for prediction.
+    """B crops; pose networks accept them as a batch for prediction.
 
     Attributes:
         image: `(B, 3, S, S)` uint8, RGB.
-        hand: `(B,)` int64, 0 right: all look like right hands, or are as they are in the picture.
-        row: `(B,)` int64, number of the picture.
-        image_from_crop: `(B, 2, 3)` float32, crop pixels to those of the picture.
+        hand: `(B,)` int64, 0 for right, also for mirrored left hands.
+        row: `(B,)` int64, index of the image.
+        image_from_crop: `(B, 2, 3)` float32, maps crop px to image px.
     """
 
     image: Tensor
@@ -37,13 +37,13 @@ def crop_hands(
     mirrored: Sequence[bool],
     size_px: int,
 ) -> HandCrops:
-    """Square crops of pictures `(H, W, 3)`, uint8 RGB; large ones are averaged first, not skipped.
+    """Crop squares from images `(H, W, 3)`, uint8 RGB, with area averaging when shrinking.
 
     Args:
-        images: B pictures.
-        boxes_xywh_px: Square box of each.
-        mirrored: Whether each is mirrored.
-        size_px: S.
+        images: B images.
+        boxes_xywh_px: Square box of each image.
+        mirrored: Whether to mirror each crop.
+        size_px: Side S of the crops.
     """
     affines = [
         crop_affine(box, size_px, flip=bool(flip))
@@ -74,16 +74,16 @@ def _crop(
 def square_hand_box(
     image: np.ndarray, box_xywh_px: Sequence[float] | None, *, box_ratio: float, number: int | str
 ) -> np.ndarray:
-    """The square that is cropped: `box_ratio` times the box, or the whole picture without one.
+    """Return the square to crop: `box_ratio` times the box, or the whole image without a box.
 
     Args:
         image: `(H, W, 3)`.
-        box_xywh_px: Box of the hand, or None.
+        box_xywh_px: Bounding box of the hand, or None.
         box_ratio: Side of the square over the longer side of the box.
-        number: Number or name of the picture, for messages.
+        number: Index or name of the image, for messages.
 
     Raises:
-        ValueError: The box has no area, or lies outside of the picture.
+        ValueError: The box has no area, or lies outside the image.
     """
     height, width = image.shape[:2]
     if box_xywh_px is None:
@@ -91,33 +91,33 @@ def square_hand_box(
     box = np.asarray(box_xywh_px, np.float64)
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 1).any():
         raise ValueError(
-            f"box of picture {number} is {box_xywh_px}; needed are x, y, width, height in pixels "
+            f"box of image {number} is {box_xywh_px}; it must be x, y, width, height in pixels "
             "with a width and height of at least 1"
         )
     if np.abs(box).max() > _LARGEST_PX:
-        raise ValueError(f"box of picture {number} ({box.tolist()}) is larger than any image")
+        raise ValueError(f"box of image {number} ({box.tolist()}) is larger than any image")
     if (box[:2] >= (width, height)).any() or (box[:2] + box[2:] <= 0).any():
         raise ValueError(
-            f"box of picture {number} ({box.tolist()}) lies outside of its {width} x {height} px"
+            f"box of image {number} ({box.tolist()}) lies outside its {width} x {height} px"
         )
     return square_box(box, box_ratio)
 
 
 def check_image(image: np.ndarray, number: int) -> None:
-    """Refuse what is not an RGB picture of bytes.
+    """Raise unless the image is an RGB image of bytes.
 
     Raises:
-        TypeError: It is no numpy array of uint8.
+        TypeError: It is not a numpy array of uint8.
         ValueError: It is not `(H, W, 3)`, or empty.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         found = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
-            f"picture {number} is {found}; needed is a numpy array of uint8. "
-            "gesture_pretrain.data.images.read_image_rgb reads files of any depth so."
+            f"image {number} is {found}; it must be a numpy array of uint8. "
+            "gesture_pretrain.data.images.read_image_rgb converts files of any depth."
         )
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(
-            f"picture {number} has shape {image.shape}; needed is (H, W, 3), RGB. "
-            "gesture_pretrain.data.images.read_image_rgb reads grey and RGBA files so."
+            f"image {number} has shape {image.shape}; it must be (H, W, 3), RGB. "
+            "gesture_pretrain.data.images.read_image_rgb converts grey and RGBA files."
         )

@@ -1,4 +1,4 @@
-"""A trained pose network, token fusion or another target's, for a user's own pictures.
+"""Inference of any trained pose network on a user's own images.
 
 from adapters.prediction.hand_estimator import HandEstimator
 hand = HandEstimator("runs/my_run/model").predict([image], hands="right")[0]
@@ -28,12 +28,12 @@ from gesture_pretrain.skeleton import HANDS
 
 
 class HandEstimate(NamedTuple):
-    """One hand, in the pixels of its picture and the axes of the picture's camera, float32.
+    """One hand, in the pixels of its image and the axes of the image's camera, float32.
 
     Attributes:
         hand: "right" or "left".
-        hand_probability: Of that side; None where the side was given.
-        box_xywh_px: `(4,)`, the square that was looked at.
+        hand_probability: Probability of that handedness; None if it was given.
+        box_xywh_px: `(4,)`, the square that was cropped.
         keypoints_px: `(21, 2)`, mano21 order.
         joint_depth_rel_mm: `(21,)`, depth of the joints minus the wrist's, with `keypoints_px`.
         joints_rel_mm: `(21, 3)`, joints of the MANO hand minus its wrist.
@@ -43,7 +43,7 @@ class HandEstimate(NamedTuple):
         image_from_mm: `(3,)`: scale s in px per mm and shift in px, so that `s * (x, y) + shift`
             of `joints_rel_mm` lies on `keypoints_px` as well as it can: where to draw the mesh
             when the camera is not known.
-        coarse, fine: Gesture and its probability given the side; None where no head tells.
+        coarse, fine: Gesture and its probability given the handedness; None without a head.
     """
 
     hand: str
@@ -61,29 +61,29 @@ class HandEstimate(NamedTuple):
 
 
 class HandEstimator:
-    """Pictures to hands.
+    """Predict hands in images.
 
     Args:
-        source: Folder that tools/train.py stored, or what `load_pose_model` gave.
-        gestures: Name or folder of a gesture network (Stage 1) that tells side and gesture. Where
-            None, the heads that guide a token-fusion network tell them, if it has any that were
-            trained in Stage 1. Trust those less: Stage 2 went on training them, on right hands and
+        source: Folder of a stored network, or the result of `load_pose_model`.
+        gestures: Name or folder of a Stage 1 gesture network for handedness and gesture. If
+            None, the guiding heads of a token-fusion network are used, if they were
+            trained in Stage 1. They are less reliable: Stage 2 trains them on, on right hands and
             without gesture labels. Heads of other targets are not read.
-        taxonomy: File of the gestures' taxonomy, where it is not one that ships.
+        taxonomy: File of the gestures' taxonomy, unless it is a packaged one.
         hand_model: MANO file or folder, see `load_pose_model`.
-        device: Where to compute.
+        device: Device of the network.
         box_ratio: Side of the crop over the longer side of a box.
-        batch_size: Hands at a time.
+        batch_size: Hands per batch.
         **engine: `engine`, `precision`, `compile` and `channels_last` of `PoseInference`. ONNX
-            Runtime gives no gesture logits, so with `engine="onnx"` give `gestures` or the sides.
+            Runtime returns no gesture logits, so `engine="onnx"` requires `gestures` or `hands`.
 
     Attributes:
         sees_right_hands_only: Left hands are mirrored in and out, as token fusion was trained;
-            other targets are shown every hand as it is and told its side.
+            other targets take the original crop and the handedness.
 
     Raises:
-        ValueError: Weights of another taxonomy.
-        As `load_pose_model` and `load_backbone`.
+        ValueError: The weights have another taxonomy.
+        WeightsError, UnknownBackbone: See `load_pose_model` and `load_backbone`.
     """
 
     def __init__(
@@ -114,19 +114,19 @@ class HandEstimator:
         boxes: Sequence[Sequence[float] | None] | None = None,
         hands: str | Sequence[str | None] | None = None,
     ) -> list[HandEstimate]:
-        """The hand in each picture.
+        """Predict the hand in each image.
 
         Args:
             images: `(H, W, 3)` uint8, RGB, of any size.
-            boxes: Per picture x, y, width, height in pixels, or None for the whole picture.
-            hands: "right" or "left", for all or per picture; None where the gestures are to tell.
+            boxes: For each image x, y, width, height in pixels, or None for the whole image.
+            hands: "right" or "left", for all or per image; None to predict it from gestures.
 
         Returns:
-            One estimate per picture, in order.
+            One estimate per image, in order.
 
         Raises:
-            TypeError, ValueError: A picture, box or side that is none, named by its number; or a
-                side that nothing can tell.
+            TypeError, ValueError: An image, box or handedness is invalid, or the
+                handedness is unknown.
         """
         sides = _per_picture("hands", hands, len(images))
         boxes = _per_picture("boxes", boxes, len(images))
@@ -142,7 +142,7 @@ class HandEstimator:
         return estimates
 
     def tells_sides(self) -> bool:
-        """Whether gestures tell right from left, so that `hands` need not be given."""
+        """Return whether gestures predict handedness, which makes `hands` optional."""
         return self.reader is not None and self.reader.tells_sides()
 
     def _predict(self, images, squares, sides: list[str | None]) -> list[HandEstimate]:
@@ -171,7 +171,7 @@ class HandEstimator:
     def _choose_sides(
         self, images, squares, sides: list[str | None]
     ) -> tuple[list[str], list[float | None]]:
-        """The given sides, and where none is given that of the crop that looks more right."""
+        """Return the given handedness, else that of the crop that looks more like a right hand."""
         open_ = [i for i, side in enumerate(sides) if side is None]
         chosen, chances = list(sides), [None] * len(sides)
         if not open_:
@@ -214,15 +214,15 @@ class HandEstimator:
     def _check_side(self, side: str | None, number: int) -> None:
         if side is None and not self.tells_sides():
             raise ValueError(
-                f"nothing tells whether picture {number} shows a right or a left hand. Give "
-                "hands='right' or 'left', or gestures=… with a network whose taxonomy tells sides."
+                f"the handedness in image {number} is unknown. Give "
+                "hands='right' or 'left', or gestures=… with a network that predicts it."
             )
         if side not in (*HANDS, None):
-            raise ValueError(f"hand of picture {number} is {side!r}; possible: 'right', 'left'")
+            raise ValueError(f"hand of image {number} is {side!r}; possible: 'right', 'left'")
 
 
 def fit_image_from_mm(joints_rel_mm: np.ndarray, keypoints_px: np.ndarray) -> np.ndarray:
-    """Scale and shift `(3,)` that bring x and y of `(N, 3)` onto `(N, 2)` in least squares."""
+    """Fit scale and shift `(3,)` from x and y of `(N, 3)` to `(N, 2)` by least squares."""
     flat, seen = np.float64(joints_rel_mm[:, :2]), np.float64(keypoints_px)
     flat_mean, seen_mean = flat.mean(0), seen.mean(0)
     spread = np.sum((flat - flat_mean) ** 2)
@@ -258,9 +258,9 @@ def _estimate(
 
 
 def _per_picture(name: str, values, count: int) -> list:
-    """One value per picture; a single one, or None, stands for all."""
+    """Return one value per image, repeating a single one or None."""
     if values is None or isinstance(values, str):
         return [values] * count
     if len(values) != count:
-        raise ValueError(f"{len(values)} {name} for {count} pictures; one each is needed")
+        raise ValueError(f"{len(values)} {name} for {count} images; one each is needed")
     return list(values)

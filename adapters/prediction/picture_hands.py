@@ -1,4 +1,4 @@
-"""Pictures and boxes to hands, in batches, one picture's trouble being no other's."""
+"""Estimate hands in images in batches; a fault of one image does not affect the others."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from adapters.prediction.picture_source import SeenPicture
 
 
 class PictureHands(NamedTuple):
-    """The hands of one picture.
+    """The hands of one image.
 
     Attributes:
-        picture: What was read.
-        hands: One per box that could be used, in the order of the boxes.
-        faults: What was wrong with the others.
+        picture: The image.
+        hands: One estimate per usable box, in the order of the boxes.
+        faults: Why the other boxes were not usable.
     """
 
     picture: SeenPicture
@@ -31,21 +31,20 @@ def estimate_pictures(
     hand: str | None = None,
     batch_size: int = 16,
 ) -> Iterator[PictureHands]:
-    """Estimates the hand in each box of each picture.
+    """Estimate the hand in each box of each image.
 
     Args:
         estimator: The network.
-        pictures: Read one after the other, never more than `batch_size` ahead.
-        boxes: Where the hands are.
-        hand: Side of those hands whose box does not state one; None: the gestures tell it.
-        batch_size: Pictures that are read, and hands that are computed, at a time.
+        pictures: Images, read lazily, at most `batch_size` ahead.
+        boxes: Bounding boxes of the hands.
+        hand: Handedness for boxes that do not state it; None to predict it from the gestures.
+        batch_size: Number of images read, and of hands computed, at a time.
 
     Yields:
-        One result per picture, in order; a box without area or outside of its picture is a fault
-        of that picture only.
+        One result per image, in order. An invalid box is recorded as a fault of its image.
 
     Raises:
-        ValueError: Nothing tells a hand's side.
+        ValueError: The handedness of a hand is unknown.
     """
     waiting: list[SeenPicture] = []
     for picture in pictures:
@@ -95,12 +94,11 @@ def _usable(
 def _require_side(estimator: HandEstimator, side: str | None, picture: SeenPicture) -> None:
     if side is None and not estimator.tells_sides():
         raise ValueError(
-            f"nothing tells whether {title(picture)} shows a right or a left hand. Give the side "
-            "(--hand, or `hand` in the file of boxes), or a network whose gestures tell it "
-            "(--gestures)."
+            f"the handedness in {title(picture)} is unknown. Give it (--hand, or `hand` in the "
+            "file of boxes), or a gesture network that predicts it (--gestures)."
         )
 
 
 def title(picture: SeenPicture) -> str:
-    """A picture's name, for messages."""
+    """Return an image's name for messages."""
     return picture.name if picture.frame is None else f"{picture.name}, frame {picture.frame}"

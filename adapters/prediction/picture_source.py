@@ -1,8 +1,8 @@
-"""Pictures of a user's own: files, folders and videos, read upright as RGB bytes.
+"""Read a user's images: files, folders and videos, as upright RGB bytes.
 
-Pictures are decoded as a viewer shows them: turned as their EXIF data says, grey as three equal
-channels, 16 bits reduced to the upper 8, alpha dropped. All pixel coordinates, those of boxes and
-those of results, are of that upright picture.
+Images are decoded as a viewer shows them: rotated according to EXIF, grey expanded to three equal
+channels, 16 bits reduced to the upper 8, alpha dropped. All pixel coordinates, of boxes and of
+results, refer to the upright image.
 """
 
 import warnings
@@ -25,21 +25,21 @@ from gesture_pretrain.data.images.decoding import (
 )
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
-# Some containers state a length in seconds only, which rounds to a frame more or less.
+# Some containers state only a length in seconds, which rounds to one frame more or fewer.
 _FRAMES_OF_ROUNDING = 1
 
 
 class UnreadablePicture(ValueError):
-    """A file that should be a picture or a video and cannot be read as one."""
+    """An image or video file that cannot be read."""
 
 
 class SeenPicture(NamedTuple):
-    """One picture that was read.
+    """One image that was read.
 
     Attributes:
         name: File name.
         image_rgb: `(H, W, 3)` uint8.
-        frame: Number in its video, from 0; None for a picture file.
+        frame: Number in its video, from 0; None for an image file.
     """
 
     name: str
@@ -49,11 +49,11 @@ class SeenPicture(NamedTuple):
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """Picture files, in order.
+    """Image files, in order.
 
     Attributes:
         paths: The files.
-        unreadable: By file name, why it could not be read; filled while they are read.
+        unreadable: Reason by file name, filled during iteration.
     """
 
     paths: tuple[Path, ...]
@@ -63,7 +63,7 @@ class PictureFiles:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[SeenPicture]:
-        """Those that can be read."""
+        """Yield the readable images."""
         for path in self.paths:
             try:
                 yield SeenPicture(path.name, read_picture(path))
@@ -77,10 +77,10 @@ class VideoFile:
 
     Attributes:
         path: The file.
-        every: Only each `every`-th frame, from the first.
-        frames_per_s: Of the frames that are given; counted from 25 where the file does not say.
-        frames_stated: How many frames the file says it has; 0 where it does not say.
-        frames_read: How many could be read so far, those between `every` included.
+        every: Yield every n-th frame, starting with the first.
+        frames_per_s: Frame rate of the yielded frames; the file's rate defaults to 25.
+        frames_stated: Number of frames stated by the file; 0 if it states none.
+        frames_read: Number of frames decoded so far, including skipped ones.
     """
 
     path: Path
@@ -102,7 +102,7 @@ class VideoFile:
         return -(-self.frames_stated // self.every)
 
     def __iter__(self) -> Iterator[SeenPicture]:
-        """Frames until the file ends or cannot be read any further; see `ended_early`."""
+        """Yield frames until the file ends or cannot be decoded further; see `ended_early`."""
         capture = _open_video(self.path)
         self.frames_read = 0
         try:
@@ -121,32 +121,33 @@ class VideoFile:
 
     @property
     def ended_early(self) -> str | None:
-        """Once read: what to say where there were fewer frames than the file states."""
+        """Describe missing frames, after iteration; None if all stated frames were decoded."""
         if self.frames_read >= self.frames_stated - _FRAMES_OF_ROUNDING:
             return None
         return (
-            f"{self.path} ends early: {self.frames_read} of the {self.frames_stated} frames that "
-            "it states could be read. The results are of those."
+            f"{self.path} ends early: only {self.frames_read} of the stated {self.frames_stated} "
+            "frames could be read. The results cover those."
         )
 
 
 def find_pictures(
     inputs: Sequence[str | PathLike], *, every: int = 1
 ) -> list[PictureFiles | VideoFile]:
-    """The pictures and videos that are named, or in folders that are named.
+    """Find images and videos by path or in folders.
 
     Args:
-        inputs: Files and folders. In a folder the pictures and videos directly inside count, by
-            name; hidden ones do not.
+        inputs: Files and folders. Folders are searched without their subfolders, in order of
+            name, ignoring hidden files.
         every: See `VideoFile`.
 
     Returns:
-        All picture files together, if there are any, then each video.
+        All image files together, if there are any, then each video.
 
     Raises:
-        FileNotFoundError: A path that does not exist.
-        ValueError: A folder without any, a file of an unknown kind, or two files of one name.
-        UnreadablePicture: A video that cannot be opened.
+        FileNotFoundError: A path does not exist.
+        ValueError: A folder without images and videos, an unknown file type, or two files with
+            the same name.
+        UnreadablePicture: A video cannot be opened.
     """
     files = [path for entry in inputs for path in _files_of(Path(entry))]
     _require_different_names(files)
@@ -157,27 +158,27 @@ def find_pictures(
 
 
 def read_picture(path: str | PathLike) -> np.ndarray:
-    """A picture file as `(H, W, 3)` uint8, RGB, upright.
+    """Read an image file as `(H, W, 3)` uint8, RGB, upright.
 
     Raises:
-        UnreadablePicture: It is missing, no picture, damaged, or cut off.
+        UnreadablePicture: The file is missing, not an image, damaged or truncated.
     """
     path = Path(path)
     if not path.is_file():
-        raise UnreadablePicture(f"there is no picture {path}")
+        raise UnreadablePicture(f"there is no image {path}")
     try:
         image_size_wh(path)
         _require_undamaged(path)
         return decode_image(path, cv2.IMREAD_COLOR_RGB)
     except UnreadableImage as error:
         raise UnreadablePicture(
-            f"{path} is not a readable picture ({path.stat().st_size} bytes; {error}). Fetch it "
+            f"{path} is not a readable image ({path.stat().st_size} bytes; {error}). Fetch it "
             "again, or export it as JPEG or PNG."
         ) from None
 
 
 def _require_undamaged(path: Path) -> None:
-    """Decode an image with Pillow, which reports damage that OpenCV fills with grey."""
+    """Decode with Pillow, which reports damage that OpenCV fills with grey."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -194,16 +195,14 @@ def _files_of(entry: Path) -> list[Path]:
         found = [p for p in inside if p.suffix.lower() in known and not p.name.startswith(".")]
         if not found:
             raise ValueError(
-                f"the folder {entry} holds no picture and no video ({len(inside)} other files; "
-                f"folders inside it are not searched). Looked for {', '.join(known)}."
+                f"the folder {entry} holds no image and no video ({len(inside)} other files; "
+                f"subfolders are not searched). Looked for {', '.join(known)}."
             )
         return found
     if not entry.exists():
         raise FileNotFoundError(f"there is no file or folder {entry}")
     if entry.suffix.lower() not in known:
-        raise ValueError(
-            f"{entry} is of an unknown kind; possible: {', '.join(known)}, or a folder"
-        )
+        raise ValueError(f"{entry} has an unknown type; allowed: {', '.join(known)}, or a folder")
     return [entry]
 
 
@@ -212,8 +211,8 @@ def _require_different_names(files: list[Path]) -> None:
     for path in files:
         if seen.setdefault(path.name, path) is not path:
             raise ValueError(
-                f"{seen[path.name]} and {path} have one name, and results are called by it. Rename "
-                "one, or predict them in two runs."
+                f"{seen[path.name]} and {path} have the same name, which results are filed under. "
+                "Rename one, or predict them in two runs."
             )
 
 
@@ -221,7 +220,7 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise UnreadablePicture(
-            f"{path} is not a readable video ({path.stat().st_size} bytes). It may be cut off, or "
-            "of a codec that OpenCV was built without; converting it to MP4 helps."
+            f"{path} is not a readable video ({path.stat().st_size} bytes). It may be truncated, "
+            "or use a codec that OpenCV was built without. Convert it to MP4."
         )
     return capture

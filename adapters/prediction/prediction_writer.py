@@ -1,13 +1,13 @@
-"""Predicted hands of a user's pictures as files: JSON, pictures or a video, meshes.
+"""Write the predicted hands of a user's images to files: JSON, images or a video, meshes.
 
     predictions.json                        everything but the meshes' vertices
-    pictures/NAME.png                       joints, mesh and side view of a picture
-    pictures/STEM.mp4                       likewise of a video
-    meshes/NAME_HAND.obj or .ply            one mesh per hand; NAME_FRAME_HAND of a video's frame,
-                                            NAME_0_HAND, NAME_1_HAND where there are several
+    pictures/NAME.png                       joints, mesh and side view of an image
+    pictures/STEM.mp4                       likewise for a video
+    meshes/NAME_HAND.obj or .ply            one mesh per hand; NAME_FRAME_HAND for video frames,
+                                            NAME_0_HAND, NAME_1_HAND if there are several
 
-NAME is that of the input file with its ending, so that `a.jpg` and `a.png` do not meet; STEM is
-without, unless two videos would meet (`video_file_names`).
+NAME is the input file's name including its suffix, so `a.jpg` and `a.png` do not clash. STEM omits
+the suffix unless two videos would clash (`video_file_names`).
 """
 
 import json
@@ -31,31 +31,31 @@ from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 FORMAT = 1
 PREDICTIONS_FILE = "predictions.json"
 UNITS = {
-    "keypoints_px": "px of the upright picture, (21, 2)",
+    "keypoints_px": "px of the upright image, (21, 2)",
     "joint_depth_rel_mm": "mm from the wrist, away from the camera, with keypoints_px, (21,)",
     "joints_rel_mm": "mm from the wrist, x right, y down, z away from the camera, (21, 3)",
     "mano_pose": "axis-angle, rad, minus MANO's mean pose, (48,)",
     "mano_shape": "(10,)",
     "image_from_mm": "scale px/mm and shift px: scale * (x, y) + shift of joints_rel_mm",
-    "box_xywh_px": "the square that was looked at",
+    "box_xywh_px": "the square that was cropped",
 }
 
 
 class PredictionWriter:
-    """Writes results into a folder as they come; use it in a `with` block.
+    """Write results to a folder as they arrive; use it in a `with` block.
 
     Args:
-        folder: Made where missing.
-        network: Plain values that say what predicts.
-        faces: `(F, 3)` by side, of the meshes.
+        folder: Output folder, created if missing.
+        network: JSON-serialisable description of the network.
+        faces: `(F, 3)` faces of the meshes, by handedness.
         mesh_format: "obj", "ply", or None for no meshes.
-        meshes_of_frames: Also write those of a video's frames, which are many.
-        draw: Write pictures and videos.
-        overwrite: Go into a folder that has results already; what has other names stays.
+        meshes_of_frames: Also write the (many) meshes of video frames.
+        draw: Write images and videos.
+        overwrite: Write to a folder that has results already. Files with other names are kept.
 
     Raises:
         FileExistsError: The folder has results, and `overwrite` is false.
-        ValueError: An unknown mesh format.
+        ValueError: Unknown mesh format.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class PredictionWriter:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *_exception) -> None:
-        """What was done until an error or an interruption is kept; nothing done leaves no file."""
+        """Keep what was written before an error; leave no file if nothing was."""
         self.end_video()
         failed = error_type is not None and issubclass(error_type, Exception)
         if self.pictures or not failed:
             self._write_json()
 
     def begin_video(self, name: str, frames_per_s: float, hands_at_most: int) -> None:
-        """From here on results are frames of a video.
+        """Begin a video; results are its frames until `end_video`.
 
         Args:
-            name: Of the file to be written, one of `video_file_names`.
-            frames_per_s: Of the results.
-            hands_at_most: For how many hands there is to be room.
+            name: Name of the output file, one of `video_file_names`.
+            frames_per_s: Frame rate of the results.
+            hands_at_most: Largest number of hands in a frame, which sets the frame height.
         """
         self.end_video()
         if self.draw:
@@ -108,17 +108,17 @@ class PredictionWriter:
             self._video.places = max(hands_at_most, 1)
 
     def end_video(self) -> None:
-        """Results are picture files again; the video's file takes its name."""
+        """Finish the video, giving its file the final name."""
         video, self._video = self._video, None
         if video is not None:
             video.close()
 
     def add(self, result: PictureHands) -> None:
-        """Writes what belongs to one picture or frame.
+        """Write the results of one image or frame.
 
         Raises:
-            ValueError: The network gave values that are not finite.
-            WriteFailed: The disk refused.
+            ValueError: The network's outputs are not finite.
+            WriteFailed: Writing to disk failed.
         """
         picture = result.picture
         for hand in result.hands:
@@ -139,7 +139,7 @@ class PredictionWriter:
             self._write_meshes(result)
 
     def note(self, text: str) -> None:
-        """Keeps a remark that belongs to no single result, as that a video ended early."""
+        """Record a remark about no single result, such as a truncated video."""
         self.notes.append(text)
 
     def _draw(self, result: PictureHands) -> None:
@@ -194,10 +194,10 @@ class PredictionWriter:
 
 
 def video_file_names(names: Sequence[str]) -> dict[str, str]:
-    """File names of the drawn videos by those of the videos: `clip.avi` gives `clip.mp4`.
+    """Map names of videos to names of the drawn ones: `clip.avi` to `clip.mp4`.
 
-    Where two would meet, as those of `clip.avi` and `clip.mov`, each keeps its ending:
-    `clip.avi.mp4`. Upper and lower case do not tell names apart, as on many disks they do not.
+    If two would clash, as with `clip.avi` and `clip.mov`, both keep their suffix: `clip.avi.mp4`.
+    Case is ignored, as on case-insensitive file systems.
     """
     stems = Counter(Path(name).stem.lower() for name in names)
     wanted = {n: n if stems[Path(n).stem.lower()] > 1 else Path(n).stem for n in names}
@@ -207,7 +207,7 @@ def video_file_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def caption(hand: HandEstimate) -> str:
-    """Side and gesture of a hand with their probabilities, one line of ASCII."""
+    """Format handedness and gesture with their probabilities, one line of ASCII."""
     side = hand.hand
     if hand.hand_probability is not None:
         side += f" {hand.hand_probability:.0%}"
@@ -220,7 +220,7 @@ def caption(hand: HandEstimate) -> str:
 
 
 def _as_json(hand: HandEstimate) -> dict[str, Any]:
-    """Everything but the vertices; four decimals of a mm, px or rad are more than is known."""
+    """Convert to JSON without vertices, rounded to four decimals of a mm, px or rad."""
     content: dict[str, Any] = {"hand": hand.hand, "hand_probability": hand.hand_probability}
     for level in ("coarse", "fine"):
         gesture: Gesture | None = getattr(hand, level)
@@ -235,13 +235,13 @@ def _require_finite(hand: HandEstimate, name: str) -> None:
     for part in (*UNITS, "vertices_rel_mm"):
         if not np.isfinite(getattr(hand, part)).all():
             raise ValueError(
-                f"the network's {part} of {name} are not finite: its weights are broken, or the "
-                "training that made them had diverged. Results until there are written."
+                f"the network's {part} of {name} are not finite: its weights are broken, or its "
+                "training diverged. Earlier results were written."
             )
 
 
 class _VideoPart:
-    """A video that takes its name when it is closed."""
+    """A video file that gets its final name when it is closed."""
 
     def __init__(self, path: Path, frames_per_s: float):
         self.path, self.frames_per_s, self.places = path, frames_per_s, 1

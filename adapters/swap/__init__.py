@@ -1,4 +1,4 @@
-"""A backbone in another network: every tensor accounted for."""
+"""Swapping a backbone into another network, with a ledger of every tensor."""
 
 from gesture_pretrain.lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""What would become of every tensor of a backbone in a target, without writing anything."""
+"""Dry run of a swap: the ledger of every tensor, without writing anything."""
 
 import tempfile
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model:
             `target.build_model`.
 
     Raises:
-        SwapError: Backbone and target do not go together.
+        SwapError: Backbone and target are incompatible.
         UnknownTarget, UnknownBackbone: No such name.
     """
     chosen = find_pose_target(target) if isinstance(target, str) else target
@@ -63,16 +63,16 @@ def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model:
 def try_export(
     target: ExportTarget, backbone: str, path: str | Path | None, options: Mapping[str, Any]
 ) -> str:
-    """Export registered weights to a file that is not kept: its ledger, as text.
+    """Export registered weights to a temporary file and return the ledger as text.
 
     Args:
-        target: Whose file it is. One that takes a whole folder is not tried, only announced.
+        target: Format of the file. Targets that take a whole folder are only announced.
         backbone: Name or path of registered weights.
-        path: The file that would be written, for its name; None for any.
-        options: Of `target.export`.
+        path: File name of the export; None for any.
+        options: Options of `target.export`.
 
     Raises:
-        As `export_weights`.
+        SwapError, ValueError: See `export_weights`.
     """
     if target.takes == "folder":
         stored = find_backbone(backbone)

@@ -1,4 +1,4 @@
-"""The proof that a swapped backbone trains: what the optimiser's first steps do to it."""
+"""Check that a swapped backbone trains in the optimiser's first steps."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,9 +20,9 @@ _MOST_OVERFLOWS = 20
 
 
 class FirstStepCheck(Hook):
-    """Raises unless the backbone is in the optimiser, gets gradients and changes.
+    """Raise unless the backbone is in the optimiser, gets gradients and changes.
 
-    Before the first step: every backbone parameter asks for a gradient and is in the optimiser.
+    Before the first step: every backbone parameter requires a gradient and is in the optimiser.
     After it: every one got a gradient, all are finite, and the parameters' fingerprint changed.
     Within `patience_steps`: every one got a gradient that is not all zero. (Not at once: a residual
     branch whose last batch norm starts at zero passes no gradient on in the very first step.)
@@ -31,13 +31,13 @@ class FirstStepCheck(Hook):
     checked.
 
     Args:
-        ledger: Of the swap.
-        out: Run folder, where `ledger.json` is written again with what was seen; None for nowhere.
-        frozen_backbone: The backbone is kept as it is on purpose; then it must not change, and no
+        ledger: Ledger of the swap.
+        out: Run folder, where `ledger.json` is updated; None to write nothing.
+        frozen_backbone: The backbone is frozen on purpose: it must not change, and no
             parameter of it may be in the optimiser.
         unused: Names, or prefixes ending in ".", of backbone parameters that the target does not
             read; they need no gradient.
-        patience_steps: Steps within which each gradient must have been other than zero.
+        patience_steps: Number of steps within which each gradient must have been non-zero.
 
     Attributes:
         ledger: Completed by the first step.
@@ -88,7 +88,7 @@ class FirstStepCheck(Hook):
             return
         settle = getattr(getattr(runner, "train_loop", None), "settle", None)
         if settle is not None:
-            settle()  # a step that was not taken is no backbone that does not train
+            settle()  # a skipped step does not show that the backbone does not train
         self._steps_seen += 1
         parameters = self._parameters(runner)
         if self._steps_seen == 1:
@@ -101,15 +101,15 @@ class FirstStepCheck(Hook):
             raise SwapError(
                 f"{len(silent)} of {len(parameters)} backbone parameters had a gradient of exactly "
                 f"zero in each of the first {self._steps_seen} steps: {first_few(silent)}. "
-                f"{self.ledger.target} does not read them, or detaches them. What is not read on "
-                "purpose is declared with unused=(...)."
+                f"{self.ledger.target} does not read them, or detaches them. Declare intentionally "
+                "unread parameters with unused=(...)."
             )
 
     def after_train(self, runner) -> None:
         self._stop_watching()
 
     def _parameters(self, runner: Runner) -> dict[str, nn.Parameter]:
-        """The backbone's parameters that the target reads, under timm's names."""
+        """Return the backbone's parameters that the target reads, under timm's names."""
         backbone = unwrapped(runner.model).backbone
         return {
             name: parameter
@@ -129,7 +129,7 @@ class FirstStepCheck(Hook):
         return look
 
     def _forget_overflow(self) -> None:
-        """A loss scaler takes no step on a gradient that overflowed; it begins too high."""
+        """Count overflowed gradients, for which a loss scaler skips the step."""
         self._overflows += 1
         if self._overflows > _MOST_OVERFLOWS:
             raise SwapError(
@@ -169,8 +169,8 @@ class FirstStepCheck(Hook):
             raise SwapError(
                 f"{len(without)} of {len(parameters)} backbone parameters got no gradient in the "
                 f"first step: {first_few(without)}. {self.ledger.target} does not read them, or "
-                "detaches them. What is not read on purpose is declared with unused=(...), a "
-                "backbone that is not to train with frozen_backbone=True."
+                "detaches them. Declare intentionally unread parameters with unused=(...), a "
+                "frozen backbone with frozen_backbone=True."
             )
 
     def _stop_watching(self) -> None:
@@ -183,15 +183,15 @@ class FirstStepCheck(Hook):
 def check_optimizer(
     parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, frozen: bool
 ) -> None:
-    """Check that an optimiser trains a backbone, or where it is frozen on purpose, does not.
+    """Check that an optimiser trains a backbone, or does not if it is frozen on purpose.
 
     Args:
-        parameters: Of the backbone, by name.
-        optimizer: Its parameter groups are looked at.
-        frozen: The backbone is kept as it is on purpose.
+        parameters: Parameters of the backbone, by name.
+        optimizer: The optimiser.
+        frozen: The backbone is frozen on purpose.
 
     Raises:
-        SwapError: Names the parameters that do not ask for a gradient or are not in the optimiser.
+        SwapError: Parameters do not require a gradient or are not in the optimiser.
     """
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if frozen:
@@ -206,7 +206,7 @@ def check_optimizer(
     if still:
         raise SwapError(
             f"{len(still)} of {len(parameters)} backbone parameters are frozen "
-            f"(requires_grad=False): {first_few(still)}. If that is the purpose declare it with "
+            f"(requires_grad=False): {first_few(still)}. If this is intended, declare it with "
             "frozen_backbone=True."
         )
     outside = [name for name, p in parameters.items() if id(p) not in held]
@@ -214,7 +214,7 @@ def check_optimizer(
         raise SwapError(
             f"{len(outside)} of {len(parameters)} backbone parameters are not in the optimiser: "
             f"{first_few(outside)}. It was built before the swap, or from a list that misses them. "
-            "If the backbone is not to train declare it with frozen_backbone=True."
+            "If the backbone is frozen on purpose, declare it with frozen_backbone=True."
         )
 
 
@@ -222,13 +222,13 @@ def check_change(before: str, after: str, *, frozen: bool, target: str) -> None:
     """Check a backbone's fingerprints around the first step.
 
     Raises:
-        SwapError: It did not change though it is to train, or changed though it is frozen.
+        SwapError: It did not change, or changed although it is frozen.
     """
     if frozen and before != after:
         raise SwapError(f"the backbone in {target} is declared frozen, but the first step moved it")
     if not frozen and before == after:
         raise SwapError(
-            f"the optimiser's first step changed no parameter of the backbone in {target}. Is its "
-            "learning rate 0, or was the step not taken? If the backbone is not to train declare "
+            f"the first step changed no parameter of the backbone in {target}. Check that its "
+            "learning rate is not 0. If the backbone is frozen on purpose, declare "
             "it with frozen_backbone=True."
         )

@@ -1,6 +1,6 @@
-"""What became of every tensor when a backbone was put into a target.
+"""Ledger of every tensor when a backbone is put into a target.
 
-The ledger compares the backbone that was given with the one that is in the built model, bit for
+The ledger compares the given backbone with the one in the built model, bit for
 bit, and lists the target's own tensors beside it. `FirstStepCheck` adds that the first step of the
 optimiser changed it. Anything undeclared is an error, never a warning.
 """
@@ -25,18 +25,18 @@ class SwapLedger:
 
     Attributes:
         target: Name of the target.
-        backbone_name: `arch.tag`, or what else tells where the backbone is from.
+        backbone_name: `arch.tag`, or another name of the backbone's source.
         backbone: The backbone's tensors, under timm's names: matched, missing, of a wrong shape,
             unexpected. Gesture heads that the target does not use are dropped by name.
-        own: The tensors that the target adds, under the model's names: matched where they came
+        own: The tensors that the target adds, under the model's names: matched if they came
             from a checkpoint of the target, else fresh.
-        changed: Tensors of the backbone that arrived with other values.
+        changed: Tensors of the backbone whose values differ in the model.
         projections: Module name to description of each declared 1x1 projection.
-        frozen_backbone: The backbone is kept as it is on purpose.
-        before_swap: Fingerprint of the backbone that was given.
+        frozen_backbone: The backbone is frozen on purpose.
+        before_swap: Fingerprint of the given backbone.
         after_swap: Fingerprint of the backbone in the model.
         after_first_step: Fingerprint after the optimiser's first step; None before it.
-        first_step: What `FirstStepCheck` saw; None before it.
+        first_step: Findings of `FirstStepCheck`; None before it.
     """
 
     target: str
@@ -53,16 +53,16 @@ class SwapLedger:
 
     @property
     def carries_heads(self) -> bool:
-        """The target reads gesture heads that came along with the backbone."""
+        """Return whether the target reads gesture heads loaded with the backbone."""
         return any(name.startswith("heads.") for name in self.backbone.matched)
 
     @property
     def is_complete(self) -> bool:
-        """Every tensor is accounted for and the backbone is bit for bit the one given."""
+        """Return whether all tensors are accounted for and the backbone is bitwise unchanged."""
         return not (self.problems() or self.before_swap != self.after_swap)
 
     def problems(self) -> list[str]:
-        """What is not declared, one line each."""
+        """Describe undeclared deviations, one line each."""
         lines = [f"changed on the way: {name}" for name in self.changed]
         for part, ledger in (("backbone", self.backbone), ("target", self.own)):
             for status in ("missing", "wrong_shape", "unexpected"):
@@ -82,14 +82,14 @@ class SwapLedger:
         problems = self.problems() or ["the fingerprints before and after the swap differ"]
         shown = problems[:10] + [f"... and {len(problems) - 10} more"] * (len(problems) > 10)
         raise SwapError(
-            f"{self.backbone_name} did not arrive whole in {self.target}:\n  "
+            f"{self.backbone_name} was not transferred completely to {self.target}:\n  "
             + "\n  ".join(shown)
-            + "\nThe target must use the very backbone it is given, and may add to it but not "
-            "rename, reshape, copy in part or re-initialise it."
+            + "\nThe target must use the given backbone itself, and may add to it but not "
+            "rename, reshape, partly copy or re-initialise it."
         )
 
     def counts(self) -> list[dict[str, Any]]:
-        """One row per kind of tensor: part, status, tensors, numbers, bytes and shares."""
+        """Return a row per kind of tensor: part, status, tensors, numbers, bytes and fractions."""
         groups = [
             ("backbone", [e for e in self.backbone.entries if not _is_of_heads(e)]),
             ("heads", [e for e in self.backbone.entries if _is_of_heads(e)]),
@@ -105,7 +105,7 @@ class SwapLedger:
         ]
 
     def table(self) -> str:
-        """The ledger as a short text."""
+        """Format the ledger as a short table."""
         lines = [f"swap: {self.backbone_name} into {self.target}"]
         lines.append(
             f"{'':11}{'':16}{'tensors':>9}{'numbers':>14}{'share':>8}{'bytes':>14}{'share':>8}"
@@ -126,7 +126,7 @@ class SwapLedger:
         return "\n".join([*lines, *self._fingerprint_lines()])
 
     def to_json(self) -> str:
-        """All of it as JSON text."""
+        """Return the ledger as JSON."""
         return json.dumps(
             {
                 "target": self.target,
@@ -156,7 +156,7 @@ class SwapLedger:
         return path
 
     def with_first_step(self, after: str, seen: Mapping[str, Any]) -> "SwapLedger":
-        """The ledger with what the first step showed."""
+        """Return the ledger with the findings of the first step."""
         return replace(self, after_first_step=after, first_step=dict(seen))
 
     def _projects(self, entry: LedgerEntry) -> bool:

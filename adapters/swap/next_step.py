@@ -1,4 +1,4 @@
-"""Checks that somebody else's training loop trains a backbone, in its next optimiser step."""
+"""Check that any training loop trains a backbone, in its next optimiser step."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from gesture_pretrain.weights.ledger import fingerprint
 
 
 class NextStepCheck:
-    """Checks the next step of any optimiser of this process, once.
+    """Check of the next step of any optimiser of this process, once.
 
     The step raises `SwapError` if a parameter of the backbone is frozen, not in the optimiser, or
     without a finite gradient, or if the step changes none of them.

@@ -1,7 +1,7 @@
-"""The 1x1 projection between a backbone and a target that asks for other channels.
+"""1x1 projection between a backbone and a target with other channels.
 
-With it the experiment is another one: weights that no pretraining has seen stand between the two.
-So it is never put in unasked, and ledger and reports name it.
+It changes the experiment, as it puts untrained weights between backbone and target.
+It is therefore never added by default, and ledger and reports name it.
 """
 
 import torch
@@ -12,12 +12,12 @@ from gesture_pretrain.models.backbone import Backbone
 
 
 class ChannelProjection(nn.Module):
-    """1x1 convolution with bias from a backbone's channels to those a target asks for.
+    """1x1 convolution with bias from a backbone's channels to a target's.
 
     Args:
-        in_channels: Of the backbone's map.
-        out_channels: Of the map the target reads.
-        seed: Of its random weights.
+        in_channels: Channels of the backbone's map.
+        out_channels: Channels of the map that the target reads.
+        seed: Random seed of its weights.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, seed: int = 0):
@@ -29,11 +29,11 @@ class ChannelProjection(nn.Module):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)` to `(B, out_channels, H, W)`."""
+        """Map `(B, in_channels, H, W)` to `(B, out_channels, H, W)`."""
         return self.conv(feature_map)
 
     def describe(self) -> str:
-        """One line for ledgers and reports."""
+        """Describe the projection in one line."""
         return f"1x1 projection, {self.conv.in_channels} to {self.conv.out_channels} channels"
 
 
@@ -45,17 +45,17 @@ def fit_backbone(
     allow_projection: bool = False,
     seed: int = 0,
 ) -> nn.Module:
-    """Check a backbone against what a target asks for.
+    """Check a backbone against the needs of a target.
 
     Args:
-        backbone: Whose maps the target will read.
-        needs: What the target asks for.
-        target: Its name, for the message.
-        allow_projection: Bring other channels to the wanted ones by a `ChannelProjection`.
-        seed: Of the projection's weights.
+        backbone: The backbone.
+        needs: Required channels, stride and crop size.
+        target: Name of the target, for messages.
+        allow_projection: Convert other channels with a `ChannelProjection`.
+        seed: Random seed of the projection's weights.
 
     Returns:
-        What `levels[0]` must pass through: the identity, or the projection.
+        The module to apply to `levels[0]`: the identity, or the projection.
 
     Raises:
         SwapError: Stride or crop size do not fit, or the channels do not and no projection is
@@ -75,7 +75,7 @@ def fit_backbone(
     if not allow_projection:
         raise SwapError(
             f"{target} reads {needs.channels} channels, but level {name!r} of {backbone.arch} has "
-            f"{spec.channels}. A 1x1 projection can stand between them, which is another "
+            f"{spec.channels}. A 1x1 projection would convert them, but changes the "
             "experiment: allow it with allow_projection=True (--allow-projection), or choose a "
             f"backbone with {needs.channels} channels."
         )
@@ -83,7 +83,7 @@ def fit_backbone(
 
 
 def find_projections(model: nn.Module) -> dict[str, str]:
-    """Module name to description of each `ChannelProjection` in a model."""
+    """Describe each `ChannelProjection` in a model, by module name."""
     return {
         name: module.describe()
         for name, module in model.named_modules()

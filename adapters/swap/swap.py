@@ -1,4 +1,4 @@
-"""Putting a backbone into a target, with every tensor accounted for."""
+"""Swap of a backbone into a target, with every tensor accounted for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,21 +34,21 @@ def build_swapped(
     """Build a target around a backbone, and account for every tensor.
 
     Args:
-        target: What to build.
+        target: The target.
         network: The backbone, alone or with its gesture heads.
-        backbone_name: Where it is from, for the ledger.
-        seed: Of the target's random weights.
+        backbone_name: Source of the backbone, for the ledger.
+        seed: Random seed of the target's weights.
         hand_models: Hand model by side, "right" and "left".
-        allow_projection: Let the target put a 1x1 projection behind the backbone.
-        frozen_backbone: Keep the backbone as it is, in training too; its parameters ask for no
-            gradient then.
-        **options: Of the target.
+        allow_projection: Allow a 1x1 projection behind the backbone.
+        frozen_backbone: Keep the backbone unchanged in training; its parameters then require no
+            gradient.
+        **options: Options of the target.
 
     Returns:
         The model and its ledger.
 
     Raises:
-        SwapError: The two do not go together, or a tensor is not accounted for.
+        SwapError: The two are incompatible, or a tensor is not accounted for.
     """
     given = {name: value.clone() for name, value in network_state(network).items()}
     model = target.build_model(
@@ -81,19 +81,19 @@ def swap_ledger(
     frozen_backbone: bool = False,
     allow_projection: bool = False,
 ) -> SwapLedger:
-    """Account for every tensor of a built model; nothing is raised for what is not declared.
+    """Account for every tensor of a built model, without raising for undeclared ones.
 
     Args:
-        model: With a `backbone`. Where it also has `target_ledger`, the `WeightLedger` of a
-            checkpoint of the target, the tensors that one matched are not fresh.
+        model: Model with a `backbone`. If it also has `target_ledger`, the `WeightLedger` of a
+            checkpoint of the target, the tensors matched there are not fresh.
         given: `network_state` of the network before the swap, as a copy.
         target: Name of the target.
-        backbone_name: Where the backbone is from.
-        frozen_backbone: As in `SwapLedger`.
+        backbone_name: Source of the backbone.
+        frozen_backbone: See `SwapLedger`.
         allow_projection: A projection in the model is declared.
 
     Raises:
-        SwapError: The model has no backbone of ours, or a projection that nobody allowed.
+        SwapError: The model has no `Backbone`, or a projection that is not allowed.
     """
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, Backbone):
@@ -125,7 +125,7 @@ def swap_ledger(
 
 
 def network_state(network: Backbone | GestureNetwork) -> dict[str, Tensor]:
-    """Tensors that a swap carries: `net.` of the backbone, `heads.` of the gesture heads."""
+    """Return the tensors of a swap: `net.` of the backbone, `heads.` of the gesture heads."""
     state = {f"net.{n}": v for n, v in backbone_of(network).net.state_dict().items()}
     if isinstance(network, GestureNetwork):
         state |= {f"heads.{n}": v for n, v in network.heads.state_dict().items()}
@@ -133,11 +133,11 @@ def network_state(network: Backbone | GestureNetwork) -> dict[str, Tensor]:
 
 
 def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
-    """`network_state` of the backbone inside a model, and of the gesture heads that it has.
+    """Return `network_state` of a model's backbone and gesture heads.
 
     Args:
-        model: With a `backbone`. A model may keep one of the two heads, by its own name.
-        with_heads: Heads were given; where none were, those in the model are its own.
+        model: Model with a `backbone`. It may keep only one of the two heads.
+        with_heads: Whether heads were given; otherwise those in the model are its own.
     """
     state = {f"net.{n}": v for n, v in model.backbone.net.state_dict(keep_vars=True).items()}
     for path, head in model.named_modules():
@@ -149,7 +149,7 @@ def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
 
 
 def parameter_table(model: nn.Module, ledger: SwapLedger) -> str:
-    """Parameters of each part of a swapped model, and how many of them are trained, as text."""
+    """Format a table of total and trainable parameters of each part of a swapped model."""
     parts = {id(p): "backbone" for p in model.backbone.parameters()}
     if ledger.carries_heads:
         heads = (module for module in model.modules() if isinstance(module, GestureHead))
@@ -168,7 +168,7 @@ def parameter_table(model: nn.Module, ledger: SwapLedger) -> str:
 
 
 def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedger:
-    """The model's tensors that are not the carried ones, whatever names these have in it."""
+    """Return the model's other tensors, whatever the carried ones are called in it."""
     arrived = {id(value) for value in carried.values()}
     own = {
         name: value
@@ -198,7 +198,7 @@ def _why(name: str, projected: set[str]) -> str:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Equal bit for bit; NaN equals itself, and 0 is not -0."""
+    """Return whether tensors are equal bit for bit: NaN equals itself, and 0 is not -0."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     pair = (t.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for t in (one, other))
@@ -206,7 +206,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _part(name: str) -> str:
-    """ "net", "heads.coarse" or "heads.fine"."""
+    """Return the part of a tensor: "net", "heads.coarse" or "heads.fine"."""
     first, _, rest = name.partition(".")
     return f"{first}.{rest.partition('.')[0]}" if first == "heads" else first
 

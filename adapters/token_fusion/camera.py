@@ -13,7 +13,7 @@ _NEAREST_MM = 10.0
 
 
 def back_project_mm(points_px: Tensor, depth_mm: Tensor, camera: Tensor) -> Tensor:
-    """Pixels `(B, N, 2)` at depths `(B, N)` to points `(B, N, 3)`."""
+    """Map pixels `(B, N, 2)` at depths `(B, N)` to points `(B, N, 3)`."""
     (a, b, u), (c, d, v) = (row.unbind(-1) for row in camera[:, None].unbind(-2))
     x, y = points_px[..., 0] - u, points_px[..., 1] - v
     determinant = a * d - b * c
@@ -22,18 +22,18 @@ def back_project_mm(points_px: Tensor, depth_mm: Tensor, camera: Tensor) -> Tens
 
 
 def project_px(points_mm: Tensor, camera: Tensor) -> Tensor:
-    """Points `(B, N, 3)` to pixels `(B, N, 2)`; points behind the camera as if 10 mm before it."""
+    """Project points `(B, N, 3)` to pixels `(B, N, 2)`, clamping depths to at least 10 mm."""
     depth = points_mm[..., 2:].clamp(min=_NEAREST_MM)
     ray = torch.cat([points_mm[..., :2] / depth, torch.ones_like(depth)], dim=-1)
     return (camera[:, None] * ray[..., None, :]).sum(-1)
 
 
 def project_weak_perspective_px(points_rel_mm: Tensor, weak: Tensor, size_px: int) -> Tensor:
-    """Points `(B, N, 3)` relative to the wrist to pixels `(B, N, 2)`, all at one depth.
+    """Project wrist-relative points `(B, N, 3)` to pixels `(B, N, 2)`, all at one depth.
 
     Args:
-        points_rel_mm: Relative to the wrist.
-        weak: `(B, 3)`: scale, where 1 shows 300 mm across the crop, then the wrist's place from the
+        points_rel_mm: Points relative to the wrist.
+        weak: `(B, 3)`: scale, where 1 shows 300 mm across the crop, then the wrist from the
             middle of the crop, in crops.
         size_px: Side of the crop.
     """

@@ -23,15 +23,15 @@ from gesture_pretrain.skeleton import NUM_JOINTS
 
 
 class TokenFusionOutput(NamedTuple):
-    """What the network gives for `(B, 3, H, W)`.
+    """Output of the network for `(B, 3, H, W)`.
 
     Attributes:
         joints_cells: `(B, 21, 3)` 2.5D joints in cells of the volume, mano21 order; see `grid`.
         pose_6d: `(B, 16, 6)` rotations of MANO's joints, mean pose included, interleaved 6D.
         shape: `(B, 10)`.
         weak_camera: `(B, 3)`, or None without that head.
-        coarse_logits: `(B, num_coarse)`, or None where they do not guide.
-        fine_logits: `(B, num_fine)`, or None where they do not guide.
+        coarse_logits: `(B, num_coarse)`, or None if they do not guide.
+        fine_logits: `(B, num_fine)`, or None if they do not guide.
     """
 
     joints_cells: Tensor
@@ -56,7 +56,7 @@ class TokenFusionNetwork(nn.Module):
         cells: H' = W'.
         depth_cells: D.
         half_depth_mm: The volume reaches this far before and behind the wrist.
-        width: d.
+        width: Token width d.
         encoder_layers: Layers of the encoder of the image's tokens.
         fusion_layers: Layers of the encoder of the joints' tokens.
         num_heads: Attention heads of both.
@@ -64,15 +64,15 @@ class TokenFusionNetwork(nn.Module):
         head_hidden: Hidden units of the MANO heads.
         dropout: In both encoders.
         gate: First value of the guidance gates.
-        guidance_detach: Keep the gesture heads as they came, and send no gradient through the
-            logits. Without it pose training goes on changing the heads, and their dropout makes the
+        guidance_detach: Keep the gesture heads unchanged, and pass no gradient through the
+            logits. Otherwise pose training changes the heads, and their dropout makes the
             guidance noisy.
-        coordinate_gradient: Let the gradient of a token also move the place it is sampled at.
+        coordinate_gradient: Pass the gradient of a token to its sampling position, too.
         camera_head: Whether there is a weak-perspective camera, for crops without intrinsics.
 
     Raises:
-        ValueError: An unknown guidance or level, no heads though there is guidance, or sizes that
-            do not go together.
+        ValueError: Unknown guidance or level, guidance without heads, or sizes that
+            do not fit.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class TokenFusionNetwork(nn.Module):
         )
 
     def forward(self, image_normalised: Tensor) -> TokenFusionOutput:
-        """`(B, 3, H, W)`, normalised by `backbone.input_spec`, to joints and MANO parameters."""
+        """Predict joints and MANO parameters from `(B, 3, H, W)`, see `backbone.input_spec`."""
         features = self.backbone(image_normalised)
         levels = features.levels
         mixed = self.feature_tokens(levels[self.low], levels[self.high])  # (B, 2C, H', W')

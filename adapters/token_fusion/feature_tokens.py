@@ -16,7 +16,7 @@ from adapters.token_fusion.transformer import TransformerEncoder
 
 
 class FeatureTokens(nn.Module):
-    """`F_lo (B, C_lo, ., .)` and `F_hi (B, C_hi, ., .)` to `F' (B, 2C, H', W')`.
+    """Map `F_lo (B, C_lo, ., .)` and `F_hi (B, C_hi, ., .)` to `F' (B, 2C, H', W')`.
 
     Args:
         low_channels: C_lo.

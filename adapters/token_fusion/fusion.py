@@ -1,4 +1,4 @@
-"""Joint tokens refined together with the guidance tokens.
+"""Fusion of joint tokens with guidance tokens.
 
 Paper, section 3.2.2: joint and guidance tokens are concatenated and go through a Transformer
 encoder, of which only the first J positions are kept; a residual connection with a learnable 1x1
@@ -15,10 +15,10 @@ from adapters.token_fusion.transformer import TransformerEncoder
 
 
 class TokenFusion(nn.Module):
-    """Joint tokens `(B, J, d)` and guidance tokens `(B, G, d)` to `(B, J, d)`.
+    """Fuse joint tokens `(B, J, d)` and guidance tokens `(B, G, d)` to `(B, J, d)`.
 
     Args:
-        width: d.
+        width: Token width d.
         layers: Layers of the encoder.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of its MLPs over d.

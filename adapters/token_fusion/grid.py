@@ -1,4 +1,4 @@
-"""The one place that says what a coordinate of the volume means.
+"""Coordinate conventions of the volume.
 
 The volume has `cells` x `cells` x `depth_cells` cells. A *cell coordinate* (x, y, z) is continuous;
 cell i has its centre at i, so the volume reaches from -0.5 to `cells` - 0.5.
@@ -41,32 +41,32 @@ class VolumeGrid:
             raise ValueError(f"{self} is no volume: it needs 2 cells each way and a positive depth")
 
     def cells_from_px(self, points_px: Tensor, size_px: int) -> Tensor:
-        """Crop pixels (..., 2) to cells (..., 2)."""
+        """Convert crop pixels (..., 2) to cells (..., 2)."""
         return points_px * (self.cells / size_px) - 0.5
 
     def px_from_cells(self, xy_cells: Tensor, size_px: int) -> Tensor:
-        """Cells (..., 2) to crop pixels (..., 2)."""
+        """Convert cells (..., 2) to crop pixels (..., 2)."""
         return (xy_cells + 0.5) * (size_px / self.cells)
 
     def cells_from_depth(self, depth_rel_mm: Tensor) -> Tensor:
-        """Wrist-relative depth (...), mm, to cells (...)."""
+        """Convert wrist-relative depth (...), mm, to cells (...)."""
         return (depth_rel_mm / (2 * self.half_depth_mm) + 0.5) * self.depth_cells - 0.5
 
     def depth_from_cells(self, z_cells: Tensor) -> Tensor:
-        """Cells (...) to wrist-relative depth (...), mm."""
+        """Convert cells (...) to wrist-relative depth (...), mm."""
         return ((z_cells + 0.5) / self.depth_cells - 0.5) * (2 * self.half_depth_mm)
 
     def cells_from_25d(self, points_px: Tensor, depth_rel_mm: Tensor, size_px: int) -> Tensor:
-        """Pixels (..., 2) and depths (...), mm, to cells (..., 3)."""
+        """Convert pixels (..., 2) and depths (...), mm, to cells (..., 3)."""
         xy = self.cells_from_px(points_px, size_px)
         return torch.cat([xy, self.cells_from_depth(depth_rel_mm)[..., None]], dim=-1)
 
     def sampling_from_cells(self, xy_cells: Tensor) -> Tensor:
-        """Cells (..., 2) to the coordinates of `grid_sample` with `align_corners=False`."""
+        """Convert cells (..., 2) to coordinates of `grid_sample` with `align_corners=False`."""
         return (2 * xy_cells + 1) / self.cells - 1
 
     def contains(self, cells: Tensor) -> Tensor:
-        """Whether a coordinate (..., 3) is within the volume, per axis: (..., 3) bool."""
+        """Return whether a coordinate (..., 3) is within the volume, per axis: (..., 3) bool."""
         # Python numbers, not a tensor of them: a copy to a GPU would make the host wait
         sizes = (self.cells, self.cells, self.depth_cells)
         axes = zip(cells.unbind(-1), sizes, strict=True)

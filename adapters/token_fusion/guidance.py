@@ -1,4 +1,4 @@
-"""Gesture logits as further tokens of the fusion.
+"""Gesture logits as guidance tokens of the fusion.
 
 Paper, section 3.2: the logits of Stage 1 are projected into the token space by two independent
 two-layer MLPs; section 3.2.2: each guidance token carries a learnable type embedding and a scalar
@@ -20,7 +20,7 @@ GUIDANCE_LEVELS = {
 
 
 def guidance_levels(guidance: str) -> tuple[str, ...]:
-    """Levels of the taxonomy that guide.
+    """Return the levels of the taxonomy that guide.
 
     Raises:
         ValueError: Unknown guidance.
@@ -32,7 +32,7 @@ def guidance_levels(guidance: str) -> tuple[str, ...]:
 
 
 class GuidanceToken(nn.Module):
-    """Logits of one level `(B, K)` to one token `(B, 1, d)`: gate x (MLP(logits) + type)."""
+    """Map logits of one level `(B, K)` to a token `(B, 1, d)`: gate x (MLP(logits) + type)."""
 
     def __init__(self, num_classes: int, width: int, *, gate: float):
         super().__init__()
@@ -47,11 +47,11 @@ class GuidanceToken(nn.Module):
 
 
 class GestureGuidance(nn.Module):
-    """Logits by level to guidance tokens `(B, G, d)`, G >= 1.
+    """Map logits by level to guidance tokens `(B, G, d)`, G >= 1.
 
     Args:
         num_classes: Classes of each level in use, by its name.
-        width: d.
+        width: Token width d.
         gate: First value of the gates.
     """
 

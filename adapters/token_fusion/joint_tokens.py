@@ -1,4 +1,4 @@
-"""One token per joint: the image feature where the joint is, in the width of the fusion.
+"""One token per joint: the image feature at the joint, projected to the fusion's width.
 
 Paper, sections 3.2.1 and 3.2.2: F' is sampled at the joints' (x, y) with grid_sample; the tokens
 are projected linearly and get a learnable positional encoding. d = 512 is our assumption.
@@ -15,15 +15,15 @@ from gesture_pretrain.precision import at_least_float32
 
 
 class JointTokens(nn.Module):
-    """`F' (B, 2C, H', W')` and joints `(B, J, 3)` in cells to tokens `(B, J, d)`.
+    """Map `F' (B, 2C, H', W')` and joints `(B, J, 3)` in cells to tokens `(B, J, d)`.
 
     Args:
         in_channels: 2C.
-        width: d.
-        grid: What the joints' coordinates mean.
+        width: Token width d.
+        grid: Grid of the joints' coordinates.
         num_joints: J.
-        coordinate_gradient: Whether the gradient also moves the joints' places. EANet has none
-            there; the paper does not say.
+        coordinate_gradient: Pass the gradient to the joints' positions. EANet has none
+            there; the paper leaves it open.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class JointTokens(nn.Module):
 
 
 def sample_at_joints(features: Tensor, xy_cells: Tensor, grid: VolumeGrid) -> Tensor:
-    """Bilinear samples of `(B, C, H', W')` at cells `(B, J, 2)`: `(B, J, C)`."""
+    """Sample `(B, C, H', W')` bilinearly at cells `(B, J, 2)`: `(B, J, C)`."""
     features = at_least_float32(features)
     places = grid.sampling_from_cells(xy_cells)[:, :, None].to(features.dtype)
     sampled = F.grid_sample(features, places, align_corners=False)  # (B, C, J, 1)

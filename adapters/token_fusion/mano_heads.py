@@ -1,4 +1,4 @@
-"""From the fused joint tokens to MANO's parameters.
+"""MANO parameters from the fused joint tokens.
 
 Paper, section 3.2.3: two MLP heads, one for the joint rotations in 6D (Zhou et al. 2019), one for
 the shape coefficients. Our assumptions: each MLP reads all tokens side by side and has one hidden
@@ -21,7 +21,7 @@ IDENTITY_6D = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)  # interleaved, see gesture_pretrai
 
 
 class ManoOutput(NamedTuple):
-    """What the heads give.
+    """Output of the MANO heads.
 
     Attributes:
         pose_6d: `(B, 16, 6)`, the root and 15 joints in mano16 order, interleaved 6D, mean pose
@@ -36,10 +36,10 @@ class ManoOutput(NamedTuple):
 
 
 class ManoHeads(nn.Module):
-    """Tokens `(B, J, d)` to `ManoOutput`.
+    """Map tokens `(B, J, d)` to `ManoOutput`.
 
     Args:
-        width: d.
+        width: Token width d.
         num_joints: J.
         hidden: Hidden units of each head.
         camera_head: Whether there is a weak-perspective camera.
@@ -67,7 +67,7 @@ class ManoHeads(nn.Module):
 
 
 def regression_mlp(inputs: int, hidden: int, *, start: Tensor) -> nn.Sequential:
-    """`(B, inputs)` to `(B, len(start))`, close to `start` at first."""
+    """MLP from `(B, inputs)` to `(B, len(start))`, initially close to `start`."""
     last = nn.Linear(hidden, len(start))
     nn.init.normal_(last.weight, std=1e-3)
     with torch.no_grad():

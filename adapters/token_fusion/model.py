@@ -1,7 +1,7 @@
-"""Token fusion as a `PoseModel`: a batch of right-hand crops in, named losses or hands out.
+"""Token fusion as a `PoseModel`: from right-hand crops to named losses or hands.
 
-Left hands are mirrored into right ones by the data set (`PoseDataset(mirror_left=True)`) and out
-again by whoever reads the predictions; this file only sees right hands.
+Left hands are mirrored into right ones by the dataset (`PoseDataset(mirror_left=True)`) and out
+again by the readers of predictions; this file only sees right hands.
 """
 
 import torch
@@ -28,10 +28,10 @@ class TokenFusionModel(BaseModel):
     Args:
         network: The network.
         hand_model: The right hand that poses and shapes belong to.
-        weights: Of the objective's terms.
+        weights: Weights of the objective's terms.
 
     Attributes:
-        epoch: The current epoch, from 0; nothing here depends on it.
+        epoch: The current epoch, from 0; unused.
 
     Raises:
         ValueError: The hand model is of a left hand.
@@ -79,7 +79,7 @@ class TokenFusionModel(BaseModel):
             "loss": the weighted terms, `*_loss`, to be summed, and for the log `mpjpe_mm` and
             `keypoint_error_px`, where anything is annotated (on a GPU NaN where nothing is), and
             the gates of the guidance.
-            "predict": the hands. "tensor": what the network gives. "count": nothing; the objective
+            "predict": the hands. "tensor": the network's output. "count": nothing; the objective
             counts what is annotated, see `gesture_pretrain.training.step_mean.StepCounts`.
 
         Raises:
@@ -104,24 +104,24 @@ class TokenFusionModel(BaseModel):
         return self.losses(output, targets, size_px) | self.gates()
 
     def gates(self) -> dict[str, Tensor]:
-        """`gate_coarse` and `gate_fine`, as far as they guide: how much the guidance is used."""
+        """Return the gates in use, `gate_coarse` and `gate_fine`."""
         guidance = self.network.guidance
         tokens = {} if guidance is None else guidance.tokens.items()
         return {f"gate_{level}": token.gate.detach() for level, token in dict(tokens).items()}
 
     def card_values(self) -> dict[str, float]:
-        """Numbers for the card of the trained network: the gates."""
+        """Return the gates for the card of the trained network."""
         return {name: float(value) for name, value in self.gates().items()}
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the positional and type embeddings, which are not decayed, as in timm."""
+        """Return the names of embeddings, which are not decayed, as in timm."""
         names = (name for name, _ in self.named_parameters())
         return {name for name in names if name.endswith((".position", ".type_embedding"))}
 
     def losses(
         self, output: TokenFusionOutput, targets: PoseTargets, size_px: int
     ) -> dict[str, Tensor]:
-        """Weighted terms and values for the log, as in `forward`."""
+        """Return weighted terms and values for the log, see `forward`."""
         grid, weights = self.network.grid, self.weights
         rotations = matrix_from_6d(output.pose_6d)
         joints_mm = 1000 * self.kinematics.joints_m(rotations, output.shape)
@@ -145,7 +145,7 @@ class TokenFusionModel(BaseModel):
         return terms | _errors(rel_mm.detach(), cells.detach(), targets, size_px / grid.cells)
 
     def prediction(self, output: TokenFusionOutput, size_px: int) -> HandPrediction:
-        """The hands that the network's output stands for, in the frame of a crop of `size_px`."""
+        """Convert the network's output to hands in the frame of a crop of `size_px`."""
         grid = self.network.grid
         rotations = matrix_from_6d(output.pose_6d)
         mesh = self.kinematics(rotations, output.shape)
@@ -174,7 +174,7 @@ class TokenFusionModel(BaseModel):
 
 
 class RightHandsToDevice(BatchToDevice):
-    """Moves a batch, after a look at its hands where looking costs nothing."""
+    """Move a batch to the device, after checking its hands if they are on the CPU."""
 
     def forward(self, data: PoseSample, training: bool = False) -> dict[str, PoseSample]:
         refuse_left_hands(data.hand)
@@ -182,7 +182,7 @@ class RightHandsToDevice(BatchToDevice):
 
 
 def refuse_left_hands(hand: Tensor) -> None:
-    """Raises ValueError for a batch with left hands; only on the CPU, a GPU would be waited for."""
+    """Raise ValueError for left hands, on the CPU only, as a GPU would synchronise."""
     looked_at = hand.device.type == "cpu" and not torch.compiler.is_compiling()
     if looked_at and bool((hand != 0).any()):
         raise ValueError(
@@ -194,7 +194,7 @@ def refuse_left_hands(hand: Tensor) -> None:
 def _errors(
     rel_mm: Tensor, cells: Tensor, targets: PoseTargets, px_per_cell: float
 ) -> dict[str, Tensor]:
-    """Mean joint errors of the samples that have what to compare with."""
+    """Return mean joint errors of the annotated samples."""
     in_view = targets.joints_cells_valid[..., :2].all(-1)
     means = {
         "mpjpe_mm": _mean_where(
@@ -208,7 +208,7 @@ def _errors(
 
 
 def _mean_where(values: Tensor, valid: Tensor) -> Tensor | None:
-    """Mean of the valid values; without any None on the CPU, NaN on a GPU (nothing is awaited)."""
+    """Average valid values; without any, return None on the CPU, NaN on a GPU (no sync)."""
     count = valid.sum()
     if count.device.type == "cpu" and count == 0:
         return None

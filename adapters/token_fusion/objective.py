@@ -40,7 +40,7 @@ class Weights:
         structure: Bone continuity.
         limits: Joint limits; see `limit_term`. Not part of the paper's objective, hence 0.
 
-    Reprojection cannot tell a hand from its reflection in depth. With joints_2d at 1 eight samples
+    Reprojection is blind to a reflection in depth. With joints_2d at 1 eight samples
     could not be overfitted: the rotations stayed in the reflected pose, 54 to 64 mm off.
     """
 
@@ -59,7 +59,7 @@ class Weights:
 
 
 class PoseTargets(NamedTuple):
-    """What the terms compare with, made of a batch by `targets.pose_targets`.
+    """Targets of the terms, built by `targets.pose_targets`.
 
     Values that are not valid are finite and arbitrary.
 
@@ -70,7 +70,7 @@ class PoseTargets(NamedTuple):
         joints_cam_valid: `(B, 21)` bool, within the volume, with camera and root depth.
         pose_6d: `(B, 16, 6)` of the fit, mean pose included.
         shape: `(B, 10)` of the fit.
-        hand_joints_rel_mm: `(B, 21, 3)`, what MANO's joints are compared with: the joints of the
+        hand_joints_rel_mm: `(B, 21, 3)`, targets of MANO's joints: the joints of the
             fit minus its wrist, or the annotated ones of a sample without a fit.
         hand_keypoints_px: `(B, 21, 2)`, the same joints in crop pixels.
         hand_joints_valid: `(B, 21)` bool, of the two fields above.
@@ -96,7 +96,7 @@ class PoseTargets(NamedTuple):
 
 
 def valid_l1(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean absolute error over valid entries; 0 with zero gradient where there are none.
+    """Mean absolute error over valid entries; 0 with zero gradient without any.
 
     Args:
         predicted, target: `(B, ...)`.
@@ -193,7 +193,7 @@ def structure_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
 
     Args:
         rotations: `(B, 16, 3, 3)`, mano16 order.
-        targets: Of the batch.
+        targets: Targets of the batch.
     """
     fingers = rotations[:, 1:].unflatten(1, (5, 3))
     apart = (fingers[:, :, 1:] - fingers[:, :, :-1]).square().mean((-1, -2))
@@ -209,7 +209,7 @@ def limit_term(rotations: Tensor, targets: PoseTargets) -> Tensor:
 
     Args:
         rotations: `(B, 16, 3, 3)`, mano16 order.
-        targets: Of the batch.
+        targets: Targets of the batch.
     """
     cosine = (rotations[:, 1:].diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
     beyond = (math.cos(math.radians(FINGER_LIMIT_DEG)) - cosine).clamp(min=0)

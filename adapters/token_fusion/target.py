@@ -1,4 +1,4 @@
-"""Token fusion as a target: how it is built around a backbone, on which data, in which sizes."""
+"""Token fusion as a target: building it around a backbone, its dataset and its sizes."""
 
 from collections.abc import Mapping
 
@@ -43,22 +43,22 @@ def build_token_fusion(
     weights: Mapping | None = None,
     **sizes,
 ) -> TokenFusionModel:
-    """Build the model around a backbone, which is taken as it is and not copied.
+    """Build the model around a backbone, which is not copied.
 
     Args:
-        network: A `GestureNetwork` brings its gesture heads along; for a `Backbone` fresh ones are
-            made where they guide.
-        seed: Of the fresh weights.
+        network: A `GestureNetwork` keeps its gesture heads; for a `Backbone` new ones are
+            made if they guide.
+        seed: Random seed of the initial weights.
         hand_models: The "right" one is used.
-        allow_projection: Of no effect: projecting both levels is part of the method.
+        allow_projection: Ignored: projecting both levels is part of the method.
         guidance: "none", "coarse", "fine" or "both".
         num_coarse, num_fine: Classes of fresh heads; those of InterHand2.6M's taxonomy by default.
         weights: Fields of `objective.Weights` that differ from the defaults.
         **sizes: Further arguments of `TokenFusionNetwork`.
 
     Raises:
-        ValueError: An unknown option, an impossible value, or no right hand.
-        TypeError: Not a network of ours.
+        ValueError: Unknown option, invalid value, or no right hand.
+        TypeError: `network` is neither.
     """
     backbone = backbone_of(network)
     _check_options(weights, sizes)
@@ -76,7 +76,7 @@ def build_token_fusion(
 
 
 def build_token_fusion_dataset(index, rows, taxonomy, size_px: int, **options) -> PoseDataset:
-    """Crops of right hands, left ones mirrored; `options` are those of `PoseDataset`."""
+    """Build a dataset of right hands, mirroring left ones; `options` are those of `PoseDataset`."""
     return PoseDataset(index, rows, taxonomy, size_px, mirror_left=True, **options)
 
 
@@ -88,10 +88,10 @@ def token_fusion_needs(
     weights: Mapping | None = None,
     **sizes,
 ) -> BackboneNeeds:
-    """Two levels of any width, and gesture logits where they guide.
+    """Require two levels of any width, and gesture logits if they guide.
 
     Raises:
-        ValueError: An unknown option, or an impossible guidance or weight.
+        ValueError: Unknown option, or invalid guidance or weight.
     """
     _check_options(weights, sizes)
     return BackboneNeeds(levels=("high", "low"), gesture_logits=bool(guidance_levels(guidance)))

@@ -1,4 +1,4 @@
-"""From a batch of `PoseSample` to what the objective compares with."""
+"""Targets of the objective from a batch of `PoseSample`."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from adapters.token_fusion.objective import PoseTargets
 from gesture_pretrain.data.samples.pose_dataset import PoseSample
 from gesture_pretrain.hand.rotation import rotation_6d_from_axis_angle
 
-# Stands in for a camera or a depth that is not known, so that nothing divides by zero; what comes
-# out is masked.
+# Replaces an unknown camera or depth to avoid division by zero; results
+# are masked.
 _ANY_DEPTH_MM = 1000.0
 
 
@@ -22,8 +22,8 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
     the guidance.
 
     Args:
-        batch: B samples; its image tells the size of the crop.
-        grid: Of the volume.
+        batch: B samples, whose image has the size of the crop.
+        grid: Grid of the volume.
         mean_pose: `(48,)` axis-angle, rad, which MANO adds to a pose.
     """
     size_px = batch.image.shape[-1]

@@ -1,8 +1,8 @@
-"""The Transformer encoder that the tokens of the image and of the joints go through.
+"""Transformer encoder of image tokens and joint tokens.
 
 Letters: B batch, N tokens, d width.
 
-The norm stands after each residual sum (Vaswani et al. 2017). A norm in front of the attention
+The norm follows each residual sum (Vaswani et al. 2017). A norm in front of the attention
 would divide every token by its own scale and so undo the guidance gates that start near zero.
 """
 
@@ -14,17 +14,17 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention, `(B, N, d)` to `(B, N, d)`.
 
     Args:
-        width: d.
+        width: Token width d.
         num_heads: Heads; d is a multiple of it.
 
     Raises:
-        ValueError: d is no multiple of the number of heads.
+        ValueError: d is not a multiple of the number of heads.
     """
 
     def __init__(self, width: int, num_heads: int):
         super().__init__()
         if num_heads < 1 or width % num_heads:
-            raise ValueError(f"width {width} cannot be shared by {num_heads} heads")
+            raise ValueError(f"width {width} is not a multiple of {num_heads} heads")
         self.num_heads = num_heads
         self.to_qkv = nn.Linear(width, 3 * width)
         self.to_out = nn.Linear(width, width)
@@ -57,7 +57,7 @@ class TransformerEncoder(nn.Module):
     """A stack of encoder layers, `(B, N, d)` to `(B, N, d)`.
 
     Args:
-        width: d.
+        width: Token width d.
         layers: Layers; none leaves the tokens as they are.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of each MLP over d.

@@ -1,4 +1,4 @@
-"""A volume of scores per joint and its 3D soft-argmax: the 2.5D joints.
+"""Volumetric head and 3D soft-argmax for the 2.5D joints.
 
 Paper, section 3.2.1: a volumetric head predicts a 3D heatmap volume per joint; soft-argmax over it
 gives (x, y, z), x and y in the image plane and z a depth relative to the wrist. `grid` says what
@@ -15,7 +15,7 @@ from gesture_pretrain.precision import at_least_float32
 
 
 class VolumetricHead(nn.Module):
-    """`F' (B, in_channels, H', W')` to scores `(B, J, D, H', W')`.
+    """Map `F' (B, in_channels, H', W')` to scores `(B, J, D, H', W')`.
 
     Args:
         in_channels: 2C.
@@ -44,7 +44,7 @@ class VolumetricHead(nn.Module):
 def soft_argmax_3d(scores: Tensor) -> Tensor:
     """Expected cell under a softmax over each volume: `(B, J, D, H', W')` to `(B, J, 3)`, x, y, z.
 
-    In float32 or better, whatever the scores are in.
+    Computes in float32 or better, whatever the precision of the scores.
     """
     scores = at_least_float32(scores)
     weights = scores.flatten(2).softmax(-1).view(scores.shape)
@@ -53,6 +53,6 @@ def soft_argmax_3d(scores: Tensor) -> Tensor:
 
 
 def _expected_cell(weights: Tensor) -> Tensor:
-    """Weights `(..., N)` that sum to 1 to the mean cell `(...)`; autocast leaves this alone."""
+    """Average cells by weights `(..., N)` that sum to 1, to `(...)`, unaffected by autocast."""
     cells = torch.arange(weights.shape[-1], dtype=weights.dtype, device=weights.device)
     return (weights * cells).sum(-1)

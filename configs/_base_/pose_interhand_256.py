@@ -18,7 +18,7 @@ data = dict(
     val_images=20000,
     augmentation=dict(scale=0.25, rotation_deg=40.0, translation=0.1, colour=0.2, flip=0.0),
 )
-# MANO in $MANO_DIR; fingertips of the regressor that the data set distributes
+# MANO in $MANO_DIR; fingertips of the regressor that the dataset distributes
 hand_model = dict(path=None, tip_convention="interhand")
 optimizer = dict(lr=1e-4, weight_decay=0.0)
 schedule = dict(epochs=30, warmup_iterations=1000, final_lr_ratio=0.01)

@@ -1,4 +1,4 @@
-"""The embedded data set at 96 px for pose networks: minutes on a CPU."""
+"""The embedded dataset at 96 px for pose networks: minutes on a CPU."""
 
 seed = 0
 

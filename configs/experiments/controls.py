@@ -10,7 +10,7 @@ Command:
 `--data` and a smaller plan file on top of this one run it on other data. Needs MANO in $MANO_DIR
 and timm's ImageNet weights of HRNet-W18.
 
-Expected: unknown. Not run by us: it needs the data set and a GPU.
+Expected: unknown. Not run by us: it needs the dataset and a GPU.
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,4 @@
-r"""Does gesture pretraining help? Small networks, embedded data set, a CPU, minutes.
+r"""Does gesture pretraining help? Small networks, embedded dataset, a CPU, minutes.
 
 Reproduces nothing of the paper; it shows the experiment on data that anyone can render.
 

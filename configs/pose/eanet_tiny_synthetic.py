@@ -1,4 +1,4 @@
-r"""A small EANet on the embedded data set, on a CPU, in minutes.
+r"""A small EANet on the embedded dataset, on a CPU, in minutes.
 
 Reproduces nothing of the paper; it shows that the pipeline learns poses of unseen subjects.
 

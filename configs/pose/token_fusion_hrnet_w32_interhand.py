@@ -11,7 +11,7 @@ Command:
 Needs MANO (right and left) in $MANO_DIR.
 
 Expected, by the paper: MPJPE 4.84 mm, MPVPE 5.19 mm under EANet's protocol. Not run by us: it needs
-the data set and a GPU.
+the dataset and a GPU.
 """
 
 from mmengine.config import read_base

@@ -11,7 +11,7 @@ Command:
 Needs MANO (right and left) in $MANO_DIR.
 
 Expected: the paper has this with model.guidance=none alone, MPJPE 5.00 mm and MPVPE 5.35 mm.
-Not run by us: it needs the data set and a GPU.
+Not run by us: it needs the dataset and a GPU.
 """
 
 from mmengine.config import read_base

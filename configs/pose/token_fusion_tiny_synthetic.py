@@ -1,4 +1,4 @@
-r"""A small token-fusion network on the embedded data set, on a CPU, in minutes.
+r"""A small token-fusion network on the embedded dataset, on a CPU, in minutes.
 
 Reproduces nothing of the paper; it shows that the pipeline learns poses of unseen subjects.
 

@@ -1,4 +1,4 @@
-r"""A small HRNet on the embedded data set, on a CPU, in minutes: the demo.
+r"""A small HRNet on the embedded dataset, on a CPU, in minutes: the demo.
 
 Reproduces nothing of the paper; it shows that the pipeline learns gestures of unseen subjects.
 

@@ -1,4 +1,4 @@
-r"""A small HRNet on a larger embedded data set, on a CPU, within an hour.
+r"""A small HRNet on a larger embedded dataset, on a CPU, within an hour.
 
 Reproduces nothing of the paper; it is the longest run that a machine without a GPU is asked for.
 

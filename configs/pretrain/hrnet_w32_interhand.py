@@ -10,7 +10,7 @@ Controls: data.label_variant=cluster_shuffled, data.label_variant=handedness_onl
 instead of ImageNet weights with --init random optimizer.lr=1e-3.
 
 Expected: the paper gives neither accuracy nor hours for this stage. Not run by us: it needs the
-data set and a GPU.
+dataset and a GPU.
 """
 
 from mmengine.config import read_base

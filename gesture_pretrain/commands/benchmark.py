@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
 def names() -> list[str]:
-    """Names of the benchmarks: the modules that define a `main`."""
+    """Return the names of the benchmarks: the modules that define a `main`."""
     files = sorted(BENCHMARKS.glob("*.py"))
     return [f.stem for f in files if "def main(" in f.read_text(encoding="utf-8")]
 

@@ -1,4 +1,4 @@
-"""Errors of a command as one message and an exit status."""
+"""Convert errors of a command to a message and an exit status."""
 
 import sys
 from types import ModuleType
@@ -20,8 +20,8 @@ def exit_status_of(error: Exception, module: ModuleType | None) -> int:
     """Print what went wrong and what to do, and return the exit status.
 
     Args:
-        error: What the command raised.
-        module: The command. Its `MANO_HINT`, if any, tells how to name a hand model.
+        error: Exception raised by the command.
+        module: The command. Its `MANO_HINT`, if any, explains how to name a hand model.
 
     Raises:
         Exception: `error` itself, if it is a defect of the program.

@@ -133,7 +133,7 @@ def _next_words(commands: Mapping[str, Command], name: str) -> list[str]:
 
 
 def _silence_library_warnings() -> None:
-    """timm, mmengine and torch warn about their own future, which no user of a command can fix."""
+    """Silence future warnings of timm, mmengine and torch, which users cannot fix."""
     import warnings
 
     for kind in (FutureWarning, DeprecationWarning):

@@ -112,7 +112,7 @@ def _add_output_options(output: argparse._ArgumentGroup) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     from adapters.prediction.run import predict, shown_notes
 
     result = predict(**vars(options))

@@ -1,4 +1,4 @@
-"""What an index holds, as text for the terminal, beside the published numbers."""
+"""Text description of an index for the terminal, with the published numbers."""
 
 from __future__ import annotations
 

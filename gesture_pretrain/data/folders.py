@@ -1,4 +1,4 @@
-"""Photographs in one folder per class, to an index.
+"""Index photographs that are stored in one folder per class.
 
     ROOT/<class>/*.jpg                  all images belong to the split "train"
     ROOT/{train,val,test}/<class>/*     splits, if there are folders with these names
@@ -89,7 +89,7 @@ def build_folder_index(
 
 
 def _find_images(root: Path, out: Path) -> list[tuple[str, str, str]]:
-    """(split, label, path relative to the root) of every image, sorted."""
+    """Return (split, label, path relative to the root) of every image, sorted."""
     splits = [split for split in SPLITS if (root / split).is_dir()]
     homes = [(split, root / split) for split in splits] or [("train", root)]
     found = []

@@ -1,4 +1,4 @@
-"""Annotation files of the embedded data set, in the exact schema of InterHand2.6M v1.0."""
+"""Annotation files of the embedded dataset, in the exact schema of InterHand2.6M v1.0."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from gesture_pretrain.synthetic.plan import Chunk, FramePlan, Settings, Subject
 from gesture_pretrain.synthetic.rig import Camera, Placement
 from gesture_pretrain.synthetic.scene import View
 
-LICENCE = "CC0-1.0 (pictures and annotations; the hand derives from MakeHuman's CC0 base mesh)"
+LICENCE = "CC0-1.0 (images and annotations; the hand derives from MakeHuman's CC0 base mesh)"
 TIP_CONVENTION = "smplx"
 
 _BOX_RATIO = 1.2
@@ -21,17 +21,17 @@ _FILLER_MM = [1.0, 1.0, 1.0]
 
 
 def _floats(values) -> list:
-    """Nested lists of doubles that are exactly float32 values, as in the real files."""
+    """Convert to nested lists of doubles with exact float32 values, as in the real files."""
     return np.asarray(values, dtype=np.float32).tolist()
 
 
 def _hand_rows(hand: str, rows: list, other: list) -> list:
-    """42 rows, right hand first, from the 21 of one hand and a filler for the other."""
+    """Return 42 rows, right hand first, with a filler for the other hand."""
     return rows + [other] * 21 if hand == "right" else [other] * 21 + rows
 
 
 def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
-    """An entry of the 3D joints' file from (21, 3) mano21 joints of the hand, world frame, m."""
+    """Make an entry of the 3D joint file from (21, 3) mano21 joints, world frame, m."""
     joints_mm = _floats(1000 * joints_m[list(INTERHAND_FROM_MANO21)])
     return {
         "world_coord": _hand_rows(folder.hand, joints_mm, _FILLER_MM),
@@ -43,7 +43,7 @@ def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
 
 
 def mano_note(hand: str, placement: Placement, pose: np.ndarray, shape: np.ndarray) -> dict:
-    """An entry of the fits' file: pose (45,) rad of the fingers and shape (10,) of one hand."""
+    """Make an entry of the MANO file from finger pose (45,), rad, and shape (10,) of a hand."""
     fit = {
         "pose": _floats(np.concatenate([placement.rotation_vector, pose])),
         "shape": _floats(shape),
@@ -55,7 +55,7 @@ def mano_note(hand: str, placement: Placement, pose: np.ndarray, shape: np.ndarr
 def image_notes(
     subject: Subject, plan: FramePlan, image_id: int, view: View, settings: Settings
 ) -> tuple[dict, dict]:
-    """The entries of an image and of its annotation; the box is the tight one of joints in view."""
+    """Make the entries of an image and its annotation; the box is tight around joints in view."""
     camera, folder = view.camera.name, plan.folder
     name = f"Capture{subject.capture}/{folder.folder}/cam{camera}/image{plan.frame_idx}.jpg"
     image = {
@@ -82,7 +82,7 @@ def image_notes(
 
 
 def camera_note(cameras: list[Camera]) -> dict:
-    """The calibration of one capture: centres in mm, world frame; rotations world to camera."""
+    """Return a capture's calibration: centres in mm, world frame; rotations world to camera."""
     return {
         "campos": {c.name: _floats(c.center_mm) for c in cameras},
         "camrot": {c.name: _floats(c.R_cam_world) for c in cameras},
@@ -92,7 +92,7 @@ def camera_note(cameras: list[Camera]) -> dict:
 
 
 def write_split(folder: Path, split: str, parts: dict) -> None:
-    """Writes the four annotation files of a split into a new folder."""
+    """Write the four annotation files of a split into a new folder."""
     folder.mkdir(parents=True)
     names = {"data": "data", "camera": "camera", "joint_3d": "joint_3d", "mano": "MANO_NeuralAnnot"}
     for part, name in names.items():
@@ -101,7 +101,7 @@ def write_split(folder: Path, split: str, parts: dict) -> None:
 
 
 def _photograph_licences(settings: Settings) -> str:
-    """What the licences of the backgrounds add to that of the data set."""
+    """Describe the licences of the backgrounds."""
     if settings.second_edition is None:
         return ""
     photographs = settings.second_edition.photographs
@@ -114,7 +114,7 @@ def _photograph_licences(settings: Settings) -> str:
 
 
 def write_scenes(folder: Path, split: str, parts: dict) -> None:
-    """Writes what is behind each image, how much of the hand is seen, and each frame's light.
+    """Write each image's background and visible fraction of the hand, and each frame's light.
 
     A comparison of two splits' files shows that they share no background and no light.
     """
@@ -135,7 +135,7 @@ def write_skeleton(root: Path) -> None:
 
 
 def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
-    """Writes what concerns all splits: skeleton, subjects and the card of the data."""
+    """Write the files shared by all splits: skeleton, subjects and the card of the data."""
     write_skeleton(staging)
     people = {chunk.subject.number: chunk.subject for chunk in chunks}
     rows = ["# subject_id subject_directory gender"]

@@ -1,7 +1,7 @@
-"""Backgrounds for rendered hands: blurred colour fields with shapes in front, made from a seed.
+"""Procedural backgrounds for rendered hands: blurred colour fields with shapes in front.
 
-Procedural, so that nothing is downloaded and every picture may be given away. Making one takes
-milliseconds; a renderer makes a few once and cuts its pictures out of them.
+They need no download and no licence. Making one takes
+milliseconds; a renderer makes a few and crops its images from them.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from gesture_pretrain.data.index.record import SPLITS
 
 
 class PackagePhotographs(NamedTuple):
-    """Photographs that an installed package holds."""
+    """Photographs shipped with an installable package."""
 
     module: str
     split_of: dict[str, str]  # file within the module -> split
@@ -46,7 +46,7 @@ _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def make_background(rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """One picture of (size_px, size_px, 3) float32 sRGB in [0, 1]."""
+    """Make an image (size_px, size_px, 3), float32 sRGB in [0, 1]."""
     picture = _colour_field(rng, size_px)
     for _ in range(rng.integers(2, 9)):
         picture = _draw_shape(picture, rng, size_px)
@@ -57,12 +57,12 @@ def make_background(rng: np.random.Generator, size_px: int) -> np.ndarray:
 
 
 class BackgroundPool:
-    """A few backgrounds of twice the picture's size; each picture shows a random part of one.
+    """Pool of backgrounds of twice the image's size; each image shows a random crop of one.
 
     Args:
-        seed: the same seed gives the same pool.
-        size_px: side of the pictures that will be cut out.
-        count: how many are made.
+        seed: The same seed gives the same pool.
+        size_px: Side of the crops.
+        count: Number of backgrounds.
     """
 
     def __init__(self, *, seed: int, size_px: int, count: int = 32):
@@ -72,9 +72,9 @@ class BackgroundPool:
         self._pictures = [np.rint(255 * picture).astype(np.uint8) for picture in pictures]
 
     def cut(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-        """A random part, flip and channel order: (size_px, size_px, 3) float32 in [0, 1].
+        """Draw a crop, flip and channel order: (size_px, size_px, 3) float32 in [0, 1].
 
-        Also the name of the picture: its number in the pool.
+        Also return the name of the background: its number in the pool.
         """
         index = int(rng.integers(len(self._pictures)))
         picture = self._pictures[index]
@@ -86,14 +86,14 @@ class BackgroundPool:
 
 
 class SplitPool:
-    """Backgrounds of one split: cluttered pictures made from the seed, and photographs.
+    """Backgrounds of one split: cluttered synthetic images, and photographs.
 
     Args:
-        seed: the same seed, split and photographs give the same pool.
-        split: no picture is in the pools of two splits.
-        size_px: side of the pictures that will be cut out.
-        photographs: name -> file of each photograph.
-        count: how many pictures are made.
+        seed: The same seed, split and photographs give the same pool.
+        split: No image is in the pools of two splits.
+        size_px: Side of the crops.
+        photographs: Name -> file of each photograph.
+        count: Number of synthetic images.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class SplitPool:
         made = [make_clutter(rng, 2 * size_px) for _ in range(count)]
         self._made = {f"{split}{seed}.{k}": picture for k, picture in enumerate(made)}
         self._photographs = {n: _read_photograph(p, size_px) for n, p in photographs.items()}
-        # a few photographs would soon be known by heart
+        # a network would memorise a few photographs
         self._photograph_fraction = min(len(photographs) / (len(photographs) + 8), 0.7)
 
     def cut(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-        """A random part, recoloured: (size_px, size_px, 3) float32 in [0, 1]; and its name."""
+        """Draw a recoloured crop (size_px, size_px, 3), float32 in [0, 1], and its name."""
         photograph = rng.uniform() < self._photograph_fraction
         pictures = self._photographs if photograph else self._made
         name = list(pictures)[rng.integers(len(pictures))]
@@ -128,7 +128,7 @@ class SplitPool:
 
 
 def find_photographs(folder: Path | None, packages: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """Photographs of each split: name -> file. No photograph is in two splits.
+    """Find the photographs of each split, name -> file. No photograph is in two splits.
 
     Args:
         folder: JPEG and PNG files, sub-folders included: of six in a row, four are for training,
@@ -164,10 +164,10 @@ def _package_file(package: str, name: str) -> Path:
 
 
 def _read_photograph(path: Path, size_px: int) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, at most four times as large as the images and at least as large."""
+    """Read (H, W, 3) uint8 RGB, one to four times as large as the images."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV reads; remove it from the folder.")
+        raise ValueError(f"{path} is not readable as an image; remove it from the folder.")
     shorter = min(image.shape[:2])
     factor = np.clip(shorter, size_px, 4 * size_px) / shorter
     if factor != 1:
@@ -177,7 +177,7 @@ def _read_photograph(path: Path, size_px: int) -> np.ndarray:
 
 
 def make_clutter(rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """A busy picture (size_px, size_px, 3) uint8: texture, bars as of a shelf, many shapes."""
+    """Make a cluttered image (size_px, size_px, 3), uint8: texture, shelf-like bars, shapes."""
     picture = _texture(rng, size_px)
     if rng.uniform() < 0.4:
         _draw_bars(picture, rng)
@@ -193,7 +193,7 @@ def make_clutter(rng: np.random.Generator, size_px: int) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """Octaves of noise whose strength falls with their frequency, as in photographs."""
+    """Sum octaves of noise whose strength falls with frequency, as in photographs."""
     picture = np.empty((size_px, size_px, 3), np.float32)
     picture[:] = _colour(rng)
     fall, strength = rng.uniform(0.5, 1.2), rng.uniform(0.03, 0.25)
@@ -207,7 +207,7 @@ def _texture(rng: np.random.Generator, size_px: int) -> np.ndarray:
 
 
 def _draw_bars(picture: np.ndarray, rng: np.random.Generator) -> None:
-    """Rows of upright bars in place, like books, or of lying ones."""
+    """Draw rows of upright or lying bars, like books, in place."""
     size_px = len(picture)
     turned = picture.transpose(1, 0, 2) if rng.integers(2) else picture
     top, left = int(rng.uniform(0.0, 0.5) * size_px), 0
@@ -221,7 +221,7 @@ def _draw_bars(picture: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour in [0, 1]; mostly muted, as rooms and walls are."""
+    """Draw a colour in [0, 1], mostly muted, like rooms and walls."""
     colour = rng.uniform(0.0, 1.0, 3)
     if rng.uniform() < 0.75:
         colour = colour.mean() + 0.2 * (colour - colour.mean())
@@ -229,7 +229,7 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _colour_field(rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """Low-frequency colours between two anchors, with three octaves of grey unevenness."""
+    """Blend two colours at low frequency, with three octaves of grey unevenness."""
     cells = int(rng.integers(2, 5))
     mix = rng.uniform(0.0, 1.0, (cells, cells, 1)).astype(np.float32)
     anchors = mix * _colour(rng) + (1.0 - mix) * _colour(rng)
@@ -246,7 +246,7 @@ def _colour_field(rng: np.random.Generator, size_px: int) -> np.ndarray:
 def _draw_shape(
     picture: np.ndarray, rng: np.random.Generator, size_px: int, scale: float = 1.0
 ) -> np.ndarray:
-    """One polygon, ellipse or line of random colour, partly transparent."""
+    """Draw a partly transparent polygon, ellipse or line of random colour."""
     layer = picture.copy()
     colour = tuple(float(c) for c in _colour(rng))
     kind = rng.integers(3)

@@ -1,9 +1,9 @@
-"""The embedded data set: rendered gesture images in the layout of InterHand2.6M v1.0.
+"""The embedded dataset: rendered gesture images in the layout of InterHand2.6M v1.0.
 
 Every gesture folder of the taxonomy, on hands of random shape, skin and pose variation, under
-random light, seen by several calibrated cameras, with the annotation files of the real data set, so
-that the reader of the real data reads it. One capture holds one subject, and a subject belongs to
-one split. Each picture depends on the seed, its split, frame and camera only, never on the number
+random light, seen by several calibrated cameras, with annotation files that
+the reader of the real data accepts. One capture holds one subject, and a subject belongs to
+one split. Each image depends on the seed, its split, frame and camera only, never on the number
 of worker processes.
 """
 
@@ -69,42 +69,42 @@ def write_synthetic(
     package_backgrounds: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
-    """Render a data set into a new folder; an interrupted call leaves nothing under its name.
+    """Render a dataset into a new folder; an interrupted call leaves nothing under its name.
 
     Args:
-        root: folder to make. If it already holds the same data set, nothing is done.
-        images_per_split: number of pictures of "train", "val" and "test"; a split may be left out.
-        size_px: side of the square pictures.
-        cameras_per_frame: pictures of each frame; a split's last frame may have fewer.
-        view_limit_deg: largest angle between the view direction and the normal of the palm or of
-            the back of the hand, 15 to 90; None sees the hand from everywhere but along the arm.
-        roll_limit_deg: largest angle between the fingers and "up" in the picture; None means 45
+        root: Folder to make. If it already holds the same dataset, nothing is done.
+        images_per_split: Number of images of "train", "val" and "test"; a split may be left out.
+        size_px: Side of the square images.
+        cameras_per_frame: Images of each frame; a split's last frame may have fewer.
+        view_limit_deg: Largest angle between the view direction and the normal of the palm or of
+            the back of the hand, 15 to 90; None allows all views except along the arm.
+        roll_limit_deg: Largest angle between the fingers and "up" in the image; None means 45
             with a view limit and no limit without one.
-        view_side: "palm", "back" or "both": what a view within the limit looks at. From one side
-            the outline alone tells a right hand from a left one, which makes small runs easier.
-        grey_cameras: how many of each person's cameras, of which there are 24 or more, are
-            monochrome: named 41xxxx, pictures with three equal channels.
-        subjects: number of persons per split, 24, 6 and 6 by default. No person is in two splits.
-        seed: the same seed and arguments give the same bytes.
-        workers: processes; 0 or 1 renders in this one.
-        gestures: gesture or folder names to render; all 90 folders by default.
+        view_side: "palm", "back" or "both": visible side within the limit. From one side
+            the outline alone separates right from left hands, which makes small runs easier.
+        grey_cameras: Number of each person's 24 or more cameras that are
+            monochrome: named 41xxxx, images with three equal channels.
+        subjects: Number of persons per split, 24, 6 and 6 by default. No person is in two splits.
+        seed: The same seed and arguments give the same bytes.
+        workers: Processes; 0 or 1 renders in this one.
+        gestures: Gesture or folder names to render; all 90 folders by default.
         edition: 1, bare hands that show one gesture per frame, or 2, takes of several frames in
-            varied surroundings (docs/embedded_dataset.md). What follows is for edition 2 only.
-        continuous: fraction of each split's takes that show continuous poses without a gesture; 0.4
+            varied surroundings (docs/embedded_dataset.md). The options below need edition 2.
+        continuous: Fraction of each split's takes that show continuous poses without a gesture; 0.4
             by default.
-        frames_per_take: number of frames of a take.
-        steady: keep scene, light and cameras during a take, as a video does.
-        backgrounds: folder of photographs; no photograph is used in two splits.
-        package_backgrounds: installed packages whose photographs are used, keys of
+        frames_per_take: Number of frames of a take.
+        steady: Keep scene, light and cameras during a take, as a video does.
+        backgrounds: Folder of photographs; no photograph is used in two splits.
+        package_backgrounds: Installed packages whose photographs are used, keys of
             `background.PACKAGE_PHOTOGRAPHS`.
-        progress: show one progress bar.
+        progress: Show one progress bar.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: for an argument out of range or an unknown gesture or split.
-        FileExistsError: if ``root`` holds anything else.
+        ValueError: An argument is out of range, or a gesture or split is unknown.
+        FileExistsError: ``root`` holds anything else.
     """
     root = Path(root)
     if view_limit_deg is not None and roll_limit_deg is None:
@@ -127,7 +127,7 @@ def write_synthetic(
     )
     _check(settings)
     if _is_there(root, settings):
-        print(f"{root} already holds this data set")
+        print(f"{root} already holds this dataset")
     else:
         _write_and_move(root, settings, photographs, workers, progress)
     return root
@@ -142,7 +142,7 @@ def _check(settings: Settings) -> None:
         if unknown:
             raise ValueError(f"{name} names the splits {unknown}; choose among {list(SPLITS)}")
         if min(counts.values(), default=0) < 1:
-            raise ValueError(f"{name} is {counts}; every split named needs 1 or more")
+            raise ValueError(f"{name} is {counts}; every split needs at least 1")
     for name, low, high in (
         ("size_px", 32, 1024),
         ("cameras_per_frame", 1, 24),
@@ -163,14 +163,14 @@ def _check(settings: Settings) -> None:
 
 
 def _options_of(edition: int, options: SecondEdition) -> SecondEdition | None:
-    """The options of the edition: None for the first, which has none of them."""
+    """Return the options of edition 2, or None for edition 1."""
     if edition not in (1, 2):
         raise ValueError(f"edition is {edition}; choose 1 or 2")
     if edition == 1:
         if options != SecondEdition():
             raise ValueError(
                 "continuous, frames_per_take, steady and backgrounds need edition=2; "
-                "the first edition has none of them"
+                "edition 1 does not support them"
             )
         return None
     fractions = options.continuous
@@ -182,7 +182,7 @@ def _options_of(edition: int, options: SecondEdition) -> SecondEdition | None:
 
 
 def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]]:
-    """Split -> name -> hash of each photograph's file."""
+    """Return the hash of each photograph's file by split and name."""
     return {
         split: {n: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for n, path in files.items()}
         for split, files in photographs.items()
@@ -190,7 +190,7 @@ def _hashes(photographs: dict[str, dict[str, Path]]) -> dict[str, dict[str, str]
 
 
 def _is_there(root: Path, settings: Settings) -> bool:
-    """Whether ``root`` holds this very data set; raises if it holds another or anything else."""
+    """Return whether ``root`` holds this very dataset; raise if it holds anything else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     card = root / "synthetic.json"
@@ -199,20 +199,18 @@ def _is_there(root: Path, settings: Settings) -> bool:
     if found == wanted:
         return True
     if found is None:
-        raise FileExistsError(
-            f"{root} exists and is not a rendered data set; choose another folder"
-        )
+        raise FileExistsError(f"{root} exists and is not a rendered dataset; choose another folder")
     different = sorted(
         key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)
     )
     raise FileExistsError(
-        f"{root} holds a data set rendered with other {different}; "
+        f"{root} holds a dataset rendered with other {different}; "
         "remove it or choose another folder"
     )
 
 
 def _move(staging: Path, root: Path, settings: Settings) -> None:
-    """Give the finished folder its name, unless another process was first with the same bytes."""
+    """Rename the finished folder, unless another process finished the same dataset first."""
     try:
         if root.is_dir():
             root.rmdir()  # refuses a folder that is not empty
@@ -280,7 +278,7 @@ def _collect(parts: dict, subject: Subject, notes: dict) -> None:
 def _rendered(
     chunks: list[Chunk], settings: Settings, photographs: dict, workers: int
 ) -> Iterator[dict]:
-    """Annotations of every chunk, in order; the pictures are written on the way."""
+    """Yield the annotations of every chunk, in order, and write its images."""
     if workers <= 1:
         with _one_thread():
             renderer = ChunkRenderer(settings, photographs)
@@ -319,7 +317,7 @@ def _one_thread_for_good() -> None:
 
 @contextmanager
 def _one_thread():
-    """One thread for OpenCV, torch and BLAS, as in a worker; restored afterwards."""
+    """Limit OpenCV, torch and BLAS to one thread, as in a worker; restore afterwards."""
     import torch
 
     threads = torch.get_num_threads(), cv2.getNumThreads()

@@ -1,8 +1,8 @@
-"""What a detector would say of the rendered pictures, in the format of RootNet's published output.
+"""Simulated detections of the rendered images, in the format of RootNet's published output.
 
-The published files hold, for val and test, the boxes and wrist depths that evaluation starts from
-instead of the annotated ones. The errors drawn here are of the size that such networks make: a box
-centre that is off by 3 % of its side, a side by 6 %, a depth by 4 %, and in one picture of 50 all
+For val and test the published files hold the boxes and wrist depths that evaluation uses
+instead of annotations. The simulated errors have a realistic size: a box
+centre that is off by 3 % of its side, a side by 6 %, a depth by 4 %, and in one image of 50 all
 of them four times as large.
 """
 
@@ -29,15 +29,15 @@ def detection_note(
     wrist_depth_mm: float,
     error_factor: float = 1.0,
 ) -> dict:
-    """One entry: a square box that may leave the picture, and the depth of the shown hand's wrist.
+    """Make an entry: a square box that may leave the image, and the wrist depth of the hand.
 
     Args:
-        rng: stream of this picture's detection.
-        annotation_id: of the annotation.
+        rng: Stream of this image's detection.
+        annotation_id: Id of the annotation.
         hand: "right" or "left".
-        bbox_xywh_px: the annotated box.
-        wrist_depth_mm: true depth, camera frame.
-        error_factor: how much larger the errors are than described above.
+        bbox_xywh_px: The annotated box.
+        wrist_depth_mm: True depth, camera frame.
+        error_factor: Factor on the errors described above.
     """
     factor = error_factor * (_OUTLIER_FACTOR if rng.uniform() < _OUTLIERS else 1.0)
     right, down, side, depth, other = factor * rng.normal(0.0, 1.0, 5)
@@ -47,7 +47,7 @@ def detection_note(
     square = np.concatenate([centre - length / 2, [length, length]])
     depths = [
         wrist_depth_mm * np.exp(_DEPTH_SHARE * depth),
-        wrist_depth_mm * np.exp(_DEPTH_SHARE * other),  # a guess at the hand that is not there
+        wrist_depth_mm * np.exp(_DEPTH_SHARE * other),  # a guess for the absent hand
     ]
     scores = [rng.uniform(0.9, 1.0), rng.uniform(0.0, 0.1)]
     if hand == "left":
@@ -61,7 +61,7 @@ def detection_note(
 
 
 def write_detections(root: Path, split: str, notes: list[dict]) -> None:
-    """Writes a split's file under its published name."""
+    """Write a split's file under its published name."""
     folder = root / "rootnet_output"
     folder.mkdir(exist_ok=True)
     path = folder / f"rootnet_interhand2.6m_output_{split}.json"

@@ -1,7 +1,7 @@
-"""A forearm behind the hand mesh, for pictures only: a hand model ends in an open ring.
+"""A forearm behind the hand mesh, for images only, because hand models end in an open ring.
 
 The 16 vertices of that ring are extruded backwards in five widening rings, bent a little, so that
-a picture does not show a hollow cut wrist. The right hand's frame is assumed: the arm lies towards
+an image does not show a hollow cut wrist. The right hand's frame is assumed: the arm lies towards
 +x.
 """
 
@@ -19,7 +19,7 @@ NUM_FOREARM_VERTICES = len(WRIST_LOOP) * len(_DISTANCES_M)
 
 
 def with_forearm_faces(faces: np.ndarray, num_vertices: int) -> np.ndarray:
-    """Faces of hand and forearm: those of the right hand first, then two per quad of the arm."""
+    """Return faces of the right hand, then two per quad of the forearm."""
     loop = np.array([WRIST_LOOP, *(num_vertices + 16 * k + np.arange(16) for k in range(5))])
     near, far = loop[:-1], loop[1:]
     near_next, far_next = np.roll(near, -1, axis=1), np.roll(far, -1, axis=1)
@@ -34,12 +34,12 @@ def with_forearm(
     bend_rad: tuple[float, float] = (0.0, 0.0),
     sleeve_from_m: float | None = None,
 ) -> np.ndarray:
-    """Vertices of the hand followed by 5 x 16 of the forearm.
+    """Append 5 x 16 vertices of the forearm to those of the hand.
 
     Args:
         vertices_m: (V, 3) right hand with unrotated wrist (zero global rotation), metres.
-        bend_rad: bend of the wrist about z (up and down) and about y (sideways).
-        sleeve_from_m: where cloth begins behind the wrist; rings beyond it are a little wider.
+        bend_rad: Bend of the wrist about z (up and down) and about y (sideways).
+        sleeve_from_m: Where cloth begins behind the wrist; rings beyond it are a little wider.
 
     Returns:
         (V + 80, 3) metres.

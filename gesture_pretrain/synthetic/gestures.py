@@ -1,4 +1,4 @@
-"""The gestures of the embedded data set as finger angles, and their way to a MANO pose.
+"""Gestures of the embedded dataset as finger angles, and their conversion to MANO poses.
 
 A gesture is 21 angles in degrees: MCP, PIP, DIP flexion and abduction for index, middle, ring and
 pinky, then azimuth, elevation and twist of the thumb's metacarpal and flexion of its MCP and IP.
@@ -27,9 +27,9 @@ ANGLE_NAMES = (
 LOWER_DEG = np.array([*(-25.0, -8.0, -5.0, -25.0) * 4, -18.0, -10.0, -25.0, -15.0, -30.0])
 UPPER_DEG = np.array([*(95.0, 112.0, 80.0, 25.0) * 4, 90.0, 62.0, 60.0, 58.0, 78.0])
 
-# Where the first joint of each finger stands in mano16 order
+# First joint of each finger in mano16 order
 MANO16_FIRST = {"index": 1, "middle": 4, "pinky": 7, "ring": 10, "thumb": 13}
-# Folder names whose pose goes by another name: the left hand's wave mirrors the right hand's
+# Folder names whose pose has another name: the left hand's wave mirrors the right hand's
 _POSE_OF_NAME = {"relaxedwave": "palmdownwave"}
 
 
@@ -42,7 +42,7 @@ class GestureFolder(NamedTuple):
 
 
 def gesture_angles_deg() -> dict[str, np.ndarray]:
-    """The shipped table: gesture name -> (21,) angles in degrees, ordered as ``ANGLE_NAMES``."""
+    """Load the bundled table: gesture name -> (21,) angles in degrees, in order ``ANGLE_NAMES``."""
     source = resources.files("gesture_pretrain") / "assets" / "gesture_poses.csv"
     with source.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -50,14 +50,14 @@ def gesture_angles_deg() -> dict[str, np.ndarray]:
 
 
 def gesture_folders(gestures: list[str] | None = None) -> list[GestureFolder]:
-    """The folders of the InterHand2.6M taxonomy with the pose that each of them shows.
+    """Select folders of the InterHand2.6M taxonomy, with the pose that each shows.
 
     Args:
-        gestures: folder names (``"0016_fist"``) or gesture names for both hands (``"fist"``) to
+        gestures: Folder names (``"0016_fist"``) or gesture names for both hands (``"fist"``) to
             keep; None keeps all 90.
 
     Raises:
-        ValueError: for a name that is neither.
+        ValueError: A name is neither.
     """
     source = resources.files("gesture_pretrain") / "taxonomies" / "interhand26m.csv"
     with source.open(encoding="utf-8", newline="") as stream:
@@ -87,14 +87,14 @@ def _bare_name(folder: str) -> str:
 
 
 def vary_angles_deg(angles_deg: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same gesture as another person, or the same person again, would make it.
+    """Vary a gesture as between persons or repetitions.
 
     One curl factor for the whole hand, independent noise per joint in which PIP and DIP move
     together, a common spread of the fingers; clipped to the anatomical range.
 
     Args:
         angles_deg: (21,) degrees.
-        rng: the random stream.
+        rng: The random stream.
 
     Returns:
         (21,) degrees.
@@ -112,7 +112,7 @@ def vary_angles_deg(angles_deg: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 
 def hand_pose_from_angles(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> np.ndarray:
-    """Axis-angle pose of the right hand's 15 finger joints, MANO's mean pose not subtracted.
+    """Convert angles to an axis-angle pose of the right hand, MANO's mean pose not subtracted.
 
     Args:
         angles_deg: (B, 21) degrees.
@@ -135,7 +135,7 @@ def hand_pose_from_angles(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> 
 
 
 def _finger_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(B, 3, 3) rotation vectors of MCP, PIP, DIP from (B, 4) flexions and abduction."""
+    """Return (B, 3, 3) rotation vectors of MCP, PIP, DIP from (B, 4) flexions and abduction."""
     axis = _unit(np.cross(direction, [0.0, -1.0, 0.0]))
     abduction = rodrigues(angles_rad[:, 3:4] * np.array([0.0, 1.0, 0.0]))
     mcp = rotation_vector(abduction @ rodrigues(angles_rad[:, 0:1] * axis))
@@ -143,7 +143,7 @@ def _finger_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def _thumb_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(B, 3, 3) rotation vectors of CMC, MCP, IP from (B, 5) thumb angles."""
+    """Return (B, 3, 3) rotation vectors of CMC, MCP, IP from (B, 5) thumb angles."""
     azimuth, elevation, twist, mcp, ip = angles_rad.T
     goal = np.stack(
         [
@@ -160,7 +160,7 @@ def _thumb_pose(angles_rad: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def _align(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Smallest rotation (B, 3, 3) that carries the unit vector ``start`` to each unit ``goal``."""
+    """Return the smallest rotation (B, 3, 3) from the unit vector ``start`` to each ``goal``."""
     axis = np.cross(start, goal)
     sine = np.linalg.norm(axis, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (goal @ start)[..., None])

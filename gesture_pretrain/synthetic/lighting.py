@@ -1,4 +1,4 @@
-"""Light and photographic look of rendered images: what is drawn for each edition."""
+"""Random light and photographic look of rendered images, for each edition."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from gesture_pretrain.rendering import Lighting, unit
 
 
 def draw_lighting(rng: np.random.Generator) -> Lighting:
-    """The first edition: an ambient hemisphere and one to three distant lights, nearly white."""
+    """Draw edition 1: an ambient hemisphere and one to three distant lights, nearly white."""
     ambient = rng.uniform(0.12, 0.5)
     tint = 1 + rng.normal(0.0, 0.035, (3, 3)) + [0.02, 0.0, -0.02]  # a little warm
     count = int(rng.integers(1, 4))
@@ -21,7 +21,7 @@ def draw_lighting(rng: np.random.Generator) -> Lighting:
 
 
 def draw_environment(rng: np.random.Generator) -> Lighting:
-    """The second edition: coloured light from all around, and up to three coloured lights.
+    """Draw edition 2: coloured light from all around, and up to three coloured lights.
 
     One image in four has hardly any ambient light, and one in four no distant light at all.
     """
@@ -47,18 +47,18 @@ def draw_environment(rng: np.random.Generator) -> Lighting:
 
 
 def _tints(rng: np.random.Generator, count: int, spread: float) -> np.ndarray:
-    """(count, 3) colours about white, mostly between warm and cold."""
+    """Return (count, 3) colours about white, mostly between warm and cold."""
     warmth = rng.normal(0.0, spread, (count, 1)) * [1.0, 0.0, -1.0]
     return np.exp(warmth + rng.normal(0.0, 0.3 * spread, (count, 3)))
 
 
 def automatic_exposure(linear_rgb: np.ndarray, *, limits: tuple[float, float]) -> float:
-    """What a camera's automatic exposure would add: half of the way to a mid-grey hand."""
+    """Return the auto-exposure: half of the way to a mid-grey hand."""
     return float(np.clip(np.sqrt(0.2 / max(linear_rgb.mean(), 1e-3)), *limits))
 
 
 def draw_tone_curves(rng: np.random.Generator) -> np.ndarray:
-    """(256, 1, 3) uint8 look-up table, BGR: exposure, white balance, gamma and contrast."""
+    """Return (256, 1, 3) uint8 look-up table, BGR: exposure, white balance, gamma and contrast."""
     level = np.linspace(0.0, 1.0, 256)[:, None]
     gains = np.exp(rng.normal(0.0, 0.15) + _log_balance(rng))
     value = np.clip(level * gains, 0.0, 1.0) ** np.exp(rng.normal(0.0, 0.18))

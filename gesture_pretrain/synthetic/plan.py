@@ -1,7 +1,7 @@
-"""What the embedded data set will contain, decided before anything is rendered.
+"""Plan of the embedded dataset, made before anything is rendered.
 
-Every person, frame and picture has a random stream of its own, a counter-based generator keyed by
-the seed and by what it is for; nothing depends on the order or the process in which it is used.
+Every person, frame and image has its own random stream, a counter-based generator keyed by
+the seed and its purpose, so nothing depends on the order or process of its use.
 """
 
 import json
@@ -41,7 +41,7 @@ class Subject(NamedTuple):
 
 
 class FramePlan(NamedTuple):
-    """What is decided about a frame before anything is rendered."""
+    """Plan of a frame."""
 
     number: int  # unique in the split
     frame_idx: int  # as written in the files, unique in the capture
@@ -62,7 +62,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class SecondEdition:
-    """What only the second edition can be asked for; `write_synthetic` explains the fields."""
+    """Options of edition 2; see `write_synthetic`."""
 
     continuous: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPLITS, CONTINUOUS))
     frames_per_take: int = FRAMES_PER_TAKE
@@ -75,7 +75,7 @@ class SecondEdition:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the bytes of the data set; `write_synthetic` explains the fields."""
+    """All settings that determine the bytes of the dataset; see `write_synthetic`."""
 
     images_per_split: dict[str, int]
     size_px: int
@@ -92,21 +92,21 @@ class Settings:
 
     @property
     def limits(self) -> ViewLimits:
-        """From where cameras may look at the hand."""
+        """Return the limits of the cameras' views of the hand."""
         return ViewLimits(self.view_limit_deg, self.roll_limit_deg, self.view_side)
 
     def as_json(self) -> dict:
-        """The same as plain JSON values, as written beside the pictures."""
+        """Return plain JSON values, as stored with the images."""
         values = json.loads(json.dumps(asdict(self)))
         if not self.grey_cameras:
-            del values["grey_cameras"]  # as data sets before there were any say it
-        if self.second_edition is None:  # as before there was a second edition
+            del values["grey_cameras"]  # as in datasets from before the option existed
+        if self.second_edition is None:  # as before edition 2 existed
             del values["second_edition"]
         return values
 
     @classmethod
     def from_json(cls, values: dict) -> "Settings":
-        """The settings that `as_json` describes."""
+        """Rebuild the settings from `as_json`."""
         second = values.get("second_edition")
         return cls(
             **{**values, "second_edition": None if second is None else SecondEdition(**second)}
@@ -114,13 +114,13 @@ class Settings:
 
 
 def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:
-    """The random stream of one split, subject, frame or view: a generator with its own key."""
+    """Return the random stream of a split, subject, frame or view."""
     word = _STREAMS[kind] << 56 | SPLITS.index(split) << 48 | number << 16 | slot
     return np.random.Generator(np.random.Philox(key=[seed, word]))
 
 
 def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Path) -> list[Chunk]:
-    """Which subject shows which gesture in which frame; subject numbers run through all splits."""
+    """Plan the subjects, gestures and frames; subject numbers are unique over the splits."""
     chunks, number = [], 0
     for split in SPLITS:
         first_subject, number = number, number + settings.subjects[split]
@@ -131,7 +131,7 @@ def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Pat
 
 
 def _plan_split(settings, split, first_subject, folders, images_root) -> list[Chunk]:
-    """Frames of a split, in shuffled rounds through the gestures, dealt out to its subjects."""
+    """Deal frames to a split's subjects, in shuffled rounds through the gestures."""
     rng = stream(settings.seed, "split", split, 0)
     views = settings.cameras_per_frame
     num_frames = -(-settings.images_per_split[split] // views)
@@ -159,7 +159,7 @@ def _plan_split(settings, split, first_subject, folders, images_root) -> list[Ch
 
 
 def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Chunk]:
-    """Takes of a split in random order, dealt out to its subjects; the last take may be shorter."""
+    """Deal takes to a split's subjects in random order; the last take may be shorter."""
     rng = stream(settings.seed, "split", split, 0)
     views, length = settings.cameras_per_frame, settings.second_edition.frames_per_take
     num_frames = -(-settings.images_per_split[split] // views)
@@ -193,7 +193,7 @@ def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Ch
 
 
 def _folders_of_takes(rng, num_takes: int, continuous: float, folders) -> list[GestureFolder]:
-    """The folder of each take: rounds through the gestures, mixed with continuous poses."""
+    """Choose the folder of each take: rounds through the gestures, and continuous poses."""
     num_continuous = round(continuous * num_takes)
     hands = {folder.hand for folder in folders}
     without_gesture = [folder for folder in CONTINUOUS_FOLDERS if folder.hand in hands]

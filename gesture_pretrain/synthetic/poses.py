@@ -50,7 +50,7 @@ def draw_take_deg(
     table_deg: dict[str, np.ndarray],
     rest_joints_m: np.ndarray,
 ) -> np.ndarray:
-    """Finger angles of a take's frames.
+    """Draw the finger angles of a take's frames.
 
     Args:
         rng: Random stream of the take.
@@ -94,7 +94,7 @@ def _draw_candidate_deg(rng, pose_name: str, num_frames: int, table_deg) -> np.n
 
 
 def _interpolate(rng, keys_deg: np.ndarray, times: np.ndarray, num_frames: int) -> np.ndarray:
-    """(F, 21) angles through keys (K, 21); each finger is up to 4 % of the take early or late."""
+    """Interpolate keys (K, 21) to (F, 21) angles, each finger up to 4 % early or late."""
     moments = (np.arange(num_frames) + 0.5) / num_frames
     fingers = [slice(4 * k, 4 * k + 4) for k in range(4)] + [slice(16, 21)]
     angles = np.empty((num_frames, 21))
@@ -109,7 +109,7 @@ def _interpolate(rng, keys_deg: np.ndarray, times: np.ndarray, num_frames: int) 
 
 
 def _free_pose_deg(rng: np.random.Generator, table_deg: dict[str, np.ndarray]) -> np.ndarray:
-    """(21,) angles: each finger is that of a random gesture, or anything within its limits."""
+    """Draw (21,) angles: each finger from a random gesture, or uniformly within its limits."""
     rows = np.stack(list(table_deg.values()))
     angles = rows[rng.integers(len(rows), size=21)][np.arange(21), np.arange(21)]
     for k in range(4):
@@ -129,7 +129,7 @@ def _free_pose_deg(rng: np.random.Generator, table_deg: dict[str, np.ndarray]) -
 
 
 def penetration_m(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> np.ndarray:
-    """How deep capsules of different fingers, or of fingers and palm, penetrate each other.
+    """Compute the penetration depth between fingers, and between fingers and palm.
 
     Args:
         angles_deg: (B, 21) degrees.
@@ -152,7 +152,7 @@ def penetration_m(angles_deg: np.ndarray, rest_joints_m: np.ndarray) -> np.ndarr
 
 
 def _finger_joints_m(pose_rad: np.ndarray, rest_joints_m: np.ndarray) -> np.ndarray:
-    """(B, 5, 4, 3) knuckle to tip of thumb, index, middle, ring and pinky of an unplaced hand."""
+    """Return (B, 5, 4, 3) knuckle to tip of thumb to pinky, in the hand's own frame."""
     chains = []
     for finger, first in _FIRST_JOINT.items():
         slot = 3 * (MANO16_FIRST[finger] - 1)
@@ -169,7 +169,7 @@ def _finger_joints_m(pose_rad: np.ndarray, rest_joints_m: np.ndarray) -> np.ndar
 
 
 def _tested_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of capsule points that may not penetrate, and their radii added, each (P,)."""
+    """Return pairs of capsule points that may not penetrate, and their summed radii, (P,)."""
     per_bone = len(_SAMPLES)
     finger, bone = (np.repeat(a, per_bone) for a in np.divmod(np.arange(15), 3))
     finger = np.concatenate([finger, np.full(4 * per_bone, 5)])  # 5 is the palm

@@ -1,4 +1,4 @@
-"""From planned frames to picture files and their annotations, one chunk of frames at a time."""
+"""Render planned frames to image files and annotations, one chunk of frames at a time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ from gesture_pretrain.synthetic.staging import RULES, Stage, stage_bare_hand, st
 
 
 class ChunkRenderer:
-    """What one process keeps between chunks."""
+    """Renderer of a process, with caches that are kept between chunks."""
 
     def __init__(self, settings: Settings, photographs: dict[str, dict[str, Path]]):
         self._photographs, self._pools = photographs, {}
@@ -58,7 +58,7 @@ class ChunkRenderer:
         )
 
     def _meshes(self, hand: str, pose: np.ndarray, shape: np.ndarray):
-        """Vertices (B, 778, 3) and joints (B, 21, 3) in metres, without translation."""
+        """Pose hands: vertices (B, 778, 3) and joints (B, 21, 3), m, without translation."""
         import torch
 
         arrays = pose, shape, np.zeros((len(pose), 3))
@@ -68,7 +68,7 @@ class ChunkRenderer:
         return mesh.vertices_m.numpy(), mesh.joints_m.numpy()
 
     def posed_hands(self, chunk: Chunk) -> list[tuple[PosedHand, np.ndarray, np.ndarray]]:
-        """Per frame: the hand before placement, its 45 pose values (mean subtracted), its shape."""
+        """Return each frame's unplaced hand, 45 pose values (mean subtracted) and shape."""
         seed, split = self.settings.seed, chunk.subject.split
         person = stream(seed, "subject", split, chunk.subject.number)
         betas = person.normal(0.0, 0.9, 10)
@@ -99,7 +99,7 @@ class ChunkRenderer:
         return posed
 
     def _take_deg(self, split: str, plan: FramePlan) -> np.ndarray:
-        """(F, 21) finger angles of the frame's take; the last one is kept."""
+        """Return (F, 21) finger angles of the frame's take; the last one is kept."""
         key = split, plan.take
         if self._take_of[0] != key:
             rng = stream(self.settings.seed, "take", split, plan.take, slot=1)
@@ -109,7 +109,7 @@ class ChunkRenderer:
         return self._take_of[1]
 
     def render(self, chunk: Chunk) -> dict:
-        """Write the pictures of a chunk and return its annotations."""
+        """Write the images of a chunk and return its annotations."""
         texture = self._texture(chunk.subject)
         notes = {
             "images": [],
@@ -153,7 +153,7 @@ class ChunkRenderer:
         )
 
     def _texture(self, subject: Subject) -> SkinTexture:
-        """The person's skin; the last one is kept, as chunks of a person follow each other."""
+        """Return the person's skin, caching the last person's."""
         if self._skin_of[0] != subject.number:
             rng = stream(self.settings.seed, "subject", subject.split, subject.number, slot=2)
             self._skin_of = (
@@ -163,7 +163,7 @@ class ChunkRenderer:
         return self._skin_of[1]
 
     def _pool(self, split: str) -> BackgroundPool | SplitPool:
-        """The backgrounds of a split; the first edition has one pool for all."""
+        """Return the backgrounds of a split; edition 1 has one pool for all."""
         size_px, seed = self.settings.size_px, self.settings.seed
         if self.settings.second_edition is None:
             split = "all"
@@ -181,7 +181,7 @@ class ChunkRenderer:
     def _views(
         self, subject: Subject, plan: FramePlan, hands: tuple[PosedHand, PosedHand], texture
     ):
-        """Draw placements until enough cameras have a good picture of the hand."""
+        """Draw placements until enough cameras have a good image of the hand."""
         settings, split, wanted = self.settings, subject.split, len(plan.image_ids)
         number = self._scene_number(plan)
         rng = placing = stream(settings.seed, "frame", split, number, slot=1)
@@ -211,12 +211,12 @@ class ChunkRenderer:
         )
 
     def _scene_number(self, plan: FramePlan) -> int:
-        """What the scene is drawn by: the take if all of its frames show the same one."""
+        """Return the key of the scene's stream: of the take if steady, else of the frame."""
         second = self.settings.second_edition
         return plan.take if second is not None and second.steady else plan.number
 
     def _drifting_rotation(self, subject: Subject, plan: FramePlan, hand: PosedHand) -> np.ndarray:
-        """R_world_hand (3, 3) of a frame: over a take it changes by some 40 degrees."""
+        """Return R_world_hand (3, 3) of a frame, which changes by some 40 degrees over a take."""
         rng = stream(self.settings.seed, "take", subject.split, plan.take, slot=2)
         start = draw_rotation(rng, hand.hand, subject.cameras, self.settings.limits)
         drift = rng.normal(0.0, np.deg2rad(25.0), 3)
@@ -239,22 +239,22 @@ class ChunkRenderer:
 
 
 def _as_array(value) -> np.ndarray:
-    """A buffer of the hand model as numpy, whether it is kept as a tensor or an array."""
+    """Convert a buffer of the hand model, tensor or array, to numpy."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def _as_seen_by(view: View) -> np.ndarray:
-    """The picture, with three equal channels if the camera is monochrome."""
+    """Return the image, with three equal channels if the camera is monochrome."""
     if not view.camera.name.startswith("41"):
         return view.image_bgr
     return cv2.cvtColor(cv2.cvtColor(view.image_bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
 def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:
-    """Writes a picture (H, W, 3) uint8, making its folder.
+    """Write an image (H, W, 3), uint8, creating its folder.
 
     Raises:
-        OSError: it cannot be encoded or written.
+        OSError: It cannot be encoded or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ok, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])

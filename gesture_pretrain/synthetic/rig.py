@@ -32,10 +32,10 @@ _SIDES = {"palm": [-1.0], "back": [1.0], "both": [-1.0, 1.0]}
 
 
 class ViewLimits(NamedTuple):
-    """From where the hand may be seen; None leaves the view free."""
+    """Limits of the cameras' views of the hand; None for no limit."""
 
     view_limit_deg: float | None  # largest angle between view direction and palm or back normal
-    roll_limit_deg: float | None  # largest angle between the fingers and "up" in the picture
+    roll_limit_deg: float | None  # largest angle between the fingers and "up" in the image
     view_side: str = "both"  # a key of _SIDES: which side of the hand a limited view looks at
 
 
@@ -55,17 +55,17 @@ class Placement(NamedTuple):
     trans_m: np.ndarray  # (3,) float32
 
     def move(self, points_m: np.ndarray, wrist_m: np.ndarray) -> np.ndarray:
-        """Points (N, 3) of the unplaced hand, whose wrist is (3,), in the world frame, m."""
+        """Map points (N, 3) of the unplaced hand with its wrist (3,) to the world frame, m."""
         rotation = rodrigues(self.rotation_vector)
         return (points_m - wrist_m) @ rotation.T + wrist_m + np.asarray(self.trans_m, np.float64)
 
     def undo_rotation(self, points_m: np.ndarray) -> np.ndarray:
-        """World points (N, 3) in a frame that moves with the hand, whatever its origin."""
+        """Map world points (N, 3) to a frame that moves with the hand, up to its origin."""
         return (points_m - self.trans_m) @ rodrigues(self.rotation_vector)
 
 
 class Lens(NamedTuple):
-    """What one camera shows, but for its direction.
+    """View of a camera, except for its direction.
 
     The distance of the camera from the origin is ``focal * shown_m * distance_factor``.
     """
@@ -79,12 +79,12 @@ class Lens(NamedTuple):
 
 
 def draw_studio_lens(rng: np.random.Generator) -> Lens:
-    """The first edition: longer lenses stand further away, and every camera aims at the hand."""
+    """Draw edition 1: longer lenses are further away, and every camera aims at the hand."""
     return Lens(rng.uniform(1.5, 5.0), 0.26, rng.uniform(0.8, 1.25), rng.normal(0.0, 0.006, 3))
 
 
 def draw_any_lens(rng: np.random.Generator) -> Lens:
-    """The second edition: wide angle to telephoto, distant to truncated hands, off the axis.
+    """Draw edition 2: wide angle to telephoto, distant to truncated hands, off the axis.
 
     The image is a part of a larger one with its centre elsewhere, as a crop of a photograph is.
     """
@@ -104,7 +104,7 @@ def make_rig(
     max_elevation_deg: float,
     draw_lens: Callable[[np.random.Generator], Lens] = draw_studio_lens,
 ) -> list[Camera]:
-    """Cameras around the origin, upright but for a few degrees, each with its own lens."""
+    """Make cameras around the origin, upright within a few degrees, each with its own lens."""
     names = np.sort(rng.choice(np.arange(400002, 401000), num_cameras, replace=False))
     index = np.arange(num_cameras)
     top = np.sin(np.deg2rad(max_elevation_deg))
@@ -151,18 +151,18 @@ def draw_placement(
     num_views: int,
     R_world_hand: np.ndarray | None = None,
 ) -> tuple[Placement, list[int]]:
-    """A global rotation and position, and at least ``num_views`` cameras that may see it.
+    """Draw a placement of the hand, and at least ``num_views`` cameras that may see it.
 
     Args:
         rng: The random stream.
         hand: The hand before placement.
         cameras: The rig.
-        limits: From where the hand may be seen.
+        limits: Limits of the views.
         num_views: Number of cameras required.
         R_world_hand: Rotation to try first; None draws all of them.
 
     Raises:
-        RuntimeError: if the limits leave too few cameras in every one of many attempts.
+        RuntimeError: The limits leave too few cameras in all of many attempts.
     """
     offset_m = rng.normal(0.0, 0.012, 3)
     toward = _unit(np.stack([c.center_mm for c in cameras]) / 1000 - offset_m)
@@ -179,7 +179,7 @@ def draw_placement(
 
 
 def draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> np.ndarray:
-    """Uniform rotation R_world_hand, or one within the limits for a random camera."""
+    """Draw R_world_hand uniformly, or within the limits of a random camera."""
     if limits.view_limit_deg is None and limits.roll_limit_deg is None:
         w, x, y, z = _unit(rng.normal(size=4))
         axis = np.array([x, y, z])
@@ -199,7 +199,7 @@ def draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> 
 
 
 def _allowed(R_world_hand, hand: str, cameras, toward, limits: ViewLimits) -> np.ndarray:
-    """(N,) bool: cameras within the limits and not looking along the forearm."""
+    """Return (N,) bool: cameras within the limits and not looking along the forearm."""
     toward_hand = toward @ R_world_hand
     arm = np.array([1.0 if hand == "right" else -1.0, 0.0, 0.0])
     allowed = toward_hand @ arm < _ARM_CONE_COSINE

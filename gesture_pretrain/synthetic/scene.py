@@ -1,4 +1,4 @@
-"""One rendered frame: a lit hand with forearm in the world, and the picture each camera takes."""
+"""One rendered frame: a lit hand with forearm in the world, and the image each camera takes."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -33,12 +33,12 @@ _QUARTERS_PX = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.
 
 
 class _Samples(NamedTuple):
-    """N surface points seen through the pixels of a picture."""
+    """N surface points seen through the pixels of an image."""
 
     pixel: np.ndarray  # (N,) flat index
     rays: np.ndarray  # (N, 3) world direction, one unit of depth long
     hits: Hits
-    weights: np.ndarray  # (N,) share of the pixel
+    weights: np.ndarray  # (N,) fraction of the pixel
 
     def chosen(self, keep: np.ndarray) -> "_Samples":
         hits = Hits(*(field[keep] for field in self.hits))
@@ -52,21 +52,21 @@ class _Samples(NamedTuple):
 
 
 class View(NamedTuple):
-    """One picture of a frame."""
+    """One image of a frame."""
 
     camera: Camera
     image_bgr: np.ndarray  # (S, S, 3) uint8
     keypoints_px: np.ndarray  # (21, 2)
     in_view: np.ndarray  # (21,) bool
     visible: float  # fraction of the hand inside the image that nothing else covers
-    background: str  # name of the picture behind it
+    background: str  # name of the image behind it
 
 
 class Material(Protocol):
     """The surface of a part."""
 
     def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
-        """Of N hit points, whose faces count from the part's first: at least 7 columns.
+        """Return at least 7 columns for N hit points, with faces numbered within the part.
 
         These are linear RGB, bump xyz and gloss. The points are in the frame of the unplaced hand.
         """
@@ -80,7 +80,7 @@ class SkinMaterial(NamedTuple):
     sleeve_from_m: float | None
 
     def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
-        """As of `Material`."""
+        """See `Material`."""
         values = self.texture.at(hits.face, hits.u, hits.v)
         if self.sleeve_from_m is not None:
             clothed = values[:, 7] > self.sleeve_from_m
@@ -99,7 +99,7 @@ class Part(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the editions do differently once a scene is set."""
+    """Differences between the editions in rendering a scene."""
 
     minimum_visible: float
     minimum_level: float  # mean of the image, 0 to 255; readers drop darker images as black
@@ -111,16 +111,16 @@ class Rules(NamedTuple):
 
 
 class Studio:
-    """Everything that pictures share: the mesh, its skin map and sensor noise.
+    """Resources shared by all images: the mesh, its skin map and sensor noise.
 
     Args:
         rest_vertices_m: (778, 3) rest vertices of the right hand.
         rest_joints_m: (21, 3) its joints, mano21 order.
         faces: (F, 3) faces of the right hand.
         weights: (778, 16) skinning weights.
-        size_px: side of the pictures.
-        seed: of skin unevenness and sensor noise.
-        rules: those of the edition.
+        size_px: Side of the images.
+        seed: Random seed of skin unevenness and sensor noise.
+        rules: Rules of the edition.
     """
 
     def __init__(
@@ -140,15 +140,15 @@ class Studio:
 
 
 class Frame:
-    """One instant, of which any number of cameras can take a picture.
+    """One moment, which any number of cameras can render.
 
     Args:
-        studio: what all frames share.
-        parts: surfaces; the first is the annotated hand with its forearm.
+        studio: Resources shared by all frames.
+        parts: Surfaces; the first is the annotated hand with its forearm.
         joints_m: (21, 3) joints of the annotated hand, world frame, mano21 order.
-        placement: of the annotated hand.
-        lighting: the lights.
-        pool: pictures for the background.
+        placement: Placement of the annotated hand.
+        lighting: The lights.
+        pool: Images for the background.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Frame:
         self._openness = self._vertex_openness(studio.rules.ambient_rays)
 
     def picture(self, rng: np.random.Generator, camera: Camera) -> View | None:
-        """What the camera sees; None if that is mostly arm, or the hand leaves the picture."""
+        """Render a view; None if it shows mostly arm, or the hand leaves the image."""
         size = self._studio.size_px
         keypoints = project_px(
             world_to_camera_mm(1000 * self.joints_m, camera.R_cam_world, camera.center_mm),
@@ -200,7 +200,7 @@ class Frame:
         return View(camera, image, keypoints, in_view, visible, background)
 
     def _trace(self, camera: Camera) -> tuple["_Samples", np.ndarray]:
-        """Surface points that the picture shows, and (S, S) int8: -1 background, 0 hand, 1 other.
+        """Trace visible surface points, and (S, S) int8: -1 background, 0 hand, 1 other.
 
         One ray goes through the middle of each pixel; pixels at the outline get four instead.
         """
@@ -234,7 +234,7 @@ class Frame:
         return project_px(points, camera.focal_px, camera.princpt_px)
 
     def _visible(self, camera: Camera, part: np.ndarray) -> float:
-        """Fraction of the hand's vertices inside the picture whose pixel shows hand, not other."""
+        """Return the fraction of the hand's vertices in the image that nothing else covers."""
         size = self._studio.size_px
         where = self._project(camera, self._hand_vertices_m)
         inside = ((where >= 0) & (where <= size - 1)).all(axis=-1)
@@ -261,14 +261,14 @@ class Frame:
         )
 
     def _free(self, points_m: np.ndarray, normals: np.ndarray, lamp: np.ndarray) -> np.ndarray:
-        """(N,) bool: nothing stands between the point and the lamp."""
+        """Return (N,) bool: nothing stands between the point and the lamp."""
         return self._mesh.is_free(
             (points_m + 0.0012 * normals + 0.001 * lamp).astype(np.float32),
             np.ascontiguousarray(np.broadcast_to(lamp, points_m.shape)),
         )
 
     def _surface(self, found: Hits, points_m: np.ndarray) -> np.ndarray:
-        """The material's values at hit points, (N, 7 or more)."""
+        """Return the material's values at hit points, (N, 7 or more)."""
         points_m = self._placement.undo_rotation(points_m)
         if len(self._parts) == 1:
             return self._parts[0].material.values(found, points_m)
@@ -283,7 +283,7 @@ class Frame:
         return values
 
     def _vertex_openness(self, num_rays: int) -> np.ndarray | None:
-        """(V, 1) fraction of cosine-weighted rays from each vertex that meet nothing."""
+        """Return (V, 1) fraction of cosine-weighted rays from each vertex that meet nothing."""
         if not num_rays:
             return None
         spots = _SPHERE[:: len(_SPHERE) // num_rays]
@@ -295,14 +295,14 @@ class Frame:
 
 
 def develop_plainly(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
-    """The first edition: lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
+    """Apply edition 1: lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
     sigma = studio.size_px / 256 * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
     picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.55))  # at least smooth the edges
     return _with_noise(rng, picture, studio, lambda: rng.uniform(0.003, 0.025))
 
 
 def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
-    """The second edition: also motion blur, stronger noise and tone curves."""
+    """Apply edition 2: also motion blur, stronger noise and tone curves."""
     scale = studio.size_px / 256
     sigma = scale * rng.uniform(0.3, 1.6) if rng.uniform() < 0.4 else 0.0
     picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.5))
@@ -316,7 +316,7 @@ def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio
 
 
 def _with_noise(rng, picture: np.ndarray, studio: Studio, draw_strength) -> np.ndarray:
-    """Sensor noise, and BGR bytes; the strength is drawn after the place in the noise."""
+    """Add sensor noise and convert to BGR bytes; the strength is drawn after the offset."""
     start = rng.integers(len(studio.noise) - picture.size)
     noise = studio.noise[start : start + picture.size].reshape(picture.shape)
     picture += np.float32(draw_strength()) * noise
@@ -324,7 +324,7 @@ def _with_noise(rng, picture: np.ndarray, studio: Studio, draw_strength) -> np.n
 
 
 def _even_sphere(count: int) -> np.ndarray:
-    """(count, 3) unit vectors, evenly spread; every n-th of them are, too."""
+    """Return (count, 3) unit vectors, evenly spread; every n-th of them are, too."""
     height = 1 - 2 * ((np.arange(count) * 0.6180339887) % 1.0)
     turn = 2 * np.pi * ((np.arange(count) * 0.7548776662) % 1.0)
     radius = np.sqrt(1 - height**2)
@@ -335,7 +335,7 @@ _SPHERE = _even_sphere(64)
 
 
 def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
-    """Put sRGB colours (N, 3) of the samples over a picture (S, S, 3), in place."""
+    """Composite sRGB colours (N, 3) of the samples over an image (S, S, 3), in place."""
     flat = picture.reshape(-1, 3)
     whole = samples.weights == 1.0
     flat[samples.pixel[whole]] = colours[whole]
@@ -347,7 +347,7 @@ def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> No
 
 
 def _pixel_box(points_px: np.ndarray, size_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows that can show the points; all of them if a point is behind the camera."""
+    """Return the columns and rows that can show the points; all if one is behind the camera."""
     if np.isnan(points_px).any():
         return np.arange(size_px), np.arange(size_px)
     low = np.clip(np.floor(points_px.min(axis=0)), 0, size_px).astype(int)

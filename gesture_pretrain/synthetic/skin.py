@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from gesture_pretrain.rendering import vertex_normals
 
 GRID = 12
-# Where the finger joints stand in mano21 and in mano16 order
+# Finger joints in mano21 and in mano16 order
 _FINGER_JOINTS = {"thumb": 1, "index": 5, "middle": 9, "ring": 13, "pinky": 17}
 _FINGER_BONES = {"thumb": 13, "index": 1, "middle": 4, "ring": 10, "pinky": 7}
 _TONES_SRGB = np.array(
@@ -35,31 +35,31 @@ _BUMP = 0.05
 
 
 class SkinTexture(NamedTuple):
-    """One person's skin, one row per grid cell; ``cell_of`` says which row a hit point reads."""
+    """One person's skin, one row per grid cell; ``cell_of`` returns the row of a hit point."""
 
     values: np.ndarray  # (F * GRID^2, 8): linear RGB, bump xyz, gloss, metres behind the wrist
 
     def at(self, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """(N, 8) values at hit points."""
+        """Return (N, 8) values at hit points."""
         return self.values[cell_of(face, u, v)]
 
 
 def cell_of(face: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Row of the grid cell at barycentric coordinates (u, v) of a face."""
+    """Return the row of the grid cell at barycentric coordinates (u, v) of a face."""
     row = np.minimum((v * GRID).astype(np.int32), GRID - 1)
     column = np.minimum((u * GRID).astype(np.int32), GRID - 1)
     return (face * GRID + row) * GRID + column
 
 
 class SkinMap:
-    """The masks of a rest hand, from which textures are mixed.
+    """Masks of a rest hand that textures are mixed from.
 
     Args:
         vertices_m: (V, 3) right rest hand, with a straight forearm appended or without.
         faces: (F, 3) faces of the same.
         weights: (Vh, 16) skinning weights of the hand's own vertices, Vh <= V.
         rest_joints_m: (21, 3) rest joints, mano21 order.
-        seed: of the unevenness.
+        seed: Random seed of the unevenness.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class SkinMap:
         self.behind_wrist_m = points[:, 0] - wrist_x
 
     def texture(self, rng: np.random.Generator, *, varied: bool = False) -> SkinTexture:
-        """The skin of one person, drawn from the random stream.
+        """Draw the skin of a person.
 
         Args:
             rng: The random stream.
@@ -141,7 +141,7 @@ class SkinMap:
         return SkinTexture(np.concatenate(columns, axis=1).astype(np.float32))
 
     def _vary(self, rng: np.random.Generator, colour: np.ndarray, bump: np.ndarray):
-        """sRGB colours, bumps and gloss of the second edition's people."""
+        """Draw sRGB colours, bumps and gloss for edition 2."""
         skin = 1 - self.nail
         spots = 1 + self.noise @ rng.normal(0.0, rng.uniform(0.0, 0.03), len(_NOISE_SIGMAS))
         freckles = self.noise[:, 2] > rng.uniform(1.2, 4.0)
@@ -163,7 +163,7 @@ class _FingerFrame:
         self.across = np.cross(self.along, self.up)
 
     def creases(self, points: np.ndarray, dorsal: np.ndarray) -> np.ndarray:
-        """Darkness of the skin folds at the two finger joints, in [0, 0.4]."""
+        """Return the darkness of the skin folds at the two finger joints, in [0, 0.4]."""
         palmar_side, dorsal_side = np.clip(-2 * dorsal, 0, 1), np.clip(2 * dorsal, 0, 1)
         dark = np.zeros(len(points))
         for joint in self.joints[1:3]:
@@ -174,7 +174,7 @@ class _FingerFrame:
         return dark
 
     def nail(self, points, dorsal, mine) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of the nail and of its free edge, in [0, 1]."""
+        """Return masks of the nail and its free edge, in [0, 1]."""
         base, tip = self.joints[2], self.joints[3]
         s = (points - base) @ self.along / ((tip - base) @ self.along)
         lateral = (points - base) @ self.across
@@ -198,7 +198,7 @@ def _redness(points: np.ndarray, dorsal: np.ndarray, joints: np.ndarray) -> np.n
 
 
 def _cell_weights() -> np.ndarray:
-    """(GRID^2, 3) weights of a face's corners at the cell centres, pulled inside the face."""
+    """Return (GRID^2, 3) corner weights at the cell centres, pulled inside the face."""
     v, u = (index.ravel() for index in np.mgrid[:GRID, :GRID])
     u, v = (u + 0.5) / GRID, (v + 0.5) / GRID
     outside = np.maximum(u + v, 1.0)
@@ -207,7 +207,7 @@ def _cell_weights() -> np.ndarray:
 
 
 def _noise_at(points: np.ndarray, seed: int) -> np.ndarray:
-    """(N, 5) noise at points, from fine to coarse."""
+    """Return (N, 5) noise at points, from fine to coarse."""
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x5C1]))
     position = (points / _NOISE_VOXEL_M).T
     channels = []

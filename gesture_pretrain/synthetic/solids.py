@@ -1,4 +1,4 @@
-"""Simple solids and solid patterns: what a rendered scene holds besides hands.
+"""Simple solids and solid patterns for objects in a rendered scene.
 
 A solid is a triangle mesh about the origin. A solid pattern assigns a colour to every point of
 space, so any surface that is cut out of it shows stripes, checks, dots or marble.
@@ -23,12 +23,12 @@ class Mesh(NamedTuple):
     faces: np.ndarray
 
     def moved(self, rotation: np.ndarray, offset_m: np.ndarray) -> "Mesh":
-        """The mesh rotated by (3, 3) about the origin, then shifted by (3,)."""
+        """Rotate by (3, 3) about the origin, then shift by (3,)."""
         return Mesh(self.vertices_m @ rotation.T + offset_m, self.faces)
 
 
 def solid(kind: str, radius_m: float, half_length_m: float) -> Mesh:
-    """A solid of `SOLIDS` whose axis is z; it lies within the radius of the axis.
+    """Make a solid of `SOLIDS` along z, within a radius of the axis.
 
     Args:
         kind: One of `SOLIDS`.
@@ -51,20 +51,20 @@ def solid(kind: str, radius_m: float, half_length_m: float) -> Mesh:
 
 
 def ring(radius_m: float, thickness_m: float) -> Mesh:
-    """A torus about the z axis; `radius_m` is that of its inside."""
+    """Make a torus about z with inner radius `radius_m`."""
     arc = np.linspace(0.0, 2 * np.pi, _ARC_POINTS + 1)
     profile = thickness_m / 2 * np.stack([np.cos(arc), np.sin(arc)], axis=-1)
     return _revolve([profile + [radius_m + thickness_m / 2, 0.0]])
 
 
 def band(loops_m: np.ndarray) -> Mesh:
-    """A closed strip through loops (L, N, 3) of points that correspond to each other."""
+    """Make a closed strip through loops (L, N, 3) of corresponding points."""
     count, around = loops_m.shape[:2]
     return Mesh(loops_m.reshape(-1, 3), _strip_faces(count, around))
 
 
 def _revolve(strips) -> Mesh:
-    """Surface of revolution about z; edges between strips of (radius, z) points stay sharp."""
+    """Make a surface of revolution about z; edges between strips of (radius, z) stay sharp."""
     angles = np.arange(_SEGMENTS) * 2 * np.pi / _SEGMENTS
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     vertices, faces, first = [], [], 0
@@ -79,7 +79,7 @@ def _revolve(strips) -> Mesh:
 
 
 def _strip_faces(count: int, around: int) -> np.ndarray:
-    """Two faces per quad of `count` loops of `around` vertices each."""
+    """Return two faces per quad of `count` loops of `around` vertices each."""
     here = np.arange(count * around).reshape(count, around)
     low, high = here[:-1], here[1:]
     next_low, next_high = np.roll(low, -1, axis=1), np.roll(high, -1, axis=1)
@@ -89,7 +89,7 @@ def _strip_faces(count: int, around: int) -> np.ndarray:
 
 
 def _box(half_m: np.ndarray) -> Mesh:
-    """Each side has its own four vertices, so that its normals are its own."""
+    """Make a box whose sides have their own vertices, and so their own normals."""
     vertices, faces = [], []
     for axis in range(3):
         for sign in (-1.0, 1.0):
@@ -102,7 +102,7 @@ def _box(half_m: np.ndarray) -> Mesh:
 
 
 class SolidPattern(NamedTuple):
-    """One or two linear colours (C, 3) that fill space."""
+    """Pattern of one or two linear colours (C, 3) that fills space."""
 
     kind: str
     colours: np.ndarray
@@ -110,14 +110,14 @@ class SolidPattern(NamedTuple):
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "SolidPattern":
-        """A pattern with a period of 4 to 30 mm."""
+        """Draw a pattern with a period of 4 to 30 mm."""
         kinds = ("plain", "stripes", "checks", "dots", "marble")
         kind = kinds[rng.choice(5, p=[0.4, 0.2, 0.15, 0.1, 0.15])]
         waves = rodrigues(rng.normal(size=3)) * 2 * np.pi / rng.uniform(0.004, 0.03)
         return cls(kind, np.stack([draw_colour(rng), draw_colour(rng)]), waves)
 
     def at(self, points_m: np.ndarray) -> np.ndarray:
-        """Linear colours (N, 3) float32 of points (N, 3)."""
+        """Return linear colours (N, 3), float32, of points (N, 3)."""
         if self.kind == "plain":
             return np.broadcast_to(self.colours[0], (len(points_m), 3))
         phase = points_m.astype(np.float32) @ self.waves.T.astype(np.float32)
@@ -137,7 +137,7 @@ class PatternedMaterial(NamedTuple):
     gloss: float
 
     def values(self, hits: Hits, points_m: np.ndarray) -> np.ndarray:
-        """(N, 7) linear RGB, bump (none) and gloss of hit points."""
+        """Return (N, 7) linear RGB, bump (none) and gloss of hit points."""
         values = np.zeros((len(points_m), 7), np.float32)
         values[:, :3] = self.pattern.at(points_m)
         values[:, 6] = self.gloss
@@ -145,6 +145,6 @@ class PatternedMaterial(NamedTuple):
 
 
 def draw_colour(rng: np.random.Generator) -> np.ndarray:
-    """A linear colour, somewhat muted."""
+    """Draw a somewhat muted linear colour."""
     colour = rng.uniform(0.05, 0.9, 3)
     return np.square(colour.mean() + 0.6 * (colour - colour.mean())).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What stands in a frame: the annotated hand, and what surrounds it in the second edition.
+"""Surfaces of a frame: the annotated hand, and its surroundings in edition 2.
 
 Surfaces are made in the frame of the unplaced right hand: fingers along -x, back of the hand +y.
 Those of a left hand are mirrored. The second hand of a scene is a distractor: the opposite hand of
@@ -48,12 +48,12 @@ _SMALLEST_RADIUS_M = 0.004
 
 
 class Stage:
-    """Collects the parts of one frame.
+    """Collector of the parts of one frame.
 
     Args:
-        studio: What all frames share.
+        studio: Resources shared by all frames.
         hand: The annotated hand.
-        placement: Of the annotated hand.
+        placement: Placement of the annotated hand.
         texture: Its skin.
     """
 
@@ -66,21 +66,21 @@ class Stage:
         self.parts: list[Part] = []
 
     def add(self, mesh: Mesh, material: Material, winding: float = 1.0) -> None:
-        """Adds a surface; `winding` is -1 for a mesh whose faces are clockwise from outside."""
+        """Add a surface; `winding` is -1 for a mesh whose faces are clockwise from outside."""
         vertices = self.placement.move(mesh.vertices_m * self.mirror, self.hand.joints_m[0])
         # a mirrored surface is traced with its old winding, so its normals come out inverted
         normals = self._side * np.float32(winding) * vertex_normals(vertices, mesh.faces)
         self.parts.append(Part(vertices, mesh.faces, normals, material))
 
     def add_arm(self, cloth: SolidPattern, sleeve_from_m, bend_rad) -> np.ndarray:
-        """Adds the annotated hand with its forearm; returns the vertices of the forearm, m."""
+        """Add the annotated hand with its forearm; return the vertices of the forearm, m."""
         body = with_forearm(self.vertices_m, bend_rad=bend_rad, sleeve_from_m=sleeve_from_m)
         material = SkinMaterial(self.texture, cloth, sleeve_from_m)
         self.add(Mesh(body, self.studio.faces), material)
         return body[-NUM_FOREARM_VERTICES:]
 
     def frame(self, lighting, pool: BackgroundPool) -> Frame:
-        """The finished frame."""
+        """Return the finished frame."""
         joints_m = self.placement.move(self.hand.joints_m, self.hand.joints_m[0])
         return Frame(
             studio=self.studio,
@@ -93,7 +93,7 @@ class Stage:
 
 
 def stage_bare_hand(rng: np.random.Generator, stage: Stage, pool: BackgroundPool) -> Frame:
-    """The first edition: a hand, its forearm, perhaps a sleeve."""
+    """Stage edition 1: a hand, its forearm, perhaps a sleeve."""
     sleeve_from_m = rng.uniform(0.02, 0.09) if rng.uniform() < 0.45 else None
     cloth = SolidPattern("plain", draw_colour(rng)[None])
     stage.add_arm(cloth, sleeve_from_m, tuple(rng.normal(0.0, np.deg2rad(16.0), 2)))
@@ -103,7 +103,7 @@ def stage_bare_hand(rng: np.random.Generator, stage: Stage, pool: BackgroundPool
 def stage_surroundings(
     rng: np.random.Generator, stage: Stage, pool: BackgroundPool, other: PosedHand
 ) -> Frame:
-    """The second edition: also jewellery, objects, another hand and coloured light.
+    """Stage edition 2: also jewellery, objects, another hand and coloured light.
 
     How much is drawn from the stream does not depend on the pose, so that the frames of a steady
     take show the same things.
@@ -111,7 +111,7 @@ def stage_surroundings(
     Args:
         rng: Random stream of the frame.
         stage: Where the parts go.
-        pool: Pictures for the background.
+        pool: Images for the background.
         other: A posed hand of the same person, of which the second hand is made.
     """
     sleeve_from_m = rng.uniform(0.02, 0.09) if rng.uniform() < 0.5 else None
@@ -152,7 +152,7 @@ def _add_rings(rng: np.random.Generator, stage: Stage) -> None:
 
 
 def _add_watch(rng: np.random.Generator, stage: Stage, rings_m: np.ndarray) -> None:
-    """A strap about the first ring of the forearm and a case on the back of the wrist."""
+    """Add a watch: a strap about the first ring of the forearm, and a case."""
     ring_m = rings_m[0]
     centre = ring_m.mean(axis=0)
     along = unit(rings_m[1].mean(axis=0) - centre)
@@ -167,7 +167,7 @@ def _add_watch(rng: np.random.Generator, stage: Stage, rings_m: np.ndarray) -> N
 
 
 def _add_held_object(rng: np.random.Generator, stage: Stage) -> None:
-    """An object between palm and fingertips, as large as there is room."""
+    """Add an object between palm and fingertips, as large as fits."""
     joints = stage.joints_m
     palm = 0.7 * joints[9] + 0.3 * joints[0] + [0.0, -0.025, 0.0]
     centre = palm + rng.uniform(0.0, 0.6) * (joints[[4, 8, 12, 16, 20]].mean(axis=0) - palm)
@@ -176,7 +176,7 @@ def _add_held_object(rng: np.random.Generator, stage: Stage) -> None:
 
 
 def _add_loose_object(rng: np.random.Generator, stage: Stage) -> None:
-    """An object on any side of the hand, so that it may cover a part of it or stand behind."""
+    """Add an object on any side of the hand, which may cover a part of it."""
     radius = rng.uniform(0.008, 0.030)
     away = unit(rng.normal(size=3))
     centre = stage.joints_m[rng.integers(21)] + (radius + rng.uniform(0.004, 0.06)) * away
@@ -186,7 +186,7 @@ def _add_loose_object(rng: np.random.Generator, stage: Stage) -> None:
 def _add_fitting_solid(
     rng, stage: Stage, centre: np.ndarray, axis: np.ndarray, radius_m: float, pressed_m: float = 0.0
 ) -> None:
-    """Adds a solid that reaches at most `pressed_m` into the skin; none where there is no room."""
+    """Add a solid that reaches at most `pressed_m` into the skin, if there is room."""
     kind = SOLIDS[rng.integers(len(SOLIDS))]
     half_length_m = 0.0 if kind == "sphere" else rng.uniform(0.010, 0.080)
     material = PatternedMaterial(SolidPattern.draw(rng), rng.uniform(0.0, 0.8))
@@ -200,7 +200,7 @@ def _add_fitting_solid(
 
 
 def _add_second_hand(rng, stage: Stage, other: PosedHand, material: SkinMaterial) -> None:
-    """The opposite hand beside the annotated one, at least 12 mm away, its arm pointing away."""
+    """Add the opposite hand, at least 12 mm away, its arm pointing away."""
     side = 1.0 if other.hand == "right" else -1.0
     body = with_forearm(other.vertices_m * [side, 1.0, 1.0], sleeve_from_m=material.sleeve_from_m)
     hand = body[:-NUM_FOREARM_VERTICES]
@@ -223,7 +223,7 @@ def _rotations(rng: np.random.Generator) -> Iterator[np.ndarray]:
 
 
 def _frame_about(rng: np.random.Generator, axis: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) that carries z to the axis, by a random angle about it."""
+    """Draw a rotation (3, 3) from z to the axis, by a random angle about it."""
     x = unit(np.cross(axis, rng.normal(size=3)))
     return np.stack([x, np.cross(axis, x), axis], axis=-1)
 

@@ -181,7 +181,7 @@ def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
     assert tool.run(arguments) == 2
     count = len(read(out)["pictures"])
     assert 2 <= count < 8
-    assert f"v.mkv ends early: {count} of the 8 frames" in capsys.readouterr().err
+    assert f"v.mkv ends early: only {count} of the stated 8 frames" in capsys.readouterr().err
     assert len(frames_of(out / "pictures" / "v.mp4")) == count
     assert not (out / "meshes").exists()  # of videos only where asked for
 
@@ -231,7 +231,7 @@ def test_an_empty_folder(tool, model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     said = refused(tool, capsys, model, tmp_path / "empty", "--out", out)
-    assert "empty holds no picture and no video (0 other files" in said
+    assert "empty holds no image and no video (0 other files" in said
     assert not out.exists()
 
 
@@ -241,23 +241,23 @@ def test_a_corrupt_picture_is_named_and_the_others_are_done(tool, model, folder,
     out = tmp_path / "out"
     assert tool.run([str(model), str(folder), "--out", str(out)]) == 2
     said = capsys.readouterr().err
-    assert f"Note: {folder / 'broken.png'} is not a readable picture" in said
+    assert f"Note: {folder / 'broken.png'} is not a readable image" in said
     assert len(read(out)["pictures"]) == 3 and len(read(out)["notes"]) == 1
     said = refused(tool, capsys, model, folder / "broken.png", "--out", tmp_path / "alone")
-    assert "no hand was predicted" in said and "not a readable picture" in said
+    assert "no hand was predicted" in said and "not a readable image" in said
 
 
 @pytest.mark.parametrize(
     ("box", "message"),
     [
         (["10", "10", "0", "20"], "width and height of at least 1"),
-        (["60", "10", "20", "20"], "lies outside of its 60 x 40 px"),
+        (["60", "10", "20", "20"], "lies outside its 60 x 40 px"),
     ],
 )
 def test_a_box_without_area_or_outside(tool, model, folder, tmp_path, capsys, box, message):
     picture = folder / "grey.png"
     said = refused(tool, capsys, model, picture, "--box", *box, "--out", tmp_path / "out")
-    assert "box of picture grey.png" in said and message in said
+    assert "box of image grey.png" in said and message in said
     # in a file it is that picture's fault only
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({"grey.png": [float(v) for v in box], "deep.png": [0, 0, 30, 30]}))
@@ -276,7 +276,7 @@ def test_notes_are_a_line_each_where_no_hand_was_predicted(tool, model, folder, 
     start = lines.index("Error: no hand was predicted.")
     assert len(lines) == start + 1 + len(list(folder.iterdir()))
     for line in lines[start + 1 :]:
-        assert line.startswith("Note: box of picture ") and line.endswith("at least 1")
+        assert line.startswith("Note: box of image ") and line.endswith("height of at least 1")
 
 
 def test_notes_that_are_many_are_counted(tool):
@@ -291,13 +291,13 @@ def test_weights_of_another_taxonomy(tool, folder, tmp_path, capsys):
     said = refused(
         tool, capsys, model, folder, "--taxonomy", "interhand26m", "--out", tmp_path / "out"
     )
-    assert "trained on another taxonomy" in said
+    assert "taxonomy" in said
 
 
 def test_nothing_that_tells_the_side(tool, folder, tmp_path, capsys):
     model = store_random_pose_model(tmp_path / "model", taxonomy=None)
     said = refused(tool, capsys, model, folder, "--out", tmp_path / "out")
-    assert "nothing tells whether alpha.png shows a right or a left hand" in said
+    assert "handedness in alpha.png" in said
     assert "--hand" in said and "--gestures" in said
     # an empty predictions.json was left, which refused the call that the message asks for
     arguments = [str(model), str(folder), "--hand", "right", "--out", str(tmp_path / "out")]
@@ -383,7 +383,7 @@ def test_many_notes_are_counted(tool, model, tmp_path, capsys):
     arguments = [str(model), str(video), "--boxes", str(boxes), "--hand", "right"]
     assert tool.run([*arguments, "--out", str(out)]) == 2
     said = capsys.readouterr().err
-    assert said.count("Note: box of picture v.avi, frame") == 10
+    assert said.count("Note: box of image v.avi, frame") == 10
     assert "and 1 further notes, see the file" in said and len(read(out)["notes"]) == 11
 
 

@@ -17,7 +17,7 @@ def test_regressor_rows_are_in_mano21_order():
 
 
 def test_regressor_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"\(21, 778\), needed is \(16, 778\)"):
+    with pytest.raises(ValueError, match=r"\(21, 778\), expected \(16, 778\)"):
         joint_regressor(torch.zeros(21, 778))
 
 

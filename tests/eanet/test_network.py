@@ -195,14 +195,14 @@ def test_gradient_at_the_identity_is_the_limit():
 
 
 def test_map_of_another_size_or_kind_is_refused(build_tiny, tiny_images):
-    with pytest.raises(ValueError, match=r"gave a map \(4, 6, 1, 2\), needed is \(B, 6, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"\(4, 6, 1, 2\), expected \(B, 6, 2, 2\)"):
         build_tiny()(tiny_images[:, :, :32])
     other_channels = EANet(nn.Conv2d(3, 7, 32, stride=32), backbone_channels=6, grid=2, width=8)
     with pytest.raises(ValueError, match="1x1 convolution behind the backbone"):
         other_channels(tiny_images)
     listed = build_tiny()
     listed.backbone = nn.MaxPool2d(32, return_indices=True)
-    with pytest.raises(ValueError, match="gave a tuple, needed is one map"):
+    with pytest.raises(ValueError, match="tuple"):
         listed(tiny_images)
 
 
@@ -221,5 +221,5 @@ def test_sizes_that_do_not_fit_are_refused(build_tiny, changes, message):
 
 
 def test_rotations_of_another_width_are_refused():
-    with pytest.raises(ValueError, match=r"needed are rotations \(N, 6\), not \(2, 90\)"):
+    with pytest.raises(ValueError, match=r"expected rotations \(N, 6\), not \(2, 90\)"):
         axis_angle_from_6d(torch.zeros(2, 90))

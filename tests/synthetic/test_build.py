@@ -299,7 +299,7 @@ def test_a_second_call_does_nothing_and_other_parameters_are_refused(root, argum
 
 def test_a_folder_with_other_content_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match="not a rendered data set"):
+    with pytest.raises(FileExistsError, match="not a rendered dataset"):
         write_synthetic(tmp_path, workers=0, **ARGUMENTS)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 

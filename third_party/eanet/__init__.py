@@ -1,4 +1,4 @@
-"""EANet, written anew from a description; see ``README.md`` beside this file."""
+"""EANet, implemented independently from a description; see ``README.md``."""
 
 from eanet.network import EANet, EANetOutput
 from eanet.quirks import CORRECT, UPSTREAM, Quirks, find_quirks

@@ -11,12 +11,12 @@ LAYER_NORM_EPS = 1e-5
 
 
 def _split_heads(tokens: Tensor, num_heads: int) -> Tensor:
-    """(B, N, C) -> (B, heads, N, C / heads)."""
+    """Map (B, N, C) to (B, heads, N, C / heads)."""
     return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 
 def _merge_heads(tokens: Tensor) -> Tensor:
-    """(B, heads, N, C / heads) -> (B, N, C)."""
+    """Map (B, heads, N, C / heads) to (B, N, C)."""
     return tokens.transpose(1, 2).flatten(2)
 
 
@@ -30,7 +30,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
+        """Map (B, N, C) to (B, N, C)."""
         query, key, value = (
             _split_heads(part, self.num_heads) for part in self.qkv(tokens).chunk(3, dim=-1)
         )
@@ -49,7 +49,7 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
-        """(B, N, C) and (B, M, C) -> (B, N, C)."""
+        """Map (B, N, C) and (B, M, C) to (B, N, C)."""
         attended = scaled_dot_product_attention(
             _split_heads(self.q(query), self.num_heads),
             _split_heads(self.k(context), self.num_heads),
@@ -68,7 +68,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
+        """Map (B, N, C) to (B, N, C)."""
         return self.fc2(self.act(self.fc1(tokens)))
 
 
@@ -83,7 +83,7 @@ class SelfAttentionBlock(nn.Module):
         self.mlp = Mlp(width, mlp_ratio * width, bias=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) -> (B, N, C)."""
+        """Map (B, N, C) to (B, N, C)."""
         tokens = tokens + self.attn(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
 
@@ -100,6 +100,6 @@ class CrossAttentionBlock(nn.Module):
         self.mlp = Mlp(width, mlp_ratio * width, bias=False)
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
-        """(B, N, C) and (B, M, C) -> (B, N, C); the context stays as it is."""
+        """Map (B, N, C) and (B, M, C) to (B, N, C); the context stays as it is."""
         query = query + self.attn(self.norm1(query), self.norm2(context))
         return query + self.mlp(self.norm3(query))

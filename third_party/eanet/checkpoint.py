@@ -1,8 +1,8 @@
-"""Snapshots: reading upstream's and the author's fork's strictly, writing what they accept.
+"""Strict reading, and writing, of snapshots of upstream and of the author's fork.
 
 A snapshot is ``{"epoch": int, "network": {name: tensor}, "optimizer": Adam's state}``, and every
 name under ``network`` starts with ``module.``. Upstream loads with ``strict=False``, so a wrong
-name passes there in silence; here every deviation is an error that says what it is.
+name passes silently there; here every deviation raises.
 """
 
 import os
@@ -28,14 +28,14 @@ class SnapshotError(ValueError):
 
 
 class Snapshot(NamedTuple):
-    """What a file held, less the network's tensors, which are loaded."""
+    """Contents of a file, without the loaded tensors."""
 
     epoch: int
     optimizer: dict[str, Any]
 
 
 def read_file(path: str | os.PathLike) -> Mapping[str, Any]:
-    """A torch file's content, tensors on the CPU, through torch's weights-only loader."""
+    """Load a torch file on the CPU with torch's weights-only loader."""
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -50,14 +50,14 @@ def load_snapshot(
 
     Args:
         model: Its weights are replaced; untouched if an error is raised.
-        source: File, or what was read from it.
+        source: File, or its contents.
         layout: ``"upstream"`` or ``"author_fork"``.
-        prefix: What every name starts with; ``""`` for weights saved without data parallel.
+        prefix: Prefix of every name; ``""`` for weights saved without data parallel.
 
     Raises:
-        SnapshotError: without ``network``, ``epoch`` or ``optimizer``; without the prefix; for a
-            tensor that is missing, unexpected or of another shape or kind.
-        ValueError: for an unknown layout.
+        SnapshotError: ``network``, ``epoch``, ``optimizer`` or the prefix is missing, or a
+            tensor is missing, unexpected, or has another shape or kind.
+        ValueError: Unknown layout.
     """
     content = source if isinstance(source, Mapping) else read_file(source)
     for key in ("network", "epoch", "optimizer"):
@@ -83,15 +83,15 @@ def save_snapshot(
     """Write a snapshot that upstream, or the author's fork, accepts.
 
     Args:
-        path: For upstream ``snapshot_<epoch>.pth.tar``. Replaced whole or not at all.
-        model: With any backbone; its tensors get the names under the backbone's prefix.
+        path: For upstream ``snapshot_<epoch>.pth.tar``. It is replaced atomically.
+        model: Network with any backbone, whose tensors keep their names under a prefix.
         epoch: Upstream resumes at the next one.
-        optimizer: With all parameters of the model in one group, in the model's order; None to
-            write that of an Adam which has not stepped.
+        optimizer: Adam with all parameters in one group, in the model's order; None to
+            write that of an Adam before its first step.
         layout: ``"upstream"`` or ``"author_fork"``.
 
     Raises:
-        ValueError: if the optimiser holds other parameters, or the layout has no place for a
+        ValueError: The optimiser holds other parameters, or the layout has no place for a
             tensor of the model.
     """
     state = model.state_dict()
@@ -117,14 +117,14 @@ def load_backbone(
     Args:
         backbone: Its weights are replaced; untouched if an error is raised.
         tensors: Named as in the backbone, behind ``prefix``.
-        prefix: What every name starts with.
-        drop: Beginnings of names, prefix removed, to leave out: ``("fc.",)`` for torchvision.
+        prefix: Prefix of every name.
+        drop: Prefixes of names to leave out, after ``prefix``: ``("fc.",)`` for torchvision.
         counters_may_be_absent: Whether ``num_batches_tracked`` may be missing, as in files made
             before torch had it. Those counters keep their value; nothing computes with them as
             long as batch norms have a momentum.
 
     Raises:
-        SnapshotError: as ``load_snapshot``.
+        SnapshotError: See ``load_snapshot``.
     """
     tensors = {k: v for k, v in _strip(tensors, prefix).items() if not k.startswith(drop)}
     names = {name: name for name in backbone.state_dict()}
@@ -143,7 +143,7 @@ def load_fork_encoder(model: EANet, tensors: Mapping[str, Tensor], *, drop_heads
         drop_heads: True to take the backbone only (the paper's "init only").
 
     Raises:
-        SnapshotError: as ``load_snapshot``, or if the model has no gesture heads to fill.
+        SnapshotError: See ``load_snapshot``; or the model has no gesture heads to fill.
     """
     if drop_heads:
         load_backbone(
@@ -181,7 +181,7 @@ def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _load_strictly(
     module: nn.Module, tensors: Mapping[str, Tensor], names: Mapping[str, str], *, what: str
 ) -> None:
-    """Load those tensors of ``module`` that ``names`` (ours -> theirs) lists, and exactly those."""
+    """Load exactly the tensors of ``module`` in ``names`` (ours -> theirs)."""
     own = module.state_dict()
     faults = [
         _missing_counters(names, tensors),
@@ -214,7 +214,7 @@ def _missing_counters(names: Mapping[str, str], tensors: Mapping[str, Tensor]) -
 def _misfits(
     own: Mapping[str, Tensor], names: Mapping[str, str], tensors: Mapping[str, Tensor]
 ) -> list[str]:
-    """What differs in shape, or in being of floating point."""
+    """List tensors that differ in shape, or in being of floating point."""
     found = []
     for ours, theirs in names.items():
         value, needed = tensors.get(theirs), own[ours]

@@ -1,4 +1,4 @@
-"""FuseFormer: two feature maps in, one out, through a joint token and a similarity token sequence.
+"""FuseFormer: fuse two feature maps through a joint and a similarity token sequence.
 
 Park et al., "Extract-and-Adaptation Network for 3D Interacting Hand Mesh Recovery", ICCVW 2023.
 EANet has three: one extracts what both hands share, two adapt it to each hand.
@@ -33,7 +33,7 @@ class CrossAttentionStack(nn.Module):
         )
 
     def forward(self, query: Tensor, context: Tensor) -> Tensor:
-        """(B, N, C) and (B, M, C) -> (B, N, C)."""
+        """Map (B, N, C) and (B, M, C) to (B, N, C)."""
         query, context = query + self.query_pos_embed, context + self.context_pos_embed
         for block in self.blocks:
             query = block(query, context)
@@ -51,7 +51,7 @@ class FuseFormer(nn.Module):
         Args:
             width: C.
             grid: H and W. The position embeddings fix it.
-            num_heads: Of every attention.
+            num_heads: Number of heads of each attention.
             depth: Blocks of self-attention, and as many of cross-attention.
             mlp_ratio: Hidden width of an MLP over C.
         """
@@ -69,7 +69,7 @@ class FuseFormer(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """(B, C, H, W) twice -> (B, C, H, W)."""
+        """Map (B, C, H, W) twice to (B, C, H, W)."""
         tokens_first, tokens_second = first.flatten(2).mT, second.flatten(2).mT
         joint = self.join(torch.cat([tokens_first, tokens_second], dim=-1))
         similarity = self._similarity_tokens(tokens_first, tokens_second)
@@ -79,6 +79,6 @@ class FuseFormer(nn.Module):
         return fused.mT.unflatten(2, first.shape[2:])
 
     def _similarity_tokens(self, first: Tensor, second: Tensor) -> Tensor:
-        """(B, T, C) twice -> (B, 2 T + 1, C), the class token in front."""
+        """Map (B, T, C) twice to (B, 2 T + 1, C), the class token in front."""
         class_token = self.cls_token.expand(first.shape[0], -1, -1)
         return torch.cat([class_token, first, second], dim=1) + self.pos_embed

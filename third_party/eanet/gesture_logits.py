@@ -42,7 +42,7 @@ class GestureHeads(nn.Module):
         self.sub = _classifier(channels, hidden, num_sub)
 
     def forward(self, features: Tensor) -> GestureLogits:
-        """(B, channels, H, W) -> the logits."""
+        """Map (B, channels, H, W) to logits."""
         pooled = features.mean(dim=(2, 3))
         return GestureLogits(self.main(pooled), self.sub(pooled))
 
@@ -67,7 +67,7 @@ class LogitCrossAttention(nn.Module):
         self.class_embed = nn.Embedding(max_classes, width)
 
     def forward(self, joints: Tensor, logits: Tensor) -> Tensor:
-        """(B, J, C) and (B, M) -> (B, J, C)."""
+        """Map (B, J, C) and (B, M) to (B, J, C)."""
         tokens = self.logit_to_token(logits.unsqueeze(-1))
         tokens = tokens + self.class_embed.weight[: logits.shape[1]]
         attended, _ = self.attn(self.norm_query(joints), tokens, tokens, need_weights=False)
@@ -75,7 +75,7 @@ class LogitCrossAttention(nn.Module):
 
 
 class GestureFusion(nn.Module):
-    """Which logits reach which hand's joint features."""
+    """Assign coarse and fine logits to the joint features of each hand."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class GestureFusion(nn.Module):
         """Make the layers.
 
         Raises:
-            ValueError: if there are more classes than ``max_classes``.
+            ValueError: There are more classes than ``max_classes``.
         """
         super().__init__()
         if max(num_main, num_sub) > max_classes:
@@ -106,7 +106,7 @@ class GestureFusion(nn.Module):
     def forward(
         self, right: Tensor, left: Tensor, main: Tensor, sub: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Joint features (B, J, C) of both hands, coarse and fine logits -> the features."""
+        """Fuse joint features (B, J, C) of both hands with coarse and fine logits."""
         if self.logits_to_hands == "main_right_sub_left":
             return self.main(right, main), self.sub(left, sub)
         return self.sub(self.main(right, main), sub), self.sub(self.main(left, main), sub)

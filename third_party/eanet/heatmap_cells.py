@@ -1,4 +1,4 @@
-"""Between crop pixels, metres and the cells of EANet's heat-map volume.
+"""Conversion between crop pixels, metres and cells of EANet's heat-map volume.
 
 One cell is 32 px of the 256 px crop. Cell index i stands for pixel 32 i (not for the cell's centre)
 and depth spans 0.3 m about the wrist. Checkpoints depend on both.
@@ -20,7 +20,7 @@ def cells_from_crop(
     cells: int = CELLS,
     depth_cells: int = CELLS,
 ) -> Tensor:
-    """(..., 2) px of the crop and (...) m behind the wrist -> (..., 3) cells."""
+    """Map (..., 2) px of the crop and (...) m behind the wrist to (..., 3) cells."""
     depth = (depth_rel_m / (DEPTH_RANGE_M / 2) + 1) / 2 * depth_cells
     return torch.cat([keypoints_px / crop_px * cells, depth.unsqueeze(-1)], dim=-1)
 
@@ -32,7 +32,7 @@ def crop_from_cells(
     cells: int = CELLS,
     depth_cells: int = CELLS,
 ) -> tuple[Tensor, Tensor]:
-    """(..., 3) cells -> (..., 2) px of the crop and (...) m behind the wrist."""
+    """Map (..., 3) cells to (..., 2) px of the crop and (...) m behind the wrist."""
     depth_rel_m = (joints_cells[..., 2] / depth_cells * 2 - 1) * (DEPTH_RANGE_M / 2)
     return joints_cells[..., :2] / cells * crop_px, depth_rel_m
 
@@ -45,7 +45,7 @@ def lift_joints(
     focal_px: Tensor,
     center_px: Tensor,
 ) -> Tensor:
-    """Camera coordinates of 2.5D joints, the wrist's depth being known.
+    """Convert 2.5D joints to camera coordinates, given the wrist's depth.
 
     Args:
         joints_cells: (..., J, 3) cells, of one hand or of hands with one root depth.

@@ -1,4 +1,4 @@
-"""The draws with which upstream starts training its position and rotation networks."""
+"""Upstream's initialisation of the position and rotation networks."""
 
 import torch
 from torch import nn
@@ -11,16 +11,16 @@ _EMBEDDINGS = ("pos_embed", "cls_token", "query_pos_embed", "context_pos_embed")
 
 
 def initialise_for_training(model: EANet, *, generator: torch.Generator | None = None) -> None:
-    """Draw the position and the rotation network anew, as upstream does before training.
+    """Initialise the position and rotation networks as upstream does.
 
     Convolutions normal with standard deviation 0.001, linear layers 0.01, biases 0; batch and layer
-    norms 1 and 0; position embeddings and class tokens standard normal. The backbone brings its own
+    norms 1 and 0; position embeddings and class tokens standard normal. The backbone has its own
     weights and stays as it is, and so do the gesture heads and the gesture fusion (torch's
     defaults, and a gate of 0): upstream has neither.
 
     Args:
         model: Changed in place.
-        generator: Source of the draws, of the model's device; None for torch's own.
+        generator: Random generator on the model's device; None for torch's global one.
     """
     for network in (model.position_net, model.rotation_net):
         _initialise(network, generator)

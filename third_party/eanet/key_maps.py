@@ -90,14 +90,14 @@ LAYOUTS = {
 
 
 def their_names(ours: Iterable[str], layout: str) -> dict[str, str]:
-    """Our name of each tensor -> its name in a snapshot, without the ``module.`` prefix.
+    """Map our tensor names to those in a snapshot, without the ``module.`` prefix.
 
     Args:
         ours: Names of a state dict of ``EANet``.
         layout: ``"upstream"`` or ``"author_fork"``.
 
     Raises:
-        ValueError: for another layout, or for a tensor that the layout has no place for.
+        ValueError: Unknown layout, or a tensor that the layout has no place for.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"unknown snapshot layout {layout!r}; choose one of {sorted(LAYOUTS)}")

@@ -87,10 +87,10 @@ def param_loss(out: Tensor, target: Tensor, valid: Tensor, *, quirks: Quirks = C
 def place_hands(
     output: EANetOutput, *, right_layer: ManoLayer, left_layer: ManoLayer, regressor21: Tensor
 ) -> tuple[PlacedHand, PlacedHand]:
-    """The predicted meshes and joints of the right and the left hand.
+    """Return the predicted meshes and joints of the right and left hand.
 
     Args:
-        output: Of the network.
+        output: Output of the network.
         right_layer, left_layer: See ``ManoLayer``.
         regressor21: (21, 778) of ``joint_regressor``, used for both hands.
     """
@@ -110,7 +110,7 @@ def unreduced_terms(
     *,
     quirks: Quirks = CORRECT,
 ) -> dict[str, Tensor]:
-    """The terms before factor and mean, under the names of ``FACTORS`` and in their order."""
+    """Return the terms before factor and mean, with names and order of ``FACTORS``."""
     t = targets
     is_3d = t.is_3d.to(t.joint_valid)[:, None, None]
     pose = torch.cat(
@@ -146,12 +146,12 @@ def training_loss(
     *,
     quirks: Quirks = CORRECT,
 ) -> dict[str, Tensor]:
-    """The weighted terms as scalars; their sum is the loss.
+    """Compute the weighted terms as scalars, whose sum is the loss.
 
     Args:
-        output: Of the network.
-        right, left: Of ``place_hands``.
-        targets: With masks.
+        output: Output of the network.
+        right, left: Hands from ``place_hands``.
+        targets: Targets and masks.
         quirks: ``nan_predictions_as_zero`` applies.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Joints of a MANO mesh as EANet takes them, and their placing in camera and image.
+"""EANet's joints of a MANO mesh, and their position in camera and image.
 
 Letters: B batch, V = 778 vertices, J = 21 joints. The frame is MANO's with the root rotation
 applied: camera axes, metres, origin as the MANO layer puts it.
@@ -21,18 +21,18 @@ _LEFT_FAULT_LIMIT = 1.0
 
 
 class ManoLayer(Protocol):
-    """What the network's losses need of a MANO layer; any callable of this form will do.
+    """Interface of a MANO layer.
 
     It adds the model's mean hand pose to the 45 finger numbers (``flat_hand_mean=False``).
     """
 
     def __call__(self, pose: Tensor, shape: Tensor) -> Tensor:
-        """pose (B, 48) axis-angle, rad, root first; shape (B, 10) -> vertices (B, 778, 3), m."""
+        """Map pose (B, 48), rad, root first, and shape (B, 10) to vertices (B, 778, 3), m."""
         ...
 
 
 class PlacedHand(NamedTuple):
-    """One hand from its vertices and weak-perspective camera."""
+    """A hand from its vertices and weak-perspective camera."""
 
     joint_proj: Tensor  # (B, 21, 2) heat-map cells
     joint_cam: Tensor  # (B, 21, 3) m, relative to the wrist
@@ -41,7 +41,7 @@ class PlacedHand(NamedTuple):
 
 
 def joint_regressor(regressor16: Tensor, *, middle_tip: int = MIDDLE_TIP_OF_MODEL) -> Tensor:
-    """Rows for 21 joints: the model's 16, reordered, and one vertex per fingertip.
+    """Build rows of 21 joints: the model's 16, reordered, and one vertex per fingertip.
 
     Args:
         regressor16: (16, 778), MANO's own. For the network's losses the *right* hand's serves both
@@ -52,17 +52,17 @@ def joint_regressor(regressor16: Tensor, *, middle_tip: int = MIDDLE_TIP_OF_MODE
         (21, 778), mano21 order.
 
     Raises:
-        ValueError: if the regressor has another shape.
+        ValueError: The regressor has another shape.
     """
     if regressor16.shape != (16, _NUM_VERTICES):
-        raise ValueError(f"the regressor is {tuple(regressor16.shape)}, needed is (16, 778)")
+        raise ValueError(f"the regressor is {tuple(regressor16.shape)}, expected (16, 778)")
     tips = torch.tensor([745, 317, middle_tip, 556, 673], device=regressor16.device)
     tip_rows = torch.nn.functional.one_hot(tips, _NUM_VERTICES).to(regressor16)
     return torch.cat([regressor16, tip_rows])[list(_MANO21_FROM_MANO16_TIPS)]
 
 
 def place_hand(vertices: Tensor, cam: Tensor, regressor21: Tensor) -> PlacedHand:
-    """Joints of a mesh, wrist-relative and projected.
+    """Compute joints of a mesh, wrist-relative and projected.
 
     Args:
         vertices: (B, 778, 3) m, not centred.
@@ -80,7 +80,7 @@ def place_hand(vertices: Tensor, cam: Tensor, regressor21: Tensor) -> PlacedHand
 
 
 def correct_left_shape(right_shapedirs: Tensor, left_shapedirs: Tensor) -> Tensor:
-    """The left hand's shape directions (778, 3, 10), with the fault of the MANO files mended.
+    """Return the left hand's shape directions (778, 3, 10), correcting an error in MANO files.
 
     The distributed left hand has the right hand's x parts where the mirror image belongs. If the
     summed absolute difference of both x parts is below 1, the left one's is negated.

@@ -1,4 +1,4 @@
-"""EANet: an image of two hands to MANO parameters and 2.5D joints of both.
+"""EANet: MANO parameters and 2.5D joints of both hands from an image.
 
 Park et al., "Extract-and-Adaptation Network for 3D Interacting Hand Mesh Recovery", ICCVW 2023.
 The backbone is passed in; every size is an argument with upstream's value as default.
@@ -46,7 +46,7 @@ class EANet(nn.Module):
     """The network.
 
     Attributes:
-        backbone: Whatever was passed in.
+        backbone: The backbone.
         quirks: The options in force.
     """
 
@@ -91,7 +91,7 @@ class EANet(nn.Module):
             quirks: Deviations to keep; ``quirks.UPSTREAM`` for all.
 
         Raises:
-            ValueError: if a size does not fit another, or for an unknown ``gesture_fusion``.
+            ValueError: Incompatible sizes, or unknown ``gesture_fusion``.
         """
         super().__init__()
         _check_sizes(grid=grid, width=width, num_heads=num_heads, gesture_fusion=gesture_fusion)
@@ -130,11 +130,11 @@ class EANet(nn.Module):
         """Predict both hands.
 
         Args:
-            image: (B, 3, 32 * grid, 32 * grid) RGB in [0, 1]; upstream's backbone takes it as it
-                is, without ImageNet normalisation.
+            image: (B, 3, 32 * grid, 32 * grid) RGB in [0, 1]; upstream does not apply
+                ImageNet normalisation.
 
         Raises:
-            ValueError: if the backbone's map has another shape than declared.
+            ValueError: The backbone's map has another shape than declared.
         """
         feat = self.backbone(image)
         self._check_map(feat)
@@ -157,19 +157,19 @@ class EANet(nn.Module):
         )
 
     def _axis_angle(self, rotations_6d: Tensor) -> Tensor:
-        """(B, 6 n) -> (B, 3 n), all rotations of the batch in one call."""
+        """Map (B, 6 n) to (B, 3 n), all rotations of the batch in one call."""
         batch = rotations_6d.shape[0]
         return axis_angle_from_6d(rotations_6d.reshape(-1, 6), quirks=self.quirks).view(batch, -1)
 
     def _check_map(self, feat: Tensor) -> None:
         if not isinstance(feat, Tensor):
             raise ValueError(
-                f"the backbone gave a {type(feat).__name__}, needed is one map "
+                f"the backbone gave a {type(feat).__name__}, expected one map "
                 f"(B, {', '.join(map(str, self._map_shape))}); wrap it so that it returns its last"
             )
         if feat.ndim != 4 or feat.shape[1:] != self._map_shape:
             raise ValueError(
-                f"the backbone gave a map {tuple(feat.shape)}, needed is (B, "
+                f"the backbone gave a map {tuple(feat.shape)}, expected (B, "
                 f"{', '.join(map(str, self._map_shape))}); give images of 32 * grid px, set "
                 "backbone_channels and grid, or put a 1x1 convolution behind the backbone"
             )

@@ -1,4 +1,4 @@
-"""From the backbone's map to features and 2.5D joints of each hand (EANet's position network)."""
+"""EANet's position network: features and 2.5D joints of each hand from the backbone's map."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class HandFeatures(NamedTuple):
 
 
 class ExtractAdapt(nn.Module):
-    """What both hands share is extracted, then adapted to each hand (the paper's EABlock).
+    """Extract features shared by both hands, then adapt them to each (the paper's EABlock).
 
     There is no residual connection around the three FuseFormers.
     """
@@ -34,7 +34,7 @@ class ExtractAdapt(nn.Module):
         self.right_out = conv_bn(2 * width, 2 * width)
 
     def forward(self, features: Tensor) -> HandFeatures:
-        """(B, backbone_channels, H, W) -> two maps (B, 2 C, H, W)."""
+        """Map (B, backbone_channels, H, W) to two maps (B, 2 C, H, W)."""
         right, left = self.right_stem(features), self.left_stem(features)
         shared = self.extract(right, left)
         right_shared, left_shared = self.adapt_right(right, shared), self.adapt_left(left, shared)
@@ -65,7 +65,7 @@ class PositionNet(nn.Module):
         self.left_heatmap = nn.Conv2d(2 * width, num_joints * depth_cells, kernel_size=1)
 
     def forward(self, features: Tensor) -> tuple[HandFeatures, Tensor, Tensor]:
-        """Features and joints.
+        """Compute features and joints.
 
         Args:
             features: (B, backbone_channels, H, W).

@@ -1,4 +1,4 @@
-"""Coordinates and angles need float32, whatever the layers before them compute in.
+"""Float32 for coordinates and angles, whatever the precision of earlier layers.
 
 bfloat16 has 8 bits: next to cell 7 its steps are 1/32 cell, which is a pixel of the crop.
 """
@@ -8,5 +8,5 @@ from torch import Tensor
 
 
 def at_least_float32(value: Tensor) -> Tensor:
-    """``value`` in float32 if it is of half precision, else as it is."""
+    """Convert half precision to float32; leave other values unchanged."""
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

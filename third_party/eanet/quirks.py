@@ -1,4 +1,4 @@
-"""What upstream does and one would not expect: each a named option, the default corrected.
+"""Unexpected behaviour of upstream as named options, corrected by default.
 
 An option exists where the correct and the published behaviour give other numbers. What a
 checkpoint depends on in any case (soft-argmax range, fingertip vertex 445, the plain mean over
@@ -59,10 +59,10 @@ PRESETS = {"correct": CORRECT, "upstream": UPSTREAM}
 
 
 def find_quirks(preset: str) -> Quirks:
-    """The preset ``"correct"`` or ``"upstream"``.
+    """Return the preset ``"correct"`` or ``"upstream"``.
 
     Raises:
-        ValueError: for any other name.
+        ValueError: Any other name.
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown quirks preset {preset!r}; choose one of {sorted(PRESETS)}")

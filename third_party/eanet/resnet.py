@@ -1,4 +1,4 @@
-"""The backbone of upstream: torchvision's ResNet-50 without pooling and classifier."""
+"""Upstream's backbone: torchvision's ResNet-50 without pooling and classifier."""
 
 from torch import Tensor, nn
 from torchvision.models import resnet50
@@ -22,6 +22,6 @@ class ResNet50Map(nn.Module):
         self.layer3, self.layer4 = whole.layer3, whole.layer4
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 2048, H / 32, W / 32), after the last ReLU."""
+        """Map (B, 3, H, W) to (B, 2048, H / 32, W / 32), after the last ReLU."""
         features = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         return self.layer4(self.layer3(self.layer2(self.layer1(features))))

@@ -34,19 +34,19 @@ def axis_angle_from_6d(rotation_6d: Tensor, *, quirks: Quirks = CORRECT) -> Tens
 
 
 def matrix_from_6d(rotation_6d: Tensor) -> Tensor:
-    """(N, 6) -> (N, 3, 3), by Gram-Schmidt on the two columns."""
+    """Map (N, 6) to (N, 3, 3), by Gram-Schmidt on the two columns."""
     _require_width(rotation_6d, 6)
     return _matrix_from_6d(rotation_6d, cross_dim=1)
 
 
 def axis_angle_from_matrix(matrix: Tensor) -> Tensor:
-    """(N, 3, 3) -> (N, 3) rad, angle in [0, pi]."""
+    """Map (N, 3, 3) to (N, 3) rad, angle in [0, pi]."""
     return _axis_angle_from_quaternion(_quaternion_from_matrix(matrix))
 
 
 def _require_width(value: Tensor, width: int) -> None:
     if value.ndim != 2 or value.shape[1] != width:
-        raise ValueError(f"needed are rotations (N, {width}), not {tuple(value.shape)}")
+        raise ValueError(f"expected rotations (N, {width}), not {tuple(value.shape)}")
 
 
 def _normalise(vector: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def _matrix_from_6d(rotation_6d: Tensor, *, cross_dim: int) -> Tensor:
 
 
 def _quaternion_from_matrix(matrix: Tensor) -> Tensor:
-    """(N, 3, 3) -> (N, 4), scalar first, by the branch whose divisor is large (Shepperd, 1978)."""
+    """Map (N, 3, 3) to (N, 4), scalar first; the divisor is never small (Shepperd, 1978)."""
     r00, r11, r22 = matrix.diagonal(dim1=-2, dim2=-1).unbind(-1)
     x, y, z = (
         matrix[..., a, b] - matrix[..., b, a] for a, b in ((2, 1), (0, 2), (1, 0))
@@ -87,7 +87,7 @@ def _quaternion_from_matrix(matrix: Tensor) -> Tensor:
 
 
 def _axis_angle_from_quaternion(quaternion: Tensor) -> Tensor:
-    """(N, 4), scalar first -> (N, 3) rad."""
+    """Map (N, 4), scalar first to (N, 3) rad."""
     cosine, vector = quaternion[..., :1], quaternion[..., 1:]
     sine_squared = vector.square().sum(-1, keepdim=True)
     no_turn = sine_squared == 0

@@ -1,4 +1,4 @@
-"""From hand features and joints to MANO parameters (EANet's rotation network)."""
+"""EANet's rotation network: MANO parameters from hand features and joints."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ NUM_ROOT, NUM_FINGERS, NUM_SHAPE, NUM_CAMERA = 6, 90, 10, 3
 
 
 class ManoRegression(NamedTuple):
-    """What the rotation network gives, rotations in 6D."""
+    """Output of the rotation network, rotations in 6D."""
 
     rroot_pose_6d: Tensor  # (B, 6)
     rpose_6d: Tensor  # (B, 90), 15 joints in MANO order
@@ -65,7 +65,7 @@ class JointTransformer(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, J, C) -> (B, J, C)."""
+        """Map (B, J, C) to (B, J, C)."""
         tokens = tokens + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
@@ -156,5 +156,5 @@ class RotationNet(nn.Module):
 
 
 def _append(tokens: Tensor, cells: Tensor) -> Tensor:
-    """(B, J, C) and (B, J, 3) -> (B, J * (C + 3)), each joint's features before its x, y, z."""
+    """Map (B, J, C) and (B, J, 3) to (B, J * (C + 3)), each joint's features before its x, y, z."""
     return torch.cat([at_least_float32(tokens), cells], dim=-1).flatten(1)

@@ -32,6 +32,6 @@ def soft_argmax_3d(heatmaps: Tensor) -> Tensor:
 
 
 def _expected_index(probability: Tensor) -> Tensor:
-    """(B, J, N) -> (B, J)."""
+    """Map (B, J, N) to (B, J)."""
     index = torch.arange(probability.shape[-1], device=probability.device, dtype=probability.dtype)
     return (probability * index).sum(-1)  # a matrix product would be rounded under autocast

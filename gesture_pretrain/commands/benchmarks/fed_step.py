@@ -24,7 +24,7 @@ from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.training.optimizer import Verdict
 
 TrainStep = Callable[[HandSample], Verdict]
-HERE = ""  # shards of the made-up pictures, in the folder of these
+HERE = ""  # shards of the synthetic images, in the folder of these
 
 
 def add_options(parser: argparse.ArgumentParser, *, cuda: bool) -> None:
@@ -37,9 +37,9 @@ def add_options(parser: argparse.ArgumentParser, *, cuda: bool) -> None:
         nargs="?",
         const=HERE,
         help="feed from decoded pictures: a folder of tools/prepare_data.py shards, which --data "
-        "needs, or without a value those of the made-up pictures",
+        "needs, or without a value those of the synthetic images",
     )
-    group.add_argument("--images", type=int, default=400, help="made-up pictures")
+    group.add_argument("--images", type=int, default=400, help="synthetic images")
     group.add_argument("--turns", type=int, default=5, help="blocks of each of the two")
     group.add_argument("--steps", type=int, default=100 if cuda else 8, help="of each block")
 
@@ -52,7 +52,7 @@ def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     if (data is None and shards not in (None, HERE)) or (data is not None and shards == HERE):
         parser.error(
             "--shards FOLDER goes with --data INDEX (tools/prepare_data.py shards makes it), "
-            "--shards alone with made-up pictures"
+            "--shards alone with synthetic images"
         )
 
 
@@ -96,12 +96,12 @@ def measure_fed(
     """Seconds of the blocks of both candidates, which take turns, and what follows from them.
 
     Args:
-        train: one step on one batch, wherever the batch is.
-        on_device: the batch of the step that is not fed.
-        loader: endless batches.
-        turns: blocks of each candidate.
-        steps: counted steps of a block.
-        finish: waits for the device.
+        train: One step on one batch, wherever the batch is.
+        on_device: The batch of the step that is not fed.
+        loader: Endless batches.
+        turns: Blocks of each candidate.
+        steps: Counted steps of a block.
+        finish: Waits for the device.
 
     Returns:
         `seconds` and `waited_s` by block, `images_per_s`, and medians over the turns: `fed_of_ours`

@@ -31,7 +31,7 @@ class Sizes:
     Attributes:
         arch: Backbone of Stage 1 and token fusion.
         eanet_arch: Backbone of EANet.
-        preset: Of both pose targets.
+        preset: Preset of both pose targets.
         size_px: Side of the crops.
         images: In the rendered training split.
     """

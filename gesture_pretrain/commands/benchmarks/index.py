@@ -30,7 +30,7 @@ _VERSIONS = ("numpy", "pycocotools", "xtcocotools", "mmpose")
 
 
 def main(argv: list[str]) -> None:
-    """Runs the benchmark and prints a table."""
+    """Run the benchmark and prints a table."""
     arguments = _parser().parse_args(argv)
     results = [row for scale in arguments.scale for row in _measure_scale(arguments, scale)]
     if arguments.json is not None:
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmark.py index", description=__doc__)
     parser.add_argument(
-        "--scale", type=float, nargs="+", default=[0.1], help="shares of 1,361,062 images"
+        "--scale", type=float, nargs="+", default=[0.1], help="fractions of 1,361,062 images"
     )
     parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), help="these candidates")
     parser.add_argument(

@@ -100,7 +100,7 @@ def _reader(path: str, barrier, results) -> None:
 
 
 def _ours_epoch(root: Path) -> dict:
-    """One shuffled pass over what a loader reads of the index, without pictures."""
+    """One shuffled pass over what a loader reads of the index, without images."""
     from gesture_pretrain.data.index.index import HandIndex
     from gesture_pretrain.data.samples.hand_annotations import AnnotationReader
     from gesture_pretrain.data.samples.sampling import EpochBatchSampler
@@ -222,7 +222,7 @@ CANDIDATES = {
 
 
 def probe(candidate: str, root: str) -> None:
-    """Measures one candidate and prints the result as the last line."""
+    """Measure one candidate and prints the result as the last line."""
     print("\n" + json.dumps(CANDIDATES[candidate](Path(root))))
 
 

@@ -1,7 +1,7 @@
-"""Annotations of InterHand2.6M's structure, made up, at any share of its size.
+"""Annotations of InterHand2.6M's structure, made up, at any fraction of its size.
 
 1,361,062 images at scale 1: 19,444 time steps with 70 views each, in 27 captures with 139 cameras,
-folder names of the real data set, numbers that are float32 as in the real files, ids with gaps,
+folder names of the real dataset, numbers that are float32 as in the real files, ids with gaps,
 half of the images of one hand. Only the annotations are made, no images.
 """
 
@@ -26,11 +26,11 @@ _JOINT_RADII_MM = np.array([145.0, 120.0, 95.0, 70.0])  # fingertip to knuckle
 
 
 def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
-    """Writes `root/annotations/train/*.json` in the v1.0 layout.
+    """Write `root/annotations/train/*.json` in the v1.0 layout.
 
     Args:
-        root: folder of the made-up data set.
-        scale: share of the real training set's images.
+        root: Folder of the synthetic dataset.
+        scale: Fraction of the real training set's images.
 
     Returns:
         `root`.
@@ -49,7 +49,7 @@ def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
 
 
 def _time_steps(count: int) -> list[tuple[int, int, str, str]]:
-    """(capture, frame, folder, hand type) of each time step."""
+    """Return (capture, frame, folder, hand type) of each time step."""
     single = list(Taxonomy.load("interhand26m").labels)
     steps = []
     for k in range(count):

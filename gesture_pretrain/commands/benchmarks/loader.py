@@ -1,6 +1,6 @@
 """Loader against bare decode and warp, and against mmpose's transforms: images/s of one process.
 
-Every candidate reads the same picture files and makes crops of the same size:
+Every candidate reads the same image files and makes crops of the same size:
 
     bare      cv2.imread, then cv2.warpAffine with the matrices of `ours`, made beforehand
     ours      GestureDataset, batch by batch as a DataLoader asks for them: index, box, joints,
@@ -10,9 +10,9 @@ Every candidate reads the same picture files and makes crops of the same size:
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
     eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
-              can use; made-up joints lie all over the picture, so it is decoded whole for them
-    eanet_reduced          `eanet` with reduced decode, where the pictures are made up
-    eanet_shards           `eanet` from the same shards; made-up joints reach beyond most of the
+              can use; synthetic joints lie all over the image, so it is decoded whole for them
+    eanet_reduced          `eanet` with reduced decode, where the images are made up
+    eanet_shards           `eanet` from the same shards; synthetic joints reach beyond most of the
               stored regions, so give --data
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
@@ -60,7 +60,7 @@ Candidate = Callable[[list[int]], object]  # positions of a batch -> its crops
 
 
 def main(argv: list[str]) -> None:
-    """Runs the benchmark, prints a table, writes JSON if asked."""
+    """Run the benchmark, prints a table, writes JSON if asked."""
     arguments = _parser().parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, help="index of your own data; made up by default")
-    parser.add_argument("--images", type=int, default=400, help="pictures per round")
+    parser.add_argument("--images", type=int, default=400, help="images per round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=32, help="images asked for at once")
     parser.add_argument("--size", type=int, default=256, help="side of the crop, pixels")

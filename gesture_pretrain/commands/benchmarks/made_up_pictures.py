@@ -1,4 +1,4 @@
-"""A made-up data set with pictures: InterHand2.6M's size, structure and bytes per picture."""
+"""A synthetic dataset with pictures: InterHand2.6M's size, structure and bytes per image."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from gesture_pretrain.data.interhand.build import build_interhand_index
 
 
 def write_pictures(folder: Path, images: int) -> HandIndex:
-    """Annotations, an index, and the pictures of one hand (about 20 kB each), at least `images`.
+    """Annotations, an index, and the images of one hand (about 20 kB each), at least `images`.
 
-    Only images of one hand have a picture; all are of the training split.
+    Only images of one hand have an image; all are of the training split.
     """
     # every second time step shows one hand; whole time steps have 70 views
     write_annotations(folder, (2 * images + 140) / FULL_IMAGES)
@@ -28,7 +28,7 @@ def write_pictures(folder: Path, images: int) -> HandIndex:
 
 
 def _write_picture(path: Path, size_wh: tuple[int, int], seed: int) -> None:
-    """A smooth pattern with a little noise: compresses to the size of the real pictures."""
+    """A smooth pattern with a little noise: compresses to the size of the real images."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (12, 12, 3), np.uint8)
     smooth = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC).astype(np.int16)

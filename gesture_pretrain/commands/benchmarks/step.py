@@ -11,8 +11,8 @@ by the processor time of all threads, which other processes disturb less.
 
 With --workers N also, by the clock and in blocks of steps (see fed_step.py):
 
-    fed       the step of `ours`, its batches from picture files through the loader of a run, with N
-              workers (pinned memory on CUDA); pictures that are made up are soon in the memory of
+    fed       the step of `ours`, its batches from image files through the loader of a run, with N
+              workers (pinned memory on CUDA); images that are made up are soon in the memory of
               the system, so a slow disk does not show
 """
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) -> dict:
-    """Measures and prints `fed` beside `ours`."""
+    """Measure and prints `fed` beside `ours`."""
     cuda = device.type == "cuda"
     with fed_step.fed_batches(arguments, batch=len(tensors.row), cuda=cuda) as loader:
         measured = fed_step.measure_fed(

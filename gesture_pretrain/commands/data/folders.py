@@ -16,14 +16,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--licence",
         metavar="TEXT",
         default="not stated",
-        help="of the photographs, for the index (default: 'not stated')",
+        help="licence of the photographs, for the index (default: 'not stated')",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave broken files out")
     add_index_options(parser, taxonomy=None)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     taxonomy = load_taxonomy(arguments.taxonomy)
     out = build_folder_index(
         arguments.root,

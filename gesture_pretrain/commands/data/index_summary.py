@@ -1,4 +1,4 @@
-"""What a new index holds, printed; and the taxonomy that its gestures are counted with."""
+"""Summary of a new index, with the taxonomy for counting its gestures."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 
 def load_taxonomy(name: str | None) -> Taxonomy | None:
-    """Asked before the work, so that a wrong name does not cost an index."""
+    """Load the taxonomy before indexing, so that a wrong name fails early."""
     try:
         return None if name is None else Taxonomy.load(name)
     except (ValueError, FileNotFoundError) as error:
@@ -17,7 +17,7 @@ def load_taxonomy(name: str | None) -> Taxonomy | None:
 
 
 def report_index(index_folder: Path, taxonomy: Taxonomy | None = None) -> int:
-    """Prints what an index holds; returns the exit code."""
+    """Print a summary of an index and return the exit status."""
     index = HandIndex.open(index_folder)
     print(describe_index(index))
     if taxonomy is not None:

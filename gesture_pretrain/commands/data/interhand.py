@@ -41,13 +41,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--licence",
         metavar="TEXT",
-        help="of that dataset; goes into the cards of what is trained on it (default: with "
+        help="licence of that dataset, for the cards of trained weights (default: with "
         "--name 'not stated')",
     )
     parser.add_argument(
         "--drop-invalid",
         action="store_true",
-        help="leave out images whose annotation cannot be right (default: stop and name them)",
+        help="leave out images with invalid annotations (default: stop and name them)",
     )
     single = parser.add_argument_group(
         "one split by its files", "instead of --root; --images is then the folder of its images"
@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     _check_combination(arguments)
     taxonomy = load_taxonomy(arguments.taxonomy)
     common = {
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_combination(arguments: argparse.Namespace) -> None:
-    """Raises for options that the other way of naming the data would silently ignore."""
+    """Raise for options that the other way of naming the data would silently ignore."""
     ways = {
         "a dataset in its folder": ("splits", "subset", "annotations"),
         "one split by its files": ("split", "camera_json", "joints_json", "mano_json"),

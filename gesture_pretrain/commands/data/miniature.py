@@ -1,4 +1,4 @@
-"""Write a small rendered data set with the shape of the InterHand2.6M release, and index it.
+"""Write a small rendered dataset with the shape of the InterHand2.6M release, and index it.
 
 It serves to try commands and configs before the real data are downloaded. Nothing can be learned
 from it.
@@ -21,12 +21,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_number(parser, "--frames", 6, "frames per recording")
     add_number(parser, "--cameras", 3, "cameras per capture, 3 to 8")
     add_number(parser, "--size", 128, "longer side of the images, px", metavar="PX")
-    add_number(parser, "--seed", 0, "seed of everything random")
+    add_number(parser, "--seed", 0, "random seed")
     add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs it; returns the exit code."""
+    """Run the command and return the exit status."""
     # renders through torch; the other subcommands do without
     from gesture_pretrain.synthetic.miniature import write_miniature
 

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ def add_number(
     metavar: str = "N",
     least: float | None = None,
 ) -> None:
-    """A number whose default and type are one; the help ends with it. Below `least` is refused."""
+    """Add a numeric option whose type is that of its default; values below `least` are errors."""
 
     def number(text: str) -> float:
         value = type(default)(text)
@@ -34,7 +34,7 @@ def add_number(
 
 
 def positive_number(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Parse a whole number of at least 1, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")
@@ -42,24 +42,24 @@ def positive_number(text: str) -> int:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """--data: what is looked at."""
+    """Add --data."""
     parser.add_argument(
         "--data", metavar="INDEX", type=Path, required=True, help="index, or dataset with one"
     )
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
-    """--split: the part that is looked at."""
+    """Add --split."""
     parser.add_argument("--split", choices=SPLITS, help="only this split (default: all)")
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """--quiet."""
+    """Add --quiet."""
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def add_index_options(parser: argparse.ArgumentParser, *, taxonomy: str | None) -> None:
-    """What commands that make an index have in common."""
+    """Add the options shared by commands that make an index."""
     parser.add_argument(
         "--taxonomy",
         default=taxonomy,
@@ -72,7 +72,7 @@ def add_index_options(parser: argparse.ArgumentParser, *, taxonomy: str | None) 
 
 
 def add_out_of_index(parser: argparse.ArgumentParser) -> None:
-    """--out of an index."""
+    """Add --out of an index."""
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the index (default: ROOT/index)"
     )

@@ -20,12 +20,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     # draws with matplotlib; the other subcommands do without
     from gesture_pretrain.report.annotated_images import annotated_images
 
     if arguments.out.suffix.lower() != ".png":
-        raise DataError(f"--out {arguments.out}: the picture is a PNG; give a name ending in .png")
+        raise DataError(f"--out {arguments.out}: the image is a PNG; give a name ending in .png")
     index = HandIndex.open(arguments.data)
     rows = index.select(arguments.split)
     if not len(rows):

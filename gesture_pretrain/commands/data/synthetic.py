@@ -37,21 +37,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     sides = ("both", "palm", "back")
     parser.add_argument(
-        "--view-side", choices=sides, default="both", help="what is seen (default: both)"
+        "--view-side", choices=sides, default="both", help="visible side (default: both)"
     )
     add_number(parser, "--grey-cameras", 0, "monochrome cameras of each person", least=0)
     parser.add_argument(
         "--gestures", nargs="+", metavar="NAME", help="only these gestures (default: all 90)"
     )
     _add_second_edition(parser)
-    add_number(parser, "--seed", 0, "of everything that is drawn at random")
+    add_number(parser, "--seed", 0, "random seed")
     add_number(parser, "--workers", 2, "processes", least=1)
     add_out_of_index(parser)
     add_quiet(parser)
 
 
 def _add_second_edition(parser: argparse.ArgumentParser) -> None:
-    """The edition, and the options that only the second one has."""
+    """Add the edition, and the options of edition 2."""
     parser.add_argument(
         "--edition",
         type=int,
@@ -80,7 +80,7 @@ def _add_second_edition(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     # renders through torch; the other subcommands do without
     from gesture_pretrain.synthetic.build import write_synthetic
 

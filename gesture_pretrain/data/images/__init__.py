@@ -1,4 +1,4 @@
-"""Where the pixels of a dataset come from: its image files, or shards decoded beforehand."""
+"""Sources of a dataset's pixels: image files, or shards of decoded pixels."""
 
 from gesture_pretrain.data.images.card import StaleShards
 from gesture_pretrain.data.images.files import (

@@ -1,6 +1,6 @@
-"""Image files of unknown origin: regular files, of bearable size, and complete.
+"""Safe decoding of image files of unknown origin: regular, complete and not too large.
 
-OpenCV decodes a JPEG that was cut off without an error, grey below the cut. A complete file has an
+OpenCV decodes a truncated JPEG without an error, grey below the cut. A complete file has an
 end marker, which is found without decoding.
 """
 
@@ -29,16 +29,16 @@ IMAGE_DAMAGE = (
 
 
 class UnreadableImage(ValueError):
-    """An image file that is missing, damaged, cut off, or too large; the message says which."""
+    """An image file that is missing, damaged, truncated, or too large, as stated in the message."""
 
 
 def image_size_wh(path: str | Path) -> tuple[int, int]:
     """Width and height of an image as a viewer shows it, from the head and the end of its file.
 
-    Cameras may store an image rotated, with a note in its EXIF data; decoders for vision apply it.
+    Cameras may store an image rotated, with the orientation in its EXIF data; decoders apply it.
 
     Raises:
-        UnreadableImage: The file is no complete image of at most `LARGEST_PIXELS`.
+        UnreadableImage: The file is not a complete image of at most `LARGEST_PIXELS`.
     """
     _require_file(path)
     try:
@@ -55,48 +55,48 @@ def image_size_wh(path: str | Path) -> tuple[int, int]:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
         complete = _has_end(start, file.read())
     if not complete and not _has_end(start, Path(path).read_bytes()):
-        raise UnreadableImage("the file is cut off")
+        raise UnreadableImage("the file is truncated")
     return (height, width) if rotated else (width, height)
 
 
 def decode_image(path: str | Path, flags: int) -> np.ndarray:
-    """The pixels of an image file, decoded by OpenCV.
+    """Decode an image file with OpenCV.
 
     Args:
         path: The file.
-        flags: Of `cv2.imdecode`.
+        flags: Flags of `cv2.imdecode`.
 
     Raises:
-        UnreadableImage: The file is missing, cut off, too large, or not an image.
+        UnreadableImage: The file is missing, truncated, too large, or not an image.
     """
     _require_file(path)
     content = np.fromfile(path, np.uint8)
     start, tail = content[:8].tobytes(), content[-_TAIL_BYTES:].tobytes()
     if not _has_end(start, tail) and not _has_end(start, content.tobytes()):
-        raise UnreadableImage("the file is cut off")
+        raise UnreadableImage("the file is truncated")
     try:
         image = cv2.imdecode(content, flags) if len(content) else None
     except cv2.error as error:
-        raise UnreadableImage(f"OpenCV refuses it ({error.err or error})") from None
+        raise UnreadableImage(f"OpenCV cannot decode it ({error.err or error})") from None
     if image is None:
         raise UnreadableImage("not an image that OpenCV can decode")
     return image
 
 
 def _require_file(path: str | Path) -> None:
-    if not os.path.isfile(path):  # a FIFO would be waited for
+    if not os.path.isfile(path):  # opening a FIFO would block
         raise UnreadableImage("no such file" if not os.path.exists(path) else "not a regular file")
 
 
 def _require_bearable(width: int, height: int) -> None:
     if width < 1 or height < 1 or width * height > LARGEST_PIXELS:
         raise UnreadableImage(
-            f"{width} x {height} px, where 1 to {LARGEST_PIXELS:,} pixels are possible"
+            f"{width} x {height} px, but only 1 to {LARGEST_PIXELS:,} pixels are allowed"
         )
 
 
 def _has_end(start: bytes, content: bytes) -> bool:
-    """Whether a JPEG or PNG has its end marker; other formats are taken to be complete."""
+    """Return whether a JPEG or PNG has its end marker; other formats are taken to be complete."""
     if start.startswith(_JPEG_START):
         # a thumbnail in the head has an end marker, too, but no scan of the image comes after it
         return content.rfind(_JPEG_END) > content.rfind(_JPEG_SCAN)

@@ -36,7 +36,7 @@ class ImagePart(NamedTuple):
     origin_px: tuple[float, float] = (0.0, 0.0)
 
     def crop_affine(self, affine: np.ndarray) -> np.ndarray:
-        """(2, 3) map decoded -> crop pixels, from the map original -> crop pixels."""
+        """Return (2, 3) map decoded -> crop pixels, from the map original -> crop pixels."""
         if self.step_px == 1.0 and self.origin_px == (0.0, 0.0):
             return affine
         moved = affine * self.step_px
@@ -45,7 +45,7 @@ class ImagePart(NamedTuple):
 
 
 class ImageSource(Protocol):
-    """Where a loader's pixels come from."""
+    """Source of a loader's pixels."""
 
     def read(
         self,
@@ -160,7 +160,7 @@ def read_image_rgb(path: str | Path, row: int, *, reduce: int = 1) -> np.ndarray
 
 
 def channels_first(image_rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) -> contiguous (3, H, W); OpenCV's split is several times as fast as a transpose."""
+    """Transpose (H, W, 3) to contiguous (3, H, W), faster than numpy."""
     planes = np.empty((3, *image_rgb.shape[:2]), np.uint8)
     cv2.split(image_rgb, list(planes))
     return planes
@@ -172,7 +172,7 @@ def size_error(
     """Return the error for an image that is not of the annotated size."""
     return DataError(
         f"Image of row {row} is {found_wh[0]} x {found_wh[1]} px, but its annotation says "
-        f"{expected_wh[0]} x {expected_wh[1]}: {path}. Are images and annotations of one release?"
+        f"{expected_wh[0]} x {expected_wh[1]}: {path}. Are both from the same release?"
     )
 
 

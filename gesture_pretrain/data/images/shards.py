@@ -3,11 +3,11 @@
 For each row of an index the shards hold a generous region around the annotated box: original
 pixels, or averages over 2 x 2, 4 x 4 or 8 x 8 of them where the box is that much larger than a
 crop. All loaders read the same shards. A crop that needs more than its region holds, or finer
-pixels, is read from the image file, so shards change the speed of a run and hardly its samples:
+pixels, is read from the image file, so shards change the speed of a run but hardly its samples:
 rounding changes 2 of 100 pixels by one grey level. Where a loader would have decoded a JPEG file at
 a reduced scale, averages of decoded pixels differ from it by 0.6 levels on average (photographs).
 
-A region of 334 x 450 px takes 0.45 MB, against 20 kB as JPEG: worth it where training waits for
+A region of 334 x 450 px takes 0.45 MB, against 20 kB as JPEG: useful if training waits for
 decoding. A folder of shards holds `shards.json` (its card) and, per 512 rows, the bytes and a table
 of regions. It is written in one pass that can be interrupted and resumed.
 """
@@ -39,7 +39,7 @@ _TABLE = np.dtype(
 )
 _ROWS_PER_SHARD = 512  # a writer holds the pixels of one shard, up to half a gigabyte
 _ALIGN_PX = 8  # so that averages over any step cover the same pixels as in the whole image
-_CLOSEST = 0.75  # crops show at least this share of the longer side of the box
+_CLOSEST = 0.75  # crops show at least this fraction of the longer side of the box
 
 
 class Region(NamedTuple):
@@ -57,7 +57,7 @@ class Region(NamedTuple):
     step: int
 
     def holds(self, bounds_px: np.ndarray | None, size_wh: tuple[int, int]) -> bool:
-        """Whether everything that a crop shows of the image lies in the region."""
+        """Return whether everything that a crop shows of the image lies in the region."""
         if bounds_px is None:
             return True  # without a box the region is the whole image
         margin = 2 * _ALIGN_PX  # interpolation and averaging read beyond the bounds

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from gesture_pretrain.data.images.decoding import IMAGE_DAMAGE
 from gesture_pretrain.data.index.index import HandIndex
 
-# InterHand2.6M contains annotated pictures that are black; IntagHand's preparation drops those
+# InterHand2.6M contains annotated images that are black; IntagHand's preparation drops those
 # whose mean grey value is below this.
 BLACK_BELOW_GREY = 10.0
 _WAITING_PER_WORKER = 8
@@ -23,7 +23,7 @@ _WAITING_PER_WORKER = 8
 
 @dataclass(frozen=True)
 class Finding:
-    """One image that is not as it should be."""
+    """An invalid image."""
 
     row: int
     path: str
@@ -35,11 +35,11 @@ class VerifyReport:
     """Outcome of `verify_index`; falsy lists mean that nothing was found.
 
     Attributes:
-        images: number of images looked at, of `images_in_index`.
-        missing: no file there.
-        unreadable: the file does not decode to the end.
-        black: mean grey value below `BLACK_BELOW_GREY`.
-        wrong_size: other width and height than the annotations say.
+        images: Number of images processed, of `images_in_index`.
+        missing: No file there.
+        unreadable: The file does not decode to the end.
+        black: Mean grey value below `BLACK_BELOW_GREY`.
+        wrong_size: Other width and height than the annotations say.
     """
 
     images: int
@@ -61,17 +61,17 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Return whether nothing was found."""
         return not any(self.kinds.values())
 
     @property
     def rows(self) -> list[int]:
-        """All rows found, ascending: what to give to `HandIndex.select(exclude_rows=...)`."""
+        """Return all rows found, ascending, for `HandIndex.select(exclude_rows=...)`."""
         return sorted({finding.row for found in self.kinds.values() for finding in found})
 
     def describe(self, named: int = 10) -> str:
         """A text for the terminal that names up to `named` images of each kind."""
-        lines = [f"{self.images:,} of {self.images_in_index:,} images looked at"]
+        lines = [f"{self.images:,} of {self.images_in_index:,} images processed"]
         for kind, found in self.kinds.items():
             lines.append(f"{kind.replace('_', ' ')}: {len(found):,}")
             lines += [f"  {finding.path} ({finding.why})" for finding in found[:named]]
@@ -80,7 +80,7 @@ class VerifyReport:
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """All findings and `rows`."""
+        """Return the findings and `rows` as plain data."""
         return json.dumps({**asdict(self), "ok": self.ok, "rows": self.rows}, indent=1)
 
 
@@ -94,13 +94,13 @@ def verify_index(
     """Compares the index's columns with their hashes, then decodes its images to the end.
 
     Args:
-        index: the index.
-        rows: images to look at; None for all.
-        workers: decoding threads.
-        progress: show a bar.
+        index: The index.
+        rows: Images to look at; None for all.
+        workers: Decoding threads.
+        progress: Show a bar.
 
     Raises:
-        IndexFormatError: the columns of the index were changed.
+        IndexFormatError: The columns of the index were changed.
     """
     index.verify_columns()
     rows = np.arange(len(index)) if rows is None else np.asarray(rows)

@@ -1,4 +1,4 @@
-"""The index of a data set, as memory-mapped columns: open, select, read."""
+"""The index of a dataset, as memory-mapped columns: open, select, read."""
 
 from gesture_pretrain.data.index.errors import DataError, IndexFormatError
 from gesture_pretrain.data.index.fraction import (

@@ -1,4 +1,4 @@
-"""What may enter an index: every number is checked once, so that a training never meets it.
+"""Checks of every number before it enters an index, so that training needs none.
 
 Each check works on whole columns and yields the image rows for which something cannot be right.
 Letters: N images, T time steps, K calibrations, F fits.
@@ -33,7 +33,7 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of impossible value.
+    """A kind of invalid value.
 
     Attributes:
         kind: Short name, a key of the index's `checked` record.
@@ -85,7 +85,7 @@ def gate(
 
 
 def find_faults(columns: Columns, image_sizes: list[list[int]]) -> Iterator[Fault]:
-    """Every kind of impossible value in the columns of an index."""
+    """Find every kind of invalid value in the columns of an index."""
     size_wh = np.asarray(image_sizes, np.float32)[columns["size"]]
     step, calibration = columns["step"], columns.get("calibration")
     found = []
@@ -118,7 +118,7 @@ def find_faults(columns: Columns, image_sizes: list[list[int]]) -> Iterator[Faul
 
 
 def take_images(columns: Columns, rows: np.ndarray) -> Columns:
-    """The columns with some of the images; time steps, calibrations and fits stay."""
+    """Select images from the columns; time steps, calibrations and fits stay."""
     count = len(columns["step"])
     kept = {
         name: column[rows] if _is_per_image(name) else column for name, column in columns.items()
@@ -140,7 +140,7 @@ def _is_per_image(name: str) -> bool:
 
 
 def _box_faults(boxes: np.ndarray, annotated: np.ndarray, size_wh: np.ndarray) -> list[tuple]:
-    """Boxes of (N, 4) xywh; images without annotation have none."""
+    """Find invalid boxes (N, 4), xywh; images without annotation have none."""
     finite = np.isfinite(boxes).all(axis=1)
     corner, extent = np.nan_to_num(boxes[:, :2]), np.nan_to_num(boxes[:, 2:])
     area = finite & (extent >= SMALLEST_BOX_PX).all(axis=1)
@@ -154,7 +154,7 @@ def _box_faults(boxes: np.ndarray, annotated: np.ndarray, size_wh: np.ndarray) -
 
 
 def _detection_faults(boxes: np.ndarray, depths_mm: np.ndarray) -> list[tuple]:
-    """Detected boxes; NaN throughout where there is no detection."""
+    """Find invalid detected boxes; all NaN means no detection."""
     absent = np.isnan(boxes).all(axis=1)
     usable = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] >= SMALLEST_BOX_PX).all(axis=1)
     bad = ~(absent | usable) | np.isinf(depths_mm).any(axis=1)
@@ -162,7 +162,7 @@ def _detection_faults(boxes: np.ndarray, depths_mm: np.ndarray) -> list[tuple]:
 
 
 def _bad_calibrations(columns: Columns) -> np.ndarray:
-    """(K,) calibrations that no camera has."""
+    """Return (K,) whether a calibration is invalid."""
     rotation = columns["camera_R_cam_world"].astype(np.float64)
     focal = columns["camera_focal_px"]
     with np.errstate(invalid="ignore", over="ignore"):
@@ -175,14 +175,14 @@ def _bad_calibrations(columns: Columns) -> np.ndarray:
 
 
 def _known_joints(columns: Columns) -> np.ndarray:
-    """(T, 2, 21) bool: triangulated joints."""
+    """Return (T, 2, 21) bool: triangulated joints."""
     bits = columns["step_triangulated_bits"]
     flags = np.unpackbits(bits, axis=1, count=42, bitorder="little").astype(bool)
     return (flags & (columns["step_has_joints"] > 0)[:, None]).reshape(-1, 2, 21)
 
 
 def _joint_faults(columns: Columns) -> list[tuple]:
-    """Faults of (T,) time steps."""
+    """Find faults of (T,) time steps."""
     joints, known = columns["step_joints_world_mm"], _known_joints(columns)
     with np.errstate(invalid="ignore"):
         wild = (known & ~(np.abs(joints) < LARGEST_MM).all(axis=-1)).any(axis=(1, 2))
@@ -202,7 +202,7 @@ def _joint_faults(columns: Columns) -> list[tuple]:
 
 
 def _behind_camera(columns: Columns) -> np.ndarray:
-    """(N,) whether a joint that is marked as visible has a depth <= 0.
+    """Return (N,) whether a joint that is marked as visible has a depth <= 0.
 
     A sphere around the joints of a time step decides most images; the others are computed.
     """
@@ -247,7 +247,7 @@ def check_relative_path(path: object, source: str) -> None:
     """Refuse a path that leaves the dataset.
 
     Raises:
-        DataError: It is no text, empty, absolute, or holds `..`.
+        DataError: It is not a string, is empty or absolute, or holds `..`.
     """
     if (
         not isinstance(path, str)
@@ -263,6 +263,6 @@ def check_relative_path(path: object, source: str) -> None:
 
 
 def check_names(names: Mapping[str, object] | list, source: str) -> None:
-    """Sequence and camera names become parts of paths; see `check_relative_path`."""
+    """Check sequence and camera names, which become parts of paths."""
     for name in names:
         check_relative_path(name, source)

@@ -1,4 +1,4 @@
-"""The images of an index, counted per split, hand and label."""
+"""Count the images of an index per split, hand and label."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gesture_pretrain.data.index.record import HANDS, SPLITS
 
 
 def count_images(columns: Mapping[str, np.ndarray], labels: list[str]) -> dict:
-    """Counts for `meta.json`.
+    """Count for `meta.json`.
 
     Returns:
-        split -> {"images", "time_steps", "hands": {hand: images}, "hand_type_invalid",
+        Split -> {"images", "time_steps", "hands": {hand: images}, "hand_type_invalid",
         "labels": {label: images}, "subjects", "images_with_fit", "time_steps_with_fit"}; the last
-        three only where the data set has them.
+        three only where the dataset has them.
     """
     of_image = columns["step_split"][columns["step"]]
     return {

@@ -1,8 +1,8 @@
-"""What can be wrong with a data set on disk."""
+"""Error of a dataset on disk."""
 
 
 class DataError(ValueError):
-    """The files of a data set are missing, damaged, or not what they were said to be.
+    """The files of a dataset are missing, damaged, or inconsistent with their description.
 
     The message names the file, says what was expected, and what to do.
     """

@@ -64,7 +64,7 @@ def select_fraction(
 
 
 def _in_turn(group: np.ndarray, random: np.ndarray) -> np.ndarray:
-    """(T,) time steps in the order in which they are selected.
+    """Return (T,) time steps in the order in which they are selected.
 
     The k-th of the n time steps of a group is due at the fraction (k + 1/2) / n.
     """
@@ -77,7 +77,7 @@ def _in_turn(group: np.ndarray, random: np.ndarray) -> np.ndarray:
 
 
 class RowCounts(NamedTuple):
-    """What some rows hold: images, time steps (moments), and distinct labels."""
+    """Count images, time steps (moments) and distinct labels of some rows."""
 
     images: int
     moments: int

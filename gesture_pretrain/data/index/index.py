@@ -1,4 +1,4 @@
-"""The index of a data set: its annotations as memory-mapped columns, shared between processes.
+"""The index of a dataset: its annotations as memory-mapped columns, shared between processes.
 
 An index is a folder of one `.npy` file per column and a `meta.json`. Opening it maps the files and
 reads nothing else, so any number of worker processes share one copy in the system's page cache.
@@ -47,10 +47,10 @@ class HandIndex:
     """An opened index. Make it with `HandIndex.open`; it can be pickled to worker processes.
 
     Attributes:
-        path: folder of the index.
-        root: folder of the data set.
-        meta: the content of `meta.json`.
-        columns: name -> memory-mapped array. Columns without prefix have a row per image;
+        path: Folder of the index.
+        root: Folder of the dataset.
+        meta: The content of `meta.json`.
+        columns: Name -> memory-mapped array. Columns without prefix have a row per image;
             `step_*` a row per time step, `camera_*` per calibration, `mano` per fit.
     """
 
@@ -75,16 +75,16 @@ class HandIndex:
     def open(
         cls, path: str | Path, *, root: str | Path | None = None, verify: bool = False
     ) -> HandIndex:
-        """Maps an index.
+        """Map an index.
 
         Args:
-            path: folder with `meta.json`, or a data set's folder that holds one as `index`.
-            root: folder of the data set, if it was moved since.
-            verify: also compare each column with its hash in `meta.json`.
+            path: Folder with `meta.json`, or a dataset's folder that holds one as `index`.
+            root: Folder of the dataset, if it was moved since.
+            verify: Also compare each column with its hash in `meta.json`.
 
         Raises:
-            DataError: nothing there.
-            IndexFormatError: not an index, another format version, or changed columns.
+            DataError: The folder does not exist.
+            IndexFormatError: Not an index, another format version, or changed columns.
         """
         path = index_folder(Path(path))
         meta = read_meta(path)
@@ -106,30 +106,30 @@ class HandIndex:
 
     @property
     def labels(self) -> list[str]:
-        """The distinct source labels (sequence or folder names); `sequence` numbers them."""
+        """Return the distinct source labels (sequence or folder names), indexed by `sequence`."""
         return self.meta["labels"]
 
     @property
     def fingerprint(self) -> str:
-        """Hash (hex) of the content, wherever the index lies; predictions name it."""
+        """Return the hex hash of the content, which predictions refer to."""
         content = {key: self.meta[key] for key in ("columns", "labels", "cameras")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def label_of(self, row: int) -> str:
-        """The source label of one image."""
+        """Return the source label of an image."""
         return self.labels[self._arrays["sequence"][row]]
 
     def hand_of(self, row: int) -> str:
-        """What is annotated in one image: a member of `HANDS`."""
+        """Return the hand annotated in an image: a member of `HANDS`."""
         return HANDS[self._arrays["hand"][row]]
 
     def values(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
-        """A quantity per image, stored or derived.
+        """Return a quantity per image, stored or derived.
 
         Args:
-            name: a column with a row per image, or split (position in `SPLITS`), capture, frame,
+            name: A column with a row per image, or split (position in `SPLITS`), capture, frame,
                 width, height, grey_camera.
-            rows: the images asked for; None for all.
+            rows: Rows of images; None for all.
         """
         rows = slice(None) if rows is None else rows
         if name in ("split", "capture", "frame"):
@@ -154,7 +154,7 @@ class HandIndex:
         return self.meta["kind"] == "interhand26m" and camera.startswith("41")
 
     def row(self, i: int) -> HandRow:
-        """The stored numbers of image `i`; -1 for a column that this data set does not have."""
+        """Return the stored numbers of image `i`; -1 for missing columns."""
         step_of, splits, captures, frames = self._step_columns
         step = step_of.item(i)
         image_id, *rest = (-1 if c is None else c.item(i) for c in self._row_columns)
@@ -163,11 +163,11 @@ class HandIndex:
         )
 
     def image_path(self, i: int) -> Path:
-        """The absolute path of image `i`; whether it exists is not asked."""
+        """Return the absolute path of image `i`, which may not exist."""
         return Path(self.image_file(i))
 
     def image_file(self, i: int) -> str:
-        """`image_path` as text, which takes a third of the time."""
+        """Return `image_path` as a string, in a third of the time."""
         row = self.row(i)
         return f"{self._image_folders[SPLITS[row.split]]}/{self._relative_path(i, row)}"
 
@@ -181,7 +181,7 @@ class HandIndex:
         return f"Capture{row.capture}/{label}/cam{camera}/image{row.frame}.jpg"
 
     def record(self, i: int) -> HandRecord:
-        """Everything about image `i`.
+        """Return all annotations of image `i`.
 
         Raises:
             IndexError: `i` is not in 0 ... len - 1.
@@ -282,10 +282,10 @@ class HandIndex:
         )
 
     def verify_columns(self) -> None:
-        """Compares every column file with its hash.
+        """Compare every column file with its hash.
 
         Raises:
-            IndexFormatError: naming the columns that differ.
+            IndexFormatError: Some columns differ.
         """
         changed = [
             name
@@ -294,13 +294,13 @@ class HandIndex:
         ]
         if changed:
             raise IndexFormatError(
-                f"{self.path}: the columns {', '.join(changed)} are not what was written (hash "
+                f"{self.path}: the columns {', '.join(changed)} were changed (hash "
                 "differs). Build the index again."
             )
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file (hex), read in blocks."""
+    """Return the hex hash of a file, read in blocks."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_HASH_BLOCK_BYTES):
@@ -331,7 +331,7 @@ def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
 
 
 def _unpack_flags(bits: np.ndarray | None, i: int) -> np.ndarray:
-    """(2, 21) bool of row `i`; all False if the data set has no such flags."""
+    """Return (2, 21) bool of row `i`; all False if the dataset has no such flags."""
     if bits is None:
         return np.zeros((2, 21), bool)
     return np.unpackbits(bits[i], count=42, bitorder="little").view(bool).reshape(2, 21)

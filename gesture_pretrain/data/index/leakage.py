@@ -1,7 +1,7 @@
-"""Leakage audit: do training images give test images away?
+"""Leakage audit of training and test images.
 
-There are two kinds of leaks. A test image may be a training image. Or another view of the same
-moment (same capture and frame, another camera) may be one, which shows the same hand in the same
+There are two kinds of leaks. A test image may be a training image. Or another view of its
+moment (same capture and frame, another camera) may be a training image, which shows the same
 pose. Shared subjects and recordings are counted too, because datasets differ in them. Gestures
 that occur in the test only are listed.
 
@@ -24,7 +24,7 @@ KINDS = (SAME_IMAGE, OTHER_VIEW)
 
 
 class LeakageError(ValueError):
-    """Training images leak into the test, and the leak is not allowed.
+    """Training images leak into the test set.
 
     Attributes:
         audits: All findings, by the use of the training rows.
@@ -37,7 +37,7 @@ class LeakageError(ValueError):
 
 @dataclass(frozen=True)
 class LeakageAudit:
-    """What training rows and test rows share.
+    """Overlap of training and test rows.
 
     Attributes:
         training_images, test_images: Numbers of images that were compared.
@@ -68,7 +68,7 @@ class LeakageAudit:
 
     @property
     def leaks(self) -> dict[str, int]:
-        """Number of test images by kind of leak, without the kinds that do not occur."""
+        """Return the number of test images by kind of leak, without absent kinds."""
         return {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}
 
     def sentences(self) -> list[str]:
@@ -94,7 +94,7 @@ class LeakageAudit:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
 
 
@@ -180,7 +180,7 @@ def require_no_leaks(audits: Mapping[str, LeakageAudit], allowed: Collection[str
 
 
 def _same_source(index: HandIndex, other: HandIndex) -> bool:
-    """Whether two indexes are of the same recordings."""
+    """Return whether two indexes are of the same recordings."""
     return index.path == other.path or (
         index.meta["data_name"] == other.meta["data_name"]
         and index.meta["synthetic"] == other.meta["synthetic"]
@@ -189,7 +189,7 @@ def _same_source(index: HandIndex, other: HandIndex) -> bool:
 
 
 def _moments(index: HandIndex, rows: np.ndarray) -> np.ndarray:
-    """(N,) uint64 key of each row's moment (split, capture, frame)."""
+    """Return (N,) uint64 key of each row's moment (split, capture, frame)."""
     return np.asarray(index.columns["step_key"])[index.values("step", rows)]
 
 
@@ -201,7 +201,7 @@ def _cameras(index: HandIndex, rows: np.ndarray, names: Mapping[str, int]) -> np
 
 
 def _same_images(index, rows, test_index, test_rows) -> np.ndarray:
-    """(N,) bool: test rows that are training rows."""
+    """Return (N,) bool: test rows that are training rows."""
     if index.path == test_index.path:
         return np.isin(test_rows, rows)
     if not _same_source(index, test_index):
@@ -228,7 +228,7 @@ def _shared_moments(index, rows, test_index, test_rows) -> np.ndarray:
 
 
 def _same_files(index, rows, test_index, test_rows) -> np.ndarray:
-    """(N,) bool: test images whose bytes are those of a training image."""
+    """Return (N,) bool: test images whose bytes are those of a training image."""
     paths = [index.image_path(int(row)) for row in rows]
     by_size: dict[int, list[Path]] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""`meta.json` of an index: its schema, and reading it."""
+"""Schema and reader of an index's `meta.json`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ALWAYS_THERE = {
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """One column: its file, and what the file must hold."""
+    """One column: its file, and the expected type and shape."""
 
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+\.npy$")]
     dtype: str
@@ -36,7 +36,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True)
 class IndexMeta:
-    """Everything in `meta.json`.
+    """Contents of `meta.json`.
 
     Attributes:
         format: Format of the index.

@@ -1,4 +1,4 @@
-"""What an index tells about one image."""
+"""Annotations of one image of an index."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StoredFits(Mapping):
 
     Args:
         numbers: (F, 61) all fits of the index.
-        right, left: row of each hand's fit, -1 where there is none.
+        right, left: Row of each hand's fit, -1 for none.
     """
 
     __slots__ = ("_numbers", "_rows")
@@ -57,16 +57,16 @@ class StoredFits(Mapping):
 
 @dataclass(frozen=True, slots=True)
 class HandRecord:
-    """All that is known about one image. What a data set does not tell is None, "" or -1.
+    """Annotations of one image. Missing values are None, "" or -1.
 
     Attributes:
         joints_world_mm: (2, 21, 3) float32; NaN where a joint was not triangulated.
         joint_triangulated: (2, 21) bool; the joint's 3D position is known.
         joint_in_view: (2, 21) bool; the joint is annotated and inside this image.
         bbox_xywh_px: (4,) float32, the annotation's box (1.2 times the tight one).
-        R_cam_world, camera_center_mm: x_cam = R (x_world - centre).
-        hand: what is annotated in this view; "interacting" is both.
-        grey_camera: a monochrome camera (three equal channels).
+        R_cam_world, camera_center_mm: X_cam = R (x_world - centre).
+        hand: What is annotated in this view; "interacting" is both.
+        grey_camera: A monochrome camera (three equal channels).
     """
 
     row: int

@@ -33,7 +33,7 @@ def select_rows(
     Args:
         index: The index.
         split: "train", "val" or "test".
-        hands: Of "right", "left", "interacting", "unknown".
+        hands: Some of "right", "left", "interacting" and "unknown".
         labels: Source labels (sequence or folder names).
         subjects: Subject numbers; they identify a person in all splits.
         single_hand_only: Keep only images in which one hand is annotated.
@@ -99,7 +99,7 @@ def _subject_mask(index: IndexedImages, subjects: Iterable[int]) -> np.ndarray:
 
 
 def _labelled_mask(index: IndexedImages, taxonomy: Taxonomy) -> np.ndarray:
-    """Whether each image gets a gesture: asked once per (label, hand) that could occur."""
+    """Return whether each image gets a gesture: asked once per (label, hand) that could occur."""
     fits = [
         [label in taxonomy.coarse_of and taxonomy.accepts(label, hand) for hand in HANDS]
         for label in index.labels

@@ -17,14 +17,14 @@ from gesture_pretrain.files import atomic_folder, remove_abandoned_parts, writin
 
 
 def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dict) -> Path:
-    """Writes an index under its final name in one step, in place of an earlier index.
+    """Write an index under its final name in one step, in place of an earlier index.
 
     Args:
-        out: folder of the index.
-        root: folder of the data set; stored relative to `out` where it contains `out`, so that the
-            data set can be moved as a whole.
-        columns: name -> array.
-        meta: everything else for `meta.json`.
+        out: Folder of the index.
+        root: Folder of the dataset; stored relative to `out` where it contains `out`, so that the
+            dataset can be moved as a whole.
+        columns: Name -> array.
+        meta: Everything else for `meta.json`.
 
     Returns:
         `out`.
@@ -86,8 +86,8 @@ def path_columns(paths: dict[int, str], count: int) -> dict[str, np.ndarray]:
     """Columns for paths that are not spelled by the other columns.
 
     Args:
-        paths: image -> path; images that are not in it get an empty text.
-        count: number of images.
+        paths: Image -> path; images that are not in it get an empty text.
+        count: Number of images.
     """
     encoded = {i: path.encode() for i, path in paths.items()}
     lengths = np.zeros(count, np.int64)

@@ -1,4 +1,4 @@
-"""InterHand2.6M (and any data set in its layout) to an index.
+"""InterHand2.6M (and any dataset in its layout) to an index.
 
 Each annotation file is streamed once. Images and annotations are joined through `image_id`, images
 and time steps through (split, capture, frame), images and calibrations through (split, capture,
@@ -33,7 +33,7 @@ from gesture_pretrain.json_file import read_json
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
 EMBEDDED_NAME = "embedded synthetic set"
-OWN_KIND = "interhand26m layout"  # a data set of somebody's own, in InterHand2.6M's layout
+OWN_KIND = "interhand26m layout"  # a dataset of somebody's own, in InterHand2.6M's layout
 
 
 def build_interhand_index(
@@ -50,17 +50,17 @@ def build_interhand_index(
     licence: str | None = None,
     on_invalid: str = "error",
 ) -> Path:
-    """Reads the annotations of a data set in InterHand2.6M's layout into an index.
+    """Read the annotations of a dataset in InterHand2.6M's layout into an index.
 
     Args:
-        root: folder of the data set; see `find_annotation_files` for what may lie where.
-        out: folder of the index; `root/index` by default. An earlier index there is replaced.
-        splits: of "train", "val", "test"; None for all that are there.
-        progress: show one bar over the bytes of all files.
-        subset, annotations, images: see `find_annotation_files`.
+        root: Folder of the dataset; see `find_annotation_files` for what may lie where.
+        out: Folder of the index; `root/index` by default. An earlier index there is replaced.
+        splits: Some of "train", "val" and "test"; None for all available.
+        progress: Show one bar over the bytes of all files.
+        subset, annotations, images: See `find_annotation_files`.
         expect_release: "v1.0" or "v0.0": refuse anything whose counts are not that release's.
-        data_name: of a data set of your own in this layout; None for InterHand2.6M itself.
-        licence: of that data set; travels with what is trained on it. "not stated" if not given.
+        data_name: Name of your own dataset in this layout; None for InterHand2.6M itself.
+        licence: Licence of that dataset, copied to weights trained on it. Default: "not stated".
         on_invalid: "error" refuses annotations that cannot be right, see `index.checks`; "drop"
             leaves their images out.
 
@@ -68,7 +68,7 @@ def build_interhand_index(
         Folder of the index. Open it with `HandIndex.open`.
 
     Raises:
-        DataError: files missing, damaged or contradictory, or not the release expected; a licence
+        DataError: Files missing, damaged or contradictory, or not the release expected; a licence
             without a name, or an expected release with one. Nothing is written then, and an
             earlier index stays.
     """
@@ -139,12 +139,12 @@ def _check_what_it_is(
         raise DataError(f"unknown release {expect_release!r}; there are {', '.join(RELEASES)}")
     if data_name is not None and expect_release is not None:
         raise DataError(
-            f"{data_name!r} is a data set of your own, and a release of InterHand2.6M is expected "
+            f"{data_name!r} is a dataset of your own, and a release of InterHand2.6M is expected "
             f"({expect_release}). Leave one of the two out."
         )
     if licence is not None and data_name is None:
         raise DataError(
-            "a licence is given and no name of the data set. Unnamed data count as InterHand2.6M, "
+            "a licence is given and no name of the dataset. Unnamed data count as InterHand2.6M, "
             "whose licence is known; name a dataset of your own (data_name)."
         )
 

@@ -15,7 +15,7 @@ _OPTIONAL = {"human": 255, "detected_bbox_xywh_px": np.nan, "detected_wrist_dept
 def assemble_columns(
     parts: list[JoinedSplit], words: Vocabulary
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Puts the splits one after the other; takes their columns away from them to save memory.
+    """Put the splits one after the other; takes their columns away from them to save memory.
 
     Returns:
         The columns, and the labels that `sequence` numbers, in alphabetical order.
@@ -76,7 +76,7 @@ def _optional_columns(parts: list[JoinedSplit]) -> dict[str, np.ndarray]:
 
 
 def _calibration_of_images(part: JoinedSplit) -> np.ndarray:
-    """(N,) row of each image's calibration inside the split; -1 where it has none."""
+    """Return (N,) row of each image's calibration inside the split; -1 where it has none."""
     keys = time_key(part.cameras.capture, part.cameras.camera)
     order = np.argsort(keys, kind="stable")
     wanted = time_key(part.images["capture"], part.images["camera"])

@@ -22,11 +22,11 @@ class AnnotationFiles:
 
     Attributes:
         split: "train", "val" or "test".
-        images: folder below which the image names lie.
-        data, camera, joints: the three files that every release has.
-        mano: fits, or None.
+        images: Folder below which the image names lie.
+        data, camera, joints: The three files that every release has.
+        mano: Fits, or None.
         detections: RootNet's output, or None.
-        human_ids: list of human annotations, or None.
+        human_ids: List of human annotations, or None.
     """
 
     split: str
@@ -47,17 +47,17 @@ def find_annotation_files(
     annotations: str | Path | None = None,
     images: str | Path | None = None,
 ) -> list[AnnotationFiles]:
-    """Looks for the splits of a data set.
+    """Look for the splits of a dataset.
 
     Args:
-        root: folder that holds `annotations` and `images`, or the `InterHand2.6M_*fps_batch*`
+        root: Folder that holds `annotations` and `images`, or the `InterHand2.6M_*fps_batch*`
             folder that holds `images`.
-        splits: which to take; None for all that are there.
-        subset: for the v0.0 layout: "all" (the default), "human_annot" or "machine_annot".
-        annotations, images: where they lie if not below `root`.
+        splits: Which to take; None for all that are there.
+        subset: For the v0.0 layout: "all" (the default), "human_annot" or "machine_annot".
+        annotations, images: Where they lie if not below `root`.
 
     Raises:
-        DataError: no such folder, no annotations, a split asked for is not there, or a split lacks
+        DataError: No such folder, no annotations, a split asked for is not there, or a split lacks
             one of its files.
     """
     root = Path(root)
@@ -79,7 +79,7 @@ def find_annotation_files(
 
 
 def _without_subset(base: Path, subset: str | None) -> str:
-    """What is there for one who named a subset of a layout that has none."""
+    """Describe the available files if a layout without subsets was asked for one."""
     others = _split_folders(base, None) if subset is not None else {}
     return f" Without the subset {subset!r} there are {', '.join(others)}." if others else ""
 

@@ -42,10 +42,10 @@ class ImageTable:
     """`data.json`: N images, and A annotations that refer to them by `image_id`.
 
     Attributes:
-        images: name -> (N,) arrays `id`, `size`, `capture`, `subject`, `sequence`, `camera`,
+        images: Name -> (N,) arrays `id`, `size`, `capture`, `subject`, `sequence`, `camera`,
             `frame`; `size`, `sequence` and `camera` are codes.
-        irregular_names: position -> file name, where it is not the one its fields spell.
-        annotations: name -> arrays `image_id` (A,), `id` (A,), `bbox` (A, 4) float32,
+        irregular_names: Position -> file name, where it is not the one its fields spell.
+        annotations: Name -> arrays `image_id` (A,), `id` (A,), `bbox` (A, 4) float32,
             `in_view_bits` (A, 6) uint8 (42 flags, ours order), `hand` (A,), `hand_valid` (A,).
     """
 
@@ -71,7 +71,7 @@ def read_images(
     """Streams a `*_data.json` once.
 
     Raises:
-        DataError: a key or list is missing, a flag is neither 0 nor 1, or the JSON is damaged.
+        DataError: A key or list is missing, a flag is neither 0 nor 1, or the JSON is damaged.
     """
     image_parts: list[dict[str, np.ndarray]] = []
     annotation_parts: list[dict[str, np.ndarray]] = []
@@ -108,7 +108,7 @@ def columns_of(batch: list[dict], keys: tuple[str, ...], what: str, path: Path) 
     """The values of each key over a batch of entries.
 
     Raises:
-        DataError: an entry lacks a key; the message names entry, key and file.
+        DataError: An entry lacks a key; the message names entry, key and file.
     """
     try:
         return list(zip(*map(itemgetter(*keys), batch), strict=True))

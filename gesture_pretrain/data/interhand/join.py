@@ -40,12 +40,12 @@ class JoinedSplit:
     """One split, joined; references (`step`, `mano`) count inside the split.
 
     Attributes:
-        images: columns with a row per image, in the order of the file.
-        irregular_names: position -> file name, where the fields do not spell it.
-        steps: columns with a row per time step, ascending by (capture, frame).
+        images: Columns with a row per image, in the order of the file.
+        irregular_names: Position -> file name, where the fields do not spell it.
+        steps: Columns with a row per time step, ascending by (capture, frame).
         fits: (F, 61) float32.
-        sources: file, bytes and sha256 of each file read.
-        notes: what was counted on the way.
+        sources: File, bytes and sha256 of each file read.
+        notes: What was counted on the way.
     """
 
     split: str
@@ -66,7 +66,7 @@ def read_split(files: AnnotationFiles, words: Vocabulary, on_bytes: OnBytes) -> 
     """Streams and joins the files of one split.
 
     Raises:
-        DataError: a file is damaged, or its entries contradict each other.
+        DataError: A file is damaged, or its entries contradict each other.
     """
     table = read_images(
         files.data, words.sequences, words.cameras, words.sizes, words.rounding, on_bytes
@@ -107,7 +107,7 @@ def read_split(files: AnnotationFiles, words: Vocabulary, on_bytes: OnBytes) -> 
 def _join_annotations(
     files: AnnotationFiles, table: ImageTable
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Gives each image its annotation; images without one keep NaN, no flags, hand "unknown"."""
+    """Give each image its annotation; images without one keep NaN, no flags, hand "unknown"."""
     ids = table.images["id"]
     _refuse_repeats(files.data, "image id", ids)
     of_image = table.annotations["image_id"]
@@ -148,12 +148,12 @@ def _refuse_repeats(path: Path, what: str, numbers: np.ndarray) -> None:
         repeated = values[counts > 1]
         raise DataError(
             f"{path}: {len(repeated)} repeated {what}s, first {repeated[0]}; each image has one "
-            "entry and one annotation in this data set."
+            "entry and one annotation in this dataset."
         )
 
 
 def time_key(capture: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """One int64 per pair of int32, in the order of the captures; negative numbers included."""
+    """Pack pairs of int32 into int64 that sort by capture, negative numbers included."""
     return capture.astype(np.int64) << 32 | number.astype(np.int64) & 0xFFFFFFFF
 
 
@@ -191,7 +191,7 @@ def _time_steps(
 
 
 def _fits_of_steps(keys: np.ndarray, fits: FitTable | None) -> np.ndarray:
-    """(T, 2) row of the fit of each hand, -1 where there is none."""
+    """Return (T, 2) row of the fit of each hand, -1 for none."""
     rows = np.full((len(keys), 2), -1, np.int32)
     if fits is not None:
         place = find_sorted(keys, time_key(fits.capture, fits.frame))

@@ -54,7 +54,7 @@ def _numbers(values: tuple, count: int) -> np.ndarray:
 
 
 def read_annotation_ids(path: Path) -> np.ndarray:
-    """Reads `aid_human_annot_*.txt`: one annotation id per line, in any order."""
+    """Read `aid_human_annot_*.txt`: one annotation id per line, in any order."""
     try:
         return np.unique(np.array(path.read_text("utf-8").split(), np.int32))
     except (ValueError, OverflowError) as error:

@@ -1,6 +1,6 @@
-"""How many images and fits InterHand2.6M has, by release, and which release a set of counts fits.
+"""Published numbers of images and fits of each InterHand2.6M release.
 
-Sources: the data set's home page (images of v1.0 and v0.0, at 5 frames per second), and issues 52
+Sources: the dataset's home page (images of v1.0 and v0.0, at 5 frames per second), and issues 52
 and 103 of its repository (fits). No counts were published for the 30 fps release or per gesture.
 """
 
@@ -21,7 +21,7 @@ class HandCounts(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All annotated images."""
+        """Return the number of annotated images."""
         return self.single + self.interacting
 
 
@@ -53,7 +53,7 @@ PUBLISHED_FITS = {
 
 
 class Release(NamedTuple):
-    """What a split's counts say it is; `name` is None if they fit nothing published."""
+    """The release that a split's counts match; `name` is None if none matches."""
 
     name: str | None
     subset: str | None
@@ -74,7 +74,7 @@ def release_of(counts: dict[str, HandCounts]) -> Release:
     """The one release that all splits fit.
 
     Args:
-        counts: split -> images.
+        counts: Split -> images.
     """
     found = {release_of_split(split, of_split) for split, of_split in counts.items()}
     names = {release.name for release in found}

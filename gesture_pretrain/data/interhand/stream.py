@@ -37,12 +37,12 @@ class JsonStream:
     """A cursor in one JSON file, moved forward only.
 
     Args:
-        path: the file.
-        on_bytes: called with the number of bytes after each read (for a progress display).
-        block_bytes: bytes per read; the memory used is a small multiple of it.
+        path: The file.
+        on_bytes: Called with the number of bytes after each read (for a progress display).
+        block_bytes: Bytes per read; the memory used is a small multiple of it.
 
     Attributes:
-        sha256: hash of the bytes read so far; of the file after `finish`.
+        sha256: Hash of the bytes read so far; of the file after `finish`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class JsonStream:
                 return
 
     def value(self) -> Any:
-        """Decodes the whole value at the cursor."""
+        """Decode the whole value at the cursor."""
         while True:
             self._next_character()
             try:
@@ -120,7 +120,7 @@ class JsonStream:
             self._read()
 
     def finish(self) -> str:
-        """Checks that nothing but white space follows; returns the file's sha256 (hex)."""
+        """Check that nothing but white space follows; returns the file's sha256 (hex)."""
         self._skip_space()
         if self._position < len(self._text):
             raise self._damaged("expected the end of the file")

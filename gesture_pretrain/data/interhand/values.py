@@ -44,7 +44,7 @@ class Rounding:
     values: dict[str, int] = field(default_factory=dict)
 
     def float32(self, column: str, numbers: np.ndarray) -> np.ndarray:
-        """`numbers` of any shape in float32, those that change being counted."""
+        """Convert `numbers` of any shape to float32, counting those that change."""
         single = numbers.astype(np.float32)
         changed = int(np.count_nonzero(single != numbers))
         if changed:
@@ -53,7 +53,7 @@ class Rounding:
 
 
 def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """`values` as float64 of a shape; ValueError for texts, flags and other shapes."""
+    """Convert `values` to float64 of a shape; strings, booleans and other shapes raise."""
     array = np.array(values)
     if array.dtype.kind not in "fiu" or array.shape != shape:
         raise ValueError(f"needed are numbers of shape {shape}, found {str(values)[:60]}")
@@ -61,7 +61,7 @@ def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def integers(values: Sequence[Any], name: str, least: int = -(2**31)) -> np.ndarray:
-    """`values` as int32; ValueError where one is not a whole number between `least` and 2^31-1."""
+    """Convert `values` to int32; raise unless all are integers in [`least`, 2^31 - 1]."""
     array = np.array(values)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         odd = next((value for value in values if type(value) is not int), values[0])
@@ -81,7 +81,7 @@ def key_number(text: str, name: str) -> int:
 
 
 def pack_flags(flags: np.ndarray) -> np.ndarray:
-    """(..., 42) flags of 0 or 1 -> (..., 6) uint8, lowest bit first."""
+    """Map (..., 42) flags of 0 or 1 to (..., 6) uint8, lowest bit first."""
     return np.packbits(flags, axis=-1, bitorder="little")
 
 

@@ -56,7 +56,7 @@ class CameraTable:
 def read_cameras(
     path: Path, cameras: Codes, rounding: Rounding, on_bytes: OnBytes = None
 ) -> CameraTable:
-    """Reads a `*_camera.json`."""
+    """Read a `*_camera.json`."""
     captures: list[int] = []
     codes: list[int] = []
     found: dict[str, list] = {name: [] for name in _CAMERA_SHAPES}

@@ -1,4 +1,4 @@
-"""One image of an index as a `HandView`: its pixels with all that is annotated of its one hand."""
+"""Combine the pixels and annotations of a single hand in a `HandView`."""
 
 import numpy as np
 
@@ -13,13 +13,13 @@ _SIDE = {"right": RIGHT, "left": LEFT}
 def annotated_view(
     record: HandRecord, picture: ImagePart, box_xywh_px: np.ndarray, *, coarse: int, fine: int
 ) -> HandView:
-    """Joins a record's annotation with its pixels and classes.
+    """Join a record's annotation with its pixels and classes.
 
     Args:
-        record: the image.
-        picture: its pixels, of the annotated size; or the part of them that a crop shows.
+        record: The image.
+        picture: Its pixels, of the annotated size; or the part of them that a crop shows.
         box_xywh_px: (4,) square to be shown.
-        coarse, fine: gesture classes, -1 where there is none.
+        coarse, fine: Gesture classes, -1 for none.
     """
     return HandView(
         picture=picture,

@@ -27,15 +27,15 @@ _AUGMENTATION_STREAM = 1
 
 @dataclass(frozen=True)
 class Motion:
-    """What one crop does, drawn or chosen.
+    """Geometric and photometric change of one crop.
 
     Attributes:
-        scale: factor on the side of the box; above 1 shows more around the hand.
-        rotation_deg: turn of the box; the content turns by the negative.
-        translation: (2,) shift of the box in x and y, as a share of its side.
-        flip: mirror left and right, where the classes have a mirror image.
+        scale: Factor on the side of the box; above 1 shows more around the hand.
+        rotation_deg: rotation of the box; the content rotates by the negative.
+        translation: (2,) shift of the box in x and y, as a fraction of its side.
+        flip: Mirror left and right, where the classes have a mirror image.
         gain_rgb: (3,) factor on each colour channel.
-        look: further photometric change of the crop; None for none.
+        look: Further photometric change of the crop; None for none.
     """
 
     scale: float = 1.0
@@ -55,17 +55,17 @@ class Augmentation:
     """Ranges of the random motion; each is drawn uniformly and independently.
 
     Attributes:
-        scale: the side of the box is multiplied by 1 +- scale.
-        rotation_deg: the box turns by up to this, either way.
-        translation: the box moves by up to this share of its side in x and in y.
-        colour: each channel is multiplied by 1 +- colour.
-        flip: probability of a mirrored crop. A view whose classes have no mirror image in the
+        scale: The side of the box is multiplied by 1 +- scale.
+        rotation_deg: The box rotates by up to this angle in either direction.
+        translation: The box moves by up to this fraction of its side in x and in y.
+        colour: Each channel is multiplied by 1 +- colour.
+        flip: Probability of a mirrored crop. A view whose classes have no mirror image in the
             taxonomy is never mirrored.
-        photometric: a preset of `PHOTOMETRIC`: "eanet" for nothing but the gain of `colour`, or
+        photometric: A preset of `PHOTOMETRIC`: "eanet" for nothing but the gain of `colour`, or
             "photographs" for strong changes of tone, sharpness and noise.
 
     Raises:
-        ValueError: a range that makes no sense.
+        ValueError: A range that makes no sense.
     """
 
     scale: float = 0.25
@@ -88,7 +88,7 @@ class Augmentation:
                 raise ValueError(f"Augmentation.{name} is {value}; it must lie in 0 .. {limit}.")
 
     def draw(self, stream: np.random.Generator) -> Motion:
-        """One motion. Eight numbers are for the geometry and the gain, whatever the ranges are."""
+        """Draw a motion, always with eight numbers for geometry and gain, whatever the ranges."""
         numbers = stream.random(8).tolist()
         scale, turn, right, down, *gains = (2 * number - 1 for number in numbers[:7])
         draw_look = PHOTOMETRIC[self.photometric]
@@ -116,10 +116,10 @@ def augmentation_stream(seed: int, epoch: int, row: int) -> np.random.Generator:
 def draw_motions(
     augmentation: Augmentation, seed: int, epochs: Sequence[int], rows: Sequence[int]
 ) -> list[Motion]:
-    """`augmentation.draw(augmentation_stream(seed, epoch, row))` for each epoch and row.
+    """Draw a motion for each epoch and row.
 
-    The same numbers from one generator that is moved from stream to stream; to make a new one takes
-    longer than to draw.
+    Equals `augmentation.draw(augmentation_stream(seed, epoch, row))` but repositions one generator,
+    because creating a generator takes longer than drawing.
     """
     bits = np.random.Philox(key=np.zeros(2, np.uint64))
     stream, state = np.random.Generator(bits), bits.state
@@ -138,16 +138,16 @@ class HandView:
     """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
 
     Attributes:
-        picture: its pixels, maybe only those that the crop shows, maybe at a reduced scale; None
+        picture: Its pixels, maybe only those that the crop shows, maybe at a reduced scale; None
             where they are not needed any more.
         box_xywh_px: (4,) square that the crop shows.
-        keypoints_px: (21, 2) joints in the picture; arbitrary where not valid.
+        keypoints_px: (21, 2) joints in the image; arbitrary where not valid.
         joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
         joint_valid: (21,) bool.
         hand: RIGHT (0), LEFT (1), or NO_SIDE (-1: unknown, or two hands).
-        coarse, fine: gesture classes, -1 where there is none.
+        coarse, fine: Gesture classes, -1 for none.
         intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``, None without a camera. It is
-            diagonal before the crop; a turned crop of a camera with fx != fy has a small shear.
+            diagonal before the crop; a rotated crop of a camera with fx != fy has a small shear.
     """
 
     picture: ImagePart | None
@@ -162,18 +162,18 @@ class HandView:
 
     @property
     def image_rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8, the stored pixels of the picture."""
+        """Return (H, W, 3) uint8, the stored pixels of the image."""
         return self.picture.image_rgb
 
 
 class Crop(NamedTuple):
-    """How one crop moves the pixels, vectors and classes of a view.
+    """Maps of one crop for the pixels, vectors and classes of a view.
 
     Attributes:
         affine: (2, 3) map from image pixels to crop pixels.
         rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
-        flip: the crop shows a mirror image.
-        coarse, fine: gesture classes of what the crop shows, -1 where there is none.
+        flip: The crop shows a mirror image.
+        coarse, fine: Gesture classes of what the crop shows, -1 for none.
     """
 
     affine: np.ndarray
@@ -189,11 +189,11 @@ def plan_crop(
     """Plan the crop of a view: its maps, and what it shows.
 
     Args:
-        view: in image pixels, with a square box.
-        motion: what to do; `Motion()` only crops.
-        size_px: side of the crop.
-        taxonomy: gives the classes of the mirror image.
-        force_flip: flip although the taxonomy defines no mirror image; the classes are then -1.
+        view: In image pixels, with a square box.
+        motion: What to do; `Motion()` only crops.
+        size_px: Side of the crop.
+        taxonomy: Gives the classes of the mirror image.
+        force_flip: Flip although the taxonomy defines no mirror image; the classes are then -1.
     """
     mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
     if motion.flip and force_flip and mirrored is None:
@@ -204,7 +204,7 @@ def plan_crop(
 
 
 def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
-    """The view in the pixels of a planned crop, all but its picture, which is left out."""
+    """The view in the pixels of a planned crop, all but its image, which is left out."""
     return replace(
         view,
         picture=None,
@@ -221,16 +221,16 @@ def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
 def crop_maps(
     boxes_xywh_px: np.ndarray, motions: Sequence[Motion], flips: Sequence[bool], size_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How crops move pixels and vectors, for N crops at once.
+    """Compute the maps of pixels and vectors for N crops at once.
 
     The pixels move as in `crop_affine` of the shifted box, without its float32 rounding
     (3e-5 px): that function solves for the map as other loaders do, to the last digit of theirs.
 
     Args:
         boxes_xywh_px: (N, 4) squares.
-        motions: N motions; their `flip` is not looked at.
-        flips: N times whether the crop is mirrored.
-        size_px: side of the crops.
+        motions: N motions; their `flip` is ignored.
+        flips: Whether each of N crops is mirrored.
+        size_px: Side of the crops.
 
     Returns:
         (N, 2, 3) maps from image to crop pixels, (N, 3, 3) maps of camera-frame vectors
@@ -258,12 +258,12 @@ def crop_maps(
 def crop_pixels(
     picture: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> np.ndarray:
-    """The (size_px, size_px, 3) uint8 crop of a picture, coloured.
+    """The (size_px, size_px, 3) uint8 crop of an image, coloured.
 
     Args:
-        picture: holds what the crop shows.
-        affine: (2, 3) map from pixels of the original picture to those of the crop.
-        size_px: side of the crop.
+        picture: Holds what the crop shows.
+        affine: (2, 3) map from pixels of the original image to those of the crop.
+        size_px: Side of the crop.
         gain_rgb: (3,) factor on each colour channel.
     """
     return recolour(warp(picture.image_rgb, picture.crop_affine(affine), size_px), gain_rgb)
@@ -281,7 +281,7 @@ def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
-    """Multiplies each channel, rounds and saturates (OpenCV does it in one pass over the bytes)."""
+    """Multiply each channel, rounds and saturates (OpenCV does it in one pass over the bytes)."""
     if tuple(gain_rgb) == (1.0, 1.0, 1.0):
         return image_rgb
     return cv2.transform(image_rgb, np.diag(gain_rgb))
@@ -290,9 +290,9 @@ def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.
 def _move_intrinsics(
     intrinsics: np.ndarray | None, affine: np.ndarray, rotation: np.ndarray
 ) -> np.ndarray | None:
-    """Camera of the crop, for joints that `rotation` has turned.
+    """Return the camera of the crop, for joints rotated by `rotation`.
 
-    With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The turned
+    With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The rotated
     joints have Q xy for xy, so their camera is [L F Q^T | L c + t].
     """
     if intrinsics is None:

@@ -1,4 +1,4 @@
-"""Where the pixels of crops come from: image files or shards."""
+"""Read the pixels of crops from image files or shards."""
 
 import math
 from pathlib import Path
@@ -69,7 +69,7 @@ class CropImages:
 
 
 def crop_bounds(box_xywh_px: np.ndarray, motion: Motion) -> np.ndarray:
-    """(4,) left, top, right and bottom of what the crop of a moved box shows.
+    """Return (4,) left, top, right and bottom of what the crop of a moved box shows.
 
     Args:
         box_xywh_px: (4,) box.
@@ -103,5 +103,5 @@ def open_images(
 def cropped_image(
     part: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> Tensor:
-    """(3, size_px, size_px) uint8 crop; for the arguments see `crop_pixels`."""
+    """Return (3, size_px, size_px) uint8 crop; for the arguments see `crop_pixels`."""
     return torch.from_numpy(channels_first(crop_pixels(part, affine, size_px, gain_rgb)))

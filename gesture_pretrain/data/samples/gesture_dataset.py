@@ -1,4 +1,4 @@
-"""The loader: rows of an index -> crops with gesture classes and joints, ready for a DataLoader.
+"""Dataset of crops with gesture classes and joints, from rows of an index.
 
 A sample depends on (seed, epoch, row) only. It does not depend on the worker that makes it, on the
 order of the samples, or on the other rows of the dataset.
@@ -37,14 +37,14 @@ class HandSample(NamedTuple):
 
     Attributes:
         image: (3, S, S) uint8, RGB.
-        coarse, fine: gesture classes, -1 where the image has none.
+        coarse, fine: Gesture classes, -1 where the image has none.
         hand: 0 right, 1 left, -1 unknown or two hands; of the crop, that is after a flip.
         keypoints_px: (21, 2) float32, joints in crop pixels, mano21 order; 0 where not valid.
         joints_rel_mm: (21, 3) float32, joints minus wrist in the camera frame of the crop; 0 where
             not valid.
         joint_valid: (21,) bool, the joint and the wrist were triangulated. A valid joint may lie
-            outside of the crop.
-        row: row of the index.
+            outside the crop.
+        row: Row of the index.
     """
 
     image: torch.Tensor
@@ -64,35 +64,35 @@ class GestureDataset(Dataset):
     `EpochBatchSampler` asks for, augments anew in every epoch.
 
     The crop is the square of side ``box_ratio * max(w, h)`` about the annotated box; an image
-    without a box is shown whole, with black bars. Pixels outside of the image are black.
+    without a box is shown whole, with black bars. Pixels outside the image are black.
 
     Args:
-        index: the data.
+        index: The data.
         rows: (N,) rows of the index to use.
-        taxonomy: classes of the labels, maybe a control variant.
-        size_px: side of the crops (S).
-        augmentation: random motion; None for none.
-        seed: key of the augmentation.
-        box_ratio: side of the crop over the longer side of the annotated box.
+        taxonomy: Classes of the labels, maybe a control variant.
+        size_px: Side of the crops (S).
+        augmentation: Random motion; None for none.
+        seed: Key of the augmentation.
+        box_ratio: Side of the crop over the longer side of the annotated box.
         box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
             shown as they are.
-        reduced_decode: decode JPEG files at a reduced scale where a crop shows at least twice as
+        reduced_decode: Decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
-        shards: folder made by `write_shards`; None reads the image files. Samples are the same, see
+        shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
             `data.images.shards`.
-        strict_labels: refuse unexpected labels, see `Taxonomy.assign`.
-        announce: is handed the lines of `describe`; None for silence.
+        strict_labels: Refuse unexpected labels, see `Taxonomy.assign`.
+        announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
-        annotations: boxes and joints of the rows.
-        images: their pixels.
+        annotations: Boxes and joints of the rows.
+        images: Their pixels.
         coarse, fine: (N,) int64 classes, -1 where masked.
-        label_report: how many images have a class and why the others do not.
+        label_report: How many images have a class and why the others do not.
 
     Raises:
-        ValueError: a row is not in the index or has no box of `box_source`, or `strict_labels` and
+        ValueError: A row is not in the index or has no box of `box_source`, or `strict_labels` and
             an unexpected label.
-        DataError: the shards are damaged, unfinished, or made of another index.
+        DataError: The shards are damaged, unfinished, or made of another index.
     """
 
     def __init__(
@@ -138,18 +138,18 @@ class GestureDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, key: SampleKey) -> HandSample:
-        """The sample at a position, or at (epoch, position).
+        """Return the sample at a position, or at (epoch, position).
 
         Raises:
-            DataError: the image is missing, unreadable, or of another size than annotated.
+            DataError: The image is missing, unreadable, or of another size than annotated.
         """
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample]:
-        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
 
         Raises:
-            As for a single one.
+            DataError: See `__getitem__`.
         """
         epochs, positions = epochs_and_positions(keys)
         rows = self.rows[positions]
@@ -186,7 +186,7 @@ class GestureDataset(Dataset):
         ]
 
     def _shown(self, positions: np.ndarray, hands: np.ndarray, motions: list[Motion]) -> tuple:
-        """Of each crop: whether it is mirrored, and the hand and classes that it then shows."""
+        """Return for each crop whether it is mirrored, and the hand and classes it shows."""
         shown = []
         coarse, fine = self.coarse[positions].tolist(), self.fine[positions].tolist()
         for motion, hand, *classes in zip(motions, hands.tolist(), coarse, fine, strict=True):
@@ -206,7 +206,7 @@ class GestureDataset(Dataset):
         flip: bool,
         affine: np.ndarray,
     ) -> torch.Tensor:
-        """The `k`-th image of a batch; without a box the picture is shown whole."""
+        """The `k`-th image of a batch; without a box the image is shown whole."""
         size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
         part, shown = self.images.read(row, notes.files[k], size_wh, box, motion)
         if shown is not box:
@@ -229,7 +229,7 @@ class GestureDataset(Dataset):
         return annotated_view(record, part, box, **classes)
 
     def describe(self) -> str:
-        """What is labelled, what is masked and why, and whether crops can be mirrored."""
+        """Describe labels, masked images with reasons, and whether crops can be mirrored."""
         labels = f"Labels by taxonomy {self.taxonomy.name}: {self.label_report}"
         text = "\n".join([labels, *self.images.describe(self.rows)])
         if self.augmentation is None or not self.augmentation.flip or self.taxonomy.has_flip:
@@ -257,16 +257,16 @@ class GestureDataset(Dataset):
 
 
 def without_opencv_threads(worker_id: int) -> None:
-    """`worker_init_fn` of a DataLoader: as many workers as cores need no threads of OpenCV's.
+    """Disable OpenCV's threads in a DataLoader worker, which has a core to itself.
 
-    0 switches its threads off. 1 would resize a pool whose threads did not survive the fork, and
-    wait for them for ever.
+    0 disables its threads. 1 would resize a pool whose threads did not survive the fork, and
+    wait for them forever.
     """
     cv2.setNumThreads(0)
 
 
 def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:
-    """One float32 tensor per image, 0 where not valid."""
+    """Return one float32 tensor per image, 0 where not valid."""
     kept = np.where(valid[..., None], values, 0).astype(np.float32)
     return torch.from_numpy(kept).unbind()
 

@@ -1,7 +1,7 @@
-"""What an index says of many images at once: boxes, classes of hand, joints in camera and picture.
+"""Batched annotations of an index: boxes, handedness, joints in the camera and in the image.
 
 A loader reads whole batches here. Per image the interpreter would spend as much time on these small
-arrays as a quarter of the decoding of a picture.
+arrays as a quarter of the decoding of an image.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ _SINGLE_HANDS = 2  # codes 0 right and 1 left of the index
 
 
 class HandAnnotations(NamedTuple):
-    """Annotations of N images, in the pixels of their pictures and the frames of their cameras.
+    """Annotations of N images, in the pixels of their images and the frames of their cameras.
 
     Attributes:
-        files: paths of the pictures.
-        sizes_wh: (N, 2) sizes of the pictures.
+        files: Paths of the images.
+        sizes_wh: (N, 2) sizes of the images.
         boxes_xywh_px: (N, 4) squares to be shown; NaN where an image has no box.
         hands: (N,) 0 right, 1 left, -1 unknown or two hands.
         keypoints_px: (N, 21, 2) joints, mano21 order; arbitrary where not valid.
@@ -40,13 +40,13 @@ class AnnotationReader:
     """Reads `HandAnnotations` of an index.
 
     Args:
-        index: the index.
-        box_ratio: side of the square over the longer side of the annotated box.
+        index: The index.
+        box_ratio: Side of the square over the longer side of the annotated box.
         box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
             square and enlarged already and are taken as they are.
 
     Raises:
-        ValueError: another source, or the index has no detections.
+        ValueError: Another source, or the index has no detections.
     """
 
     def __init__(self, index: HandIndex, *, box_ratio: float, box_source: str = "annotation"):
@@ -57,7 +57,7 @@ class AnnotationReader:
         if box_source == "rootnet" and "detected_bbox_xywh_px" not in self._columns:
             raise ValueError(
                 "the index has no RootNet boxes. Put rootnet_interhand2.6m_output_*.json where "
-                "the data set's page says, build the index again, or use box_source='annotation'."
+                "the dataset's page says, build the index again, or use box_source='annotation'."
             )
         self._sizes_wh = np.asarray(index.meta["image_sizes"], np.int64).reshape(-1, 2)
 
@@ -78,7 +78,7 @@ class AnnotationReader:
         )
 
     def boxes(self, rows: np.ndarray) -> np.ndarray:
-        """(N, 4) squares that crops show, xywh pixels; NaN where an image has no box."""
+        """Return (N, 4) squares that crops show, xywh pixels; NaN where an image has no box."""
         if self.box_source == "rootnet":
             return self._columns["detected_bbox_xywh_px"][rows].astype(np.float64)
         if "bbox_xywh_px" not in self._columns:

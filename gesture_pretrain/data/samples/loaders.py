@@ -1,4 +1,4 @@
-"""From data sets to the loaders of a run, each process taking its share of every batch."""
+"""Loaders of a run; each process loads its part of every batch."""
 
 from typing import NamedTuple
 
@@ -17,10 +17,10 @@ class Loaders(NamedTuple):
     """Loaders of a run.
 
     Attributes:
-        train: endless loader of this process's share of each batch.
-        validation: finite loader of this process's share; None where there is nothing to validate.
-        batch_size: images per iteration over all processes.
-        iterations_per_epoch: whole batches in one pass over the training rows.
+        train: Endless loader of this process's part of each batch.
+        validation: Finite loader of this process's part; None without validation.
+        batch_size: Images per iteration over all processes.
+        iterations_per_epoch: Whole batches in one pass over the training rows.
     """
 
     train: DataLoader
@@ -39,15 +39,15 @@ def build_loaders(
     pin_memory: bool,
     weights: np.ndarray | None = None,
 ) -> Loaders:
-    """Both loaders of a run.
+    """Build the training and validation loaders of a run.
 
     Args:
-        train_set: what is trained on.
-        val_set: what is validated on; None for nothing.
-        batch_size: images per iteration over all processes; a smaller data set makes it smaller.
-        workers: loading processes per training process.
-        seed: key of the order.
-        pin_memory: page-locked batches, for copies to CUDA.
+        train_set: Training set.
+        val_set: Validation set, or None.
+        batch_size: Images per iteration over all processes; a smaller dataset makes it smaller.
+        workers: Loading processes per training process.
+        seed: Key of the order.
+        pin_memory: Use page-locked batches, for copies to CUDA.
         weights: (N,) weights that training samples are drawn with; None to use each once per
             epoch.
     """
@@ -70,7 +70,7 @@ def build_loaders(
 
 
 def _filled_batch_size(batch_size: int, images: int, world_size: int) -> int:
-    """A batch holds each image once at most; said where that makes it smaller."""
+    """Cap the batch size at the dataset size, with a notice."""
     filled = min(batch_size, images // world_size * world_size)
     say = announcer("Training")
     if filled < batch_size and say is not None:
@@ -79,15 +79,15 @@ def _filled_batch_size(batch_size: int, images: int, world_size: int) -> int:
 
 
 def own_batches(count: int, batch_size: int, rank: int, world_size: int) -> list[range]:
-    """A process's batches of a pass over `count` samples; every sample is in one batch of one.
+    """Return a process's batches of a pass over `count` samples, without overlap between processes.
 
-    Whole batches are shared out, so that each is computed exactly as by a single process: how many
-    images are computed at once can change the last digit.
+    Whole batches are distributed so that results equal those of a single process: the number of
+    images computed at once can change the last digit.
 
     Args:
-        count: samples.
-        batch_size: of all processes; never more than `LARGEST_EVALUATED` are taken at once.
-        rank, world_size: which process of how many.
+        count: Samples.
+        batch_size: Batch size over all processes, capped at `LARGEST_EVALUATED` per process.
+        rank, world_size: Index of the process, and number of processes.
     """
     size = min(batch_size, LARGEST_EVALUATED)
     batches = [range(start, min(start + size, count)) for start in range(0, count, size)]
@@ -95,7 +95,7 @@ def own_batches(count: int, batch_size: int, rank: int, world_size: int) -> list
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raises ValueError where a batch does not divide among the processes."""
+    """Raise ValueError unless the batch divides evenly among the processes."""
     _, world_size = rank_and_world_size()
     if batch_size < 1:
         raise ValueError(f"data.batch_size must be at least 1, got {batch_size}.")
@@ -107,7 +107,7 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def announcer(name: str):
-    """Prints what a data set says of itself, once per run."""
+    """Return a function that prints a dataset's description once per run."""
     rank, _ = rank_and_world_size()
     return (lambda text: print(f"{name}. {text}")) if rank == 0 else None
 
@@ -115,8 +115,8 @@ def announcer(name: str):
 def make_loader(
     dataset: Dataset, workers: int, seed: int, pin_memory: bool, **batching
 ) -> DataLoader:
-    """A loader whose workers do not depend on torch's global generator."""
-    # An own generator: the loader would else draw its base seed from torch's global one.
+    """Build a loader whose workers do not depend on torch's global generator."""
+    # Without this generator the loader would draw its base seed from torch's global one.
     return DataLoader(
         dataset,
         num_workers=workers,

@@ -34,9 +34,9 @@ def move_fits(
     rotation mirrored, (x, -y, -z), and the root ``Q R root M``.
 
     Args:
-        records: images of one hand each, "right" or "left".
-        crops: what is shown of each.
-        hands: the hand of each side.
+        records: Images of one hand each, "right" or "left".
+        crops: What is shown of each.
+        hands: The hand of each side.
 
     Returns:
         N fits; None without a fit or a camera, or where part of the hand is behind the camera.

@@ -1,6 +1,6 @@
-"""Crops of single hands with all that a 3D pose can be learned from.
+"""Crops of single hands with the supervision of a 3D pose.
 
-Everything in a sample is in the camera frame of its crop: what the augmentation did to the picture
+Everything in a sample is in the camera frame of its crop: what the augmentation did to the image
 it also did to joints, camera and MANO parameters. A sample depends on (seed, epoch, row) only.
 """
 
@@ -42,18 +42,18 @@ _SINGLE = HANDS[:2]
 class PoseSample(NamedTuple):
     """One crop of one hand (or, collated, a batch of B of them with a leading axis B).
 
-    What is not known is 0 with its flag False, never a value; read everything through the flags.
+    Unknown values are 0 with a False flag; always use values together with their flags.
 
     Attributes:
         image: (3, S, S) uint8, RGB.
-        coarse, fine: int64 gesture classes, -1 where there is none.
+        coarse, fine: int64 gesture classes, -1 for none.
         hand: int64, 0 right, 1 left; of the crop, that is after a mirror.
         row: int64, row of the index.
         keypoints_px: (21, 2) float32, annotated joints in crop pixels, mano21 order.
         joints_rel_mm: (21, 3) float32, annotated joints minus the annotated wrist.
         joint_valid: (21,) bool, joint and wrist were triangulated and lie before the camera.
         joint_in_view: (21,) bool, valid, annotated as inside the image, and inside the crop.
-        mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root turns into the
+        mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root rotates into the
             camera frame of the crop.
         mano_shape: (10,) float32.
         mano_joints_rel_mm: (21, 3) float32, the fit's joints minus the fit's wrist.
@@ -63,7 +63,7 @@ class PoseSample(NamedTuple):
         crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
         has_camera: bool.
         image_from_crop: (2, 3) float32, crop pixels to those of the stored image; undoes a mirror.
-        mirrored: bool, the crop shows a mirror image of the picture.
+        mirrored: bool, the crop is mirrored.
     """
 
     image: Tensor
@@ -93,30 +93,30 @@ class PoseDataset(Dataset):
     `dataset[position]` is the sample of epoch 0, `dataset[epoch, position]` that of an epoch.
 
     Args:
-        index: the data.
+        index: The data.
         rows: (N,) rows of the index, each with one annotated hand.
-        taxonomy: gesture classes of the labels.
-        size_px: side of the crops (S).
+        taxonomy: Gesture classes of the labels.
+        size_px: Side of the crops (S).
         hand_models: "right" and "left" hand that the fits belong to.
-        augmentation: random motion; None for none.
-        seed: key of the augmentation.
-        box_ratio: side of the crop over the longer side of the annotated box.
+        augmentation: Random motion; None for none.
+        seed: Key of the augmentation.
+        box_ratio: Side of the crop over the longer side of the annotated box.
         box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are square
             and enlarged already and are taken as they are; published numbers on InterHand2.6M's
             test split use these.
-        mirror_left: mirror every left hand, so that all crops show a right one; its MANO parameters
+        mirror_left: Mirror every left hand, so that all crops show a right one; its MANO parameters
             are then those of the right hand. Classes without a mirror image become -1.
-        reduced_decode, shards: where the pixels come from, see `GestureDataset`; all else of a
+        reduced_decode, shards: Where the pixels come from, see `GestureDataset`; all else of a
             sample is the same to the last digit.
-        announce: is handed the lines of `describe`; None for silence.
+        announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
-        coarse, fine: (N,) int64 classes as the picture shows them, -1 where masked.
+        coarse, fine: (N,) int64 classes as the image shows them, -1 where masked.
 
     Raises:
-        ValueError: a row that is not in the index, not of a single hand or without a box of
+        ValueError: A row that is not in the index, not of a single hand or without a box of
             `box_source`, a missing hand model, or random flips together with `mirror_left`.
-        DataError: the shards are damaged, unfinished, or made of another index.
+        DataError: The shards are damaged, unfinished, or made of another index.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class PoseDataset(Dataset):
                 f"mirror_left shows every hand as a right one, and augmentation.flip is "
                 f"{augmentation.flip}. Set flip to 0, or leave mirror_left off."
             )
-        # classes, boxes and pictures are those of Stage 1
+        # classes, boxes and images are those of Stage 1
         self._gestures = GestureDataset(
             index,
             rows,
@@ -170,18 +170,18 @@ class PoseDataset(Dataset):
         return len(self.rows)
 
     def __getitem__(self, key: SampleKey) -> PoseSample:
-        """The sample at a position, or at (epoch, position).
+        """Return the sample at a position, or at (epoch, position).
 
         Raises:
-            DataError: the image is missing, unreadable, or of another size than annotated.
+            DataError: The image is missing, unreadable, or of another size than annotated.
         """
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[PoseSample]:
-        """The samples of a batch, in the order of `keys`; a DataLoader asks for them so.
+        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
 
         Raises:
-            As for a single one.
+            DataError: See `__getitem__`.
         """
         epochs, positions = epochs_and_positions(keys)
         records = [self.index.record(row) for row in self.rows[positions].tolist()]
@@ -201,7 +201,7 @@ class PoseDataset(Dataset):
     def _crop(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> tuple[Crop, HandView, Tensor]:
-        """How a picture is cropped, what the crop shows, and its image; the picture is let go."""
+        """Plan and make a crop: its maps, annotations without pixels, and image."""
         view = self._view(position, record, box_xywh_px, motion)
         crop = plan_crop(
             view,
@@ -216,7 +216,7 @@ class PoseDataset(Dataset):
     def _view(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> HandView:
-        """The annotated picture, at least as much of it as the crop shows."""
+        """The annotated image, at least as much of it as the crop shows."""
         picture, box = self._gestures.images.read(
             record.row,
             str(record.image_path),
@@ -228,7 +228,7 @@ class PoseDataset(Dataset):
         return annotated_view(record, picture, box, **classes)
 
     def describe(self) -> str:
-        """What is labelled, and how many hands have joints, a MANO fit and a camera."""
+        """Describe the labels, and count hands with joints, a MANO fit and a camera."""
         supervision = count_supervision(self.index, self.rows)
         return f"{self._gestures.describe()}\n{supervision.describe()}"
 

@@ -1,4 +1,4 @@
-"""Which samples make up which batch: an endless, counter-based stream.
+"""Endless, counter-based stream of batches of samples.
 
 Batch k depends on (seed, k) alone, never on what was drawn before, on the number of loading workers
 or on the number of training processes. A run can therefore go on from any iteration, and N
@@ -23,18 +23,18 @@ class EpochBatchSampler(Sampler):
     end is not used in that epoch. With `weights` samples are drawn with replacement instead.
 
     Args:
-        num_samples: size of the dataset (N).
-        batch_size: samples per iteration over all processes together.
-        seed: key of the order.
-        rank: which process this is, from 0.
-        world_size: number of processes; each gets an equal, contiguous part of every batch.
-        start_iteration: first batch to give; may be set later, before the loader is iterated.
-        shuffle: random order; False goes through the positions as they are.
+        num_samples: Size of the dataset (N).
+        batch_size: Samples per iteration over all processes together.
+        seed: Key of the order.
+        rank: Which process this is, from 0.
+        world_size: Number of processes; each gets an equal, contiguous part of every batch.
+        start_iteration: First batch to give; may be set later, before the loader is iterated.
+        shuffle: Random order; False goes through the positions as they are.
         weights: (N,) non-negative weight of every sample, for draws with replacement; see
             `class_balanced_weights`.
 
     Raises:
-        ValueError: the numbers do not fit together.
+        ValueError: The numbers do not fit together.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class EpochBatchSampler(Sampler):
         return [(draw + i, position) for i, position in enumerate(positions)]
 
     def _epoch_positions(self, epoch: int) -> np.ndarray:
-        """(N,) positions in the order in which the epoch visits them."""
+        """Return (N,) positions in the order in which the epoch visits them."""
         if not self.shuffle:
             return np.arange(self.num_samples)
         key = np.array([self.seed, epoch], np.uint64)
@@ -100,16 +100,16 @@ class EpochBatchSampler(Sampler):
 
 
 def epochs_and_positions(keys: Sequence[SampleKey]) -> tuple[list[int], np.ndarray]:
-    """What a dataset is asked for: epochs, 0 where none is named, and (B,) int64 positions."""
+    """Split keys into epochs (default 0) and (B,) int64 positions."""
     pairs = [key if isinstance(key, tuple) else (0, key) for key in keys]
     return [epoch for epoch, _ in pairs], np.array([place for _, place in pairs], np.int64)
 
 
 def class_balanced_weights(class_ids: Sequence[int]) -> np.ndarray:
-    """(N,) float64 weights 1 / (number of samples of the class); 0 for class -1 (no label).
+    """Return (N,) float64 weights 1 / (number of samples of the class); 0 for class -1 (no label).
 
     Raises:
-        ValueError: no sample has a class.
+        ValueError: No sample has a class.
     """
     ids = np.asarray(class_ids)
     labelled = ids >= 0

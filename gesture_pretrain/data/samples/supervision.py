@@ -1,4 +1,4 @@
-"""What a pose network can learn from: how many hands have joints, a MANO fit and a camera."""
+"""Count the hands with joints, a MANO fit and a camera, which pose networks learn from."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Supervision(NamedTuple):
     trainable: int
 
     def describe(self) -> str:
-        """One line."""
+        """Return a one-line summary."""
         return (
             f"Of {self.hands:,} hands {self.joints:,} have 3D joints, {self.fits:,} a MANO fit and "
             f"{self.cameras:,} a camera."
@@ -61,7 +61,7 @@ def count_supervision(index: HandIndex, rows: np.ndarray) -> Supervision:
 
 
 def _has_joints(index: HandIndex, steps: np.ndarray) -> np.ndarray:
-    """(N, 2) of the right and the left hand."""
+    """Return (N, 2) of the right and the left hand."""
     bits = index.columns.get("step_triangulated_bits")
     if bits is None:
         return np.zeros((len(steps), 2), bool)
@@ -72,7 +72,7 @@ def _has_joints(index: HandIndex, steps: np.ndarray) -> np.ndarray:
 
 
 def _has_fit(index: HandIndex, steps: np.ndarray) -> np.ndarray:
-    """(N, 2) of the right and the left hand."""
+    """Return (N, 2) of the right and the left hand."""
     fits = index.columns.get("step_mano")
     return np.zeros((len(steps), 2), bool) if fits is None else fits[steps] >= 0
 

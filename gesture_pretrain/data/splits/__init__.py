@@ -1,1 +1,1 @@
-"""Which rows of an index a run trains on and which it validates on."""
+"""Select the training and validation rows of a run."""

@@ -89,7 +89,7 @@ def hold_out_some(index: HandIndex, rows: np.ndarray) -> HeldOut:
 
 
 def _values(index: HandIndex, kind: str, rows: np.ndarray) -> np.ndarray:
-    """(N,) subject or capture numbers; -1 where they are unknown."""
+    """Return (N,) subject or capture numbers; -1 where they are unknown."""
     if kind == "subject" and "subject" not in index.columns:
         return np.full(len(rows), -1)
     return index.values(kind, rows).astype(np.int64)

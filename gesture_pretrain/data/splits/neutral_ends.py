@@ -16,7 +16,7 @@ MASK, WEIGHT = "mask", "weight"
 
 @dataclass(frozen=True)
 class NeutralEnds:
-    """How the ends of each recording are treated in training.
+    """Treatment of the ends of each recording in training.
 
     Attributes:
         fraction: Length of each of the two ends as a fraction of the recording, in (0, 0.5).
@@ -51,7 +51,7 @@ class NeutralEnds:
 
 
 def distance_from_ends(index: HandIndex) -> np.ndarray:
-    """(N,) distance of every image from the nearer end of its recording, in [0, 0.5].
+    """Return (N,) distance of every image from the nearer end of its recording, in [0, 0.5].
 
     A recording is a (split, subject, capture, sequence); its length is 1. The image of a recording
     with a single frame is at 0.5.
@@ -76,7 +76,7 @@ def distance_from_ends(index: HandIndex) -> np.ndarray:
 
 
 def _recordings(index: HandIndex) -> np.ndarray:
-    """(N,) number of the recording of every image, counted from 0."""
+    """Return (N,) number of the recording of every image, counted from 0."""
     names = ("split", "capture", "sequence", *(["subject"] if "subject" in index.columns else []))
     codes = [np.unique(index.values(name), return_inverse=True)[1] for name in names]
     combined = np.ravel_multi_index(codes, [code.max() + 1 for code in codes])

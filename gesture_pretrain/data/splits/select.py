@@ -1,4 +1,4 @@
-"""Which rows of an index a run trains on and which it validates on."""
+"""Select the training and validation rows of a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -120,7 +120,7 @@ def section_rows(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_validation(validated_on: Mapping[str, Any] | None) -> str:
-    """One sentence for the log about what a run validates on."""
+    """Describe the validation data in one sentence for the log."""
     if validated_on is None:
         return "There is no validation (data.val_split is None)."
     images = f"{validated_on['images']:,} images"
@@ -140,7 +140,7 @@ def _named(kind: str, numbers: Sequence[int]) -> str:
 
 
 def spread(rows: np.ndarray, count: int | None) -> np.ndarray:
-    """`count` of the rows, evenly spaced; all of them where `count` is None or larger."""
+    """Return `count` evenly spaced rows; all if `count` is None or larger."""
     if count is None or count >= len(rows):
         return rows
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]

@@ -69,8 +69,8 @@ def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
     extent_mm = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
     if not _SPREAD_MM[0] <= extent_mm <= _SPREAD_MM[1]:
         raise PredictionError(
-            f"{path}: in unit '{unit}', the median spread of the joints about their mean "
-            f"is {extent_mm:.3g} mm; that of a hand is about 50 mm. State the correct unit"
+            f"{path}: in unit '{unit}', the median spread of the joints about their mean is "
+            f"{extent_mm:.3g} mm, but that of a hand is about 50 mm. State the correct unit."
         )
 
 

@@ -1,6 +1,6 @@
 """Write the miniature: images and annotation files in the layout of InterHand2.6M v1.0.
 
-It reproduces what a loader meets in the real release: ids with gaps, annotations in another order
+It reproduces the irregularities of the real release: ids with gaps, annotations in another order
 than images, fits that are null or absent, joints that were not triangulated, hands that are
 annotated in one view and not in another, and the same file names in val and test.
 """
@@ -97,7 +97,7 @@ def _check(**numbers: int) -> None:
 
 
 class _SplitWriter:
-    """Writes the images of a split as they come and its annotation files at the end."""
+    """Writer of a split's images, and finally its annotation files."""
 
     def __init__(self, root: Path, split: str, poser: HandPoser, cameras, long_side_px, seed):
         self.root, self.split, self.poser = root, split, poser
@@ -231,7 +231,7 @@ class _SplitWriter:
 
 
 def _joints_of_both(hands: dict[str, PosedHands], k: int) -> np.ndarray:
-    """(2, 21, 3) joints in mm, right hand first; zeros for a hand that is not recorded."""
+    """Return (2, 21, 3) joints in mm, right hand first; zeros for a hand that is not recorded."""
     joints = np.zeros((2, 21, 3))
     for hand, posed in hands.items():
         joints[HANDS.index(hand)] = posed.joints_mm[k]
@@ -239,19 +239,19 @@ def _joints_of_both(hands: dict[str, PosedHands], k: int) -> np.ndarray:
 
 
 def _in_file_order(values: np.ndarray) -> np.ndarray:
-    """(2, 21, ...) values in mano21 order as the 42 rows of the files."""
+    """Return (2, 21, ...) values in mano21 order as the 42 rows of the files."""
     ordered = values[:, list(INTERHAND_FROM_MANO21)]
     return ordered.reshape(42, *values.shape[2:])
 
 
 def _hand_type(shown: np.ndarray) -> str:
-    """The hand type of a view from the (2, 21) joints that are annotated in it."""
+    """Return the hand type of a view from its (2, 21) annotated joints."""
     right, left = shown.any(axis=1)
     return BOTH if right and left else HANDS[int(left)]
 
 
 def _floats(values) -> list:
-    """Nested lists of doubles that are float32 values, as in the real files."""
+    """Convert to nested lists of doubles with float32 values, as in the real files."""
     return np.asarray(values, np.float32).tolist()
 
 

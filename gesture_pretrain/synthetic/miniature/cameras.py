@@ -23,21 +23,21 @@ class View(NamedTuple):
     size_wh: tuple[int, int]
 
     def keypoints_px(self, joints_mm: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels of joints (..., 3) in the world frame."""
+        """Return (..., 2) pixels of joints (..., 3) in the world frame."""
         return project_px(
             self.to_camera_mm(joints_mm), self.camera.focal_px, self.camera.princpt_px
         )
 
     def to_camera_mm(self, points_mm: np.ndarray) -> np.ndarray:
-        """(..., 3) points of the world frame in the camera frame."""
+        """Return (..., 3) points of the world frame in the camera frame."""
         return world_to_camera_mm(points_mm, self.camera.R_cam_world, self.camera.center_mm)
 
     def inside(self, keypoints_px: np.ndarray) -> np.ndarray:
-        """(...) bool: the keypoint lies inside the image."""
+        """Return (...) bool: the keypoint lies inside the image."""
         return ((keypoints_px >= 0) & (keypoints_px <= np.array(self.size_wh) - 1)).all(axis=-1)
 
     def image(self, rng: np.random.Generator, vertices_mm: np.ndarray, faces: np.ndarray):
-        """(H, W, 3) uint8 BGR image of a mesh before a dark, uneven background."""
+        """Return (H, W, 3) uint8 BGR image of a mesh before a dark, uneven background."""
         rendered, coverage = render_mesh(
             self.to_camera_mm(vertices_mm) / 1000,
             faces,
@@ -58,7 +58,7 @@ class View(NamedTuple):
 
 
 def capture_views(rng: np.random.Generator, *, count: int, long_side_px: int) -> list[View]:
-    """Calibrate the cameras of one capture; the same name is another camera in another capture."""
+    """Make the cameras of a capture; cameras of different captures share names."""
     rig = make_rig(rng, size_px=long_side_px, num_cameras=count, max_elevation_deg=50.0)
     return [_view(camera, name, long_side_px) for camera, name in zip(rig, NAMES, strict=False)]
 

@@ -29,7 +29,7 @@ class PosedHands(NamedTuple):
 
 
 class HandPoser:
-    """Poses the bundled hand models along recordings."""
+    """Pose the bundled hand models along recordings."""
 
     def __init__(self):
         from gesture_pretrain.hand.model import load_hand_model  # imports torch
@@ -80,7 +80,7 @@ class HandPoser:
 
 
 def _root_rotations(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """(F, 3) a random orientation that changes slowly."""
+    """Return (F, 3) a random orientation that changes slowly."""
     axis, drift = rng.normal(size=(2, 3))
     first = rodrigues(rng.uniform(0, np.pi) * axis / np.linalg.norm(axis))
     drift /= np.linalg.norm(drift)

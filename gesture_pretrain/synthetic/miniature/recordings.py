@@ -1,4 +1,4 @@
-"""What the miniature contains: captures, people, sequences and frames, as in the real release.
+"""Plan of the miniature: captures, people, sequences and frames, as in the real release.
 
 val has range-of-motion (ROM) sequences only, test has captures with ROM and captures with gestures,
 and train has gestures, two-hand sequences and ROM. Capture numbers restart in every split.
@@ -37,7 +37,7 @@ class Recording(NamedTuple):
     """One sequence of a capture.
 
     Attributes:
-        split, capture, subject: Where it belongs and who is recorded.
+        split, capture, subject: Split, capture and recorded subject.
         folder: Name of the sequence.
         hand_type: "right", "left" or "interacting", as the name of the sequence implies.
         frames: (F,) frame numbers.
@@ -56,7 +56,7 @@ class Recording(NamedTuple):
 
     @property
     def hands(self) -> tuple[str, ...]:
-        """The hands that are recorded."""
+        """Return the recorded hands."""
         return HANDS if self.hand_type == BOTH else (self.hand_type,)
 
 
@@ -90,7 +90,7 @@ def plan_recordings(*, gestures: int, frames: int, seed: int) -> list[Recording]
 
 
 def _sequences(split: str, capture: int, gestures: int) -> list[tuple[str, str, str | None]]:
-    """(folder, hand type, pose) of each sequence; the pose is None in a range of motion."""
+    """Return (folder, hand type, pose) of each sequence; the pose is None in a range of motion."""
     rom = [(folder, hand_type, None) for folder, hand_type in _ROM.items()]
     if (split, capture) in ROM_CAPTURES:
         return rom
@@ -102,6 +102,6 @@ def _sequences(split: str, capture: int, gestures: int) -> list[tuple[str, str, 
 
 
 def _there_and_back(frames: int) -> np.ndarray:
-    """(F,) from neutral to the gesture and back: 0 at both ends, 1 in the middle."""
+    """Return (F,) from neutral to the gesture and back: 0 at both ends, 1 in the middle."""
     position = np.linspace(0, 1, frames)
     return np.clip(np.minimum(position, 1 - position) / 0.3, 0, 1)

@@ -303,9 +303,9 @@ def test_gesture_logits_are_those_of_the_heads_that_came_along(backbone, hands, 
 
 
 def test_logits_need_heads_on_the_map_that_is_read(backbone, hands):
-    with pytest.raises(SwapError, match="comes without. Load it with load_backbone"):
+    with pytest.raises(SwapError, match="load_backbone"):
         tiny_model(backbone, hands, gesture_logits="logits")
-    with pytest.raises(SwapError, match="a projection stands before it"):
+    with pytest.raises(SwapError, match="projected"):
         tiny_model(
             with_heads(backbone),
             hands,
@@ -341,7 +341,7 @@ def test_wrong_hands_are_refused(backbone, hands):
         ),
         (
             {**hands, "left": load_hand_model("left", "open", tip_convention="interhand")},
-            "other fingertips: smplx, interhand",
+            "fingertips: smplx, interhand",
         ),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -60,25 +60,25 @@ def test_boxes_of_other_pictures_altogether_are_refused(tmp_path):
     path.write_text(json.dumps(BY_NAME))
     boxes = boxes_from_file(path)
     boxes.require_some(["b.png", "z.png"])
-    with pytest.raises(ValueError, match=r"it names a\.jpg, b\.png, the images are z\.png"):
+    with pytest.raises(ValueError, match=r"a\.jpg, b\.png.*z\.png"):
         boxes.require_some(["z.png"])
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("b.json", '{"a.jpg": [1, 2, 3]}', r"entry 0: box is \[1, 2, 3\]; needed are x, y"),
+        ("b.json", '{"a.jpg": [1, 2, 3]}', r"entry 0: box is \[1, 2, 3\]"),
         ("b.json", '{"a.jpg": [1, 2, 3, "wide"]}', "entry 0: box is"),
         ("b.json", '{"a.jpg": [1, 2, 3, NaN]}', "not JSON"),
         (
             "b.json",
             '[{"image": "a", "box": [1,2,3,4], "hand": "both"}]',
-            "hand is 'both'; possible",
+            "both",
         ),
         ("b.json", '[{"box": [1, 2, 3, 4]}]', "entry 0 names no image"),
         ("b.json", "[1, 2, 3, 4]", "unknown layout"),
         ("b.json", "{", "not JSON"),
-        ("b.json", '{"images": [{"id": 1}], "annotations": []}', "not as COCO has them"),
+        ("b.json", '{"images": [{"id": 1}], "annotations": []}', "COCO"),
         ("b.csv", "image,x,y\na,1,2\n", "lacks the columns width, height"),
         ("b.csv", "image,x,y,width,height\na,1,2,3,\n", "line 2: box is"),
         ("b.csv", "image,x,y,width,height,frame\na,1,2,3,4,x\n", "line 2: frame is 'x'"),
@@ -99,5 +99,5 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("box", [[0, 0, 1e-30, 1e-30], [0, 0, 1e30, 1e30], [5, 5, 0.5, 9]])
 def test_boxes_that_no_hand_has_are_refused(box):
     """They ended the whole prediction: a singular matrix, and an error of OpenCV."""
-    with pytest.raises(ValueError, match="box of picture 3"):
+    with pytest.raises(ValueError, match="box of image 3"):
         square_hand_box(np.zeros((20, 30, 3), np.uint8), box, box_ratio=1.25, number=3)

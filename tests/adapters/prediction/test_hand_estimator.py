@@ -178,7 +178,7 @@ def test_classes_of_ones_own_folders_come_from_the_card(stored, pictures, tmp_pa
 def test_weights_of_another_taxonomy_are_refused(tmp_path, taxonomy):
     other = taxonomy.handedness_only()
     folder = store_random_pose_model(tmp_path / "model", taxonomy=other)
-    with pytest.raises(ValueError, match="another taxonomy"):
+    with pytest.raises(ValueError, match="taxonomy"):
         HandEstimator(folder, taxonomy="interhand26m")
 
 
@@ -187,7 +187,7 @@ def test_without_trained_gestures_the_side_must_be_given(tmp_path, guidance, pic
     """Heads that began at random name no class, guide as they may."""
     folder = store_random_pose_model(tmp_path / "model", guidance=guidance, taxonomy=None)
     estimator = HandEstimator(load_pose_model(folder))
-    with pytest.raises(ValueError, match="nothing tells whether picture 0 shows a right or a left"):
+    with pytest.raises(ValueError, match="handedness in image 0"):
         estimator.predict(pictures[0][:1])
     estimate = estimator.predict(pictures[0][:1], hands="left")[0]
     assert estimate.hand == "left" and estimate.coarse is None and estimate.fine is None
@@ -230,7 +230,7 @@ def test_another_target_is_shown_left_hands_as_they_are(
     ):
         ours = np.stack([getattr(estimate, name) for estimate in found])
         np.testing.assert_allclose(ours, values, atol=0.05, rtol=0, err_msg=name)
-    with pytest.raises(ValueError, match="nothing tells whether picture 0 shows a right or a left"):
+    with pytest.raises(ValueError, match="handedness in image 0"):
         estimator.predict(images[:1])
 
 
@@ -275,11 +275,11 @@ IMAGE = np.zeros((40, 60, 3), np.uint8)
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (IMAGE[:, :, 0], ValueError, "picture 0 has shape"),
-        (np.zeros((40, 60, 4), np.uint8), ValueError, "needed is .H, W, 3., RGB"),
-        (IMAGE.astype(np.uint16), TypeError, "picture 0 is uint16"),
-        (IMAGE[:0], ValueError, "picture 0 has shape"),
-        ("hand.png", TypeError, "picture 0 is str"),
+        (IMAGE[:, :, 0], ValueError, "image 0 has shape"),
+        (np.zeros((40, 60, 4), np.uint8), ValueError, "H, W, 3"),
+        (IMAGE.astype(np.uint16), TypeError, "uint16"),
+        (IMAGE[:0], ValueError, "image 0 has shape"),
+        ("hand.png", TypeError, "str"),
     ],
 )
 def test_what_is_no_rgb_picture_is_refused(estimator, image, error, message):
@@ -293,7 +293,7 @@ def test_what_is_no_rgb_picture_is_refused(estimator, image, error, message):
         ([10, 10, 0, 5], "width and height"),
         ([10, 10, 5], "width and height"),
         ([10, np.nan, 5, 5], "width and height"),
-        ([60, 10, 20, 20], "lies outside of its 60 x 40 px"),
+        ([60, 10, 20, 20], "60 x 40 px"),
         ([-30, 0, 30, 20], "lies outside"),
     ],
 )
@@ -303,9 +303,9 @@ def test_a_box_without_area_or_outside_is_refused(estimator, box, message):
 
 
 def test_a_wrong_side_or_count_is_refused(estimator):
-    with pytest.raises(ValueError, match="hand of picture 1 is 'both'"):
+    with pytest.raises(ValueError, match="hand of image 1 is 'both'"):
         estimator.predict([IMAGE] * 2, hands=["left", "both"])
-    with pytest.raises(ValueError, match="1 boxes for 2 pictures"):
+    with pytest.raises(ValueError, match="1 boxes for 2 images"):
         estimator.predict([IMAGE] * 2, boxes=[None], hands="right")
 
 

@@ -70,7 +70,7 @@ def test_a_jpeg_that_is_cut_off_is_no_picture(tmp_path):
     path = tmp_path / "cut.jpg"
     path.write_bytes(content[: len(content) // 2])
     assert cv2.imread(str(path)) is not None
-    with pytest.raises(UnreadablePicture, match=r"cut\.jpg is not a readable picture .*cut off"):
+    with pytest.raises(UnreadablePicture, match=r"cut\.jpg is not a readable image .*truncated"):
         read_picture(path)
 
 
@@ -80,7 +80,7 @@ def test_other_content_is_no_picture(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UnreadablePicture, match="not a readable image"):
         read_picture(path)
-    with pytest.raises(UnreadablePicture, match="there is no picture"):
+    with pytest.raises(UnreadablePicture, match="no image"):
         read_picture(tmp_path / "absent.png")
 
 
@@ -100,16 +100,16 @@ def test_a_folder_gives_its_pictures_by_name_and_skips_what_is_damaged(tmp_path)
 
 def test_nothing_to_read_is_said(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"holds no picture and no video \(1 other files"):
+    with pytest.raises(ValueError, match="no image"):
         find_pictures([tmp_path])
-    with pytest.raises(ValueError, match="unknown kind; possible: .avi, .bmp"):
+    with pytest.raises(ValueError, match="unknown type"):
         find_pictures([tmp_path / "notes.txt"])
     with pytest.raises(FileNotFoundError, match="there is no file or folder"):
         find_pictures([tmp_path / "absent"])
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         Image.fromarray(PIXELS).save(tmp_path / folder / "a.png")
-    with pytest.raises(ValueError, match="have one name"):
+    with pytest.raises(ValueError, match="same name"):
         find_pictures([tmp_path / "one", tmp_path / "two"])
 
 
@@ -148,10 +148,7 @@ def test_a_video_that_ends_early_gives_its_frames_and_says_so(tmp_path):
     video = VideoFile(path)
     frames = list(video)
     assert 3 <= len(frames) < 12
-    assert video.ended_early == (
-        f"{path} ends early: {len(frames)} of the 12 frames that it states could be read. "
-        "The results are of those."
-    )
+    assert f"{len(frames)} of the stated 12 frames" in video.ended_early
 
 
 def test_a_video_that_cannot_be_opened_is_named(tmp_path):

@@ -100,7 +100,7 @@ def test_waiting_for_data_is_seen(repo_root, monkeypatch):
     [
         (("--shards",), "give --workers too"),
         (("--workers", "1", "--data", "index", "--shards"), "goes with --data INDEX"),
-        (("--workers", "1", "--shards", "folder"), "alone with made-up pictures"),
+        (("--workers", "1", "--shards", "folder"), "synthetic images"),
     ],
 )
 def test_step_options_that_do_not_fit_are_named(run, capsys, options, said):

@@ -87,7 +87,7 @@ def test_a_changed_column_is_found_by_its_hash(index):
     data = bytearray(column.read_bytes())
     data[-1] ^= 1
     column.write_bytes(bytes(data))
-    with pytest.raises(IndexFormatError, match="columns bbox_xywh_px are not what was written"):
+    with pytest.raises(IndexFormatError, match="bbox_xywh_px"):
         HandIndex.open(index.path, verify=True)
 
 

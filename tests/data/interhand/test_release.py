@@ -66,8 +66,8 @@ def test_data_of_ones_own_are_not_called_interhand(tiny_release, tmp_path):
 @pytest.mark.parametrize(
     "what, said",
     [
-        ({"licence": "CC0-1.0"}, "no name of the data set"),
-        ({"data_name": "my hands", "expect_release": "v1.0"}, "'my hands' is a data set of your"),
+        ({"licence": "CC0-1.0"}, "licence"),
+        ({"data_name": "my hands", "expect_release": "v1.0"}, "'my hands'"),
     ],
 )
 def test_contradictions_about_whose_data_they_are_are_refused(tiny_release, tmp_path, what, said):
