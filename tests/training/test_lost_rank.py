@@ -79,7 +79,7 @@ def test_first_process_killed_one_that_hangs_and_one_told_to_end(
     ):
         check_the_other_ended_and_the_run_went_on(folder, found, victim=victim, ended_by=ended_by)
     message = (folder / "second_told" / "message_1.txt").read_text()
-    assert message.startswith("ToldToEnd: The run was told to end (SIGTERM). At iteration 7")
+    assert message.startswith("ToldToEnd: The run was terminated (SIGTERM). At iteration 7")
 
 
 class Tell(Hook):

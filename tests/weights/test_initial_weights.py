@@ -79,7 +79,7 @@ def test_file_of_an_older_torch_has_no_counters(backbone, weights, tmp_path):
         (lambda w: w.pop("conv1.weight"), "missing: conv1.weight"),
         (lambda w: w.update(extra=torch.ones(1)), "unexpected: extra"),
         (lambda w: w.update({"conv1.weight": torch.ones(1)}), "wrong_shape: conv1.weight"),
-        (lambda w: w["bn1.weight"].fill_(float("nan")), "bn1.weight holds NaN"),
+        (lambda w: w["bn1.weight"].fill_(float("nan")), "bn1.weight contains NaN"),
     ],
 )
 def test_anything_undeclared_is_an_error_and_nothing_is_loaded(

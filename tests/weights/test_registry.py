@@ -128,7 +128,7 @@ def test_name_cannot_leave_the_home(home):
 
 def test_card_without_weights(home):
     (home / NAME / "model.safetensors").unlink()
-    with pytest.raises(WeightsError, match="model.safetensors does not exist"):
+    with pytest.raises(WeightsError, match="does not exist"):
         load_backbone(NAME)
 
 
