@@ -146,7 +146,7 @@ def test_unknown_labels_are_masked_and_counted(two_hands):
     assert fine.tolist() == [29, -1, -1, -1, -1, -1]
     assert (report.total, report.labelled, report.unknown, report.side_mismatch) == (6, 1, 3, 2)
     assert report.unknown_labels == {"ROM01_No_Interaction_2_Hand": 1, "9_x": 2}
-    assert "3 of an unknown label, 2 of another hand side" in str(report)
+    assert "3 of an unknown label, 2 of the other handedness" in str(report)
     assert "9_x (2), ROM01_No_Interaction_2_Hand (1)" in str(report)
 
 

@@ -16,8 +16,8 @@ def test_the_defaults_and_sections_of_other_kinds_pass():
     [
         ({"data": {"train_split": "trian"}}, "data.train_split is 'trian'.* mean 'train'"),
         ({"data": {"val_split": "x"}}, "data.val_split is 'x'; possible: train, val, test, None"),
-        ({"data": {"fraction": 0.0}}, "data.fraction is 0.0"),
-        ({"data": {"fraction": 1.5}}, "data.fraction is 1.5"),
+        ({"data": {"fraction": 0.0}}, "data.fraction .* 0.0"),
+        ({"data": {"fraction": 1.5}}, "data.fraction .* 1.5"),
         ({"data": {"batch_size": 0}}, "data.batch_size must be at least 1, got 0"),
         ({"data": {"val_images": 0}}, "data.val_images must be at least 1, got 0"),
         ({"data": {"workers": -1}}, "data.workers must be at least 0, got -1"),

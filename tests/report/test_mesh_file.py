@@ -36,8 +36,8 @@ def test_ply(tmp_path):
         (VERTICES[:, :2], FACES, "obj", "vertices_mm has shape"),
         (VERTICES, FACES[:0], "obj", "faces has shape"),
         (VERTICES * np.nan, FACES, "obj", "not finite"),
-        (VERTICES[:3], FACES, "obj", "faces name vertices outside of 0 .. 2"),
-        (VERTICES, FACES - 1, "obj", "faces name vertices outside of 0 .. 3"),
+        (VERTICES[:3], FACES, "obj", "faces refer to vertices outside of 0 .. 2"),
+        (VERTICES, FACES - 1, "obj", "faces refer to vertices outside of 0 .. 3"),
     ],
 )
 def test_what_is_no_mesh_is_refused(tmp_path, vertices, faces, mesh_format, message):

@@ -317,8 +317,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images_per_split": {"train": 0}}, "1 or more"),
-        ({"images_per_split": {}}, "1 or more"),
+        ({"images_per_split": {"train": 0}}, "at least 1"),
+        ({"images_per_split": {}}, "at least 1"),
         ({"images_per_split": {"dev": 3}}, "dev.*train.*val.*test"),
         ({"subjects": {"dev": 3}}, "dev"),
         ({"size_px": 8}, "32 to 1024"),

@@ -168,7 +168,7 @@ def test_a_folder_of_photographs_is_dealt_to_the_splits(photographs, tmp_path):
 def test_a_damaged_photograph_is_named(tmp_path):
     path = tmp_path / "2.jpg"
     path.write_text("no image")
-    with pytest.raises(ValueError, match="2.jpg is not an image"):
+    with pytest.raises(ValueError, match="2.jpg is not readable"):
         SplitPool(seed=0, split="test", size_px=32, photographs={"2.jpg": path}, count=1)
 
 

@@ -133,7 +133,7 @@ def test_run_with_parts_is_the_run_without(tmp_path, tiny_index):
 
 
 def test_wrong_parts_are_named_before_training(tmp_path, tiny_index):
-    for parts, said in ((3, "which 3 does not divide"), (0, "at least 1")):
+    for parts, said in ((3, "not divisible by 3"), (0, "at least 1")):
         sections = tiny_sections(tiny_index, training={"accumulate": parts})
         with pytest.raises(ValueError, match=said):
             build_runner(out=tmp_path / str(parts), **sections)
@@ -153,7 +153,7 @@ def test_parts_must_ask_for_the_same_counts():
         step_mean_count(torch.tensor(3))
     with counts.collecting():
         step_mean_count(torch.tensor(1))
-    with pytest.raises(RuntimeError, match="asked for 0 counts, others for 1"):
+    with pytest.raises(RuntimeError, match="requested 0 counts, others 1"):
         with counts.giving():
             pass
     with counts.giving():

@@ -52,7 +52,7 @@ def test_table_names_what_is_not_matched():
     for part in (
         "weights from file.pth",
         "stripped prefixes: module.",
-        "30.00 % of the network's numbers",
+        "30.00 % of",
         "wrong_shape: stem.bias (file (3,), network (2,))",
         "fresh: head.weight (the file has none)",
         "missing: tail.weight",

@@ -99,7 +99,7 @@ def test_joint_names_are_as_good_as_an_order(write, rendered_index, truth):
 
 def test_meshes_alone_give_joints_by_regression(write, rendered_index, hand_models, reader, truth):
     path = write(joints=None)
-    with pytest.raises(PredictionError, match="needs the right hand model"):
+    with pytest.raises(PredictionError, match="right hand model"):
         read_external_predictions(path, rendered_index)
     read = read_external_predictions(path, rendered_index, hand_models=hand_models)
     assert read.provenance["joints"] == "regressed from the mesh"
@@ -159,13 +159,13 @@ def test_a_hand_that_is_not_finite_is_named(write, rendered_index, truth):
     """The message was "the bones deviate by nan%", with the advice to switch the check off."""
     joints = truth.joints_cam_mm.copy()
     joints[1, 5, 2] = np.nan
-    with pytest.raises(PredictionError, match=r"joints of 1 of \d+ hands .* first is hand 1 "):
+    with pytest.raises(PredictionError, match=r"joints of 1 of \d+ hands .* first hand 1 "):
         read_external_predictions(write(joints=joints), rendered_index)
 
 
 def test_wrong_unit_is_refused(write, rendered_index, truth):
     path = write(joints=truth.joints_cam_mm / 1000, vertices=truth.fit_vertices_cam_mm / 1000)
-    with pytest.raises(PredictionError, match="read in unit 'mm', the joints spread by 0.05"):
+    with pytest.raises(PredictionError, match="in unit 'mm', .* 0.05"):
         read_external_predictions(path, rendered_index)
 
 
@@ -176,14 +176,14 @@ def test_wrong_unit_is_refused(write, rendered_index, truth):
         ({"image": ["a"] * 24}, "it has row, image"),
         ({"row": np.arange(24) + 1}, "integers from 0 to 23"),
         ({"row": None, "annotation_id": np.arange(24) + 10**6}, "24 of 24 images are not in"),
-        ({"row": None, "image": ["x.jpg"] * 24}, "the first is x.jpg"),
-        ({"hand": ["both"] * 24}, "hand is both; needed is right or left"),
-        ({"hand": [""] * 24}, "hand is ; needed is right or left"),
+        ({"row": None, "image": ["x.jpg"] * 24}, "first x.jpg"),
+        ({"hand": ["both"] * 24}, "hand is both"),
+        ({"hand": [""] * 24}, "hand is ; "),
         ({"unit": "cm"}, "unit 'cm' is not known"),
         ({"joints": None, "vertices": None}, "neither joints nor vertices"),
-        ({"vertices": np.zeros((24, 779, 3))}, r"needed are numbers \(N, 778, 3\)"),
+        ({"vertices": np.zeros((24, 779, 3))}, r"expected numbers \(N, 778, 3\)"),
         ({"hand": [0]}, "columns differ in length"),
-        ({"keypoints": [0]}, "'keypoints', which mean nothing here"),
+        ({"keypoints": [0]}, "unknown names 'keypoints'"),
     ],
 )
 def test_contradictions_are_refused(write, rendered_index, changes, message):
@@ -197,7 +197,7 @@ def test_contradictions_are_refused(write, rendered_index, changes, message):
 
 def test_mesh_in_another_frame_is_refused(write, rendered_index, truth):
     path = write(vertices=truth.fit_vertices_cam_mm - truth.joints_cam_mm[:, :1])
-    with pytest.raises(PredictionError, match="mm apart .median.; they must be in one frame"):
+    with pytest.raises(PredictionError, match="mm apart .median."):
         read_external_predictions(path, rendered_index)
 
 

@@ -37,8 +37,8 @@ def test_predictions_of_another_index_are_refused(truth, predictions_of, rendere
     [
         ({"hand": np.full(24, 2)}, "0 .right. or 1 .left."),
         ({"rows": np.zeros(24, int)}, "predicted more than once"),
-        ({"rows": np.arange(24.0)}, "needed are integers"),
-        ({"joints_rel_mm": np.zeros((24, 16, 3))}, r"\(24, 16, 3\), needed is \(24, 21, 3\)"),
+        ({"rows": np.arange(24.0)}, "expected integers"),
+        ({"joints_rel_mm": np.zeros((24, 16, 3))}, r"\(24, 16, 3\); expected \(24, 21, 3\)"),
         ({"joints_rel_mm": np.full((24, 21, 3), np.nan)}, "NaN or infinity in 24"),
         ({"system": ""}, "name of their system"),
     ],

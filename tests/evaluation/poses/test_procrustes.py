@@ -69,5 +69,5 @@ def test_what_cannot_be_aligned_is_refused(hands):
     target[7, 3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         procrustes_errors(predicted, target)
-    with pytest.raises(ValueError, match="alike"):
+    with pytest.raises(ValueError, match="equal shapes"):
         procrustes_errors(predicted[:, :20], target)

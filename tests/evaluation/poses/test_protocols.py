@@ -105,7 +105,7 @@ def test_mask_of_another_order_is_refused():
     flags[:, 0] = True
     mask = JointMask(flags, "interhand21")  # the thumb's tip
     errors = np.ones((2, 21))
-    with pytest.raises(JointOrderError, match="interhand21 order and the joints are in mano21"):
+    with pytest.raises(JointOrderError, match="interhand21 order.* mano21"):
         mask.masked(errors, order="mano21")
     with pytest.raises(JointOrderError, match="interhand21 order"):
         mask.masked(errors, order="openpose")  # an alias of mano21
@@ -285,7 +285,7 @@ def test_a_number_without_a_protocol_is_impossible(scores):
         Score("system", None, *arguments)
     with pytest.raises(ProtocolError, match="no split and boxes"):
         Score("system", PROTOCOLS["freihand"], *arguments)
-    with pytest.raises(ProtocolError, match="not float"):
+    with pytest.raises(ProtocolError, match="got float"):
         ScoreTable([4.84])
     with pytest.raises(ProtocolError, match="no split"):
         PROTOCOLS["eanet_corrected"].card()
@@ -364,7 +364,7 @@ def test_root_can_be_left_out_of_the_mean(complete, predictions_of, reader):
 
 
 def test_contradictory_protocols_are_refused():
-    with pytest.raises(ProtocolError, match="choose among 'wrist', 'middle1', 'none'"):
+    with pytest.raises(ProtocolError, match="'wrist', 'middle1', 'none'"):
         Protocol("x", "", "", root="thumb")
     with pytest.raises(ProtocolError, match="a fit is used"):
         Protocol("x", "", "", vertices=True)
