@@ -23,8 +23,8 @@ from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
 from adapters.targets import find_pose_target
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.json_file import STRICT, read_json, validated
 from gesture_pretrain.hand.model import HandModel
-from gesture_pretrain.json_file import STRICT, read_json, validated
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork

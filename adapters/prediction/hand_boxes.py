@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gesture_pretrain.json_file import read_json
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.names import first_few
 from gesture_pretrain.skeleton import HANDS
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from gesture_pretrain.files.npz_file import read_npz
 from gesture_pretrain.hand.mano_pickle import ManoFileError, dense_array, read_mano_pickle
-from gesture_pretrain.npz_file import read_npz
 from gesture_pretrain.skeleton import HANDS, PARENTS_MANO16
 
 HandArrays = dict[str, np.ndarray]

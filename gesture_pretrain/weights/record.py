@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gesture_pretrain.json_file import STRICT, parse_json, validated
+from gesture_pretrain.files.json_file import STRICT, parse_json, validated
 from gesture_pretrain.plain_data import plain_data
 from gesture_pretrain.weights.errors import WeightsError
 

@@ -250,7 +250,7 @@ def test_full_disk_while_exporting(network, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gesture_pretrain.files.os.fsync", full)
+        patch.setattr("gesture_pretrain.files.atomic.os.fsync", full)
         with pytest.raises(DiskFull, match=rf"{stored.name} \(.* MB needed\).*unchanged"):
             _export(network, tmp_path, overwrite=True)
     assert os.listdir(tmp_path) == [stored.name]

@@ -33,7 +33,7 @@ from gesture_pretrain.data.index.record import (
     StoredFits,
 )
 from gesture_pretrain.data.index.selection import select_rows
-from gesture_pretrain.npz_file import DAMAGE
+from gesture_pretrain.files.npz_file import DAMAGE
 
 if TYPE_CHECKING:
     from gesture_pretrain.taxonomy import Taxonomy

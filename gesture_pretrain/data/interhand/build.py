@@ -29,7 +29,7 @@ from gesture_pretrain.data.interhand.published_counts import (
     release_of,
 )
 from gesture_pretrain.data.interhand.values import Codes, OnBytes, Rounding
-from gesture_pretrain.json_file import read_json
+from gesture_pretrain.files.json_file import read_json
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
 EMBEDDED_NAME = "embedded synthetic set"

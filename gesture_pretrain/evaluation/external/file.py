@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.evaluation.poses.predictions import PredictionError
-from gesture_pretrain.json_file import read_json
-from gesture_pretrain.npz_file import read_npz
+from gesture_pretrain.files.json_file import read_json
+from gesture_pretrain.files.npz_file import read_npz
 
 KEYS = ("row", "annotation_id", "image")
 _PER_HAND = (*KEYS, "hand", "joints", "vertices")

@@ -12,8 +12,8 @@ from gesture_pretrain.evaluation.poses.predictions import PredictionError
 from gesture_pretrain.evaluation.poses.protocol import Protocol
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.json_file import parse_json
-from gesture_pretrain.npz_file import read_npz
+from gesture_pretrain.files.json_file import parse_json
+from gesture_pretrain.files.npz_file import read_npz
 
 
 @dataclass(frozen=True)

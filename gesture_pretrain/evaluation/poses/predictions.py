@@ -19,9 +19,9 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.evaluation.poses.mesh_parameters import MeshParameters
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.json_file import parse_json
+from gesture_pretrain.files.npz_file import read_npz
 from gesture_pretrain.hand.model import HandModel
-from gesture_pretrain.json_file import parse_json
-from gesture_pretrain.npz_file import read_npz
 
 JOINT_ORDER = "mano21"
 FORMAT = 2

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from gesture_pretrain.json_file import STRICT, read_json, validated
-from gesture_pretrain.npz_file import read_npz
+from gesture_pretrain.files.json_file import STRICT, read_json, validated
+from gesture_pretrain.files.npz_file import read_npz
 
 
 class Fault(ValueError):

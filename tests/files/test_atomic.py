@@ -12,7 +12,6 @@ import time
 
 import pytest
 
-from gesture_pretrain import files as atomic_write
 from gesture_pretrain.files import (
     DiskFull,
     WriteFailed,
@@ -20,6 +19,7 @@ from gesture_pretrain.files import (
     remove_abandoned_parts,
     write_bytes_atomically,
 )
+from gesture_pretrain.files import atomic as atomic_write
 
 
 def _names(folder):

@@ -1,0 +1,21 @@
+"""Files: atomic writing, and JSON and npz files of unknown origin."""
+
+from gesture_pretrain.files.atomic import (
+    NO_ROOM,
+    DiskFull,
+    WriteFailed,
+    atomic_folder,
+    remove_abandoned_parts,
+    write_bytes_atomically,
+    writing,
+)
+
+__all__ = [
+    "NO_ROOM",
+    "DiskFull",
+    "WriteFailed",
+    "atomic_folder",
+    "remove_abandoned_parts",
+    "write_bytes_atomically",
+    "writing",
+]
