@@ -10,7 +10,7 @@ Command:
     python tools/transfer_experiment.py configs/experiments/imagenet_embedded.py run --workers 2
     python tools/transfer_experiment.py configs/experiments/imagenet_embedded.py report
 
-Expected: see docs/lab/experiments.md.
+Expected: not measured yet at this size (docs/lab/experiments.md).
 """
 
 name = "imagenet_embedded"
