@@ -115,7 +115,7 @@ def build_pose_runner(
     )
     check_first_prediction(unwrapped(trained), pose_data.train.dataset)
     truth = GroundTruthReader(pose_data.index, hand_models=hand_models)
-    first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
+    first_step = FirstStepCheck(ledger, out=out)
     runner = assemble_runner(
         out=out,
         model=trained,
