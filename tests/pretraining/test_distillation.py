@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from test_model import batch, pretrainer
 
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
@@ -41,16 +40,19 @@ def test_features_by_hand():
     assert predicted.grad[0].tolist() == pytest.approx([1.0, -1.0], abs=1e-4)
 
 
-def export(folder, taxonomy=CLASSES, *, arch="test_resnet", heads=True):
+def network(arch, taxonomy):
     backbone = build_backbone(arch, size_px=32, seed=5)
-    if not heads:
-        return export_backbone(backbone, tag="teacher", out=folder).path
     torch.manual_seed(3)
     counts = {"num_coarse": taxonomy.num_coarse, "num_fine": taxonomy.num_fine}
-    network = GestureNetwork(
-        backbone, build_gesture_heads(backbone.pooled_channels, hidden=8, **counts)
-    )
-    return export_backbone(network, tag="teacher", taxonomy=taxonomy, out=folder).path
+    heads = build_gesture_heads(backbone.pooled_channels, hidden=8, **counts)
+    return GestureNetwork(backbone, heads)
+
+
+def export(folder, taxonomy=CLASSES, *, arch="test_resnet", heads=True):
+    teacher = network(arch, taxonomy)
+    if not heads:
+        teacher, taxonomy = teacher.backbone, None
+    return export_backbone(teacher, tag="teacher", taxonomy=taxonomy, out=folder).path
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +65,25 @@ def teacher_of(folder, weights=ALL):
 
 
 def distilled(folder, weights=ALL):
-    """A pretrainer of 3 coarse and 3 fine classes, and its distillation."""
-    model = pretrainer(num_fine=3)
+    """A student and the distillation of the teacher into it."""
+    student = network("hrnet_w16_tiny", CLASSES)
     torch.manual_seed(1)
-    return model, Distillation(model.backbone, teacher_of(folder, weights), weights)
+    return student, Distillation(student.backbone, teacher_of(folder, weights), weights)
 
 
-def losses(model, distillation, sample):
-    return distillation(sample.image, model(sample))
+def images():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (4, 3, 32, 32), generator=generator).to(torch.uint8)
+
+
+def losses(student, distillation, image):
+    return distillation(image, student(image / 255))
 
 
 def test_the_teacher_is_frozen_and_no_part_of_the_state(folder):
-    model, distillation = distilled(folder)
+    student, distillation = distilled(folder)
     distillation.train()
-    values = losses(model.train(), distillation, batch())
+    values = losses(student.train(), distillation, images())
     assert list(values) == [f"loss_distilled_{n}" for n in ("coarse", "fine", "pooled", "level")]
     sum(values.values()).backward()
     teacher = distillation.teacher
@@ -92,30 +99,30 @@ def test_the_teacher_is_frozen_and_no_part_of_the_state(folder):
 
 def test_a_student_with_the_teachers_weights_has_no_loss_of_logits(folder):
     teacher = teacher_of(folder)
-    output = teacher(batch().image)
-    values = Distillation(teacher.backbone, teacher, ALL)(batch().image, output)
+    output = teacher(images())
+    values = Distillation(teacher.backbone, teacher, ALL)(images(), output)
     assert values["loss_distilled_coarse"].item() == pytest.approx(0.0, abs=1e-6)
     assert values["loss_distilled_pooled"].item() > 0.1  # the projection is random
 
 
 def test_two_processes_average_to_the_loss_of_the_whole_batch(folder):
     """Every process has as many images, so the mean over processes is that over images."""
-    model, distillation = distilled(folder)
-    model.eval()
-    whole = batch()
-    halves = [type(whole)(*(values[rows] for values in whole)) for rows in ([0, 1], [2, 3])]
-    parts = [losses(model, distillation, half) for half in halves]
-    for name, value in losses(model, distillation, whole).items():
+    student, distillation = distilled(folder)
+    student.eval()
+    whole = images()
+    halves = whole[:2], whole[2:]
+    parts = [losses(student, distillation, half) for half in halves]
+    for name, value in losses(student, distillation, whole).items():
         mean = sum(part[name].item() for part in parts) / 2
         assert mean == pytest.approx(value.item(), rel=1e-5)
 
 
 def test_bf16_is_close_to_fp32(folder):
-    model, distillation = distilled(folder)
-    model.eval()
-    exact = losses(model, distillation, batch())
+    student, distillation = distilled(folder)
+    student.eval()
+    exact = losses(student, distillation, images())
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = losses(model, distillation, batch())
+        rounded = losses(student, distillation, images())
     for name, value in exact.items():
         assert rounded[name].dtype == torch.float32
         assert rounded[name].item() == pytest.approx(value.item(), rel=0.05, abs=0.01)
