@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from fake_stage import FakeStage
 from toy_pose import toy_plan
 
 from adapters.transfer.plan.audit import audit_plan
 from adapters.transfer.plan.cells import FINETUNING, SELECTION, cells_of
 from adapters.transfer.plan.file import plan_from
 from adapters.transfer.run.cell_folder import CellFolder
-from adapters.transfer.run.execution import run_plan
+from adapters.transfer.run.execution import outcome, run_plan, work
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 
 RANDOM_ONLY = {"arms": {"random": {"init": "random"}}, "comparisons": [], "seeds": [0]}
@@ -75,7 +76,16 @@ def test_the_rate_with_the_lowest_validation_error_is_used_for_all_seeds(chosen)
 
 
 def test_a_cell_whose_candidates_failed_is_blocked(toy_index, tmp_path):
-    rule = {"candidates": [1e-3, 1e-4], "split": "val"}  # the toy data have no such split
-    values = toy_plan(toy_index, **RANDOM_ONLY, learning_rate=rule)
-    result = run_plan(plan_from(values), tmp_path, workers=1, say=str)
-    assert len(result.failed) == 2 and list(result.blocked) == ["toy_random_50pc_s0"]
+    rule = {"candidates": [1e-3, 1e-4], "split": "train"}
+    table = cells_of(plan_from(toy_plan(toy_index, **RANDOM_ONLY, learning_rate=rule)))
+    failing = ["select_toy_random_lr0.001", "select_toy_random_lr0.0001"]
+    work(
+        table,
+        tmp_path,
+        device="cpu",
+        invocation="one",
+        say=str,
+        run_cell=FakeStage(failing=failing),
+    )
+    result = outcome(table, tmp_path)
+    assert list(result.failed) == failing and list(result.blocked) == ["toy_random_50pc_s0"]
