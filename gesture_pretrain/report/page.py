@@ -18,7 +18,7 @@ from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.tables import markdown_table, markdown_text
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_KEPT_WHOLE = re.compile(r"\[[^\]]*\]|[\d.]+ ± [\d.]+|≤ [\d.]+|[\d.]+ %")
+_KEPT_WHOLE = re.compile(r"\[[^\]]*\]|[\d.]+ ± [\d.]+|≤ [\d.]+")
 
 
 @dataclass(frozen=True)
