@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from adapters.pose.backbone import StartingPoint, build_starting_point, crop_size_px, freeze
-from adapters.pose.data import build_pose_data
+from adapters.pose.data import PoseData, build_pose_data
 from adapters.pose.prediction import check_first_prediction
 from adapters.pose.run import PoseRun
 from adapters.pose.sections import PoseSections, check_pose_sections, needs_logits
@@ -23,6 +23,7 @@ from adapters.swap.swap import build_swapped
 from adapters.targets import PoseTarget, find_pose_target, model_options
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
+from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
 from gesture_pretrain.training.runner import assemble_runner, begin_run
@@ -53,8 +54,7 @@ def build_pose_runner(
         **sections: Fields of `PoseSections`.
 
     Raises:
-        ValueError: Unknown key or invalid value.
-        SwapError: Backbone and target are incompatible.
+        ValueError: Unknown key, invalid value, or a backbone that does not fit the target.
         UnknownTarget, UnknownBackbone: No such name.
         FileExistsError: `out` holds checkpoints and `resume` is false.
         TypeError: Mode "predict" gives no `HandPrediction`, see `check_first_prediction`.
@@ -81,13 +81,12 @@ def build_pose_runner(
     )
     trained, ledger = _placed_target(target, start, config, options, device=where)
     check_first_prediction(unwrapped(trained), data.train.dataset)
-    truth = GroundTruthReader(data.index, hand_models=hand_models)
     first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
     runner = assemble_runner(
         out=out,
         model=trained,
         data=data,
-        evaluator=PoseErrors(truth, mean_training_pose(truth, data.train.dataset.rows)),
+        evaluator=_evaluator(data, hand_models),
         optimizer=build_optimizer(unwrapped(trained), **config.optimizer),
         schedule=config.schedule,
         options=config.training,
@@ -110,6 +109,11 @@ def build_pose_runner(
         first_step=first_step,
         seed=config.seed,
     )
+
+
+def _evaluator(data: PoseData, hand_models: Mapping[str, HandModel]) -> PoseErrors:
+    truth = GroundTruthReader(data.index, hand_models=hand_models)
+    return PoseErrors(truth, mean_training_pose(truth, data.train.dataset.rows))
 
 
 def _placed_target(
