@@ -29,7 +29,7 @@ KNOWN_KEYS = {"extra": "forbid", "arbitrary_types_allowed": True}
 
 _FAULTS_NAMED = 3
 _PLAIN_WORDS = {
-    "Input should be ": "",
+    " after validation, not 0": "",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "greater than": "above",
@@ -95,7 +95,8 @@ def _describe(faults: ValidationError, kind: type, values: Any, above: tuple) ->
     """Describe faults, one sentence per place: the branches of a union share theirs."""
     by_place: dict[tuple, list[dict]] = {}
     for fault in faults.errors(include_url=False):
-        by_place.setdefault(_place(fault, values), []).append(fault)
+        if fault["type"] != "too_short" or len(fault["input"]) < fault["ctx"]["min_length"]:
+            by_place.setdefault(_place(fault, values), []).append(fault)
     return [_sentence(place, found, kind, above) for place, found in by_place.items()]
 
 
@@ -126,15 +127,15 @@ def _sentence(place: tuple, faults: Sequence[dict], kind: type, above: tuple) ->
     if fault["type"] == "value_error":
         said = fault["msg"].removeprefix("Value error, ")
         return f"{where}: {said}" if where else said
-    allowed = " or ".join(dict.fromkeys(_allowed(fault) for fault in faults))
+    allowed = " or ".join(dict.fromkeys(_allowed(fault) for fault in faults)).replace("or be", "or")
     value = repr(fault["input"])
     shown = value if len(value) <= 60 else f"{value[:60]}…"
     near = did_you_mean(fault["input"], re.findall(r"'([^']*)'", allowed))
-    return f"{where or 'The whole'} is {shown}; it must be {allowed}.{near}"
+    return f"{where or 'The whole'} is {shown}; it must {allowed}.{near}"
 
 
 def _allowed(fault: dict) -> str:
-    """Return what would be allowed, the end of pydantic's message."""
+    """Return what would be allowed, the end of pydantic's message: `be an integer`."""
     said = fault["msg"]
     for phrase, plain in _PLAIN_WORDS.items():
         said = said.replace(phrase, plain)
@@ -158,10 +159,10 @@ def _part(kind: Any, key: Any) -> Any:
     kind = _required(kind)
     if is_dataclass(kind) or is_typeddict(kind):
         return get_type_hints(kind).get(key, Any)
-    arguments = get_args(kind)
-    if not arguments:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if not isinstance(origin, type) or not arguments:
         return Any
-    return arguments[-1 if issubclass(get_origin(kind), Mapping) else 0]
+    return arguments[-1 if issubclass(origin, Mapping) else 0]
 
 
 def _required(kind: Any) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 from adapters.pose.sections import check_pose_sections
 from adapters.targets import PoseTarget, UnknownTarget, find_pose_target
 from adapters.transfer.plan.plan import Plan, PlanError, merged
-from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.models.architectures import is_architecture
-from gesture_pretrain.models.backbone import build_backbone, unknown_arch_message
+from gesture_pretrain.models.backbone import unknown_arch_message
 from gesture_pretrain.names import did_you_mean
 from gesture_pretrain.pretraining.labels import INDEX_LABELS
 from gesture_pretrain.pretraining.sections import check_config
@@ -39,11 +38,8 @@ def _found_at(place: str) -> Iterator[None]:
 
 def _check_backbone(place: str, section: Mapping[str, Any]) -> None:
     with _found_at(place):
-        check_section(place, build_backbone, section, ("init", "seed"))
         if not is_architecture(section["arch"].partition(".")[0]):
             raise ValueError(unknown_arch_message(section["arch"]))
-        if section.get("size_px", 1) < 1:
-            raise ValueError(f"{place}.size_px must be at least 1, got {section['size_px']}.")
 
 
 def _check_pretraining(plan: Plan) -> None:
