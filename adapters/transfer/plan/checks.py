@@ -11,6 +11,7 @@ from adapters.transfer.plan.plan import (
     Comparison,
     Plan,
     PlanError,
+    merged,
 )
 from adapters.transfer.plan.sections import check_plan_sections
 from gesture_pretrain.names import require_choice
@@ -26,6 +27,9 @@ def check_plan(plan: Plan) -> None:
         _check_arms(plan)
         _check_targets(plan)
         check_plan_sections(plan)
+        _check_pretrainings(plan)
+        _check_curve(plan)
+        _check_learning_rate(plan)
         for number, comparison in enumerate(plan.comparisons):
             _check_comparison(plan, f"comparisons[{number}]", comparison)
         _check_external(plan)
@@ -33,6 +37,47 @@ def check_plan(plan: Plan) -> None:
         raise
     except ValueError as error:
         raise PlanError(str(error)) from error
+
+
+def _check_pretrainings(plan: Plan) -> None:
+    count, seeds = plan.pretrainings, len(plan.seeds)
+    if count is not None and seeds % count:
+        raise PlanError(
+            f"pretrainings is {count}, but the {seeds} seeds must divide evenly among the "
+            "pretrainings. Choose a divisor of the number of seeds."
+        )
+
+
+def _check_curve(plan: Plan) -> None:
+    steps = plan.curve
+    if not steps:
+        return
+    if list(steps) != sorted(steps):
+        raise PlanError(f"curve is {list(steps)}; needed are ascending numbers of steps.")
+    for name, target in plan.targets.items():
+        sections = merged(plan.finetuning, target.finetuning)
+        constant = sections.get("schedule", {}).get("final_lr_ratio") == 1
+        if not constant or sections.get("training", {}).get("ema_decay") is None:
+            raise PlanError(
+                f"curve needs schedule.final_lr_ratio=1 and training.ema_decay in the fine-tuning "
+                f"of {name}. Only then is a point the end of a shorter run."
+            )
+
+
+def _check_learning_rate(plan: Plan) -> None:
+    rule = plan.learning_rate
+    if rule is None:
+        return
+    if rule.split == plan.test.split and plan.test.index is None:
+        raise PlanError(
+            f"learning_rate.split is {rule.split!r}, which is also scored. Choose another split."
+        )
+    for name, arm in plan.arms.items():
+        if "lr" in arm.finetuning.get("optimizer", {}):
+            raise PlanError(
+                f"arms.{name}.finetuning.optimizer.lr is given, but learning_rate chooses it. "
+                "Leave one of them out."
+            )
 
 
 def _check_arms(plan: Plan) -> None:

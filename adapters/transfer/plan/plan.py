@@ -175,6 +175,24 @@ class Diagnostics:
 
 
 @dataclass(frozen=True)
+class LearningRate:
+    """Rule that chooses the learning rate of each arm in each target.
+
+    Every candidate is trained with the first seed and the first fraction of the pose labels. The
+    rate with the lowest MPJPE on validation images is used for all seeds and fractions.
+
+    Attributes:
+        candidates: Learning rates of the fine-tuning.
+        split: Split that the candidates are validated on; not the split that is scored.
+        images: Number of validation images, evenly spread over the split; None for all.
+    """
+
+    candidates: Annotated[_OneOrMore[PositiveFloat], Field(min_length=2)]
+    split: Literal[SPLITS] = "val"
+    images: PositiveInt | None = None
+
+
+@dataclass(frozen=True)
 class TestImages:
     """The images that all cells are scored on.
 
@@ -220,6 +238,12 @@ class Plan:
         leakage_by_content: also compare image files.
         planning: for the dry run.
         diagnostics: of frozen features; None for none.
+        pretrainings: Pretrainings of each arm. The seeds are divided evenly among them, in their
+            order; None for one pretraining per seed.
+        learning_rate: Rule that chooses learning rates; None to use those of the sections.
+        curve: Numbers of steps, in ascending order, after which every fine-tuning is scored in
+            addition to its end. Needs a constant learning rate and averaged weights.
+        cluster_by: "sequence" or "subject": which test hands form a cluster in the verdict.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -240,6 +264,16 @@ class Plan:
     leakage_by_content: bool = False
     planning: Planning = Planning()
     diagnostics: Diagnostics | None = None
+    pretrainings: PositiveInt | None = None
+    learning_rate: LearningRate | None = None
+    curve: tuple[PositiveInt, ...] = ()
+    cluster_by: Literal["sequence", "subject"] = "sequence"
+
+    def pretraining_seed(self, seed: int) -> int:
+        """Return the seed of the pretraining that the runs of a seed start from."""
+        per_pretraining = len(self.seeds) // (self.pretrainings or len(self.seeds))
+        position = self.seeds.index(seed)
+        return self.seeds[position - position % per_pretraining]
 
     def backbone_of(self, target: str) -> str:
         """Key of the backbone that a target is built around."""
@@ -265,5 +299,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-for _kind in (Arm, Target, Comparison, External, Planning, Diagnostics, TestImages, Plan):
+for _kind in (
+    Arm,
+    Target,
+    Comparison,
+    External,
+    Planning,
+    Diagnostics,
+    LearningRate,
+    TestImages,
+    Plan,
+):
     _kind.__pydantic_config__ = STRICT
