@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # pydantic asks for it below Python 3.1
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
 from adapters.targets import find_pose_target
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import atomic_folder, write_bytes_atomically
 from gesture_pretrain.files.json_file import STRICT, read_json, validated
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
@@ -169,7 +169,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         The folder.
 
     Raises:
-        WriteFailed: Writing failed; without a card the folder does not load.
+        WriteFailed: Writing failed. An earlier folder is unchanged.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
     metrics |= getattr(run.model, "card_values", dict)()
@@ -199,7 +199,7 @@ def save_pose_model(
     hand_models: Mapping[str, HandModel],
     **facts,
 ) -> Path:
-    """Write weights, then the card, so that a folder with a card is complete.
+    """Write weights and card into a folder, which is replaced as a whole.
 
     Args:
         model: A `PoseModel`.
@@ -229,10 +229,9 @@ def save_pose_model(
     )
     values = plain_data(asdict(card), "card", paths_as_text=True)
     text = json.dumps(values, indent=1, allow_nan=False) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_FILE).unlink(missing_ok=True)
-    write_bytes_atomically(folder / WEIGHTS_FILE, content)
-    write_bytes_atomically(folder / CARD_FILE, text.encode())
+    with atomic_folder(folder, overwrite=True) as part:
+        write_bytes_atomically(part / WEIGHTS_FILE, content)
+        write_bytes_atomically(part / CARD_FILE, text.encode())
     return folder
 
 
