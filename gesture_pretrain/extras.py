@@ -14,6 +14,7 @@ EXTRA_OF = {
     "matplotlib": "report",
     "pandas": "report",
     "jinja2": "report",
+    "ai_edge_litert": "detect",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
