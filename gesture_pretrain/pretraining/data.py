@@ -13,6 +13,7 @@ from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE, Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.hand_crops import CropPlan
 from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.data.samples.sampling import class_balanced_weights
 from gesture_pretrain.data.splits.neutral_ends import WEIGHT, NeutralEnds
@@ -48,6 +49,7 @@ def build_gesture_data(
     size_px: int,
     seed: int,
     pin_memory: bool = False,
+    crops: CropPlan | None = None,
     index: str | Path,
     taxonomy: str = "interhand26m",
     label_variant: str | None = None,
@@ -75,6 +77,7 @@ def build_gesture_data(
     reduced_decode: bool = True,
     shards: str | Path | None = None,
     class_balanced: bool = False,
+    views_per_moment: int = 1,
     overfit: bool = False,
 ) -> GestureData:
     """Open the index and build both loaders.
@@ -83,6 +86,7 @@ def build_gesture_data(
         size_px: Side length of the square crops.
         seed: Random seed of order and augmentation.
         pin_memory: Use page-locked batches, for copies to CUDA.
+        crops: Crops of each training image; None for one, see `GestureDataset`.
         index: Index folder, or a dataset that contains one.
         taxonomy: Packaged name, path of a CSV, or "index_labels" (each label of the index is a
             separate class at both levels).
@@ -116,6 +120,8 @@ def build_gesture_data(
         reduced_decode: See `GestureDataset`.
         shards: Folder made by `gesture-pretrain data shards`; None to read the image files.
         class_balanced: Draw training images so that all coarse classes are equally frequent.
+        views_per_moment: Number of views of one time step that follow one another in the order, so
+            that most of them share a batch. Not with images drawn by weight.
         overfit: Train and validate on a single batch without augmentation, to check that the loss
             can reach zero.
 
@@ -167,6 +173,7 @@ def build_gesture_data(
         )
 
     train_set, val_set = build_datasets(dataset, rows, augmentation, overfit=overfit)
+    train_set.crops = crops  # a validation image has one crop
     loaders = build_loaders(
         train_set,
         val_set,
@@ -175,6 +182,8 @@ def build_gesture_data(
         seed=seed,
         pin_memory=pin_memory,
         weights=_draw_weights(train_set, ends, class_balanced),
+        groups=hand_index.values("step", rows.train) if views_per_moment > 1 else None,
+        together=views_per_moment,
     )
     facts = row_facts(hand_index, rows, train_split=train_split, val_split=val_split)
     if withheld:

@@ -20,6 +20,11 @@ from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_he
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.names import require_choice
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
+from gesture_pretrain.pretraining.beyond_paper.section import (
+    BeyondPaperSection,
+    build_beyond_paper,
+    check_beyond_paper,
+)
 from gesture_pretrain.pretraining.data import (
     LABEL_VARIANTS,
     GestureData,
@@ -29,7 +34,12 @@ from gesture_pretrain.pretraining.data import (
 from gesture_pretrain.pretraining.model import FineWeightRamp, GesturePretrainer
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
-from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
+from gesture_pretrain.training.placement import (
+    evaluated_model,
+    freeze_batch_norm,
+    place_model,
+    unwrapped,
+)
 from gesture_pretrain.training.runner import TrainingRunner, assemble_runner, begin_run
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
@@ -57,6 +67,7 @@ def build_runner(
     backbone: Mapping,
     heads: Mapping | None = None,
     objective: Mapping | None = None,
+    beyond_paper: Mapping | None = None,
     optimizer: Mapping | None = None,
     schedule: Mapping | None = None,
     training: Mapping | None = None,
@@ -74,6 +85,7 @@ def build_runner(
         backbone: Arguments of `build_starting_backbone`.
         heads: Arguments of `build_gesture_heads`.
         objective: Arguments of `Objective`.
+        beyond_paper: Arguments of `BeyondPaperSection`, see docs/pretraining.md.
         optimizer: Arguments of `build_optimizer`.
         schedule: Arguments of `Schedule`.
         training: Arguments of `TrainingOptions`.
@@ -87,18 +99,20 @@ def build_runner(
         ValueError: An unknown key or an invalid value.
         FileExistsError: `out` contains checkpoints and `resume` is false.
     """
-    heads, objective, optimizer, schedule, training = (
-        section or {} for section in (heads, objective, optimizer, schedule, training)
+    heads, objective, beyond_paper, optimizer, schedule, training = (
+        section or {} for section in (heads, objective, beyond_paper, optimizer, schedule, training)
     )
     check_sections(
         data=data,
         backbone=backbone,
         heads=heads,
         objective=objective,
+        beyond_paper=beyond_paper,
         optimizer=optimizer,
         schedule=schedule,
         training=training,
     )
+    extra = BeyondPaperSection(**beyond_paper)
     out, options, where = begin_run(out, training, device=device, resume=resume)
     gesture_data = build_from_section(
         "data",
@@ -107,11 +121,12 @@ def build_runner(
         size_px=backbone.get("size_px", 256),
         seed=seed,
         pin_memory=where.type == "cuda",
+        crops=extra.plan,
     )
     trunk = build_starting_backbone(**{"seed": seed, **backbone})
-    model = _build_model(trunk, gesture_data, heads, Objective(**objective), options, seed)
+    model = _build_model(trunk, gesture_data, heads, Objective(**objective), extra, options, seed)
     model = place_model(model, where, options)
-    return assemble_runner(
+    runner = assemble_runner(
         out=out,
         model=model,
         data=gesture_data,
@@ -125,6 +140,9 @@ def build_runner(
         hooks=hooks,
         progress=progress,
     )
+    if extra.dense is not None:
+        unwrapped(model).beyond_paper.learn_from(evaluated_model(runner).backbone)
+    return runner
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -138,10 +156,11 @@ def check_config(config: Mapping[str, Any]) -> None:
 def check_sections(**sections: Mapping) -> None:
     """Raise ValueError for an unknown or missing key, or an invalid value, in a section."""
     parts = {
-        "data": (build_gesture_data, ("size_px", "seed", "pin_memory")),
+        "data": (build_gesture_data, ("size_px", "seed", "pin_memory", "crops")),
         "backbone": (build_starting_backbone, ()),
         "heads": (build_gesture_heads, ("in_channels", "num_coarse", "num_fine")),
         "objective": (Objective, ()),
+        "beyond_paper": (BeyondPaperSection, ()),
         "optimizer": (build_optimizer, ("model",)),
         "schedule": (Schedule, ()),
         "training": (TrainingOptions, ()),
@@ -150,6 +169,7 @@ def check_sections(**sections: Mapping) -> None:
         check_section(name, parts[name][0], section, parts[name][1])
     ramp = sections.get("objective", {}).get("ramp") or {}
     build_from_section("objective.ramp", FineWeightRamp, ramp)
+    check_beyond_paper(sections.get("beyond_paper", {}), sections.get("training", {}))
     data = sections.get("data", {})
     neutral_ends_of(data.get("neutral_ends"))
     require_choice("data.label_variant", data.get("label_variant"), (*LABEL_VARIANTS, None))
@@ -162,6 +182,7 @@ def _build_model(
     data: GestureData,
     heads: Mapping,
     objective: Objective,
+    extra: BeyondPaperSection,
     options: TrainingOptions,
     seed: int,
 ) -> GesturePretrainer:
@@ -173,12 +194,19 @@ def _build_model(
             num_fine=data.taxonomy.num_fine,
             **heads,
         )
+        beyond_paper = build_beyond_paper(
+            extra,
+            trunk,
+            num_coarse=data.taxonomy.num_coarse,
+            num_fine=data.taxonomy.num_fine,
+        )
     model = GesturePretrainer(
         GestureNetwork(trunk, classifiers),
         ramp=FineWeightRamp(**(objective.ramp or {})),
         coarse_weight=objective.coarse_weight,
         label_smoothing=objective.label_smoothing,
         channels_last=options.channels_last,
+        beyond_paper=beyond_paper,
     )
     if options.freeze_bn:
         freeze_batch_norm(model)

@@ -34,7 +34,7 @@ def training_accuracy(
         workers: Loading processes.
     """
     still = copy.copy(dataset)
-    still.augmentation = None
+    still.augmentation, still.crops = None, None
     chosen = Subset(still, spread(np.arange(len(dataset)), images).tolist())
     batches = own_batches(len(chosen), batch_size, *rank_and_world_size())
     scores = GestureAccuracy()
