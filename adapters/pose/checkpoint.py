@@ -8,7 +8,7 @@ strict in every respect.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from os import PathLike
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing_extensions import TypedDict  # pydantic asks for it below Python 3.1
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
 from adapters.targets import find_pose_target
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import atomic_folder, write_bytes_atomically
 from gesture_pretrain.files.json_file import STRICT, read_json, validated
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
@@ -44,7 +44,18 @@ from gesture_pretrain.weights.record import (
     Size,
     Std,
 )
-from gesture_pretrain.weights.tensor_file import read_tensors, require_usable
+from gesture_pretrain.weights.registry import from_hub
+from gesture_pretrain.weights.released import (
+    FOLDER,
+    ON_THE_HUB,
+    released_pose_networks,
+    shipped_folder,
+)
+from gesture_pretrain.weights.tensor_file import (
+    read_tensors,
+    require_usable,
+    write_half_precision,
+)
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
 # What building a network raises for values that a damaged card holds
@@ -227,13 +238,77 @@ def save_pose_model(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **facts,
     )
-    values = plain_data(asdict(card), "card", paths_as_text=True)
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).unlink(missing_ok=True)
     write_bytes_atomically(folder / WEIGHTS_FILE, content)
-    write_bytes_atomically(folder / CARD_FILE, text.encode())
+    _write_card(card, folder)
     return folder
+
+
+def release_pose_model(
+    source: str | PathLike,
+    name: str,
+    *,
+    notes: str,
+    out: str | PathLike = FOLDER,
+    overwrite: bool = False,
+) -> Path:
+    """Write a stored network in half precision, to ship it with the package.
+
+    Args:
+        source: Folder written by `save_pose_model`.
+        name: Name of the released network, without a dot.
+        notes: For the README beside it: origin and licence of its data and of the initial weights,
+            and the command.
+        out: Parent folder. Default: the package's folder of released weights.
+        overwrite: Replace a network of the same name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: The name is taken and `overwrite` is false.
+        ValueError: A name with a dot, which is a backbone's, or values outside of half precision.
+        WeightsError: See `load_pose_model`.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} cannot name a pose network; use letters, digits and '_'")
+    card = read_pose_card(source)
+    tensors = read_tensors(Path(source) / WEIGHTS_FILE, FileRecord(**card.weights))
+    target = Path(out) / name
+    with atomic_folder(target, overwrite=overwrite) as folder:
+        written = write_half_precision(tensors, folder / WEIGHTS_FILE)
+        _write_card(replace(card, weights=asdict(written)), folder)
+        write_bytes_atomically(folder / "README.md", f"# {name}\n\n{notes}\n".encode())
+        load_pose_model(folder)
+    return target
+
+
+def _write_card(card: PoseCard, folder: Path) -> None:
+    values = plain_data(asdict(card), "card", paths_as_text=True)
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    write_bytes_atomically(folder / CARD_FILE, text.encode())
+
+
+def find_pose_model(source: str | PathLike) -> Path:
+    """Return the folder of a stored network: `source` itself, or that of a released network.
+
+    Args:
+        source: A folder, or the name of a released network.
+
+    Raises:
+        FileNotFoundError: There is neither.
+        ConnectionError: The network is on a hub that cannot be reached.
+    """
+    if Path(source).exists():
+        return Path(source)
+    name, released = str(source), released_pose_networks()
+    if name not in released:
+        raise FileNotFoundError(
+            f"there is no folder {source}, and no released pose network of that name. Released: "
+            f"{', '.join(sorted(released)) or 'none'}."
+        )
+    return shipped_folder(name) or from_hub(ON_THE_HUB[name])
 
 
 def load_pose_model(
@@ -245,18 +320,18 @@ def load_pose_model(
     """Rebuild a stored network, strictly.
 
     Args:
-        folder: Folder written by `save_pose_model`.
+        folder: Folder written by `save_pose_model`, or the name of a released network.
         hand_model: MANO file or folder where the network was trained with one; `$MANO_DIR` where
             None. Must be the hand of the card.
         device: Device of the network.
 
     Raises:
-        FileNotFoundError: The folder has no card.
+        FileNotFoundError: There is no such folder, or it has no card.
         WeightsError: A changed or incomplete file, another hand, or tensors that do not fit.
         UnknownTarget: The target is of a package that is not installed.
         MissingManoFile: The hand is MANO's and is not found.
     """
-    folder = Path(folder)
+    folder = find_pose_model(folder)
     card = read_pose_card(folder)
     tensors = _read_weights(folder / WEIGHTS_FILE, card)
     hand_models = _hands_of(card, hand_model)

@@ -17,7 +17,7 @@ from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.schedule import Schedule
 
 # optimiser keys that depend on the model or on the processes
-_NOT_HERE = ("lr_scales", "fused")
+_NOT_HERE = ("lr_scales", "layer_decay", "fused")
 
 
 def check_shared_values(

@@ -13,6 +13,7 @@ from gesture_pretrain.config.override import Overrides, set_key
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.pretraining.presets import apply_preset
 from gesture_pretrain.pretraining.run import build_runner, check_config
 from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.processes import rank_and_world_size
@@ -116,7 +117,7 @@ def resolve_config(
     overrides: Overrides = (),
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Read a pretraining config and apply overrides, then given values, then defaults.
+    """Read a pretraining config and apply overrides, then given values, presets and defaults.
 
     Args:
         config: As in `pretrain`.
@@ -130,6 +131,7 @@ def resolve_config(
     for key, value in (given or {}).items():
         if value is not None:
             set_key(resolved, key, str(value) if isinstance(value, Path) else value)
+    apply_preset(resolved)
     check_config(resolved)
     resolved.setdefault("tag", _stem(config))
     resolved.setdefault("seed", 0)

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from os import PathLike
@@ -39,7 +40,9 @@ from gesture_pretrain.weights.record import (
     WeightRecord,
     backbone_name,
 )
-from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.registry import find_backbone, registry_home
+from gesture_pretrain.weights.released import FOLDER
+from gesture_pretrain.weights.tensor_file import read_tensors, write_half_precision
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")
@@ -119,6 +122,34 @@ def export_backbone(
         if config_of_timm is not None:
             write_bytes_atomically(folder / TIMM_CONFIG_FILE, config_of_timm.encode())
         load_weights(folder, with_heads=heads is not None)
+    return StoredWeights(target, record)
+
+
+def release_backbone(
+    source: str | PathLike, *, notes: str, out: str | PathLike = FOLDER, overwrite: bool = False
+) -> StoredWeights:
+    """Write exported weights in half precision, to ship them with the package.
+
+    Args:
+        source: See `load_backbone`.
+        notes: For the card: origin and licence of the initial weights, and the command.
+        out: Parent folder. Default: the package's folder of released weights.
+        overwrite: Replace weights of the same name.
+
+    Raises:
+        As `export_backbone`.
+    """
+    stored = find_backbone(source)
+    target = Path(out) / stored.name
+    with atomic_folder(target, overwrite=overwrite) as folder:
+        files = {
+            name: write_half_precision(read_tensors(stored.path / name, expected), folder / name)
+            for name, expected in stored.record.files.items()
+        }
+        record = replace(stored.record, files=files, notes=notes)
+        write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
+        write_bytes_atomically(folder / README_FILE, model_card(record).encode())
+        load_weights(folder, with_heads=record.heads is not None)
     return StoredWeights(target, record)
 
 

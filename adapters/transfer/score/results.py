@@ -238,6 +238,24 @@ class PretrainingLine:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """Error of one run after a number of fine-tuning steps: a row of `curves.csv`.
+
+    Attributes:
+        target, arm, fraction, seed: The run.
+        steps: Optimiser steps of fine-tuning.
+        error_mm: MPJPE under the first protocol.
+    """
+
+    target: str
+    arm: str
+    fraction: float
+    seed: int
+    steps: int
+    error_mm: float
+
+
+@dataclass(frozen=True)
 class TransferResults:
     """Everything that a report says.
 
@@ -266,6 +284,7 @@ class TransferResults:
         mean_pose_mm: protocol -> MPJPE of the mean training pose; empty where it is not known.
         facts: name -> text: commit, versions, hours, devices.
         cells: every run.
+        curves: Error at several numbers of steps; empty if only the last step is scored.
         plan_text: the plan as it was run.
         commands: what to type to get this again.
     """
@@ -297,6 +316,7 @@ class TransferResults:
     mean_pose_mm: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     cells: tuple[CellLine, ...] = ()
+    curves: tuple[CurvePoint, ...] = ()
     plan_text: str = ""
     commands: tuple[str, ...] = ()
 
