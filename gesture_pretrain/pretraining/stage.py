@@ -13,6 +13,7 @@ from gesture_pretrain.config.override import Overrides, set_key
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.pretraining.beyond_paper.section import BeyondPaperSection
 from gesture_pretrain.pretraining.presets import apply_preset
 from gesture_pretrain.pretraining.run import build_runner, check_config
 from gesture_pretrain.pretraining.training_accuracy import training_accuracy
@@ -192,6 +193,7 @@ def _export(
     """Export the weights under the name that the run has reserved."""
     data = runner.data
     index = HandIndex.open(config["data"]["index"])
+    supervision = BeyondPaperSection(**(config.get("beyond_paper") or {}))
     return export_backbone(
         _network(runner),
         tag=config["tag"],
@@ -201,6 +203,8 @@ def _export(
             index_fingerprint=index.fingerprint,
             validated_on=data.summary["validated_on"],
             withheld=data.summary.get("withheld", []),
+            labels_used=supervision.labels,
+            beyond_paper=supervision.options,
         ),
         metrics={
             "iterations": runner.iter,

@@ -100,7 +100,7 @@ def moved_cells(maps: Tensor, height: int, width: int, size_px: int) -> Tensor:
     """
     y = (torch.arange(height, device=maps.device) + 0.5) * (size_px / height)
     x = (torch.arange(width, device=maps.device) + 0.5) * (size_px / width)
-    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1).to(maps)
     return centres @ maps[:, :, :2].mT + maps[:, None, :, 2]
 
 
