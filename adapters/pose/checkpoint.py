@@ -23,12 +23,13 @@ from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
 from adapters.targets import find_pose_target
 from gesture_pretrain.files import atomic_folder, write_bytes_atomically
-from gesture_pretrain.files.json_file import STRICT, read_json, validated
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.plain_data import plain_data
+from gesture_pretrain.schema import STRICT, validated
 from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.errors import WeightsError

@@ -1,6 +1,6 @@
 """Reading of run configs: Python files of plain sections, with overrides."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,11 @@ from gesture_pretrain.config.kind import find_config, require_kind
 from gesture_pretrain.config.override import Overrides, apply_overrides
 
 
-def require_sections(
-    config: Mapping[str, Any], known: Iterable[str], *, required: Iterable[str]
-) -> None:
-    """Raise ValueError for an unknown section, or a missing required one."""
-    for name in config:
-        if name not in known:
-            raise ValueError(f"Unknown section or key '{name}'. Known: {', '.join(known)}.")
-    for name in required:
-        if name not in config:
-            raise ValueError(f"The config has no section '{name}', which is required.")
-
-
 def read_config(
     source: str | Path | Mapping[str, Any],
     overrides: Overrides = (),
     *,
     kind: str,
-    check: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Read a config and apply overrides.
 
@@ -37,14 +24,13 @@ def read_config(
             mapping of sections.
         overrides: See `apply_overrides`.
         kind: Kind of config that is required, a key of `gesture_pretrain.config.kind.KINDS`.
-        check: Function that raises ValueError for an unknown section, key or value.
 
     Returns:
         Nested plain dicts.
 
     Raises:
         FileNotFoundError: There is neither a file nor a shipped config of that name.
-        ValueError: An unknown section or key, an invalid override, or a config of another kind.
+        ValueError: An invalid override, or a config of another kind.
     """
     if isinstance(source, Mapping):
         config = plain(source)
@@ -53,8 +39,6 @@ def read_config(
         config = read_python_file(path)
         require_kind(path, config, kind)
     apply_overrides(config, overrides)
-    if check is not None:
-        check(config)
     return config
 
 

@@ -13,9 +13,9 @@ from gesture_pretrain.config.override import Overrides, set_key
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.pretraining.beyond_paper.section import BeyondPaperSection
 from gesture_pretrain.pretraining.presets import apply_preset
-from gesture_pretrain.pretraining.run import build_runner, check_config
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.placement import evaluated_model
@@ -69,7 +69,7 @@ def pretrain(
 
     Args:
         config: Name of a shipped config ("hrnet_w32_interhand"), path of a config file, or a
-            mapping of sections (arguments of `build_runner`).
+            mapping of sections (fields of `PretrainingSections`).
         data: Index, or dataset that contains one. Default: `data.index` of the config.
         out: Run folder. Default: `runs/<config>_<tag>`.
         init: Initial weights: "random", "imagenet", "timm", a weight file or a registered
@@ -193,7 +193,7 @@ def _export(
     """Export the weights under the name that the run has reserved."""
     data = runner.data
     index = HandIndex.open(config["data"]["index"])
-    supervision = BeyondPaperSection(**(config.get("beyond_paper") or {}))
+    beyond_paper = check_config(config).beyond_paper
     return export_backbone(
         _network(runner),
         tag=config["tag"],
@@ -203,8 +203,8 @@ def _export(
             index_fingerprint=index.fingerprint,
             validated_on=data.summary["validated_on"],
             withheld=data.summary.get("withheld", []),
-            labels_used=supervision.labels,
-            beyond_paper=supervision.options,
+            labels_used=beyond_paper.labels,
+            beyond_paper=beyond_paper.options,
         ),
         metrics={
             "iterations": runner.iter,

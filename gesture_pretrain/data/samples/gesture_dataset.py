@@ -4,6 +4,7 @@ A sample depends on (seed, epoch, row) only. It does not depend on the worker th
 order of the samples, or on the other rows of the dataset.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -239,6 +240,12 @@ class GestureDataset(Dataset):
         if shown is not box:
             affine = crop_maps(shown[None], [motion], [flip], self.size_px)[0][0]
         return cropped_image(part, affine, self.size_px, motion.gain_rgb)
+
+    def without_augmentation(self) -> "GestureDataset":
+        """Return a dataset of the same rows with one crop of each image, without augmentation."""
+        still = copy.copy(self)
+        still.augmentation, still.crops = None, None
+        return still
 
     def view(self, position: int) -> HandView:
         """The whole image at a position with everything that a crop moves."""

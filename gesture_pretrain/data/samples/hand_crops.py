@@ -5,17 +5,19 @@ Multi-crop is from SwAV (Caron et al., NeurIPS 2020, arXiv 2006.09882). The firs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from gesture_pretrain.data.samples.augmentation import Augmentation, Motion, crop_maps, draw_motions
 from gesture_pretrain.data.samples.crop_images import cropped_image
 from gesture_pretrain.data.samples.photometric import with_look
 from gesture_pretrain.geometry.crop import invert_affine
+from gesture_pretrain.schema import Fraction, PositiveFraction, section
 
 
 class HandCrops(NamedTuple):
@@ -51,7 +53,7 @@ class HandCrops(NamedTuple):
     other_moment: Tensor
 
 
-@dataclass(frozen=True)
+@section
 class CropPlan:
     """Number and size of the crops of each image.
 
@@ -63,23 +65,11 @@ class CropPlan:
         local_translation: The box of a local crop moves by up to this fraction of the full side.
     """
 
-    full: int = 2
-    local: int = 4
-    local_size_px: int = 96
-    local_scale: float = 0.5
-    local_translation: float = 0.2
-
-    def __post_init__(self):
-        if self.full < 1 or self.local < 0 or self.local_size_px < 1:
-            raise ValueError(
-                f"full is {self.full}, local {self.local} and local_size_px {self.local_size_px}; "
-                "at least 1, 0 and 1 are required."
-            )
-        if not (0 < self.local_scale <= 1 and 0 <= self.local_translation <= 1):
-            raise ValueError(
-                f"local_scale is {self.local_scale} and local_translation "
-                f"{self.local_translation}; they must lie in (0, 1] and [0, 1]."
-            )
+    full: PositiveInt = 2
+    local: NonNegativeInt = 4
+    local_size_px: PositiveInt = 96
+    local_scale: PositiveFraction = 0.5
+    local_translation: Fraction = 0.2
 
     def sizes_px(self, size_px: int) -> list[int]:
         """List the side length of every crop, given that of the full ones."""

@@ -1,10 +1,8 @@
 """The config section `beyond_paper`: which options a run uses, and with which settings."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from gesture_pretrain.config.sections import build_from_section, check_section
+from gesture_pretrain.config.sections import arguments_of
 from gesture_pretrain.data.samples.hand_crops import CropPlan
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.pretraining.beyond_paper.contrast import HierarchicalContrast
@@ -12,40 +10,47 @@ from gesture_pretrain.pretraining.beyond_paper.dense import MaskedDistillation
 from gesture_pretrain.pretraining.beyond_paper.equivariance import CropEquivariance
 from gesture_pretrain.pretraining.beyond_paper.losses import BeyondPaper
 from gesture_pretrain.pretraining.beyond_paper.projector import ProjectedHeads
+from gesture_pretrain.schema import section
+from gesture_pretrain.training.options import TrainingOptions
 
 ONE_CROP = CropPlan(full=1, local=0)
-_CLASSES = ("in_channels", "num_coarse", "num_fine")
 
 
-@dataclass(frozen=True)
+@section
 class BeyondPaperSection:
     """Settings of the options. An option is used if its mapping is given, even an empty one.
 
     Attributes:
         projector: Arguments of `ProjectedHeads`.
-        crops: Fields of `CropPlan`.
+        crops: Several crops of each image.
         contrast: Arguments of `HierarchicalContrast`.
         equivariance: Arguments of `CropEquivariance`.
         dense: Arguments of `MaskedDistillation`.
     """
 
-    projector: Mapping | None = None
-    crops: Mapping | None = None
-    contrast: Mapping | None = None
-    equivariance: Mapping | None = None
-    dense: Mapping | None = None
+    projector: arguments_of(ProjectedHeads, "in_channels", "num_coarse", "num_fine") | None = None
+    crops: CropPlan | None = None
+    contrast: arguments_of(HierarchicalContrast, "in_channels") | None = None
+    equivariance: arguments_of(CropEquivariance, "in_channels") | None = None
+    dense: arguments_of(MaskedDistillation, "in_channels") | None = None
+
+    def __post_init__(self):
+        if self.equivariance is not None and (self.crops is None or self.crops.full < 2):
+            raise ValueError(
+                "equivariance compares two full crops of an image. Set "
+                "beyond_paper.crops=dict(full=2, local=0), or add local crops."
+            )
 
     @property
     def options(self) -> list[str]:
         """Names of the options in use."""
-        return [name for name, settings in vars(self).items() if settings is not None]
+        names = ("projector", "crops", "contrast", "equivariance", "dense")
+        return [name for name in names if getattr(self, name) is not None]
 
     @property
     def plan(self) -> CropPlan | None:
         """Crops of each image; None without any option."""
-        if self.crops is not None:
-            return build_from_section("beyond_paper.crops", CropPlan, self.crops)
-        return ONE_CROP if self.options else None
+        return (self.crops or ONE_CROP) if self.options else None
 
     @property
     def labels(self) -> list[str]:
@@ -53,63 +58,45 @@ class BeyondPaperSection:
         moment = self.contrast is not None and self.contrast.get("moment", 1.0) > 0
         return ["coarse", "fine", *(["moment"] if moment else [])]
 
-
-def check_beyond_paper(section: Mapping, training: Mapping) -> None:
-    """Raise ValueError for an unknown key, an invalid value or an impossible combination.
-
-    Args:
-        section: The section `beyond_paper`.
-        training: The section `training`.
-    """
-    check_section("beyond_paper", BeyondPaperSection, section)
-    chosen = BeyondPaperSection(**section)
-    for name, build in _PARTS.items():
-        if (settings := section.get(name)) is not None:
-            check_section(f"beyond_paper.{name}", build, settings, _CLASSES)
-    full_crops = chosen.plan.full if chosen.options else 1
-    if chosen.equivariance is not None and full_crops < 2:
-        raise ValueError(
-            "beyond_paper.equivariance compares two full crops of an image. Set "
-            "beyond_paper.crops=dict(full=2, local=0), or add local crops."
-        )
-    if chosen.dense is not None and training.get("ema_decay") is None:
-        raise ValueError(
-            "beyond_paper.dense learns from the run's weight average. Set training.ema_decay."
-        )
-    if chosen.options and training.get("accumulate", 1) > 1:
-        raise ValueError(
-            "beyond_paper requires training.accumulate=1, because contrast compares all images of "
-            "a batch. Choose a smaller data.batch_size."
-        )
+    def check_training(self, training: TrainingOptions) -> None:
+        """Raise ValueError if the section `training` does not support the options."""
+        if self.dense is not None and training.ema_decay is None:
+            raise ValueError(
+                "beyond_paper.dense learns from the run's weight average. Set training.ema_decay."
+            )
+        if self.options and training.accumulate > 1:
+            raise ValueError(
+                "beyond_paper requires training.accumulate=1, because contrast compares all images "
+                "of a batch. Choose a smaller data.batch_size."
+            )
 
 
 def build_beyond_paper(
-    section: BeyondPaperSection, backbone: Backbone, *, num_coarse: int, num_fine: int
+    chosen: BeyondPaperSection, backbone: Backbone, *, num_coarse: int, num_fine: int
 ) -> BeyondPaper | None:
     """Build the options of a run; None without any.
 
     Raises:
         ValueError: An invalid value, or local crops that the backbone does not accept.
     """
-    if not section.options:
+    if not chosen.options:
         return None
-    _check_local_crops(section.plan, backbone)
-    given: dict[str, dict[str, Any]] = {
-        "projector": {
-            "in_channels": backbone.pooled_channels,
-            "num_coarse": num_coarse,
-            "num_fine": num_fine,
-        },
-        "contrast": {"in_channels": backbone.pooled_channels},
-        "equivariance": {"in_channels": backbone.feature_specs[backbone.low].channels},
-        "dense": {"in_channels": backbone.feature_specs[backbone.low].channels},
+    _check_local_crops(chosen.plan, backbone)
+    pooled = {"in_channels": backbone.pooled_channels}
+    low = {"in_channels": backbone.feature_specs[backbone.low].channels}
+    parts: dict[str, tuple[type, dict[str, Any]]] = {
+        "projector": (ProjectedHeads, {**pooled, "num_coarse": num_coarse, "num_fine": num_fine}),
+        "contrast": (HierarchicalContrast, pooled),
+        "equivariance": (CropEquivariance, low),
+        "dense": (MaskedDistillation, low),
     }
-    parts = {
-        name: build_from_section(f"beyond_paper.{name}", _PARTS[name], settings, **given[name])
-        for name, settings in vars(section).items()
-        if name in given and settings is not None
-    }
-    return BeyondPaper(**parts)
+    return BeyondPaper(
+        **{
+            name: build(**given, **getattr(chosen, name))
+            for name, (build, given) in parts.items()
+            if name in chosen.options
+        }
+    )
 
 
 def _check_local_crops(plan: CropPlan, backbone: Backbone) -> None:
@@ -126,12 +113,3 @@ def _check_local_crops(plan: CropPlan, backbone: Backbone) -> None:
             f"beyond_paper.crops.local_size_px is {plan.local_size_px}; {backbone.arch} requires "
             f"a multiple of {spec.multiple_of}."
         )
-
-
-_PARTS = {
-    "projector": ProjectedHeads,
-    "crops": CropPlan,
-    "contrast": HierarchicalContrast,
-    "equivariance": CropEquivariance,
-    "dense": MaskedDistillation,
-}

@@ -7,12 +7,14 @@ import pytest
 import torch
 from tiny_run import tiny_sections
 
+from gesture_pretrain.data.samples.hand_crops import CropPlan
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.beyond_paper.section import (
     BeyondPaperSection,
     build_beyond_paper,
 )
-from gesture_pretrain.pretraining.run import build_runner, check_sections
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.pretraining.stage import pretrain
 from gesture_pretrain.training.checkpoint import load_newest_checkpoint
 from gesture_pretrain.training.placement import unwrapped
@@ -34,7 +36,7 @@ TRAINING = {"ema_decay": 0.9, "checkpoint_every": 5, "keep_checkpoints": 4}
         ({"contrst": {}}, {}, "beyond_paper.contrst"),
         ({"contrast": {"temprature": 1.0}}, {}, "beyond_paper.contrast.temprature"),
         ({"projector": {"num_fine": 3}}, {}, "beyond_paper.projector.num_fine"),
-        ({"crops": {"local": -1}}, {}, "local"),
+        ({"crops": {"local": -1}}, {}, "beyond_paper.crops.local"),
         ({"equivariance": {}}, {}, "two full crops"),
         ({"equivariance": {}, "crops": {"full": 1}}, {}, "two full crops"),
         ({"dense": {}}, {}, "training.ema_decay"),
@@ -43,7 +45,10 @@ TRAINING = {"ema_decay": 0.9, "checkpoint_every": 5, "keep_checkpoints": 4}
 )
 def test_wrong_keys_and_combinations_are_refused(section, training, words):
     with pytest.raises(ValueError, match=words):
-        check_sections(beyond_paper=section, training=training)
+        check_config(
+            {"data": {"index": "x"}, "backbone": {"arch": "test_resnet"}, "beyond_paper": section}
+            | {"training": training}
+        )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,7 @@ def test_wrong_keys_and_combinations_are_refused(section, training, words):
     [("hrnet_w16_tiny", 40, "multiple of 32"), ("vit_tiny_patch16_224", 32, "accepts 64 px only")],
 )
 def test_local_crops_that_the_backbone_does_not_accept_are_refused(arch, local_size_px, words):
-    section = BeyondPaperSection(crops={"local_size_px": local_size_px})
+    section = BeyondPaperSection(crops=CropPlan(local_size_px=local_size_px))
     backbone = build_backbone(arch, size_px=64)
     with pytest.raises(ValueError, match=words):
         build_beyond_paper(section, backbone, num_coarse=3, num_fine=4)
