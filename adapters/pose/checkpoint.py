@@ -181,7 +181,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         The folder.
 
     Raises:
-        WriteFailed: Writing failed; without a card the folder does not load.
+        WriteFailed: Writing failed. An earlier folder is unchanged.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
     metrics |= getattr(run.model, "card_values", dict)()
@@ -211,7 +211,7 @@ def save_pose_model(
     hand_models: Mapping[str, HandModel],
     **facts,
 ) -> Path:
-    """Write weights, then the card, so that a folder with a card is complete.
+    """Write weights and card into a folder, which is replaced as a whole.
 
     Args:
         model: A `PoseModel`.
@@ -239,10 +239,9 @@ def save_pose_model(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **facts,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_FILE).unlink(missing_ok=True)
-    write_bytes_atomically(folder / WEIGHTS_FILE, content)
-    _write_card(card, folder)
+    with atomic_folder(folder, overwrite=True) as part:
+        write_bytes_atomically(part / WEIGHTS_FILE, content)
+        _write_card(card, part)
     return folder
 
 

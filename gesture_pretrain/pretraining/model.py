@@ -13,6 +13,7 @@ from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutpu
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 from gesture_pretrain.pretraining.beyond_paper.crop_outputs import run_crops
 from gesture_pretrain.pretraining.beyond_paper.losses import BeyondPaper
+from gesture_pretrain.pretraining.distillation import Distillation
 from gesture_pretrain.pretraining.objective import (
     FineWeightRamp,
     labelled_cross_entropy,
@@ -54,6 +55,7 @@ class GesturePretrainer(BaseModel):
         channels_last: Use channels-last memory order for weights and images.
         beyond_paper: Options beyond the paper's recipe. With them, mode "loss" requires a batch of
             `HandCrops`.
+        distillation: Losses to a teacher, added to those of the labels.
 
     Attributes:
         epoch: Current epoch, from 0. Set by `set_epoch`; not part of the state dict.
@@ -68,6 +70,7 @@ class GesturePretrainer(BaseModel):
         label_smoothing: float = 0.0,
         channels_last: bool = False,
         beyond_paper: BeyondPaper | None = None,
+        distillation: Distillation | None = None,
     ):
         super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
         if not 0.0 <= label_smoothing <= 1.0:
@@ -83,6 +86,7 @@ class GesturePretrainer(BaseModel):
         self.beyond_paper = beyond_paper
         if beyond_paper is not None and beyond_paper.equivariance is not None:
             self.nondeterministic_on_cuda = "grid_sample"
+        self.distillation = distillation
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
 
@@ -114,8 +118,9 @@ class GesturePretrainer(BaseModel):
         Returns:
             "loss": `loss_coarse` and `loss_fine`, weighted, to be summed; `coarse_top1` and
             `fine_top1` of the labelled samples, absent (NaN on a GPU) if there are none;
-            `fine_weight`. "predict": the logits. "tensor": features and logits. "count": an empty
-            dict; the objective counts labelled samples, see `StepCounts`.
+            `fine_weight`; the losses of `distillation`. "predict": the logits. "tensor": features
+            and logits. "count": an empty dict; the objective counts labelled samples, see
+            `StepCounts`.
 
         Raises:
             ValueError: Unknown mode, unsupported image size, or a label out of range.
@@ -134,7 +139,12 @@ class GesturePretrainer(BaseModel):
         if mode == "tensor":
             return output
         logits = GestureLogits(output.coarse_logits, output.fine_logits)
-        return logits if mode == "predict" else self.losses(logits, batch.coarse, batch.fine)
+        if mode == "predict":
+            return logits
+        losses = self.losses(logits, batch.coarse, batch.fine)
+        if self.distillation is not None:
+            losses |= self.distillation(batch.image, output)
+        return losses
 
     def losses(self, logits: GestureLogits, coarse: Tensor, fine: Tensor) -> dict[str, Tensor]:
         """Compute weighted losses and log values from logits and labels `(B,)`, see `forward`."""
@@ -161,6 +171,8 @@ class GesturePretrainer(BaseModel):
             losses = self.losses(projected, crops.coarse, crops.fine)
             values = {f"projected_{name}": value for name, value in losses.items()}
         values |= self.losses(logits, crops.coarse, crops.fine)
+        if self.distillation is not None:
+            values |= self.distillation(crops.full_images, crops.full)
         return values | options.losses(
             crops,
             batch,

@@ -16,7 +16,9 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.beyond_paper.section import build_beyond_paper
 from gesture_pretrain.pretraining.data import GestureData, build_gesture_data
+from gesture_pretrain.pretraining.distillation import build_distillation
 from gesture_pretrain.pretraining.model import GesturePretrainer
+from gesture_pretrain.pretraining.probes import ProbeHook
 from gesture_pretrain.pretraining.sections import PretrainingSections, check_config
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.placement import (
@@ -62,7 +64,7 @@ def build_runner(
         pin_memory=where.type == "cuda",
         crops=config.beyond_paper.plan,
     )
-    model = _build_model(build_starting_backbone(**backbone), data, config)
+    model = _build_model(build_starting_backbone(**backbone), data, config, where)
     model = place_model(model, where, config.training)
     runner = assemble_runner(
         out=out,
@@ -75,7 +77,7 @@ def build_runner(
         device=where,
         seed=config.seed,
         resume=resume,
-        hooks=hooks,
+        hooks=[*_probe_hooks(data, config), *hooks],
         progress=progress,
     )
     if config.beyond_paper.dense is not None:
@@ -83,8 +85,15 @@ def build_runner(
     return runner
 
 
+def _probe_hooks(data: GestureData, config: PretrainingSections) -> list[Hook]:
+    if config.probes is None:
+        return []
+    validation = None if data.validation is None else data.validation.dataset
+    return [ProbeHook(data.train.dataset, validation, **config.probes)]
+
+
 def _build_model(
-    trunk: Backbone, data: GestureData, config: PretrainingSections
+    trunk: Backbone, data: GestureData, config: PretrainingSections, device: torch.device
 ) -> GesturePretrainer:
     classes = {"num_coarse": data.taxonomy.num_coarse, "num_fine": data.taxonomy.num_fine}
     with torch.random.fork_rng(devices=[]):
@@ -93,6 +102,9 @@ def _build_model(
             trunk.pooled_channels, **classes, **config.heads
         )
         beyond_paper = build_beyond_paper(config.beyond_paper, trunk, **classes)
+        distillation = None
+        if config.distillation is not None:
+            distillation = build_distillation(trunk, data.taxonomy, device, **config.distillation)
     model = GesturePretrainer(
         GestureNetwork(trunk, classifiers),
         ramp=config.objective.ramp,
@@ -100,6 +112,7 @@ def _build_model(
         label_smoothing=config.objective.label_smoothing,
         channels_last=config.training.channels_last,
         beyond_paper=beyond_paper,
+        distillation=distillation,
     )
     if config.training.freeze_bn:
         freeze_batch_norm(model)

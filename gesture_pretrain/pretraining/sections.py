@@ -10,7 +10,9 @@ from gesture_pretrain.config.sections import arguments_of, read_sections
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.pretraining.beyond_paper.section import BeyondPaperSection
 from gesture_pretrain.pretraining.data_section import GestureDataSection
+from gesture_pretrain.pretraining.distillation import build_distillation
 from gesture_pretrain.pretraining.objective import FineWeightRamp
+from gesture_pretrain.pretraining.probes import ProbeHook
 from gesture_pretrain.schema import STRICT, Fraction, section
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
@@ -43,6 +45,8 @@ class PretrainingSections:
         heads: Arguments of `build_gesture_heads`.
         objective: Weights of the losses.
         beyond_paper: Options beyond the paper's recipe, see docs/pretraining.md.
+        distillation: Arguments of `build_distillation`; None for no teacher.
+        probes: Arguments of `ProbeHook`; None for no probes during training.
         optimizer: Arguments of `build_optimizer`.
         schedule: Length of the run and learning rate.
         training: Options of the training loop.
@@ -57,6 +61,8 @@ class PretrainingSections:
     )
     objective: Objective = Objective()
     beyond_paper: BeyondPaperSection = BeyondPaperSection()
+    distillation: arguments_of(build_distillation, "student", "taxonomy", "device") | None = None
+    probes: arguments_of(ProbeHook, "train", "validation") | None = None
     optimizer: arguments_of(build_optimizer, "model") = field(default_factory=dict)
     schedule: Schedule = Schedule()
     training: TrainingOptions = TrainingOptions()

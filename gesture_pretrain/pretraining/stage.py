@@ -205,6 +205,7 @@ def _export(
             withheld=data.summary.get("withheld", []),
             labels_used=beyond_paper.labels,
             beyond_paper=beyond_paper.options,
+            **_teacher(runner),
         ),
         metrics={
             "iterations": runner.iter,
@@ -220,6 +221,12 @@ def _export(
         out=export_to,
         overwrite=True,
     )
+
+
+def _teacher(runner: TrainingRunner) -> dict[str, Any]:
+    """Describe the teacher, whose labels the network has learned too."""
+    distillation = evaluated_model(runner).distillation
+    return {} if distillation is None else {"teacher": distillation.teacher.describe()}
 
 
 def _network(runner: TrainingRunner):

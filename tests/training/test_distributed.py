@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 HELPERS = Path(__file__).parents[1] / "helpers"
-TASKS = ("gesture", "beyond_paper", "pose")
+TASKS = ("gesture", "beyond_paper", "distilled", "pose")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 

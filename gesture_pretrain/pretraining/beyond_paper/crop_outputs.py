@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gesture_pretrain.data.samples.hand_crops import HandCrops
-from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutput
 
 
 class CropOutputs(NamedTuple):
@@ -22,7 +22,8 @@ class CropOutputs(NamedTuple):
         pooled: (V * B, C) pooled features.
         coarse_logits: (V * B, num_coarse).
         fine_logits: (V * B, num_fine).
-        low: ((1 + F) * B, C_low, h, w), the level F_lo of the full crops.
+        full_images: ((1 + F) * B, 3, S, S) uint8, the full crops.
+        full: Output for the full crops.
         coarse, fine: (V * B,) classes, -1 for "no label".
         moment: (V * B,) pose shown, see `HandCrops`.
     """
@@ -30,7 +31,8 @@ class CropOutputs(NamedTuple):
     pooled: Tensor
     coarse_logits: Tensor
     fine_logits: Tensor
-    low: Tensor
+    full_images: Tensor
+    full: GestureOutput
     coarse: Tensor
     fine: Tensor
     moment: Tensor
@@ -52,7 +54,8 @@ def run_crops(network: GestureNetwork, normalise: nn.Module, batch: HandCrops) -
         torch.cat([output.features.pooled for output in outputs]),
         torch.cat([output.coarse_logits for output in outputs]),
         torch.cat([output.fine_logits for output in outputs]),
-        outputs[0].features.levels[network.backbone.low],
+        full,
+        outputs[0],
         torch.cat([batch.coarse, batch.other_coarse.T.flatten()]),
         torch.cat([batch.fine, batch.other_fine.T.flatten()]),
         torch.cat([batch.moment, batch.other_moment.T.flatten()]),

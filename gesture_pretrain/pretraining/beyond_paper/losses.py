@@ -78,7 +78,8 @@ class BeyondPaper(nn.Module):
             labels = {"moment": crops.moment, "fine": crops.fine, "coarse": crops.coarse}
             values["loss_contrast"] = self.contrast(crops.pooled, labels)
         if self.equivariance is not None:
-            first, second = crops.low.split(len(batch.row))[:2]
+            low = crops.full.features.levels[student.low]
+            first, second = low.split(len(batch.row))[:2]
             size_px = batch.image.shape[-1]
             values["loss_equivariance"] = self.equivariance(
                 first, second, batch.full_maps[:, 0], size_px

@@ -64,7 +64,7 @@ def test_rows_are_ordered_by_crop_and_carry_their_labels(network, eight_hands):
         crops = run_crops(network, normalise, batch)
         second = network(normalise(batch.full_images[:, 0]))
         local = network(normalise(batch.local_images[:, 0]))
-    assert crops.pooled.shape == (24, 512) and crops.low.shape == (16, 64, 4, 4)
+    assert crops.pooled.shape == (24, 512) and crops.full.coarse_logits.shape[0] == 16
     assert torch.allclose(crops.pooled[8:16], second.features.pooled, atol=1e-5)
     assert torch.allclose(crops.coarse_logits[16:], local.coarse_logits, atol=1e-5)
     assert torch.equal(crops.fine[8:16], batch.other_fine[:, 0])
@@ -144,3 +144,14 @@ def test_dense_without_a_teacher_is_refused(network, eight_hands):
     model = GesturePretrainer(network, beyond_paper=options_for(network, "dense"))
     with pytest.raises(RuntimeError, match="learn_from"):
         model(make_batch(eight_hands, local=0), mode="loss")
+
+
+def test_distillation_sees_the_full_crops(network, eight_hands):
+    def recorded(images, output):
+        return {
+            "loss_distilled": (images.float().mean() + output.fine_logits.sum()) * 0 + len(images)
+        }
+
+    options = options_for(network, "contrast")
+    model = GesturePretrainer(network, beyond_paper=options, distillation=recorded)
+    assert model(make_batch(eight_hands, local=2), mode="loss")["loss_distilled"] == 16
