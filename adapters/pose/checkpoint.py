@@ -57,6 +57,7 @@ from gesture_pretrain.weights.tensor_file import (
 WEIGHTS_FILE = "model.safetensors"
 # What building a network raises for values that a damaged card holds
 _IMPOSSIBLE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, MemoryError)
+_WRITTEN_BY = "`gesture-pretrain pose train` writes one to the folder 'model' of its run."
 FORMAT = 2  # 1: the volume of token fusion reached from -150 to 150 mm
 
 
@@ -353,15 +354,11 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
     path = Path(folder) / CARD_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} holds no pose network ({CARD_FILE} is missing). tools/train.py writes one "
-            "into the folder 'model' of its run when it is done."
+            f"{folder} holds no pose network ({CARD_FILE} is missing). {_WRITTEN_BY}"
         )
     content = read_json(path, WeightsError)
     if not isinstance(content, dict) or "format" not in content:
-        raise WeightsError(
-            f"{path} is not the card of a pose network. tools/train.py writes "
-            "one into the folder 'model' of its run when it is done."
-        )
+        raise WeightsError(f"{path} is not the card of a pose network. {_WRITTEN_BY}")
     if content["format"] != FORMAT:
         raise WeightsError(f"{path} has format {content['format']}, this version reads {FORMAT}")
     return validated(PoseCard, content, str(path), WeightsError)
