@@ -155,7 +155,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         The folder.
 
     Raises:
-        WriteFailed: Writing failed; without a card the folder does not load.
+        WriteFailed: Writing failed. An earlier folder is unchanged.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
     metrics |= getattr(run.model, "card_values", dict)()
@@ -185,7 +185,7 @@ def save_pose_model(
     hand_models: Mapping[str, HandModel],
     **facts,
 ) -> Path:
-    """Write weights, then the card, so that a folder with a card is complete.
+    """Write weights and card into a folder, which is replaced as a whole.
 
     Args:
         model: A `PoseModel`.
@@ -194,29 +194,27 @@ def save_pose_model(
         **facts: Further fields of `PoseCard`, but those of the backbone's input, the aliases, the
             weights, commit, versions and time, which are filled in.
     """
-    folder = Path(folder)
     tensors, aliases = _unshared(model.state_dict())
     backbone: Backbone = model.backbone
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_FILE).unlink(missing_ok=True)
-    weights = write_tensors(tensors, folder / WEIGHTS_FILE)
-    card = PoseCard(
-        arch=backbone.arch,
-        input=input_record(backbone),
-        hand=HandRecord(
-            "open" if hand_source.is_open else None,
-            hand_source.tip_convention,
-            hand_fingerprints(hand_models),
-        ),
-        aliases=aliases,
-        weights=weights,
-        commit=current_commit(),
-        versions=library_versions(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **facts,
+    hand = HandRecord(
+        "open" if hand_source.is_open else None,
+        hand_source.tip_convention,
+        hand_fingerprints(hand_models),
     )
-    _write_card(card, folder)
-    return folder
+    with atomic_folder(folder, overwrite=True) as part:
+        card = PoseCard(
+            arch=backbone.arch,
+            input=input_record(backbone),
+            hand=hand,
+            aliases=aliases,
+            weights=write_tensors(tensors, part / WEIGHTS_FILE),
+            commit=current_commit(),
+            versions=library_versions(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **facts,
+        )
+        _write_card(card, part)
+    return Path(folder)
 
 
 def release_pose_model(

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
 
 from gesture_pretrain.config.kind import find_config, require_kind
 from gesture_pretrain.config.override import Overrides, apply_overrides
+from gesture_pretrain.files import WriteFailed, writing
 
 
 def read_config(
@@ -46,15 +47,20 @@ def read_python_file(path: str | Path) -> dict[str, Any]:
     """Read the values that a Python file in mmengine's lazy style defines, as nested plain dicts.
 
     Raises:
-        ValueError: The file is not a Python file, or cannot be read.
+        ValueError: The file is not a Python file, or running it raised an error.
+        DiskFull: There is no space for a temporary copy.
     """
     path = Path(path)
     if path.suffix != ".py":
         raise ValueError(f"{path} is not a config. A config is a Python file that ends in .py.")
     try:
-        return plain(Config.fromfile(str(path)).to_dict())
-    except (SyntaxError, NameError, TypeError, AttributeError, ConfigParsingError) as error:
-        raise ValueError(f"Config {path} cannot be read: {error}") from error
+        with writing(Path(gettempdir()), only_no_room=True):  # mmengine reads a copy of the file
+            return plain(Config.fromfile(str(path)).to_dict())
+    except WriteFailed:
+        raise
+    except Exception as error:  # the file is code, which may raise anything
+        kind = type(error).__name__
+        raise ValueError(f"Config {path} cannot be read: {kind}: {error}") from error
 
 
 def write_config(config: Mapping[str, Any]) -> str:

@@ -10,8 +10,6 @@ of worker processes.
 import hashlib
 import json
 import multiprocessing
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +21,8 @@ import cv2
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from gesture_pretrain.files import atomic_folder
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.synthetic.annotations import (
     camera_note,
     write_lists,
@@ -195,7 +195,7 @@ def _is_there(root: Path, settings: Settings) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     card = root / "synthetic.json"
-    found = json.loads(card.read_text(encoding="utf-8"))["parameters"] if card.is_file() else None
+    found = _parameters(card) if card.is_file() else None
     wanted = settings.as_json()
     if found == wanted:
         print(f"{root} already holds this dataset")
@@ -211,26 +211,23 @@ def _is_there(root: Path, settings: Settings) -> bool:
     )
 
 
-def _move(staging: Path, root: Path, settings: Settings) -> None:
-    """Rename the finished folder, unless another process finished the same dataset first."""
-    try:
-        if root.is_dir():
-            root.rmdir()  # refuses a folder that is not empty
-        staging.rename(root)
-    except OSError:
-        if not _is_there(root, settings):
-            raise
+def _parameters(card: Path) -> dict:
+    content = read_json(card, ValueError)
+    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+        raise ValueError(f"{card} does not describe a rendered dataset ('parameters' is missing).")
+    return content["parameters"]
 
 
 def _write_and_move(root: Path, settings: Settings, photographs, workers, progress) -> None:
     folders = gesture_folders(settings.gestures)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    staging = root.parent / f".{root.name}.{os.getpid()}.partial"
+    if root.is_dir():
+        root.rmdir()  # it is empty
     try:
-        _write(staging, settings, folders, photographs, workers, progress)
-        _move(staging, root, settings)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with atomic_folder(root) as staging:
+            _write(staging, settings, folders, photographs, workers, progress)
+    except FileExistsError:  # another process was faster
+        if not _is_there(root, settings):
+            raise
 
 
 def _write(

@@ -22,7 +22,7 @@ from gesture_pretrain.commands.benchmarks.interhand_annotations import (
     FULL_IMAGES,
     write_annotations,
 )
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 
 _RECORDS = 20_000
 
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
             print(_line(results[-1]), flush=True)
     if arguments.json is not None:
         document = measurement("index", argv, packages=["numpy"], results=results)
-        arguments.json.write_text(json.dumps(document, indent=1))
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 
