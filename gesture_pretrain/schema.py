@@ -52,7 +52,8 @@ def section(kind: type) -> type:
 
     @wraps(construct)
     def checked(self, *values, **named):
-        named |= zip(made.__dataclass_fields__, values, strict=False)
+        names = list(made.__dataclass_fields__)[: len(values)]
+        named |= zip(names, values, strict=True)
         try:
             construct(self, **named)
         except ValidationError as faults:
