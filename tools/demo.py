@@ -104,15 +104,23 @@ def main(argv: list[str] | None = None) -> None:
         help="folder of everything made (default: demo)",
     )
     folder = parser.parse_args(argv).out
-    folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    planned = steps(folder)
+    run_steps(steps(folder), folder)
+    print(f"\nDone in {(time.monotonic() - start) / 60:.1f} minutes, on SYNTHETIC images.")
+    say_what_was_found(folder / "experiment" / "reports" / "demo")
+    print(f"Backbone: {folder / 'report' / 'report.html'}")
+    print("Use it in any code base of this environment:\n")
+    print("    " + LOAD.replace("\n", "\n    "))
+
+
+def run_steps(planned: list[Step], folder: Path) -> None:
+    """Run steps one after the other and print their times; log files go to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     for number, step in enumerate(planned, 1):
         began = time.monotonic()
         print(f"\n[{number}/{len(planned)}] {step.purpose}", flush=True)
         run_together(step.commands, folder / f"step{number}")
         print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
-    _say_what_was_found(folder, time.monotonic() - start)
 
 
 def run_together(commands: list[list[str]], logs: Path) -> None:
@@ -150,9 +158,9 @@ def _shown(arguments: list[str]) -> str:
     return shlex.join(os.path.relpath(a) if os.path.isabs(a) else a for a in arguments)
 
 
-def _say_what_was_found(folder: Path, seconds: float) -> None:
-    report = folder / "experiment" / "reports" / "demo"
-    print(f"\nDone in {seconds / 60:.1f} minutes, on SYNTHETIC images. Does it help?")
+def say_what_was_found(report: Path) -> None:
+    """Print the comparisons of a study from the folder of its report."""
+    print("Does it help?")
     for pair in json.loads((report / "comparisons.json").read_text()):
         name = f"{pair['target']}, {pair['arm']} against {pair['reference']}"
         if (found := pair["joints"]) is None:
@@ -160,9 +168,7 @@ def _say_what_was_found(folder: Path, seconds: float) -> None:
             continue
         interval = f"[{found['low_mm']:+.1f}, {found['high_mm']:+.1f}]"
         print(f"  {name}: {found['difference_mm']:+.1f} mm {interval}, {pair['finding']}")
-    print(f"Report: {report / 'report.html'}    Backbone: {folder / 'report' / 'report.html'}")
-    print("Use the backbone in any code base of this environment:\n")
-    print("    " + LOAD.replace("\n", "\n    "))
+    print(f"Report: {report / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ Command: `make demo`, which takes these steps:
     python tools/transfer_experiment.py configs/experiments/demo.py report \
         --data data/synthetic_demo
 
-Expected: EXPECTED
+Expected: not measured yet in this form. docs/lab has an earlier form with larger images and crops.
 """
 
 name = "demo"

@@ -8,7 +8,7 @@ Command:
     python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_demo.py \
         --data data/synthetic_demo
 
-Expected: EXPECTED
+Expected: not measured yet in this form. docs/lab has an earlier form with larger images and crops.
 """
 
 tag = "gesture_synthetic_demo"
