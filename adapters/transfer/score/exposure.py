@@ -8,7 +8,7 @@ from adapters.transfer.plan.audit import trained_on
 from adapters.transfer.plan.cells import PRETRAINING, CellTable, pretraining_rows
 from adapters.transfer.plan.plan import Plan
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import find_backbone
 
 

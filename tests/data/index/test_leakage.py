@@ -116,7 +116,7 @@ def write_scenes(index, split, background):
         record = index.record(row)
         scenes["images"][str(record.image_id)] = {"background": background, "visible": 1.0}
         frames = scenes["lights"].setdefault(str(record.capture), {})
-        frames[str(record.frame_idx)] = f"{split} {record.frame_idx}"
+        frames[str(record.frame)] = f"{split} {record.frame}"
     folder = index.root / "scenes"
     folder.mkdir(exist_ok=True)
     (folder / f"{split}.json").write_text(json.dumps(scenes))
