@@ -37,7 +37,7 @@ def scenes_of(index: HandIndex, rows: np.ndarray) -> Scenes | None:
         path = index.root / "scenes" / f"{SPLITS[code]}.json"
         if not path.is_file():
             return None
-        content, mine = read_json(path), splits == code
+        content, mine = read_json(path, DataError, largest_bytes=1 << 30), splits == code
         try:
             backgrounds |= _backgrounds(content, index.values("image_id", rows[mine]))
             lights |= _lights(content, captures[mine], frames[mine])
