@@ -81,7 +81,7 @@ def _samples(evaluation: FeatureEvaluation) -> list[str]:
     sheet = contact_sheet(_tiles(evaluation), title=title)
     return [
         html.heading("What the network sees"),
-        html.picture(
+        html.image(
             sheet,
             "Input crops from as many classes as fit, with the annotated joints. Caption: true "
             "class, then (→) the predicted one. The frame is green if the prediction is correct, "
@@ -116,12 +116,12 @@ def _caption(names: Sequence[str], truth: int, guess: int | None) -> tuple[str, 
 def _curves(curves: Mapping | None, context: EvaluationContext) -> list[str]:
     if not curves:
         return []
-    image = figures.curve_picture(
+    image = figures.curve_figure(
         curves, x_label="iteration", title=f"Pretraining run on {context.trained_on}"
     )
     return [
         html.heading("Training"),
-        html.picture(image, "Values that the training run logged (metrics.jsonl)."),
+        html.image(image, "Values that the training run logged (metrics.jsonl)."),
     ]
 
 
@@ -134,12 +134,12 @@ def _joint_errors(results, context) -> list[str]:
         if "probe_joints_mm" in r.predictions.arrays
     }
     errors["mean training pose"] = _errors(results[0], "mean_pose_mm")
-    image = figures.joint_error_picture(
+    image = figures.joint_error_figure(
         errors, JOINT_NAMES_MANO21, title=f"Error per joint, {context.data_title}"
     )
     return [
         html.heading("Joints from frozen features"),
-        html.picture(
+        html.image(
             image,
             "Mean distance per joint of the linear probe. Pretraining used no joints, so unlike "
             "the gesture scores this measure is not circular.",
@@ -163,11 +163,11 @@ def _confusions(main: BackboneResult, context) -> list[str]:
         counts = confusion_matrix(
             getattr(main.table, level), main.predictions.arrays[f"{method}_{level}"], len(names)
         )
-        image = figures.confusion_picture(
+        image = figures.confusion_figure(
             counts, names, f"{level.capitalize()} gesture by {words}, {context.data_title}"
         )
         blocks.append(
-            html.picture(
+            html.image(
                 image,
                 f"{level.capitalize()} gesture, {main.name} by {words}; "
                 "each row is divided by its sum.",
@@ -205,13 +205,13 @@ def _pooled_embedding(results, context, chosen) -> str:
         for r in results
     }
     left = {r.name: r.table.hand[chosen] == 1 for r in results}
-    image = figures.embedding_picture(
+    image = figures.embedding_figure(
         panels,
         title=f"Pooled features by coarse class, {context.data_title}",
         num_classes=len(context.class_names["coarse"]),
         left_hand=left,
     )
-    return html.picture(
+    return html.image(
         image,
         f"Pooled features of {len(chosen):,} evaluated images, coloured by coarse class (as "
         "Fig. 4 of the paper: with and without pretraining). "
@@ -233,13 +233,13 @@ def _logit_embedding(main: BackboneResult, context, chosen) -> str:
         panels[title] = (tsne_2d(logits, seed=context.seed), getattr(main.table, level)[chosen])
         left[title] = main.table.hand[chosen] == 1
         classes[title] = len(context.class_names[level])
-    image = figures.embedding_picture(
+    image = figures.embedding_figure(
         panels,
         num_classes=classes,
         left_hand=left,
         title=f"Logits of {main.name}, {context.data_title}",
     )
-    return html.picture(
+    return html.image(
         image,
         "Coarse logits by coarse class and fine logits by fine class (as "
         "Fig. 5 of the paper). Circular in the same way.",

@@ -131,25 +131,25 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return _table("text", header, lines)
 
 
-def picture(image: bytes, caption: str, *, width_px: int | None = None) -> str:
+def image(content: bytes, caption: str, *, width_px: int | None = None) -> str:
     """Embed a PNG or SVG image with its caption.
 
     Raises:
         ValueError: The bytes are neither PNG nor SVG.
     """
     width = f' width="{width_px}"' if width_px else ""
-    data = base64.b64encode(image).decode("ascii")
+    data = base64.b64encode(content).decode("ascii")
     return (
         f'<figure><img{width} alt="{escape(caption, quote=True)}" '
-        f'src="data:{_media_type(image)};base64,{data}">'
+        f'src="data:{_media_type(content)};base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def _media_type(image: bytes) -> str:
-    if image.startswith(b"\x89PNG"):
+def _media_type(content: bytes) -> str:
+    if content.startswith(b"\x89PNG"):
         return "image/png"
-    if b"<svg" in image[:1000]:
+    if b"<svg" in content[:1000]:
         return "image/svg+xml"
     raise ValueError("An image must be PNG or SVG bytes; found neither signature.")
 

@@ -107,8 +107,8 @@ class ScoreTable:
             errors = {score.system: score.errors.joint_mm for score in scores}
             if any(not np.isnan(values).all() for values in errors.values()):
                 caption = f"Mean error per joint, protocol {protocol.name}"
-                picture = figures.joint_error_picture(errors, JOINT_NAMES_MANO21, title=caption)
-                blocks.append(html.picture(picture, caption))
+                image = figures.joint_error_figure(errors, JOINT_NAMES_MANO21, title=caption)
+                blocks.append(html.image(image, caption))
             for name, header, rows in _detail_tables(scores)[1:]:
                 blocks += [html.paragraph(f"{name}, mm"), html.number_table(header, rows)]
         blocks += [html.notice(line) for line in self._refusals()]

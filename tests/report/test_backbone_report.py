@@ -1,4 +1,4 @@
-"""The page is self-contained and escaped; every picture can be drawn; curves are read."""
+"""The page is self-contained and escaped; every image can be drawn; curves are read."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_page_needs_nothing_from_outside():
             html.code("c"),
             html.number_table(["", "x"], [html.Section("g"), ["r", "1"]]),
             html.text_table(["a", "b"], [["c", "d"]]),
-            html.picture(PNG, "caption"),
+            html.image(PNG, "caption"),
         ],
     )
     assert not re.search(r"(src|href)=[\"'](?!data:)", text)
@@ -51,16 +51,16 @@ def test_text_is_escaped():
         html.bullets([nasty]),
         html.code(nasty),
         html.number_table([nasty], [[nasty]]),
-        html.picture(PNG, nasty),
+        html.image(PNG, nasty),
         html.page(nasty, nasty, []),
     ):
         assert "<b onload" not in block
 
 
-def test_picture_refuses_other_bytes():
+def test_image_refuses_other_bytes():
     with pytest.raises(ValueError, match="PNG or SVG"):
-        html.picture(b"GIF89a", "c")
-    assert "image/svg+xml" in html.picture(b'<?xml version="1.0"?><svg></svg>', "c")
+        html.image(b"GIF89a", "c")
+    assert "image/svg+xml" in html.image(b'<?xml version="1.0"?><svg></svg>', "c")
 
 
 def test_figures_are_png_and_repeatable():
@@ -70,15 +70,15 @@ def test_figures_are_png_and_repeatable():
     errors = RNG.random((6, 21))
     errors[:, 0] = np.nan
     for draw in (
-        lambda: figures.confusion_picture(RNG.integers(0, 9, (5, 5)) * 0 + 3, list("abcde"), "t"),
-        lambda: figures.embedding_picture(
+        lambda: figures.confusion_figure(RNG.integers(0, 9, (5, 5)) * 0 + 3, list("abcde"), "t"),
+        lambda: figures.embedding_figure(
             {"a": (points, classes), "b": (points, classes)},
             title="t",
             num_classes=5,
             left_hand={"a": left, "b": left},
         ),
-        lambda: figures.curve_picture({"p": {"c": curve}}, title="t", x_label="x"),
-        lambda: figures.joint_error_picture({"m": errors}, JOINT_NAMES_MANO21, title="t"),
+        lambda: figures.curve_figure({"p": {"c": curve}}, title="t", x_label="x"),
+        lambda: figures.joint_error_figure({"m": errors}, JOINT_NAMES_MANO21, title="t"),
     ):
         first, second = draw(), draw()
         assert first.startswith(PNG) and first == second
@@ -91,10 +91,10 @@ def test_class_colours_are_distinct():
 
 
 def test_confusion_of_unused_classes_is_left_out():
-    """A taxonomy may have many more classes than a split; empty rows would fill the picture."""
+    """A taxonomy may have many more classes than a split; empty rows would fill the image."""
     counts = np.zeros((300, 300), int)
     counts[3, 3] = counts[3, 200] = 1
-    small = figures.confusion_picture(counts, [str(i) for i in range(300)], "t")
+    small = figures.confusion_figure(counts, [str(i) for i in range(300)], "t")
     assert len(small) < 60_000
 
 

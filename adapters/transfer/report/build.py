@@ -1,4 +1,4 @@
-"""The report of a plan: scores, comparisons, diagnostics and pictures of what is finished."""
+"""The report of a plan: scores, comparisons, diagnostics and figures of what is finished."""
 
 import json
 from dataclasses import asdict, replace
@@ -73,7 +73,7 @@ def collect_results(
     )
     features, points = _features(plan, table, out, scored)
     compared = [pair for pair in pairs if pair.joints is not None]
-    pictures = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
+    pairs = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
     results = TransferResults(
         name=plan.name,
@@ -93,7 +93,7 @@ def collect_results(
         features=features,
         feature_points=points,
         feature_classes=_num_coarse(plan),
-        pose_pairs=pictures,
+        pose_pairs=pairs,
         pose_pairs_text=TEXT,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),

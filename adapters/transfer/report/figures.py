@@ -1,4 +1,4 @@
-"""Pictures of a transfer report: plain results in, PNG bytes out. Millimetres."""
+"""Figures of a transfer report: plain results in, PNG bytes out. Millimetres."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,11 +20,11 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
-    """Arm -> the one colour that it has in every picture of a report."""
+    """Arm -> the one colour that it has in every figure of a report."""
     return {arm: _ARMS[place % len(_ARMS)] for place, arm in enumerate(arms)}
 
 
-def difference_picture(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
+def difference_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
     """Difference and interval of each pair that was compared, first on top."""
     shown = [pair for pair in pairs if pair.joints is not None]
     figure = Figure(figsize=(9.6, 1.3 + 0.42 * len(shown)), layout="constrained")
@@ -146,7 +146,7 @@ def _differences_over_labels(axes, pairs: Sequence[ComparedPair]) -> None:
         axes.legend(fontsize=8)
 
 
-def foretelling_picture(
+def foretelling_figure(
     features: Sequence[FeatureScore], *, title: str, colours: Mapping[str, str]
 ) -> bytes:
     """Probe error of frozen features against the error after fine-tuning, a panel per target."""

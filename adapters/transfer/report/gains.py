@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.transfer.report import gain_figures as gain_pictures
+from adapters.transfer.report import gain_figures
 from adapters.transfer.report.tables import seen_rows, unbroken
 from adapters.transfer.score.results import GroupGain, TransferResults, percent
 from gesture_pretrain.report import html
@@ -19,7 +19,7 @@ _JOINT_PANELS = 6
 
 
 def gain_blocks(results: TransferResults) -> list[str]:
-    """Heading, table and pictures; nothing where nothing was compared."""
+    """Heading, table and figures; nothing where nothing was compared."""
     compared = [pair for pair in results.pairs if pair.joints is not None]
     if not compared:
         return []
@@ -35,13 +35,13 @@ def gain_blocks(results: TransferResults) -> list[str]:
     panels = [p for p in compared if p.by_joint and p.fraction == fewest][:_JOINT_PANELS]
     if panels:
         title = f"By joint, {percent(fewest)} of the labels: {results.kind}"
-        image = gain_pictures.joint_gains_picture(panels, title=title)
+        image = gain_figures.joint_gains_figure(panels, title=title)
         caption = _intervals(_COLOURED, "the joints of a panel")
-        blocks.append(html.picture(image, f"{caption} A root has no error and is left out."))
+        blocks.append(html.image(image, f"{caption} A root has no error and is left out."))
     if first.by_gesture:
         title = f"{first.label}: by gesture\n{results.kind}"
-        image = gain_pictures.gesture_gains_picture(first.by_gesture, title=title)
-        blocks.append(html.picture(image, _gesture_caption(first.by_gesture)))
+        image = gain_figures.gesture_gains_figure(first.by_gesture, title=title)
+        blocks.append(html.image(image, _gesture_caption(first.by_gesture)))
     return blocks
 
 

@@ -1,4 +1,4 @@
-"""The report of a transfer experiment as Markdown: the page without its pictures."""
+"""The report of a transfer experiment as Markdown: the page without its figures."""
 
 from collections.abc import Sequence
 

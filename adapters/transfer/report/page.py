@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.transfer.report import figures as pictures
+from adapters.transfer.report import figures
 from adapters.transfer.report.gains import gain_blocks
 from adapters.transfer.report.markdown import markdown
-from adapters.transfer.report.pose_figure import pose_pairs_picture
+from adapters.transfer.report.pose_figure import pose_pairs_figure
 from adapters.transfer.report.tables import (
     as_csv,
     as_latex,
@@ -32,7 +32,7 @@ from adapters.transfer.report.verdict import (
 from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report import html
-from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.figures import embedding_figure
 
 _MOST_AT_THE_TOP = 12
 
@@ -74,7 +74,7 @@ def _page(results: TransferResults) -> str:
     blocks += gain_blocks(results)
     blocks += _pretraining_blocks(results)
     blocks += _feature_blocks(results)
-    blocks += _picture_blocks(results)
+    blocks += _pose_pair_blocks(results)
     blocks += _protocol_blocks(results)
     blocks += _record_blocks(results)
     return html.page(
@@ -85,7 +85,7 @@ def _page(results: TransferResults) -> str:
 
 
 def _answer_blocks(results: TransferResults) -> list[str]:
-    """The differences in one picture; of many, those of the main comparison."""
+    """The differences in one figure; of many, those of the main comparison."""
     if not any(pair.joints for pair in results.pairs):
         return []
     first = results.pairs[0]
@@ -93,10 +93,10 @@ def _answer_blocks(results: TransferResults) -> list[str]:
     if len(shown) > _MOST_AT_THE_TOP:
         shown = [p for p in shown if (p.arm, p.reference) == (first.arm, first.reference)]
         caption += " The first declared comparison; the others are below."
-    image = pictures.difference_picture(
+    image = figures.difference_figure(
         shown[:_MOST_AT_THE_TOP], title=f"Differences with 95 % intervals: {results.kind}"
     )
-    return [html.picture(image, caption)]
+    return [html.image(image, caption)]
 
 
 def _table_blocks(results: TransferResults) -> list[str]:
@@ -147,24 +147,24 @@ def _comparison_blocks(results: TransferResults) -> list[str]:
         ),
     ]
     if len(results.pairs) > _MOST_AT_THE_TOP and any(pair.joints for pair in results.pairs):
-        image = pictures.difference_picture(
+        image = figures.difference_figure(
             results.pairs, title=f"All differences with 95 % intervals: {results.kind}"
         )
-        blocks.append(html.picture(image, "Dot: difference. Bar: interval. Ticks: single seeds."))
+        blocks.append(html.image(image, "Dot: difference. Bar: interval. Ticks: single seeds."))
     if len({row.fraction for row in results.rows if row.fraction}) > 1:
         blocks.append(_label_curves(results))
     return blocks
 
 
 def _label_curves(results: TransferResults) -> str:
-    image = pictures.label_curves(
+    image = figures.label_curves(
         results.rows,
         results.pairs,
         results.protocols[0],
         title=f"Label efficiency: {results.kind}",
-        colours=pictures.arm_colours(list(results.arms)),
+        colours=figures.arm_colours(list(results.arms)),
     )
-    return html.picture(
+    return html.image(
         image,
         f"{results.protocols[0]}, mm. Above: lines are means over seeds, a dot is a seed, a band "
         "is the 95 % interval of the mean for other sequences and seeds. Bands may overlap though "
@@ -180,11 +180,11 @@ def _external_blocks(results: TransferResults) -> list[str]:
     blocks = [html.heading("Other systems"), *_comparison_tables(results.external_pairs)]
     blocks.append(html.paragraph(EXTERNAL))
     if any(pair.joints for pair in results.external_pairs):
-        image = pictures.difference_picture(
+        image = figures.difference_figure(
             results.external_pairs, title=f"Other systems, 95 % intervals: {results.kind}"
         )
         caption = "Left of 0: the other system has the lower error. Ticks: seeds of the reference."
-        blocks.append(html.picture(image, caption))
+        blocks.append(html.image(image, caption))
     return blocks
 
 
@@ -241,27 +241,27 @@ def _feature_blocks(results: TransferResults) -> list[str]:
             "pretraining never saw. Gain: error of the reference arm minus this arm's after "
             "fine-tuning, same seed, least labels."
         ),
-        *_feature_pictures(results),
+        *_feature_figures(results),
     ]
 
 
-def _feature_pictures(results: TransferResults) -> list[str]:
+def _feature_figures(results: TransferResults) -> list[str]:
     blocks = []
     if any(score.gain_mm for score in results.features):
-        image = pictures.foretelling_picture(
+        image = figures.foretelling_figure(
             results.features,
             title=f"Frozen features against gain: {results.kind}",
-            colours=pictures.arm_colours(list(results.arms)),
+            colours=figures.arm_colours(list(results.arms)),
         )
-        blocks.append(html.picture(image, "One dot per arm and seed."))
+        blocks.append(html.image(image, "One dot per arm and seed."))
     if results.feature_points:
-        image = embedding_picture(
+        image = embedding_figure(
             results.feature_points,
             title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
             num_classes=results.feature_classes,
         )
         blocks.append(
-            html.picture(
+            html.image(
                 image,
                 "Coloured by coarse gesture, which the gesture arm was trained with: circular, "
                 "for the eye only. The numbers above are not.",
@@ -270,14 +270,14 @@ def _feature_pictures(results: TransferResults) -> list[str]:
     return blocks
 
 
-def _picture_blocks(results: TransferResults) -> list[str]:
+def _pose_pair_blocks(results: TransferResults) -> list[str]:
     if not results.pose_pairs:
         return []
     pair = next(pair for pair in results.pairs if pair.joints is not None)
     crossed = pair.target != pair.reference_target
-    colours = pictures.arm_colours([*results.arms, "the same arm in another target"])
+    colours = figures.arm_colours([*results.arms, "the same arm in another target"])
     same = pair.arm == pair.reference
-    image = pose_pairs_picture(
+    image = pose_pairs_figure(
         results.pose_pairs,
         title=f"{pair.label}\n{results.kind}",
         arm=f"{pair.target}, {pair.arm}" if crossed else pair.arm,
@@ -287,7 +287,7 @@ def _picture_blocks(results: TransferResults) -> list[str]:
     )
     return [
         html.heading("Same hand, two systems"),
-        html.picture(image, results.pose_pairs_text + " Numbers: mean error of the hand's joints."),
+        html.image(image, results.pose_pairs_text + " Numbers: mean error of the hand's joints."),
     ]
 
 

@@ -30,7 +30,7 @@ CONTROLLED = (
     "The last weights are scored. Nothing is chosen on the test images, in any arm.",
     "Equal seeds are paired; all arms are scored on the same hands.",
 )
-_ALL_TOLD = 3  # of more settings, two are told and the picture shows all
+_ALL_TOLD = 3  # of more settings, two are told and the image shows all
 EXTERNAL = (
     "Other systems had other training data, networks and boxes: their differences say which "
     "predictions are nearer the truth on these hands, and nothing of pretraining. Each is one set "

@@ -145,18 +145,18 @@ def test_verdict_says_how_much_how_sure_and_on_what():
 
 @pytest.fixture
 def titles(monkeypatch):
-    """Titles of all pictures that are drawn, by the name of their function."""
+    """Titles of all images that are drawn, by the name of their function."""
     from adapters.transfer.report import figures as transfer_figures
     from adapters.transfer.report import gain_figures as transfer_gain_figures
     from adapters.transfer.report import page as transfer_report
 
     noted = []
     for module, name in (
-        (transfer_figures, "difference_picture"), (transfer_figures, "label_curves"),
-        (transfer_figures, "foretelling_picture"),
-        (transfer_gain_figures, "gesture_gains_picture"),
-        (transfer_gain_figures, "joint_gains_picture"),
-        (transfer_report, "pose_pairs_picture"), (transfer_report, "embedding_picture"),
+        (transfer_figures, "difference_figure"), (transfer_figures, "label_curves"),
+        (transfer_figures, "foretelling_figure"),
+        (transfer_gain_figures, "gesture_gains_figure"),
+        (transfer_gain_figures, "joint_gains_figure"),
+        (transfer_report, "pose_pairs_figure"), (transfer_report, "embedding_figure"),
     ):  # fmt: skip
         original = getattr(module, name)
 
@@ -299,7 +299,7 @@ def test_many_comparisons_show_the_main_one_at_the_top_and_all_below(tmp_path, t
         for fraction in (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)
     ]
     write_transfer_report(tmp_path, results(*pairs))
-    shown = [title for name, title in titles if name == "difference_picture"]
+    shown = [title for name, title in titles if name == "difference_figure"]
     assert len(shown) == 2 and shown[1].startswith("All differences")
 
 
