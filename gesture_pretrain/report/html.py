@@ -132,10 +132,10 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def image(content: bytes, caption: str, *, width_px: int | None = None) -> str:
-    """Embed a PNG or SVG image with its caption.
+    """Embed a PNG, JPEG or SVG image with its caption.
 
     Raises:
-        ValueError: The bytes are neither PNG nor SVG.
+        ValueError: The bytes are neither PNG nor JPEG nor SVG.
     """
     width = f' width="{width_px}"' if width_px else ""
     data = base64.b64encode(content).decode("ascii")
@@ -149,9 +149,11 @@ def image(content: bytes, caption: str, *, width_px: int | None = None) -> str:
 def _media_type(content: bytes) -> str:
     if content.startswith(b"\x89PNG"):
         return "image/png"
+    if content.startswith(b"\xff\xd8"):
+        return "image/jpeg"
     if b"<svg" in content[:1000]:
         return "image/svg+xml"
-    raise ValueError("An image must be PNG or SVG bytes; found neither signature.")
+    raise ValueError("An image must be PNG, JPEG or SVG bytes; found none of these signatures.")
 
 
 def _table(kind: str, header: Sequence[str], lines: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ def collect_results(
     )
     features, points = _features(plan, table, out, scored)
     compared = [pair for pair in pairs if pair.joints is not None]
-    pairs = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
+    drawn = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
     results = TransferResults(
         name=plan.name,
@@ -93,7 +93,7 @@ def collect_results(
         features=features,
         feature_points=points,
         feature_classes=_num_coarse(plan),
-        pose_pairs=pairs,
+        pose_pairs=drawn,
         pose_pairs_text=TEXT,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
