@@ -38,6 +38,7 @@ COMMANDS = {
     "data show": Command("data.show", "draw the annotation on some images"),
     "data shards": Command("data.shards", "decode all images once, for faster loading"),
     "pretrain": Command("pretrain", "pretrain a backbone on gesture labels and register it"),
+    "sweep": Command("sweep", "pretrain with every combination of hyper-parameters and compare"),
     "features": Command("features", "evaluate the frozen features of a backbone"),
     "pose train": Command("pose.train", "train a pose network on top of a backbone"),
     "pose evaluate": Command("pose.evaluate", "score predicted poses under several protocols"),

@@ -13,6 +13,7 @@ from adapters.transfer.plan.plan import (
     Comparison,
     Plan,
     PlanError,
+    merged,
 )
 from adapters.transfer.plan.sections import check_plan_sections
 from gesture_pretrain.data.index.leakage import KINDS
@@ -24,6 +25,7 @@ from gesture_pretrain.weights.starting_backbone import WORDS
 
 _LISTS = ("seeds", "fractions", "arms", "targets", "backbones", "protocols")
 _STAGES = ("pretraining", "finetuning")
+CLUSTERS = ("sequence", "subject")
 
 
 def check_plan(plan: Plan) -> None:
@@ -35,6 +37,9 @@ def check_plan(plan: Plan) -> None:
         _check_targets(plan)
         check_plan_sections(plan)
         _check_test(plan)
+        _check_pretrainings(plan)
+        _check_curve(plan)
+        _check_learning_rate(plan)
         for number, comparison in enumerate(plan.comparisons):
             _check_comparison(plan, f"comparisons[{number}]", comparison)
         _check_external(plan)
@@ -53,6 +58,7 @@ def _check_lists(plan: Plan) -> None:
         values = getattr(plan, key)
         if not values or len(set(values)) < len(values):
             raise PlanError(f"{key} is {list(values)}; needed is one or more, none twice.")
+    require_choice("cluster_by", plan.cluster_by, CLUSTERS)
     for name in plan.protocols:
         require_choice("one of protocols", name, PROTOCOLS)
     possible = [f"{stage}:{kind}" for stage in _STAGES for kind in KINDS]
@@ -72,6 +78,55 @@ def _check_numbers(plan: Plan) -> None:
     if plan.diagnostics is not None:
         for key in ("train_images", "test_images"):
             _require_images(f"diagnostics.{key}", getattr(plan.diagnostics, key))
+
+
+def _check_pretrainings(plan: Plan) -> None:
+    count, seeds = plan.pretrainings, len(plan.seeds)
+    if count is not None and (count < 1 or seeds % count):
+        raise PlanError(
+            f"pretrainings is {count}, but the {seeds} seeds must divide evenly among the "
+            "pretrainings. Choose a divisor of the number of seeds."
+        )
+
+
+def _check_curve(plan: Plan) -> None:
+    steps = plan.curve
+    if not steps:
+        return
+    if min(steps) < 1 or list(steps) != sorted(set(steps)):
+        raise PlanError(f"curve is {list(steps)}; needed are ascending numbers of steps.")
+    for name, target in plan.targets.items():
+        sections = merged(plan.finetuning, target.finetuning)
+        constant = sections.get("schedule", {}).get("final_lr_ratio") == 1
+        if not constant or sections.get("training", {}).get("ema_decay") is None:
+            raise PlanError(
+                f"curve needs schedule.final_lr_ratio=1 and training.ema_decay in the fine-tuning "
+                f"of {name}. Only then is a point the end of a shorter run."
+            )
+
+
+def _check_learning_rate(plan: Plan) -> None:
+    rule = plan.learning_rate
+    if rule is None:
+        return
+    if not rule.candidates or min(rule.candidates) <= 0 or len(set(rule.candidates)) == 1:
+        raise PlanError(
+            f"learning_rate.candidates is {list(rule.candidates)}; needed are two or more "
+            "different rates above 0."
+        )
+    require_choice("learning_rate.split", rule.split, SPLITS)
+    if rule.split == plan.test.split and plan.test.index is None:
+        raise PlanError(
+            f"learning_rate.split is {rule.split!r}, which is also scored. Choose another split."
+        )
+    if rule.images is not None:
+        _require_images("learning_rate.images", rule.images)
+    for name, arm in plan.arms.items():
+        if "lr" in arm.finetuning.get("optimizer", {}):
+            raise PlanError(
+                f"arms.{name}.finetuning.optimizer.lr is given, but learning_rate chooses it. "
+                "Leave one of them out."
+            )
 
 
 def _require_images(key: str, count: int) -> None:

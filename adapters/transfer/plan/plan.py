@@ -157,6 +157,24 @@ class Diagnostics:
 
 
 @dataclass(frozen=True)
+class LearningRate:
+    """Rule that chooses the learning rate of each arm in each target.
+
+    Every candidate is trained with the first seed and the first fraction of the pose labels. The
+    rate with the lowest MPJPE on validation images is used for all seeds and fractions.
+
+    Attributes:
+        candidates: Learning rates of the fine-tuning.
+        split: Split that the candidates are validated on; not the split that is scored.
+        images: Number of validation images, evenly spread over the split; None for all.
+    """
+
+    candidates: tuple[float, ...]
+    split: str = "val"
+    images: int | None = None
+
+
+@dataclass(frozen=True)
 class TestImages:
     """The images that all cells are scored on.
 
@@ -202,6 +220,12 @@ class Plan:
         leakage_by_content: also compare image files.
         planning: for the dry run.
         diagnostics: of frozen features; None for none.
+        pretrainings: Pretrainings of each arm. The seeds are divided evenly among them, in their
+            order; None for one pretraining per seed.
+        learning_rate: Rule that chooses learning rates; None to use those of the sections.
+        curve: Numbers of steps, in ascending order, after which every fine-tuning is scored in
+            addition to its end. Needs a constant learning rate and averaged weights.
+        cluster_by: "sequence" or "subject": which test hands form a cluster in the verdict.
     """
 
     name: str
@@ -222,6 +246,16 @@ class Plan:
     leakage_by_content: bool = False
     planning: Planning = Planning()
     diagnostics: Diagnostics | None = None
+    pretrainings: int | None = None
+    learning_rate: LearningRate | None = None
+    curve: tuple[int, ...] = ()
+    cluster_by: str = "sequence"
+
+    def pretraining_seed(self, seed: int) -> int:
+        """Return the seed of the pretraining that the runs of a seed start from."""
+        per_pretraining = len(self.seeds) // (self.pretrainings or len(self.seeds))
+        position = self.seeds.index(seed)
+        return self.seeds[position - position % per_pretraining]
 
     def backbone_of(self, target: str) -> str:
         """Key of the backbone that a target is built around."""

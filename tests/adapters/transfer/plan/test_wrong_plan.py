@@ -12,6 +12,7 @@ from adapters.transfer.plan.plan import (
     Comparison,
     Diagnostics,
     External,
+    LearningRate,
     Plan,
     PlanError,
     Planning,
@@ -24,6 +25,7 @@ PARTS = {
     "test": {"split": "test"},
     "planning": {},
     "diagnostics": {},
+    "learning_rate": {"candidates": [1e-3, 2e-3]},
     "external": [{"name": "theirs", "path": __file__}],
 }
 # one wrong name among those that are known
@@ -59,6 +61,8 @@ NEAR = [
     (["finetuning", "optimiser"], {}, "finetuning.optimiser", "optimizer"),
     (["finetuning", "hand_model", "tip_convention"], "smpl", "finetuning: hand_model.tip", "smplx"),
     (["finetuning", "training", "precision"], "fp61", "finetuning: training.precision", "fp16"),
+    (["cluster_by"], "subjects", "cluster_by", "subject"),
+    (["learning_rate", "split"], "vals", "learning_rate.split", "val"),
     (["seads"], [0], "Unknown key seads", "seeds"),
 ]
 # values of another kind, out of range, or that do not go together
@@ -154,6 +158,16 @@ WRONG = [
     (["diagnostics"], 3, "diagnostics"),
     (["diagnostics", "train_images"], 0, "diagnostics.train_images"),
     (["diagnostics", "test_images"], 2.5, "diagnostics.test_images"),
+    (["pretrainings"], 0, "pretrainings"),
+    (["pretrainings"], 3, "pretrainings"),
+    (["curve"], [2, 1], "curve"),
+    (["curve"], [1], "curve needs schedule.final_lr_ratio=1"),
+    (["learning_rate"], {}, "learning_rate.candidates"),
+    (["learning_rate", "candidates"], [1e-3], "learning_rate.candidates"),
+    (["learning_rate", "candidates"], [1e-3, -1e-3], "learning_rate.candidates"),
+    (["learning_rate", "split"], "test", "learning_rate.split"),
+    (["learning_rate", "images"], 0, "learning_rate.images"),
+    (["arms", "random", "finetuning"], {"optimizer": {"lr": 1e-3}}, "finetuning.optimizer.lr"),
 ]
 
 
@@ -224,6 +238,7 @@ def test_a_wrong_option_of_a_network_is_refused_at_reading(whole, target, model,
         (TestImages, ["test"]),
         (Planning, ["planning"]),
         (Diagnostics, ["diagnostics"]),
+        (LearningRate, ["learning_rate"]),
     ],
 )
 def test_no_key_of_a_plan_is_left_out_above(kind, place):

@@ -1,0 +1,166 @@
+"""Distillation: values and gradients by hand, the frozen teacher, and what is refused."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.pretraining.distillation import (
+    Distillation,
+    DistillationWeights,
+    feature_loss,
+    load_teacher,
+    soft_target_loss,
+)
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.export import export_backbone
+
+ALL = DistillationWeights(level=1.0)
+CPU = torch.device("cpu")
+CLASSES = Taxonomy.from_index_labels(["a", "b", "c"])
+
+
+def test_soft_targets_by_hand():
+    student = torch.zeros(1, 2, requires_grad=True)
+    loss = soft_target_loss(student, torch.tensor([[2 * math.log(3), 0.0]]), 2.0)
+    loss.backward()  # at temperature 2: teacher (3/4, 1/4), student (1/2, 1/2)
+    assert loss.item() == pytest.approx(4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)))
+    assert student.grad[0].tolist() == pytest.approx([-0.5, 0.5])  # T * (student - teacher)
+
+
+def test_features_by_hand():
+    predicted = torch.zeros(1, 2, requires_grad=True)
+    loss = feature_loss(predicted, torch.tensor([[1.0, 3.0]]))  # normalised: (-1, 1)
+    loss.backward()
+    assert loss.item() == pytest.approx(1.0, abs=1e-4)
+    assert predicted.grad[0].tolist() == pytest.approx([1.0, -1.0], abs=1e-4)
+
+
+def network(arch, taxonomy):
+    backbone = build_backbone(arch, size_px=32, seed=5)
+    torch.manual_seed(3)
+    counts = {"num_coarse": taxonomy.num_coarse, "num_fine": taxonomy.num_fine}
+    heads = build_gesture_heads(backbone.pooled_channels, hidden=8, **counts)
+    return GestureNetwork(backbone, heads)
+
+
+def export(folder, taxonomy=CLASSES, *, arch="test_resnet", heads=True):
+    teacher = network(arch, taxonomy)
+    if not heads:
+        teacher, taxonomy = teacher.backbone, None
+    return export_backbone(teacher, tag="teacher", taxonomy=taxonomy, out=folder).path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return export(tmp_path_factory.mktemp("teacher"))
+
+
+def teacher_of(folder, weights=ALL):
+    return load_teacher(folder, taxonomy=CLASSES, weights=weights, device=CPU)
+
+
+def distilled(folder, weights=ALL):
+    """A student and the distillation of the teacher into it."""
+    student = network("hrnet_w16_tiny", CLASSES)
+    torch.manual_seed(1)
+    return student, Distillation(student.backbone, teacher_of(folder, weights), weights)
+
+
+def images():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (4, 3, 32, 32), generator=generator).to(torch.uint8)
+
+
+def losses(student, distillation, image):
+    return distillation(image, student(image / 255))
+
+
+def test_the_teacher_is_frozen_and_no_part_of_the_state(folder):
+    student, distillation = distilled(folder)
+    distillation.train()
+    values = losses(student.train(), distillation, images())
+    assert list(values) == [f"loss_distilled_{n}" for n in ("coarse", "fine", "pooled", "level")]
+    sum(values.values()).backward()
+    teacher = distillation.teacher
+    assert not teacher.network.training
+    assert all(p.grad is None for p in teacher.network.parameters())
+    assert all(p.grad is not None for p in distillation.parameters())
+    assert set(distillation.state_dict()) == {
+        *(f"{part}.{kind}" for part in ("pooled", "level") for kind in ("weight", "bias")),
+        "teacher_sha256",
+    }
+    assert copy.deepcopy(distillation).teacher is teacher
+
+
+def test_a_student_with_the_teachers_weights_has_no_loss_of_logits(folder):
+    teacher = teacher_of(folder)
+    output = teacher(images())
+    values = Distillation(teacher.backbone, teacher, ALL)(images(), output)
+    assert values["loss_distilled_coarse"].item() == pytest.approx(0.0, abs=1e-6)
+    assert values["loss_distilled_pooled"].item() > 0.1  # the projection is random
+
+
+def test_two_processes_average_to_the_loss_of_the_whole_batch(folder):
+    """Every process has as many images, so the mean over processes is that over images."""
+    student, distillation = distilled(folder)
+    student.eval()
+    whole = images()
+    halves = whole[:2], whole[2:]
+    parts = [losses(student, distillation, half) for half in halves]
+    for name, value in losses(student, distillation, whole).items():
+        mean = sum(part[name].item() for part in parts) / 2
+        assert mean == pytest.approx(value.item(), rel=1e-5)
+
+
+def test_bf16_is_close_to_fp32(folder):
+    student, distillation = distilled(folder)
+    student.eval()
+    exact = losses(student, distillation, images())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = losses(student, distillation, images())
+    for name, value in exact.items():
+        assert rounded[name].dtype == torch.float32
+        assert rounded[name].item() == pytest.approx(value.item(), rel=0.05, abs=0.01)
+
+
+def test_another_teacher_is_refused_on_resumption(folder, tmp_path):
+    _, distillation = distilled(folder)
+    _, other = distilled(export(tmp_path, arch="hrnet_w16_tiny"))
+    state = distillation.state_dict() | {"teacher_sha256": other.teacher_sha256}
+    with pytest.raises(ValueError, match="same teacher"):
+        distillation.load_state_dict(state)
+    distillation.load_state_dict(distillation.state_dict())
+
+
+def test_a_teacher_needs_heads_of_the_same_classes_for_its_logits(tmp_path):
+    other = Taxonomy.from_index_labels(["a", "b"])
+    for number, source in enumerate(({"taxonomy": other}, {"heads": False})):
+        folder = export(tmp_path / str(number), **source)
+        with pytest.raises(ValueError, match="logits"):
+            teacher_of(folder)
+        assert teacher_of(folder, DistillationWeights(logits=0.0)).network is not None
+
+
+def test_levels_of_other_strides_are_refused(folder, tmp_path):
+    student = build_backbone("vit_small_patch14_dinov2", size_px=28)
+    with pytest.raises(ValueError, match="stride 14"):
+        Distillation(student, teacher_of(folder), ALL)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"logits": -1.0}, {"logits": 0.0, "pooled": 0.0}, {"temperature": 0.0}]
+)
+def test_impossible_weights_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be above 0"):
+        DistillationWeights(**wrong)
+
+
+def test_the_card_names_the_teacher_and_its_labels(folder):
+    described = teacher_of(folder).describe()
+    assert described["name"] == "test_resnet.teacher" and described["label_variant"] == "gesture"
+    assert described["taxonomy"] == CLASSES.name and len(described["sha256"]) == 2
