@@ -14,7 +14,7 @@ from gesture_pretrain.report.hand_overlay import SIDE_COLOURS_RGB, DrawnHand
 
 PAGE_FILE = "index.html"
 _VIEWER = Path(__file__).with_name("mesh_view.js")
-_CANVAS_PX = 320
+_CANVAS_PX, _LEAST_WIDTH_PX = 320, 640
 _STYLE = "canvas.mesh { touch-action: none; cursor: grab; background: #f4f7fa; }"
 
 
@@ -44,8 +44,9 @@ class HtmlPage:
         if self._images > self.images_at_most:
             return
         content = cv2.imencode(".jpg", sheet_rgb[..., ::-1])[1].tobytes()
+        width = max(sheet_rgb.shape[1], _LEAST_WIDTH_PX)
         caption = "; ".join(hand.caption for hand in hands) or "no hand"
-        self._blocks += [html.heading(name), html.image(content, caption)]
+        self._blocks += [html.heading(name), html.image(content, caption, width_px=width)]
         self._blocks += [_canvas(hand) for hand in hands]
 
     def write(self, folder: Path) -> None:

@@ -63,13 +63,12 @@ def predict(
     Args:
         inputs: Images, videos, folders of them, or patterns.
         model: Name of a released pose network, or folder of a stored one.
-        boxes: CSV or JSON file of bounding boxes of the hands. Without boxes the hands are
-            detected, and in videos followed from frame to frame.
+        boxes: CSV or JSON file of boxes of the hands. Without boxes the hands are detected, and in
+            videos followed.
         box: One box for every image: left, top, width, height in px.
         whole_image: Assume that the hand fills the image, instead of detecting it.
         box_ratio: Side of the crop over the longer side of a box, as in training.
-        hand: "right" or "left" for boxes that do not state the handedness, and for all detected
-            hands.
+        hand: "right" or "left" for boxes that do not state it, and for all detected hands.
         every: Take every n-th frame of a video.
         smooth: Smooth the hands of videos with the one-euro filter.
         focal_px: Focal length of the images; None to assume a field of view of 60 degrees.
@@ -90,11 +89,7 @@ def predict(
         ModuleNotFoundError: Hands are to be detected, and the extra `detect` is not installed.
         UnknownBackbone: No gesture network of that name.
     """
-    for name, value in (("batch", batch), ("every", every), ("box_ratio", box_ratio)):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}.")
-    if focal_px is not None and not focal_px > 0:
-        raise ValueError(f"focal_px must be above 0, got {focal_px}.")
+    _require_positive(batch=batch, every=every, box_ratio=box_ratio, focal_px=focal_px)
     sources = find_images([Path(path) for path in inputs], every=every)
     given = _given_boxes(boxes, box, whole_image, sources)
     estimator = HandEstimator(
@@ -108,10 +103,10 @@ def predict(
     )
     boxes_of = _boxes_of_source(estimator, given, hand)
     faces = {side: hand_model.faces for side, hand_model in estimator.hand_models.items()}
-    facts = _network_facts(estimator, box_ratio, gestures)
+    facts = {**_network_facts(estimator, box_ratio, gestures), "smoothed": smooth}
     writer = PredictionWriter(
         Path(out),
-        network={**facts, "smoothed": smooth},
+        network=facts,
         faces=faces,
         mesh_format=None if mesh == "none" else mesh or "obj",
         meshes_of_frames=mesh is not None,
@@ -120,17 +115,8 @@ def predict(
         focal_px=focal_px,
         overwrite=overwrite,
     )
-    drawn_as = video_file_names([s.path.name for s in sources if isinstance(s, VideoFile)])
     with writer:
-        for source in sources:
-            found = boxes_of(source)
-            results = estimate_images(estimator, source, found, hand=hand, batch_size=batch)
-            if smooth and isinstance(source, VideoFile):
-                smoother = HandSmoother(source.frames_per_s)
-                results = (smoothed(result, smoother) for result in results)
-            _write_source(source, results, found, writer, drawn_as, progress)
-        if not any(image["hands"] for image in writer.images):
-            raise ValueError("\n".join(["no hand was predicted.", *shown_notes(writer.notes)]))
+        _write_all(estimator, sources, boxes_of, writer, hand, smooth, progress)
     return PredictedHands(Path(out), writer.notes)
 
 
@@ -140,6 +126,34 @@ def shown_notes(notes: Sequence[str]) -> list[str]:
     if len(notes) > NOTES_SHOWN:
         lines.append(f"and {len(notes) - NOTES_SHOWN} further notes, see the file")
     return lines
+
+
+def _require_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}.")
+
+
+def _write_all(
+    estimator: HandEstimator,
+    sources: Sequence[Source],
+    boxes_of: Callable[[Source], BoxSource],
+    writer: PredictionWriter,
+    hand: str | None,
+    smooth: bool,
+    progress: bool,
+) -> None:
+    drawn_as = video_file_names([s.path.name for s in sources if isinstance(s, VideoFile)])
+    for source in sources:
+        found = boxes_of(source)
+        batch = estimator.batch_size
+        results = estimate_images(estimator, source, found, hand=hand, batch_size=batch)
+        if smooth and isinstance(source, VideoFile):
+            smoother = HandSmoother(source.frames_per_s)
+            results = (smoothed(result, smoother) for result in results)
+        _write_source(source, results, found, writer, drawn_as, progress)
+    if not any(image["hands"] for image in writer.images):
+        raise ValueError("\n".join(["no hand was predicted.", *shown_notes(writer.notes)]))
 
 
 def _given_boxes(

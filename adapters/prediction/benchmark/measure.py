@@ -58,7 +58,7 @@ def measure_signs(
         tiles.append(Tile(image, caption, keypoints_px=hand.keypoints_px))
     if sheet is not None:
         title = "Predicted joints; distance from MediaPipe's after alignment"
-        _write_jpeg(contact_sheet(tiles, title=title, columns=14), sheet)
+        _write_jpeg(contact_sheet(tiles, title=title, columns=10), sheet)
     return {
         "images": len(files),
         "detected": len(distances) / len(files),
