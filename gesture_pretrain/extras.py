@@ -12,6 +12,7 @@ EXTRA_OF = {
     "threadpoolctl": "render",
     "sklearn": "report",
     "matplotlib": "report",
+    "ai_edge_litert": "detect",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",

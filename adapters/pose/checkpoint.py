@@ -23,12 +23,13 @@ from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
 from adapters.targets import find_pose_target
 from gesture_pretrain.files import atomic_folder, write_bytes_atomically
-from gesture_pretrain.files.json_file import STRICT, read_json, validated
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.plain_data import plain_data
+from gesture_pretrain.schema import STRICT, validated
 from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.errors import WeightsError
@@ -180,7 +181,7 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         The folder.
 
     Raises:
-        WriteFailed: Writing failed; without a card the folder does not load.
+        WriteFailed: Writing failed. An earlier folder is unchanged.
     """
     metrics = {f"val_{name}": value for name, value in run.runner.last_metrics.items()}
     metrics |= getattr(run.model, "card_values", dict)()
@@ -210,7 +211,7 @@ def save_pose_model(
     hand_models: Mapping[str, HandModel],
     **facts,
 ) -> Path:
-    """Write weights, then the card, so that a folder with a card is complete.
+    """Write weights and card into a folder, which is replaced as a whole.
 
     Args:
         model: A `PoseModel`.
@@ -238,10 +239,9 @@ def save_pose_model(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **facts,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_FILE).unlink(missing_ok=True)
-    write_bytes_atomically(folder / WEIGHTS_FILE, content)
-    _write_card(card, folder)
+    with atomic_folder(folder, overwrite=True) as part:
+        write_bytes_atomically(part / WEIGHTS_FILE, content)
+        _write_card(card, part)
     return folder
 
 

@@ -13,6 +13,7 @@ the suffix unless two videos would clash (`video_file_names`).
 """
 
 import csv
+import errno
 import io
 import json
 from collections import Counter
@@ -30,7 +31,11 @@ from adapters.prediction.hand_estimator import HandEstimate
 from adapters.prediction.html_page import HtmlPage
 from adapters.prediction.image_hands import ImageHands, title
 from adapters.prediction.intrinsics import Intrinsics, intrinsics_of, wrist_in_camera
-from gesture_pretrain.files import WriteFailed, write_bytes_atomically
+from gesture_pretrain.files import (
+    WriteFailed,
+    write_bytes_atomically,
+    writing,
+)
 from gesture_pretrain.report.hand_overlay import DrawnHand, hand_sheet
 from gesture_pretrain.report.mesh_file import MESH_FORMATS, write_mesh
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
@@ -95,7 +100,9 @@ class PredictionWriter:
                 f"{self.folder} holds predictions already. Choose another folder with --out, or "
                 "replace them with --overwrite."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_leftovers()
 
     def __enter__(self) -> "PredictionWriter":
         return self
@@ -189,8 +196,14 @@ class PredictionWriter:
                 comment=f"{hand.hand} hand of {result.seen.name}{frame}, minus its wrist",
             )
 
+    def _remove_leftovers(self) -> None:
+        """Delete videos that a killed prediction has left."""
+        for part in (self.folder / "pictures").glob(f".*{_VideoPart.ENDING}"):
+            part.unlink(missing_ok=True)
+
     def _place(self, kind: str, name: str) -> Path:
-        (self.folder / kind).mkdir(exist_ok=True)
+        with writing(self.folder):
+            (self.folder / kind).mkdir(exist_ok=True)
         return self.folder / kind / name
 
     def _write_json(self) -> None:
@@ -291,12 +304,15 @@ def _require_finite(hand: HandEstimate, name: str) -> None:
 
 
 class _VideoPart:
-    """A video file that gets its final name when it is closed."""
+    """A video file that gets its final name when it is closed and can be read."""
+
+    ENDING = ".part.mp4"  # OpenCV chooses the container by the ending
 
     def __init__(self, path: Path, frames_per_s: float):
         self.path, self.frames_per_s, self.places = path, frames_per_s, 1
-        self._part = path.with_name(f".{path.stem}.part.mp4")
+        self._part = path.with_name(f".{path.stem}{self.ENDING}")
         self._writer: cv2.VideoWriter | None = None
+        self._frames = 0
 
     def write(self, image_rgb: np.ndarray) -> None:
         if self._writer is None:
@@ -308,8 +324,16 @@ class _VideoPart:
             if not self._writer.isOpened():
                 raise WriteFailed(None, f"could not begin the video {self.path}", self.path, None)
         self._writer.write(np.ascontiguousarray(image_rgb[..., ::-1]))
+        self._frames += 1
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
+        if self._writer is None:
+            return
+        self._writer.release()
+        readable = int(cv2.VideoCapture(str(self._part)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if readable == self._frames:
             self._part.replace(self.path)
+            return
+        self._part.unlink(missing_ok=True)
+        with writing(self.path):  # OpenCV does not report a full disk
+            raise OSError(errno.ENOSPC, f"{readable} of {self._frames} frames were written")

@@ -9,7 +9,7 @@ from adapters.token_fusion.estimator import TokenFusionNetwork
 from adapters.token_fusion.guidance import guidance_levels
 from adapters.token_fusion.model import TokenFusionModel
 from adapters.token_fusion.objective import Weights
-from gesture_pretrain.config.sections import build_from_section, check_section
+from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
@@ -99,7 +99,7 @@ def token_fusion_needs(
 
 def _check_options(weights: Mapping | None, sizes: Mapping) -> None:
     check_section("model", TokenFusionNetwork, sizes, ("backbone", "gesture_heads", "guidance"))
-    build_from_section("model.weights", Weights, weights or {})
+    check_section("model.weights", Weights, weights or {})
 
 
 def _gesture_heads(

@@ -14,7 +14,8 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.pretraining.presets import apply_preset
-from gesture_pretrain.pretraining.run import build_runner, check_config
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.placement import evaluated_model
@@ -68,7 +69,7 @@ def pretrain(
 
     Args:
         config: Name of a shipped config ("hrnet_w32_interhand"), path of a config file, or a
-            mapping of sections (arguments of `build_runner`).
+            mapping of sections (fields of `PretrainingSections`).
         data: Index, or dataset that contains one. Default: `data.index` of the config.
         out: Run folder. Default: `runs/<config>_<tag>`.
         init: Initial weights: "random", "imagenet", "timm", a weight file or a registered

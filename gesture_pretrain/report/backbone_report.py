@@ -14,6 +14,7 @@ from gesture_pretrain.evaluation.features.result import (
     EvaluationContext,
     FeatureEvaluation,
 )
+from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report import figures, html
 from gesture_pretrain.report.backbone_numbers import (
     GESTURE_METHODS,
@@ -53,7 +54,7 @@ def write_backbone_report(
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document, encoding="utf-8")
+    write_bytes_atomically(path, document.encode())
     return path
 
 

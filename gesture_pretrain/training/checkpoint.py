@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from gesture_pretrain.files import NO_ROOM, remove_abandoned_parts, write_bytes_atomically
+from gesture_pretrain.files import NO_ROOM, write_bytes_atomically
 from gesture_pretrain.training.stopped import NoIntactCheckpoint, NoRoomForRun
 
 FORMAT = 1
@@ -145,4 +145,3 @@ def _delete_old(folder: Path, keep: int) -> None:
     for path in folder.glob("iteration_*.pt"):
         if path.stem not in finished:
             path.unlink()
-    remove_abandoned_parts(folder, older_than_s=0.0)  # a run folder has one writer

@@ -115,7 +115,8 @@ class MetricsHook(Hook):
 
     def after_run(self, runner):
         if self.board is not None:
-            self.board.close()
+            with full_disk_named(self.path.parent / "tensorboard"):
+                self.board.close()
 
     def _start_window(self, runner):
         self.steps: list[dict[str, Tensor]] = []
@@ -144,9 +145,10 @@ class MetricsHook(Hook):
         with full_disk_named(self.path):
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-        for name, value in line.items():
-            if name != "iteration":
-                self.board.add_scalar(name.replace("_", "/", 1), value, line["iteration"])
+        with full_disk_named(self.path.parent / "tensorboard"):
+            for name, value in line.items():
+                if name != "iteration":
+                    self.board.add_scalar(name.replace("_", "/", 1), value, line["iteration"])
 
 
 class ProgressHook(Hook):

@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from gesture_pretrain.models.layer_decay import layer_scales
 from gesture_pretrain.precision import autocast
 from gesture_pretrain.processes import sum_over_processes
+from gesture_pretrain.schema import PositiveFraction
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 def build_optimizer(
     model: nn.Module,
     *,
-    lr: float = 1e-3,
-    weight_decay: float = 0.05,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
+    lr: NonNegativeFloat = 1e-3,
+    weight_decay: NonNegativeFloat = 0.05,
+    betas: tuple[Beta, Beta] = (0.9, 0.999),
+    eps: NonNegativeFloat = 1e-8,
     lr_scales: Mapping[str, float] | None = None,
-    layer_decay: float | None = None,
+    layer_decay: PositiveFraction | None = None,
     fused: bool = True,
 ) -> torch.optim.Optimizer:
     """Build AdamW (Loshchilov and Hutter 2019) with weight decay on matrices and kernels only.
@@ -43,14 +48,9 @@ def build_optimizer(
             also lets the host run ahead, see `FiniteOptimWrapper`.
 
     Raises:
-        ValueError: A learning rate or decay is out of range, a prefix matches no parameter, a
-            factor is not above 0, or no network defines its layers.
+        ValueError: A learning rate or decay is out of range (from torch), a prefix matches no
+            parameter, a factor is not above 0, or no network defines its layers.
     """
-    if not (lr >= 0 and weight_decay >= 0 and eps >= 0):
-        raise ValueError(
-            "optimizer.lr, optimizer.weight_decay and optimizer.eps must not be negative, "
-            f"got {lr}, {weight_decay} and {eps}."
-        )
     groups = {}
     scales = _validate_scales(model, lr_scales or {})
     by_layer = {} if layer_decay is None else layer_scales(model, layer_decay)

@@ -17,7 +17,6 @@ from torch import nn
 from gesture_pretrain.cluster_labels import CLUSTER_CONTROLS
 from gesture_pretrain.files import (
     atomic_folder,
-    remove_abandoned_parts,
     write_bytes_atomically,
 )
 from gesture_pretrain.models.backbone import Backbone
@@ -97,7 +96,6 @@ def export_backbone(
     home = Path(out) if out is not None else registry_home()
     target = home / backbone_name(backbone.arch, tag)
     with atomic_folder(target, overwrite=overwrite) as folder:
-        remove_abandoned_parts(home)
         files = {MODEL_FILE: _write_tensors(backbone.net, folder / MODEL_FILE)}
         if heads is not None:
             files[HEADS_FILE] = _write_tensors(heads, folder / HEADS_FILE)

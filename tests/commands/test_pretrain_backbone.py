@@ -117,9 +117,9 @@ def test_initial_weights_from_the_registry_by_name(run, tmp_path, capsys):
         (["--init", "nowhere.safetensors"], "nowhere.safetensors"),
         # each of these was a traceback, or said nothing of use
         (["backbone.arch=hrnet_w16_tiny", "--init", "timm"], "timm has no weights for it"),
-        (["data.batch_size=0"], "data.batch_size must be at least 1, got 0"),
-        (["training.threads=0"], "training.threads must be at least 1, got 0"),
-        (["training.clip_norm=-1"], "training.clip_norm must be above 0, got -1"),
+        (["data.batch_size=0"], "data.batch_size is 0; it must be above 0"),
+        (["training.threads=0"], "training.threads is 0; it must be above 0"),
+        (["training.clip_norm=-1"], "training.clip_norm is -1; it must be above 0"),
     ],
 )
 def test_wrong_input_is_one_message_and_status_1(run, capsys, arguments, said):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from gesture_pretrain.files import DiskFull
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.hand.model import load_hand_model
@@ -309,7 +310,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gesture_pretrain.synthetic.renderer.save_jpeg", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskFull, match="set"):
         write_synthetic(tmp_path / "set", workers=0, **ARGUMENTS)
     assert list(tmp_path.iterdir()) == []
 

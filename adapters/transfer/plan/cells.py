@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.pose.data import PoseDataSection
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.transfer.plan.plan import (
     AS_MANY_IMAGES_AS_PRETRAINING,
@@ -26,8 +27,8 @@ from adapters.transfer.plan.plan import (
 )
 from gesture_pretrain.data.index.fraction import require_distinct_fractions
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
-from gesture_pretrain.data.splits.select import section_rows, select_splits, spread
-from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
+from gesture_pretrain.data.splits.select import spread
+from gesture_pretrain.pretraining.data_section import DataSection, GestureDataSection
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import fingerprint
@@ -418,35 +419,20 @@ class _Source:
 
 def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
     """(N,) rows that a pretraining run with this data section is trained on."""
-    classes = load_taxonomy(
-        data.get("taxonomy", "interhand26m"),
-        data.get("label_variant"),
-        data.get("label_seed", 0),
-        index,
-        withheld=data.get("withheld", ()),
-        withheld_seed=data.get("withheld_seed", 0),
-    )
-    return _training_rows(
-        index,
-        labelled_by=classes if data.get("labelled_only", True) else None,
-        neutral_ends=neutral_ends_of(data.get("neutral_ends")),
-        **section_rows(data),
-    )
+    return _training_rows(index, GestureDataSection, data)
 
 
 def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
     """(N,) rows that a fine-tuning run with this data section is offered; a target may leave out
     some that it has no use for."""
-    labelled_by = None
-    if data.get("labelled_only", False):
-        labelled_by = load_taxonomy(data.get("taxonomy", "interhand26m"), None, 0, index)
-    rows = {"hands": ("right", "left"), **section_rows(data)}
-    return _training_rows(index, labelled_by=labelled_by, **rows)
+    return _training_rows(index, PoseDataSection, data)
 
 
-def _training_rows(index: HandIndex, **options: Any) -> np.ndarray:
+def _training_rows(
+    index: HandIndex, kind: type[DataSection], data: Mapping[str, Any]
+) -> np.ndarray:
     try:
-        return select_splits(index, **options).train
+        return kind(**{"index": index.path, **data}).select(index).train
     except ValueError as error:
         raise PlanError(f"data: {error}") from error
 

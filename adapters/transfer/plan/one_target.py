@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from adapters.pose.training import check_pose_config
+from adapters.pose.sections import check_pose_config
 from adapters.targets import PoseTarget, model_options
 from adapters.transfer.plan.sections import FINETUNING_SECTIONS
 from gesture_pretrain.config.override import apply_override, set_key

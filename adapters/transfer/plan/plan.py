@@ -1,15 +1,37 @@
 """A plan: which initial weights are compared, in which pose networks, with how many labels.
 
-`plan_file.py` reads one from a file and has it checked (`plan_checks.py`); then it never changes;
-`cells.py` turns it into runs.
+`file.py` reads one from a file and has it checked (`checks.py`); then it never changes; `cells.py`
+turns it into runs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from gesture_pretrain.config.sections import arguments_of
+from gesture_pretrain.data.index.leakage import KINDS
+from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.schema import STRICT, PositiveFraction
 
 AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
 RANDOM = "random"
+STAGES = ("pretraining", "finetuning")
+
+
+def _require_distinct(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError(f"{list(values)} has a value twice.")
+    return values
+
+
+_LEAKS = tuple(f"{stage}:{kind}" for stage in STAGES for kind in KINDS)
+_T = TypeVar("_T")
+_OneOrMore = Annotated[tuple[_T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
+_Some = Annotated[Mapping[str, _T], Field(min_length=1)]
 
 
 class PlanError(ValueError):
@@ -40,7 +62,7 @@ class Arm:
     pretrain: Mapping[str, Mapping[str, Any]] | None = None
     weights: str | None = None
     finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    extra: int | str = 0
+    extra: NonNegativeInt | Literal["pretraining"] = 0
     optional: bool = False
     text: str = ""
 
@@ -50,10 +72,6 @@ class Arm:
             raise PlanError(
                 f"an arm has init, pretrain or both, or weights alone; this one has {given}."
             )
-        if self.extra != AS_MANY_IMAGES_AS_PRETRAINING and not (
-            isinstance(self.extra, int) and self.extra >= 0
-        ):
-            raise PlanError(f"an arm's extra is iterations or 'pretraining', got {self.extra!r}.")
 
     @property
     def pretrained_here(self) -> bool:
@@ -135,11 +153,11 @@ class Planning:
         source: where these come from.
     """
 
-    cluster_sd_mm: float | None = None
-    seed_sd_mm: float | None = None
-    images_per_s: float | None = None
-    pretraining_images_per_s: float | None = None
-    prediction_images_per_s: float | None = None
+    cluster_sd_mm: PositiveFloat | None = None
+    seed_sd_mm: PositiveFloat | None = None
+    images_per_s: PositiveFloat | None = None
+    pretraining_images_per_s: PositiveFloat | None = None
+    prediction_images_per_s: PositiveFloat | None = None
     source: str = "not stated"
 
 
@@ -152,8 +170,8 @@ class Diagnostics:
         test_images: that it is scored on.
     """
 
-    train_images: int = 1000
-    test_images: int = 500
+    train_images: PositiveInt = 1000
+    test_images: PositiveInt = 500
 
 
 @dataclass(frozen=True)
@@ -169,9 +187,9 @@ class LearningRate:
         images: Number of validation images, evenly spread over the split; None for all.
     """
 
-    candidates: tuple[float, ...]
-    split: str = "val"
-    images: int | None = None
+    candidates: Annotated[_OneOrMore[PositiveFloat], Field(min_length=2)]
+    split: Literal[SPLITS] = "val"
+    images: PositiveInt | None = None
 
 
 @dataclass(frozen=True)
@@ -189,11 +207,11 @@ class TestImages:
 
     __test__ = False  # not a test class, whatever its name looks like
 
-    split: str = "test"
-    images: int | None = None
-    hands: tuple[str, ...] = ("right", "left")
+    split: Literal[SPLITS] = "test"
+    images: PositiveInt | None = None
+    hands: _OneOrMore[Literal[HANDS]] = ("right", "left")
     index: str | None = None
-    box_source: str | None = None
+    box_source: Literal["rootnet", None] = None
 
 
 @dataclass(frozen=True)
@@ -228,28 +246,28 @@ class Plan:
         cluster_by: "sequence" or "subject": which test hands form a cluster in the verdict.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     data: Mapping[str, Any]
-    backbones: Mapping[str, Mapping[str, Any]]
-    arms: Mapping[str, Arm]
-    targets: Mapping[str, Target]
+    backbones: _Some[arguments_of(build_backbone, "seed")]
+    arms: _Some[Arm]
+    targets: _Some[Target]
     finetuning: Mapping[str, Mapping[str, Any]]
-    seeds: tuple[int, ...]
+    seeds: _OneOrMore[NonNegativeInt]
     pretraining: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     question: str = "Do the arms differ?"
-    fractions: tuple[float, ...] = (1.0,)
+    fractions: _OneOrMore[PositiveFraction] = (1.0,)
     comparisons: tuple[Comparison, ...] = ()
-    protocols: tuple[str, ...] = ("interhand_wrist",)
+    protocols: _OneOrMore[Literal[tuple(PROTOCOLS)]] = ("interhand_wrist",)
     test: TestImages = TestImages()
     external: tuple[External, ...] = ()
-    allowed_leaks: tuple[str, ...] = ()
+    allowed_leaks: tuple[Literal[_LEAKS], ...] = ()
     leakage_by_content: bool = False
     planning: Planning = Planning()
     diagnostics: Diagnostics | None = None
-    pretrainings: int | None = None
+    pretrainings: PositiveInt | None = None
     learning_rate: LearningRate | None = None
-    curve: tuple[int, ...] = ()
-    cluster_by: str = "sequence"
+    curve: tuple[PositiveInt, ...] = ()
+    cluster_by: Literal["sequence", "subject"] = "sequence"
 
     def pretraining_seed(self, seed: int) -> int:
         """Return the seed of the pretraining that the runs of a seed start from."""
@@ -279,3 +297,17 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             result[key] = value
     return result
+
+
+for _kind in (
+    Arm,
+    Target,
+    Comparison,
+    External,
+    Planning,
+    Diagnostics,
+    LearningRate,
+    TestImages,
+    Plan,
+):
+    _kind.__pydantic_config__ = STRICT

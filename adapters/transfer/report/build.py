@@ -39,7 +39,7 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.statistics.paired_scores import mean_interval
-from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import find_backbone
 
 

@@ -17,6 +17,7 @@ from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import find_protocols
 from gesture_pretrain.evaluation.poses.score import Score, score_predictions
+from gesture_pretrain.files import writing
 
 
 @dataclass
@@ -56,7 +57,8 @@ class Scored:
 
     def _on_disk(self, values: np.ndarray) -> np.ndarray:
         with NamedTemporaryFile(dir=self.folder.name, suffix=".npy", delete=False) as file:
-            np.save(file, values)
+            with writing(Path(file.name), values.nbytes):
+                np.save(file, values)
         return np.load(file.name, mmap_mode="r")
 
     def _shared(self, info: dict) -> dict:

@@ -21,6 +21,7 @@ from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
 from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.training.optimizer import Verdict
 
 TrainStep = Callable[[HandSample], Verdict]
@@ -64,17 +65,15 @@ def fed_batches(arguments: argparse.Namespace, *, batch: int, cuda: bool) -> Ite
         if index is None:
             made_up = write_images(Path(folder), arguments.images)
             index, shards = made_up.path, _shards(arguments, made_up, Path(folder) / "shards")
-        yield build_gesture_data(
-            size_px=arguments.size,
-            seed=0,
-            pin_memory=cuda,
+        section = GestureDataSection(
             index=index,
             val_split=None,
             single_hand_only=True,
             batch_size=batch,
             workers=arguments.workers,
             shards=shards,
-        ).train
+        )
+        yield build_gesture_data(section, size_px=arguments.size, seed=0, pin_memory=cuda).train
 
 
 def _shards(arguments: argparse.Namespace, index: HandIndex, folder: Path) -> Path | None:

@@ -21,7 +21,7 @@ from gesture_pretrain.commands.benchmarks.interhand_annotations import (
     FULL_IMAGES,
     write_annotations,
 )
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 
 _PROBE = Path(__file__).with_name("index_probe.py")
 _NEEDS = {"pycocotools": "pycocotools", "xtcocotools": "xtcocotools", "mmpose": "mmpose"}
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     results = [row for scale in arguments.scale for row in _measure_scale(arguments, scale)]
     if arguments.json is not None:
         document = measurement("index", argv, packages=_VERSIONS, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1))
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 

@@ -1,10 +1,14 @@
 """What stands beside every measured figure: machine, versions, command, time."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import time
 from collections.abc import Sequence
+from pathlib import Path
+
+from gesture_pretrain.files import write_bytes_atomically
 
 
 def measurement(
@@ -27,6 +31,11 @@ def measurement(
         },
         "results": results,
     }
+
+
+def write_json(path: Path, document: dict) -> None:
+    """Write the document of a run. Raises `DiskFull` or `WriteFailed`."""
+    write_bytes_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
 
 
 def _version(package: str) -> str | None:

@@ -9,7 +9,6 @@ part of the result.
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 from gesture_pretrain.evaluation.poses.procrustes import procrustes_errors
 from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.geometry.similarity import procrustes_align
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> None:
     _print_table(results)
     if arguments.json is not None:
         document = measurement("metrics", argv, packages=_VERSIONS, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 

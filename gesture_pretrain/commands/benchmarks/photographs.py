@@ -5,11 +5,10 @@ hand detector for signs and the video, and from the annotation otherwise.
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 from gesture_pretrain.weights.released import POSE_NETWORK
 
 _PACKAGES = ("torch", "timm", "opencv-python", "ai-edge-litert")
@@ -33,7 +32,7 @@ def main(argv: list[str]) -> None:
     print(tables(results))
     if arguments.json is not None:
         document = measurement("photographs", argv, packages=_PACKAGES, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(arguments.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:

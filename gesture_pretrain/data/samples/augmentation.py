@@ -9,14 +9,16 @@ stream, so a sample depends on (seed, epoch, row) and on nothing else.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.photometric import PHOTOMETRIC, Look
 from gesture_pretrain.geometry.crop import apply_affine
+from gesture_pretrain.schema import Fraction, section
 from gesture_pretrain.taxonomy import Taxonomy
 
 RIGHT, LEFT, NO_SIDE = 0, 1, -1
@@ -50,7 +52,7 @@ class Motion:
         return replace(self, flip=flip)
 
 
-@dataclass(frozen=True)
+@section
 class Augmentation:
     """Ranges of the random motion; each is drawn uniformly and independently.
 
@@ -68,24 +70,12 @@ class Augmentation:
         ValueError: A range that makes no sense.
     """
 
-    scale: float = 0.25
-    rotation_deg: float = 30.0
-    translation: float = 0.05
-    colour: float = 0.2
-    flip: float = 0.0
-    photometric: str = "eanet"
-
-    def __post_init__(self):
-        if self.photometric not in PHOTOMETRIC:
-            raise ValueError(
-                f"Augmentation.photometric is {self.photometric!r}; choose among "
-                f"{', '.join(PHOTOMETRIC)}."
-            )
-        limits = {"scale": 0.99, "rotation_deg": 180, "translation": 1, "colour": 1, "flip": 1}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise ValueError(f"Augmentation.{name} is {value}; it must lie in 0 .. {limit}.")
+    scale: Annotated[float, Field(ge=0, le=0.99)] = 0.25
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 30.0
+    translation: Fraction = 0.05
+    colour: Fraction = 0.2
+    flip: Fraction = 0.0
+    photometric: Literal[tuple(PHOTOMETRIC)] = "eanet"
 
     def draw(self, stream: np.random.Generator) -> Motion:
         """Draw a motion, always with eight numbers for geometry and gain, whatever the ranges."""

@@ -7,7 +7,6 @@ import pytest
 from toy_pose import SIZE_PX
 
 from adapters.pose.sections import check_pose_sections
-from adapters.pose.training import check_pose_config
 from adapters.targets import find_pose_target
 from adapters.transfer.plan.audit import audit_plan
 from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, cells_of
@@ -50,7 +49,7 @@ def test_plan_reads_and_its_sections_are_those_of_the_runners(path, toy_index):
         found = find_pose_target(target.target)
         sections = merged(plan.finetuning, target.finetuning)
         sections["data"] = {**plan.data, **sections["data"]}
-        check_pose_sections(found, model=target.model, **sections)
+        check_pose_sections(found, {**sections, "backbone": {}, "model": target.model})
         assert target.text and plan.backbone_of(name) in plan.backbones
         flip = sections["data"]["augmentation"]["flip"]
         assert flip == (0.5 if target.target == "eanet" and path.stem != "demo" else 0.0)
@@ -82,7 +81,7 @@ def test_table2_trains_as_the_pose_configs_do(target, config):
     plan = read_plan(CONFIGS / "experiments" / "table2.py")
     own = merged(plan.finetuning, plan.targets[target].finetuning)
     own["data"] = {**plan.data, **own["data"]}
-    single = read_config(CONFIGS / "pose" / f"{config}.py", kind="pose", check=check_pose_config)
+    single = read_config(CONFIGS / "pose" / f"{config}.py", kind="pose")
     assert own == {name: single[name] for name in own}
 
 
