@@ -12,6 +12,8 @@ EXTRA_OF = {
     "threadpoolctl": "render",
     "sklearn": "report",
     "matplotlib": "report",
+    "pandas": "report",
+    "jinja2": "report",
     "ai_edge_litert": "detect",
     "onnx": "onnx",
     "onnxruntime": "onnx",

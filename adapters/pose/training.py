@@ -81,7 +81,7 @@ def build_pose_runner(
     )
     trained, ledger = _placed_target(target, start, config, options, device=where)
     check_first_prediction(unwrapped(trained), data.train.dataset)
-    first_step = FirstStepCheck(ledger, out=out, frozen_backbone=start.frozen)
+    first_step = FirstStepCheck(ledger, out=out)
     runner = assemble_runner(
         out=out,
         model=trained,

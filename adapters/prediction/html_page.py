@@ -1,21 +1,19 @@
 """One self-contained page with the predicted hands: overlays, and meshes that can be rotated."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import cv2
+import jinja2
 import numpy as np
 
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report import html
 from gesture_pretrain.report.hand_overlay import SIDE_COLOURS_RGB, DrawnHand
 
 PAGE_FILE = "index.html"
-_VIEWER = Path(__file__).with_name("mesh_view.js")
-_CANVAS_PX, _LEAST_WIDTH_PX = 320, 640
-_STYLE = "canvas.mesh { touch-action: none; cursor: grab; background: #f4f7fa; }"
+_TEMPLATE, _VIEWER = (Path(__file__).with_name(name) for name in ("page.html", "mesh_view.js"))
 
 
 class HtmlPage:
@@ -29,7 +27,7 @@ class HtmlPage:
 
     def __init__(self, subtitle: str, faces: Mapping[str, np.ndarray], images_at_most: int = 200):
         self.subtitle, self.faces, self.images_at_most = subtitle, faces, images_at_most
-        self._blocks: list[str] = []
+        self._shown: list[dict] = []
         self._images = 0
 
     def add(self, name: str, sheet_rgb: np.ndarray, hands: Sequence[DrawnHand]) -> None:
@@ -43,32 +41,31 @@ class HtmlPage:
         self._images += 1
         if self._images > self.images_at_most:
             return
-        content = cv2.imencode(".jpg", sheet_rgb[..., ::-1])[1].tobytes()
-        width = max(sheet_rgb.shape[1], _LEAST_WIDTH_PX)
-        caption = "; ".join(hand.caption for hand in hands) or "no hand"
-        self._blocks += [html.heading(name), html.image(content, caption, width_px=width)]
-        self._blocks += [_canvas(hand) for hand in hands]
+        jpeg = cv2.imencode(".jpg", sheet_rgb[..., ::-1])[1].tobytes()
+        self._shown.append(
+            {
+                "name": name,
+                "jpeg": base64.b64encode(jpeg).decode(),
+                "caption": "; ".join(hand.caption for hand in hands) or "no hand",
+                "meshes": [_mesh(hand) for hand in hands],
+            }
+        )
 
     def write(self, folder: Path) -> None:
         """Write the page."""
-        blocks = [html.paragraph("Drag a mesh to rotate it. Blue: right hand. Orange: left hand.")]
-        left_out = self._images - self.images_at_most
-        if left_out > 0:
-            blocks.append(html.notice(f"{left_out} further images are not on this page."))
-        faces = json.dumps({side: f.tolist() for side, f in self.faces.items()})
-        script = f"const FACES = {faces};\n{_VIEWER.read_text(encoding='utf-8')}"
-        blocks += [*self._blocks, f"<style>{_STYLE}</style>", f"<script>{script}</script>"]
-        page = html.page("Predicted hands", self.subtitle, blocks)
+        template = jinja2.Template(_TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
+        page = template.render(
+            subtitle=self.subtitle,
+            images=self._shown,
+            left_out=self._images - self.images_at_most,
+            faces=json.dumps({side: faces.tolist() for side, faces in self.faces.items()}),
+            viewer=_VIEWER.read_text(encoding="utf-8"),
+        )
         write_bytes_atomically(folder / PAGE_FILE, page.encode())
 
 
-def _canvas(hand: DrawnHand) -> str:
-    mesh = {
-        "hand": hand.hand,
-        "colour": SIDE_COLOURS_RGB[hand.hand],
-        "vertices": np.float64(hand.vertices_rel_mm).round(1).ravel().tolist(),
-    }
-    return (
-        f'<canvas class="mesh" width="{_CANVAS_PX}" height="{_CANVAS_PX}" '
-        f"data-mesh='{escape(json.dumps(mesh), quote=True)}'></canvas>"
-    )
+def _mesh(hand: DrawnHand) -> str:
+    """Format a mesh as the viewer reads it, rounded to 0.1 mm."""
+    vertices = np.float64(hand.vertices_rel_mm).round(1).ravel().tolist()
+    mesh = {"hand": hand.hand, "colour": SIDE_COLOURS_RGB[hand.hand], "vertices": vertices}
+    return json.dumps(mesh)

@@ -14,11 +14,10 @@ All images count, also those without a label. Letters: B batch, C channels, K cl
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,33 +27,6 @@ from gesture_pretrain.models.image_normaliser import ImageNormaliser
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone, load_backbone
-
-
-@dataclass(frozen=True)
-class DistillationWeights:
-    """Weights of the distillation losses.
-
-    Attributes:
-        logits: Weight of the logits of both heads.
-        pooled: Weight of the pooled feature.
-        level: Weight of the map F_lo.
-        temperature: Temperature of the logits.
-    """
-
-    logits: float = 1.0
-    pooled: float = 1.0
-    level: float = 0.0
-    temperature: float = 4.0
-
-    def __post_init__(self):
-        weights = (self.logits, self.pooled, self.level)
-        if min(weights) < 0 or max(weights) == 0:
-            raise ValueError(
-                f"the weights of logits, pooled and level are {weights}; none may be negative, and "
-                "at least one must be above 0."
-            )
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}; it must be above 0.")
 
 
 class Teacher:
@@ -103,36 +75,46 @@ class Teacher:
         }
 
 
-def load_teacher(
-    source: str | Path,
-    *,
+def build_distillation(
+    student: Backbone,
     taxonomy: Taxonomy,
-    weights: DistillationWeights,
     device: torch.device,
-) -> Teacher:
-    """Load a teacher from the registry or a folder.
+    *,
+    teacher: str,
+    logits: NonNegativeFloat = 1.0,
+    pooled: NonNegativeFloat = 1.0,
+    level: NonNegativeFloat = 0.0,
+    temperature: PositiveFloat = 4.0,
+) -> "Distillation":
+    """Load the teacher and build the losses.
 
     Args:
-        source: See `load_backbone`.
+        student: Backbone that is trained.
         taxonomy: Classes of the student.
-        weights: Weights of the losses; logits require a teacher with heads of these classes.
-        device: Device to run on.
+        device: Device of the teacher.
+        teacher: Name in the registry or exported folder, see `load_backbone`.
+        logits: Weight of the logits, which requires a teacher with heads of the same classes.
+        pooled: Weight of the pooled feature.
+        level: Weight of the map F_lo.
+        temperature: Temperature of the logits.
 
     Raises:
         UnknownBackbone: There are no weights of that name.
-        ValueError: The teacher has no heads, or heads of other classes.
+        ValueError: The teacher has no heads, heads of other classes, or a map F_lo of another
+            stride.
     """
-    record = find_backbone(source).record
-    uses_logits = weights.logits > 0
-    if uses_logits:
+    record = find_backbone(teacher).record
+    if logits and (record.taxonomy is None or record.taxonomy.sha256 != taxonomy.sha256):
         found = "no heads" if record.taxonomy is None else f"classes of {record.taxonomy.name}"
-        if record.taxonomy is None or record.taxonomy.sha256 != taxonomy.sha256:
-            raise ValueError(
-                f"the teacher {record.name} has {found}, but its logits are to be distilled into "
-                f"classes of {taxonomy.name}. Choose another teacher, or set the weight of the "
-                "logits to 0."
-            )
-    return Teacher(load_backbone(source, with_heads=uses_logits), record, device)
+        raise ValueError(
+            f"The teacher {record.name} has {found}, but its logits are to be distilled into "
+            f"classes of {taxonomy.name}. Choose another teacher, or set distillation.logits=0."
+        )
+    network = load_backbone(teacher, with_heads=logits > 0)
+    frozen = Teacher(network, record, device)
+    return Distillation(
+        student, frozen, logits=logits, pooled=pooled, level=level, temperature=temperature
+    )
 
 
 class Distillation(nn.Module):
@@ -143,29 +125,35 @@ class Distillation(nn.Module):
     Args:
         student: Backbone that is trained.
         teacher: Frozen teacher.
-        weights: Weights of the losses.
+        logits, pooled, level, temperature: See `build_distillation`.
 
     Raises:
-        ValueError: The level is distilled and the maps F_lo have different strides.
+        ValueError: All weights are 0, or the level is distilled and the maps F_lo have different
+            strides.
     """
 
-    def __init__(self, student: Backbone, teacher: Teacher, weights: DistillationWeights):
+    def __init__(
+        self,
+        student: Backbone,
+        teacher: Teacher,
+        *,
+        logits: float = 1.0,
+        pooled: float = 1.0,
+        level: float = 0.0,
+        temperature: float = 4.0,
+    ):
         super().__init__()
-        self.teacher, self.weights = teacher, weights
-        theirs = teacher.backbone
-        self.levels = (student.low, theirs.low)
-        self.pooled = self.level = None
-        if weights.pooled:
-            self.pooled = nn.Linear(student.pooled_channels, theirs.pooled_channels)
-        if weights.level:
-            from_spec = student.feature_specs[student.low]
-            to_spec = theirs.feature_specs[theirs.low]
-            if from_spec.stride != to_spec.stride:
-                raise ValueError(
-                    f"F_lo of {student.arch} has stride {from_spec.stride}, that of the teacher "
-                    f"{theirs.arch} {to_spec.stride}. Set the weight of the level to 0."
-                )
-            self.level = nn.Conv2d(from_spec.channels, to_spec.channels, 1)
+        if not (logits or pooled or level):
+            raise ValueError("distillation.logits, .pooled and .level are all 0; nothing is left.")
+        self.teacher, self.temperature = teacher, temperature
+        self.weights = {"logits": logits, "pooled": pooled, "level": level}
+        self.levels = (student.low, teacher.backbone.low)
+        self.to_pooled = self.to_level = None
+        if pooled:
+            channels = (student.pooled_channels, teacher.backbone.pooled_channels)
+            self.to_pooled = nn.Linear(*channels)
+        if level:
+            self.to_level = _level_projection(student, teacher.backbone)
         self.register_buffer("teacher_sha256", teacher.sha256)
 
     def forward(self, image: Tensor, student: GestureOutput) -> dict[str, Tensor]:
@@ -176,23 +164,26 @@ class Distillation(nn.Module):
             student: Output of the student for these images.
 
         Returns:
-            `loss_distilled_coarse`, `_fine`, `_pooled` and `_level`, those with a weight above 0.
+            `loss_distilled_coarse_logits`, `_fine_logits`, `_pooled` and `_level`, those with a
+            weight above 0.
         """
-        teacher, weights = self.teacher(image), self.weights
-        losses = {}
-        if weights.logits:
-            for name in ("coarse", "fine"):
-                pair = (getattr(output, f"{name}_logits") for output in (student, teacher))
-                losses[name] = weights.logits * soft_target_loss(*pair, weights.temperature)
-        if self.pooled is not None:
-            predicted = self.pooled(student.features.pooled)
-            losses["pooled"] = weights.pooled * feature_loss(predicted, teacher.features.pooled)
-        if self.level is not None:
-            own, theirs = self.levels
-            predicted = self.level(student.features.levels[own]).movedim(1, -1)
-            target = teacher.features.levels[theirs].movedim(1, -1)
-            losses["level"] = weights.level * feature_loss(predicted, target)
-        return {f"loss_distilled_{name}": loss for name, loss in losses.items()}
+        teacher, losses = self.teacher(image), {}
+        if self.weights["logits"]:
+            for name in ("coarse_logits", "fine_logits"):
+                pair = getattr(student, name), getattr(teacher, name)
+                losses[name] = soft_target_loss(*pair, self.temperature)
+        if self.to_pooled is not None:
+            projected = self.to_pooled(student.features.pooled)
+            losses["pooled"] = feature_loss(projected, teacher.features.pooled)
+        if self.to_level is not None:
+            maps = (output.features.levels for output in (student, teacher))
+            own, theirs = (each[name] for each, name in zip(maps, self.levels, strict=True))
+            # channels last, as for the pooled feature
+            losses["level"] = feature_loss(self.to_level(own).movedim(1, -1), theirs.movedim(1, -1))
+        return {
+            f"loss_distilled_{name}": self.weights[name.rpartition("_")[2]] * loss
+            for name, loss in losses.items()
+        }
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest) -> None:
         stored = state.get(f"{prefix}teacher_sha256")
@@ -202,6 +193,16 @@ class Distillation(nn.Module):
                 f"{self.teacher.record.name}. Resume with the same teacher."
             )
         super()._load_from_state_dict(state, prefix, *rest)
+
+
+def _level_projection(student: Backbone, teacher: Backbone) -> nn.Conv2d:
+    own, theirs = student.feature_specs[student.low], teacher.feature_specs[teacher.low]
+    if own.stride != theirs.stride:
+        raise ValueError(
+            f"F_lo of {student.arch} has stride {own.stride}, that of the teacher {teacher.arch} "
+            f"{theirs.stride}. Set distillation.level=0."
+        )
+    return nn.Conv2d(own.channels, theirs.channels, 1)
 
 
 def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutput
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
+from gesture_pretrain.pretraining.distillation import Distillation
 from gesture_pretrain.pretraining.objective import (
     FineWeightRamp,
     labelled_cross_entropy,
@@ -49,6 +50,7 @@ class GesturePretrainer(BaseModel):
         coarse_weight: Weight of the coarse loss; 1 in the paper.
         label_smoothing: Label smoothing of both cross entropies.
         channels_last: Use channels-last memory order for weights and images.
+        distillation: Losses to a teacher, added to those of the labels.
 
     Attributes:
         epoch: Current epoch, from 0. Set by `set_epoch`; not part of the state dict.
@@ -62,6 +64,7 @@ class GesturePretrainer(BaseModel):
         coarse_weight: float = 1.0,
         label_smoothing: float = 0.0,
         channels_last: bool = False,
+        distillation: Distillation | None = None,
     ):
         super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
         if not 0.0 <= label_smoothing <= 1.0:
@@ -74,6 +77,7 @@ class GesturePretrainer(BaseModel):
         self.coarse_weight = coarse_weight
         self.label_smoothing = label_smoothing
         self.epoch = 0
+        self.distillation = distillation
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
 
@@ -105,8 +109,9 @@ class GesturePretrainer(BaseModel):
         Returns:
             "loss": `loss_coarse` and `loss_fine`, weighted, to be summed; `coarse_top1` and
             `fine_top1` of the labelled samples, absent (NaN on a GPU) if there are none;
-            `fine_weight`. "predict": the logits. "tensor": features and logits. "count": an empty
-            dict; the objective counts labelled samples, see `StepCounts`.
+            `fine_weight`; the losses of `distillation`. "predict": the logits. "tensor": features
+            and logits. "count": an empty dict; the objective counts labelled samples, see
+            `StepCounts`.
 
         Raises:
             ValueError: Unknown mode, unsupported image size, or a label out of range.
@@ -123,7 +128,12 @@ class GesturePretrainer(BaseModel):
         if mode == "tensor":
             return output
         logits = GestureLogits(output.coarse_logits, output.fine_logits)
-        return logits if mode == "predict" else self.losses(logits, batch.coarse, batch.fine)
+        if mode == "predict":
+            return logits
+        losses = self.losses(logits, batch.coarse, batch.fine)
+        if self.distillation is not None:
+            losses |= self.distillation(batch.image, output)
+        return losses
 
     def losses(self, logits: GestureLogits, coarse: Tensor, fine: Tensor) -> dict[str, Tensor]:
         """Compute weighted losses and log values from logits and labels `(B,)`, see `forward`."""

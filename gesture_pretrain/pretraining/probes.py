@@ -7,10 +7,10 @@ fixed sample of training images (fitted or searched) and of validation images (s
 """
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 from mmengine.hooks import Hook
+from pydantic import PositiveInt
 from torch.utils.data import Subset
 
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
@@ -24,52 +24,45 @@ from gesture_pretrain.processes import gather_objects, rank_and_world_size
 from gesture_pretrain.training.placement import evaluated_model
 
 
-@dataclass(frozen=True)
-class Probes:
-    """Probes at every validation.
-
-    Attributes:
-        images: Number of training images, and of validation images, evenly spread over each set.
-            A thousand of each take a few seconds.
-        neighbours: Neighbours of k-NN.
-    """
-
-    images: int = 1000
-    neighbours: int = 20
-
-    def __post_init__(self):
-        if not 1 <= self.neighbours < self.images:
-            raise ValueError(
-                f"probes.neighbours is {self.neighbours}; it must be at least 1 and below "
-                f"probes.images, which is {self.images}."
-            )
-
-
 class ProbeHook(Hook):
     """Adds `knn_coarse_top1` and `probe_joints_mm` to the scores of each validation.
 
     The first process computes the scores and shares them.
 
     Args:
-        probes: Number of images and neighbours.
         train: Training dataset, used without its augmentation.
         validation: Validation dataset.
+        images: Number of training images, and of validation images, evenly spread over each set.
+            A thousand of each take a few seconds.
+        neighbours: Neighbours of k-NN.
 
     Raises:
-        ValueError: There is no validation dataset.
+        ValueError: There is no validation dataset, or there are as many neighbours as images.
     """
 
     priority = "HIGH"  # before MetricsHook, which writes the scores
 
-    def __init__(self, probes: Probes, train: GestureDataset, validation: GestureDataset | None):
+    def __init__(
+        self,
+        train: GestureDataset,
+        validation: GestureDataset | None,
+        *,
+        images: PositiveInt = 1000,
+        neighbours: PositiveInt = 20,
+    ):
         if validation is None:
             raise ValueError(
                 "probes need validation images, and data.val_split is None. Set it, or leave "
                 "probes out."
             )
-        self.neighbours, self.index = probes.neighbours, train.index
+        self.parts = [still_part(dataset, images) for dataset in (train, validation)]
+        if neighbours >= len(self.parts[0]):
+            raise ValueError(
+                f"probes.neighbours is {neighbours}; it must be below the number of probed "
+                f"training images, {len(self.parts[0])}."
+            )
+        self.neighbours, self.index = neighbours, train.index
         self.num_classes = train.taxonomy.num_coarse
-        self.parts = [still_part(dataset, probes.images) for dataset in (train, validation)]
 
     def after_val_epoch(self, runner, metrics=None):
         scores = self._scores(runner) if rank_and_world_size()[0] == 0 else {}

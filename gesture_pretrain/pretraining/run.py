@@ -15,7 +15,9 @@ from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_he
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.data import GestureData, build_gesture_data
+from gesture_pretrain.pretraining.distillation import build_distillation
 from gesture_pretrain.pretraining.model import GesturePretrainer
+from gesture_pretrain.pretraining.probes import ProbeHook
 from gesture_pretrain.pretraining.sections import PretrainingSections, check_config
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
@@ -55,7 +57,7 @@ def build_runner(
         seed=config.seed,
         pin_memory=where.type == "cuda",
     )
-    model = _build_model(build_starting_backbone(**backbone), data, config)
+    model = _build_model(build_starting_backbone(**backbone), data, config, where)
     model = place_model(model, where, config.training)
     return assemble_runner(
         out=out,
@@ -68,13 +70,20 @@ def build_runner(
         device=where,
         seed=config.seed,
         resume=resume,
-        hooks=hooks,
+        hooks=[*_probe_hooks(data, config), *hooks],
         progress=progress,
     )
 
 
+def _probe_hooks(data: GestureData, config: PretrainingSections) -> list[Hook]:
+    if config.probes is None:
+        return []
+    validation = None if data.validation is None else data.validation.dataset
+    return [ProbeHook(data.train.dataset, validation, **config.probes)]
+
+
 def _build_model(
-    trunk: Backbone, data: GestureData, config: PretrainingSections
+    trunk: Backbone, data: GestureData, config: PretrainingSections, device: torch.device
 ) -> GesturePretrainer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -84,12 +93,16 @@ def _build_model(
             num_fine=data.taxonomy.num_fine,
             **config.heads,
         )
+        distillation = None
+        if config.distillation is not None:
+            distillation = build_distillation(trunk, data.taxonomy, device, **config.distillation)
     model = GesturePretrainer(
         GestureNetwork(trunk, classifiers),
         ramp=config.objective.ramp,
         coarse_weight=config.objective.coarse_weight,
         label_smoothing=config.objective.label_smoothing,
         channels_last=config.training.channels_last,
+        distillation=distillation,
     )
     if config.training.freeze_bn:
         freeze_batch_norm(model)

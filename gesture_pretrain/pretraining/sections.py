@@ -9,7 +9,9 @@ from pydantic import NonNegativeFloat
 from gesture_pretrain.config.sections import arguments_of, read_sections
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.pretraining.data_section import GestureDataSection
+from gesture_pretrain.pretraining.distillation import build_distillation
 from gesture_pretrain.pretraining.objective import FineWeightRamp
+from gesture_pretrain.pretraining.probes import ProbeHook
 from gesture_pretrain.schema import STRICT, Fraction, section
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
@@ -41,6 +43,8 @@ class PretrainingSections:
         backbone: Arguments of `build_starting_backbone`.
         heads: Arguments of `build_gesture_heads`.
         objective: Weights of the losses.
+        distillation: Arguments of `build_distillation`; None for no teacher.
+        probes: Arguments of `ProbeHook`; None for no probes during training.
         optimizer: Arguments of `build_optimizer`.
         schedule: Length of the run and learning rate.
         training: Options of the training loop.
@@ -54,6 +58,8 @@ class PretrainingSections:
         default_factory=dict
     )
     objective: Objective = Objective()
+    distillation: arguments_of(build_distillation, "student", "taxonomy", "device") | None = None
+    probes: arguments_of(ProbeHook, "train", "validation") | None = None
     optimizer: arguments_of(build_optimizer, "model") = field(default_factory=dict)
     schedule: Schedule = Schedule()
     training: TrainingOptions = TrainingOptions()

@@ -202,6 +202,7 @@ def _export(
             index_fingerprint=index.fingerprint,
             validated_on=data.summary["validated_on"],
             withheld=data.summary.get("withheld", []),
+            **_teacher(runner),
         ),
         metrics={
             "iterations": runner.iter,
@@ -217,6 +218,12 @@ def _export(
         out=export_to,
         overwrite=True,
     )
+
+
+def _teacher(runner: TrainingRunner) -> dict[str, Any]:
+    """Describe the teacher, whose labels the network has learned too."""
+    distillation = evaluated_model(runner).distillation
+    return {} if distillation is None else {"teacher": distillation.teacher.describe()}
 
 
 def _network(runner: TrainingRunner):

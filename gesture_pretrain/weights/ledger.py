@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gesture_pretrain.tables import text_table
+
 STATUSES = ("matched", "fresh", "missing", "wrong_shape", "unexpected", "dropped_by_name")
 
 
@@ -35,6 +37,9 @@ class LedgerEntry:
     size: int
     num_bytes: int
     note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.note})" if self.note else self.name
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,17 @@ class WeightLedger:
 
     def table(self) -> str:
         """Format as text: tensors by stage and status, fractions, and all unmatched tensors."""
-        lines = [f"weights from {self.source}"] if self.source else []
-        if self.container:
-            lines.append(f"opened container: {' > '.join(self.container)}")
-        if self.stripped:
-            lines.append(f"stripped prefixes: {' '.join(self.stripped)}")
-        return "\n".join([*lines, *self._stage_rows(), self._share_line(), *self._detail_rows()])
+        origin = {
+            "weights from": self.source,
+            "opened container:": " > ".join(self.container),
+            "stripped prefixes:": " ".join(self.stripped),
+        }
+        fractions = (
+            f"matched: {100 * self.matched_share:.2f} % of the network's elements, "
+            f"{100 * self.matched_share_bytes:.2f} % of its bytes"
+        )
+        lines = [f"{what} {text}" for what, text in origin.items() if text]
+        return "\n".join([*lines, self._stages(), fractions, *self._unmatched()])
 
     def to_json(self) -> str:
         """Format the complete ledger as JSON."""
@@ -136,32 +146,24 @@ class WeightLedger:
         taken = sum(getattr(e, measure) for e in in_net if e.status == "matched")
         return taken / total if total else 0.0
 
-    def _share_line(self) -> str:
-        return (
-            f"matched: {100 * self.matched_share:.2f} % of the network's elements, "
-            f"{100 * self.matched_share_bytes:.2f} % of its bytes"
-        )
-
-    def _stage_rows(self) -> list[str]:
+    def _stages(self) -> str:
         counts = Counter((entry.name.split(".")[0], entry.status) for entry in self.entries)
-        stages = dict.fromkeys(entry.name.split(".")[0] for entry in self.entries)
-        used = [s for s in STATUSES if any(status == s for _, status in counts)]
-        width = max([len("all tensors"), *map(len, stages)])
-        rows = [f"{'':{width}}" + "".join(f"{status:>17}" for status in used)]
-        for stage in stages:
-            rows.append(f"{stage:{width}}" + "".join(f"{counts[stage, s]:17d}" for s in used))
-        totals = "".join(f"{len(self.names(s)):17d}" for s in used)
-        return [*rows, f"{'all tensors':{width}}{totals}"]
+        used = [status for status in STATUSES if self.names(status)]
+        rows = [
+            (stage, *(counts[stage, status] for status in used))
+            for stage in dict.fromkeys(stage for stage, _ in counts)
+        ]
+        rows.append(("all tensors", *(len(self.names(status)) for status in used)))
+        return text_table(("", *used), rows)
 
-    def _detail_rows(self, limit: int = 10) -> list[str]:
-        rows = []
+    def _unmatched(self, limit: int = 10) -> list[str]:
+        lines = []
         for status in STATUSES[1:]:
             entries = [entry for entry in self.entries if entry.status == status]
-            for entry in entries[:limit]:
-                rows.append(f"{status}: {entry.name}" + (f" ({entry.note})" if entry.note else ""))
+            lines += [f"{status}: {entry}" for entry in entries[:limit]]
             if len(entries) > limit:
-                rows.append(f"{status}: ... and {len(entries) - limit} more")
-        return rows
+                lines.append(f"{status}: ... and {len(entries) - limit} more")
+        return lines
 
 
 def compare_tensors(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from gesture_pretrain.tables import markdown_table
 from gesture_pretrain.weights.record import WeightRecord
 
 
@@ -82,9 +83,4 @@ def _rows(values: Mapping) -> list[tuple]:
 
 
 def _table(title: str, header: tuple[str, ...], rows: list[tuple]) -> str:
-    if not rows:
-        return ""
-    lines = [header, ("---",) * len(header), *rows]
-    return f"## {title}\n\n" + "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    return f"## {title}\n\n{markdown_table(header, rows)}" if rows else ""

@@ -2,9 +2,9 @@
 
     python distributed_driver.py INDEX FOLDER
 
-Under torchrun with any number of processes; FOLDER gets the runs `gesture` and `pose`, each with
-`scores.json` of the validation before training, `pose` with `predictions.npz` of that moment; and
-in a single process also `gesture_reversed` and `pose_reversed`, whose images are reversed within
+Under torchrun with any number of processes; FOLDER gets the runs `gesture`, `distilled` and `pose`,
+each with `scores.json` of the validation before training, `pose` with `predictions.npz` of that
+moment; and in a single process also `gesture_reversed` and so on, whose images are reversed within
 each batch, which changes nothing but the order in which sums are rounded.
 """
 
@@ -18,9 +18,14 @@ from tiny_run import SIZE_PX, tiny_sections
 
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.export import export_backbone
 
 STEPS = 50
 TRAINING = {"ema_decay": 0.9, "log_every": 1, "threads": 1, "validate_every": STEPS}
@@ -61,10 +66,11 @@ def write_scores(model, validation, evaluator, out: Path) -> None:
         (out / "scores.json").write_text(json.dumps(scores))
 
 
-def train_gesture(index: Path, out: Path, *, hooks=(), **training) -> None:
+def train_gesture(index: Path, out: Path, *, hooks=(), distillation=None, **training) -> None:
     sections = tiny_sections(
         index,
         **COMMON,
+        distillation=distillation,
         backbone={"arch": "test_efficientnet_gn"},
         heads={"dropout": 0.0},
         training={**TRAINING, **training},
@@ -73,6 +79,22 @@ def train_gesture(index: Path, out: Path, *, hooks=(), **training) -> None:
     unequal_labels(runner.data.train.dataset)
     write_scores(runner.weight_average.module, runner.data.validation, GestureAccuracy(), out)
     runner.train()
+
+
+def train_distilled(index: Path, out: Path, *, hooks=()) -> None:
+    """The gesture run with a teacher of random weights, of which each process has its own copy."""
+    taxonomy = Taxonomy.load("interhand26m")
+    backbone = build_backbone("test_resnet", size_px=SIZE_PX)
+    torch.manual_seed(0)
+    heads = build_gesture_heads(
+        backbone.pooled_channels, num_coarse=taxonomy.num_coarse, num_fine=taxonomy.num_fine
+    )
+    folder = out.with_name(f"{out.name}_teacher") / str(rank_and_world_size()[0])
+    stored = export_backbone(
+        GestureNetwork(backbone, heads), tag="teacher", taxonomy=taxonomy, out=folder
+    )
+    teacher = {"teacher": str(stored.path), "level": 0.5}
+    train_gesture(index, out, hooks=hooks, distillation=teacher)
 
 
 def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
@@ -98,7 +120,8 @@ def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
 
 
 def main(index: Path, folder: Path) -> None:
-    for name, train in (("gesture", train_gesture), ("pose", train_pose)):
+    tasks = {"gesture": train_gesture, "distilled": train_distilled, "pose": train_pose}
+    for name, train in tasks.items():
         train(index, folder / name)
         if rank_and_world_size()[1] == 1:
             train(index, folder / f"{name}_reversed", hooks=[ReverseBatch()])

@@ -5,21 +5,26 @@ import math
 
 import pytest
 import torch
+from mmengine.hooks import Hook
+from tiny_run import tiny_sections
 
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.distillation import (
     Distillation,
-    DistillationWeights,
+    build_distillation,
     feature_loss,
-    load_teacher,
     soft_target_loss,
 )
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.stage import pretrain
 from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.training.checkpoint import load_newest_checkpoint
 from gesture_pretrain.weights.export import export_backbone
+from gesture_pretrain.weights.registry import find_backbone
 
-ALL = DistillationWeights(level=1.0)
+LOSSES = ("coarse_logits", "fine_logits", "pooled", "level")
 CPU = torch.device("cpu")
 CLASSES = Taxonomy.from_index_labels(["a", "b", "c"])
 
@@ -60,15 +65,15 @@ def folder(tmp_path_factory):
     return export(tmp_path_factory.mktemp("teacher"))
 
 
-def teacher_of(folder, weights=ALL):
-    return load_teacher(folder, taxonomy=CLASSES, weights=weights, device=CPU)
+def build(student, folder, **weights):
+    return build_distillation(student, CLASSES, CPU, teacher=str(folder), **weights)
 
 
-def distilled(folder, weights=ALL):
+def distilled(folder):
     """A student and the distillation of the teacher into it."""
     student = network("hrnet_w16_tiny", CLASSES)
     torch.manual_seed(1)
-    return student, Distillation(student.backbone, teacher_of(folder, weights), weights)
+    return student, build(student.backbone, folder, level=1.0)
 
 
 def images():
@@ -84,24 +89,23 @@ def test_the_teacher_is_frozen_and_no_part_of_the_state(folder):
     student, distillation = distilled(folder)
     distillation.train()
     values = losses(student.train(), distillation, images())
-    assert list(values) == [f"loss_distilled_{n}" for n in ("coarse", "fine", "pooled", "level")]
+    assert list(values) == [f"loss_distilled_{name}" for name in LOSSES]
     sum(values.values()).backward()
     teacher = distillation.teacher
     assert not teacher.network.training
     assert all(p.grad is None for p in teacher.network.parameters())
     assert all(p.grad is not None for p in distillation.parameters())
     assert set(distillation.state_dict()) == {
-        *(f"{part}.{kind}" for part in ("pooled", "level") for kind in ("weight", "bias")),
+        *(f"to_{part}.{kind}" for part in ("pooled", "level") for kind in ("weight", "bias")),
         "teacher_sha256",
     }
     assert copy.deepcopy(distillation).teacher is teacher
 
 
 def test_a_student_with_the_teachers_weights_has_no_loss_of_logits(folder):
-    teacher = teacher_of(folder)
-    output = teacher(images())
-    values = Distillation(teacher.backbone, teacher, ALL)(images(), output)
-    assert values["loss_distilled_coarse"].item() == pytest.approx(0.0, abs=1e-6)
+    teacher = distilled(folder)[1].teacher
+    values = Distillation(teacher.backbone, teacher)(images(), teacher(images()))
+    assert values["loss_distilled_coarse_logits"].item() == pytest.approx(0.0, abs=1e-6)
     assert values["loss_distilled_pooled"].item() > 0.1  # the projection is random
 
 
@@ -138,29 +142,69 @@ def test_another_teacher_is_refused_on_resumption(folder, tmp_path):
 
 
 def test_a_teacher_needs_heads_of_the_same_classes_for_its_logits(tmp_path):
+    student = build_backbone("hrnet_w16_tiny", size_px=32)
     other = Taxonomy.from_index_labels(["a", "b"])
     for number, source in enumerate(({"taxonomy": other}, {"heads": False})):
         folder = export(tmp_path / str(number), **source)
         with pytest.raises(ValueError, match="logits"):
-            teacher_of(folder)
-        assert teacher_of(folder, DistillationWeights(logits=0.0)).network is not None
+            build(student, folder)
+        assert build(student, folder, logits=0.0).to_pooled is not None
 
 
-def test_levels_of_other_strides_are_refused(folder, tmp_path):
+def test_levels_of_other_strides_are_refused(folder):
     student = build_backbone("vit_small_patch14_dinov2", size_px=28)
     with pytest.raises(ValueError, match="stride 14"):
-        Distillation(student, teacher_of(folder), ALL)
+        build(student, folder, level=1.0)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"logits": -1.0}, {"logits": 0.0, "pooled": 0.0}, {"temperature": 0.0}]
-)
-def test_impossible_weights_are_refused(wrong):
-    with pytest.raises(ValueError, match="must be above 0"):
-        DistillationWeights(**wrong)
+def test_weights_that_leave_nothing_are_refused(folder):
+    with pytest.raises(ValueError, match="all 0"):
+        build(build_backbone("hrnet_w16_tiny", size_px=32), folder, logits=0.0, pooled=0.0)
 
 
-def test_the_card_names_the_teacher_and_its_labels(folder):
-    described = teacher_of(folder).describe()
-    assert described["name"] == "test_resnet.teacher" and described["label_variant"] == "gesture"
-    assert described["taxonomy"] == CLASSES.name and len(described["sha256"]) == 2
+class StopAt(Hook):
+    """Ends the run as a power cut would, after the checkpoint of an iteration."""
+
+    priority = "LOWEST"
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def after_step(self, runner):
+        if runner.iter == self.iteration:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tiny_index, tmp_path):
+    classes = Taxonomy.load("interhand26m")
+    sections = tiny_sections(
+        tiny_index,
+        distillation={"teacher": str(export(tmp_path / "teacher", classes)), "level": 0.5},
+        training={"ema_decay": 0.9, "checkpoint_every": 1},
+        schedule={"iterations": 6},
+    )
+    build_runner(out=tmp_path / "whole", **sections).train()
+    with pytest.raises(KeyboardInterrupt):
+        build_runner(out=tmp_path / "cut", hooks=[StopAt(3)], **sections).train()
+    build_runner(out=tmp_path / "cut", resume=True, **sections).train()
+    whole, cut = (
+        load_newest_checkpoint(tmp_path / name / "checkpoints").state["model"]
+        for name in ("whole", "cut")
+    )
+    assert "distillation.to_level.weight" in whole and not any("teacher." in n for n in whole)
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_the_card_names_the_teacher_and_its_labels(tiny_index, tmp_path):
+    classes = Taxonomy.load("interhand26m")
+    sections = tiny_sections(
+        tiny_index,
+        distillation={"teacher": str(export(tmp_path / "teacher", classes)), "pooled": 0.0},
+        schedule={"iterations": 2, "warmup_iterations": 1},
+    )
+    config = {k: v for k, v in sections.items() if k not in ("device", "progress")}
+    options = {"device": "cpu", "progress": False}
+    stored = pretrain(config, out=tmp_path / "run", export_to=tmp_path / "weights", **options)
+    teacher = find_backbone(stored.weights).record.data.details["teacher"]
+    assert teacher["name"] == "test_resnet.teacher" and teacher["label_variant"] == "gesture"
+    assert teacher["taxonomy"] == classes.name and len(teacher["sha256"]) == 2

@@ -9,7 +9,7 @@ import torch
 from tiny_run import tiny_sections
 
 from gesture_pretrain.evaluation.features.extract import FeatureTable
-from gesture_pretrain.pretraining.probes import ProbeHook, Probes, probe_scores
+from gesture_pretrain.pretraining.probes import ProbeHook, probe_scores
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.training.checkpoint import load_newest_checkpoint
 from gesture_pretrain.training.hooks import ProgressHook
@@ -51,11 +51,10 @@ def test_scores_need_what_they_are_computed_from():
 
 def trained(out, index, *, probes: bool):
     sections = tiny_sections(index, training={"validate_every": 4, "ema_decay": 0.9})
+    if probes:
+        sections["probes"] = {"images": 12, "neighbours": 3}
     runner = build_runner(out=out, **sections)
     shown = io.StringIO()
-    if probes:
-        sets = runner.data.train.dataset, runner.data.validation.dataset
-        runner.hooks.insert(0, ProbeHook(Probes(images=12, neighbours=3), *sets))
     runner.hooks.append(ProgressHook(batch_size=8, stream=shown))
     runner.train()
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -78,7 +77,7 @@ def test_every_validation_shows_the_scores_and_training_is_the_same(tmp_path, ti
 def test_the_first_process_computes_and_shares(monkeypatch, tiny_index, tmp_path):
     runner = build_runner(out=tmp_path, **tiny_sections(tiny_index))
     sets = runner.data.train.dataset, runner.data.validation.dataset
-    hook = ProbeHook(Probes(images=12, neighbours=3), *sets)
+    hook = ProbeHook(*sets, images=12, neighbours=3)
     monkeypatch.setattr("gesture_pretrain.pretraining.probes.rank_and_world_size", lambda: (1, 2))
     shared = [{"knn_coarse_top1": 0.25}, {}]
     monkeypatch.setattr("gesture_pretrain.pretraining.probes.gather_objects", lambda own: shared)
@@ -87,13 +86,15 @@ def test_the_first_process_computes_and_shares(monkeypatch, tiny_index, tmp_path
     assert metrics == {"coarse_top1": 0.5, "knn_coarse_top1": 0.25}
 
 
-@pytest.mark.parametrize("wrong", [{"neighbours": 0}, {"images": 20, "neighbours": 20}])
-def test_too_few_images_for_the_neighbours_are_refused(wrong):
-    with pytest.raises(ValueError, match="neighbours"):
-        Probes(**wrong)
-
-
-def test_a_run_without_validation_is_refused(tmp_path, tiny_index):
-    runner = build_runner(out=tmp_path, **tiny_sections(tiny_index, data={"val_split": None}))
-    with pytest.raises(ValueError, match="val_split"):
-        ProbeHook(Probes(), runner.data.train.dataset, None)
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"probes": {"images": 20, "neighbours": 20}}, "neighbours"),
+        ({"probes": {"images": 0}}, "images"),
+        ({"probes": {"k": 3}}, "Unknown"),
+        ({"probes": {}, "data": {"val_split": None}}, "val_split"),
+    ],
+)
+def test_impossible_probes_are_refused(tmp_path, tiny_index, changes, word):
+    with pytest.raises(ValueError, match=word):
+        build_runner(out=tmp_path, **tiny_sections(tiny_index, **changes))

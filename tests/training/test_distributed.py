@@ -54,7 +54,7 @@ def tolerance(runs: dict[str, Path], task: str) -> float:
     return 10 * max(np.abs(one - noisy).max(), 6 * 2 * 8 * 2**-24)
 
 
-@pytest.mark.parametrize("task", ["gesture", "pose"])
+@pytest.mark.parametrize("task", ["gesture", "distilled", "pose"])
 def test_two_processes_give_the_loss_curve_of_one(runs, task):
     one, other = losses(runs["one"] / task), losses(runs["two"] / task)
     assert len(one) == len(other) == 50

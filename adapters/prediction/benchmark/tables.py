@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.prediction.benchmark.measure import SYSTEMS
+from gesture_pretrain.tables import markdown_table
 
 _PARTS = ("wrist", "centred", "pa")
 
@@ -16,7 +17,7 @@ def tables(results: Mapping[str, Any]) -> str:
 
 def _signs(found: Mapping[str, Any]) -> str:
     distance, side = found["pa_to_mediapipe_mm"], found["right_handedness"]
-    return _table(
+    return markdown_table(
         ["photographs of signs", ""],
         [
             ["images", str(found["images"])],
@@ -39,12 +40,12 @@ def _annotated(found: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in found
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _rendered(found: Mapping[str, Any]) -> str:
     header = ["rendered hands", "found", "MPJPE", "centred", "PA-MPJPE"]
-    return _table(header, [[system, *_errors(found[system])] for system in SYSTEMS])
+    return markdown_table(header, [[system, *_errors(found[system])] for system in SYSTEMS])
 
 
 def _video(found: Mapping[str, Any]) -> str:
@@ -59,7 +60,7 @@ def _video(found: Mapping[str, Any]) -> str:
         for source, values in found.items()
         for kind in ("raw", "smoothed")
     ]
-    return _table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _errors(found: Mapping[str, Any]) -> list[str]:
@@ -76,8 +77,3 @@ def _percent(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
