@@ -13,6 +13,7 @@ from torch import Tensor
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.processes import gather_objects, rank_and_world_size
 from gesture_pretrain.training.checkpoint import (
+    delete_old_checkpoints,
     full_disk_named,
     has_checkpoint,
     save_checkpoint,
@@ -64,6 +65,11 @@ class CheckpointHook(Hook):
     def after_step(self, runner):
         if runner.iter % self.every == 0 or runner.iter == runner.max_iters:
             self._save(runner)
+
+    def after_train(self, runner):
+        """Delete what a process that was killed while it deleted has left."""
+        if rank_and_world_size()[0] == 0:
+            delete_old_checkpoints(self.folder, self.keep)
 
     def _save(self, runner):
         runner.train_loop.settle()

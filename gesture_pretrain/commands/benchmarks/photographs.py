@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
     arguments = _parser().parse_args(argv)
     estimator = HandEstimator(arguments.model)
     card = estimator.card
-    results = {"model": arguments.model, "weights_sha256": card.weights["sha256"]}
+    results = {"model": arguments.model, "weights_sha256": card.weights.sha256}
     results |= _on_images(arguments, estimator)
     if arguments.video_frames:
         with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ import numpy as np
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.files import write_bytes_atomically, writing
+from gesture_pretrain.files.atomic import remove_abandoned_parts
 from gesture_pretrain.files.json_file import read_json
 
 SHARDS_FORMAT = 3
@@ -38,6 +39,7 @@ def begin_shards(out: Path, card: dict) -> bool:
         StaleShards: The folder holds shards with another card.
         DataError: The folder holds something else.
     """
+    remove_abandoned_parts(out)  # a folder of nothing else is new
     path = next((p for p in (out / CARD, out / UNFINISHED_CARD) if p.is_file()), None)
     if path is None:
         if out.exists() and any(out.iterdir()):
