@@ -19,7 +19,7 @@ from adapters.transfer.score.comparing import (
     marked_untrained,
     write_pairs_json,
 )
-from adapters.transfer.score.equivalents import equivalents, write_equivalents
+from adapters.transfer.score.equivalents import equivalents
 from adapters.transfer.score.exposure import exposure_of_arms
 from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
 from adapters.transfer.score.learning_rates import choice_lines, learning_rate_choices
@@ -65,8 +65,6 @@ def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") 
     folder = Path(out) / "reports" / plan.name
     page = write_transfer_report(folder, results)
     write_pairs_json(folder / "comparisons.json", pairs)
-    if results.equivalents:
-        write_equivalents(folder / "equivalents.csv", results.equivalents)
     return page
 
 
