@@ -10,7 +10,6 @@ import torch
 from pose_run import pose_sections
 
 import adapters.targets
-from adapters.export.pose_backbone import register_pose_backbone
 from adapters.pose.checkpoint import (
     load_pose_model,
     read_pose_card,
@@ -18,6 +17,7 @@ from adapters.pose.checkpoint import (
 )
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
+from adapters.transfer.pose_backbone import register_pose_backbone
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import Protocol
