@@ -313,9 +313,9 @@ class TransferResults:
         seeds: of the plan.
         audit: sentences of the leakage audit.
         features: diagnostics of frozen features; empty where they were not asked for.
-        feature_points: title -> (points (N, 2), classes (N,)) of t-SNE pictures.
+        feature_points: title -> (points (N, 2), classes (N,)) of t-SNE figures.
         feature_classes: number of classes of those.
-        pose_pairs: pictures; `pose_pairs_text` says how they were chosen.
+        pose_pairs: figures; `pose_pairs_text` says how they were chosen.
         ledgers: cell -> table of its weight ledger.
         confounds: what differs between arms beside their initial weights, a sentence each.
         compute: lines: what each stage had in steps and images.
