@@ -21,7 +21,7 @@ def plain_data(value: Any, place: str, *, paths_as_text: bool = False) -> Any:
         if bad := [key for key in value if not isinstance(key, str)]:
             raise ValueError(f"{place} has the key {bad[0]!r}; JSON keys must be strings")
         return {
-            key: plain_data(entry, f"{place}.{key}", paths_as_text=paths_as_text)
+            key: plain_data(entry, f"{place}.{key}" if place else key, paths_as_text=paths_as_text)
             for key, entry in value.items()
         }
     if isinstance(value, list | tuple):

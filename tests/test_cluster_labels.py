@@ -12,7 +12,7 @@ from gesture_pretrain.cluster_labels import (
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
-from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.taxonomy import Taxonomy
 

@@ -38,6 +38,7 @@ PACKAGES = {
 MOST_FILES = 15
 # of the extras of setup.cfg and of tools/install.sh; each is imported where it is needed
 OPTIONAL = {"onnx", "onnxruntime", "onnxscript", "submitit", "mmpose", "mmcv", "mmdet", "pytest"}
+OPTIONAL |= {"ai_edge_litert"}
 
 
 def imported_modules(path) -> set[str]:

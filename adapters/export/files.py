@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import write_bytes_atomically, writing
 
 PICKLED = (".pth", ".tar")
 ENDINGS = (".safetensors", *PICKLED)
@@ -42,7 +42,8 @@ def write_tensors(
     content = _bytes(path.suffix, tensors, pickled)
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / path.name
-        trial.write_bytes(content)
+        with writing(trial, len(content)):
+            trial.write_bytes(content)
         result = check(trial)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes_atomically(path, content)

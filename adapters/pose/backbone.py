@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from pydantic import PositiveInt
 from torch import nn
 
 from adapters.targets import backbone_of
@@ -44,7 +45,7 @@ def build_starting_point(
     name: str | None = None,
     arch: str | None = None,
     init: str | Path = "random",
-    size_px: int | None = None,
+    size_px: PositiveInt | None = None,
     heads: Mapping | None = None,
     frozen: bool = False,
 ) -> StartingPoint:

@@ -1,15 +1,16 @@
 """Hand model of a pose network, and its fingerprint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gesture_pretrain.hand.fingerprint import hand_fingerprint
 from gesture_pretrain.hand.model import HandModel, load_hand_model
+from gesture_pretrain.schema import section
 from gesture_pretrain.skeleton import HANDS, TIP_VERTICES
 
 
-@dataclass(frozen=True)
+@section
 class HandModelSource:
     """Source of the hand models.
 
@@ -20,14 +21,7 @@ class HandModelSource:
     """
 
     path: str | Path | None = None
-    tip_convention: str = "interhand"
-
-    def __post_init__(self):
-        if self.tip_convention not in TIP_VERTICES:
-            raise ValueError(
-                f"hand_model.tip_convention is {self.tip_convention!r}; possible: "
-                f"{', '.join(TIP_VERTICES)}"
-            )
+    tip_convention: Literal[tuple(TIP_VERTICES)] = "interhand"
 
     @property
     def is_open(self) -> bool:

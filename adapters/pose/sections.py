@@ -1,52 +1,70 @@
-"""Sections of a pose run: their keys, and the target options they resolve to."""
+"""Sections of a pose config, and the target options they resolve to."""
 
-import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.pose.backbone import build_starting_point
-from adapters.pose.data import build_pose_data
+from adapters.pose.data import PoseDataSection
 from adapters.pose.hand_models import HandModelSource
-from adapters.targets import PoseTarget, model_options
-from gesture_pretrain.config.sections import check_section
-from gesture_pretrain.config.values import check_shared_values
+from adapters.targets import PoseTarget, find_pose_target, model_options
+from gesture_pretrain.config.sections import arguments_of, check_section, read_sections
+from gesture_pretrain.schema import STRICT
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.options import TrainingOptions
 from gesture_pretrain.training.schedule import Schedule
 
-# arguments that code passes and a section may not set
-_GIVEN = {
-    "data": ("build_dataset", "size_px", "seed", "hand_models", "pin_memory"),
-    "backbone": ("taxonomy", "gesture_logits", "seed"),
-    "model": ("network", "seed", "hand_models"),
-    "optimizer": ("model",),
-}
-_PARTS = {
-    "data": build_pose_data,
-    "backbone": build_starting_point,
-    "hand_model": HandModelSource,
-    "optimizer": build_optimizer,
-    "schedule": Schedule,
-    "training": TrainingOptions,
-}
+
+@dataclass(frozen=True)
+class PoseSections:
+    """The sections of a pose config, besides its target.
+
+    Attributes:
+        data: Which images, and how they are loaded.
+        backbone: Arguments of `build_starting_point`.
+        model: `size` (a preset of the target), `allow_projection`, and options of the target.
+        hand_model: Source of the hand models.
+        optimizer: Arguments of `build_optimizer`.
+        schedule: Length of the run and learning rate.
+        training: Options of the training loop.
+        seed: Random seed of new weights, sample order, augmentation and dropout.
+        tag: Name of the run.
+    """
+
+    data: PoseDataSection
+    backbone: arguments_of(build_starting_point, "taxonomy", "gesture_logits", "seed")
+    model: Mapping[str, Any] = field(default_factory=dict)
+    hand_model: HandModelSource = HandModelSource()
+    optimizer: arguments_of(build_optimizer, "model") = field(default_factory=dict)
+    schedule: Schedule = Schedule()
+    training: TrainingOptions = TrainingOptions()
+    seed: int = 0
+    tag: str | None = None
+
+    __pydantic_config__ = STRICT
 
 
-def check_pose_sections(target: PoseTarget, **sections: Mapping) -> None:
-    """Raise for the first unknown or missing key or invalid value of `build_pose_runner`.
+def check_pose_sections(target: PoseTarget, sections: Mapping[str, Any]) -> PoseSections:
+    """Check the sections of a pose config for a target.
 
     Options of a target that takes any keyword are checked by the target itself when it is built.
+
+    Raises:
+        ValueError: A section or key is unknown or missing, or a value is invalid.
     """
-    for name, section in sections.items():
-        if name != "model":
-            check_section(name, _PARTS[name], section, _GIVEN.get(name, ()))
-    model = sections.get("model", {})
-    own = {key: value for key, value in model.items() if key != "size"}
-    parameters = inspect.signature(target.build_model).parameters.values()
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        check_section("model", target.build_model, own, _GIVEN["model"])
-    needs_logits(target, model_options(target, model))
-    HandModelSource(**sections.get("hand_model", {}))
-    check_shared_values(**sections)
+    config = read_sections(PoseSections, sections)
+    own = {key: value for key, value in config.model.items() if key != "size"}
+    check_section("model", target.build_model, own, ("network", "seed", "hand_models"))
+    needs_logits(target, model_options(target, config.model))
+    return config
+
+
+def check_pose_config(config: Mapping[str, Any]) -> PoseSections:
+    """Check a pose config, which names its target; raises as `check_pose_sections` does."""
+    sections = dict(config)
+    if "target" not in sections:
+        raise ValueError("target is required: the name of a pose network.")
+    return check_pose_sections(find_pose_target(sections.pop("target")), sections)
 
 
 def needs_logits(target: PoseTarget, options: Mapping[str, Any]) -> bool:

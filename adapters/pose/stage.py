@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 from adapters.pose.checkpoint import save_pose_run
 from adapters.pose.prediction import predict_split
 from adapters.pose.run import PoseRun
-from adapters.pose.training import build_pose_runner, check_pose_config
+from adapters.pose.sections import check_pose_config
+from adapters.pose.training import build_pose_runner
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.config.override import Overrides, set_key
 from gesture_pretrain.device import choose_device
@@ -65,7 +66,7 @@ def train(
 
     Args:
         config: Name of a shipped config ("eanet_resnet50_interhand"), path of a config file, or a
-            mapping of sections (arguments of `build_pose_runner`).
+            mapping of sections (`target` and fields of `PoseSections`).
         data: Index, or dataset that contains one. Default: `data.index` of the config.
         backbone: Name or path of registered weights. Default: the config's backbone.
         mano: MANO file or folder, or "open" for the bundled hand model. Default:

@@ -6,7 +6,7 @@ optimiser changed it. Anything undeclared is an error, never a warning.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from adapters.targets import SwapError
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.tables import text_table
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 
 LEDGER_FILE = "ledger.json"
@@ -66,9 +67,8 @@ class SwapLedger:
         lines = [f"changed on the way: {name}" for name in self.changed]
         for part, ledger in (("backbone", self.backbone), ("target", self.own)):
             for status in ("missing", "wrong_shape", "unexpected"):
-                entries = [entry for entry in ledger.entries if entry.status == status]
-                notes = ((e.name, f" ({e.note})" if e.note else "") for e in entries)
-                lines += [f"{status} ({part}): {name}{note}" for name, note in notes]
+                entries = (entry for entry in ledger.entries if entry.status == status)
+                lines += [f"{status} ({part}): {entry}" for entry in entries]
         return lines
 
     def require_complete(self) -> None:
@@ -89,7 +89,7 @@ class SwapLedger:
         )
 
     def counts(self) -> list[dict[str, Any]]:
-        """Return a row per kind of tensor: part, status, tensors, numbers, bytes and fractions."""
+        """Return a row per kind of tensor: part, status, tensors, numbers and fraction."""
         groups = [
             ("backbone", [e for e in self.backbone.entries if not _is_of_heads(e)]),
             ("heads", [e for e in self.backbone.entries if _is_of_heads(e)]),
@@ -97,33 +97,23 @@ class SwapLedger:
             ("target", [e for e in self.own.entries if not self._projects(e)]),
         ]
         in_model = [e for _, entries in groups for e in entries if _is_in_model(e)]
-        numbers, num_bytes = sum(e.size for e in in_model), sum(e.num_bytes for e in in_model)
-        return [
-            row
-            for part, entries in groups
-            for row in _rows(part, entries, numbers=numbers, num_bytes=num_bytes)
-        ]
+        numbers = sum(entry.size for entry in in_model)
+        return [row for part, entries in groups for row in _rows(part, entries, numbers=numbers)]
 
     def table(self) -> str:
         """Format the ledger as a short table."""
-        lines = [f"swap: {self.backbone_name} into {self.target}"]
-        lines.append(
-            f"{'':11}{'':16}{'tensors':>9}{'numbers':>14}{'share':>8}{'bytes':>14}{'share':>8}"
-        )
-        for row in self.counts():
-            share, share_bytes = (
-                "" if row[key] is None else f"{100 * row[key]:.1f} %"
-                for key in ("share", "share_bytes")
-            )
-            lines.append(
-                f"{row['part']:11}{row['status']:16}{row['tensors']:9d}{row['numbers']:14,d}"
-                f"{share:>8}{row['bytes']:14,d}{share_bytes:>8}"
-            )
+        lines = [f"swap: {self.backbone_name} into {self.target}", counts_table(self.counts())]
         for name, text in self.projections.items():
             lines.append(f"declared: {text} ({name}); with it this is another experiment")
         if self.frozen_backbone:
             lines.append("declared: the backbone is frozen")
-        return "\n".join([*lines, *self._fingerprint_lines()])
+        stages = {
+            "before the swap": self.before_swap,
+            "after": self.after_swap,
+            "after the first step": self.after_first_step,
+        }
+        told = (f"{stage} {value[:12]}" for stage, value in stages.items() if value is not None)
+        return "\n".join([*lines, f"backbone {', '.join(told)}"])
 
     def to_json(self) -> str:
         """Return the ledger as JSON."""
@@ -162,11 +152,18 @@ class SwapLedger:
     def _projects(self, entry: LedgerEntry) -> bool:
         return any(entry.name.startswith(f"{name}.") for name in self.projections)
 
-    def _fingerprint_lines(self) -> list[str]:
-        stages = [("before the swap", self.before_swap), ("after", self.after_swap)]
-        if self.after_first_step is not None:
-            stages.append(("after the first step", self.after_first_step))
-        return ["backbone " + ", ".join(f"{stage} {value[:12]}" for stage, value in stages)]
+
+def counts_table(counts: Sequence[Mapping[str, Any]]) -> str:
+    """Format the rows of `SwapLedger.counts` as text."""
+    rows = [
+        (
+            *(row[key] for key in ("part", "status", "tensors")),
+            f"{row['numbers']:,}",
+            "" if row["share"] is None else f"{100 * row['share']:.1f} %",
+        )
+        for row in counts
+    ]
+    return text_table(("part", "status", "tensors", "numbers", "fraction"), rows)
 
 
 def _is_of_heads(entry: LedgerEntry) -> bool:
@@ -177,21 +174,12 @@ def _is_in_model(entry: LedgerEntry) -> bool:
     return entry.status not in ("unexpected", "dropped_by_name")
 
 
-def _rows(part: str, entries, *, numbers: int, num_bytes: int) -> list[dict[str, Any]]:
+def _rows(part: str, entries: Sequence[LedgerEntry], *, numbers: int) -> list[dict[str, Any]]:
     rows = []
     for status in dict.fromkeys(entry.status for entry in entries):
         group = [entry for entry in entries if entry.status == status]
-        size, size_bytes = sum(e.size for e in group), sum(e.num_bytes for e in group)
-        in_model = _is_in_model(group[0])
-        rows.append(
-            {
-                "part": part,
-                "status": status,
-                "tensors": len(group),
-                "numbers": size,
-                "bytes": size_bytes,
-                "share": size / numbers if in_model and numbers else None,
-                "share_bytes": size_bytes / num_bytes if in_model and num_bytes else None,
-            }
-        )
+        size = sum(entry.size for entry in group)
+        share = size / numbers if _is_in_model(group[0]) and numbers else None
+        row = {"part": part, "status": status, "tensors": len(group), "numbers": size}
+        rows.append({**row, "share": share})
     return rows

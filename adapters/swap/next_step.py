@@ -9,9 +9,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from adapters.swap.first_step import check_change, check_optimizer
+from adapters.swap.first_step import check_change, check_optimizer, refuse
 from adapters.targets import SwapError
-from gesture_pretrain.names import first_few
 from gesture_pretrain.weights.ledger import fingerprint
 
 
@@ -67,12 +66,9 @@ def check_gradients(parameters: dict[str, nn.Parameter], *, target: str) -> None
     """
     without = [name for name, p in parameters.items() if p.grad is None]
     broken = [n for n, p in parameters.items() if n not in without and not _finite(p)]
-    for names, problem in ((without, "have no gradient"), (broken, "have a non-finite gradient")):
-        if names:
-            raise SwapError(
-                f"{len(names)} of {len(parameters)} backbone parameters {problem} in the first "
-                f"step of {target}: {first_few(names)}."
-            )
+    where = f"in the first step of {target}"
+    refuse(without, parameters, f"have no gradient {where}", "")
+    refuse(broken, parameters, f"have a non-finite gradient {where}", "")
 
 
 def _finite(parameter: nn.Parameter) -> bool:

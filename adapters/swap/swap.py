@@ -12,6 +12,7 @@ from adapters.targets import PoseTarget, SwapError, backbone_of
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHead
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.tables import text_table
 from gesture_pretrain.weights.ledger import (
     LedgerEntry,
     WeightLedger,
@@ -162,9 +163,8 @@ def parameter_table(model: nn.Module, ledger: SwapLedger) -> str:
         row[0] += parameter.numel()
         row[1] += parameter.numel() * parameter.requires_grad
     counts["all"] = [sum(row[i] for row in counts.values()) for i in (0, 1)]
-    lines = [f"{'parameters':36}{'all':>14}{'trained':>16}"]
-    lines += [f"{part:36}{total:14,d}{some:16,d}" for part, (total, some) in counts.items()]
-    return "\n".join(lines)
+    rows = [(part, f"{total:,}", f"{some:,}") for part, (total, some) in counts.items()]
+    return text_table(("parameters", "all", "trained"), rows)
 
 
 def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedger:
@@ -183,9 +183,9 @@ def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedge
         if isinstance(module, ChannelProjection)
     }
     entries = tuple(
-        LedgerEntry(name, "matched", value.numel(), value.nbytes)
+        LedgerEntry(name, "matched", value.numel())
         if name in loaded
-        else LedgerEntry(name, "fresh", value.numel(), value.nbytes, _why(name, projected))
+        else LedgerEntry(name, "fresh", value.numel(), _why(name, projected))
         for name, value in own.items()
     )
     return WeightLedger(entries, source="" if from_checkpoint is None else from_checkpoint.source)

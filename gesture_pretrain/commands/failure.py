@@ -5,6 +5,7 @@ from types import ModuleType
 
 from gesture_pretrain.config.kind import WrongKind
 from gesture_pretrain.extras import missing_extra
+from gesture_pretrain.files import named
 
 WRONG_INPUT, STOPPED, INTERRUPTED = 1, 3, 130
 
@@ -28,6 +29,8 @@ def exit_status_of(error: Exception, module: ModuleType | None) -> int:
     """
     if isinstance(error, ModuleNotFoundError):
         return _report(missing_extra(error) or error)
+    if isinstance(error, OSError):
+        error = named(error)
     if isinstance(error, ValueError | OSError | ImportError):
         return _report(error, _advice(error, module))
     from gesture_pretrain.training.stopped import TrainingStopped

@@ -97,7 +97,7 @@ def _add_comparison_options(comparison: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
     from gesture_pretrain.evaluation.features.run import evaluate_features
-    from gesture_pretrain.report.backbone_numbers import text_table
+    from gesture_pretrain.report.backbone_numbers import text_report
     from gesture_pretrain.report.backbone_report import write_backbone_report
     from gesture_pretrain.report.training_curves import read_training_curves
 
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
     pretraining = settings.pop("run")
     curves = {} if pretraining is None else read_training_curves(pretraining)
     evaluation = evaluate_features(**settings, command=shlex.join(sys.argv))
-    print("\n" + text_table(evaluation.results, evaluation.context))
+    print("\n" + text_report(evaluation.results, evaluation.context))
     if pretraining is not None and not curves:
         print(f"Left out: Training curves: {pretraining} has logged nothing yet.")
     report = write_backbone_report(evaluation.out / "report.html", evaluation, curves=curves)

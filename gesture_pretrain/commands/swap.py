@@ -28,6 +28,8 @@ from gesture_pretrain.commands.options import add_overrides
 from gesture_pretrain.commands.transfer import print_outcome
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+from gesture_pretrain.weights.registry import list_backbones
+from gesture_pretrain.weights.released import released_pose_networks
 
 AFTER_INTERRUPTION = " The same command continues."
 PLAN_KEYS = ("allowed_leaks", "diagnostics", "planning", "test")
@@ -39,7 +41,7 @@ MANO_HINT = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("--list", action="store_true", help="show the targets")
+    parser.add_argument("--list", action="store_true", help="show the targets and the weights")
     parser.add_argument("--target", metavar="NAME", help="name of a target, see --list")
     parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
     parser.add_argument(
@@ -61,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     if options.list:
-        print(describe_targets())
+        print(targets_and_weights())
         return 0
     if None in (options.target, options.backbone):
         raise ValueError("--target and --backbone are required; --list shows the targets.")
@@ -71,6 +73,19 @@ def run(options: argparse.Namespace) -> int:
         print(dry_run(target, options))
         return 0
     return compare(target, options)
+
+
+def targets_and_weights() -> str:
+    """List the targets, the backbones that have a name, and the released pose networks."""
+    backbones, networks = list_backbones(), sorted(released_pose_networks())
+    return "\n".join(
+        [
+            describe_targets(),
+            "",
+            f"backbones: {', '.join(backbones) or 'none'}",
+            f"released pose networks: {', '.join(networks) or 'none'}",
+        ]
+    )
 
 
 def _add_training_arguments(training: argparse._ArgumentGroup) -> None:

@@ -7,7 +7,7 @@ from gesture_pretrain.names import did_you_mean
 
 # kind, which is also the folder of the shipped files -> sections that no other kind has
 KINDS = {
-    "pretrain": {"heads", "objective"},
+    "pretrain": {"heads", "objective", "distillation", "probes"},
     "pose": {"target", "model", "hand_model"},
     "experiments": {"arms", "targets", "comparisons"},
 }

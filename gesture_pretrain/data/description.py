@@ -11,6 +11,7 @@ from gesture_pretrain.data.interhand.published_counts import (
     Release,
     release_of_split,
 )
+from gesture_pretrain.tables import text_table
 
 
 def describe_index(index: HandIndex, labels: bool = True) -> str:
@@ -83,7 +84,7 @@ def _split_table(counts: dict) -> list[str]:
                 f"{len(of['labels']):,}",
             )
         )
-    return _aligned(rows)
+    return text_table(rows[0], rows[1:]).splitlines()
 
 
 def _number(value: int | None) -> str:
@@ -96,7 +97,7 @@ def _label_table(counts: dict) -> list[str]:
     rows += [
         (label, *(f"{of['labels'].get(label, 0):,}" for of in counts.values())) for label in labels
     ]
-    return _aligned(rows)
+    return text_table(rows[0], rows[1:]).splitlines()
 
 
 def _notes(index: HandIndex) -> list[str]:
@@ -111,14 +112,3 @@ def _notes(index: HandIndex) -> list[str]:
         for column, count in index.meta.get("rounded_to_float32", {}).items()
     ]
     return ["", *lines] if lines else []
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]

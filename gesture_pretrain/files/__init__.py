@@ -5,7 +5,7 @@ from gesture_pretrain.files.atomic import (
     DiskFull,
     WriteFailed,
     atomic_folder,
-    remove_abandoned_parts,
+    named,
     write_bytes_atomically,
     writing,
 )
@@ -15,7 +15,7 @@ __all__ = [
     "DiskFull",
     "WriteFailed",
     "atomic_folder",
-    "remove_abandoned_parts",
+    "named",
     "write_bytes_atomically",
     "writing",
 ]

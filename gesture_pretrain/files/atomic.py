@@ -3,21 +3,24 @@
 Content is written to a hidden sibling (`.name.<random>.part`), synced to disk, and then renamed.
 After a kill or a power failure, and for concurrent readers and writers, either the old or the
 complete new content exists. A killed process leaves its `.part` behind, without the lock that a
-writer holds on it; `remove_abandoned_parts` deletes such files.
+writer holds on it; the next process that writes to the folder deletes it.
 """
 
 import ctypes
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_PART = re.compile(r"\.[0-9a-f]{12}\.part$")
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2
 _RELATIVE_TO_WORKING_FOLDER = -100  # AT_FDCWD
 
@@ -33,6 +36,9 @@ class WriteFailed(OSError):
     def __init__(self, number: int | None, message: str, path: Path, bytes_needed: int | None):
         super().__init__(number, message)
         self.path, self.bytes_needed = path, bytes_needed
+
+    def __reduce__(self) -> tuple:
+        return type(self), (*self.args, self.path, self.bytes_needed)
 
     def __str__(self) -> str:
         return self.args[1]
@@ -55,18 +61,18 @@ def write_bytes_atomically(path: str | os.PathLike, data: bytes | bytearray | me
     """
     path = Path(path)
     size = memoryview(data).nbytes
-    part = _part_beside(path)
-    try:
-        with part.open("xb") as file, _locked(file.fileno()):
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _named(error, path, size) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path, size):
+        _clean_once(path.parent)
+        part, handle = _new_part(path, _new_file)
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+                os.replace(part, path)
+            _sync_folder(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -91,71 +97,100 @@ def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterat
     path = Path(path)
     if not overwrite:
         _refuse_existing(path)
-    part = _part_beside(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.mkdir()
-        handle = os.open(part, os.O_RDONLY)
+        _clean_once(path.parent)
+        part, handle = _new_part(path, _new_folder)
     try:
-        with _locked(handle):
-            with writing(path, only_no_room=True):
-                yield part
-            with writing(path):
-                _sync_tree(part)
-                _take_name(part, path, overwrite)
-                _sync_folder(path.parent)
+        with writing(path, only_no_room=True):
+            yield part
+        with writing(path):
+            _sync_tree(part)
+            _take_name(part, path, overwrite)
+            _sync_folder(path.parent)
     finally:
         os.close(handle)
         shutil.rmtree(part, ignore_errors=True)
 
 
-def remove_abandoned_parts(
-    folder: str | os.PathLike, pattern: str = "*", *, older_than_s: float = 5.0
-) -> int:
-    """Delete the remains of killed writers in a folder, and return their number.
+def remove_abandoned_parts(folder: str | os.PathLike) -> int:
+    """Delete what killed writers have left in a folder, and return the number of files.
+
+    Every writer does this once per folder and process.
+    """
+    parts = [path for path in Path(folder).glob(".*.part") if _PART.search(path.name)]
+    return sum(map(_removed_if_abandoned, parts))
+
+
+@lru_cache(maxsize=1024)
+def _clean_once(folder: Path) -> None:
+    remove_abandoned_parts(folder)
+
+
+def named(error: OSError) -> OSError:
+    """Return `error`, or a `DiskFull` with path and free space if it reports a full disk."""
+    if isinstance(error, WriteFailed) or error.errno not in NO_ROOM or not error.filename:
+        return error
+    return _named(error, Path(os.fsdecode(error.filename)), None)
+
+
+def _new_part(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """Create a locked part beside `path`.
+
+    Until it is locked, another process may take a part for abandoned and delete it.
 
     Args:
-        folder: Folder that was written to.
-        pattern: Name pattern of the files or folders that were written.
-        older_than_s: Minimum time since the last change, s. Use 0 only without other writers.
+        path: Final name.
+        make: Creates a file or folder and returns its open handle.
+
+    Returns:
+        The part, and its handle, which holds the lock until it is closed.
     """
-    limit = time.time() - older_than_s
-    removed = 0
-    for part in Path(folder).glob(f".{pattern}.part"):
-        try:
-            if part.lstat().st_mtime > limit or _has_writer(part):
-                continue
-        except FileNotFoundError:  # its writer has just finished
-            continue
+    while True:
+        part = _part_beside(path)
+        handle = make(part)
+        if _lock(handle) is not False and part.exists():
+            return part, handle
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file or folder; False if it is locked, None without support for locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _removed_if_abandoned(part: Path) -> bool:
+    try:
+        handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:  # its writer has just finished
+        return False
+    try:
+        locked = _lock(handle)
+        # without locks, a day without a change is taken as abandoned
+        if locked is False or (locked is None and part.lstat().st_mtime > time.time() - 86400.0):
+            return False
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink(missing_ok=True)
-        removed += 1
-    return removed
-
-
-@contextmanager
-def _locked(handle: int) -> Iterator[None]:
-    """Mark an open file or folder as being written, if the file system supports locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        pass
-    yield
-
-
-def _has_writer(part: Path) -> bool:
-    handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no locks here: a day without a change is taken as abandoned
-        return part.lstat().st_mtime > time.time() - 86400.0
     finally:
         os.close(handle)
-    return False
+    return True
+
+
+def _new_file(part: Path) -> int:
+    return os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _new_folder(part: Path) -> int:
+    part.mkdir()
+    return os.open(part, os.O_RDONLY)
 
 
 def _part_beside(path: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import timm
 import torch
+from pydantic import PositiveInt
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
@@ -136,7 +137,7 @@ class Backbone(nn.Module):
             )
 
 
-def build_backbone(arch: str, *, size_px: int = 256, seed: int | None = 0) -> Backbone:
+def build_backbone(arch: str, *, size_px: PositiveInt = 256, seed: int | None = 0) -> Backbone:
     """Build a backbone with random weights. `build_starting_backbone` also loads weights.
 
     Args:

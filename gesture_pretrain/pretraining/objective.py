@@ -7,18 +7,18 @@ assumptions.
 Letters: B batch, K classes. Label -1 means "no label"; such samples contribute no loss or gradient.
 """
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
+from gesture_pretrain.schema import section
 from gesture_pretrain.training.step_mean import step_mean_count
 
 UNLABELLED = -1
 
 
-@dataclass(frozen=True)
+@section
 class FineWeightRamp:
     """Schedule of lambda: `min(maximum, start + step * floor(epoch / every_epochs))`.
 
@@ -29,16 +29,14 @@ class FineWeightRamp:
         maximum: Upper limit of lambda.
     """
 
-    start: float = 0.1
-    step: float = 0.1
-    every_epochs: int = 10
+    start: NonNegativeFloat = 0.1
+    step: NonNegativeFloat = 0.1
+    every_epochs: PositiveInt = 10
     maximum: float = 1.0
 
     def __post_init__(self):
-        if self.every_epochs < 1 or self.step < 0 or not 0 <= self.start <= self.maximum:
-            raise ValueError(
-                f"{self} is invalid: it needs every_epochs >= 1, step >= 0, 0 <= start <= maximum"
-            )
+        if self.start > self.maximum:
+            raise ValueError(f"start is {self.start}; it must be at most maximum, {self.maximum}.")
 
     def value(self, epoch: int) -> float:
         """Return lambda in an epoch, counted from 0."""

@@ -13,7 +13,9 @@ from gesture_pretrain.config.override import Overrides, set_key
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.pretraining.run import build_runner, check_config
+from gesture_pretrain.pretraining.presets import apply_preset
+from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.pretraining.training_accuracy import training_accuracy
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.placement import evaluated_model
@@ -67,7 +69,7 @@ def pretrain(
 
     Args:
         config: Name of a shipped config ("hrnet_w32_interhand"), path of a config file, or a
-            mapping of sections (arguments of `build_runner`).
+            mapping of sections (fields of `PretrainingSections`).
         data: Index, or dataset that contains one. Default: `data.index` of the config.
         out: Run folder. Default: `runs/<config>_<tag>`.
         init: Initial weights: "random", "imagenet", "timm", a weight file or a registered
@@ -116,7 +118,7 @@ def resolve_config(
     overrides: Overrides = (),
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Read a pretraining config and apply overrides, then given values, then defaults.
+    """Read a pretraining config and apply overrides, then given values, presets and defaults.
 
     Args:
         config: As in `pretrain`.
@@ -130,6 +132,7 @@ def resolve_config(
     for key, value in (given or {}).items():
         if value is not None:
             set_key(resolved, key, str(value) if isinstance(value, Path) else value)
+    apply_preset(resolved)
     check_config(resolved)
     resolved.setdefault("tag", _stem(config))
     resolved.setdefault("seed", 0)
@@ -190,6 +193,7 @@ def _export(
     """Export the weights under the name that the run has reserved."""
     data = runner.data
     index = HandIndex.open(config["data"]["index"])
+    beyond_paper = check_config(config).beyond_paper
     return export_backbone(
         _network(runner),
         tag=config["tag"],
@@ -199,6 +203,9 @@ def _export(
             index_fingerprint=index.fingerprint,
             validated_on=data.summary["validated_on"],
             withheld=data.summary.get("withheld", []),
+            labels_used=beyond_paper.labels,
+            beyond_paper=beyond_paper.options,
+            **_teacher(runner),
         ),
         metrics={
             "iterations": runner.iter,
@@ -214,6 +221,12 @@ def _export(
         out=export_to,
         overwrite=True,
     )
+
+
+def _teacher(runner: TrainingRunner) -> dict[str, Any]:
+    """Describe the teacher, whose labels the network has learned too."""
+    distillation = evaluated_model(runner).distillation
+    return {} if distillation is None else {"teacher": distillation.teacher.describe()}
 
 
 def _network(runner: TrainingRunner):

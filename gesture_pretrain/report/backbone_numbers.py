@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from gesture_pretrain.evaluation.features.measures import LEVELS
 from gesture_pretrain.evaluation.features.result import BackboneResult, EvaluationContext
-from gesture_pretrain.report import html
+from gesture_pretrain.tables import text_table
 
 GESTURE_METHODS = (("heads", "its own heads"), ("knn", "k-NN"), ("probe", "linear probe"))
 GESTURE_SCORES = (
@@ -41,70 +43,53 @@ def summary_sentences(results: Sequence[BackboneResult], context: EvaluationCont
     return sentences
 
 
-def text_table(results: Sequence[BackboneResult], context: EvaluationContext) -> str:
-    """Format the numbers as an aligned table, followed by the summary."""
-    header, rows = number_rows(results)
-    cells = [row for row in rows if not isinstance(row, html.Section)]
-    widths = [max(len(line[i]) for line in [header, *cells]) for i in range(len(header))]
-    lines = [_aligned(header, widths)]
-    for row in rows:
-        lines.append(row.title if isinstance(row, html.Section) else _aligned(row, widths))
-    lines += ["", *summary_sentences(results, context)]
-    return "\n".join([*lines, *(f"Left out: {sentence}" for sentence in context.left_out)])
+def text_report(results: Sequence[BackboneResult], context: EvaluationContext) -> str:
+    """Format the numbers as aligned tables, followed by the summary."""
+    blocks = [
+        f"{title}\n{text_table(list(frame.columns), frame.to_numpy())}"
+        for title, frame in score_frames(results).items()
+    ]
+    left_out = (f"Left out: {sentence}" for sentence in context.left_out)
+    return "\n\n".join([*blocks, "\n".join([*summary_sentences(results, context), *left_out])])
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = zip(row, widths, strict=True)
-    cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
-    return "  ".join(cells).rstrip()
+def score_frames(results: Sequence[BackboneResult]) -> dict[str, pd.DataFrame]:
+    """Title to table of the scores, a column per backbone; tables without scores are left out."""
+    frames = dict(_gesture_frame(results, level) for level in LEVELS)
+    frames["Wrist-relative 3D joints: MPJPE in mm, lower is better"] = pd.DataFrame(
+        joint_rows(results), columns=["", *(result.name for result in results)]
+    )
+    return {title: frame for title, frame in frames.items() if len(frame)}
 
 
-def number_rows(
-    results: Sequence[BackboneResult],
-) -> tuple[list[str], list[Sequence[str] | html.Section]]:
-    """Build header and rows of the table of scores."""
-    header = ["", *(result.name for result in results), "uniform guess", "largest class"]
-    rows: list = []
-    for level in LEVELS:
-        rows += _gesture_rows(results, level)
-    of_joints = joint_rows(results)
-    if of_joints:
-        rows += [
-            html.Section("Wrist-relative 3D joints: MPJPE in mm, lower is better"),
-            *of_joints,
-        ]
-    return header, rows
-
-
-def _gesture_rows(results, level: str) -> list:
-    rows: list = []
+def _gesture_frame(results: Sequence[BackboneResult], level: str) -> tuple[str, pd.DataFrame]:
+    columns = ["", *(result.name for result in results), "uniform guess", "largest class"]
+    rows: list[list[str]] = []
+    title = level
     for method, words in GESTURE_METHODS:
         key = f"{method}_{level}"
-        having = [result.scores[key] for result in results if key in result.scores]
-        if not having:
+        first = next((result.scores[key] for result in results if key in result.scores), None)
+        if first is None:
             continue
-        for score, score_words in GESTURE_SCORES:
-            cells = [percent(r.scores[key][score]) if key in r.scores else "–" for r in results]
-            guess = [percent(having[0]["chance"]), percent(having[0]["majority"])]
-            rows.append(
-                [f"{words}, {score_words}", *cells, *(guess if score == "top1" else ["", ""])]
-            )
-    if rows:
-        counts = next(r.scores[f"knn_{level}"] for r in results)
-        rows.insert(
-            0,
-            html.Section(
-                f"{level.capitalize()} gesture, {counts['num_present']} of {counts['num_classes']} "
-                f"classes present, {counts['num_samples']:,} images"
-            ),
+        title = (
+            f"{level.capitalize()} gesture, {first['num_present']} of {first['num_classes']} "
+            f"classes present, {first['num_samples']:,} images"
         )
-    return rows
+        for score, name in GESTURE_SCORES:
+            cells = [percent(r.scores[key][score]) if key in r.scores else "–" for r in results]
+            guesses = (
+                [percent(first["chance"]), percent(first["majority"])]
+                if score == "top1"
+                else ["", ""]
+            )
+            rows.append([f"{words}, {name}", *cells, *guesses])
+    return title, pd.DataFrame(rows, columns=columns)
 
 
 def joint_rows(results: Sequence[BackboneResult]) -> list[list[str]]:
     """Build the MPJPE rows of the methods that all results have."""
     return [
-        [words, *(f"{r.scores[key]['mpjpe_mm']:.2f}" for r in results), "", ""]
+        [words, *(f"{r.scores[key]['mpjpe_mm']:.2f}" for r in results)]
         for key, words in JOINT_METHODS
         if all(key in r.scores for r in results)
     ]

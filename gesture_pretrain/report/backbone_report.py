@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from gesture_pretrain.evaluation.features.classification import confusion_matrix
 from gesture_pretrain.evaluation.features.embedding import choose_points, tsne_2d
@@ -14,14 +15,15 @@ from gesture_pretrain.evaluation.features.result import (
     EvaluationContext,
     FeatureEvaluation,
 )
-from gesture_pretrain.report import figures, html
+from gesture_pretrain.report import figures
 from gesture_pretrain.report.backbone_numbers import (
     GESTURE_METHODS,
     joint_rows,
-    number_rows,
+    score_frames,
     summary_sentences,
 )
 from gesture_pretrain.report.contact_sheet import Tile, contact_sheet, spread_over_classes
+from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 
@@ -36,58 +38,49 @@ def write_backbone_report(
         curves: Curves of the pretraining run, see `read_training_curves`.
     """
     results, context = evaluation.results, evaluation.context
-    blocks = [html.summary(summary_sentences(results, context))]
-    if context.left_out:
-        blocks.append(html.notice("Left out: " + " ".join(context.left_out)))
-    blocks += _numbers(results, context)
-    blocks += _samples(evaluation)
-    blocks += _curves(curves, context)
-    blocks += _joint_errors(results, context)
-    blocks += _confusions(results[0], context)
-    blocks += _embeddings(results, context)
-    blocks += _protocol(results, context)
-    document = html.page(
+    page = Page(
         f"Frozen features of {results[0].name}",
         f"Evaluated on {context.data_title} ({context.images}).",
-        blocks,
+        summary=summary_sentences(results, context),
+        notices=["Left out: " + " ".join(context.left_out)] if context.left_out else [],
+        sections={
+            "Numbers": _numbers(results, context),
+            "What the network sees": _samples(evaluation),
+            "Training": _curves(curves, context),
+            "Joints from frozen features": _joint_errors(results, context),
+            "Confusions": _confusions(results[0], context),
+            "t-SNE": _embeddings(results, context),
+            "How this was measured": _protocol(results, context),
+        },
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document, encoding="utf-8")
-    return path
+    return page.write(path)
 
 
-def _numbers(results, context) -> list[str]:
-    header, rows = number_rows(results)
+def _numbers(results, context) -> list[Block]:
+    blocks: list[Block] = []
+    for title, frame in score_frames(results).items():
+        blocks += [f"{title}:", Table(frame, main=results[0].name)]
+    joints = (
+        "MPJPE: root = wrist, the wrist itself is not counted, no scale and no alignment, camera "
+        "frame. "
+        if joint_rows(results)
+        else ""
+    )
     return [
-        html.heading("Numbers"),
-        html.number_table(header, rows, main_column=1),  # the backbone that is evaluated
-        html.paragraph(
-            f"Data: {context.data_title}. Averages over classes run over the classes present in "
-            "the evaluated split. "
-            + (
-                "MPJPE: root = wrist, the wrist itself is not counted, no scale and no alignment, "
-                "camera frame. "
-                if joint_rows(results)
-                else ""
-            )
-            + "One run, no spread: small differences mean nothing."
-        ),
+        *blocks,
+        f"Data: {context.data_title}. Averages over classes run over the classes present in the "
+        f"evaluated split. {joints}One run, no spread: small differences mean nothing.",
     ]
 
 
-def _samples(evaluation: FeatureEvaluation) -> list[str]:
+def _samples(evaluation: FeatureEvaluation) -> list[Block]:
     title = f"Evaluated samples: {evaluation.context.data_title}"
-    sheet = contact_sheet(_tiles(evaluation), title=title)
-    return [
-        html.heading("What the network sees"),
-        html.picture(
-            sheet,
-            "Input crops from as many classes as fit, with the annotated joints. Caption: true "
-            "class, then (→) the predicted one. The frame is green if the prediction is correct, "
-            "red if it is wrong.",
-        ),
-    ]
+    caption = (
+        "Input crops from as many classes as fit, with the annotated joints. Caption: true class, "
+        "then (→) the predicted one. The frame is green if the prediction is correct, red if it is "
+        "wrong."
+    )
+    return [Figure(contact_sheet(_tiles(evaluation), title=title), caption)]
 
 
 def _tiles(evaluation: FeatureEvaluation) -> list[Tile]:
@@ -113,19 +106,15 @@ def _caption(names: Sequence[str], truth: int, guess: int | None) -> tuple[str, 
     return (names[truth] if guess == truth else f"{names[truth]}\n→ {names[guess]}"), guess == truth
 
 
-def _curves(curves: Mapping | None, context: EvaluationContext) -> list[str]:
+def _curves(curves: Mapping | None, context: EvaluationContext) -> list[Block]:
     if not curves:
         return []
-    image = figures.curve_picture(
-        curves, x_label="iteration", title=f"Pretraining run on {context.trained_on}"
-    )
-    return [
-        html.heading("Training"),
-        html.picture(image, "Values that the training run logged (metrics.jsonl)."),
-    ]
+    title = f"Pretraining run on {context.trained_on}"
+    image = figures.curve_figure(curves, x_label="iteration", title=title)
+    return [Figure(image, "Values that the training run logged (metrics.jsonl).")]
 
 
-def _joint_errors(results, context) -> list[str]:
+def _joint_errors(results, context) -> list[Block]:
     if "probe_joints_mm" not in results[0].predictions.arrays:
         return []
     errors = {
@@ -134,17 +123,12 @@ def _joint_errors(results, context) -> list[str]:
         if "probe_joints_mm" in r.predictions.arrays
     }
     errors["mean training pose"] = _errors(results[0], "mean_pose_mm")
-    image = figures.joint_error_picture(
-        errors, JOINT_NAMES_MANO21, title=f"Error per joint, {context.data_title}"
+    title = f"Error per joint, {context.data_title}"
+    caption = (
+        "Mean distance per joint of the linear probe. Pretraining used no joints, so unlike the "
+        "gesture scores this measure is not circular."
     )
-    return [
-        html.heading("Joints from frozen features"),
-        html.picture(
-            image,
-            "Mean distance per joint of the linear probe. Pretraining used no joints, so unlike "
-            "the gesture scores this measure is not circular.",
-        ),
-    ]
+    return [Figure(figures.joint_error_figure(errors, JOINT_NAMES_MANO21, title=title), caption)]
 
 
 def _errors(result: BackboneResult, key: str) -> np.ndarray:
@@ -152,8 +136,8 @@ def _errors(result: BackboneResult, key: str) -> np.ndarray:
     return joint_errors_mm(result.predictions.arrays[key], table.joints_rel_mm, table.joint_valid)
 
 
-def _confusions(main: BackboneResult, context) -> list[str]:
-    blocks = []
+def _confusions(main: BackboneResult, context) -> list[Block]:
+    blocks: list[Block] = []
     for level in LEVELS:
         method = next((m for m in ("heads", "probe") if f"{m}_{level}" in main.scores), None)
         if method is None:
@@ -163,55 +147,47 @@ def _confusions(main: BackboneResult, context) -> list[str]:
         counts = confusion_matrix(
             getattr(main.table, level), main.predictions.arrays[f"{method}_{level}"], len(names)
         )
-        image = figures.confusion_picture(
-            counts, names, f"{level.capitalize()} gesture by {words}, {context.data_title}"
+        title = f"{level.capitalize()} gesture by {words}, {context.data_title}"
+        caption = (
+            f"{level.capitalize()} gesture, {main.name} by {words}; each row is divided by its sum."
         )
-        blocks.append(
-            html.picture(
-                image,
-                f"{level.capitalize()} gesture, {main.name} by {words}; "
-                "each row is divided by its sum.",
-            )
-        )
+        blocks.append(Figure(figures.confusion_figure(counts, names, title), caption))
         blocks += _frequent_mistakes(counts, names)
-    return [html.heading("Confusions"), *blocks] if blocks else []
+    return blocks
 
 
-def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> list[str]:
+def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> list[Block]:
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = [(int(p) // len(names), int(p) % len(names)) for p in order if wrong.flat[p]]
-    rows = [[names[t], names[p], f"{wrong[t, p]} of {counts[t].sum()}"] for t, p in pairs]
-    return (
-        [html.text_table(["most frequent mistakes: true class", "predicted", "images"], rows)]
-        if rows
-        else []
-    )
+    rows = [(names[t], names[p], f"{wrong[t, p]} of {counts[t].sum()}") for t, p in pairs]
+    frame = pd.DataFrame(rows, columns=["true class", "predicted", "images"])
+    return ["Most frequent mistakes:", Table(frame, is_text=True)] if rows else []
 
 
-def _embeddings(results, context) -> list[str]:
+def _embeddings(results, context) -> list[Block]:
     chosen = choose_points(len(results[0].table), max_points=context.tsne_points, seed=context.seed)
     if len(chosen) < 4 or "probe_coarse" not in results[0].scores:
         return []
-    blocks = [html.heading("t-SNE"), _pooled_embedding(results, context, chosen)]
+    blocks: list[Block] = [_pooled_embedding(results, context, chosen)]
     if results[0].table.coarse_logits is not None:
         blocks.append(_logit_embedding(results[0], context, chosen))
     return blocks
 
 
-def _pooled_embedding(results, context, chosen) -> str:
+def _pooled_embedding(results, context, chosen) -> Figure:
     panels = {
         r.name: (tsne_2d(r.table.features[chosen], seed=context.seed), r.table.coarse[chosen])
         for r in results
     }
     left = {r.name: r.table.hand[chosen] == 1 for r in results}
-    image = figures.embedding_picture(
+    image = figures.embedding_figure(
         panels,
         title=f"Pooled features by coarse class, {context.data_title}",
         num_classes=len(context.class_names["coarse"]),
         left_hand=left,
     )
-    return html.picture(
+    return Figure(
         image,
         f"Pooled features of {len(chosen):,} evaluated images, coloured by coarse class (as "
         "Fig. 4 of the paper: with and without pretraining). "
@@ -225,7 +201,7 @@ def _pooled_embedding(results, context, chosen) -> str:
     )
 
 
-def _logit_embedding(main: BackboneResult, context, chosen) -> str:
+def _logit_embedding(main: BackboneResult, context, chosen) -> Figure:
     panels, left, classes = {}, {}, {}
     for level in LEVELS:
         title = f"{level} logits"
@@ -233,42 +209,38 @@ def _logit_embedding(main: BackboneResult, context, chosen) -> str:
         panels[title] = (tsne_2d(logits, seed=context.seed), getattr(main.table, level)[chosen])
         left[title] = main.table.hand[chosen] == 1
         classes[title] = len(context.class_names[level])
-    image = figures.embedding_picture(
+    image = figures.embedding_figure(
         panels,
         num_classes=classes,
         left_hand=left,
         title=f"Logits of {main.name}, {context.data_title}",
     )
-    return html.picture(
+    return Figure(
         image,
         "Coarse logits by coarse class and fine logits by fine class (as "
         "Fig. 5 of the paper). Circular in the same way.",
     )
 
 
-def _protocol(results, context) -> list[str]:
-    blocks = [html.heading("How this was measured"), html.bullets(context.protocol)]
+def _protocol(results, context) -> list[Block]:
     fits = [
-        [
+        (
             r.name,
             name,
             f"{fit['penalty']:g}" + (" (end of the list)" if fit["at_the_edge"] else ""),
             f"{fit['num_train']:,}",
             fit["held_out_by"],
-        ]
+        )
         for r in results
         for name, fit in r.predictions.fits.items()
     ]
-    blocks.append(
-        html.text_table(
-            ["backbone", "probe", "chosen penalty", "train images", "held out by"], fits
-        )
-    )
+    columns = ["backbone", "probe", "chosen penalty", "train images", "held out by"]
+    blocks: list[Block] = [
+        list(context.protocol),
+        Table(pd.DataFrame(fits, columns=columns), is_text=True),
+    ]
     if context.facts:
-        blocks.append(html.text_table(["", ""], list(context.facts.items())))
+        blocks.append(facts_table(context.facts))
     if context.commands:
-        blocks += [
-            html.paragraph("To reproduce this page:"),
-            html.code("\n".join(context.commands)),
-        ]
+        blocks += ["To reproduce this page:", Code("\n".join(context.commands))]
     return blocks

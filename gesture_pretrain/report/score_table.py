@@ -10,13 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report import figures, html
+from gesture_pretrain.report import figures
+from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
+from gesture_pretrain.tables import text_table
 
 
 @dataclass(frozen=True)
@@ -59,30 +62,33 @@ class ScoreTable:
         """Format cards and aligned tables for a terminal."""
         blocks = []
         for scores in self._by_protocol().values():
-            header, rows = _number_rows(scores)
-            widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-            lines = [
-                "  ".join(
-                    cell.rjust(width) if i else cell.ljust(width)
-                    for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-                ).rstrip()
-                for line in [header, *rows]
-            ]
+            frame = _score_frame(scores)
+            table = text_table(list(frame.columns), frame.to_numpy())
             notes = [f"  {note}" for note in self._notes(scores)]
-            blocks.append("\n".join([*_merged(scores).card(), "", *lines, *notes]))
+            blocks.append("\n".join([*_merged(scores).card(), "", table, *notes]))
         return "\n\n".join([*blocks, *self._refusals()])
 
-    def to_markdown(self) -> str:
-        """Format as Markdown, including tables per joint, gesture and subject."""
-        lines = ["# Scores", ""]
+    def page(self) -> Page:
+        """Build the report, including tables per joint, gesture and subject."""
+        sections: dict[str, list[Block]] = {}
         for scores in self._by_protocol().values():
             protocol = _merged(scores)
-            lines += [f"## {protocol.name}", "", "```", *protocol.card(), "```", ""]
-            lines += [*_markdown_table(*_number_rows(scores)), ""]
-            lines += [f"* {note}" for note in self._notes(scores)] + [""]
-            for title, header, rows in _detail_tables(scores):
-                lines += [f"{title}, mm ({protocol.name})", "", *_markdown_table(header, rows), ""]
-        return "\n".join([*lines, *self._refusals(), *(f"{k}: {v}" for k, v in self.facts.items())])
+            blocks = sections[f"{protocol.name}: {protocol.title}"] = [
+                Code("\n".join(protocol.card())),
+                Table(_score_frame(scores)),
+                self._notes(scores),
+            ]
+            errors = {score.system: score.errors.joint_mm for score in scores}
+            if any(not np.isnan(values).all() for values in errors.values()):
+                caption = f"Mean error per joint, protocol {protocol.name}"
+                image = figures.joint_error_figure(errors, JOINT_NAMES_MANO21, title=caption)
+                blocks.append(Figure(image, caption))
+            for title, frame in _detail_frames(scores).items():
+                blocks += [f"{title}, mm", Table(frame)]
+        if self.facts:
+            sections["Facts"] = [facts_table(self.facts)]
+        systems = ", ".join(dict.fromkeys(score.system for score in self.scores))
+        return Page("Scores", systems, notices=self._refusals(), sections=sections)
 
     def to_json(self) -> dict:
         """Return all numbers and protocols as plain values, with None for NaN."""
@@ -96,39 +102,13 @@ class ScoreTable:
             "not_available": _plain(self.refused),
         }
 
-    def to_html(self, title: str = "Scores") -> str:
-        """Format as a self-contained HTML page."""
-        blocks = []
-        for scores in self._by_protocol().values():
-            protocol = _merged(scores)
-            blocks += [html.heading(f"{protocol.name}: {protocol.title}")]
-            blocks += [html.code("\n".join(protocol.card()))]
-            blocks += [html.number_table(*_number_rows(scores)), html.bullets(self._notes(scores))]
-            errors = {score.system: score.errors.joint_mm for score in scores}
-            if any(not np.isnan(values).all() for values in errors.values()):
-                caption = f"Mean error per joint, protocol {protocol.name}"
-                picture = figures.joint_error_picture(errors, JOINT_NAMES_MANO21, title=caption)
-                blocks.append(html.picture(picture, caption))
-            for name, header, rows in _detail_tables(scores)[1:]:
-                blocks += [html.paragraph(f"{name}, mm"), html.number_table(header, rows)]
-        blocks += [html.notice(line) for line in self._refusals()]
-        if self.facts:
-            blocks += [html.heading("Facts"), html.text_table(("", ""), list(self.facts.items()))]
-        systems = ", ".join(dict.fromkeys(score.system for score in self.scores))
-        return html.page(title, systems, blocks)
-
     def save(self, folder: Path | str) -> dict[str, Path]:
         """Write scores.json, scores.md and report.html; return their paths by name."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        contents = {
-            "scores.json": json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n",
-            "scores.md": self.to_markdown() + "\n",
-            "report.html": self.to_html(),
-        }
-        for name, text in contents.items():
-            write_bytes_atomically(folder / name, text.encode())
-        return {name: folder / name for name in contents}
+        paths = {name: Path(folder) / name for name in ("scores.json", "scores.md", "report.html")}
+        self.page().write(paths["report.html"], paths["scores.md"])
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
+        write_bytes_atomically(paths["scores.json"], text.encode())
+        return paths
 
     def _by_protocol(self) -> dict[str, list[Score]]:
         groups: dict[str, list[Score]] = {}
@@ -173,16 +153,17 @@ def _merged(scores: list[Score]) -> Protocol:
     return merged
 
 
-def _number_rows(scores: list[Score]) -> tuple[list[str], list[list[str]]]:
+def _score_frame(scores: list[Score]) -> pd.DataFrame:
     columns = _columns(scores)
-    header = ["system", *columns, "hands"]
     rows = [
-        [score.system]
-        + [_number(name, score.values().get(name, math.nan)) for name in columns]
-        + [f"{score.averages.num_hands['all']:,}"]
+        {
+            "system": score.system,
+            **{name: _number(name, score.values().get(name, math.nan)) for name in columns},
+            "hands": f"{score.averages.num_hands['all']:,}",
+        }
         for score in scores
     ]
-    return header, rows
+    return pd.DataFrame(rows)
 
 
 def _columns(scores: list[Score]) -> list[str]:
@@ -243,41 +224,28 @@ def _hands_key(score: Score) -> bytes:
     return np.sort(keys).tobytes()
 
 
-def _detail_tables(scores: list[Score]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Build title, header and rows of the tables per joint, gesture and subject."""
-    tables = [
-        (
-            "Mean over hands per joint",
-            ["joint", *(score.system for score in scores)],
-            _aligned_rows([{k: (v, 0) for k, v in s.by_joint().items()} for s in scores]),
+def _detail_frames(scores: list[Score]) -> dict[str, pd.DataFrame]:
+    """Title to table of the errors per joint, gesture and subject, a column per system."""
+    joints = {score.system: score.by_joint() for score in scores}
+    frames = {"Mean over hands per joint": _named_rows(_texts(joints), "joint")}
+    for group, column in (("gesture (sequence)", "label"), ("subject", "subject")):
+        found = {score.system: score.by_group(score.info[column]) for score in scores}
+        counts = {name: count for g in found.values() for name, (_, count) in g.items()}
+        frame = _texts({system: {k: mm for k, (mm, _) in g.items()} for system, g in found.items()})
+        hands = [f"{counts[name]:,}" for name in frame.index]
+        frame.insert(len(frame.columns), "hands", hands, allow_duplicates=True)
+        frames[f"Mean over hands of their mean joint error, per {group}"] = _named_rows(
+            frame, group
         )
-    ]
-    for title, column in (("gesture (sequence)", "label"), ("subject", "subject")):
-        groups = [score.by_group(score.info[column]) for score in scores]
-        counts = {name: count for group in groups for name, (_, count) in group.items()}
-        rows = _aligned_rows(groups)
-        tables.append(
-            (
-                f"Mean over hands of their mean joint error, per {title}",
-                [title, *(score.system for score in scores), "hands"],
-                [[*row, f"{counts[row[0]]:,}"] for row in rows],
-            )
-        )
-    return tables
+    return frames
 
 
-def _aligned_rows(groups: list[dict[str, tuple[float, int]]]) -> list[list[str]]:
-    names = dict.fromkeys(name for group in groups for name in group)
-    missing = (math.nan, 0)
-    return [
-        [name, *(_number("MPJPE", group.get(name, missing)[0]) for group in groups)]
-        for name in names
-    ]
+def _texts(errors_mm: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    return pd.DataFrame(errors_mm).map(lambda value: _number("MPJPE", value))
 
 
-def _markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+def _named_rows(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return frame.rename_axis(name).reset_index(allow_duplicates=True)
 
 
 def _score_json(score: Score) -> dict:

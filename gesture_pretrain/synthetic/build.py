@@ -10,8 +10,6 @@ of worker processes.
 import hashlib
 import json
 import multiprocessing
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +21,8 @@ import cv2
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from gesture_pretrain.files import atomic_folder
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.synthetic.annotations import (
     camera_note,
     write_lists,
@@ -83,7 +83,7 @@ def write_synthetic(
         view_side: "palm", "back" or "both": visible side within the limit. From one side
             the outline alone separates right from left hands, which makes small runs easier.
         grey_cameras: Number of each person's 24 or more cameras that are
-            monochrome: named 41xxxx, images with three equal channels.
+            monochrome: named 41xxxx, with three equal channels.
         subjects: Number of persons per split, 24, 6 and 6 by default. No person is in two splits.
         seed: The same seed and arguments give the same bytes.
         workers: Processes; 0 or 1 renders in this one.
@@ -107,8 +107,6 @@ def write_synthetic(
         FileExistsError: ``root`` holds anything else.
     """
     root = Path(root)
-    if view_limit_deg is not None and roll_limit_deg is None:
-        roll_limit_deg = 45.0
     photographs = find_photographs(backgrounds, package_backgrounds)
     fractions = {**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})}
     options = SecondEdition(fractions, frames_per_take, steady, _hashes(photographs))
@@ -117,7 +115,7 @@ def write_synthetic(
         size_px=size_px,
         cameras_per_frame=cameras_per_frame,
         view_limit_deg=view_limit_deg,
-        roll_limit_deg=roll_limit_deg,
+        roll_limit_deg=_roll_limit_deg(view_limit_deg, roll_limit_deg),
         view_side=view_side,
         subjects={**DEFAULT_SUBJECTS, **(subjects or {})},
         seed=seed,
@@ -125,41 +123,14 @@ def write_synthetic(
         grey_cameras=grey_cameras,
         second_edition=_options_of(edition, options),
     )
-    _check(settings)
-    if _is_there(root, settings):
-        print(f"{root} already holds this dataset")
-    else:
+    if not _is_there(root, settings):
         _write_and_move(root, settings, photographs, workers, progress)
     return root
 
 
-def _check(settings: Settings) -> None:
-    for name, counts in (
-        ("images_per_split", settings.images_per_split),
-        ("subjects", settings.subjects),
-    ):
-        unknown = sorted(set(counts) - set(SPLITS))
-        if unknown:
-            raise ValueError(f"{name} names the splits {unknown}; choose among {list(SPLITS)}")
-        if min(counts.values(), default=0) < 1:
-            raise ValueError(f"{name} is {counts}; every split needs at least 1")
-    for name, low, high in (
-        ("size_px", 32, 1024),
-        ("cameras_per_frame", 1, 24),
-        ("grey_cameras", 0, 24),
-        ("seed", 0, 2**63),
-    ):
-        if not low <= getattr(settings, name) <= high:
-            raise ValueError(f"{name} is {getattr(settings, name)}, expected {low} to {high}")
-    for name, low, high in (("view_limit_deg", 15, 90), ("roll_limit_deg", 1, 180)):
-        limit = getattr(settings, name)
-        if limit is not None and not low <= limit <= high:
-            raise ValueError(f"{name} is {limit}, expected {low} to {high} degrees, or None")
-
-    if settings.view_side not in ("palm", "back", "both"):
-        raise ValueError(f"view_side is {settings.view_side!r}; choose 'palm', 'back' or 'both'")
-    if settings.view_side != "both" and settings.view_limit_deg is None:
-        raise ValueError(f"view_side={settings.view_side!r} needs a view_limit_deg, 15 to 90")
+def _roll_limit_deg(view_limit_deg: float | None, roll_limit_deg: float | None) -> float | None:
+    default = None if view_limit_deg is None else 45.0
+    return default if roll_limit_deg is None else roll_limit_deg
 
 
 def _options_of(edition: int, options: SecondEdition) -> SecondEdition | None:
@@ -173,11 +144,6 @@ def _options_of(edition: int, options: SecondEdition) -> SecondEdition | None:
                 "edition 1 does not support them"
             )
         return None
-    fractions = options.continuous
-    if set(fractions) != set(SPLITS) or not all(0 <= f <= 1 for f in fractions.values()):
-        raise ValueError(f"continuous is {fractions}; give fractions from 0 to 1 for {SPLITS}")
-    if not 1 <= options.frames_per_take <= 1000:
-        raise ValueError(f"frames_per_take is {options.frames_per_take}, expected 1 to 1000")
     return options
 
 
@@ -194,9 +160,10 @@ def _is_there(root: Path, settings: Settings) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     card = root / "synthetic.json"
-    found = json.loads(card.read_text(encoding="utf-8"))["parameters"] if card.is_file() else None
+    found = _parameters(card) if card.is_file() else None
     wanted = settings.as_json()
     if found == wanted:
+        print(f"{root} already holds this dataset")
         return True
     if found is None:
         raise FileExistsError(f"{root} exists and is not a rendered dataset; choose another folder")
@@ -209,26 +176,23 @@ def _is_there(root: Path, settings: Settings) -> bool:
     )
 
 
-def _move(staging: Path, root: Path, settings: Settings) -> None:
-    """Rename the finished folder, unless another process finished the same dataset first."""
-    try:
-        if root.is_dir():
-            root.rmdir()  # refuses a folder that is not empty
-        staging.rename(root)
-    except OSError:
-        if not _is_there(root, settings):
-            raise
+def _parameters(card: Path) -> dict:
+    content = read_json(card, ValueError)
+    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
+        raise ValueError(f"{card} does not describe a rendered dataset ('parameters' is missing).")
+    return content["parameters"]
 
 
 def _write_and_move(root: Path, settings: Settings, photographs, workers, progress) -> None:
     folders = gesture_folders(settings.gestures)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    staging = root.parent / f".{root.name}.{os.getpid()}.partial"
+    if root.is_dir():
+        root.rmdir()  # it is empty
     try:
-        _write(staging, settings, folders, photographs, workers, progress)
-        _move(staging, root, settings)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with atomic_folder(root) as staging:
+            _write(staging, settings, folders, photographs, workers, progress)
+    except FileExistsError:  # another process was faster
+        if not _is_there(root, settings):
+            raise
 
 
 def _write(

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from gesture_pretrain.files import NO_ROOM, remove_abandoned_parts, write_bytes_atomically
+from gesture_pretrain.files import NO_ROOM, write_bytes_atomically
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.training.stopped import NoIntactCheckpoint, NoRoomForRun
 
 FORMAT = 1
@@ -61,7 +62,7 @@ def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2)
         folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomically(path, content)
         write_bytes_atomically(path.with_suffix(".json"), json.dumps(record).encode())
-    _delete_old(folder, keep)
+    delete_old_checkpoints(folder, keep)
     return path
 
 
@@ -75,10 +76,10 @@ def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint
     for record_path in sorted(Path(folder).glob("iteration_*.json"), reverse=True):
         path = record_path.with_suffix(".pt")
         fault = _fault(path, record_path)
-        if fault is None:
-            state = torch.load(path, map_location=map_location, weights_only=True)
-            return LoadedCheckpoint(path, state, tuple(notes))
-        notes.append(f"Checkpoint {path} is torn: {fault}. Using the one before it.")
+        found = _read_state(path, map_location) if fault is None else fault
+        if isinstance(found, dict):
+            return LoadedCheckpoint(path, found, tuple(notes))
+        notes.append(f"Checkpoint {path} is torn: {found}. Using the one before it.")
     if notes:
         raise NoIntactCheckpoint(
             "No checkpoint of this run can be read:\n  "
@@ -124,7 +125,7 @@ def _free_mb(path: Path) -> str:
 def _fault(path: Path, record_path: Path) -> str | None:
     """Describe what is wrong with a checkpoint; None if it is intact."""
     try:
-        record = json.loads(record_path.read_text())
+        record = read_json(record_path, ValueError)
         expected_bytes, expected_sha256 = record["bytes"], record["sha256"]
     except (ValueError, KeyError, TypeError):
         return f"{record_path.name} is not readable JSON with its size and hash"
@@ -136,7 +137,18 @@ def _fault(path: Path, record_path: Path) -> str | None:
     return None if digest == expected_sha256 else "its SHA-256 is not the one that was written"
 
 
-def _delete_old(folder: Path, keep: int) -> None:
+def _read_state(path: Path, map_location) -> dict | str:
+    """Read a checkpoint; return what is wrong with it as text."""
+    try:
+        state = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many kinds on a file that it did not write
+        return f"torch cannot read it ({type(error).__name__})"
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        return f"it is no checkpoint of format {FORMAT}"
+    return state
+
+
+def delete_old_checkpoints(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep`, json first, so that no incomplete pair counts."""
     for record_path in sorted(folder.glob("iteration_*.json"))[: -max(1, keep)]:
         record_path.unlink()
@@ -145,4 +157,3 @@ def _delete_old(folder: Path, keep: int) -> None:
     for path in folder.glob("iteration_*.pt"):
         if path.stem not in finished:
             path.unlink()
-    remove_abandoned_parts(folder, older_than_s=0.0)  # a run folder has one writer

@@ -13,6 +13,7 @@ from torch import Tensor
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.processes import gather_objects, rank_and_world_size
 from gesture_pretrain.training.checkpoint import (
+    delete_old_checkpoints,
     full_disk_named,
     has_checkpoint,
     save_checkpoint,
@@ -65,6 +66,11 @@ class CheckpointHook(Hook):
         if runner.iter % self.every == 0 or runner.iter == runner.max_iters:
             self._save(runner)
 
+    def after_train(self, runner):
+        """Delete what a process that was killed while it deleted has left."""
+        if rank_and_world_size()[0] == 0:
+            delete_old_checkpoints(self.folder, self.keep)
+
     def _save(self, runner):
         runner.train_loop.settle()
         if rank_and_world_size()[0] == 0:
@@ -115,7 +121,8 @@ class MetricsHook(Hook):
 
     def after_run(self, runner):
         if self.board is not None:
-            self.board.close()
+            with full_disk_named(self.path.parent / "tensorboard"):
+                self.board.close()
 
     def _start_window(self, runner):
         self.steps: list[dict[str, Tensor]] = []
@@ -144,9 +151,10 @@ class MetricsHook(Hook):
         with full_disk_named(self.path):
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-        for name, value in line.items():
-            if name != "iteration":
-                self.board.add_scalar(name.replace("_", "/", 1), value, line["iteration"])
+        with full_disk_named(self.path.parent / "tensorboard"):
+            for name, value in line.items():
+                if name != "iteration":
+                    self.board.add_scalar(name.replace("_", "/", 1), value, line["iteration"])
 
 
 class ProgressHook(Hook):

@@ -2,23 +2,30 @@
 
 from collections.abc import Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
+from gesture_pretrain.models.layer_decay import layer_scales
 from gesture_pretrain.precision import autocast
 from gesture_pretrain.processes import sum_over_processes
+from gesture_pretrain.schema import PositiveFraction
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 def build_optimizer(
     model: nn.Module,
     *,
-    lr: float = 1e-3,
-    weight_decay: float = 0.05,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
+    lr: NonNegativeFloat = 1e-3,
+    weight_decay: NonNegativeFloat = 0.05,
+    betas: tuple[Beta, Beta] = (0.9, 0.999),
+    eps: NonNegativeFloat = 1e-8,
     lr_scales: Mapping[str, float] | None = None,
+    layer_decay: PositiveFraction | None = None,
     fused: bool = True,
 ) -> torch.optim.Optimizer:
     """Build AdamW (Loshchilov and Hutter 2019) with weight decay on matrices and kernels only.
@@ -35,30 +42,29 @@ def build_optimizer(
         lr_scales: Factors on `lr` by prefix of the parameter name. The longest matching prefix
             applies; the default is 1. {"backbone.": 0.1} trains the backbone at a tenth of the
             learning rate.
+        layer_decay: Factor on the learning rate from each layer of the backbone to the one below,
+            see `layer_scales`; None for equal rates. It multiplies `lr_scales`.
         fused: Use the fused implementation, which takes a quarter of the time on a CPU. On CUDA it
             also lets the host run ahead, see `FiniteOptimWrapper`.
 
     Raises:
-        ValueError: A learning rate or decay is out of range, a prefix matches no parameter, or a
-            factor is not above 0.
+        ValueError: A learning rate or decay is out of range (from torch), a prefix matches no
+            parameter, a factor is not above 0, or no network defines its layers.
     """
-    if not (lr >= 0 and weight_decay >= 0 and eps >= 0):
-        raise ValueError(
-            "optimizer.lr, optimizer.weight_decay and optimizer.eps must not be negative, "
-            f"got {lr}, {weight_decay} and {eps}."
-        )
     groups = {}
     scales = _validate_scales(model, lr_scales or {})
+    by_layer = {} if layer_decay is None else layer_scales(model, layer_decay)
     undecayed = undecayed_names(model)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name in undecayed, -_scale_of(name, scales))
+            scale = _scale_of(name, scales) * by_layer.get(name, 1.0)
+            key = (name in undecayed, -scale)
             groups.setdefault(key, []).append(parameter)
     sections = [
         {
             "params": parameters,
             "weight_decay": 0.0 if plain else weight_decay,
-            **({"lr_scale": -negative} if scales else {}),
+            **({"lr_scale": -negative} if scales or by_layer else {}),
         }
         for (plain, negative), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]

@@ -1,20 +1,17 @@
 """Options of the training loop: the config section `training`."""
 
-from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from gesture_pretrain.precision import PRECISIONS
+from gesture_pretrain.schema import section
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 MATMUL_PRECISIONS = ("highest", "high", "medium")
-_AT_LEAST_ONE = (
-    "checkpoint_every",
-    "keep_checkpoints",
-    "validate_every",
-    "log_every",
-    "accumulate",
-    "threads",
-)
 
 
-@dataclass(frozen=True)
+@section
 class TrainingOptions:
     """Options of the training loop.
 
@@ -47,49 +44,32 @@ class TrainingOptions:
         timeout_s: Time that a process waits for the others before the run is aborted, s.
     """
 
-    precision: str = "auto"
-    clip_norm: float | None = 1.0
+    precision: Literal[PRECISIONS] = "auto"
+    clip_norm: PositiveFloat | None = 1.0
     ema_decay: float | None = None
     channels_last: bool = False
     sync_bn: bool = False
     freeze_bn: bool = False
-    checkpoint_every: int | None = None
-    keep_checkpoints: int = 2
-    validate_every: int | None = None
-    log_every: int = 10
-    threads: int | None = None
+    checkpoint_every: PositiveInt | None = None
+    keep_checkpoints: PositiveInt = 2
+    validate_every: PositiveInt | None = None
+    log_every: PositiveInt = 10
+    threads: PositiveInt | None = None
     deterministic: bool = False
     cudnn_benchmark: bool | None = None
-    float32_matmul_precision: str = "highest"
-    accumulate: int = 1
-    compile: str | None = None
-    timeout_s: float = 600.0
+    float32_matmul_precision: Literal[MATMUL_PRECISIONS] = "highest"
+    accumulate: PositiveInt = 1
+    compile: Literal[(*COMPILE_MODES, None)] = None
+    timeout_s: PositiveFloat = 600.0
 
     def __post_init__(self):
-        for name in _AT_LEAST_ONE:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"training.{name} must be at least 1, got {value}.")
-        for name in ("timeout_s", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"training.{name} must be above 0, got {value}.")
-        for name, possible in (
-            ("compile", (None, *COMPILE_MODES)),
-            ("float32_matmul_precision", MATMUL_PRECISIONS),
-        ):
-            if getattr(self, name) not in possible:
-                raise ValueError(
-                    f"training.{name} is {getattr(self, name)!r}; possible: "
-                    + ", ".join(str(value).lower() for value in possible)
-                )
         if self.sync_bn and self.freeze_bn:
             raise ValueError(
-                "training.sync_bn and training.freeze_bn are mutually exclusive, because frozen "
+                "sync_bn and freeze_bn are mutually exclusive, because frozen "
                 "batch norm has no statistics to synchronise. Turn one of them off."
             )
         if self.deterministic and self.cudnn_benchmark:
             raise ValueError(
-                "training.cudnn_benchmark chooses algorithms by their run time, which is not "
-                "deterministic. Turn it or training.deterministic off."
+                "cudnn_benchmark chooses algorithms by their run time, which is not "
+                "deterministic. Turn it or deterministic off."
             )

@@ -6,15 +6,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.training.checkpoint import full_disk_named
+from gesture_pretrain.versions import versions_of
 
+_REMEDY = "Restore the file from a copy, or delete it: checkpoints do not need it."
 _PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy")
 
 
@@ -32,15 +34,19 @@ def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device:
 
     Returns:
         Keys that differ from the previous config of the folder.
+
+    Raises:
+        ValueError: `config.json` or `run.json` of the folder is damaged.
+        NoRoomForRun: The disk is full.
     """
     out = Path(out)
     text = json.dumps(config, indent=1, default=str)
     with full_disk_named(out / "run.json"):
         out.mkdir(parents=True, exist_ok=True)
-        changed = differing_keys(_earlier(out / "config.json", {}) or config, config)
+        changed = differing_keys(_earlier(out / "config.json") or config, config)
+        starts = _earlier_starts(out / "run.json")
         write_bytes_atomically(out / "config.py", Config(dict(config)).pretty_text.encode())
         write_bytes_atomically(out / "config.json", text.encode())
-        starts = _earlier(out / "run.json", {"starts": []})["starts"]
         starts.append({**start_record(config, device), "changed_keys": changed})
         record = {"name": name, "starts": starts}
         write_bytes_atomically(out / "run.json", json.dumps(record, indent=1).encode())
@@ -94,13 +100,7 @@ def uncommitted_diff() -> str | None:
 
 def library_versions() -> dict[str, str]:
     """List the installed versions of the packages that results depend on."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    return versions_of(_PACKAGES)
 
 
 def _git(*arguments: str) -> str | None:
@@ -116,5 +116,15 @@ def _git(*arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _earlier(path: Path, default: dict) -> dict:
-    return json.loads(path.read_text()) if path.exists() else default
+def _earlier(path: Path) -> dict:
+    content = read_json(path, ValueError, remedy=_REMEDY) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not hold an object. {_REMEDY}")
+    return content
+
+
+def _earlier_starts(path: Path) -> list[dict]:
+    starts = _earlier(path).get("starts") if path.exists() else []
+    if not isinstance(starts, list):
+        raise ValueError(f"{path} has no list 'starts', so it is no record of a run. {_REMEDY}")
+    return starts

@@ -28,15 +28,16 @@ def run_lock(out: Path, *, resume: bool) -> Iterator[None]:
     if rank_and_world_size()[0] > 0:
         yield
         return
-    with full_disk_named(out / "lock"):
-        out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / "lock", blocking=False)
     try:
-        lock.acquire()
+        with full_disk_named(out / "lock"):
+            out.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as error:
         raise FileExistsError(_taken(out)) from error
     try:
-        (out / "holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        with full_disk_named(out / "holder"):
+            (out / "holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
         refuse_used_folder(out, resume)
         yield
     finally:

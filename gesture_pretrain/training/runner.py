@@ -9,9 +9,9 @@ compiler to query its version, unpickles checkpoints without a check, and stores
 Nearly every method would have to be overridden.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from mmengine.hooks import Hook
@@ -53,37 +53,27 @@ class RunData(Protocol):
     iterations_per_epoch: int
 
 
-class BegunRun(NamedTuple):
-    """Settings of a started run.
-
-    Attributes:
-        out: Run folder.
-        options: Options of the training loop.
-        device: Device of this process.
-    """
-
-    out: Path
-    options: TrainingOptions
-    device: torch.device
-
-
-def begin_run(out: str | Path, training: Mapping, *, device: str, resume: bool) -> BegunRun:
+def begin_run(
+    out: str | Path, options: TrainingOptions, *, device: str, resume: bool
+) -> tuple[Path, torch.device]:
     """Check the run folder, then initialise this process.
 
     Args:
         out: Run folder.
-        training: Arguments of `TrainingOptions`.
+        options: Options of the training loop.
         device: See `choose_device`.
         resume: Continue from a checkpoint in `out`.
+
+    Returns:
+        The run folder, and the device of this process.
 
     Raises:
         FileExistsError: `out` contains checkpoints and `resume` is false.
     """
     refuse_used_folder(Path(out), resume)
-    options = TrainingOptions(**training)
     where = start_process(device, threads=options.threads, timeout_s=options.timeout_s)
     set_backends(options)
-    return BegunRun(Path(out), options, where)
+    return Path(out), where
 
 
 class TrainingRunner:

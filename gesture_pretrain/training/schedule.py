@@ -6,10 +6,13 @@ period).
 """
 
 import math
-from dataclasses import dataclass
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from gesture_pretrain.schema import Fraction, section
 
 
-@dataclass(frozen=True)
+@section
 class Schedule:
     """Length of a run and the shape of its learning rate.
 
@@ -21,21 +24,10 @@ class Schedule:
         final_lr_ratio: Learning rate after the last batch, as a fraction of the peak.
     """
 
-    epochs: float = 30
-    iterations: int | None = None
-    warmup_iterations: int = 100
-    final_lr_ratio: float = 0.01
-
-    def __post_init__(self):
-        if self.iterations is not None and self.iterations < 1:
-            raise ValueError(f"schedule.iterations must be at least 1, got {self.iterations}.")
-        if self.iterations is None and self.epochs <= 0:
-            raise ValueError(f"schedule.epochs must be positive, got {self.epochs}.")
-        if self.warmup_iterations < 0 or not 0 <= self.final_lr_ratio <= 1:
-            raise ValueError(
-                "schedule.warmup_iterations must be >= 0 and schedule.final_lr_ratio within "
-                f"[0, 1], got {self.warmup_iterations} and {self.final_lr_ratio}."
-            )
+    epochs: PositiveFloat = 30
+    iterations: PositiveInt | None = None
+    warmup_iterations: NonNegativeInt = 100
+    final_lr_ratio: Fraction = 0.01
 
     def total_iterations(self, iterations_per_epoch: int) -> int:
         """Return the number of batches in the run."""

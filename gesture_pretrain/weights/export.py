@@ -1,22 +1,19 @@
 """Export of a trained network to a folder that can be loaded by name."""
 
-import hashlib
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
-from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
 from gesture_pretrain.cluster_labels import CLUSTER_CONTROLS
 from gesture_pretrain.files import (
     atomic_folder,
-    remove_abandoned_parts,
     write_bytes_atomically,
 )
 from gesture_pretrain.models.backbone import Backbone
@@ -24,6 +21,7 @@ from gesture_pretrain.models.gesture_heads import GestureHeads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE, timm_config
 from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.versions import versions_of
 from gesture_pretrain.weights.folder import StoredWeights, load_weights
 from gesture_pretrain.weights.model_card import model_card
 from gesture_pretrain.weights.record import (
@@ -39,7 +37,13 @@ from gesture_pretrain.weights.record import (
     WeightRecord,
     backbone_name,
 )
-from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.registry import find_backbone, registry_home
+from gesture_pretrain.weights.released import FOLDER
+from gesture_pretrain.weights.tensor_file import (
+    read_tensors,
+    write_half_precision,
+    write_tensors,
+)
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")
@@ -94,10 +98,9 @@ def export_backbone(
     home = Path(out) if out is not None else registry_home()
     target = home / backbone_name(backbone.arch, tag)
     with atomic_folder(target, overwrite=overwrite) as folder:
-        remove_abandoned_parts(home)
-        files = {MODEL_FILE: _write_tensors(backbone.net, folder / MODEL_FILE)}
+        files = {MODEL_FILE: _write_module(backbone.net, folder / MODEL_FILE)}
         if heads is not None:
-            files[HEADS_FILE] = _write_tensors(heads, folder / HEADS_FILE)
+            files[HEADS_FILE] = _write_module(heads, folder / HEADS_FILE)
         record = WeightRecord(
             arch=backbone.arch,
             tag=tag,
@@ -109,7 +112,7 @@ def export_backbone(
             config=dict(config or {}),
             commit=commit,
             metrics=dict(metrics or {}),
-            library_versions=_library_versions(),
+            library_versions={"python": platform.python_version(), **versions_of(_LIBRARIES)},
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             notes=notes,
         )
@@ -119,6 +122,34 @@ def export_backbone(
         if config_of_timm is not None:
             write_bytes_atomically(folder / TIMM_CONFIG_FILE, config_of_timm.encode())
         load_weights(folder, with_heads=heads is not None)
+    return StoredWeights(target, record)
+
+
+def release_backbone(
+    source: str | PathLike, *, notes: str, out: str | PathLike = FOLDER, overwrite: bool = False
+) -> StoredWeights:
+    """Write exported weights in half precision, to ship them with the package.
+
+    Args:
+        source: See `load_backbone`.
+        notes: For the card: origin and licence of the initial weights, and the command.
+        out: Parent folder. Default: the package's folder of released weights.
+        overwrite: Replace weights of the same name.
+
+    Raises:
+        As `export_backbone`.
+    """
+    stored = find_backbone(source)
+    target = Path(out) / stored.name
+    with atomic_folder(target, overwrite=overwrite) as folder:
+        files = {
+            name: write_half_precision(read_tensors(stored.path / name, expected), folder / name)
+            for name, expected in stored.record.files.items()
+        }
+        record = replace(stored.record, files=files, notes=notes)
+        write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
+        write_bytes_atomically(folder / README_FILE, model_card(record).encode())
+        load_weights(folder, with_heads=record.heads is not None)
     return StoredWeights(target, record)
 
 
@@ -133,39 +164,40 @@ def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:
     )
 
 
-def _write_tensors(module: nn.Module, path: Path) -> FileRecord:
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()
-    }
+def _write_module(module: nn.Module, path: Path) -> FileRecord:
+    tensors = module.state_dict()
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(
                 f"{name} contains values that are not finite: training diverged. Export an earlier "
                 "checkpoint."
             )
-    # Use a single metadata key: safetensors writes several in varying order
-    content = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    write_bytes_atomically(path, content)
-    return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
+    return write_tensors(tensors, path)
 
 
 def _network_facts(backbone: Backbone, heads: GestureHeads | None) -> dict:
     """Collect the fields of the card that describe the network."""
-    spec = backbone.input_spec._asdict()
-    spec |= {key: tuple(float(value) for value in spec[key]) for key in ("mean", "std")}
     return {
-        "input": InputRecord(**spec),
+        "input": input_record(backbone),
         "feature_specs": {
             name: LevelRecord(level.channels, level.stride)
             for name, level in backbone.feature_specs.items()
         },
         "low": backbone.low,
         "high": backbone.high,
-        "heads": None if heads is None else _heads_record(heads),
+        "heads": None if heads is None else heads_record(heads),
     }
 
 
-def _heads_record(heads: GestureHeads) -> HeadsRecord:
+def input_record(backbone: Backbone) -> InputRecord:
+    """Describe the input of a backbone for a card."""
+    spec = backbone.input_spec._asdict()
+    spec |= {key: tuple(float(value) for value in spec[key]) for key in ("mean", "std")}
+    return InputRecord(**spec)
+
+
+def heads_record(heads: GestureHeads) -> HeadsRecord:
+    """Describe gesture heads for a card."""
     coarse, fine = heads.coarse, heads.fine
     shared = ("in_channels", "hidden", "dropout")
     if any(getattr(coarse, key) != getattr(fine, key) for key in shared):
@@ -193,13 +225,3 @@ def _label_variant(taxonomy: Taxonomy | None) -> str:
         return "none"
     last = taxonomy.name.rpartition("-")[2]
     return last if last.startswith((*CONTROLS, *CLUSTER_CONTROLS)) else "gesture"
-
-
-def _library_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a checkout that is not installed
-            versions[name] = "not installed"
-    return versions

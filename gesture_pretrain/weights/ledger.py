@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gesture_pretrain.tables import text_table
+
 STATUSES = ("matched", "fresh", "missing", "wrong_shape", "unexpected", "dropped_by_name")
 
 
@@ -26,15 +28,16 @@ class LedgerEntry:
             with different shapes. "unexpected": only in the file, and not declared.
             "dropped_by_name": in the file, and declared as unused.
         size: Number of elements.
-        num_bytes: Size in bytes.
         note: Reason, or the two shapes.
     """
 
     name: str
     status: str
     size: int
-    num_bytes: int
     note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.note})" if self.note else self.name
 
 
 @dataclass(frozen=True)
@@ -95,21 +98,20 @@ class WeightLedger:
     @property
     def matched_share(self) -> float:
         """Fraction of the network's elements (parameters and buffers) loaded from the file."""
-        return self._share("size")
-
-    @property
-    def matched_share_bytes(self) -> float:
-        """Fraction of the network's bytes loaded from the file."""
-        return self._share("num_bytes")
+        in_net = [e for e in self.entries if e.status not in ("unexpected", "dropped_by_name")]
+        total = sum(entry.size for entry in in_net)
+        return sum(e.size for e in in_net if e.status == "matched") / total if total else 0.0
 
     def table(self) -> str:
         """Format as text: tensors by stage and status, fractions, and all unmatched tensors."""
-        lines = [f"weights from {self.source}"] if self.source else []
-        if self.container:
-            lines.append(f"opened container: {' > '.join(self.container)}")
-        if self.stripped:
-            lines.append(f"stripped prefixes: {' '.join(self.stripped)}")
-        return "\n".join([*lines, *self._stage_rows(), self._share_line(), *self._detail_rows()])
+        origin = {
+            "weights from": self.source,
+            "opened container:": " > ".join(self.container),
+            "stripped prefixes:": " ".join(self.stripped),
+        }
+        fraction = f"matched: {100 * self.matched_share:.2f} % of the network's elements"
+        lines = [f"{what} {text}" for what, text in origin.items() if text]
+        return "\n".join([*lines, self._stages(), fraction, *self._unmatched()])
 
     def to_json(self) -> str:
         """Format the complete ledger as JSON."""
@@ -126,42 +128,27 @@ class WeightLedger:
             "container": list(self.container),
             "stripped": list(self.stripped),
             "matched_share": self.matched_share,
-            "matched_share_bytes": self.matched_share_bytes,
         }
         return json.dumps({**head, **listed}, indent=1)
 
-    def _share(self, measure: str) -> float:
-        in_net = [e for e in self.entries if e.status not in ("unexpected", "dropped_by_name")]
-        total = sum(getattr(e, measure) for e in in_net)
-        taken = sum(getattr(e, measure) for e in in_net if e.status == "matched")
-        return taken / total if total else 0.0
-
-    def _share_line(self) -> str:
-        return (
-            f"matched: {100 * self.matched_share:.2f} % of the network's elements, "
-            f"{100 * self.matched_share_bytes:.2f} % of its bytes"
-        )
-
-    def _stage_rows(self) -> list[str]:
+    def _stages(self) -> str:
         counts = Counter((entry.name.split(".")[0], entry.status) for entry in self.entries)
-        stages = dict.fromkeys(entry.name.split(".")[0] for entry in self.entries)
-        used = [s for s in STATUSES if any(status == s for _, status in counts)]
-        width = max([len("all tensors"), *map(len, stages)])
-        rows = [f"{'':{width}}" + "".join(f"{status:>17}" for status in used)]
-        for stage in stages:
-            rows.append(f"{stage:{width}}" + "".join(f"{counts[stage, s]:17d}" for s in used))
-        totals = "".join(f"{len(self.names(s)):17d}" for s in used)
-        return [*rows, f"{'all tensors':{width}}{totals}"]
+        used = [status for status in STATUSES if self.names(status)]
+        rows = [
+            (stage, *(counts[stage, status] for status in used))
+            for stage in dict.fromkeys(stage for stage, _ in counts)
+        ]
+        rows.append(("all tensors", *(len(self.names(status)) for status in used)))
+        return text_table(("", *used), rows)
 
-    def _detail_rows(self, limit: int = 10) -> list[str]:
-        rows = []
+    def _unmatched(self, limit: int = 10) -> list[str]:
+        lines = []
         for status in STATUSES[1:]:
             entries = [entry for entry in self.entries if entry.status == status]
-            for entry in entries[:limit]:
-                rows.append(f"{status}: {entry.name}" + (f" ({entry.note})" if entry.note else ""))
+            lines += [f"{status}: {entry}" for entry in entries[:limit]]
             if len(entries) > limit:
-                rows.append(f"{status}: ... and {len(entries) - limit} more")
-        return rows
+                lines.append(f"{status}: ... and {len(entries) - limit} more")
+        return lines
 
 
 def compare_tensors(
@@ -185,7 +172,7 @@ def compare_tensors(
     entries = [_target_entry(n, t, offered.get(n), fresh or {}) for n, t in target.items()]
     extra = [(n, t, "unexpected") for n, t in offered.items() if n not in target]
     extra += [(n, t, "dropped_by_name") for n, t in (dropped or {}).items()]
-    entries += [LedgerEntry(n, status, t.numel(), t.nbytes) for n, t, status in extra]
+    entries += [LedgerEntry(n, status, t.numel()) for n, t, status in extra]
     return WeightLedger(tuple(entries), **origin)
 
 
@@ -202,7 +189,7 @@ def fingerprint(state_dict: dict[str, Tensor]) -> str:
 def _target_entry(
     name: str, tensor: Tensor, offered: Tensor | None, fresh: dict[str, str]
 ) -> LedgerEntry:
-    size = (tensor.numel(), tensor.nbytes)
+    size = tensor.numel()
     if offered is None:
         for key, reason in fresh.items():
             if (
@@ -210,10 +197,10 @@ def _target_entry(
                 or (key.endswith(".") and name.startswith(key))
                 or (key.startswith(".") and name.endswith(key))
             ):
-                return LedgerEntry(name, "fresh", *size, reason)
-        return LedgerEntry(name, "missing", *size)
+                return LedgerEntry(name, "fresh", size, reason)
+        return LedgerEntry(name, "missing", size)
     if offered.shape != tensor.shape:
         note = f"file {tuple(offered.shape)}, network {tuple(tensor.shape)}"
-        return LedgerEntry(name, "wrong_shape", *size, note)
+        return LedgerEntry(name, "wrong_shape", size, note)
     note = "" if offered.dtype == tensor.dtype else f"{offered.dtype} to {tensor.dtype}"
-    return LedgerEntry(name, "matched", *size, note)
+    return LedgerEntry(name, "matched", size, note)

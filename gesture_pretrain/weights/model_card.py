@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from gesture_pretrain.tables import markdown_table
 from gesture_pretrain.weights.record import WeightRecord
 
 
@@ -44,6 +45,14 @@ def _summary(record: WeightRecord) -> str:
         lines.append("Training data: not stated.")
         return "\n".join(lines)
     lines.append(f"Training data: {record.data.name}. Licence of the data: {record.data.licence}.")
+    if options := record.data.details.get("beyond_paper"):
+        labels = ", ".join(record.data.details["labels_used"])
+        lines.append(f"Options beyond the paper: {', '.join(options)}. Labels used: {labels}.")
+    if teacher := record.data.details.get("teacher"):
+        lines.append(
+            f"Distilled from {teacher['name']}, trained on {teacher['data']} "
+            f"({teacher['label_variant']} labels)."
+        )
     if record.data.synthetic:
         lines.append("The images are synthetic (rendered); no photograph was used in this run.")
     return "\n".join(lines)
@@ -82,9 +91,4 @@ def _rows(values: Mapping) -> list[tuple]:
 
 
 def _table(title: str, header: tuple[str, ...], rows: list[tuple]) -> str:
-    if not rows:
-        return ""
-    lines = [header, ("---",) * len(header), *rows]
-    return f"## {title}\n\n" + "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    return f"## {title}\n\n{markdown_table(header, rows)}" if rows else ""

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gesture_pretrain.files.json_file import STRICT, parse_json, validated
+from gesture_pretrain.files.json_file import parse_json
 from gesture_pretrain.plain_data import plain_data
+from gesture_pretrain.schema import STRICT, validated
 from gesture_pretrain.weights.errors import WeightsError
 
 FORMAT_VERSION = 1

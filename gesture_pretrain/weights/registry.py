@@ -2,8 +2,9 @@
 
 A name is `arch.tag`. It is searched for in three places: the registry folder, to which
 `export_backbone` writes (`GESTURE_PRETRAIN_HOME`, else the platform's cache folder); folders passed
-to `register_backbone`; and installed packages that declare entry points, for example in
-`setup.cfg`:
+to `register_backbone`; and installed packages that declare entry points. A name in none of them is
+looked up among the released weights (`gesture_pretrain.weights.released`). A package declares entry
+points in its `setup.cfg`:
 
     [options.entry_points]
     gesture_pretrain.backbones =
@@ -39,6 +40,7 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
 from gesture_pretrain.weights.record import CARD_FILE, is_backbone_name
+from gesture_pretrain.weights.released import ON_THE_HUB, released_backbones, shipped_folder
 
 HOME_VARIABLE = "GESTURE_PRETRAIN_HOME"
 HUB_PREFIX = "hf-hub:"
@@ -105,7 +107,7 @@ def find_backbone(
         ConnectionError: The hub cannot be reached.
     """
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
-        return open_weights(_from_hub(source.removeprefix(HUB_PREFIX)))
+        return open_weights(from_hub(source))
     if _is_path(source):
         return open_weights(Path(source))
     return _named(source, registry_home(home))
@@ -124,6 +126,7 @@ def list_backbones(
     stored = {card.parent.name for card in folder.glob(f"*.*/{CARD_FILE}")}
     offered = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
     names = filter(is_backbone_name, stored | set(_registered_folders) | offered)
+    names = {*names, *released_backbones()}
     return sorted(name for name in names if pattern is None or fnmatch.fnmatchcase(name, pattern))
 
 
@@ -197,6 +200,8 @@ def _named(name: str, home: Path) -> StoredWeights:
     if is_backbone_name(name):
         for point in announced(name):
             places[f"package {package_of(point)}"] = _announced_folder(point)
+    if not places and name in released_backbones():
+        places["the released weights"] = shipped_folder(name) or from_hub(ON_THE_HUB[name])
     if not places:
         raise UnknownBackbone(_unknown_message(name, home))
     if len(set(places.values())) > 1:
@@ -240,8 +245,8 @@ def _unknown_message(name: str, home: Path) -> str:
         hint += f" To load the folder of that name: load_backbone('./{name}')."
     return (
         f"unknown backbone {name!r}. {hint} Searched {home} (set {HOME_VARIABLE} to use another "
-        "folder). Add weights with pretrain or export_backbone; build a bare architecture with "
-        "build_backbone(arch)."
+        "folder) and the released weights. Add weights with pretrain or export_backbone; build a "
+        "bare architecture with build_backbone(arch)."
     )
 
 
@@ -263,8 +268,15 @@ def parse_hub_id(identifier: str) -> tuple[str, str | None]:
     return match["repo"], match["revision"]
 
 
-def _from_hub(identifier: str) -> Path:
-    """Download a Hugging Face repository if necessary; return its folder in the local cache."""
+def from_hub(identifier: str) -> Path:
+    """Download a Hugging Face repository if necessary; return its folder in the local cache.
+
+    Args:
+        identifier: See `parse_hub_id`.
+
+    Raises:
+        ConnectionError: The hub cannot be reached.
+    """
     repository, revision = parse_hub_id(identifier)
     try:
         from huggingface_hub import snapshot_download

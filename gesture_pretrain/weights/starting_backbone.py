@@ -6,6 +6,8 @@ ledger, and exported ones are verified by their hash.
 
 from pathlib import Path
 
+from pydantic import PositiveInt
+
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.imagenet import load_imagenet_weights
@@ -31,7 +33,7 @@ WORDS = ("random", "imagenet", "timm")
 
 
 def build_starting_backbone(
-    arch: str, *, init: str | Path = "random", size_px: int = 256, seed: int | None = 0
+    arch: str, *, init: str | Path = "random", size_px: PositiveInt = 256, seed: int | None = 0
 ) -> Backbone:
     """Build a backbone and fill it with initial weights.
 

@@ -13,7 +13,7 @@ import torch
 from fake_device import fake_cuda
 from pose_run import write_pose_index
 
-from adapters.pose.data import build_pose_data
+from adapters.pose.data import PoseDataSection, build_pose_data
 from adapters.pose.model import HandPrediction
 from adapters.targets import find_pose_target
 from gesture_pretrain.hand.model import load_hand_model
@@ -23,6 +23,7 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.precision import autocast
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.pretraining.model import GesturePretrainer
 
 SIZE_PX, BATCH = 64, 4
@@ -40,7 +41,8 @@ def build(name: str, index) -> tuple:
     torch.manual_seed(0)
     backbone = build_backbone("test_resnet", size_px=SIZE_PX)
     if name == "stage_1":
-        data = build_gesture_data(index=index, size_px=SIZE_PX, seed=0, pin_memory=False, **DATA)
+        section = GestureDataSection(index=index, **DATA)
+        data = build_gesture_data(section, size_px=SIZE_PX, seed=0)
         heads = build_gesture_heads(
             backbone.pooled_channels,
             num_coarse=data.taxonomy.num_coarse,
@@ -51,12 +53,11 @@ def build(name: str, index) -> tuple:
     options = target.options("tiny") | ({"guidance": "none"} if name == "token_fusion" else {})
     hands = {side: load_hand_model(side, path="open") for side in ("right", "left")}
     data = build_pose_data(
-        index=index,
+        PoseDataSection(index=index, **DATA),
         build_dataset=target.dataset_for(**options),
         size_px=SIZE_PX,
         seed=0,
         hand_models=hands,
-        **DATA,
     )
     model = target.build_model(backbone, seed=0, hand_models=hands, **options)
     return model, next(iter(data.train))

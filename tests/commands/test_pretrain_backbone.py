@@ -44,7 +44,7 @@ def run(tmp_path, index, monkeypatch):
 def test_run_folder_tells_its_story_and_the_weights_load_by_name(run, tmp_path, capsys):
     assert run("--name", "tiny", "data.label_variant=shuffled") == 0
     printed = capsys.readouterr().out
-    assert list_backbones() == ["test_resnet.tiny"] and "Registered test_resnet.tiny" in printed
+    assert "test_resnet.tiny" in list_backbones() and "Registered test_resnet.tiny" in printed
     assert {p.name for p in (tmp_path / "run").iterdir()} >= {
         "checkpoints",
         "config.py",
@@ -117,9 +117,9 @@ def test_initial_weights_from_the_registry_by_name(run, tmp_path, capsys):
         (["--init", "nowhere.safetensors"], "nowhere.safetensors"),
         # each of these was a traceback, or said nothing of use
         (["backbone.arch=hrnet_w16_tiny", "--init", "timm"], "timm has no weights for it"),
-        (["data.batch_size=0"], "data.batch_size must be at least 1, got 0"),
-        (["training.threads=0"], "training.threads must be at least 1, got 0"),
-        (["training.clip_norm=-1"], "training.clip_norm must be above 0, got -1"),
+        (["data.batch_size=0"], "data.batch_size is 0; it must be above 0"),
+        (["training.threads=0"], "training.threads is 0; it must be above 0"),
+        (["training.clip_norm=-1"], "training.clip_norm is -1; it must be above 0"),
     ],
 )
 def test_wrong_input_is_one_message_and_status_1(run, capsys, arguments, said):

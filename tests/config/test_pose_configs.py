@@ -7,7 +7,8 @@ import pytest
 import torch
 from pose_run import write_pose_index
 
-from adapters.pose.training import build_pose_runner, check_pose_config
+from adapters.pose.sections import check_pose_config
+from adapters.pose.training import build_pose_runner
 from gesture_pretrain.config.file import read_config, write_config
 
 REPO_ROOT = Path(__file__).parents[2]
@@ -40,7 +41,9 @@ def built(path, index, out):
 
 
 def read(path, overrides=()):
-    return read_config(path, overrides, kind="pose", check=check_pose_config)
+    config = read_config(path, overrides, kind="pose")
+    check_pose_config(config)
+    return config
 
 
 def test_the_configs_of_the_paper_and_the_small_ones_are_there():
@@ -108,7 +111,7 @@ def test_twin_without_pretraining_differs_in_one_line():
 
 
 def test_unknown_section_key_and_target_are_named():
-    with pytest.raises(ValueError, match="Unknown section or key 'heads'.*hand_model"):
+    with pytest.raises(ValueError, match="Unknown key heads.*hand_model"):
         read(SMALL[0], ["heads.hidden=1"])
     with pytest.raises(ValueError, match="Unknown key schedule.steps.*iterations"):
         read(SMALL[0], ["schedule.steps=1"])

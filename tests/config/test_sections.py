@@ -1,13 +1,15 @@
+"""Sections with an unknown key, or an impossible value, are refused before a run begins."""
+
 from dataclasses import dataclass
 
 import pytest
 
-from gesture_pretrain.config.sections import build_from_section, check_section
-from gesture_pretrain.pretraining.data import build_gesture_data
+from adapters.pose.sections import check_pose_config
+from gesture_pretrain.config.sections import check_section
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.training.optimizer import build_optimizer
-from gesture_pretrain.training.schedule import Schedule
-from gesture_pretrain.weights.starting_backbone import build_starting_backbone
+from gesture_pretrain.pretraining.sections import check_config
+
+MINIMAL = {"data": {"index": "nowhere"}, "backbone": {"arch": "test_resnet"}}
 
 
 @dataclass
@@ -17,77 +19,97 @@ class Part:
     size: int = 3
 
 
-def test_defaults_come_from_the_signature():
-    assert build_from_section("part", Part, {"needed": 2}, given=1) == Part(1, 2, 3)
-
-
-def test_unknown_key_is_named_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"Unknown key part.sise. Known keys of part: needed, size"
+def test_a_section_holds_arguments_that_the_code_does_not_give():
+    assert check_section("part", Part, {"needed": 2}, ("given",)) == {"needed": 2}
+    for section, said in (
+        ({"needed": 2, "sise": 4}, "Unknown key part.sise.*'size'.*Known: needed, size"),
+        ({"needed": 2, "given": 4}, "Unknown key part.given"),
+        ({}, "part.needed is required"),
+        (3, "part is 3"),
     ):
-        build_from_section("part", Part, {"needed": 2, "sise": 4}, given=1)
+        with pytest.raises(ValueError, match=said):
+            check_section("part", Part, section, ("given",))
 
 
-def test_section_may_not_set_what_code_gives():
-    with pytest.raises(ValueError, match="part.given"):
-        build_from_section("part", Part, {"needed": 2, "given": 4}, given=1)
-
-
-def test_missing_required_key_is_named():
-    with pytest.raises(ValueError, match="part.needed is required"):
-        build_from_section("part", Part, {}, given=1)
+@pytest.mark.parametrize("kind", ["pretraining", "pose"])
+def test_none_stands_for_the_defaults_and_both_stages_share_them(kind):
+    check = check_config if kind == "pretraining" else check_pose_config
+    target = {} if kind == "pretraining" else {"target": "eanet"}
+    config = check({**target, **MINIMAL, "training": None, "schedule": None})
+    assert config.training.precision == "auto" and config.schedule.iterations is None
+    assert config.data.fraction == 1.0 and config.data.fraction_seed == 0
 
 
 @pytest.mark.parametrize(
-    "section", ["data", "backbone", "heads", "objective", "optimizer", "schedule", "training"]
-)
-def test_every_section_of_a_run_refuses_a_misspelt_key(tmp_path, section):
-    sections = {"data": {"index": "nowhere"}, "backbone": {"arch": "test_resnet"}}
-    sections[section] = {**sections.get(section, {}), "misspelt": 1}
-    with pytest.raises(ValueError, match=f"Unknown key {section}.misspelt. Known keys"):
-        build_runner(out=tmp_path / "run", **sections)
+    "place",
+    [
+        "data", "data.augmentation", "data.neutral_ends", "backbone", "heads", "objective",
+        "objective.ramp", "optimizer", "schedule", "training",
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_is_refused_before_anything_is_built(tmp_path, place):
+    config = {name: dict(section) for name, section in MINIMAL.items()}
+    section = config
+    for name in place.split("."):
+        section = section.setdefault(name, {})
+    section["misspelt"] = 1
+    with pytest.raises(ValueError, match=f"Unknown key {place}.misspelt.* Known: "):
+        build_runner(out=tmp_path / "run", **config)
     assert not (tmp_path / "run").exists()
 
 
-def test_nested_sections_refuse_a_misspelt_key(tmp_path, tiny_index):
-    backbone = {"arch": "test_resnet"}
-    with pytest.raises(ValueError, match=r"objective.ramp.stepp"):
-        build_runner(
-            out=tmp_path,
-            data={"index": "nowhere"},
-            backbone=backbone,
-            objective={"ramp": {"stepp": 1}},
-        )
-    data = {"index": str(tiny_index), "augmentation": {"rotation": 1}}
-    with pytest.raises(ValueError, match=r"data.augmentation.rotation.*rotation_deg"):
-        build_runner(out=tmp_path, data=data, backbone=backbone)
-
-
-def test_a_word_for_a_number_is_named_before_anything_is_built():
-    # schedule.epochs=x ended in a TypeError of the comparison
-    with pytest.raises(ValueError, match="schedule.epochs is 'x'; it must be float"):
-        check_section("schedule", Schedule, {"epochs": "x"})
-    check_section("schedule", Schedule, {"epochs": 2, "iterations": None})
-
-
 @pytest.mark.parametrize(
-    "build, section, said",
+    ("key", "value", "said"),
     [
-        # 2.5 iterations were trained and registered; the others ended in a TypeError
-        (Schedule, {"iterations": 2.5}, r"part.iterations is 2.5; it must be None or int"),
-        (Schedule, {"iterations": 2e4}, r"is 20000.0; it must be None or int. Write 20000.$"),
-        (Schedule, {"iterations": float("inf")}, r"is inf; it must be None or int.$"),
-        (build_optimizer, {"lr": None}, r"part.lr is None; it must be float"),
-        (build_gesture_data, {"workers": 1.5, "index": "i"}, r"part.workers is 1.5; .* int"),
-        (build_gesture_data, {"subjects": 5, "index": "i"}, r"part.subjects is 5; .*Sequence\[int"),
-        (
-            build_starting_backbone,
-            {"arch": "resnet18", "init": 3},
-            r"part.init is 3; it must be .*str",
-        ),
+        ("data.train_split", "trian", "'train', 'val' or 'test'.* mean 'train'"),
+        ("data.val_split", "x", "or None"),
+        ("data.fraction", 0.0, "above 0"),
+        ("data.fraction", 1.5, "at most 1"),
+        ("data.batch_size", 0, "above 0"),
+        ("data.val_images", 0, "above 0"),
+        ("data.workers", -1, "at least 0"),
+        ("data.workers", 1.5, "an integer"),
+        ("data.workers", "3", "an integer"),
+        ("data.subjects", 5, "a list"),
+        ("data.overfit", "yes", "true or false"),
+        ("data.augmentation.flip", 2, "at most 1"),
+        ("data.label_variant", "shufled", "mean 'shuffled'"),
+        ("data.box_source", "joints", "'annotation' or 'rootnet'"),
+        ("data.neutral_ends.fraction", 0.5, "below 0.5"),
+        ("backbone.init", 3, "a string"),
+        ("objective.ramp.every_epochs", 0, "above 0"),
+        ("optimizer.lr", -1.0, "at least 0"),
+        ("optimizer.lr", None, "a number"),
+        ("optimizer.betas", (0.9,), "required"),
+        ("schedule.iterations", 0, "above 0"),
+        ("schedule.iterations", 2.5, "an integer"),
+        ("schedule.iterations", float("inf"), "finite"),
+        ("schedule.epochs", "x", "a number"),  # ended in a TypeError of the comparison
+        ("training.precision", "bf61", "mean 'bf16'"),
+        ("training.threads", 0, "above 0"),
+        ("training.log_every", 0, "above 0"),
+        ("seed", 0.5, "an integer"),
     ],
 )
-def test_a_value_of_another_kind_is_named_with_the_kinds_that_fit(build, section, said):
-    given = ("size_px", "seed", "model") if build is not build_starting_backbone else ()
+def test_an_impossible_value_is_named_with_what_is_allowed(key, value, said):
+    config = {name: dict(section) for name, section in MINIMAL.items()}
+    *parents, last = key.split(".")
+    section = config
+    for name in parents:
+        section = section.setdefault(name, {})
+    section[last] = value
+    with pytest.raises(ValueError) as caught:
+        check_config(config)
+    message = str(caught.value)
+    assert message.startswith(key) and "\n" not in message
     with pytest.raises(ValueError, match=said):
-        check_section("part", build, section, given)
+        raise caught.value
+
+
+def test_options_that_exclude_each_other_are_named():
+    for training, said in (
+        ({"sync_bn": True, "freeze_bn": True}, "training: sync_bn and freeze_bn"),
+        ({"deterministic": True, "cudnn_benchmark": True}, "training: cudnn_benchmark"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            check_config({**MINIMAL, "training": training})

@@ -16,10 +16,10 @@ from gesture_pretrain.files import (
     DiskFull,
     WriteFailed,
     atomic_folder,
-    remove_abandoned_parts,
     write_bytes_atomically,
 )
 from gesture_pretrain.files import atomic as atomic_write
+from gesture_pretrain.files.atomic import remove_abandoned_parts
 
 
 def _names(folder):
@@ -221,16 +221,34 @@ def test_kill_at_any_moment_leaves_a_whole_file(tmp_path):
         process.wait()
         content = path.read_bytes()
         assert len(content) == 3_000_000 and content in (b"a" * 3_000_000, b"b" * 3_000_000)
-    remove_abandoned_parts(tmp_path, older_than_s=0)
+    remove_abandoned_parts(tmp_path)
     assert _names(tmp_path) == ["state.pt"]
 
 
-def test_young_parts_of_others_stay(tmp_path):
-    part = tmp_path / ".net.one.abc.part"
-    part.mkdir()
-    (part / "a").write_bytes(b"x")
-    assert remove_abandoned_parts(tmp_path) == 0 and part.exists()
-    assert remove_abandoned_parts(tmp_path, older_than_s=-1) == 1 and not part.exists()
+def test_parts_are_removed_unless_their_writer_is_at_work(tmp_path):
+    killed = tmp_path / f".net.one.{12 * 'a'}.part"
+    killed.mkdir()
+    (killed / "a").write_bytes(b"x")
+    own = tmp_path / ".shopping.part"
+    own.write_bytes(b"x")
+    with atomic_folder(tmp_path / "net.one") as part:
+        assert part.exists() and own.exists() and not killed.exists()
+        assert remove_abandoned_parts(tmp_path) == 0
+
+
+def test_a_part_that_is_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
+    """Between its creation and its lock, nothing shows that a part has a writer."""
+    lock, taken = atomic_write._lock, []
+
+    def too_late(handle):
+        if not taken:
+            taken.append(remove_abandoned_parts(tmp_path))
+        return lock(handle)
+
+    monkeypatch.setattr(atomic_write, "_lock", lambda handle: too_late(handle))
+    monkeypatch.setattr(atomic_write, "_removed_if_abandoned", lambda part: part.unlink() or True)
+    write_bytes_atomically(tmp_path / "state", b"abc")
+    assert taken == [1] and _names(tmp_path) == ["state"]
 
 
 def _overwrite_often(target, letter, count):

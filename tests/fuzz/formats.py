@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from adapters.pose.checkpoint import read_pose_card
 from adapters.prediction.hand_boxes import boxes_from_file
-from adapters.prediction.picture_source import UnreadablePicture, read_picture
+from adapters.prediction.image_source import UnreadableInput, read_image
+from adapters.transfer.plan.file import read_plan
 from gesture_pretrain.config.override import apply_override
 from gesture_pretrain.data.images.decoding import UnreadableImage, image_size_wh
 from gesture_pretrain.data.images.files import read_image_rgb
@@ -26,12 +27,16 @@ from gesture_pretrain.evaluation.poses.predictions import PosePredictions, Predi
 from gesture_pretrain.hand.mano_file import open_hand, read_mano_file
 from gesture_pretrain.hand.mano_pickle import ManoFileError
 from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.pretraining.stage import resolve_config
 from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.training.checkpoint import load_newest_checkpoint, save_checkpoint
+from gesture_pretrain.training.stopped import NoIntactCheckpoint
 from gesture_pretrain.weights.errors import WeightsError
-from gesture_pretrain.weights.export import export_backbone
+from gesture_pretrain.weights.export import export_backbone, release_backbone
 from gesture_pretrain.weights.folder import load_weights, open_weights
 from gesture_pretrain.weights.initial_weights import load_initial_weights
 from tests.helpers.tiny_release import TinyRelease
+from tests.helpers.toy_pose import toy_plan
 
 Numbers = list[np.ndarray]  # what must be finite
 
@@ -61,6 +66,8 @@ def formats(home: Path) -> dict[str, Format]:
         **_annotations(home / "data"),
         **_index(home / "index"),
         **_weights(home / "weights"),
+        **_checkpoints(home / "checkpoints"),
+        **_configs(home / "configs"),
         **_predictions(home / "predictions"),
         **_hands(home / "hands"),
         **_texts(home / "texts"),
@@ -120,6 +127,7 @@ def _index(root: Path) -> dict[str, Format]:
 def _weights(root: Path) -> dict[str, Format]:
     backbone = build_backbone("hrnet_w16_tiny", size_px=32)
     stored = export_backbone(backbone, tag="fuzz", out=root).path
+    released = release_backbone(stored, notes="", out=root / "released").path
     bare, pickled = root / "bare.safetensors", root / "bare.pth"
     save_file(backbone.net.state_dict(), bare)
     torch.save(backbone.net.state_dict(), pickled)
@@ -145,13 +153,67 @@ def _weights(root: Path) -> dict[str, Format]:
         record = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
         card.write_text(json.dumps({**values, "files": {"model.safetensors": record}}))
 
+    def read_released() -> Numbers:
+        return [t.numpy() for t in load_weights(released).net.state_dict().values()]
+
     family = (WeightsError,)
     return {
+        "released card.json": Format(released / "card.json", read_released, family, True),
+        "released .safetensors": Format(released / "model.safetensors", read_released, family),
         "card.json": Format(card, opened, family, True),
         "model.safetensors": Format(model, loaded, family),
         "model.safetensors, re-hashed": Format(model, loaded, family, after=hash_again),
         "bare .safetensors": Format(bare, initial(bare), family),
         "bare .pth": Format(pickled, initial(pickled), family),
+    }
+
+
+def _checkpoints(root: Path) -> dict[str, Format]:
+    state = {"model": {"weight": torch.ones(4, 4)}, "optimizer": {"step": 1, "betas": (0.9, 0.99)}}
+    pickled = save_checkpoint(root, 1, state)
+    record = pickled.with_suffix(".json")
+
+    def loaded() -> Numbers:
+        load_newest_checkpoint(root)
+        return []
+
+    def hash_again() -> None:
+        content = pickled.read_bytes()
+        facts = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        record.write_text(json.dumps(facts))
+
+    family = (NoIntactCheckpoint,)
+    return {
+        "checkpoint .pt": Format(pickled, loaded, family),
+        "checkpoint .pt, re-hashed": Format(pickled, loaded, family, after=hash_again),
+        "checkpoint .json": Format(record, loaded, family, True),
+    }
+
+
+def _configs(root: Path) -> dict[str, Format]:
+    """Configs are code, so a damaged one may do anything that Python can; it seldom does."""
+    root.mkdir()
+    index = "/nowhere"
+    config, plan = root / "config.py", root / "plan.py"
+    sections = {"data": {"index": index, "batch_size": 8}, "backbone": {"arch": "test_resnet"}}
+    sections |= {"heads": {"hidden": 8}, "schedule": {"epochs": 2}, "seed": 3}
+    config.write_text("".join(f"{name} = {value!r}\n" for name, value in sections.items()))
+    values = toy_plan(Path(index), targets={"a": {"target": "token_fusion"}})
+    plan.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
+
+    def read(path: Path, reader: Callable[[Path], object]) -> Callable[[], Numbers]:
+        def named() -> Numbers:
+            try:
+                reader(path)
+            except ValueError as error:  # the command line names the file
+                raise ValueError(f"{path.name}: {error}") from error
+            return []
+
+        return named
+
+    return {
+        "config .py": Format(config, read(config, resolve_config), (ValueError,)),
+        "plan .py": Format(plan, read(plan, read_plan), (ValueError,)),
     }
 
 
@@ -230,7 +292,7 @@ def _texts(root: Path) -> dict[str, Format]:
 
     def boxes(path: Path) -> Callable[[], Numbers]:
         def read() -> Numbers:
-            found = boxes_from_file(path).by_picture
+            found = boxes_from_file(path).by_image
             return [np.array(box.box_xywh_px) for of in found.values() for box in of]
 
         return read
@@ -247,7 +309,7 @@ def _texts(root: Path) -> dict[str, Format]:
         return []
 
     def pose_card() -> Numbers:
-        return [np.array(read_pose_card(pose).input["std"])]
+        return [np.array(read_pose_card(pose).input.std)]
 
     family = (ValueError,)
     files = {"boxes .csv": table, "boxes .json": listed, "boxes, COCO": coco}
@@ -283,7 +345,7 @@ def _images(root: Path) -> dict[str, Format]:
         cv2.imwrite(str(path), noise)
         found |= {
             f"{ending}, loader": Format(path, _decoder(path), (DataError,)),
-            f"{ending}, predict": Format(path, _reader(path), (UnreadablePicture,)),
+            f"{ending}, predict": Format(path, _reader(path), (UnreadableInput,)),
             f"{ending}, folders": Format(path, _sizer(path), (DataError,)),
         }
     return found
@@ -294,7 +356,7 @@ def _decoder(path: Path) -> Callable[[], Numbers]:
 
 
 def _reader(path: Path) -> Callable[[], Numbers]:
-    return lambda: [read_picture(path)[:0]]
+    return lambda: [read_image(path)[:0]]
 
 
 def _sizer(path: Path) -> Callable[[], Numbers]:

@@ -19,9 +19,9 @@ from tests.fuzz.mutations import mutated
 SECONDS_PER_FILE = 20
 SECONDS_TO_START = 60
 OUTCOMES = (
-    "refused", "unnamed", "unchanged", "accepted", "absurd", "traceback", "hang", "signal"
+    "refused", "unnamed", "unchanged", "accepted", "absurd", "traceback", "hang", "signal", "code"
 )  # fmt: skip
-FAULTS = ("unnamed", "absurd", "traceback", "hang", "signal")
+FAULTS = ("unnamed", "absurd", "traceback", "hang", "signal", "code")
 
 
 class Hang(BaseException):
@@ -34,11 +34,15 @@ def fuzz(name: str, of: Format, *, files: int, seed: int, shown: list[str]) -> C
     neighbours = [path for path in of.file.parent.iterdir() if path.is_file()]
     sound = {path: path.read_bytes() for path in neighbours}
     of.read()  # the sound file is accepted
+    canary = of.file.parent / "canary"
     counts = Counter()
     for number in range(files):
-        content = mutated(sound[of.file], rng, is_json=of.is_json)
+        content = mutated(sound[of.file], rng, is_json=of.is_json, canary=canary)
         of.file.write_bytes(content)
         outcome, text = _outcome(of, content == sound[of.file])
+        if canary.exists():
+            canary.unlink()
+            outcome, text = "code", "reading the file ran code that it contains"
         counts[outcome] += 1
         if outcome in FAULTS:
             shown.append(f"{name}, file {number}: {outcome}: {text}")
@@ -55,6 +59,8 @@ def _outcome(of: Format, unchanged: bool) -> tuple[str, str]:
             found = of.read()
     except Hang:
         return "hang", "".join(traceback.format_stack(limit=3))
+    except SystemExit:  # a config that ends the program
+        return "accepted", ""
     except of.promised as error:
         named = of.file.name in str(error) or of.file.parent.name in str(error)
         return ("refused", "") if named else ("unnamed", f"{type(error).__name__}: {error}")

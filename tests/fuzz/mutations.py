@@ -1,10 +1,14 @@
 """Damaged copies of a file, as disks, downloads and editors leave them; seeded."""
 
 import copy
+import io
 import json
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import torch
 
 ODD_VALUES = (
     None, True, -1, 0, 1, 1e30, -1e-30, 1e999, float("nan"), 2**31, 10**40, "", "x", "../../x",
@@ -13,12 +17,40 @@ ODD_VALUES = (
 ODD_TEXTS = (b"NaN", b"1e999", b"-1", b"0", b"1e30", b'"x"', b"null", b"[]", b"9" * 5000, b"\xff")
 
 
-def mutated(content: bytes, rng: np.random.Generator, *, is_json: bool = False) -> bytes:
-    """One damaged copy."""
+class Payload:
+    """An object whose unpickling creates a file, as hostile weights would run a command."""
+
+    def __init__(self, canary: Path):
+        self.canary = canary
+
+    def __reduce__(self):
+        return open, (str(self.canary), "w")
+
+
+def mutated(
+    content: bytes, rng: np.random.Generator, *, is_json: bool = False, canary: Path | None = None
+) -> bytes:
+    """One damaged copy, or, with a canary, sometimes a hostile file that would create it."""
+    if canary is not None and rng.integers(12) == 0:
+        return _hostile(Payload(canary), rng)
     ways: list[Callable] = [_flip, _cut, _drop, _repeat, _overwrite, _insert]
     if is_json:
         ways += [_odd_value] * 8 + [_odd_text] * 2 + [_nested]
     return ways[rng.integers(len(ways))](content, rng)
+
+
+def _hostile(payload: Payload, rng: np.random.Generator) -> bytes:
+    """A pickle, or a file of torch or numpy that holds one."""
+    kind, stream = rng.integers(4), io.BytesIO()
+    if kind == 0:
+        torch.save({"state_dict": payload}, stream)
+    elif kind == 1:
+        np.savez(stream, row=np.array([payload], object))
+    elif kind == 2:
+        np.save(stream, np.array([payload], object), allow_pickle=True)
+    else:
+        return pickle.dumps(payload, protocol=int(rng.integers(6)))
+    return stream.getvalue()
 
 
 def _place(content: bytes, rng: np.random.Generator) -> int:

@@ -1,14 +1,18 @@
-"""Trains the tiny runs, Stage 1 and token fusion, without batch-norm updates and dropout.
+"""Trains the tiny runs, Stage 1 with and without options beyond the paper, and token fusion.
+
+Without batch-norm updates and dropout.
 
     python distributed_driver.py INDEX FOLDER
 
-Under torchrun with any number of processes; FOLDER gets the runs `gesture` and `pose`, each with
-`scores.json` of the validation before training, `pose` with `predictions.npz` of that moment; and
-in a single process also `gesture_reversed` and `pose_reversed`, whose images are reversed within
-each batch, which changes nothing but the order in which sums are rounded.
+Under torchrun with any number of processes; FOLDER gets the runs `gesture`, `beyond_paper`,
+`distilled` and `pose`, each with `scores.json` of the validation before training, `pose` with
+`predictions.npz` of that moment; and in a single process also `gesture_reversed` and so on, whose
+images are reversed within each batch, which changes nothing but the order in which sums are
+rounded.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,9 +22,14 @@ from tiny_run import SIZE_PX, tiny_sections
 
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.export import export_backbone
 
 STEPS = 50
 TRAINING = {"ema_decay": 0.9, "log_every": 1, "threads": 1, "validate_every": STEPS}
@@ -61,18 +70,51 @@ def write_scores(model, validation, evaluator, out: Path) -> None:
         (out / "scores.json").write_text(json.dumps(scores))
 
 
-def train_gesture(index: Path, out: Path, *, hooks=(), **training) -> None:
+BEYOND_PAPER = {
+    "projector": {"hidden": 16, "channels": 8, "head_hidden": 16, "head_dropout": 0.0},
+    "crops": {"local": 1, "local_size_px": SIZE_PX},
+    "contrast": {"hidden": 16, "channels": 8, "anchors_at_once": 5},
+    "equivariance": {"hidden": 16, "vectors": 4},
+    "dense": {"hidden": 16},
+}
+
+
+def train_beyond_paper(index: Path, out: Path, *, hooks=()) -> None:
+    train_gesture(index, out, hooks=hooks, beyond_paper=BEYOND_PAPER)
+
+
+def train_gesture(
+    index: Path, out: Path, *, hooks=(), distillation=None, beyond_paper=None, **training
+) -> None:
     sections = tiny_sections(
         index,
         **COMMON,
+        distillation=distillation,
         backbone={"arch": "test_efficientnet_gn"},
         heads={"dropout": 0.0},
+        beyond_paper=beyond_paper or {},
         training={**TRAINING, **training},
     )
     runner = build_runner(out=out, hooks=hooks, **sections)
     unequal_labels(runner.data.train.dataset)
     write_scores(runner.weight_average.module, runner.data.validation, GestureAccuracy(), out)
     runner.train()
+
+
+def train_distilled(index: Path, out: Path, *, hooks=()) -> None:
+    """The gesture run with a teacher of random weights; each process writes its own copy."""
+    taxonomy = Taxonomy.load("interhand26m")
+    backbone = build_backbone("test_resnet", size_px=SIZE_PX)
+    torch.manual_seed(0)
+    heads = build_gesture_heads(
+        backbone.pooled_channels, num_coarse=taxonomy.num_coarse, num_fine=taxonomy.num_fine
+    )
+    folder = out.with_name(f"{out.name}_teacher") / str(os.getpid())
+    stored = export_backbone(
+        GestureNetwork(backbone, heads), tag="teacher", taxonomy=taxonomy, out=folder
+    )
+    teacher = {"teacher": str(stored.path), "level": 0.5}
+    train_gesture(index, out, hooks=hooks, distillation=teacher)
 
 
 def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
@@ -98,7 +140,13 @@ def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
 
 
 def main(index: Path, folder: Path) -> None:
-    for name, train in (("gesture", train_gesture), ("pose", train_pose)):
+    tasks = {
+        "gesture": train_gesture,
+        "beyond_paper": train_beyond_paper,
+        "distilled": train_distilled,
+        "pose": train_pose,
+    }
+    for name, train in tasks.items():
         train(index, folder / name)
         if rank_and_world_size()[1] == 1:
             train(index, folder / f"{name}_reversed", hooks=[ReverseBatch()])

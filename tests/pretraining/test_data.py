@@ -8,11 +8,12 @@ from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.splits.neutral_ends import distance_from_ends
 from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.data_section import GestureDataSection
 
 
-def built(index, **options):
-    options = {"size_px": 32, "seed": 0, "workers": 0, "batch_size": 4, **options}
-    return build_gesture_data(index=index, **options)
+def built(index, *, seed=0, **options):
+    section = GestureDataSection(index=index, **{"workers": 0, "batch_size": 4, **options})
+    return build_gesture_data(section, size_px=32, seed=seed)
 
 
 def rows_of(loader) -> list[int]:
@@ -80,5 +81,5 @@ def test_neutral_ends_are_masked_or_drawn_less_often(miniature):
     both = built(miniature, neutral_ends={"mode": "weight"}, class_balanced=True)
     drawn = drawn_distances(both, index)
     assert (drawn > 0).all()
-    with pytest.raises(ValueError, match="neutral_ends.length"):
+    with pytest.raises(ValueError, match="length"):
         built(miniature, neutral_ends={"length": 1})

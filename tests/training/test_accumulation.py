@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_run import SIZE_PX, tiny_sections
 
-from adapters.pose.data import build_pose_data
+from adapters.pose.data import PoseDataSection, build_pose_data
 from adapters.targets import find_pose_target
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
@@ -98,14 +98,11 @@ def test_pose_objectives(tiny_index, hand_models, name, backbone, options):
     arch, size_px = backbone
     network = build_backbone(arch, size_px=size_px)
     data = build_pose_data(
+        PoseDataSection(index=tiny_index, batch_size=BATCH, workers=0, val_split=None),
         build_dataset=target.dataset_for(**options),
         size_px=size_px,
         seed=0,
         hand_models=hand_models,
-        index=tiny_index,
-        batch_size=BATCH,
-        workers=0,
-        val_split=None,
     )
     if name == "token_fusion":
         options["guidance"] = "none"

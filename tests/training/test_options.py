@@ -140,11 +140,11 @@ def test_compiled_run_is_the_run_without_up_to_rounding(tmp_path, tiny_index):
 
 def test_impossible_options_are_named(tmp_path, tiny_index):
     for training, said in (
-        ({"compile": "fast"}, "training.compile is 'fast'; possible: none, default"),
-        ({"float32_matmul_precision": "tf32"}, "possible: highest, high, medium"),
+        ({"compile": "fast"}, "training.compile is 'fast'; it must be 'default'"),
+        ({"float32_matmul_precision": "tf32"}, "'highest', 'high' or 'medium'"),
         ({"sync_bn": True, "freeze_bn": True}, "one of them off"),
         ({"deterministic": True, "cudnn_benchmark": True}, "cudnn_benchmark"),
-        ({"timeout_s": 0}, "training.timeout_s must be above 0"),
+        ({"timeout_s": 0}, "training.timeout_s is 0; it must be above 0"),
     ):
         with pytest.raises(ValueError, match=said):
             build_runner(out=tmp_path, **tiny_sections(tiny_index, training=training))

@@ -40,6 +40,15 @@ def test_all_tensors_of_the_package_arrive():
     assert not torch.equal(own["bn1.running_mean"], torch.zeros(32))
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_larger_networks_match_too(number):
+    arch = f"tf_efficientnet_lite{number}"
+    pytest.importorskip(PACKAGED[arch].package.replace("-", "_"))
+    backbone = build_starting_backbone(arch, init="imagenet", size_px=64)
+    counts = Counter(entry.status for entry in backbone.ledger.entries)
+    assert counts == {"matched": 384, "dropped_by_name": 2}
+
+
 def test_a_missing_package_names_how_to_install_it(monkeypatch):
     def absent(name):
         raise ImportError(name)

@@ -252,15 +252,34 @@ def test_an_answer_of_the_hub_is_not_an_error(monkeypatch):
         initial_weights._ask_hub("timm/some")
 
 
-def test_timm_weights_from_the_local_cache(monkeypatch, tmp_path):
-    """A cached file is used without asking the network."""
-    published = timm.create_model("resnet18")
-    save_file(published.state_dict(), tmp_path / "model.safetensors")
+@pytest.fixture
+def cached(monkeypatch, tmp_path):
+    """Function that puts weights of timm into the local cache."""
     monkeypatch.setattr(
         initial_weights.huggingface_hub,
         "try_to_load_from_cache",
         lambda repo, name: str(tmp_path / name) if name == "model.safetensors" else None,
     )
+
+    def put(arch):
+        published = timm.create_model(arch)
+        save_file(published.state_dict(), tmp_path / "model.safetensors")
+        return published
+
+    return put
+
+
+def test_position_embeddings_are_resampled_to_the_size(cached):
+    """As of DINOv2, whose weights were published for 518 px."""
+    published = cached("test_vit")
+    loaded = build_starting_backbone("test_vit", init="timm", size_px=64)
+    assert published.pos_embed.shape[1] > loaded.net.pos_embed.shape[1] == 1 + 4 * 4
+    assert torch.equal(loaded.net.blocks[0].attn.qkv.weight, published.blocks[0].attn.qkv.weight)
+
+
+def test_timm_weights_from_the_local_cache(cached):
+    """A cached file is used without asking the network."""
+    published = cached("resnet18")
     loaded = build_starting_backbone("resnet18", init="timm", size_px=64)
     assert torch.equal(loaded.net.conv1.weight, published.conv1.weight)
     assert loaded.ledger.dropped_by_name == ("fc.weight", "fc.bias")

@@ -23,7 +23,7 @@ from gesture_pretrain.models import architectures
 from gesture_pretrain.models.architectures import BrokenPackage
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.feature_levels import FeatureSpec
-from gesture_pretrain.weights import registry
+from gesture_pretrain.weights import registry, released
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone, registry_home
 
@@ -50,9 +50,10 @@ def home(exported, tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_registered(monkeypatch):
+def nothing_stays_registered(monkeypatch, tmp_path):
     """`ARCHS` is known to other modules as an object, so it is emptied rather than replaced."""
     monkeypatch.setattr(registry, "_registered_folders", {})
+    monkeypatch.setattr(released, "FOLDER", tmp_path / "nothing is released")
     before = dict(architectures.ARCHS)
     yield
     architectures.ARCHS.clear()

@@ -31,6 +31,7 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
     tested = scored_rows(plan, test_index)
     audits = {}
     for stage in (PRETRAINING, FINETUNING):
+        # the cells that choose a learning rate are trained on rows of the first seed's fine-tuning
         rows = _all_rows(index, [cell for cell in table.cells if cell.stage == stage])
         if stage == PRETRAINING:
             rows = np.union1d(rows, _rows_of_stored_weights(plan, index))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.pose.data import PoseDataSection
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.transfer.plan.plan import (
     AS_MANY_IMAGES_AS_PRETRAINING,
@@ -26,8 +27,8 @@ from adapters.transfer.plan.plan import (
 )
 from gesture_pretrain.data.index.fraction import require_distinct_fractions
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
-from gesture_pretrain.data.splits.select import section_rows, select_splits, spread
-from gesture_pretrain.pretraining.data import load_taxonomy, neutral_ends_of
+from gesture_pretrain.data.splits.select import spread
+from gesture_pretrain.pretraining.data_section import DataSection, GestureDataSection
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import fingerprint
@@ -39,6 +40,7 @@ from gesture_pretrain.weights.starting_backbone import (
 )
 
 PRETRAINING, FINETUNING = "pretraining", "finetuning"
+SELECTION = "selection"  # a fine-tuning with one of several learning rates
 FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
 DEFAULT_SIZE_PX = 256
 
@@ -48,7 +50,7 @@ class Cell:
     """One run of a plan.
 
     Attributes:
-        stage: "pretraining" or "finetuning".
+        stage: "pretraining", "selection" or "finetuning".
         label: for people; the folder's name starts with it.
         config: plain data; all that the result depends on, but the machine.
         places: paths that `config` names by content: index, hand models.
@@ -56,6 +58,7 @@ class Cell:
         arm, backbone, target, fraction, seed: where it stands in the plan (pretraining cells have
             neither target nor fraction).
         iterations, batch_size: what it costs.
+        candidates: Learning rate -> key of the cell that tried it; empty if the rate is given.
     """
 
     stage: str
@@ -70,10 +73,16 @@ class Cell:
     target: str | None = None
     fraction: float | None = None
     needs: str | None = None
+    candidates: Mapping[float, str] = field(default_factory=dict)
     key: str = field(default="")
 
     def __post_init__(self):
         object.__setattr__(self, "key", config_key(self.config))
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Keys of the cells that must be finished before this one."""
+        return (*(() if self.needs is None else (self.needs,)), *self.candidates.values())
 
     @property
     def folder_name(self) -> str:
@@ -91,7 +100,7 @@ class CellTable:
     """The cells of a plan in the order in which they are run, and the arms that had to be left out.
 
     Attributes:
-        cells: pretraining cells stand before those that need them.
+        cells: Cells stand before those that need them.
         left_out: arm -> why.
     """
 
@@ -124,18 +133,23 @@ def cells_of(plan: Plan) -> CellTable:
         for arm, settings in plan.arms.items()
         if settings.pretrained_here and arm not in left_out
         for backbone in dict.fromkeys(plan.backbone_of(t) for t in _targets_with(plan, arm))
-        for seed in plan.seeds
+        for seed in dict.fromkeys(plan.pretraining_seed(seed) for seed in plan.seeds)
+    }
+    pairs = [(t, arm) for t in plan.targets for arm in plan.arms_of(t) if arm not in left_out]
+    selection = {
+        (target, arm): source.selection_cells(arm, target, pretraining) for target, arm in pairs
     }
     finetuning = [
-        source.finetuning_cell(arm, target, fraction, seed, pretraining)
+        source.finetuning_cell(arm, target, fraction, seed, pretraining, selection[target, arm])
         for seed in plan.seeds
         for fraction in plan.fractions
-        for target in plan.targets
-        for arm in plan.arms_of(target)
-        if arm not in left_out
+        for target, arm in pairs
     ]
+    tried = [cell for cells in selection.values() for cell in cells.values()]
     # a seed's results are complete before the next one begins
-    ordered = sorted([*pretraining.values(), *finetuning], key=lambda c: plan.seeds.index(c.seed))
+    ordered = sorted(
+        [*pretraining.values(), *tried, *finetuning], key=lambda c: plan.seeds.index(c.seed)
+    )
     unique = {cell.key: cell for cell in ordered}
     return CellTable(tuple(unique.values()), left_out)
 
@@ -213,33 +227,107 @@ class _Source:
             batch_size=min(batch, len(rows)),
         )
 
+    def selection_cells(self, arm: str, target: str, pretraining: Mapping) -> dict[float, Cell]:
+        """Return a short-lived fine-tuning for each candidate learning rate; {} without a rule."""
+        rule = self.plan.learning_rate
+        if rule is None:
+            return {}
+        fraction, seed = self.plan.fractions[0], self.plan.seeds[0]
+        found = {}
+        for rate in rule.candidates:
+            sections, images = self._finetuning_sections(arm, target, fraction, seed, pretraining)
+            sections["optimizer"] = {**sections.get("optimizer", {}), "lr": rate}
+            sections["data"] |= {"val_split": rule.split, "val_images": rule.images}
+            training = {"validate_every": sections["schedule"]["iterations"]}  # at the end
+            sections["training"] = {**sections.get("training", {}), **training}
+            found[rate] = self._pose_cell(
+                SELECTION,
+                _label("select", target, arm, f"lr{rate:g}"),
+                (arm, target, fraction, seed),
+                sections,
+                images,
+                pretraining,
+            )
+        return found
+
     def finetuning_cell(
-        self, arm: str, target: str, fraction: float, seed: int, pretraining: Mapping
+        self,
+        arm: str,
+        target: str,
+        fraction: float,
+        seed: int,
+        pretraining: Mapping,
+        tried: Mapping[float, Cell],
     ) -> Cell:
         """Stage 2 of an arm in a target."""
-        plan, settings = self.plan, self.plan.targets[target]
-        backbone = plan.backbone_of(target)
-        sections = merged(plan.finetuning, settings.finetuning)
+        plan = self.plan
+        candidates = {rate: cell.key for rate, cell in tried.items()}
+        rule = {f"{rate:g}": key for rate, key in candidates.items()}
+        return self._pose_cell(
+            FINETUNING,
+            _label(target, arm, f"{100 * fraction:g}pc", f"s{seed}"),
+            (arm, target, fraction, seed),
+            *self._finetuning_sections(arm, target, fraction, seed, pretraining),
+            pretraining,
+            candidates,
+            test={**_test_config(plan), "index": self.test_index.fingerprint},
+            **({"learning_rate_of": rule} if rule else {}),
+            **({"curve": list(plan.curve)} if plan.curve else {}),
+        )
+
+    def _finetuning_sections(
+        self, arm: str, target: str, fraction: float, seed: int, pretraining: Mapping
+    ) -> tuple[dict[str, Any], int]:
+        """Return the sections of a fine-tuning and its number of training images."""
+        plan = self.plan
+        sections = merged(plan.finetuning, plan.targets[target].finetuning)
         sections = merged(sections, plan.arms[arm].finetuning)
         data = {"fraction_seed": seed, **plan.data, **sections.get("data", {})}
         data["fraction"] = fraction
-        before = pretraining.get((arm, backbone, seed))
+        batch = data.get("batch_size", 64)
+        rows = finetuning_rows(self.index, data)
+        iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
+        if plan.curve and plan.curve[-1] >= iterations:
+            raise PlanError(
+                f"curve ends at {plan.curve[-1]} steps, but {target} is trained for {iterations}. "
+                "The end is always scored; list earlier steps."
+            )
+        iterations += self._extra_iterations(
+            plan.arms[arm], plan.backbone_of(target), seed, batch, pretraining
+        )
+        sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
+        sections["data"] = data
+        return sections, len(rows)
+
+    def _pose_cell(
+        self,
+        stage: str,
+        label: str,
+        place: tuple[str, str, float, int],
+        sections: dict[str, Any],
+        images: int,
+        pretraining: Mapping,
+        candidates: Mapping[float, str] | None = None,
+        **config: Any,
+    ) -> Cell:
+        """Build a cell that trains a pose network; `place` is (arm, target, fraction, seed)."""
+        arm, target, fraction, seed = place
+        plan, settings, backbone = (
+            self.plan,
+            self.plan.targets[target],
+            self.plan.backbone_of(target),
+        )
+        before = pretraining.get((arm, backbone, plan.pretraining_seed(seed)))
         if before is None:
             weights = self._initial_weights(plan.arms[arm], backbone, arm)
         else:
             weights = {"pretraining": before.key}
-        batch = data.get("batch_size", 64)
-        rows = finetuning_rows(self.index, data)
-        iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
-        iterations += self._extra_iterations(plan.arms[arm], backbone, seed, batch, pretraining)
-        sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
-        sections["data"] = data
         return Cell(
-            stage=FINETUNING,
-            label=_label(target, arm, f"{100 * fraction:g}pc", f"s{seed}"),
+            stage=stage,
+            label=label,
             config={
                 "format": FORMAT,
-                "stage": FINETUNING,
+                "stage": stage,
                 "target": settings.target,
                 "model": dict(settings.model),
                 "weights": weights,
@@ -247,7 +335,7 @@ class _Source:
                 "sections": _without_places(sections),
                 "hand_models": self._hand_fingerprints(sections.get("hand_model", {})),
                 "index": self.index.fingerprint,
-                "test": {**_test_config(plan), "index": self.test_index.fingerprint},
+                **config,
                 "seed": seed,
             },
             places={
@@ -258,11 +346,12 @@ class _Source:
             arm=arm,
             backbone=backbone,
             seed=seed,
-            iterations=iterations,
-            batch_size=min(batch, len(rows)),
+            iterations=sections["schedule"]["iterations"],
+            batch_size=min(sections["data"].get("batch_size", 64), images),
             target=target,
             fraction=fraction,
             needs=None if before is None else before.key,
+            candidates=candidates or {},
         )
 
     def _hand_fingerprints(self, section: Mapping[str, Any]) -> dict[str, str]:
@@ -274,7 +363,10 @@ class _Source:
     def _extra_iterations(self, arm: Arm, backbone, seed, batch, pretraining) -> int:
         if arm.extra != AS_MANY_IMAGES_AS_PRETRAINING:
             return arm.extra
-        costs = [c.images for (_, b, s), c in pretraining.items() if (b, s) == (backbone, seed)]
+        of_seed = (backbone, self.plan.pretraining_seed(seed))
+        costs = [
+            cell.images for (_, *place), cell in pretraining.items() if tuple(place) == of_seed
+        ]
         if not costs:
             raise PlanError("an arm's extra is 'pretraining', but no arm of the plan is pretrained")
         return -(-max(costs) // batch)
@@ -327,35 +419,20 @@ class _Source:
 
 def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
     """(N,) rows that a pretraining run with this data section is trained on."""
-    classes = load_taxonomy(
-        data.get("taxonomy", "interhand26m"),
-        data.get("label_variant"),
-        data.get("label_seed", 0),
-        index,
-        withheld=data.get("withheld", ()),
-        withheld_seed=data.get("withheld_seed", 0),
-    )
-    return _training_rows(
-        index,
-        labelled_by=classes if data.get("labelled_only", True) else None,
-        neutral_ends=neutral_ends_of(data.get("neutral_ends")),
-        **section_rows(data),
-    )
+    return _training_rows(index, GestureDataSection, data)
 
 
 def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
     """(N,) rows that a fine-tuning run with this data section is offered; a target may leave out
     some that it has no use for."""
-    labelled_by = None
-    if data.get("labelled_only", False):
-        labelled_by = load_taxonomy(data.get("taxonomy", "interhand26m"), None, 0, index)
-    rows = {"hands": ("right", "left"), **section_rows(data)}
-    return _training_rows(index, labelled_by=labelled_by, **rows)
+    return _training_rows(index, PoseDataSection, data)
 
 
-def _training_rows(index: HandIndex, **options: Any) -> np.ndarray:
+def _training_rows(
+    index: HandIndex, kind: type[DataSection], data: Mapping[str, Any]
+) -> np.ndarray:
     try:
-        return select_splits(index, **options).train
+        return kind(**{"index": index.path, **data}).select(index).train
     except ValueError as error:
         raise PlanError(f"data: {error}") from error
 

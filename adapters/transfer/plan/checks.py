@@ -4,8 +4,6 @@ Every name in it is looked up here, when the plan is read, and not when it is fi
 the registry and indexes are looked up when the cells are made, also before anything runs.
 """
 
-import re
-from dataclasses import fields
 from pathlib import Path
 
 from adapters.transfer.plan.plan import (
@@ -13,28 +11,25 @@ from adapters.transfer.plan.plan import (
     Comparison,
     Plan,
     PlanError,
+    merged,
 )
 from adapters.transfer.plan.sections import check_plan_sections
-from gesture_pretrain.data.index.leakage import KINDS
-from gesture_pretrain.data.index.record import HANDS, SPLITS
-from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.names import require_choice
 from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
 from gesture_pretrain.weights.starting_backbone import WORDS
-
-_LISTS = ("seeds", "fractions", "arms", "targets", "backbones", "protocols")
-_STAGES = ("pretraining", "finetuning")
 
 
 def check_plan(plan: Plan) -> None:
     """Raises PlanError for the first thing in a plan that cannot be; names its key."""
     try:
-        _check_lists(plan)
-        _check_numbers(plan)
+        if not isinstance(plan.data.get("index"), str):
+            raise PlanError("data.index is required: the folder of an index or its dataset.")
         _check_arms(plan)
         _check_targets(plan)
         check_plan_sections(plan)
-        _check_test(plan)
+        _check_pretrainings(plan)
+        _check_curve(plan)
+        _check_learning_rate(plan)
         for number, comparison in enumerate(plan.comparisons):
             _check_comparison(plan, f"comparisons[{number}]", comparison)
         _check_external(plan)
@@ -44,39 +39,45 @@ def check_plan(plan: Plan) -> None:
         raise PlanError(str(error)) from error
 
 
-def _check_lists(plan: Plan) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", plan.name):
-        raise PlanError(f"name is {plan.name!r}; possible are letters, digits, '_' and '-'.")
-    if not isinstance(plan.data.get("index"), str | Path):
-        raise PlanError("data.index is required: the folder of an index or its data set.")
-    for key in _LISTS:
-        values = getattr(plan, key)
-        if not values or len(set(values)) < len(values):
-            raise PlanError(f"{key} is {list(values)}; needed is one or more, none twice.")
-    for name in plan.protocols:
-        require_choice("one of protocols", name, PROTOCOLS)
-    possible = [f"{stage}:{kind}" for stage in _STAGES for kind in KINDS]
-    for name in plan.allowed_leaks:
-        require_choice("one of allowed_leaks", name, possible)
+def _check_pretrainings(plan: Plan) -> None:
+    count, seeds = plan.pretrainings, len(plan.seeds)
+    if count is not None and seeds % count:
+        raise PlanError(
+            f"pretrainings is {count}, but the {seeds} seeds must divide evenly among the "
+            "pretrainings. Choose a divisor of the number of seeds."
+        )
 
 
-def _check_numbers(plan: Plan) -> None:
-    if bad := [f for f in plan.fractions if not 0 < f <= 1]:
-        raise PlanError(f"fractions {bad}: a share of the labels is above 0 and at most 1.")
-    if bad := [seed for seed in plan.seeds if seed < 0]:
-        raise PlanError(f"seeds {bad}: a seed is 0 or more.")
-    for item in fields(plan.planning):
-        key, value = item.name, getattr(plan.planning, item.name)
-        if isinstance(value, float) and not value > 0:
-            raise PlanError(f"planning.{key} is {value}; it must be above 0, or None.")
-    if plan.diagnostics is not None:
-        for key in ("train_images", "test_images"):
-            _require_images(f"diagnostics.{key}", getattr(plan.diagnostics, key))
+def _check_curve(plan: Plan) -> None:
+    steps = plan.curve
+    if not steps:
+        return
+    if list(steps) != sorted(steps):
+        raise PlanError(f"curve is {list(steps)}; needed are ascending numbers of steps.")
+    for name, target in plan.targets.items():
+        sections = merged(plan.finetuning, target.finetuning)
+        constant = sections.get("schedule", {}).get("final_lr_ratio") == 1
+        if not constant or sections.get("training", {}).get("ema_decay") is None:
+            raise PlanError(
+                f"curve needs schedule.final_lr_ratio=1 and training.ema_decay in the fine-tuning "
+                f"of {name}. Only then is a point the end of a shorter run."
+            )
 
 
-def _require_images(key: str, count: int) -> None:
-    if count < 1:
-        raise PlanError(f"{key} is {count}; it must be at least 1.")
+def _check_learning_rate(plan: Plan) -> None:
+    rule = plan.learning_rate
+    if rule is None:
+        return
+    if rule.split == plan.test.split and plan.test.index is None:
+        raise PlanError(
+            f"learning_rate.split is {rule.split!r}, which is also scored. Choose another split."
+        )
+    for name, arm in plan.arms.items():
+        if "lr" in arm.finetuning.get("optimizer", {}):
+            raise PlanError(
+                f"arms.{name}.finetuning.optimizer.lr is given, but learning_rate chooses it. "
+                "Leave one of them out."
+            )
 
 
 def _check_arms(plan: Plan) -> None:
@@ -108,17 +109,6 @@ def _check_targets(plan: Plan) -> None:
             require_choice(f"targets.{name}.backbone", target.backbone, plan.backbones)
         for arm in plan.arms_of(name):
             require_choice(f"one of targets.{name}.arms", arm, plan.arms)
-
-
-def _check_test(plan: Plan) -> None:
-    require_choice("test.split", plan.test.split, SPLITS)
-    require_choice("test.box_source", plan.test.box_source, ("rootnet", None))
-    for hand in plan.test.hands:
-        require_choice("one of test.hands", hand, HANDS)
-    if not plan.test.hands:
-        raise PlanError(f"test.hands is empty; needed is one or more of {', '.join(HANDS)}.")
-    if plan.test.images is not None:
-        _require_images("test.images", plan.test.images)
 
 
 def _check_comparison(plan: Plan, key: str, comparison: Comparison) -> None:

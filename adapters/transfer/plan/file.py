@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from adapters.transfer.plan.checks import check_plan
-from adapters.transfer.plan.plan import Plan
-from adapters.transfer.plan.values import build
-from gesture_pretrain.config.file import read_python_file
+from adapters.transfer.plan.plan import Plan, PlanError
+from gesture_pretrain.config.file import plain, read_python_file
 from gesture_pretrain.config.kind import find_config, require_kind
 from gesture_pretrain.config.override import Overrides, apply_overrides
+from gesture_pretrain.schema import validated
 
 
 def read_plan(source: str | Path | Mapping[str, Any], overrides: Overrides = ()) -> Plan:
-    """Reads and checks a plan file.
+    """Read and check a plan file.
 
     Args:
         source: Path of a Python file of plain values, the name of a shipped
@@ -26,10 +26,10 @@ def read_plan(source: str | Path | Mapping[str, Any], overrides: Overrides = ())
         ValueError: a config of another kind, or an override that cannot be.
     """
     if isinstance(source, Mapping):
-        values, name = _plain(source), "study"
+        values, name = plain(source), "study"
     else:
         path = find_config(source, "experiments")
-        values, name = _plain(read_python_file(path)), path.stem
+        values, name = read_python_file(path), path.stem
         require_kind(path, values, "experiments")
     apply_overrides(values, overrides)
     values.setdefault("name", name)
@@ -43,14 +43,6 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
         PlanError: an unknown or missing key, a value that cannot be, or values that do not go
             together; names the key.
     """
-    plan = build("", Plan, values)
+    plan = validated(Plan, values, error=PlanError)
     check_plan(plan)
     return plan
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from adapters.pose.training import check_pose_config
+from adapters.pose.sections import check_pose_config
 from adapters.targets import PoseTarget, model_options
-from adapters.transfer.plan.sections import FINETUNING_SECTIONS
+from adapters.transfer.plan.plan import FINETUNING_SECTIONS
 from gesture_pretrain.config.override import apply_override, set_key
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.weights.record import WeightRecord
@@ -128,8 +128,8 @@ def _arms(name: str, backbone: str, baselines: Sequence[str]) -> dict[str, dict[
         label = baseline if baseline in WORDS else find_backbone(baseline).record.name
         if label in arms:
             raise ValueError(
-                f"{label!r} would be compared with itself. Give each --baseline once, and not the "
-                "--backbone."
+                f"{label!r} would be compared with itself. Give each baseline once, and not the "
+                "backbone itself."
             )
         arms[label] = {"init": label} if label in WORDS else {"weights": baseline}
     return arms

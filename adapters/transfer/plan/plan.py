@@ -1,15 +1,46 @@
 """A plan: which initial weights are compared, in which pose networks, with how many labels.
 
-`plan_file.py` reads one from a file and has it checked (`plan_checks.py`); then it never changes;
-`cells.py` turns it into runs.
+`file.py` reads one from a file and has it checked (`checks.py`); then it never changes; `cells.py`
+turns it into runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from adapters.pose.sections import PoseSections
+from gesture_pretrain.config.sections import arguments_of
+from gesture_pretrain.data.index.leakage import KINDS
+from gesture_pretrain.data.index.record import HANDS, SPLITS
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.pretraining.sections import PretrainingSections
+from gesture_pretrain.schema import STRICT, PositiveFraction
 
 AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
 RANDOM = "random"
+STAGES = ("pretraining", "finetuning")
+
+
+def _require_distinct(values: tuple) -> tuple:
+    if len(set(values)) < len(values):
+        raise ValueError(f"{list(values)} has a value twice.")
+    return values
+
+
+# A teacher is known by its name only, which is not enough for the key of a cell
+_NOT_IN_PLANS = ("backbone", "model", "seed", "tag", "distillation")
+FINETUNING_SECTIONS = tuple(f.name for f in fields(PoseSections) if f.name not in _NOT_IN_PLANS)
+FinetuningSection = Literal[FINETUNING_SECTIONS]
+PretrainingSection = Literal[
+    tuple(f.name for f in fields(PretrainingSections) if f.name not in _NOT_IN_PLANS)
+]
+_LEAKS = tuple(f"{stage}:{kind}" for stage in STAGES for kind in KINDS)
+_T = TypeVar("_T")
+_OneOrMore = Annotated[tuple[_T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
+_Some = Annotated[Mapping[str, _T], Field(min_length=1)]
 
 
 class PlanError(ValueError):
@@ -37,10 +68,10 @@ class Arm:
     """
 
     init: str | None = None
-    pretrain: Mapping[str, Mapping[str, Any]] | None = None
+    pretrain: Mapping[PretrainingSection, Mapping[str, Any]] | None = None
     weights: str | None = None
-    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    extra: int | str = 0
+    finetuning: Mapping[Literal["optimizer"], Mapping[str, Any]] = field(default_factory=dict)
+    extra: NonNegativeInt | Literal["pretraining"] = 0
     optional: bool = False
     text: str = ""
 
@@ -50,10 +81,6 @@ class Arm:
             raise PlanError(
                 f"an arm has init, pretrain or both, or weights alone; this one has {given}."
             )
-        if self.extra != AS_MANY_IMAGES_AS_PRETRAINING and not (
-            isinstance(self.extra, int) and self.extra >= 0
-        ):
-            raise PlanError(f"an arm's extra is iterations or 'pretraining', got {self.extra!r}.")
 
     @property
     def pretrained_here(self) -> bool:
@@ -83,7 +110,7 @@ class Target:
     backbone: str | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     arms: tuple[str, ...] | None = None
-    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    finetuning: Mapping[FinetuningSection, Mapping[str, Any]] = field(default_factory=dict)
     text: str = ""
 
 
@@ -135,11 +162,11 @@ class Planning:
         source: where these come from.
     """
 
-    cluster_sd_mm: float | None = None
-    seed_sd_mm: float | None = None
-    images_per_s: float | None = None
-    pretraining_images_per_s: float | None = None
-    prediction_images_per_s: float | None = None
+    cluster_sd_mm: PositiveFloat | None = None
+    seed_sd_mm: PositiveFloat | None = None
+    images_per_s: PositiveFloat | None = None
+    pretraining_images_per_s: PositiveFloat | None = None
+    prediction_images_per_s: PositiveFloat | None = None
     source: str = "not stated"
 
 
@@ -152,8 +179,26 @@ class Diagnostics:
         test_images: that it is scored on.
     """
 
-    train_images: int = 1000
-    test_images: int = 500
+    train_images: PositiveInt = 1000
+    test_images: PositiveInt = 500
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """Rule that chooses the learning rate of each arm in each target.
+
+    Every candidate is trained with the first seed and the first fraction of the pose labels. The
+    rate with the lowest MPJPE on validation images is used for all seeds and fractions.
+
+    Attributes:
+        candidates: Learning rates of the fine-tuning.
+        split: Split that the candidates are validated on; not the split that is scored.
+        images: Number of validation images, evenly spread over the split; None for all.
+    """
+
+    candidates: Annotated[_OneOrMore[PositiveFloat], Field(min_length=2)]
+    split: Literal[SPLITS] = "val"
+    images: PositiveInt | None = None
 
 
 @dataclass(frozen=True)
@@ -171,11 +216,11 @@ class TestImages:
 
     __test__ = False  # not a test class, whatever its name looks like
 
-    split: str = "test"
-    images: int | None = None
-    hands: tuple[str, ...] = ("right", "left")
+    split: Literal[SPLITS] = "test"
+    images: PositiveInt | None = None
+    hands: _OneOrMore[Literal[HANDS]] = ("right", "left")
     index: str | None = None
-    box_source: str | None = None
+    box_source: Literal["rootnet", None] = None
 
 
 @dataclass(frozen=True)
@@ -202,26 +247,42 @@ class Plan:
         leakage_by_content: also compare image files.
         planning: for the dry run.
         diagnostics: of frozen features; None for none.
+        pretrainings: Pretrainings of each arm. The seeds are divided evenly among them, in their
+            order; None for one pretraining per seed.
+        learning_rate: Rule that chooses learning rates; None to use those of the sections.
+        curve: Numbers of steps, in ascending order, after which every fine-tuning is scored in
+            addition to its end. Needs a constant learning rate and averaged weights.
+        cluster_by: "sequence" or "subject": which test hands form a cluster in the verdict.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     data: Mapping[str, Any]
-    backbones: Mapping[str, Mapping[str, Any]]
-    arms: Mapping[str, Arm]
-    targets: Mapping[str, Target]
-    finetuning: Mapping[str, Mapping[str, Any]]
-    seeds: tuple[int, ...]
-    pretraining: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    backbones: _Some[arguments_of(build_backbone, "seed")]
+    arms: _Some[Arm]
+    targets: _Some[Target]
+    finetuning: Mapping[FinetuningSection, Mapping[str, Any]]
+    seeds: _OneOrMore[NonNegativeInt]
+    pretraining: Mapping[PretrainingSection, Mapping[str, Any]] = field(default_factory=dict)
     question: str = "Do the arms differ?"
-    fractions: tuple[float, ...] = (1.0,)
+    fractions: _OneOrMore[PositiveFraction] = (1.0,)
     comparisons: tuple[Comparison, ...] = ()
-    protocols: tuple[str, ...] = ("interhand_wrist",)
+    protocols: _OneOrMore[Literal[tuple(PROTOCOLS)]] = ("interhand_wrist",)
     test: TestImages = TestImages()
     external: tuple[External, ...] = ()
-    allowed_leaks: tuple[str, ...] = ()
+    allowed_leaks: tuple[Literal[_LEAKS], ...] = ()
     leakage_by_content: bool = False
     planning: Planning = Planning()
     diagnostics: Diagnostics | None = None
+    pretrainings: PositiveInt | None = None
+    learning_rate: LearningRate | None = None
+    curve: tuple[PositiveInt, ...] = ()
+    cluster_by: Literal["sequence", "subject"] = "sequence"
+
+    def pretraining_seed(self, seed: int) -> int:
+        """Return the seed of the pretraining that the runs of a seed start from."""
+        per_pretraining = len(self.seeds) // (self.pretrainings or len(self.seeds))
+        position = self.seeds.index(seed)
+        return self.seeds[position - position % per_pretraining]
 
     def backbone_of(self, target: str) -> str:
         """Key of the backbone that a target is built around."""
@@ -245,3 +306,17 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             result[key] = value
     return result
+
+
+for _kind in (
+    Arm,
+    Target,
+    Comparison,
+    External,
+    Planning,
+    Diagnostics,
+    LearningRate,
+    TestImages,
+    Plan,
+):
+    _kind.__pydantic_config__ = STRICT

@@ -1,76 +1,79 @@
-"""The part of a transfer report that says where the difference is, as blocks of its page."""
+"""The parts of a transfer report that say where the difference is, as blocks of its page."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.transfer.report import gain_figures as gain_pictures
-from adapters.transfer.report.tables import seen_rows, unbroken
-from adapters.transfer.score.results import GroupGain, TransferResults, percent
-from gesture_pretrain.report import html
+from adapters.transfer.report.gain_figures import gesture_gains_figure, joint_gains_figure
+from adapters.transfer.report.tables import seen_table
+from adapters.transfer.score.results import ComparedPair, GroupGain, TransferResults, percent
+from gesture_pretrain.report.page import Block, Figure, Table
 
-_INTERVALS = (
-    "Intervals are 95 %, paired, by clusters (subject, sequence) and seeds, and NOT corrected for "
-    "their number: of twenty, one leaves out the truth. {corrected} after Holm's correction over "
-    "{family}."
-)
-_COLOURED = "Green and red are decided"
 _JOINT_PANELS = 6
 
 
-def gain_blocks(results: TransferResults) -> list[str]:
-    """Heading, table and pictures; nothing where nothing was compared."""
-    compared = [pair for pair in results.pairs if pair.joints is not None]
+def seen_blocks(results: TransferResults) -> list[Block]:
+    """Build the comparisons on gestures that pretraining had and had not."""
+    compared = _compared(results)
+    if not compared or not compared[0].by_gesture:
+        return []
+    gains = compared[0].by_gesture
+    if all(gain.seen for gain in gains):
+        return ["All gestures of the test were in pretraining. Unseen gestures were not tested."]
+    if all(gain.seen is None for gain in gains):
+        return ["Which gestures pretraining had is unknown. Unseen gestures were not tested."]
+    frame = seen_table(results)
+    note = _intervals("The p-values are", "the rows of this table")
+    return [Table(frame, main="difference, mm"), note] if len(frame) else []
+
+
+def part_blocks(results: TransferResults) -> list[Block]:
+    """Build the figures of the differences by joint and by gesture."""
+    compared = _compared(results)
     if not compared:
         return []
-    first = compared[0]
-    blocks = [html.heading("Where the difference is")]
-    if first.by_gesture:
-        header, rows = seen_rows(results)
-        if rows:
-            blocks.append(html.number_table(header, unbroken(rows), main_column=4))
-            blocks.append(html.paragraph(_intervals("The p-values are", "the rows of this table")))
-        blocks += [html.paragraph(text) for text in _not_known_of_unseen(first.by_gesture)]
+    blocks: list[Block] = []
     fewest = min(pair.fraction for pair in compared)
     panels = [p for p in compared if p.by_joint and p.fraction == fewest][:_JOINT_PANELS]
     if panels:
         title = f"By joint, {percent(fewest)} of the labels: {results.kind}"
-        image = gain_pictures.joint_gains_picture(panels, title=title)
-        caption = _intervals(_COLOURED, "the joints of a panel")
-        blocks.append(html.picture(image, f"{caption} A root has no error and is left out."))
+        caption = _intervals("Green and red are significant", "the joints of a panel")
+        image = joint_gains_figure(panels, title=title)
+        blocks.append(Figure(image, f"{caption} A root has no error and is left out."))
+    first = compared[0]
     if first.by_gesture:
         title = f"{first.label}: by gesture\n{results.kind}"
-        image = gain_pictures.gesture_gains_picture(first.by_gesture, title=title)
-        blocks.append(html.picture(image, _gesture_caption(first.by_gesture)))
+        image = gesture_gains_figure(first.by_gesture, title=title)
+        blocks.append(Figure(image, _gesture_caption(first.by_gesture)))
     return blocks
 
 
+def _compared(results: TransferResults) -> list[ComparedPair]:
+    return [pair for pair in results.pairs if pair.joints is not None]
+
+
 def _intervals(corrected: str, family: str) -> str:
-    return _INTERVALS.format(corrected=corrected, family=family)
+    return (
+        "Intervals are 95 %, paired, by clusters (subject, sequence) and seeds, and NOT corrected "
+        "for their number: on average, one in twenty misses the true value. "
+        f"{corrected} after Holm's correction over {family}."
+    )
 
 
 def _gesture_caption(gains: Sequence[GroupGain]) -> str:
     known = sum(not np.isnan(gain.low_mm) for gain in gains)
     text = (
-        "In brackets: hands; gestures of fewer than 3 are left out. Ordered by the difference "
-        "itself, so that the ends are the extremes of chance as well: read the order as a hint. "
-        "All are in gains.csv. "
+        "In brackets: hands; gestures with fewer than 3 are left out. Gestures are sorted by their "
+        "difference, so that the ends are extremes by chance as well. All are in gains.csv. "
     )
     if not known:
         return text + (
-            "No gesture was recorded often enough (3 clusters) for an interval: none is decided."
+            "No gesture was recorded often enough (3 clusters) for an interval: none is "
+            "significant."
         )
     if known < len(gains):
         text += (
             f"{known} of {len(gains)} gestures were recorded often enough (3 clusters) for an "
             "interval; the others are undecided. "
         )
-    return text + _intervals(_COLOURED, "the gestures with an interval")
-
-
-def _not_known_of_unseen(gains: Sequence[GroupGain]) -> list[str]:
-    if all(gain.seen for gain in gains):
-        return ["All gestures of the test were in pretraining: nothing is said of unseen ones."]
-    if all(gain.seen is None for gain in gains):
-        return ["Which gestures pretraining had is not known: nothing is said of unseen ones."]
-    return []
+    return text + _intervals("Green and red are significant", "the gestures with an interval")

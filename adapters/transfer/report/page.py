@@ -3,24 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.transfer.report import figures as pictures
-from adapters.transfer.report.gains import gain_blocks
-from adapters.transfer.report.markdown import markdown
-from adapters.transfer.report.pose_figure import pose_pairs_picture
+from adapters.transfer.report import figures
+from adapters.transfer.report.curves import label_curves, step_curves
+from adapters.transfer.report.gains import part_blocks, seen_blocks
+from adapters.transfer.report.pose_figure import pose_pairs_figure
 from adapters.transfer.report.tables import (
-    as_csv,
-    as_latex,
-    cell_rows,
+    cell_table,
     comparison_numbers,
-    comparison_rows,
-    feature_rows,
-    gain_rows,
-    other_protocol_rows,
-    pretraining_rows,
-    tested_rows,
+    comparison_table,
+    curve_numbers,
+    feature_table,
+    gain_numbers,
+    metrics,
+    pretraining_table,
     transfer_numbers,
-    transfer_rows,
-    unbroken,
+    transfer_table,
 )
 from adapters.transfer.report.verdict import (
     CONTROLLED,
@@ -31,10 +28,22 @@ from adapters.transfer.report.verdict import (
 )
 from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report import html
-from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.figures import embedding_figure
+from gesture_pretrain.report.frames import to_csv, to_latex
+from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 
 _MOST_AT_THE_TOP = 12
+_DOT_BAR_TICKS = "Dot: difference. Bar: 95 % interval. Ticks: single seeds."
+_STATISTICS = (
+    "Differences are paired by hand and seed. The interval and p come from a crossed "
+    "random-effects model whose factors are clusters (subject, sequence), seeds and pretrainings.",
+    "'p, sign flip' is a permutation test over clusters, which treats the trained networks as "
+    "fixed.",
+    "'Interval over subjects' takes whole subjects as clusters. It is the one to read for new "
+    "people.",
+    "Holm's correction is over all rows of a table of comparisons.",
+    "'Detectable' is the true difference that such data would find in 80 of 100 repetitions.",
+)
 
 
 def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
@@ -45,239 +54,216 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    table, compared = transfer_rows(results), comparison_rows(results.pairs)
-    caption = f"{results.question} Data: {results.kind}."
-    for name, text in (
-        ("report.html", _page(results)),
-        ("report.md", markdown(results)),
-        ("verdict.txt", "\n".join([headline(results), *verdict(results)]) + "\n"),
-        ("table.csv", as_csv(*transfer_numbers(results))),
-        ("comparisons.csv", as_csv(*comparison_numbers(results.pairs))),
-        ("other_systems.csv", as_csv(*comparison_numbers(results.external_pairs))),
-        ("gains.csv", as_csv(*gain_rows(results))),
-        ("cells.csv", as_csv(*cell_rows(results))),
-        ("table.tex", as_latex(*table, caption) + as_latex(*compared, f"Comparisons. {caption}")),
-    ):
+    data = "synthetic, rendered images" if results.synthetic else "the data of the plan"
+    latex = [
+        to_latex(transfer_table(results), f"Transfer table. Errors in mm on {data}."),
+        to_latex(comparison_table(results.pairs), f"Declared comparisons on {data}."),
+    ]
+    frames = {
+        "table.csv": transfer_numbers(results),
+        "comparisons.csv": comparison_numbers(results.pairs),
+        "other_systems.csv": comparison_numbers(results.external_pairs),
+        "gains.csv": gain_numbers(results),
+        "curves.csv": curve_numbers(results),
+        "cells.csv": cell_table(results),
+    }
+    texts = {name: to_csv(frame) for name, frame in frames.items()}
+    texts["table.tex"] = "\n".join(latex)
+    texts["verdict.txt"] = "\n".join([headline(results), *verdict(results)]) + "\n"
+    for name, text in texts.items():
         write_bytes_atomically(folder / name, text.encode("utf-8"))
-    return folder / "report.html"
+    return transfer_page(results).write(folder / "report.html", folder / "report.md")
 
 
-def _page(results: TransferResults) -> str:
-    blocks = [html.summary(verdict(results))]
-    if results.trouble:
-        blocks += [html.notice("Trouble: " + " ".join(results.trouble))]
-    blocks += _answer_blocks(results)
-    blocks += _table_blocks(results)
-    blocks += _comparison_blocks(results)
-    blocks += _external_blocks(results)
-    blocks += _cause_blocks(results)
-    blocks += gain_blocks(results)
-    blocks += _pretraining_blocks(results)
-    blocks += _feature_blocks(results)
-    blocks += _picture_blocks(results)
-    blocks += _protocol_blocks(results)
-    blocks += _record_blocks(results)
-    return html.page(
+def transfer_page(results: TransferResults) -> Page:
+    """Build the page: the verdict first, then tables, then everything that supports them."""
+    return Page(
         f"{headline(results)}: {results.question}",
         f"Transfer experiment {results.name} on {results.kind}.",
-        blocks,
+        summary=verdict(results),
+        notices=[f"Trouble: {' '.join(results.trouble)}"] if results.trouble else [],
+        sections={
+            "Differences": _differences(results),
+            "Transfer table": _transfer_tables(results),
+            "Declared comparisons": _comparisons(results),
+            "Curves": _curves(results),
+            "Seen and unseen gestures": seen_blocks(results),
+            "Other systems": _other_systems(results),
+            "Question, data and arms": _arms(results),
+            "Controls: were the labels learned?": _pretraining(results),
+            "Statistics": [_STATISTICS] if results.pairs else [],
+            "Threats to validity": _threats(results),
+            "Leakage audit": [results.audit] if results.audit else [],
+            "Differences by joint and gesture": part_blocks(results),
+            "Do frozen features predict the gain?": _features(results),
+            "Same hand, two systems": _poses(results),
+            "Protocols": _protocols(results),
+            **{
+                f"Weights that arrived: {name}": [Code(table)]
+                for name, table in results.ledgers.items()
+            },
+            "Record": _record(results),
+        },
     )
 
 
-def _answer_blocks(results: TransferResults) -> list[str]:
-    """The differences in one picture; of many, those of the main comparison."""
+def _differences(results: TransferResults) -> list[Block]:
+    """Show the differences in one figure; of many, those of the main comparison."""
     if not any(pair.joints for pair in results.pairs):
         return []
     first = results.pairs[0]
-    shown, caption = results.pairs, "Dot: difference. Bar: 95 % interval. Ticks: single seeds."
+    shown, caption = results.pairs, _DOT_BAR_TICKS
     if len(shown) > _MOST_AT_THE_TOP:
         shown = [p for p in shown if (p.arm, p.reference) == (first.arm, first.reference)]
         caption += " The first declared comparison; the others are below."
-    image = pictures.difference_picture(
-        shown[:_MOST_AT_THE_TOP], title=f"Differences with 95 % intervals: {results.kind}"
-    )
-    return [html.picture(image, caption)]
+    return [_difference_figure(results, shown[:_MOST_AT_THE_TOP], "Differences", caption)]
 
 
-def _table_blocks(results: TransferResults) -> list[str]:
-    header, rows = tested_rows(results)
-    first, *others = results.protocols
-    blocks = [
-        html.heading("Transfer table"),
-        html.number_table(header, unbroken(rows), main_column=6),
-        html.paragraph(
-            "Mean ± standard deviation over seeds, mm; lower is better. The difference is "
-            "that of the first comparison declared for the row. Protocol "
-            f"{first}; what it is stands below under Protocols."
-        ),
+def _difference_figure(
+    results: TransferResults, pairs: Sequence[ComparedPair], what: str, caption: str
+) -> Figure:
+    title = f"{what} with 95 % intervals: {results.kind}"
+    return Figure(figures.difference_figure(pairs, title=title), caption)
+
+
+def _transfer_tables(results: TransferResults) -> list[Block]:
+    frame, (first, *others) = transfer_table(results), results.protocols
+    tested = list(frame.columns[: list(frame.columns).index("hands") + 1])
+    blocks: list[Block] = [
+        Table(frame[tested], main=metrics(results, first)[0]),
+        "Mean ± standard deviation over seeds, mm; lower is better. The difference is that of the "
+        f"first comparison declared for the row. Protocol {first} is described under Protocols.",
     ]
     if others:
-        header, rows = other_protocol_rows(results)
-        blocks.append(html.number_table(header, unbroken(rows)))
+        blocks.append(Table(frame.drop(columns=tested[2:])))
     return blocks
 
 
-def _protocol_blocks(results: TransferResults) -> list[str]:
-    blocks = [html.heading("Protocols")]
-    blocks += [
-        html.code("\n".join(results.cards[protocol]))
-        for protocol in results.protocols
-        if protocol in results.cards
-    ]
-    refused = {f"{row.target}: {why}" for row in results.rows for why in row.refused.values()}
-    if refused:
-        blocks.append(html.bullets(sorted(refused)))
-    return blocks
-
-
-def _comparison_blocks(results: TransferResults) -> list[str]:
-    if not results.pairs:
-        return []
-    blocks = [
-        html.heading("Declared comparisons"),
-        *_comparison_tables(results.pairs),
-        html.paragraph(
-            "Differences are paired by hand and seed. The interval and p come from a crossed "
-            "random-effects model whose factors are clusters (subject, sequence), seeds and "
-            "pretrainings. 'p, sign flip' is a permutation test over clusters, which treats the "
-            "trained networks as fixed. 'Interval over subjects' takes whole subjects as clusters "
-            "and is the one to read for new people. Holm's correction is over all rows of the "
-            "table. 'Detectable': the true difference that such data would find in 80 of 100 "
-            "repetitions."
-        ),
-    ]
+def _comparisons(results: TransferResults) -> list[Block]:
+    blocks = _comparison_tables(results.pairs)
     if len(results.pairs) > _MOST_AT_THE_TOP and any(pair.joints for pair in results.pairs):
-        image = pictures.difference_picture(
-            results.pairs, title=f"All differences with 95 % intervals: {results.kind}"
-        )
-        blocks.append(html.picture(image, "Dot: difference. Bar: interval. Ticks: single seeds."))
-    if len({row.fraction for row in results.rows if row.fraction}) > 1:
-        blocks.append(_label_curves(results))
+        figure = _difference_figure(results, results.pairs, "All differences", _DOT_BAR_TICKS)
+        blocks.append(figure)
     return blocks
 
 
-def _label_curves(results: TransferResults) -> str:
-    image = pictures.label_curves(
-        results.rows,
-        results.pairs,
-        results.protocols[0],
-        title=f"Label efficiency: {results.kind}",
-        colours=pictures.arm_colours(list(results.arms)),
-    )
-    return html.picture(
-        image,
-        f"{results.protocols[0]}, mm. Above: lines are means over seeds, a dot is a seed, a band "
-        "is the 95 % interval of the mean for other sequences and seeds. Bands may overlap though "
-        "the difference is clear, as all arms are scored on the same hands: that is what the lower "
-        "panels show, with paired 95 % intervals, coloured after Holm over all declared "
-        "comparisons.",
-    )
+def _comparison_tables(pairs: Sequence[ComparedPair]) -> list[Block]:
+    """Show the differences with their intervals, and below them their details."""
+    if not pairs:
+        return []
+    frame = comparison_table(pairs)
+    differences = ["difference, mm", "95 % interval", "%", "p, Holm", "finding"]
+    return [
+        Table(frame[["comparison", *differences]], main=differences[0]),
+        Table(frame.drop(columns=differences)),
+    ]
 
 
-def _external_blocks(results: TransferResults) -> list[str]:
+def _curves(results: TransferResults) -> list[Block]:
+    colours = figures.arm_colours(list(results.arms))
+    blocks: list[Block] = []
+    if len({row.fraction for row in results.rows if row.fraction}) > 1:
+        image = label_curves(
+            results.rows,
+            results.pairs,
+            results.protocols[0],
+            title=f"Label efficiency: {results.kind}",
+            colours=colours,
+        )
+        caption = (
+            f"{results.protocols[0]}, mm. Above: lines are means over seeds, a dot is a seed, a "
+            "band is the 95 % interval of the mean for other sequences and seeds. Bands may "
+            "overlap although a difference is significant, because all arms are scored on the "
+            "same hands. Below: paired differences with 95 % intervals, coloured after Holm's "
+            "correction over all declared comparisons."
+        )
+        blocks.append(Figure(image, caption))
+    if results.curves:
+        title = f"Error over fine-tuning steps: {results.kind}"
+        image = step_curves(results.curves, title=title, colours=colours)
+        caption = "Lines are means over seeds, a dot is a seed. All points are in curves.csv."
+        blocks.append(Figure(image, f"{results.protocols[0]}, mm. {caption}"))
+    return blocks
+
+
+def _other_systems(results: TransferResults) -> list[Block]:
     if not results.external_pairs:
         return []
-    blocks = [html.heading("Other systems"), *_comparison_tables(results.external_pairs)]
-    blocks.append(html.paragraph(EXTERNAL))
+    blocks = [*_comparison_tables(results.external_pairs), EXTERNAL]
     if any(pair.joints for pair in results.external_pairs):
-        image = pictures.difference_picture(
-            results.external_pairs, title=f"Other systems, 95 % intervals: {results.kind}"
-        )
         caption = "Left of 0: the other system has the lower error. Ticks: seeds of the reference."
-        blocks.append(html.picture(image, caption))
+        pairs = results.external_pairs
+        blocks.append(_difference_figure(results, pairs, "Other systems", caption))
     return blocks
 
 
-def _comparison_tables(pairs: Sequence[ComparedPair]) -> list[str]:
-    """Differences with their intervals, and below them what else is known of each."""
-    header, rows = comparison_rows(pairs)
-    differences, details = [0, 1, 2, 3, 6, 7], [0, 4, 5, 8, 9, 10, 11]
+def _arms(results: TransferResults) -> list[Block]:
+    named = {**results.arms, **results.targets}
     return [
-        html.number_table(
-            [header[i] for i in columns],
-            unbroken([[row[i] for i in columns] for row in rows]),
-            main_column=main_column,
-        )
-        for columns, main_column in ((differences, 1), (details, None))
+        f"Question: {results.question}",
+        f"Data: {results.kind}. {results.test_text}",
+        facts_table(named, ("arm or target", "description")),
+        results.compute,
     ]
 
 
-def _cause_blocks(results: TransferResults) -> list[str]:
-    named = [[name, text] for name, text in (*results.arms.items(), *results.targets.items())]
-    return [
-        html.heading("What is confounded and what is not"),
-        html.paragraph("Not confounded:"),
-        html.bullets(CONTROLLED),
-        html.paragraph("Confounded, or not shown by this experiment:"),
-        html.bullets(confounded(results)),
-        html.text_table(["arm or target", "what it is"], named),
-        html.bullets(results.compute),
-        html.heading("Leakage audit"),
-        html.bullets(results.audit),
-    ]
-
-
-def _pretraining_blocks(results: TransferResults) -> list[str]:
+def _pretraining(results: TransferResults) -> list[Block]:
     if not results.pretraining:
         return []
     return [
-        html.heading("Were the labels learned?"),
-        html.number_table(*pretraining_rows(results)),
-        html.paragraph(
-            "Top-1 accuracy on each arm's own labels, mean over seeds; training images without "
-            "augmentation. A control whose labels were not learned says little about them."
-        ),
+        Table(pretraining_table(results)),
+        "Top-1 accuracy on each arm's own labels, mean over seeds; training images without "
+        "augmentation. A control whose labels were not learned proves little.",
     ]
 
 
-def _feature_blocks(results: TransferResults) -> list[str]:
+def _threats(results: TransferResults) -> list[Block]:
+    return [
+        "Held equal, so not confounded:",
+        CONTROLLED,
+        "Confounded, or not tested by this experiment:",
+        confounded(results),
+    ]
+
+
+def _features(results: TransferResults) -> list[Block]:
     if not results.features:
         return []
-    return [
-        html.heading("Do frozen features foretell the gain?"),
-        html.number_table(*feature_rows(results)),
-        html.paragraph(
-            "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
-            "pretraining never saw. Gain: error of the reference arm minus this arm's after "
-            "fine-tuning, same seed, least labels."
-        ),
-        *_feature_pictures(results),
+    blocks: list[Block] = [
+        Table(feature_table(results)),
+        "Linear probe and k-NN from frozen, pooled features to wrist-relative joints, which "
+        "pretraining never saw. Gain: error of the reference arm minus this arm's after "
+        "fine-tuning, same seed, fewest labels.",
     ]
-
-
-def _feature_pictures(results: TransferResults) -> list[str]:
-    blocks = []
     if any(score.gain_mm for score in results.features):
-        image = pictures.foretelling_picture(
+        image = figures.prediction_figure(
             results.features,
             title=f"Frozen features against gain: {results.kind}",
-            colours=pictures.arm_colours(list(results.arms)),
+            colours=figures.arm_colours(list(results.arms)),
         )
-        blocks.append(html.picture(image, "One dot per arm and seed."))
+        blocks.append(Figure(image, "One dot per arm and seed."))
     if results.feature_points:
-        image = embedding_picture(
+        image = embedding_figure(
             results.feature_points,
             title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
             num_classes=results.feature_classes,
         )
-        blocks.append(
-            html.picture(
-                image,
-                "Coloured by coarse gesture, which the gesture arm was trained with: circular, "
-                "for the eye only. The numbers above are not.",
-            )
+        caption = (
+            "Coloured by coarse gesture, which the gesture arm was trained with: circular, for "
+            "visual inspection only. The numbers above are not circular."
         )
+        blocks.append(Figure(image, caption))
     return blocks
 
 
-def _picture_blocks(results: TransferResults) -> list[str]:
+def _poses(results: TransferResults) -> list[Block]:
     if not results.pose_pairs:
         return []
     pair = next(pair for pair in results.pairs if pair.joints is not None)
     crossed = pair.target != pair.reference_target
-    colours = pictures.arm_colours([*results.arms, "the same arm in another target"])
+    colours = figures.arm_colours([*results.arms, "the same arm in another target"])
     same = pair.arm == pair.reference
-    image = pose_pairs_picture(
+    image = pose_pairs_figure(
         results.pose_pairs,
         title=f"{pair.label}\n{results.kind}",
         arm=f"{pair.target}, {pair.arm}" if crossed else pair.arm,
@@ -285,23 +271,21 @@ def _picture_blocks(results: TransferResults) -> list[str]:
         arm_colour=colours[pair.arm],
         reference_colour=colours["the same arm in another target" if same else pair.reference],
     )
+    return [Figure(image, f"{results.pose_pairs_text} Numbers: mean error of the hand's joints.")]
+
+
+def _protocols(results: TransferResults) -> list[Block]:
+    names = (name for name in results.protocols if name in results.cards)
+    blocks: list[Block] = [Code("\n".join(results.cards[name])) for name in names]
+    refused = {f"{row.target}: {why}" for row in results.rows for why in row.refused.values()}
+    return [*blocks, sorted(refused)] if refused else blocks
+
+
+def _record(results: TransferResults) -> list[Block]:
     return [
-        html.heading("Same hand, two systems"),
-        html.picture(image, results.pose_pairs_text + " Numbers: mean error of the hand's joints."),
+        facts_table({**results.facts, "commands": "; ".join(results.commands)}),
+        "The complete configuration of each run is cell.json in its folder.",
+        Table(cell_table(results)),
+        "The plan:",
+        Code(results.plan_text),
     ]
-
-
-def _record_blocks(results: TransferResults) -> list[str]:
-    blocks = [html.heading("Weights that arrived")]
-    blocks += [html.code(f"{name}\n{table}") for name, table in results.ledgers.items()]
-    blocks += [
-        html.heading("Record"),
-        html.text_table(["", ""], [[name, text] for name, text in results.facts.items()]),
-        html.code("\n".join(results.commands)),
-        html.heading("Cells"),
-        html.paragraph("The whole configuration of each is cell.json in its folder."),
-        html.number_table(*cell_rows(results)),
-        html.heading("Plan"),
-        html.code(results.plan_text),
-    ]
-    return blocks

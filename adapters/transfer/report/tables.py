@@ -1,11 +1,14 @@
-"""The tables of a transfer experiment as rows of text: for HTML, Markdown, CSV and LaTeX."""
+"""The tables of a transfer experiment as pandas frames.
 
-import csv
-import io
-import re
+`…_numbers` have a column per number, for a program to read; missing values are empty. `…_table`
+have texts as a reader sees them on the page, in Markdown and in LaTeX.
+"""
+
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 
 from adapters.transfer.score.results import (
     ComparedPair,
@@ -15,319 +18,275 @@ from adapters.transfer.score.results import (
     percent,
 )
 from gesture_pretrain.evaluation.statistics.comparison import PairedDifference
+from gesture_pretrain.report.frames import numbers_frame
 
 DASH = "–"
+DIFFERENCE = "difference to its reference [95 % interval]"
 _MEAN_POSE = "mean training pose"
-_KEPT_WHOLE = re.compile(r"\[[^\]]*\]|[\d.]+ ± [\d.]+")
+_EXPOSURE = "seen and unseen"
 
 
-def transfer_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows in the form of the paper's Table 2, with spread and difference."""
-    header, rows = tested_rows(results)
-    more, values = other_protocol_rows(results)
-    return header + more[1:], [row + own[1:] for row, own in zip(rows, values, strict=True)]
+# --- scores --------------------------------------------------------------------------------
 
 
-def tested_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table under the protocol that is tested."""
-    first = results.protocols[0]
-    header = ["method", "labels", "images", "moments", "seeds", "hands"]
-    header += _columns(results, first)
-    header.append("difference to its reference [95 % interval]")
-    rows = []
-    for row in results.rows:
-        cells = [_method(row), percent(row.fraction) if row.fraction else DASH]
-        cells += [_number(row.train_images), _number(row.train_moments), _count(row)]
-        cells.append(f"{row.hands.get(first, 0):,}")
-        cells += _values(results, row, first)
-        cells.append(_difference_cell(results, row))
-        rows.append(cells)
+def transfer_table(results: TransferResults) -> pd.DataFrame:
+    """Build the table in the form of the paper's Table 2, with spread and difference."""
+    first, *others = results.protocols
+    columns = ["method", "labels", *metrics(results, first), DIFFERENCE]
+    columns += ["images", "moments", "seeds", "hands"]
+    columns += [name for protocol in others for name in metrics(results, protocol)]
+    rows = [_transfer_row(results, row) for row in results.rows]
     if results.mean_pose_mm:
-        rows.append([_MEAN_POSE, *[DASH] * 5, *_mean_pose_values(results, first), DASH])
-    return header, rows
+        poses = results.mean_pose_mm.items()
+        errors = {metric_name("MPJPE", name): f"{error_mm:.2f}" for name, error_mm in poses}
+        rows.append({"method": _MEAN_POSE, **errors})
+    return _texts(rows, columns)
 
 
-def transfer_numbers(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the same table as numbers, a column for each: for a program to read."""
-    header = ["target", "arm", "fraction", "train_images", "train_moments", "seeds"]
-    header += ["protocol", "hands", "mpjpe_mm", "mpjpe_sd_mm", "low_mm", "high_mm"]
-    header += ["mpvpe_mm", "mpvpe_sd_mm"]
-    rows = []
-    for row in results.rows:
-        facts = [row.target, row.arm, row.fraction, row.train_images, row.train_moments]
-        for protocol in results.protocols:
-            tested = protocol == results.protocols[0] and row.interval_mm is not None
-            numbers = [
-                row.hands.get(protocol),
-                *_mean_and_sd(row.mpjpe_mm.get(protocol, ())),
-                *(row.interval_mm if tested else (None, None)),
-                *_mean_and_sd(row.mpvpe_mm.get(protocol, ())),
-            ]
-            rows.append([_plain(v) for v in (*facts, len(row.seeds), protocol, *numbers)])
-    for protocol, error_mm in results.mean_pose_mm.items():
-        facts = [_MEAN_POSE, *[""] * 5, protocol, "", _plain(error_mm)]
-        rows.append(facts + [""] * (len(header) - len(facts)))
-    return header, rows
+def _transfer_row(results: TransferResults, row: TableRow) -> dict[str, str | None]:
+    return {
+        "method": f"{row.target} (external)" if row.is_external else f"{row.target}, {row.arm}",
+        "labels": percent(row.fraction) if row.fraction else None,
+        "images": _count(row.train_images),
+        "moments": _count(row.train_moments),
+        "seeds": None if row.is_external else str(len(row.seeds)),
+        "hands": f"{row.hands.get(results.protocols[0], 0):,}",
+        DIFFERENCE: _difference_text(results, row),
+        **{metric_name("MPJPE", p): mean_and_spread(mm) for p, mm in row.mpjpe_mm.items()},
+        **{metric_name("MPVPE", p): mean_and_spread(mm) for p, mm in row.mpvpe_mm.items()},
+    }
 
 
-def comparison_numbers(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of comparisons as numbers, a column for each; empty where not known."""
-    header = [
-        "target", "arm", "reference_target", "reference", "fraction", "finding",
-        "reference_mm", "arm_mm", "difference_mm", "low_mm", "high_mm",
-        "percent", "percent_low", "percent_high", "p", "sign_flip_p", "p_holm", "detectable_mm",
-        "seeds", "pretrainings", "clusters", "hands", "subject_low_mm", "subject_high_mm",
-        "mpvpe_protocol", "mpvpe_difference_mm", "mpvpe_low_mm", "mpvpe_high_mm",
-    ]  # fmt: skip
-    rows = []
-    for pair in pairs:
-        facts = [pair.target, pair.arm, pair.reference_target, pair.reference, pair.fraction]
-        d, subjects, meshes = pair.joints, pair.by_subject, pair.meshes
-        numbers = [pair.finding]
-        numbers += _fields(d, "reference_mm", "mean_mm", "difference_mm", "low_mm", "high_mm")
-        numbers += _fields(d, "percent", "percent_low", "percent_high", "p_value", "sign_flip_p")
-        numbers += [pair.joints_p_holm]
-        numbers += _fields(d, "detectable_mm", "seeds", "pretrainings", "clusters", "samples")
-        numbers += _fields(subjects, "low_mm", "high_mm")
-        numbers += [pair.meshes_protocol, *_fields(meshes, "difference_mm", "low_mm", "high_mm")]
-        rows.append([_plain(value) for value in (*facts, *numbers)])
-    return header, rows
-
-
-def pretraining_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: how well each pretraining arm learned its own labels."""
-    header = [
-        "arm", "starts from", "labels", "images", "runs", "train top-1, coarse", "fine",
-        "validation top-1, coarse", "fine",
-    ]  # fmt: skip
+def transfer_numbers(results: TransferResults) -> pd.DataFrame:
+    """Build the same table as numbers, a row per method and protocol."""
     rows = [
-        [
-            f"{line.arm}, {line.backbone}",
-            line.starts_from,
-            line.labels,
-            _number(line.images),
-            str(line.seeds),
-            *(
-                DASH if np.isnan(value) else f"{100 * value:.1f} %"
-                for value in (*line.train_top1, *line.val_top1)
-            ),
-        ]
-        for line in results.pretraining
-    ]
-    return header, rows
-
-
-def other_protocol_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the same methods under the other protocols."""
-    others = results.protocols[1:]
-    header = ["method", *(name for protocol in others for name in _columns(results, protocol))]
-    rows = [
-        [_method(row), *(value for name in others for value in _values(results, row, name))]
+        {
+            "target": row.target,
+            "arm": row.arm,
+            "fraction": row.fraction,
+            "train_images": row.train_images,
+            "train_moments": row.train_moments,
+            "seeds": len(row.seeds),
+            "protocol": protocol,
+            "hands": row.hands.get(protocol),
+            **_mean_and_sd("mpjpe", row.mpjpe_mm.get(protocol, ())),
+            **(_bounds(row.interval_mm) if protocol == results.protocols[0] else {}),
+            **_mean_and_sd("mpvpe", row.mpvpe_mm.get(protocol, ())),
+        }
         for row in results.rows
+        for protocol in results.protocols
     ]
-    if results.mean_pose_mm:
-        values = [value for name in others for value in _mean_pose_values(results, name)]
-        rows.append([_MEAN_POSE, *values])
-    return header, rows
+    rows += [
+        {"target": _MEAN_POSE, "arm": "", "protocol": protocol, "mpjpe_mm": error_mm}
+        for protocol, error_mm in results.mean_pose_mm.items()
+    ]
+    columns = ["target", "arm", "fraction", "train_images", "train_moments", "seeds", "protocol"]
+    columns += ["hands", "mpjpe_mm", "mpjpe_sd_mm", "low_mm", "high_mm", "mpvpe_mm", "mpvpe_sd_mm"]
+    return numbers_frame(rows, columns)
 
 
-def _mean_pose_values(results: TransferResults, protocol: str) -> list[str]:
-    error_mm = results.mean_pose_mm.get(protocol)
-    joints = DASH if error_mm is None else f"{error_mm:.2f}"
-    return [joints, *[DASH] * (len(_columns(results, protocol)) - 1)]
+def metrics(results: TransferResults, protocol: str) -> list[str]:
+    """List the columns of a protocol: MPJPE, and MPVPE if any method has meshes."""
+    meshes = [row.mpvpe_mm.get(protocol, ()) for row in results.rows]
+    has_meshes = any(len(values) and not np.isnan(values).all() for values in meshes)
+    return [metric_name(metric, protocol) for metric in ("MPJPE", "MPVPE")[: 1 + has_meshes]]
 
 
-def comparison_rows(pairs: Sequence[ComparedPair]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of declared comparisons, or of external systems against their reference."""
-    header = [
+def metric_name(metric: str, protocol: str) -> str:
+    """Name a column, such as "MPJPE interhand_wrist"; the aligned error is "PA-MPJPE"."""
+    return f"PA-{metric}" if protocol == "pa_mpjpe" else f"{metric} {protocol}"
+
+
+def _difference_text(results: TransferResults, row: TableRow) -> str | None:
+    """Format the first comparison whose arm, or external system, this row is."""
+    for pair in (*results.pairs, *results.external_pairs):
+        fraction = pair.fraction if pair.arm else None
+        if (pair.target, pair.arm, fraction) != (row.target, row.arm, row.fraction):
+            continue
+        if pair.joints is None:
+            return None
+        same = pair.reference_target == row.target
+        reference = pair.reference if same else f"{pair.reference_target}, {pair.reference}"
+        return f"{pair.joints.difference_mm:+.2f} {interval_text(pair.joints)} to {reference}"
+    return None
+
+
+# --- comparisons ---------------------------------------------------------------------------
+
+
+def comparison_table(pairs: Sequence[ComparedPair]) -> pd.DataFrame:
+    """Build the table of declared comparisons, or of external systems and their references."""
+    columns = [
         "comparison", "difference, mm", "95 % interval", "%", "p", "p, sign flip", "p, Holm",
         "finding", "interval over subjects", "MPVPE, mm", "detectable, mm",
         "seeds, clusters, hands",
     ]  # fmt: skip
-    rows = []
-    for pair in pairs:
-        d = pair.joints
-        if d is None:
-            rows.append([pair.label, *[DASH] * 6, f"not run: {pair.missing}", *[DASH] * 4])
-            continue
-        rows.append(
-            [
-                pair.label,
-                f"{d.difference_mm:+.2f}",
-                interval_text(d),
-                f"{d.percent:+.1f} [{d.percent_low:+.1f}, {d.percent_high:+.1f}]",
-                p_text(d.p_value),
-                p_text(d.sign_flip_p),
-                p_text(pair.joints_p_holm),
-                pair.finding + (f" ({pair.missing})" if pair.missing else ""),
-                interval_text(pair.by_subject),
-                DASH
-                if pair.meshes is None
-                else f"{pair.meshes.difference_mm:+.2f} {interval_text(pair.meshes)}, "
-                f"{pair.meshes_protocol}",
-                f"{d.detectable_mm:.2f}",
-                f"{d.seeds}, {d.clusters}, {d.samples:,}",
-            ]
-        )
-    return header, rows
+    return _texts([_comparison_row(pair) for pair in pairs], columns)
 
 
-def seen_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: each comparison on the gestures that pretraining had and had not.
+def _comparison_row(pair: ComparedPair) -> dict[str, str | None]:
+    d, mesh = pair.joints, pair.meshes
+    if d is None:
+        return {"comparison": pair.label, "finding": f"not run: {pair.missing}"}
+    return {
+        "comparison": pair.label,
+        "difference, mm": f"{d.difference_mm:+.2f}",
+        "95 % interval": interval_text(d),
+        "%": f"{d.percent:+.1f} [{d.percent_low:+.1f}, {d.percent_high:+.1f}]",
+        "p": p_text(d.p_value),
+        "p, sign flip": p_text(d.sign_flip_p),
+        "p, Holm": p_text(pair.joints_p_holm),
+        "finding": pair.finding + (f" ({pair.missing})" if pair.missing else ""),
+        "interval over subjects": interval_text(pair.by_subject),
+        "MPVPE, mm": mesh
+        and f"{mesh.difference_mm:+.2f} {interval_text(mesh)}, {pair.meshes_protocol}",
+        "detectable, mm": f"{d.detectable_mm:.2f}",
+        "seeds, clusters, hands": f"{d.seeds}, {d.clusters}, {d.samples:,}",
+    }
 
-    None where all or no gestures were in pretraining: it would be the comparisons once more.
-    """
-    header = [
-        "comparison", "gestures", "hands", "clusters", "difference, mm", "95 % interval", "p, Holm",
+
+def comparison_numbers(pairs: Sequence[ComparedPair]) -> pd.DataFrame:
+    """Build the same table as numbers."""
+    columns = [
+        "target", "arm", "reference_target", "reference", "fraction", "finding",
+        "reference_mm", "mean_mm", "difference_mm", "low_mm", "high_mm", "percent", "percent_low",
+        "percent_high", "p_value", "sign_flip_p", "p_holm", "detectable_mm", "seeds",
+        "pretrainings", "clusters", "samples", "subject_low_mm", "subject_high_mm",
+        "mpvpe_protocol", "mpvpe_difference_mm", "mpvpe_low_mm", "mpvpe_high_mm",
     ]  # fmt: skip
     rows = [
-        [
-            pair.label,
-            gain.name,
-            f"{gain.hands:,}",
-            str(gain.clusters),
-            f"{gain.difference_mm:+.2f}",
-            interval_text(gain),
-            p_text(gain.p_holm),
-        ]
+        {name: getattr(pair, name, getattr(pair.joints, name, None)) for name in columns}
+        | {"p_holm": pair.joints_p_holm, "mpvpe_protocol": pair.meshes_protocol}
+        | _with_prefix("subject", pair.by_subject)
+        | _with_prefix("mpvpe", pair.meshes)
+        for pair in pairs
+    ]
+    names = {"mean_mm": "arm_mm", "p_value": "p", "samples": "hands"}
+    return numbers_frame(rows, columns).rename(columns=names)
+
+
+def _with_prefix(prefix: str, difference: PairedDifference | None) -> dict[str, float]:
+    names = ("difference_mm", "low_mm", "high_mm")
+    return {f"{prefix}_{n}": getattr(difference, n) for n in names if difference is not None}
+
+
+# --- parts of the differences ----------------------------------------------------------------
+
+
+def seen_table(results: TransferResults) -> pd.DataFrame:
+    """Build each comparison on the gestures that pretraining had and had not.
+
+    Empty where all or no gestures were in pretraining: it would repeat the comparisons.
+    """
+    rows = [
+        {
+            "comparison": pair.label,
+            "gestures": gain.name,
+            "hands": f"{gain.hands:,}",
+            "clusters": str(gain.clusters),
+            "difference, mm": f"{gain.difference_mm:+.2f}",
+            "95 % interval": interval_text(gain),
+            "p, Holm": p_text(gain.p_holm),
+        }
         for pair in results.pairs
         if len(pair.by_exposure) > 1
         for gain in pair.by_exposure
     ]
-    return header, rows
+    return pd.DataFrame(rows)
 
 
-def gain_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: each comparison by gesture, by joint, and by seen and unseen gestures.
-
-    What is not known, such as the interval of a gesture with too few clusters, is empty.
-    """
-    header = [
-        "comparison", "part", "name", "in pretraining", "hands", "clusters", "difference, mm",
-        "low, mm", "high, mm", "p, Holm",
-    ]  # fmt: skip
-    known = {True: "yes", False: "no", None: ""}
+def gain_numbers(results: TransferResults) -> pd.DataFrame:
+    """Build each comparison by gesture, by joint, and by seen and unseen gestures."""
     rows = [
-        [
-            pair.label,
-            part,
-            gain.name,
-            known[gain.seen],
-            str(gain.hands),
-            str(gain.clusters),
-            f"{gain.difference_mm:.4f}",
-            *(
-                "" if np.isnan(value) else f"{value:.4f}"
-                for value in (gain.low_mm, gain.high_mm, gain.p_holm)
-            ),
-        ]
+        {
+            "comparison": pair.label,
+            "part": part,
+            "name": gain.name,
+            "in pretraining": {True: "yes", False: "no", None: None}[gain.seen],
+            "hands": gain.hands,
+            "clusters": gain.clusters,
+            "difference, mm": gain.difference_mm,
+            "low, mm": gain.low_mm,
+            "high, mm": gain.high_mm,
+            "p, Holm": gain.p_holm,
+        }
         for pair in results.pairs
         for part, gains in (
             ("gesture", pair.by_gesture),
             ("joint", pair.by_joint),
-            ("seen and unseen", pair.by_exposure),
+            (_EXPOSURE, pair.by_exposure),
         )
         for gain in gains
     ]
-    return header, rows
+    columns = ["comparison", "part", "name", "in pretraining", "hands", "clusters"]
+    columns += ["difference, mm", "low, mm", "high, mm", "p, Holm"]
+    return numbers_frame(rows, columns)
 
 
-def feature_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: what frozen features know of the pose, beside the gain."""
-    header = ["initial weights", "probe to joints, mm", "k-NN to joints, mm", "gain, mm"]
+# --- arms, features, cells -------------------------------------------------------------------
+
+
+def pretraining_table(results: TransferResults) -> pd.DataFrame:
+    """Build the table of how well each pretraining arm learned its own labels."""
     rows = [
-        [
-            f"{score.arm}, {score.backbone}, seed {score.seed}",
-            f"{score.probe_mpjpe_mm:.2f}",
-            f"{score.knn_mpjpe_mm:.2f}",
-            ", ".join(f"{target} {gain:+.2f}" for target, gain in score.gain_mm.items()) or DASH,
-        ]
+        {
+            "arm": f"{line.arm}, {line.backbone}",
+            "starts from": line.starts_from,
+            "labels": line.labels,
+            "images": _count(line.images),
+            "runs": str(line.seeds),
+            **{
+                f"{part} top-1, {level}": None if np.isnan(value) else f"{100 * value:.1f} %"
+                for part, top1 in (("train", line.train_top1), ("validation", line.val_top1))
+                for level, value in zip(("coarse", "fine"), top1, strict=True)
+            },
+        }
+        for line in results.pretraining
+    ]
+    return _texts(rows, list(rows[0]) if rows else [])
+
+
+def feature_table(results: TransferResults) -> pd.DataFrame:
+    """Build the table of frozen features' pose errors, beside the gain after fine-tuning."""
+    rows = [
+        {
+            "initial weights": f"{score.arm}, {score.backbone}, seed {score.seed}",
+            "probe to joints, mm": f"{score.probe_mpjpe_mm:.2f}",
+            "k-NN to joints, mm": f"{score.knn_mpjpe_mm:.2f}",
+            "gain, mm": ", ".join(f"{t} {gain:+.2f}" for t, gain in score.gain_mm.items()) or DASH,
+        }
         for score in results.features
     ]
-    return header, rows
+    return pd.DataFrame(rows)
 
 
-def cell_rows(results: TransferResults) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: every run, what it cost, and where its configuration is."""
-    header = ["cell", "state", "steps x images", "minutes", "device", "commit"]
+def cell_table(results: TransferResults) -> pd.DataFrame:
+    """Build the table of every run, its cost, and the folder with its configuration."""
     rows = [
-        [
-            cell.folder,
-            cell.state,
-            f"{cell.iterations:,} x {cell.batch_size}",
-            DASH if cell.minutes is None else f"{cell.minutes:.1f}",
-            cell.device,
-            cell.commit[:12],
-        ]
+        {
+            "cell": cell.folder,
+            "state": cell.state,
+            "steps x images": f"{cell.iterations:,} x {cell.batch_size}",
+            "minutes": None if cell.minutes is None else f"{cell.minutes:.1f}",
+            "device": cell.device,
+            "commit": cell.commit[:12],
+        }
         for cell in results.cells
     ]
-    return header, rows
+    return _texts(rows, ["cell", "state", "steps x images", "minutes", "device", "commit"])
 
 
-def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
-    lines = [list(header), ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(markdown_text(c) for c in line) + " |" for line in lines)
+def curve_numbers(results: TransferResults) -> pd.DataFrame:
+    """Build the table of errors over fine-tuning steps, a row per scored step of a run."""
+    columns = ["arm", "target", "fraction", "seed", "steps", "error_mm"]
+    return numbers_frame(map(asdict, results.curves), columns)
 
 
-def markdown_text(text: str) -> str:
-    """Text with the characters escaped that Markdown, HTML in it, or its formulae would take."""
-    for character, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, escaped)
-    return re.sub(r"([\\`*_$|])", r"\\\1", text)
-
-
-def as_csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same as CSV."""
-    text = io.StringIO()
-    safe = [[_not_a_formula(cell) for cell in line] for line in (header, *rows)]
-    csv.writer(text, lineterminator="\n").writerows(safe)
-    return text.getvalue()
-
-
-def _not_a_formula(cell: str) -> str:
-    """Text that a spreadsheet would compute is led by an apostrophe; numbers stay."""
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
-    return cell
-
-
-def as_latex(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """The same as a LaTeX table (package booktabs)."""
-    lines = [" & ".join(latex_text(cell) for cell in row) + r" \\" for row in rows]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\caption{" + latex_text(caption) + "}",
-            r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
-            r"\toprule",
-            " & ".join(latex_text(cell) for cell in header) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-    "<": "$<$", ">": "$>$", "≤": r"$\leq$", "–": "--", "±": r"$\pm$", "→": r"$\to$", "−": "$-$",
-}  # fmt: skip
-
-
-def latex_text(text: str) -> str:
-    """Text with LaTeX's own characters escaped."""
-    return "".join(_LATEX.get(character, character) for character in text)
+# --- texts of cells --------------------------------------------------------------------------
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """ "47.70 ± 0.41": mean and standard deviation over seeds."""
+    """Format mean and standard deviation over seeds, such as "47.70 ± 0.41"."""
     if not len(values):
         return DASH
     if np.isnan(values).any():
@@ -337,95 +296,36 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
 
 def interval_text(d: PairedDifference | GroupGain | None) -> str:
-    """ "[-1.20, 0.31]"."""
+    """Format an interval in mm, such as "[-1.20, +0.31]"."""
     if d is None or np.isnan(d.low_mm):
         return DASH
     return f"[{d.low_mm:+.2f}, {d.high_mm:+.2f}]"
 
 
-def unbroken(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The same cells, of which a browser breaks no interval and no spread at a line's end."""
-    return [[_KEPT_WHOLE.sub(_without_breaks, cell) for cell in row] for row in rows]
-
-
-def _without_breaks(found: re.Match) -> str:
-    return found.group().replace(" ", "\u00a0").replace("-", "\u2011")
-
-
 def p_text(p: float) -> str:
-    """A p-value with the resolution it has."""
+    """Format a p-value with the resolution that it has."""
     if np.isnan(p):
         return DASH
     return "≤ 0.001" if p <= 0.001 else f"{p:.3f}"
 
 
-def _columns(results: TransferResults, protocol: str) -> list[str]:
-    meshes = [metric_name("MPVPE", protocol)] if _has_meshes(results, protocol) else []
-    return [metric_name("MPJPE", protocol), *meshes]
+def _count(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
 
 
-def metric_name(metric: str, protocol: str) -> str:
-    """ "MPJPE interhand_wrist"; the aligned error has a name of its own, "PA-MPJPE"."""
-    return f"PA-{metric}" if protocol == "pa_mpjpe" else f"{metric} {protocol}"
+def _bounds(interval_mm: tuple[float, float] | None) -> dict[str, float]:
+    return {} if interval_mm is None else dict(zip(("low_mm", "high_mm"), interval_mm, strict=True))
 
 
-def _number(value: int | None) -> str:
-    return DASH if value is None else f"{value:,}"
+def _mean_and_sd(metric: str, values: Sequence[float]) -> dict[str, float]:
+    found = {}
+    if len(values):
+        found[f"{metric}_mm"] = float(np.mean(values))
+    if len(values) > 1:
+        found[f"{metric}_sd_mm"] = float(np.std(values, ddof=1))
+    return found
 
 
-def _mean_and_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
-    if not len(values):
-        return None, None
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _fields(d: PairedDifference | None, *names: str) -> list:
-    return [None if d is None else getattr(d, name) for name in names]
-
-
-def _plain(value) -> str:
-    """A cell of a CSV: empty where not known, numbers with five digits."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _values(results: TransferResults, row: TableRow, protocol: str) -> list[str]:
-    cells = [mean_and_spread(row.mpjpe_mm.get(protocol, ()))]
-    if _has_meshes(results, protocol):
-        cells.append(mean_and_spread(row.mpvpe_mm.get(protocol, ())))
-    return cells
-
-
-def _difference_cell(results: TransferResults, row: TableRow) -> str:
-    pair = _pair_of(results, row)
-    if pair is None or pair.joints is None:
-        return DASH
-    reference = pair.reference
-    if pair.reference_target != row.target:
-        reference = f"{pair.reference_target}, {pair.reference}"
-    return f"{pair.joints.difference_mm:+.2f} {interval_text(pair.joints)} to {reference}"
-
-
-def _pair_of(results: TransferResults, row: TableRow) -> ComparedPair | None:
-    """The first comparison whose arm, or external system, this row is."""
-    for pair in (*results.pairs, *results.external_pairs):
-        fraction = pair.fraction if pair.arm else None
-        if (pair.target, pair.arm, fraction) == (row.target, row.arm, row.fraction):
-            return pair
-    return None
-
-
-def _method(row: TableRow) -> str:
-    return f"{row.target} (external)" if row.is_external else f"{row.target}, {row.arm}"
-
-
-def _count(row: TableRow) -> str:
-    return DASH if row.is_external else str(len(row.seeds))
-
-
-def _has_meshes(results: TransferResults, protocol: str) -> bool:
-    return any(
-        len(row.mpvpe_mm.get(protocol, ())) and not np.isnan(row.mpvpe_mm[protocol]).all()
-        for row in results.rows
-    )
+def _texts(rows: Sequence[dict[str, str | None]], columns: Sequence[str]) -> pd.DataFrame:
+    """Build a frame of texts, with a dash where nothing is known."""
+    return pd.DataFrame(list(rows), columns=list(columns), dtype=object).fillna(DASH)

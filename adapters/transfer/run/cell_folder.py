@@ -4,6 +4,7 @@ cells/<label>-<key>/cell.json       the whole configuration and its key
                     run/            the training run, with checkpoints, metrics and ledger
                     weights/        exported weights (pretraining)
                     predictions.npz poses predicted for the test images (fine-tuning)
+                    predictions_STEPS.npz the same after fewer steps (points of a curve)
                     result.json     written last: the cell is finished
                     failure.json    the last attempt failed, and why
 """
@@ -42,6 +43,10 @@ class CellFolder:
         self.run = self.path / "run"
         self.weights = self.path / "weights"
         self.predictions = self.path / "predictions.npz"
+
+    def curve_point(self, steps: int) -> Path:
+        """Return the predictions file after some steps."""
+        return self.path / f"predictions_{steps}.npz"
 
     def prepare(self) -> None:
         """Makes the folder and writes its configuration; a folder that is there must agree.

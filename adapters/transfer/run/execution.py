@@ -36,7 +36,7 @@ class Outcome:
     Attributes:
         finished: labels of finished cells.
         failed: label -> the error's first line.
-        blocked: label -> label of the failed cell whose weights it waits for.
+        blocked: Label -> label of the failed cell that it waits for.
     """
 
     finished: list[str] = field(default_factory=list)
@@ -148,17 +148,18 @@ def run_one(table: CellTable, out: Path, label: str, *, device: str = "auto") ->
     folder = folders[cell.key]
     if folder.result() is not None:
         return
-    if cell.needs is not None and folders[cell.needs].result() is None:
-        raise ValueError(f"{label} needs {folders[cell.needs].cell.label}, which is not finished.")
-    weights = _weights(cell, folders)
+    for key in cell.needed:
+        if folders[key].result() is None:
+            raise ValueError(f"{label} needs {folders[key].cell.label}, which is not finished.")
+    weights, rate = _weights(cell, folders), _rate(cell, folders)
     if int(os.environ.get("RANK", 0)):
-        run_cell(folder, weights, device=device)
+        run_cell(folder, weights, device=device, **rate)
         return
     with cell_lock(folder.path) as mine:
         if not mine:
             raise ValueError(f"another process works in {folder.path}.")
         folder.prepare()
-        run_cell(folder, weights, device=device)
+        run_cell(folder, weights, device=device, **rate)
 
 
 def outcome(table: CellTable, out: Path) -> Outcome:
@@ -169,8 +170,8 @@ def outcome(table: CellTable, out: Path) -> Outcome:
         folder = folders[cell.key]
         if _result(folder) is not None:
             result.finished.append(cell.label)
-        elif cell.needs and _result(folders[cell.needs]) is None:
-            result.blocked[cell.label] = folders[cell.needs].cell.label
+        elif missing := [key for key in cell.needed if _result(folders[key]) is None]:
+            result.blocked[cell.label] = folders[missing[0]].cell.label
         else:
             failure = folder.failure()
             result.failed[cell.label] = (
@@ -184,11 +185,18 @@ def _turn(cell: Cell, folders: Mapping[str, CellFolder], invocation: str) -> str
     folder = folders[cell.key]
     if _failed_in(folder, invocation) or _result(folder) is not None:
         return "done"
-    if cell.needs is None:
+    missing = [key for key in cell.needed if _result(folders[key]) is None]
+    if not missing:
         return "ready"
-    if _result(folders[cell.needs]) is not None:
-        return "ready"
-    return "done" if _failed_in(folders[cell.needs], invocation) else "wait"
+    return "done" if any(_is_stuck(key, folders, invocation) for key in missing) else "wait"
+
+
+def _is_stuck(key: str, folders: Mapping[str, CellFolder], invocation: str) -> bool:
+    """Return whether a cell, or one that it needs, failed in this invocation."""
+    needed = folders[key].cell.needed
+    return _failed_in(folders[key], invocation) or any(
+        _is_stuck(before, folders, invocation) for before in needed
+    )
 
 
 def _result(folder: CellFolder) -> dict | None:
@@ -209,7 +217,7 @@ def _attempt(cell, folders, device, invocation, say, run_cell: RunCell, ends_wor
     try:
         folder.prepare()
         with (folder.path / "output.txt").open("a") as file, redirect_stdout(file):
-            run_cell(folder, _weights(cell, folders), device=device)
+            run_cell(folder, _weights(cell, folders), device=device, **_rate(cell, folders))
     except ends_work:
         raise
     except Exception as error:  # whatever it is: the other cells are worth running
@@ -235,6 +243,16 @@ def _weights(cell: Cell, folders: Mapping[str, CellFolder]) -> Path | None:
             "the folder to pretrain again."
         )
     return before.path / result["weights"]
+
+
+def _rate(cell: Cell, folders: Mapping[str, CellFolder]) -> dict[str, float]:
+    """Return the learning rate that the rule of the plan chooses, as argument of `run_cell`."""
+    if not cell.candidates:
+        return {}
+    errors = {
+        rate: folders[key].result()["metrics"]["mpjpe_mm"] for rate, key in cell.candidates.items()
+    }
+    return {"lr": min(errors, key=errors.get)}
 
 
 def _devices(workers: int | None) -> list[str]:

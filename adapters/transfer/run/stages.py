@@ -18,8 +18,15 @@ from torch.utils.data import Dataset
 from adapters.pose.prediction import predict_split
 from adapters.pose.run import PoseRun
 from adapters.pose.stage import train
-from adapters.transfer.plan.cells import PRETRAINING, Cell, finetuning_rows, pretraining_rows
+from adapters.transfer.plan.cells import (
+    PRETRAINING,
+    SELECTION,
+    Cell,
+    finetuning_rows,
+    pretraining_rows,
+)
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.run.curve import CurveHook
 from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import rows_fingerprint
@@ -39,20 +46,23 @@ class StageError(RuntimeError):
     """A cell was not trained on what the plan says."""
 
 
-def run_cell(folder: CellFolder, weights: Path | None, *, device: str) -> None:
+def run_cell(
+    folder: CellFolder, weights: Path | None, *, device: str, lr: float | None = None
+) -> None:
     """Runs a cell to its end; what it had done before is not done again.
 
     Args:
         folder: of the cell, prepared and locked by this process.
         weights: exported weights of the cell that it needs; None where it needs none.
         device: see `choose_device`.
+        lr: Learning rate that the plan's rule chose; None to use that of the cell.
     """
     begun = time.monotonic()
     resumed = has_checkpoint(folder.run / CHECKPOINTS)
     if folder.cell.stage == PRETRAINING:
         notes, files = _pretrain(folder, device, resumed)
     else:
-        notes, files = _finetune(folder, weights, device, resumed)
+        notes, files = _finetune(folder, weights, device, resumed, lr)
     rank, world_size = rank_and_world_size()
     if rank:
         return
@@ -123,18 +133,25 @@ def _counts_of(ledger: WeightLedger | None) -> dict[str, Any]:
 
 
 def _finetune(
-    folder: CellFolder, weights: Path | None, device: str, resumed: bool
+    folder: CellFolder, weights: Path | None, device: str, resumed: bool, lr: float | None
 ) -> tuple[dict, list[Path]]:
     cell = folder.cell
     sections = _sections(cell)
+    if lr is not None:
+        sections["optimizer"] = {**sections.get("optimizer", {}), "lr": lr}
     built: dict[str, Any] = {}
+    curve = CurveHook(
+        cell.config.get("curve", ()), lambda steps: _predict_point(folder, built, steps)
+    )
 
     def check_rows(run: PoseRun) -> None:
         rows = run.data.train.dataset.rows
         audited = finetuning_rows(run.data.index, sections["data"])
         _require_rows(rows, audited, cell, some_left_out=True)
-        # before the training, so that missing boxes cost no run
-        built.update(test=_test_set(run, cell), rows=rows, run=run)
+        built.update(rows=rows, run=run)
+        if cell.stage != SELECTION:
+            # before the training, so that missing boxes cost no run
+            built.update(test=_test_set(run, cell))
 
     trained = train(
         {
@@ -150,21 +167,41 @@ def _finetune(
         resume=resumed,
         progress=False,
         store=False,
+        hooks=[curve],
         before_training=check_rows,
     )
     if rank_and_world_size()[0]:
         return {}, []
-    workers = sections["data"].get("workers", 0)
-    predictions = _predict(built["run"], trained.network, built["test"], cell, workers=workers)
-    predictions.save(folder.predictions)
+    index, rows = built["run"].data.index, built["rows"]
     notes = {
         "metrics": dict(trained.metrics),
-        "train_images": len(built["rows"]),
-        "train_moments": count_rows(built["run"].data.index, built["rows"]).moments,
-        "train_rows_sha256": rows_fingerprint(built["run"].data.index, built["rows"]),
+        "lr": sections.get("optimizer", {}).get("lr"),
+        "values": getattr(trained.network, "card_values", dict)(),
+        "train_images": len(rows),
+        "train_moments": count_rows(index, rows).moments,
+        "train_rows_sha256": rows_fingerprint(index, rows),
         "ledger": "run/ledger.json",
     }
-    return notes, [folder.predictions]
+    if cell.stage == SELECTION:
+        _require_validated(trained.metrics, cell)
+        return notes, []
+    _predict(built, trained.network, cell).save(folder.predictions)
+    return notes, [folder.predictions, *(folder.curve_point(steps) for steps in curve.steps)]
+
+
+def _predict_point(folder: CellFolder, built: Mapping[str, Any], steps: int) -> None:
+    """Predict the test images with the averaged weights after some steps."""
+    if rank_and_world_size()[0] == 0:
+        predictions = _predict(built, built["run"].model, folder.cell)
+        predictions.save(folder.curve_point(steps))
+
+
+def _require_validated(metrics: Mapping[str, float], cell: Cell) -> None:
+    if "mpjpe_mm" not in metrics:
+        raise StageError(
+            f"{cell.label} found no validation image with joints. Choose another "
+            "learning_rate.split."
+        )
 
 
 def _test_set(run: PoseRun, cell: Cell) -> Dataset:
@@ -172,19 +209,18 @@ def _test_set(run: PoseRun, cell: Cell) -> Dataset:
     return run.dataset(_test_rows(index, test), index=index, box_source=test.get("box_source"))
 
 
-def _predict(
-    run: PoseRun, model: nn.Module, dataset: Dataset, cell: Cell, *, workers: int
-) -> PosePredictions:
+def _predict(built: Mapping[str, Any], model: nn.Module, cell: Cell) -> PosePredictions:
+    run = built["run"]
     return predict_split(
         model,
-        dataset,
+        built["test"],
         system=cell.label,
         provenance={
             "cell": cell.key,
             "split": cell.config["test"]["split"],
         },
         batch_size=_PREDICTED_AT_ONCE,
-        workers=workers,
+        workers=cell.config["sections"]["data"].get("workers", 0),
         progress=False,
         hand_models=run.hand_models,
     )

@@ -30,7 +30,7 @@ from gesture_pretrain.evaluation.features.nearest_neighbours import (
     nearest_neighbours,
 )
 from gesture_pretrain.models.backbone import Backbone
-from gesture_pretrain.pretraining.data import load_taxonomy
+from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import load_backbone
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 

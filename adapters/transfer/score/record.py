@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from adapters.swap.ledger import counts_table
 from adapters.transfer.plan.cells import FINETUNING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
@@ -44,14 +45,8 @@ def ledgers(table: CellTable, out: Path) -> dict[str, str]:
         name = f"{cell.target}, {cell.arm}"
         if cell.stage == FINETUNING and name not in found and path.exists():
             content = json.loads(path.read_text())
-            lines = [
-                f"  {row['part']:9} {row['status']:16} {row['tensors']:5} tensors "
-                f"{row['numbers']:12,} numbers"
-                + ("" if row["share"] is None else f" {100 * row['share']:6.1f} % of the model")
-                for row in content["counts"]
-            ]
-            lines.append(f"  complete: {content['complete']}")
-            lines += [f"  {key}: {str(v)[:16]}" for key, v in content["fingerprints"].items()]
+            lines = [counts_table(content["counts"]), f"complete: {content['complete']}"]
+            lines += [f"{key}: {str(v)[:16]}" for key, v in content["fingerprints"].items()]
             found[name] = "\n".join(lines)
     return found
 

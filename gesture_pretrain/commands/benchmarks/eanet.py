@@ -8,7 +8,6 @@ timed in the eager runs.
 
 import argparse
 import copy
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from eanet import EANet, ResNet50Map
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 
 _VERSIONS = ("torch", "torchvision")
 _WAYS = ("eager", "channels_last", "bf16", "compiled")
@@ -50,7 +49,7 @@ def main(argv: list[str]) -> None:
     _print_tables(results)
     if arguments.json is not None:
         document = measurement("eanet", argv, packages=_VERSIONS, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.commands.benchmarks.made_up_pictures import write_pictures
+from gesture_pretrain.commands.benchmarks.interhand_annotations import write_images
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
 from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.training.optimizer import Verdict
 
 TrainStep = Callable[[HandSample], Verdict]
@@ -36,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, *, cuda: bool) -> None:
         "--shards",
         nargs="?",
         const=HERE,
-        help="feed from decoded pictures: a folder of tools/prepare_data.py shards, which --data "
+        help="feed from decoded images: a folder of tools/prepare_data.py shards, which --data "
         "needs, or without a value those of the synthetic images",
     )
     group.add_argument("--images", type=int, default=400, help="synthetic images")
@@ -62,19 +63,17 @@ def fed_batches(arguments: argparse.Namespace, *, batch: int, cuda: bool) -> Ite
     with tempfile.TemporaryDirectory(prefix="step-benchmark-") as folder:
         index, shards = arguments.data, arguments.shards
         if index is None:
-            made_up = write_pictures(Path(folder), arguments.images)
+            made_up = write_images(Path(folder), arguments.images)
             index, shards = made_up.path, _shards(arguments, made_up, Path(folder) / "shards")
-        yield build_gesture_data(
-            size_px=arguments.size,
-            seed=0,
-            pin_memory=cuda,
+        section = GestureDataSection(
             index=index,
             val_split=None,
             single_hand_only=True,
             batch_size=batch,
             workers=arguments.workers,
             shards=shards,
-        ).train
+        )
+        yield build_gesture_data(section, size_px=arguments.size, seed=0, pin_memory=cuda).train
 
 
 def _shards(arguments: argparse.Namespace, index: HandIndex, folder: Path) -> Path | None:

@@ -11,7 +11,6 @@ by name. With --small, and on a CPU, everything is tiny: that shows that the ben
 
 import argparse
 import html
-import json
 import os
 import tempfile
 import time
@@ -23,9 +22,10 @@ import torch
 
 from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
 from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes, render_index
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 from gesture_pretrain.commands.options import add_device
 from gesture_pretrain.device import use_device
+from gesture_pretrain.files import write_bytes_atomically
 
 _VERSIONS = ("torch", "torchvision", "timm", "mmengine", "numpy")
 _COLOURS = {"passed": "#0a7d2c", "failed": "#b00020", "left out": "#777"}
@@ -48,8 +48,8 @@ def main(argv: list[str]) -> None:
             print("{name:36} {status:9} {seconds:6.1f} s  {found}".format(**rows[-1]), flush=True)
     results = {"device": _name(device), "small": small, "checks": rows}
     document = measurement("gpu", argv, packages=_VERSIONS, results=results)
-    arguments.json.write_text(json.dumps(document, indent=1) + "\n")
-    arguments.page.write_text(page(document))
+    write_json(arguments.json, document)
+    write_bytes_atomically(arguments.page, page(document).encode())
     print(f"written: {arguments.json}, {arguments.page}")
     if any(row["status"] == "failed" for row in rows):
         raise SystemExit(1)

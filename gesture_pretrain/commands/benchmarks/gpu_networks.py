@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adapters.pose.data import build_pose_data
+from adapters.pose.data import PoseDataSection, build_pose_data
 from adapters.targets import find_pose_target
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.hand.model import load_hand_model
@@ -16,6 +16,7 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.pretraining.model import GesturePretrainer
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.training import build_optimizer
@@ -66,7 +67,7 @@ def build_network(name: str, index: Path, sizes: Sizes) -> tuple[nn.Module, Any]
     arch = sizes.eanet_arch if name == "eanet" else sizes.arch
     backbone = build_backbone(arch, size_px=sizes.size_px)
     if name == "stage_1":
-        loaders = build_gesture_data(size_px=sizes.size_px, seed=0, pin_memory=False, **data)
+        loaders = build_gesture_data(GestureDataSection(**data), size_px=sizes.size_px, seed=0)
         classes = {"num_coarse": loaders.taxonomy.num_coarse, "num_fine": loaders.taxonomy.num_fine}
         heads = build_gesture_heads(backbone.pooled_channels, **classes)
         model = GesturePretrainer(GestureNetwork(backbone, heads), channels_last=True)
@@ -77,11 +78,11 @@ def build_network(name: str, index: Path, sizes: Sizes) -> tuple[nn.Module, Any]
         options["guidance"] = "none"
     hands = {side: load_hand_model(side, path="open") for side in ("right", "left")}
     loaders = build_pose_data(
+        PoseDataSection(**data),
         build_dataset=target.dataset_for(**options),
         size_px=sizes.size_px,
         seed=0,
         hand_models=hands,
-        **data,
     )
     model = target.build_model(
         backbone, seed=0, hand_models=hands, allow_projection=True, **options

@@ -19,6 +19,7 @@ from gesture_pretrain.commands.benchmarks.gpu_networks import (
 )
 from gesture_pretrain.precision import choose_precision
 from gesture_pretrain.pretraining.data import build_gesture_data
+from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.pretraining.run import build_runner
 
 
@@ -78,15 +79,9 @@ def fed_from_files(
 
 def loader_speed(index: Path, sizes: Sizes, *, batch: int, workers: int, batches: int) -> dict:
     """Batches of Stage 1 from image files, without a network."""
-    data = build_gesture_data(
-        index=index,
-        size_px=sizes.size_px,
-        seed=0,
-        pin_memory=torch.cuda.is_available(),
-        batch_size=batch,
-        workers=workers,
-        val_split=None,
-    )
+    section = GestureDataSection(index=index, batch_size=batch, workers=workers, val_split=None)
+    cuda = torch.cuda.is_available()
+    data = build_gesture_data(section, size_px=sizes.size_px, seed=0, pin_memory=cuda)
     source = iter(data.train)
     for _ in range(max(1, 2 * workers)):  # batches that were loaded ahead
         next(source)

@@ -29,7 +29,6 @@ Without --data, images and annotations of InterHand2.6M's size and structure are
 import argparse
 import importlib.metadata
 import importlib.util
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,8 +41,8 @@ import torch
 
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.target import build_eanet_dataset
-from gesture_pretrain.commands.benchmarks.made_up_pictures import write_pictures
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.interhand_annotations import write_images
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
@@ -83,7 +82,7 @@ def main(argv: list[str]) -> None:
               f"{row['of_bare']:5.2f} of bare")  # fmt: skip
     if arguments.json is not None:
         document = measurement("loader", argv, packages=_VERSIONS, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1))
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 
@@ -105,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
     if arguments.data is not None:
         return HandIndex.open(arguments.data)
-    return write_pictures(folder, arguments.images)
+    return write_images(folder, arguments.images)
 
 
 def _candidates(

@@ -17,7 +17,6 @@ With --workers N also, by the clock and in blocks of steps (see fed_step.py):
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ import torch
 from torch.nn import functional
 
 from gesture_pretrain.commands.benchmarks import fed_step
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 
 _VERSIONS = ("torch", "timm", "mmengine")
 _COARSE, _FINE, _LR = 54, 70, 1e-4
@@ -63,7 +62,7 @@ def main(argv: list[str]) -> None:
         results["fed"] = _fed(arguments, train, tensors, device)
     if arguments.json is not None:
         document = measurement("step", argv, packages=_VERSIONS, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 

@@ -9,7 +9,6 @@ as two FLOPs.
 
 import argparse
 import copy
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapters.pose.onnx import CropBatch, PoseSession, pose_graph
 from adapters.targets import find_pose_target
-from gesture_pretrain.commands.benchmarks.measurement import measurement
+from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 
@@ -47,7 +46,7 @@ def main(argv: list[str]) -> None:
     _print(results)
     if arguments.json is not None:
         document = measurement("token_fusion", argv, packages=_VERSIONS, results=results)
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 

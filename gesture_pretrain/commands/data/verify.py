@@ -6,6 +6,7 @@ from pathlib import Path
 from gesture_pretrain.commands.data.options import add_data, add_number, add_quiet, add_split
 from gesture_pretrain.data.images.verify import verify_index
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.files import write_bytes_atomically
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(report.describe())
     if arguments.report is not None:
-        arguments.report.write_text(report.to_json(), encoding="utf-8")
+        write_bytes_atomically(arguments.report, report.to_json().encode())
         print(f"report: {arguments.report}")
     return 0 if report.ok else 1

@@ -7,10 +7,13 @@ import numpy as np
 
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import write_bytes_atomically, writing
+from gesture_pretrain.files.atomic import remove_abandoned_parts
+from gesture_pretrain.files.json_file import read_json
 
 SHARDS_FORMAT = 3
 CARD = "shards.json"
+UNFINISHED_CARD = "unfinished.json"
 
 
 class StaleShards(DataError):
@@ -30,33 +33,38 @@ def new_card(index: HandIndex, rows: np.ndarray, **settings) -> dict:
 
 
 def begin_shards(out: Path, card: dict) -> bool:
-    """Make the folder and its unfinished card; False if the same shards are finished.
+    """Make the folder and its unfinished card; return False if the same shards are finished.
 
     Raises:
         StaleShards: The folder holds shards with another card.
         DataError: The folder holds something else.
     """
-    path = out / CARD
-    if not path.is_file():
+    remove_abandoned_parts(out)  # a folder of nothing else is new
+    path = next((p for p in (out / CARD, out / UNFINISHED_CARD) if p.is_file()), None)
+    if path is None:
         if out.exists() and any(out.iterdir()):
             raise DataError(f"{out} exists and holds no shards; choose another folder.")
-        out.mkdir(parents=True, exist_ok=True)
-        _write_json(path, card)
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+        _write_json(out / UNFINISHED_CARD, card)
         return True
-    found = json.loads(path.read_text("utf-8"))
+    found = _read(path)
     different = sorted(key for key in card if found.get(key) != card[key])
     if different:
         raise StaleShards(
             f"{out} holds shards with other {', '.join(different)}. Remove it, or choose another "
             "folder."
         )
-    return "files" not in found
+    if path.name == CARD:
+        (out / UNFINISHED_CARD).unlink(missing_ok=True)  # of a process killed at the very end
+    return path.name == UNFINISHED_CARD
 
 
 def finish_shards(out: Path, card: dict) -> None:
     """Write the finished card, with the size of each file in bytes."""
     files = {path.name: path.stat().st_size for path in sorted(out.glob("[0-9]*.*"))}
     _write_json(out / CARD, {**card, "files": files})
+    (out / UNFINISHED_CARD).unlink()
 
 
 def read_card(folder: Path, index: HandIndex) -> dict:
@@ -67,20 +75,21 @@ def read_card(folder: Path, index: HandIndex) -> dict:
         DataError: There are none, or they are damaged or unfinished.
     """
     path = folder / CARD
+    if (folder / UNFINISHED_CARD).is_file() and not path.is_file():
+        raise DataError(f"{folder} is not finished. Repeat the command that makes the shards.")
     if not path.is_file():
-        raise DataError(f"{folder} holds no shards (no {CARD}). Make them: prepare_data.py shards.")
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). Make the shards again.") from error
+        raise DataError(
+            f"{folder} holds no shards (no {CARD}). Make them: gesture-pretrain data shards."
+        )
+    card = _read(path)
     if card.get("format") != SHARDS_FORMAT:
         raise StaleShards(
             f"{folder} has shard format {card.get('format')}, this version reads {SHARDS_FORMAT}. "
             "Make the shards again."
         )
-    if "files" not in card:
-        raise DataError(f"{folder} is not finished. Repeat the command that makes the shards.")
-    if card["index"] != index.fingerprint:
+    if not isinstance(card.get("files"), dict):
+        raise DataError(f"{path} is damaged (no 'files'). Make the shards again.")
+    if card.get("index") != index.fingerprint:
         raise StaleShards(
             f"{folder} was made of another index than {index.path}, or the index was rebuilt. "
             "Make the shards again, or leave data.shards out."
@@ -94,6 +103,14 @@ def _check_files(folder: Path, sizes: dict[str, int]) -> None:
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
             raise DataError(f"{path} is missing or incomplete. Remove {folder} and make it again.")
+
+
+def _read(path: Path) -> dict:
+    remedy = "Make the shards again."
+    card = read_json(path, DataError, remedy=remedy)
+    if not isinstance(card, dict):
+        raise DataError(f"{path} is damaged (no object). {remedy}")
+    return card
 
 
 def _write_json(path: Path, values: dict) -> None:

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from gesture_pretrain.data.index.errors import DataError, IndexFormatError
 from gesture_pretrain.data.index.record import SPLITS
-from gesture_pretrain.files.json_file import STRICT, read_json, validated
+from gesture_pretrain.files.json_file import read_json
+from gesture_pretrain.schema import STRICT, validated
 
 INDEX_FORMAT = 2
 META_FILE = "meta.json"

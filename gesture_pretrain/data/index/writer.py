@@ -13,7 +13,7 @@ import gesture_pretrain
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import file_sha256
 from gesture_pretrain.data.index.meta import INDEX_FORMAT, META_FILE
-from gesture_pretrain.files import atomic_folder, remove_abandoned_parts, writing
+from gesture_pretrain.files import atomic_folder, writing
 
 
 def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dict) -> Path:
@@ -38,9 +38,9 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
         )
     out, root = out.resolve(), root.resolve()
     inside = out.is_relative_to(root)
-    remove_abandoned_parts(out.parent, f"{out.name}.*")
     with atomic_folder(out, overwrite=True) as folder:
-        described = {name: _write_column(folder, name, array) for name, array in columns.items()}
+        size = sum(array.nbytes for array in columns.values())
+        described = {n: _write_column(folder, n, array, size) for n, array in columns.items()}
         whole = {
             "format": INDEX_FORMAT,
             "created_by": f"gesture-pretrain {gesture_pretrain.__version__}",
@@ -49,14 +49,14 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
             "columns": described,
         }
         text = json.dumps(whole, indent=1, ensure_ascii=False)
-        with writing(folder / META_FILE, len(text)):
+        with writing(folder / META_FILE, size + len(text)):
             (folder / META_FILE).write_text(text, encoding="utf-8")
     return out
 
 
-def _write_column(folder: Path, name: str, array: np.ndarray) -> dict:
+def _write_column(folder: Path, name: str, array: np.ndarray, bytes_needed: int) -> dict:
     file = folder / f"{name}.npy"
-    with writing(file, array.nbytes):
+    with writing(file, bytes_needed):
         np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     return {
         "file": file.name,

@@ -9,14 +9,16 @@ stream, so a sample depends on (seed, epoch, row) and on nothing else.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.photometric import PHOTOMETRIC, Look
 from gesture_pretrain.geometry.crop import apply_affine
+from gesture_pretrain.schema import Fraction, section
 from gesture_pretrain.taxonomy import Taxonomy
 
 RIGHT, LEFT, NO_SIDE = 0, 1, -1
@@ -50,7 +52,7 @@ class Motion:
         return replace(self, flip=flip)
 
 
-@dataclass(frozen=True)
+@section
 class Augmentation:
     """Ranges of the random motion; each is drawn uniformly and independently.
 
@@ -68,24 +70,12 @@ class Augmentation:
         ValueError: A range that makes no sense.
     """
 
-    scale: float = 0.25
-    rotation_deg: float = 30.0
-    translation: float = 0.05
-    colour: float = 0.2
-    flip: float = 0.0
-    photometric: str = "eanet"
-
-    def __post_init__(self):
-        if self.photometric not in PHOTOMETRIC:
-            raise ValueError(
-                f"Augmentation.photometric is {self.photometric!r}; choose among "
-                f"{', '.join(PHOTOMETRIC)}."
-            )
-        limits = {"scale": 0.99, "rotation_deg": 180, "translation": 1, "colour": 1, "flip": 1}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise ValueError(f"Augmentation.{name} is {value}; it must lie in 0 .. {limit}.")
+    scale: Annotated[float, Field(ge=0, le=0.99)] = 0.25
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 30.0
+    translation: Fraction = 0.05
+    colour: Fraction = 0.2
+    flip: Fraction = 0.0
+    photometric: Literal[tuple(PHOTOMETRIC)] = "eanet"
 
     def draw(self, stream: np.random.Generator) -> Motion:
         """Draw a motion, always with eight numbers for geometry and gain, whatever the ranges."""
@@ -105,26 +95,31 @@ class Augmentation:
 NONE = Augmentation(scale=0.0, rotation_deg=0.0, translation=0.0, colour=0.0, flip=0.0)
 
 
-def augmentation_stream(seed: int, epoch: int, row: int) -> np.random.Generator:
-    """The random stream of one sample: Philox, keyed by (seed, epoch) and positioned by the row."""
-    counter = np.array([0, 0, row, _AUGMENTATION_STREAM], np.uint64)
+def augmentation_stream(seed: int, epoch: int, row: int, crop: int = 0) -> np.random.Generator:
+    """The random stream of one crop: Philox, keyed by (seed, epoch), positioned by row and crop."""
+    counter = np.array([0, crop, row, _AUGMENTATION_STREAM], np.uint64)
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter)
     )
 
 
 def draw_motions(
-    augmentation: Augmentation, seed: int, epochs: Sequence[int], rows: Sequence[int]
+    augmentation: Augmentation,
+    seed: int,
+    epochs: Sequence[int],
+    rows: Sequence[int],
+    *,
+    crop: int = 0,
 ) -> list[Motion]:
     """Draw a motion for each epoch and row.
 
-    Equals `augmentation.draw(augmentation_stream(seed, epoch, row))` but repositions one generator,
-    because creating a generator takes longer than drawing.
+    Equals `augmentation.draw(augmentation_stream(seed, epoch, row, crop))` but repositions one
+    generator, because creating a generator takes longer than drawing.
     """
     bits = np.random.Philox(key=np.zeros(2, np.uint64))
     stream, state = np.random.Generator(bits), bits.state
     key, counter = state["state"]["key"], state["state"]["counter"]
-    key[0], counter[3] = seed, _AUGMENTATION_STREAM
+    key[0], counter[1], counter[3] = seed, crop, _AUGMENTATION_STREAM
     motions = []
     for epoch, row in zip(epochs, rows, strict=True):
         key[1], counter[2] = epoch, row

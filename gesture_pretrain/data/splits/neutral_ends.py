@@ -4,17 +4,18 @@ A recording of a gesture starts and ends in a neutral pose. Only the frame numbe
 image lies in its recording; poses and joints are not read.
 """
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.names import require_choice
+from gesture_pretrain.schema import section
 
 MASK, WEIGHT = "mask", "weight"
 
 
-@dataclass(frozen=True)
+@section
 class NeutralEnds:
     """Treatment of the ends of each recording in training.
 
@@ -24,15 +25,8 @@ class NeutralEnds:
             rises linearly from 0 at the first and last frame to 1 at the inner edge of the end.
     """
 
-    fraction: float = 0.15
-    mode: str = MASK
-
-    def __post_init__(self):
-        if not 0.0 < self.fraction < 0.5:
-            raise ValueError(
-                f"data.neutral_ends.fraction is {self.fraction}; it must be above 0 and below 0.5."
-            )
-        require_choice("data.neutral_ends.mode", self.mode, (MASK, WEIGHT))
+    fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
+    mode: Literal[MASK, WEIGHT] = MASK
 
     def weights(self, index: HandIndex, rows: np.ndarray) -> np.ndarray:
         """Weight each image by its distance from the nearer end of its recording.

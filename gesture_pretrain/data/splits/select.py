@@ -11,21 +11,6 @@ from gesture_pretrain.data.splits.held_out import HeldOut, hold_out_named, hold_
 from gesture_pretrain.data.splits.neutral_ends import NeutralEnds
 from gesture_pretrain.taxonomy import Taxonomy
 
-# Keys of a data section that `select_splits` takes as they are
-ROW_KEYS = (
-    "train_split",
-    "val_split",
-    "val_subjects",
-    "val_captures",
-    "hands",
-    "labels",
-    "subjects",
-    "single_hand_only",
-    "fraction",
-    "fraction_seed",
-    "val_images",
-)
-
 HELD_OUT_KINDS = ("subjects", "captures")
 
 
@@ -112,11 +97,6 @@ def select_splits(
         source = {**source, "images": len(validation)}
     train = _training_part(index, train, neutral_ends, fraction, fraction_seed)
     return SplitRows(train, validation, source)
-
-
-def section_rows(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `select_splits` that a data section gives directly."""
-    return {key: data[key] for key in ROW_KEYS if key in data}
 
 
 def describe_validation(validated_on: Mapping[str, Any] | None) -> str:

@@ -35,6 +35,7 @@ from gesture_pretrain.evaluation.poses.predictions import PosePredictions, Predi
 from gesture_pretrain.hand.model import HandModel
 
 _UNITS_MM = {"mm": 1.0, "m": 1000.0}
+_NUM_POINTS = {"joints": 21, "vertices": 778}
 
 
 def read_external_predictions(
@@ -75,67 +76,50 @@ def read_external_predictions(
     path = Path(path)
     content = read_external_file(path)
     try:
-        order = _stated_order(content, joint_order, path)
-    except JointOrderError as error:
-        raise JointOrderError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    unit = _stated(content, "unit", unit, path)
-    if unit not in _UNITS_MM:
-        raise PredictionError(f"{path}: unit {unit!r} is not known; state 'm' or 'mm'")
-    rows = _rows(content, index, split, path)
-    hand = _hands(content, index, rows, path)
-    vertices = _points(content, "vertices", 778, unit, path)
-    joints = _points(content, "joints", 21, unit, path)
-    if joints is not None:
-        if check_skeleton:
-            require_skeleton(joints, order, index, rows, hand, path)
-        joints = joints[:, order.to_mano21]
-        require_hand_size(joints, unit, path)
-    else:
-        joints = _joints_of_meshes(vertices, hand, hand_models, path)
-        require_hand_size(joints, unit, path)
-    wrist = joints[:, :1]
-    if vertices is not None:
-        _require_one_frame(joints, vertices, path)
-        vertices = vertices - wrist
-    name = system or str(content.stated.get("system") or path.stem)
-    try:
+        order, unit = _stated_order(content, joint_order), _stated_unit(content, unit)
+        rows = _rows(content, index, split)
+        hand = _hands(content, index, rows)
+        joints, vertices = (_points(content, name, unit) for name in ("joints", "vertices"))
+        if joints is not None and check_skeleton:
+            require_skeleton(joints, order, index, rows, hand)
+        provenance = {
+            "file": path.name,
+            "joint_order": order.name,
+            "unit": unit,
+            "box_source": _agreed(content, "box_source", box_source),
+            "joints": "regressed from the mesh" if joints is None else "as predicted",
+        }
+        if joints is None:
+            joints = _joints_of_meshes(vertices, hand, hand_models)
+        else:
+            joints = joints[:, order.to_mano21]
+        require_hand_size(joints, unit)
+        name = system or str(content.stated.get("system") or path.stem)
+        about_wrist = _relative_to_wrist(joints, vertices)
         return PosePredictions(
-            name,
-            index.fingerprint,
-            rows,
-            hand,
-            joints - wrist,
-            vertices,
-            provenance={
-                "file": path.name,
-                "joint_order": order.name,
-                "unit": unit,
-                "box_source": _agreed(content, "box_source", box_source, path),
-                "joints": "as predicted"
-                if "joints" in content.columns
-                else "regressed from the mesh",
-            },
+            name, index.fingerprint, rows, hand, *about_wrist, provenance=provenance
         )
-    except PredictionError as error:
-        raise PredictionError(f"{path}: {error}") from None
+    except (PredictionError, JointOrderError) as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 # --- values given once per file -----------------------------------------------------------
 
 
-def _agreed(content: ExternalFile, name: str, asked: str | None, path: Path) -> str | None:
+def _agreed(content: ExternalFile, name: str, asked: str | None) -> str | None:
     """Return the value from the file or the caller; None if neither states it."""
     own = content.stated.get(name)
     if own is not None and asked is not None and own != asked:
-        raise PredictionError(f"{path} states {name} {own!r}, but {asked!r} is given")
+        raise PredictionError(f"the file states {name} {own!r}, but {asked!r} is given")
     return own if asked is None else asked
 
 
-def _stated(content: ExternalFile, name: str, asked: str | None, path: Path) -> str:
-    value = _agreed(content, name, asked, path)
-    if value is None:
-        raise PredictionError(f"{path} does not state its {name}; pass it as an argument")
-    return str(value)
+def _stated_unit(content: ExternalFile, asked: str | None) -> str:
+    unit = _agreed(content, "unit", asked)
+    if unit not in _UNITS_MM:
+        problem = "unit is not stated" if unit is None else f"unit {unit!r} is not known"
+        raise PredictionError(f"{problem}; state 'm' or 'mm', in the file or as an argument")
+    return unit
 
 
 @dataclass(frozen=True)
@@ -144,7 +128,7 @@ class _Order:
     to_mano21: np.ndarray
 
 
-def _stated_order(content: ExternalFile, asked: str | None, path: Path) -> _Order:
+def _stated_order(content: ExternalFile, asked: str | None) -> _Order:
     names, own = content.stated.get("joint_names"), content.stated.get("joint_order")
     if names is not None:
         by_names = _Order("given names", np.array(order_of_names(list(names))))
@@ -153,36 +137,34 @@ def _stated_order(content: ExternalFile, asked: str | None, path: Path) -> _Orde
                 continue
             if not np.array_equal(permutation("mano21", order), by_names.to_mano21):
                 raise JointOrderError(
-                    f"{path}: the joint names are not in {order} order, which is also stated"
+                    f"the joint names are not in {order} order, which is also stated"
                 )
         return by_names
     if "joints" not in content.columns:
         return _Order("mano21", np.arange(21))
     if own is not None and asked is not None and canonical_order(own) != canonical_order(asked):
-        raise JointOrderError(f"{path} states joint order {own!r}, but {asked!r} is given")
+        raise JointOrderError(f"the file states joint order {own!r}, but {asked!r} is given")
     if own is None and asked is None:
         raise JointOrderError(
-            f"{path} does not state its joint order; pass one of {', '.join(JOINT_ORDERS)}"
+            f"the joint order is not stated; pass one of {', '.join(JOINT_ORDERS)}"
         )
     name = canonical_order(str(own if asked is None else asked))
     return _Order(name, permutation("mano21", name))
 
 
-def _points(
-    content: ExternalFile, name: str, count: int, unit: str, path: Path
-) -> np.ndarray | None:
-    """Read points (N, count, 3), float64, mm."""
+def _points(content: ExternalFile, name: str, unit: str) -> np.ndarray | None:
+    """Read points (N, 21 or 778, 3), float64, mm."""
     if name not in content.columns:
         return None
-    points = content.columns[name]
+    points, count = content.columns[name], _NUM_POINTS[name]
     if points.ndim != 3 or points.shape[1:] != (count, 3) or points.dtype.kind not in "fiu":
         raise PredictionError(
-            f"{path}: {name} is {points.dtype} {points.shape}; expected numbers (N, {count}, 3)"
+            f"{name} is {points.dtype} {points.shape}; expected numbers (N, {count}, 3)"
         )
     broken = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
     if len(broken):
         raise PredictionError(
-            f"{path}: {name} of {len(broken)} of {len(points)} hands are not finite, first hand "
+            f"{name} of {len(broken)} of {len(points)} hands are not finite, first hand "
             f"{broken[0]} of the file. Leave out hands that were not predicted"
         )
     return points.astype(np.float64) * _UNITS_MM[unit]
@@ -191,31 +173,31 @@ def _points(
 # --- which image, which hand -----------------------------------------------------------------
 
 
-def _rows(content: ExternalFile, index: HandIndex, split: str | None, path: Path) -> np.ndarray:
+def _rows(content: ExternalFile, index: HandIndex, split: str | None) -> np.ndarray:
     keys = [key for key in KEYS if key in content.columns]
     if len(keys) != 1:
         raise PredictionError(
-            f"{path} must identify images by exactly one of {', '.join(KEYS)}; it has "
+            f"images must be identified by exactly one of {', '.join(KEYS)}; it has "
             f"{', '.join(keys) or 'none'}"
         )
     values = content.columns[keys[0]]
     if keys[0] == "row":
         if values.dtype.kind not in "iu" or np.any((values < 0) | (values >= len(index))):
-            raise PredictionError(f"{path}: rows must be integers from 0 to {len(index) - 1}")
+            raise PredictionError(f"rows must be integers from 0 to {len(index) - 1}")
         return values.astype(np.int64)
     candidates = index.select(split=split)
     if keys[0] == "annotation_id":
-        return _rows_of_ids(values, index, candidates, path)
-    return _rows_of_paths(values, index, candidates, path)
+        return _rows_of_ids(values, index, candidates)
+    return _rows_of_paths(values, index, candidates)
 
 
-def _rows_of_ids(ids, index: HandIndex, candidates: np.ndarray, path: Path) -> np.ndarray:
+def _rows_of_ids(ids, index: HandIndex, candidates: np.ndarray) -> np.ndarray:
     column = "annotation_id" if "annotation_id" in index.columns else "image_id"
-    table = _lookup(index.values(column, candidates).tolist(), candidates, "annotation ids", path)
-    return _found([table.get(int(value)) for value in ids], ids, index, path)
+    table = _lookup(index.values(column, candidates).tolist(), candidates, "annotation ids")
+    return _found([table.get(int(value)) for value in ids], ids, index)
 
 
-def _rows_of_paths(paths, index: HandIndex, candidates: np.ndarray, path: Path) -> np.ndarray:
+def _rows_of_paths(paths, index: HandIndex, candidates: np.ndarray) -> np.ndarray:
     folders = {
         SPLITS.index(name): index.root / folder
         for name, folder in index.meta["image_folders"].items()
@@ -225,8 +207,8 @@ def _rows_of_paths(paths, index: HandIndex, candidates: np.ndarray, path: Path) 
         index.image_path(row).relative_to(folders[code]).as_posix()
         for row, code in zip(candidates.tolist(), splits.tolist(), strict=True)
     ]
-    table = _lookup(names, candidates, "image names", path)
-    return _found([_by_tail(table, str(name)) for name in paths], paths, index, path)
+    table = _lookup(names, candidates, "image names")
+    return _found([_by_tail(table, str(name)) for name in paths], paths, index)
 
 
 def _by_tail(table: dict[str, int], name: str) -> int | None:
@@ -239,45 +221,44 @@ def _by_tail(table: dict[str, int], name: str) -> int | None:
     return None
 
 
-def _lookup(keys: list, rows: np.ndarray, what: str, path: Path) -> dict:
+def _lookup(keys: list, rows: np.ndarray, what: str) -> dict:
     table = dict(zip(keys, rows.tolist(), strict=True))
     if len(table) != len(keys):
         raise PredictionError(
-            f"{path}: {what} repeat between splits of this index; state which split was predicted"
+            f"{what} repeat between splits of this index; state which split was predicted"
         )
     return table
 
 
-def _found(rows: list[int | None], keys, index: HandIndex, path: Path) -> np.ndarray:
+def _found(rows: list[int | None], keys, index: HandIndex) -> np.ndarray:
     unknown = [str(key) for key, row in zip(keys, rows, strict=True) if row is None]
     if unknown:
         raise PredictionError(
-            f"{path}: {len(unknown)} of {len(rows)} images are not in {index.path}, first "
-            f"{unknown[0]}"
+            f"{len(unknown)} of {len(rows)} images are not in {index.path}, first {unknown[0]}"
         )
     return np.array(rows, np.int64)
 
 
-def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray, path: Path) -> np.ndarray:
+def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray) -> np.ndarray:
     if "hand" not in content.columns:
         hand = index.values("hand", rows).astype(np.int64)
         if np.any(hand > 1):
             raise PredictionError(
-                f"{path} does not state the hand, but {int(np.sum(hand > 1))} of its images show "
+                f"the hand is not stated, but {int(np.sum(hand > 1))} of its images show "
                 "both hands or an unknown one. Add 'hand' (right or left)"
             )
         return hand
     values = content.columns["hand"]
     names = [HANDS[int(v)] if str(v) in ("0", "1") else str(v) for v in values.tolist()]
     if wrong := sorted(set(names) - set(HANDS[:2])):
-        raise PredictionError(f"{path}: hand is {', '.join(wrong)}; it must be right or left")
+        raise PredictionError(f"hand is {', '.join(wrong)}; it must be right or left")
     return np.array([HANDS.index(name) for name in names], np.int64)
 
 
 # --- meshes ----------------------------------------------------------------------------------
 
 
-def _joints_of_meshes(vertices, hand, hand_models, path: Path) -> np.ndarray:
+def _joints_of_meshes(vertices, hand, hand_models) -> np.ndarray:
     joints = np.empty((len(vertices), 21, 3))
     for code, side in enumerate(HANDS[:2]):
         chosen = hand == code
@@ -285,7 +266,7 @@ def _joints_of_meshes(vertices, hand, hand_models, path: Path) -> np.ndarray:
             continue
         if hand_models is None or side not in hand_models:
             raise PredictionError(
-                f"{path} has meshes without joints; regressing them requires the {side} hand model"
+                f"meshes without joints require the {side} hand model, to regress them"
             )
         model = hand_models[side]
         joints[chosen] = joints_of_mesh(
@@ -294,10 +275,16 @@ def _joints_of_meshes(vertices, hand, hand_models, path: Path) -> np.ndarray:
     return joints
 
 
-def _require_one_frame(joints: np.ndarray, vertices: np.ndarray, path: Path) -> None:
-    apart = np.linalg.norm(joints.mean(1) - vertices.mean(1), axis=-1)
-    if np.median(apart) > 100:
+def _relative_to_wrist(
+    joints_mm: np.ndarray, vertices_mm: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    wrist_mm = joints_mm[:, :1]
+    if vertices_mm is None:
+        return joints_mm - wrist_mm, None
+    apart_mm = np.median(np.linalg.norm(joints_mm.mean(1) - vertices_mm.mean(1), axis=-1))
+    if apart_mm > 100:
         raise PredictionError(
-            f"{path}: joints and vertices are {np.median(apart):.0f} mm apart (median); they must "
-            "have the same frame and origin"
+            f"joints and vertices are {apart_mm:.0f} mm apart (median); they must have the same "
+            "frame and origin"
         )
+    return joints_mm - wrist_mm, vertices_mm - wrist_mm

@@ -1,7 +1,5 @@
 """Plausibility checks of the stated joint order and unit of predicted joints."""
 
-from pathlib import Path
-
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
@@ -22,7 +20,7 @@ _SPREAD_MM = (5.0, 500.0)
 
 
 def require_skeleton(
-    joints: np.ndarray, order, index: HandIndex, rows: np.ndarray, hand: np.ndarray, path: Path
+    joints: np.ndarray, order, index: HandIndex, rows: np.ndarray, hand: np.ndarray
 ) -> None:
     """Compare the proportions of the bones with those of the annotated hands.
 
@@ -32,7 +30,6 @@ def require_skeleton(
         index: Index of the predicted images. Without annotated joints, nothing is checked.
         rows: (N,) rows of the index.
         hand: (N,) 0 right, 1 left.
-        path: Predictions file, for error messages.
 
     Raises:
         JointOrderError: The bones match another known order, or no order.
@@ -48,18 +45,18 @@ def require_skeleton(
     best = min(others, key=others.get)
     if others[best] < min(_SUSPICIOUS, stated / 2) and stated > _SUSPICIOUS:
         raise JointOrderError(
-            f"{path}: the stated joint order is '{order.name}', but the bones match '{best}' (mean "
+            f"the stated joint order is '{order.name}', but the bones match '{best}' (mean "
             f"deviation {others[best]:.0%} instead of {stated:.0%})"
         )
     if not stated < _IMPOSSIBLE:
         raise JointOrderError(
-            f"{path}: in order '{order.name}' the bones deviate by {stated:.0%} from those of the "
+            f"in order '{order.name}' the bones deviate by {stated:.0%} from those of the "
             "annotated hands: the joints are shuffled, or not those of a hand. To score them "
             "anyway, disable this check (check_skeleton=False)"
         )
 
 
-def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
+def require_hand_size(joints_mm: np.ndarray, unit: str) -> None:
     """Check that joints (N, 21, 3), in any order, have a plausible size.
 
     Raises:
@@ -69,7 +66,7 @@ def require_hand_size(joints_mm: np.ndarray, unit: str, path: Path) -> None:
     extent_mm = np.median(np.sqrt(np.mean(np.sum(centred**2, axis=-1), axis=-1)))
     if not _SPREAD_MM[0] <= extent_mm <= _SPREAD_MM[1]:
         raise PredictionError(
-            f"{path}: in unit '{unit}', the median spread of the joints about their mean is "
+            f"in unit '{unit}', the median spread of the joints about their mean is "
             f"{extent_mm:.3g} mm, but that of a hand is about 50 mm. State the correct unit."
         )
 

@@ -8,10 +8,13 @@ It writes to its output folder
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.facts import evaluation_context
@@ -57,8 +60,7 @@ def evaluate_features(
 ) -> FeatureEvaluation:
     """Evaluate the frozen features of a backbone, next to those of baselines.
 
-    Measures gesture scores of the heads, and k-NN and linear probes from the features to gestures
-    and to wrist-relative 3D joints.
+    Scores the heads, k-NN, and linear probes to gestures and to wrist-relative 3D joints.
 
     Args:
         name: Name in the registry, or path of an export.
@@ -90,27 +92,18 @@ def evaluate_features(
     classes = chosen_taxonomy(taxonomy, record, index)
     left_out: list[str] = []
     models = open_models(name, baselines, record, classes, with_heads, left_out)
-    size_px = common_size(models)
     images = choose_images(index, classes, train_split=train_split, split=split)
     print(images.note)
     split = images.split
     out.mkdir(parents=True, exist_ok=True)
     parts = {train_split: (images.train, max_train), split: (images.evaluated, max_eval)}
-    sets = {
-        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
-        for part, (rows, limit) in parts.items()
-    }
+    sets = _probed_sets(index, classes, parts, common_size(models), seed)
     tables = {
         part: feature_tables(models, sets[part], index, out, part, device=device, workers=workers)
         for part in sets
     }
-    num_classes = {"coarse": classes.num_coarse, "fine": classes.num_fine}
-    results = [
-        _result(model, tables[train_split][model], tables[split][model], num_classes, k, out)
-        for model in models
-    ]
-    has_joints = all(tables[part][model].has_joints for part in tables for model in models)
-    left_out += _not_scored(results[0], classes, has_joints=has_joints)
+    results = _results(tables[train_split], tables[split], classes, k, out)
+    left_out += _not_scored(results[0], classes, tables)
     context = evaluation_context(
         index=index,
         sets=sets,
@@ -127,6 +120,30 @@ def evaluate_features(
     )
     _write_metrics(out / "metrics.json", results, context)
     return FeatureEvaluation(out, results, context, sets[split])
+
+
+def _probed_sets(
+    index: HandIndex,
+    classes: Taxonomy,
+    parts: Mapping[str, tuple[np.ndarray, int | None]],
+    size_px: int,
+    seed: int,
+) -> dict[str, GestureDataset]:
+    return {
+        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
+        for part, (rows, limit) in parts.items()
+    }
+
+
+def _results(
+    train: Mapping[str, FeatureTable],
+    evaluated: Mapping[str, FeatureTable],
+    classes: Taxonomy,
+    k: int,
+    out: Path,
+) -> list[BackboneResult]:
+    num_classes = {"coarse": classes.num_coarse, "fine": classes.num_fine}
+    return [_result(name, train[name], evaluated[name], num_classes, k, out) for name in train]
 
 
 def _result(
@@ -147,10 +164,12 @@ def _result(
     return BackboneResult(model, evaluated, predictions, scores)
 
 
-def _not_scored(main: BackboneResult, taxonomy: Taxonomy, *, has_joints: bool) -> list[str]:
+def _not_scored(
+    main: BackboneResult, taxonomy: Taxonomy, tables: Mapping[str, Mapping[str, FeatureTable]]
+) -> list[str]:
     """List what has no scores with this data and this taxonomy, one sentence each."""
     found = []
-    if not has_joints:
+    if not all(table.has_joints for part in tables.values() for table in part.values()):
         found.append("The probe to 3D joints: this data has no joint annotations.")
     if taxonomy.num_coarse == 1:
         found.append(f"Coarse gestures: taxonomy '{taxonomy.name}' has one class only.")

@@ -5,7 +5,7 @@ import pytest
 from mmengine.hooks import Hook
 from pose_run import SIZE_PX, build_toy_dataset, pose_sections
 
-from adapters.pose.data import build_pose_data
+from adapters.pose.data import PoseDataSection, build_pose_data
 from adapters.pose.training import build_pose_runner
 from adapters.targets import find_pose_target
 from gesture_pretrain.data.images import write_shards
@@ -16,10 +16,10 @@ IMREAD = "gesture_pretrain.data.images.files.decode_image"
 
 @pytest.fixture
 def data(pose_index, hands):
-    def build(**changes):
-        options = {"size_px": SIZE_PX, "seed": 0, "workers": 0, "batch_size": 8}
-        options |= {"build_dataset": build_toy_dataset, **changes}
-        return build_pose_data(hand_models=hands, index=pose_index, **options)
+    def build(seed=0, build_dataset=build_toy_dataset, **changes):
+        section = PoseDataSection(**{"index": pose_index, "workers": 0, "batch_size": 8, **changes})
+        given = {"size_px": SIZE_PX, "seed": seed, "hand_models": hands}
+        return build_pose_data(section, build_dataset=build_dataset, **given)
 
     return build
 
@@ -57,13 +57,13 @@ def test_overfit_is_one_batch_without_augmentation_that_is_also_validated(data):
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"hands": "interacting"}, "'right', 'left'"),
-        ({"hands": []}, "'right', 'left'"),
+        ({"hands": "interacting"}, "'right' or 'left'"),
+        ({"hands": []}, "at least 1"),
         ({"subjects": [99]}, "no images of subject 99"),
         ({"labels": ["0000_nothing"]}, "0000_nothing"),
-        ({"fraction": 0.0}, "fraction is 0.0"),
+        ({"fraction": 0.0}, "fraction"),
         ({"augmentation": {"flip": 0.5}}, "mirror_left"),
-        ({"augmentation": {"rotation": 1}}, "rotation_deg"),
+        ({"augmentation": {"rotation": 1}}, "augmentation.rotation"),
     ],
 )
 def test_wrong_selection_is_named(data, changes, said):

@@ -215,7 +215,7 @@ def test_one_range_does_not_change_the_draw_of_another():
     [("scale", -0.1), ("scale", 1.0), ("rotation_deg", 181), ("flip", 1.5), ("colour", -1)],
 )
 def test_senseless_ranges_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"Augmentation.{name} is {value}; it must lie in 0"):
+    with pytest.raises(ValueError, match=name):
         Augmentation(**{name: value})
 
 

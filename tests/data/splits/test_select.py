@@ -143,7 +143,7 @@ def test_masked_ends_are_left_out_of_training_only(tmp_path):
 
 @pytest.mark.parametrize("options", [{"fraction": 0.5}, {"fraction": 0.0}, {"mode": "drop"}])
 def test_impossible_neutral_ends_are_refused(options):
-    with pytest.raises(ValueError, match="neutral_ends"):
+    with pytest.raises(ValueError, match=next(iter(options))):
         NeutralEnds(**options)
 
 

@@ -179,7 +179,7 @@ def test_wrong_unit_is_refused(write, rendered_index, truth):
         ({"row": None, "image": ["x.jpg"] * 24}, "first x.jpg"),
         ({"hand": ["both"] * 24}, "hand is both"),
         ({"hand": [""] * 24}, "hand is ; "),
-        ({"unit": "cm"}, "unit 'cm' is not known"),
+        ({"unit": "cm"}, "unit 'cm'"),
         ({"joints": None, "vertices": None}, "neither joints nor vertices"),
         ({"vertices": np.zeros((24, 779, 3))}, r"expected numbers \(N, 778, 3\)"),
         ({"hand": [0]}, "columns differ in length"),
@@ -224,4 +224,4 @@ def test_names_that_repeat_between_splits_need_the_split(tmp_path, rendered_inde
     from gesture_pretrain.evaluation.external.predictions import _lookup
 
     with pytest.raises(PredictionError, match="repeat between splits"):
-        _lookup(["Capture0/a.jpg"] * 2, np.array([3, 9]), "image names", tmp_path)
+        _lookup(["Capture0/a.jpg"] * 2, np.array([3, 9]), "image names")

@@ -44,7 +44,7 @@ def test_it_is_scored_as_any_system_and_flags_what_is_not_better(reader, rows):
     assert mean_pose_score(reader, PROTOCOLS["freihand"], train_rows=rows, rows=rows) is None
     useless = dataclasses.replace(score, system="useless")
     table = ScoreTable([useless], mean_pose_mm={protocol.name: mean_mm})
-    assert "useless DID NOT LEARN" in table.to_text() and "DID NOT LEARN" in table.to_html()
+    assert "useless DID NOT LEARN" in table.to_text() and "DID NOT LEARN" in table.page().html()
     table = ScoreTable([useless], mean_pose_mm={protocol.name: mean_mm + 1})
     assert "DID NOT LEARN" not in table.to_text()
 

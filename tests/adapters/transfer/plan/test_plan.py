@@ -161,6 +161,27 @@ def test_stored_weights_are_audited_where_their_card_tells_the_rows(
         assert PRETRAINING not in audits
 
 
+@pytest.mark.parametrize(
+    ("count", "starts"), [(None, [0, 1, 2, 3]), (2, [0, 0, 2, 2]), (1, [0] * 4)]
+)
+def test_seeds_share_the_pretrainings_that_a_plan_allows(toy_index, count, starts):
+    table = cells(toy_index, seeds=[0, 1, 2, 3], pretrainings=count)
+    pretraining = {cell.seed: cell.key for cell in of(table, stage=PRETRAINING, arm="gesture")}
+    assert set(pretraining) == set(starts)
+    tuned = of(table, stage=FINETUNING, arm="gesture")
+    assert [cell.needs for cell in tuned] == [pretraining[seed] for seed in starts]
+
+
+def test_a_curve_ends_before_the_training(toy_index):
+    training = {"final_lr_ratio": 1, "iterations": 4}
+    changes = {"schedule": training, "training": {"ema_decay": 0.9}}
+    finetuning = toy_plan(toy_index)["finetuning"] | changes
+    table = cells(toy_index, finetuning=finetuning, curve=[1, 2])
+    assert of(table, stage=FINETUNING)[0].config["curve"] == [1, 2]
+    with pytest.raises(PlanError, match="curve ends at 4"):
+        cells(toy_index, finetuning=finetuning, curve=[2, 4])
+
+
 def test_arms_of_a_target_restrict_it(toy_index):
     targets = {"toy": {"target": "toy_pose"}, "few": {"target": "toy_pose", "arms": ["gesture"]}}
     table = cells(toy_index, targets=targets)

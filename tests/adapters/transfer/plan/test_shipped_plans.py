@@ -7,10 +7,9 @@ import pytest
 from toy_pose import SIZE_PX
 
 from adapters.pose.sections import check_pose_sections
-from adapters.pose.training import check_pose_config
 from adapters.targets import find_pose_target
 from adapters.transfer.plan.audit import audit_plan
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, cells_of
+from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, SELECTION, cells_of
 from adapters.transfer.plan.file import read_plan
 from adapters.transfer.plan.plan import merged
 from adapters.transfer.report.build import write_report
@@ -50,7 +49,7 @@ def test_plan_reads_and_its_sections_are_those_of_the_runners(path, toy_index):
         found = find_pose_target(target.target)
         sections = merged(plan.finetuning, target.finetuning)
         sections["data"] = {**plan.data, **sections["data"]}
-        check_pose_sections(found, model=target.model, **sections)
+        check_pose_sections(found, {**sections, "backbone": {}, "model": target.model})
         assert target.text and plan.backbone_of(name) in plan.backbones
         flip = sections["data"]["augmentation"]["flip"]
         assert flip == (0.5 if target.target == "eanet" and path.stem != "demo" else 0.0)
@@ -82,7 +81,7 @@ def test_table2_trains_as_the_pose_configs_do(target, config):
     plan = read_plan(CONFIGS / "experiments" / "table2.py")
     own = merged(plan.finetuning, plan.targets[target].finetuning)
     own["data"] = {**plan.data, **own["data"]}
-    single = read_config(CONFIGS / "pose" / f"{config}.py", kind="pose", check=check_pose_config)
+    single = read_config(CONFIGS / "pose" / f"{config}.py", kind="pose")
     assert own == {name: single[name] for name in own}
 
 
@@ -127,7 +126,10 @@ def test_plan_makes_cells_without_leaks(path, toy_index, tmp_path, monkeypatch):
     table = cells_of(plan)
     pretrained = any(arm.pretrained_here for arm in plan.arms.values())
     stages = {cell.stage for cell in table.cells}
-    assert stages == ({PRETRAINING, FINETUNING} if pretrained else {FINETUNING})
+    expected = {FINETUNING}
+    expected |= {PRETRAINING} if pretrained else set()
+    expected |= {SELECTION} if plan.learning_rate else set()
+    assert stages == expected
     assert all(audit.leaks == {} for audit in audit_plan(plan, table).values())
 
 

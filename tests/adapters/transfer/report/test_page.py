@@ -6,27 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from adapters.transfer.report.figures import FINDING_COLOURS, arm_colours
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.report.tables import (
-    as_csv,
-    as_latex,
-    as_markdown,
     comparison_numbers,
-    comparison_rows,
-    latex_text,
+    comparison_table,
     mean_and_spread,
     metric_name,
     p_text,
-    transfer_rows,
-    unbroken,
+    transfer_table,
 )
 from adapters.transfer.report.verdict import headline, verdict
 from adapters.transfer.score.results import (
     CellLine,
     ComparedPair,
+    CurvePoint,
     DrawnPose,
     FeatureScore,
     GroupGain,
@@ -35,7 +30,6 @@ from adapters.transfer.score.results import (
     TransferResults,
 )
 from gesture_pretrain.evaluation.statistics.comparison import compare_paired
-from gesture_pretrain.report.figures import to_png
 
 
 def difference(mean_mm, *, spread_mm=1.0, seeds=3):
@@ -135,7 +129,7 @@ def test_verdict_says_how_much_how_sure_and_on_what():
     assert f"{d.difference_mm:+.2f} mm ({d.percent:+.1f} %)" in text
     assert f"[{d.low_mm:+.2f}, {d.high_mm:+.2f}]" in text and "after Holm" in text
     assert "gesture against shuffled" in text and "3 seeds, 40 clusters" in text
-    assert "SYNTHETIC" in text and "no statement about photographs" in text
+    assert "SYNTHETIC" in text and "not extend to photographs" in text
     real = " ".join(verdict(results(pair(-5.0), synthetic=False)))
     assert "SYNTHETIC" not in real and "photographs" not in real
     assert "excludes the variance of training again" in " ".join(
@@ -145,18 +139,14 @@ def test_verdict_says_how_much_how_sure_and_on_what():
 
 @pytest.fixture
 def titles(monkeypatch):
-    """Titles of all pictures that are drawn, by the name of their function."""
-    from adapters.transfer.report import figures as transfer_figures
-    from adapters.transfer.report import gain_figures as transfer_gain_figures
-    from adapters.transfer.report import page as transfer_report
+    """Titles of all figures that are drawn, by the name of their function."""
+    from adapters.transfer.report import figures, gains, page
 
     noted = []
     for module, name in (
-        (transfer_figures, "difference_picture"), (transfer_figures, "label_curves"),
-        (transfer_figures, "foretelling_picture"),
-        (transfer_gain_figures, "gesture_gains_picture"),
-        (transfer_gain_figures, "joint_gains_picture"),
-        (transfer_report, "pose_pairs_picture"), (transfer_report, "embedding_picture"),
+        (figures, "difference_figure"), (page, "label_curves"), (page, "step_curves"),
+        (figures, "prediction_figure"), (gains, "gesture_gains_figure"),
+        (gains, "joint_gains_figure"), (page, "pose_pairs_figure"), (page, "embedding_figure"),
     ):  # fmt: skip
         original = getattr(module, name)
 
@@ -209,51 +199,50 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
             CellLine("cells/net-4567", "failed", 150, 16, None, "", ""),
         ),
         commands=("python tools/transfer_experiment.py try report",),
+        curves=tuple(
+            CurvePoint("net", "gesture", 0.1, seed, steps, 50.0 - 0.01 * steps)
+            for seed in (0, 1)
+            for steps in (100, 200)
+        ),
     )
     page = write_transfer_report(tmp_path, found).read_text()
-    assert len(titles) == 8 and all("SYNTHETIC" in title for _, title in titles)
-    assert len({name for name, _ in titles}) == 7  # the differences twice: of other systems, too
-    assert page.count("<img") == 8 and "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert len(titles) == 9 and all("SYNTHETIC" in title for _, title in titles)
+    assert len({name for name, _ in titles}) == 8  # the differences twice: of other systems, too
+    assert page.count("<img") == 9 and "http" not in re.sub(r"base64,[^\"]*", "", page)
     for text in (
         "HELPS: Does it help?", "Cell x failed", "Protocol interhand_wrist: a card",
         "not run: no seed has both", "pretraining: nothing.", "commits", "cells/net-0123",
-        "Not confounded", "NOT corrected for their number", "Other systems had other training data",
+        "Threats to validity", "NOT corrected for their number", "had other training data",
         "HaMeR against net, gesture, 100 % labels", "1 of 2 gestures were recorded often enough",
-        "tools/transfer_experiment.py try report",
+        "tools/transfer_experiment.py try report", "Weights that arrived: net, gesture",
     ):  # fmt: skip
         assert text in page, text
     markdown = (tmp_path / "report.md").read_text()
     assert markdown.startswith("# HELPS: Does it help?") and "SYNTHETIC" in markdown
     own = found.pairs[0].label
-    assert (
-        f"| {own} | 1 gesture in pretraining | 12 | 4 | -3.00 | [-4.50, -1.50] | 0.010 |"
-        in markdown
-    )
-    assert f"| {own} | 1 gesture not in pretraining | 8 | 2 | +1.00 | – | – |" in markdown
-    assert (
-        "## Other systems" in markdown and "| HaMeR against net, gesture, 100 % labels" in markdown
-    )
-    assert "| gesture, tiny, seed 0 | 40.00 | 42.00 | net +5.00 |" in markdown
-    assert "| cells/net-0123 | finished, resumed | 150 x 16 | 2.5 | cpu | abcdef |" in markdown
-    assert "| cells/net-4567 | failed | 150 x 16 | – |  |  |" in markdown
-    assert '{"name": "try"}' in markdown and "Weights that arrived: net, gesture" in markdown
-    assert re.search(r"\| net, gesture \| 10 % \| .* \| 2 \| 200 \| 46.00 ± 1.41 \|", markdown)
-    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith("net,random,0.1,")
+    for line in (
+        f"| {own} | 1 gesture in pretraining | 12 | 4 | -3.00 | [-4.50, -1.50] | 0.010 |",
+        f"| {own} | 1 gesture not in pretraining | 8 | 2 | +1.00 | – | – |",
+        "## Other systems",
+        "| HaMeR against net, gesture, 100 % labels",
+        "| gesture, tiny, seed 0 | 40.00 | 42.00 | net +5.00 |",
+        "| cells/net-0123 | finished, resumed | 150 x 16 | 2.5 | cpu | abcdef |",
+        "| cells/net-4567 | failed | 150 x 16 | – |  |  |",
+        '{"name": "try"}',
+    ):
+        assert line in markdown, line
+    assert re.search(r"\| net, gesture \| 10 % \| 46.00 ± 1.41 \| .* \| 2 \| 200 \|", markdown)
     gains = list(csv.DictReader((tmp_path / "gains.csv").open()))
-    assert gains[1] == {
-        "comparison": own,
-        "part": "gesture",
-        "name": "0011_aokay",
-        "in pretraining": "no",
-        "hands": "8",
-        "clusters": "2",
-        "difference, mm": "1.0000",
-        "low, mm": "",
-        "high, mm": "",
-        "p, Holm": "",
-    }
-    assert (gains[0]["low, mm"], gains[0]["high, mm"]) == ("-4.5000", "-1.5000")  # fmt: skip
+    assert (gains[0]["low, mm"], gains[0]["high, mm"]) == ("-4.5", "-1.5")
+    assert gains[1]["in pretraining"] == "no" and gains[1]["hands"] == "8"
+    assert float(gains[1]["difference, mm"]) == 1 and gains[1]["low, mm"] == ""
     assert [row["name"] for row in gains if row["part"] == "joint"][:2] == ["index1", "index2"]
+    (first, *_) = csv.DictReader((tmp_path / "curves.csv").open())
+    assert first == {
+        "arm": "gesture", "target": "net", "fraction": "0.1", "seed": "0", "steps": "100",
+        "error_mm": "49",
+    }  # fmt: skip
+    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith("net,random,0.1,")
     assert len((tmp_path / "other_systems.csv").read_text().splitlines()) == 2
     assert (tmp_path / "cells.csv").read_text().count("\n") == 3
     latex = (tmp_path / "table.tex").read_text()
@@ -265,7 +254,7 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
     ("seen", "said"),
     [
         ((True, True), "All gestures of the test were in pretraining"),
-        ((None, None), "Which gestures pretraining had is not known"),
+        ((None, None), "Which gestures pretraining had is unknown"),
         ((True, False), None),
     ],
 )
@@ -299,7 +288,7 @@ def test_many_comparisons_show_the_main_one_at_the_top_and_all_below(tmp_path, t
         for fraction in (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)
     ]
     write_transfer_report(tmp_path, results(*pairs))
-    shown = [title for name, title in titles if name == "difference_picture"]
+    shown = [title for name, title in titles if name == "difference_figure"]
     assert len(shown) == 2 and shown[1].startswith("All differences")
 
 
@@ -317,8 +306,8 @@ def test_gestures_without_intervals_are_said_to_be_undecided(tmp_path):
         tmp_path, results(replace(first, by_gesture=tuple(bare), by_exposure=()))
     ).read_text()
     assert (
-        "none is decided" in page
-        and "Gestures in pretraining and others" not in (tmp_path / "report.md").read_text()
+        "none is significant" in page
+        and "not in pretraining" not in (tmp_path / "report.md").read_text()
     )
 
 
@@ -334,45 +323,33 @@ def test_verdict_over_many_settings_tells_the_two_ends():
 def test_verdict_says_what_holds_for_new_people():
     wide = replace(difference(-5.0), low_mm=-11.0, high_mm=1.0, clusters=6)
     text = " ".join(verdict(results(replace(pair(-5.0), by_subject=wide), pair(-4.0))))
-    assert "6 to 40 of them) 1 of 2 intervals leave out zero" in text
+    assert "6 to 40 subjects), 1 of 2 intervals exclude zero" in text
 
 
 def test_table_has_external_rows_and_marks_what_is_not_there():
     external = TableRow("HaMeR", "", None, (), {"interhand_wrist": (16.1,)}, {}, {})
     empty = TableRow("net", "late", 0.1, (0,), {}, {}, {})
     found = results(pair(-5.0), rows=(external, empty), external_pairs=(external_pair(3.0),))
-    header, rows = transfer_rows(found)
+    first, second, *_ = transfer_table(found).to_numpy().tolist()
     d = difference(3.0)
-    assert f"{d.difference_mm:+.2f} [{d.low_mm:+.2f}, {d.high_mm:+.2f}] to net, gesture" in rows[0]
-    assert rows[0][:3] == ["HaMeR (external)", "–", "–"] and "16.10" in rows[0]
-    assert rows[1][2:4] == ["–", "–"] and rows[1][6] == "–" and len(header) == len(rows[0])
+    assert f"{d.difference_mm:+.2f} [{d.low_mm:+.2f}, {d.high_mm:+.2f}] to net, gesture" in first
+    assert first[:3] == ["HaMeR (external)", "–", "16.10"]
+    assert second[:4] == ["net, late", "10 %", "–", "–"]
     assert mean_and_spread((1.0, float("nan"))) == "NaN"
 
 
-def test_intervals_and_spreads_are_not_broken_at_the_end_of_a_line():
-    (cells,) = unbroken([["-1.5 [-2.0, -1.0] to random", "4.10 ± 0.20", "net, random"]])
-    assert cells[0] == "-1.5 [\u20112.0,\u00a0\u20111.0] to random"
-    assert cells[1:] == ["4.10\u00a0±\u00a00.20", "net, random"]
-
-
-def test_latex_escapes_its_own_characters():
-    assert latex_text("a_b & 5 % → c") == r"a\_b \& 5 \% $\to$ c"
-
-
-def test_labels_are_shown_as_text_in_every_format():
-    name = "<script>=$x_1$"
+def test_labels_are_shown_as_text_in_every_format(tmp_path):
+    name = "<script>|=$x_1$\n"
     rows = (TableRow(name, "gesture", 0.1, (0,), {"interhand_wrist": (16.1,)}, {}, {}, 360, 90),)
-    found = results(rows=rows, arms={"gesture": "="}, mean_pose_mm={"interhand_wrist": 50.0})
-    header, table = transfer_rows(found)
-    assert "<script>" not in as_markdown(header, table) and r"\$x\_1\$" in as_markdown(
-        header, table
-    )
-    assert r"$<$script$>$=\$x\_1\$" in as_latex(header, table, name)
-    assert "'=1+1" in as_csv(["a"], [["=1+1"], ["-1.5"]]) and "\n-1.5" in as_csv(["a"], [["-1.5"]])
-    figure = Figure()
-    figure.suptitle(name)  # one dollar sign too many would be a formula that cannot be read
-    figure.text(0.1, 0.1, r"$\frac{$")
-    assert to_png(figure).startswith(b"\x89PNG")
+    found = results(
+        pair(-5.0, target=name), rows=rows, arms={"gesture": "=cmd|"}, question=name,
+        mean_pose_mm={"interhand_wrist": 50.0}, targets={name: name},
+    )  # fmt: skip
+    page = write_transfer_report(tmp_path, found).read_text()
+    assert "<script" not in page and "&lt;script&gt;|=$x_1$" in page
+    text = (tmp_path / "report.md").read_text()
+    assert "<script" not in text and r"&lt;script&gt;\|=\$x\_1\$ , gesture | 10 %" in text
+    assert r"$<$script$>$|=\$x\_1\$ , gesture & 10 \%" in (tmp_path / "table.tex").read_text()
 
 
 def test_the_mean_training_pose_is_a_row_and_what_is_not_below_it_did_not_learn():
@@ -381,9 +358,9 @@ def test_the_mean_training_pose_is_a_row_and_what_is_not_below_it_did_not_learn(
     found = results(lazy, rows=rows, mean_pose_mm={"interhand_wrist": 50.0})
     assert lazy.finding == "did not learn" and headline(found) == "DID NOT LEARN"
     assert "net, gesture, 10 %" in next(s for s in verdict(found) if "Did not learn" in s)
-    _, table = transfer_rows(found)
-    assert table[-1][0] == "mean training pose" and table[-1][6] == "50.00"
-    assert table[0][2:4] == ["360", "90"]
+    first, last = transfer_table(found).to_numpy().tolist()
+    assert last[0] == "mean training pose" and last[2] == "50.00"
+    assert first[4:6] == ["360", "90"]
 
 
 def test_a_pair_that_did_not_learn_is_not_called_undecided():
@@ -396,10 +373,13 @@ def test_a_pair_that_did_not_learn_is_not_called_undecided():
 
 
 def test_numbers_of_the_csv_are_numbers():
-    header, rows = comparison_numbers([pair(-5.0), replace(pair(1.0), joints=None, missing="?")])
-    for place in ("difference_mm", "low_mm", "high_mm", "p", "sign_flip_p", "p_holm"):
-        float(rows[0][header.index(place)])
-    header_md, (row, _) = comparison_rows([pair(-5.0), pair(None)])
-    assert row[header_md.index("p, sign flip")] == p_text(difference(-5.0).sign_flip_p)
-    assert rows[1][header.index("difference_mm")] == ""
+    numbers = comparison_numbers([pair(-5.0), replace(pair(1.0), joints=None, missing="?")])
+    d = difference(-5.0)
+    columns = ["difference_mm", "low_mm", "high_mm", "p", "sign_flip_p", "hands"]
+    expected = [d.difference_mm, d.low_mm, d.high_mm, d.p_value, d.sign_flip_p, d.samples]
+    assert numbers.loc[0, columns].tolist() == pytest.approx(expected)
+    assert numbers.loc[1, columns].isna().all()
+    table = comparison_table([pair(-5.0), pair(None)])
+    assert table.loc[0, "p, sign flip"] == p_text(d.sign_flip_p)
+    assert table.loc[1, "difference, mm"] == "–"
     assert metric_name("MPJPE", "pa_mpjpe") == "PA-MPJPE"

@@ -1,0 +1,128 @@
+"""Weights in the package: half precision on disk, found by name, and checked by their hash."""
+
+import pytest
+import torch
+from random_pose_model import store_random_pose_model
+
+from adapters.pose.checkpoint import find_pose_model, load_pose_model, release_pose_model
+from gesture_pretrain import export_backbone, list_backbones, load_backbone
+from gesture_pretrain.commands.main import run_commands
+from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.weights import released
+from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.export import release_backbone
+from gesture_pretrain.weights.registry import UnknownBackbone, find_backbone
+
+NAME = "test_resnet.published"
+shipped_here = pytest.mark.skipif(
+    not released.released_pose_networks(), reason="this checkout contains no released weights"
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder of released weights, and an empty registry."""
+    monkeypatch.setattr(released, "FOLDER", tmp_path / "released")
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
+    return tmp_path / "released"
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    network = build_backbone("test_resnet", size_px=64)
+    return network, export_backbone(network, tag="published", out=tmp_path / "export").path
+
+
+def test_a_backbone_is_half_as_large_and_found_by_name(folder, backbone):
+    network, path = backbone
+    stored = release_backbone(path, notes="From random weights.", out=folder)
+    sizes = [(p / "model.safetensors").stat().st_size for p in (path, stored.path)]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert list_backbones() == [NAME] and find_backbone(NAME).record.notes
+    loaded = load_backbone(NAME).state_dict()
+    for name, value in network.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        torch.testing.assert_close(loaded[name], value, rtol=1e-3, atol=1e-6)
+
+
+def test_the_registry_comes_first(folder, backbone):
+    network, path = backbone
+    release_backbone(path, notes="", out=folder)
+    export_backbone(network, tag="published")
+    assert find_backbone(NAME).path.parent != folder
+
+
+def test_a_changed_file_is_refused(folder, backbone):
+    stored = release_backbone(backbone[1], notes="", out=folder)
+    file = stored.path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_backbone(NAME)
+
+
+def test_values_outside_of_half_precision_are_refused(folder, tmp_path):
+    network = build_backbone("test_resnet", size_px=64)
+    with torch.no_grad():
+        next(p for p in network.parameters() if p.ndim > 1)[0] = 1e6
+    path = export_backbone(network, tag="large", out=tmp_path).path
+    with pytest.raises(ValueError, match="65504"):
+        release_backbone(path, notes="", out=folder)
+    assert not list(folder.glob("*/card.json"))
+
+
+def test_a_pose_network_is_found_by_name(folder, tmp_path):
+    source = store_random_pose_model(tmp_path / "model", taxonomy=None)
+    release_pose_model(source, "my_network", notes="Random weights.", out=folder)
+    before, after = (load_pose_model(s).model.state_dict() for s in (source, "my_network"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-3, atol=1e-6)
+    assert list_backbones() == []
+    with pytest.raises(FileNotFoundError, match="my_network"):
+        load_pose_model("my_netwrok")
+    with pytest.raises(ValueError, match="cannot name"):
+        release_pose_model(source, "with.dot", notes="", out=folder)
+
+
+def test_a_name_on_the_hub_is_downloaded(folder, backbone, tmp_path, monkeypatch):
+    asked = []
+
+    def download(repository, *, revision, allow_patterns):
+        asked.append((repository, revision))
+        return str(backbone[1])
+
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    names = {NAME: "hf-hub:someone/weights@abc", "pose_net": "hf-hub:someone/pose@def"}
+    monkeypatch.setattr(released, "ON_THE_HUB", names)
+    monkeypatch.setattr("gesture_pretrain.weights.registry.ON_THE_HUB", names)
+    monkeypatch.setattr("adapters.pose.checkpoint.ON_THE_HUB", names)
+    load_backbone(NAME)
+    find_pose_model("pose_net")
+    assert asked == [("someone/weights", "abc"), ("someone/pose", "def")]
+
+
+def test_an_unknown_name_lists_the_released_ones(folder, backbone):
+    release_backbone(backbone[1], notes="", out=folder)
+    with pytest.raises(UnknownBackbone, match=NAME):
+        load_backbone("test_resnet.publishd")
+
+
+@pytest.mark.parametrize("command", ["swap", "export"])
+def test_lists_name_the_released_weights(folder, backbone, tmp_path, capsys, command):
+    release_backbone(backbone[1], notes="", out=folder)
+    source = store_random_pose_model(tmp_path / "model", taxonomy=None)
+    release_pose_model(source, "my_network", notes="", out=folder)
+    assert run_commands([command, "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert f"backbones: {NAME}" in printed and "networks: my_network" in printed
+
+
+@shipped_here
+def test_shipped_weights_load_and_fit_into_the_package():
+    assert released.POSE_NETWORK in released.released_pose_networks()
+    for name in released.released_pose_networks():
+        load_pose_model(name)
+    for name in released.released_backbones():
+        load_backbone(name)
+    size = sum(file.stat().st_size for file in released.FOLDER.rglob("*") if file.is_file())
+    assert size <= 16e6
