@@ -50,7 +50,7 @@ def test_class_colours_are_distinct():
 
 
 def test_confusion_of_unused_classes_is_left_out():
-    """A taxonomy may have many more classes than a split; empty rows would fill the picture."""
+    """A taxonomy may have many more classes than a split; empty rows would fill the figure."""
     counts = np.zeros((300, 300), int)
     counts[3, 3] = counts[3, 200] = 1
     small = figures.confusion_figure(counts, [str(i) for i in range(300)], "t")

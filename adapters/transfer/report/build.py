@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
-from adapters.transfer.plan.cells import PRETRAINING, CellTable, finetuning_rows, scored_rows
+from adapters.transfer.plan.cells import CellTable, finetuning_rows, scored_rows
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.run.execution import outcome
 from adapters.transfer.run.forecast import count_clusters
 from adapters.transfer.score.comparing import (
+    cluster_columns,
     compare_external,
     compare_plan,
     marked_untrained,
     write_pairs_json,
 )
+from adapters.transfer.score.equivalents import equivalents, write_equivalents
+from adapters.transfer.score.exposure import exposure_of_arms
 from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
+from adapters.transfer.score.learning_rates import learning_rate_choices
 from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
 from adapters.transfer.score.pretraining import pretraining_lines
 from adapters.transfer.score.record import cell_lines, compute, compute_of_stored, facts, ledgers
@@ -54,6 +58,8 @@ def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") 
     folder = Path(out) / "reports" / plan.name
     page = write_transfer_report(folder, results)
     write_pairs_json(folder / "comparisons.json", pairs)
+    if results.equivalents:
+        write_equivalents(folder / "equivalents.csv", results.equivalents)
     return page
 
 
@@ -67,7 +73,7 @@ def collect_results(
     mean_pose_mm = mean_pose_errors(plan, reader, _labelled_rows(plan))
     tested = plan.protocols[0]
     pairs = marked_untrained(
-        compare_plan(plan, scored, seen=_seen_gestures(audits)),
+        compare_plan(plan, scored, exposure=exposure_of_arms(plan, table)),
         mean_pose_mm.get(tested, float("nan")),
         scored,
         tested,
@@ -104,6 +110,9 @@ def collect_results(
         mean_pose_mm=mean_pose_mm,
         facts=facts(table, out),
         cells=cell_lines(table, out),
+        curves=tuple(scored.curves),
+        equivalents=equivalents(plan, scored),
+        learning_rates=learning_rate_choices(table, out),
         plan_text=json.dumps(asdict(plan), indent=1),
         commands=(command,) if command else (),
     )
@@ -173,7 +182,9 @@ def _values(plan: Plan, of_seeds: list[dict]) -> dict:
 
 def _interval(plan: Plan, of_seeds: list[dict]) -> tuple[float, float] | None:
     scores = [scores[plan.protocols[0]] for scores in of_seeds if plan.protocols[0] in scores]
-    return mean_interval(on_shared_hands(scores)) if scores else None
+    if not scores:
+        return None
+    return mean_interval(on_shared_hands(scores), cluster_by=cluster_columns(plan))
 
 
 def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...], dict]:
@@ -207,11 +218,6 @@ def _gains(plan: Plan, scored: Scored, score: FeatureScore) -> dict[str, float]:
 def _error_mm(plan: Plan, scored: Scored, place: tuple) -> float:
     score = scored.cells.get(place, {}).get(plan.protocols[0])
     return np.nan if score is None else score.averages.mpjpe_mm["single"]
-
-
-def _seen_gestures(audits: dict[str, LeakageAudit]) -> frozenset[str] | None:
-    audit = audits.get(PRETRAINING)
-    return None if audit is None else frozenset(audit.gestures_seen)
 
 
 def _audit_sentences(plan: Plan, audits: dict[str, LeakageAudit]) -> list[str]:
