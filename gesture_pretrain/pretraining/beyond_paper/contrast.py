@@ -13,6 +13,7 @@ Letters: M rows of this process, N rows of all processes, D channels.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -121,10 +122,8 @@ def hierarchical_contrast(
     of_keys, first = gather_rows(own), own_rows_start(len(embedded))
     numbers = torch.arange(first, first + len(embedded), device=embedded.device)
     parts = zip(*(t.split(anchors_at_once) for t in (embedded, own, numbers)), strict=True)
-    sums = sum(
-        checkpoint(_sums_of_anchors, *part, keys, of_keys, temperature, use_reentrant=False)
-        for part in parts
-    )
+    again = partial(checkpoint, _sums_of_anchors, use_reentrant=False, preserve_rng_state=False)
+    sums = sum(again(*part, keys, of_keys, temperature) for part in parts)
     totals, counts = sums.unbind()
     return _level_losses(tuple(labels), totals, counts.detach(), ordered)
 
@@ -139,7 +138,7 @@ def _sums_of_anchors(
 ) -> Tensor:
     """Sum losses and count anchors with positives: (2, levels).
 
-    Not stored for the backward pass but computed again, so that the memory does not grow with M.
+    The scores are recomputed in the backward pass, so that memory does not grow with M * N.
     """
     with full_precision(anchors):
         scores = anchors @ keys.T / temperature
