@@ -162,11 +162,15 @@ def _level_losses(
 ) -> dict[str, Tensor]:
     """Compute the mean loss of each level, from the sums of this process."""
     world_size = rank_and_world_size()[1]
-    all_counts = sum_over_processes(counts.clone()).clamp(min=1)
-    means = sum_over_processes(totals.detach().clone()) / all_counts
-    own = totals * world_size / all_counts
-    losses, largest = [own[0]], means[0]
-    for loss, mean in zip(own[1:], means[1:], strict=True):
-        losses.append(torch.where(mean >= largest, loss, losses[-1]) if ordered else loss)
+    all_counts = sum_over_processes(counts.clone())
+    means = sum_over_processes(totals.detach().clone()) / all_counts.clamp(min=1)
+    own = totals * world_size / all_counts.clamp(min=1)
+    if not ordered:
+        return dict(zip(names, own, strict=True))
+    losses, bound, largest = [], torch.zeros_like(own[0]), torch.zeros_like(means[0])
+    for loss, mean, count in zip(own, means, all_counts, strict=True):
+        is_largest = mean >= largest
+        losses.append(torch.where(is_largest | (count == 0), loss, bound))
+        bound = torch.where(is_largest, loss, bound)
         largest = torch.maximum(mean, largest)
     return dict(zip(names, losses, strict=True))
