@@ -53,9 +53,9 @@ def check_pose_sections(target: PoseTarget, sections: Mapping[str, Any]) -> Pose
         ValueError: A section or key is unknown or missing, or a value is invalid.
     """
     config = read_sections(PoseSections, sections)
-    own = {key: value for key, value in config.model.items() if key != "size"}
-    check_section("model", target.build_model, own, ("network", "seed", "hand_models"))
-    needs_logits(target, model_options(target, config.model))
+    options = model_options(target, config.model)
+    check_section("model", target.build_model, options, ("network", "seed", "hand_models"))
+    needs_logits(target, options)
     return config
 
 

@@ -41,7 +41,7 @@ COMMANDS = {
         "data.landmarks", "find hands with MediaPipe's networks, a system to compare with"
     ),
     "pretrain": Command("pretrain", "pretrain a backbone on gesture labels and register it"),
-    "sweep": Command("sweep", "pretrain with every combination of hyper-parameters and compare"),
+    "sweep": Command("sweep", "train with every combination of hyper-parameters and compare"),
     "features": Command("features", "evaluate the frozen features of a backbone"),
     "pose train": Command("pose.train", "train a pose network on top of a backbone"),
     "pose evaluate": Command("pose.evaluate", "score predicted poses under several protocols"),

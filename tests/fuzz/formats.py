@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from adapters.pose.checkpoint import read_pose_card
 from adapters.prediction.hand_boxes import boxes_from_file
-from adapters.prediction.picture_source import UnreadablePicture, read_picture
+from adapters.prediction.image_source import UnreadableInput, read_image
 from adapters.transfer.plan.file import read_plan
 from gesture_pretrain.config.override import apply_override
 from gesture_pretrain.data.images.decoding import UnreadableImage, image_size_wh
@@ -292,7 +292,7 @@ def _texts(root: Path) -> dict[str, Format]:
 
     def boxes(path: Path) -> Callable[[], Numbers]:
         def read() -> Numbers:
-            found = boxes_from_file(path).by_picture
+            found = boxes_from_file(path).by_image
             return [np.array(box.box_xywh_px) for of in found.values() for box in of]
 
         return read
@@ -345,7 +345,7 @@ def _images(root: Path) -> dict[str, Format]:
         cv2.imwrite(str(path), noise)
         found |= {
             f"{ending}, loader": Format(path, _decoder(path), (DataError,)),
-            f"{ending}, predict": Format(path, _reader(path), (UnreadablePicture,)),
+            f"{ending}, predict": Format(path, _reader(path), (UnreadableInput,)),
             f"{ending}, folders": Format(path, _sizer(path), (DataError,)),
         }
     return found
@@ -356,7 +356,7 @@ def _decoder(path: Path) -> Callable[[], Numbers]:
 
 
 def _reader(path: Path) -> Callable[[], Numbers]:
-    return lambda: [read_picture(path)[:0]]
+    return lambda: [read_image(path)[:0]]
 
 
 def _sizer(path: Path) -> Callable[[], Numbers]:

@@ -12,6 +12,7 @@ rounded.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -104,14 +105,14 @@ def train_gesture(
 
 
 def train_distilled(index: Path, out: Path, *, hooks=()) -> None:
-    """The gesture run with a teacher of random weights, of which each process has its own copy."""
+    """The gesture run with a teacher of random weights; each process writes its own copy."""
     taxonomy = Taxonomy.load("interhand26m")
     backbone = build_backbone("test_resnet", size_px=SIZE_PX)
     torch.manual_seed(0)
     heads = build_gesture_heads(
         backbone.pooled_channels, num_coarse=taxonomy.num_coarse, num_fine=taxonomy.num_fine
     )
-    folder = out.with_name(f"{out.name}_teacher") / str(rank_and_world_size()[0])
+    folder = out.with_name(f"{out.name}_teacher") / str(os.getpid())
     stored = export_backbone(
         GestureNetwork(backbone, heads), tag="teacher", taxonomy=taxonomy, out=folder
     )

@@ -6,12 +6,14 @@ from pathlib import Path
 from adapters.transfer.report import figures
 from adapters.transfer.report.curves import label_curves, step_curves
 from adapters.transfer.report.gains import part_blocks, seen_blocks
-from adapters.transfer.report.pose_figure import pose_pairs_picture
+from adapters.transfer.report.pose_figure import pose_pairs_figure
 from adapters.transfer.report.tables import (
     cell_table,
     comparison_numbers,
     comparison_table,
     curve_numbers,
+    equivalent_numbers,
+    equivalent_texts,
     feature_table,
     gain_numbers,
     metrics,
@@ -28,7 +30,7 @@ from adapters.transfer.report.verdict import (
 )
 from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.figures import embedding_figure
 from gesture_pretrain.report.frames import to_csv, to_latex
 from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 
@@ -65,6 +67,7 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
         "other_systems.csv": comparison_numbers(results.external_pairs),
         "gains.csv": gain_numbers(results),
         "curves.csv": curve_numbers(results),
+        "equivalents.csv": equivalent_numbers(results),
         "cells.csv": cell_table(results),
     }
     texts = {name: to_csv(frame) for name, frame in frames.items()}
@@ -123,7 +126,7 @@ def _difference_figure(
     results: TransferResults, pairs: Sequence[ComparedPair], what: str, caption: str
 ) -> Figure:
     title = f"{what} with 95 % intervals: {results.kind}"
-    return Figure(figures.difference_picture(pairs, title=title), caption)
+    return Figure(figures.difference_figure(pairs, title=title), caption)
 
 
 def _transfer_tables(results: TransferResults) -> list[Block]:
@@ -183,6 +186,8 @@ def _curves(results: TransferResults) -> list[Block]:
         image = step_curves(results.curves, title=title, colours=colours)
         caption = "Lines are means over seeds, a dot is a seed. All points are in curves.csv."
         blocks.append(Figure(image, f"{results.protocols[0]}, mm. {caption}"))
+    if results.equivalents:
+        blocks.append(Table(equivalent_texts(results)))
     return blocks
 
 
@@ -236,14 +241,14 @@ def _features(results: TransferResults) -> list[Block]:
         "fine-tuning, same seed, fewest labels.",
     ]
     if any(score.gain_mm for score in results.features):
-        image = figures.prediction_picture(
+        image = figures.prediction_figure(
             results.features,
             title=f"Frozen features against gain: {results.kind}",
             colours=figures.arm_colours(list(results.arms)),
         )
         blocks.append(Figure(image, "One dot per arm and seed."))
     if results.feature_points:
-        image = embedding_picture(
+        image = embedding_figure(
             results.feature_points,
             title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
             num_classes=results.feature_classes,
@@ -263,7 +268,7 @@ def _poses(results: TransferResults) -> list[Block]:
     crossed = pair.target != pair.reference_target
     colours = figures.arm_colours([*results.arms, "the same arm in another target"])
     same = pair.arm == pair.reference
-    image = pose_pairs_picture(
+    image = pose_pairs_figure(
         results.pose_pairs,
         title=f"{pair.label}\n{results.kind}",
         arm=f"{pair.target}, {pair.arm}" if crossed else pair.arm,

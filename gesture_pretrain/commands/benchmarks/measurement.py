@@ -1,6 +1,6 @@
 """What stands beside every measured figure: machine, versions, command, time."""
 
-import importlib.metadata
+import argparse
 import json
 import os
 import platform
@@ -8,13 +8,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.versions import versions_of
 
 
 def measurement(
     benchmark: str, argv: Sequence[str], *, packages: Sequence[str], results: object
 ) -> dict:
-    """The JSON document of one run; a package that is not installed has the version None."""
+    """The JSON document of one run; see `versions_of`."""
     return {
         "benchmark": benchmark,
         "command": " ".join(["python tools/benchmark.py", benchmark, *argv]),
@@ -27,19 +30,36 @@ def measurement(
         },
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in packages},
+            **versions_of(packages),
         },
         "results": results,
     }
 
 
-def write_json(path: Path, document: dict) -> None:
-    """Write the document of a run. Raises `DiskFull` or `WriteFailed`."""
-    write_bytes_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+def new_parser(benchmark: str, text: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a benchmark, with the option --json."""
+    parser = argparse.ArgumentParser(
+        prog=f"benchmark.py {benchmark}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    return parser
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def write_json(path: Path | None, document: dict) -> None:
+    """Write the document of a run, if a path is given. Raises `DiskFull` or `WriteFailed`."""
+    if path is not None:
+        write_bytes_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+        print(f"written: {path}")
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or "CPU"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU; a CPU has always finished."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
