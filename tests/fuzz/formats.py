@@ -288,7 +288,7 @@ def _texts(root: Path) -> dict[str, Format]:
     coco.write_text(json.dumps({"images": images, "annotations": annotations}))
     pose = root / "pose"
     pose.mkdir()
-    (pose / "card.json").write_text(json.dumps(_POSE_CARD))
+    (pose / "card.json").write_text(json.dumps(POSE_CARD))
 
     def boxes(path: Path) -> Callable[[], Numbers]:
         def read() -> Numbers:
@@ -321,7 +321,7 @@ def _texts(root: Path) -> dict[str, Format]:
     }
 
 
-_POSE_CARD = {
+POSE_CARD = {
     "target": "eanet", "options": {}, "size_px": 64, "arch": "test_resnet",
     "input": {
         "size_px": 64, "mean": [0.5] * 3, "std": [0.2] * 3, "multiple_of": 32, "fixed_size": False
