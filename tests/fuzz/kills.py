@@ -32,7 +32,7 @@ from tests.fuzz.kill_jobs import Job, jobs, write_inputs
 KILLS_IN_A_ROW = 3
 LIMIT_S = 300
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link"}
-COMPARED = {".safetensors", ".npz", ".npy", ".png", ".jpg", ".obj", ".mp4", ".bytes"}
+COMPARED = {".pt", ".safetensors", ".npz", ".npy", ".png", ".jpg", ".obj", ".mp4", ".bytes"}
 COMPARED_NAMES = {"predictions.json", "meta.json", "shards.json", "metrics.jsonl"}
 IGNORED = {"tensorboard", "log"}
 TIMES = {"images_per_s", "data_wait_fraction"}
