@@ -1,7 +1,7 @@
 # make env    a virtual environment in .venv with everything; VENV and PYTHON choose others
 # make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
 # make test   the fast tests: CPU, offline, no licensed file
-# make lint   ruff;   make fuzz bench   speed and memory as ratios
+# make lint   ruff;   make fuzz   damaged files and kills;   make bench   speed and memory as ratios
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,6 +27,7 @@ lint: env
 
 fuzz: env
 	$(BIN)/python -m tests.fuzz --hours 1
+	$(BIN)/python -m tests.fuzz.kills
 
 bench: env
 	$(BIN)/python tools/benchmark.py all

@@ -41,6 +41,9 @@ def outcomes(folder: Path, repo_root: Path, names: list[str], rooms: str) -> lis
 def check(case: dict, folder: Path) -> None:
     name = case["case"]
     assert case["broken"] == [], name
+    if case["status"] == 0:  # files are replaced one by one, which needs little space
+        assert case["room"] and name.startswith("predict"), name
+        return
     assert case["changed"] == [] and case["left"] == [], name
     assert case["status"] in (1, 2, 3), (name, case)
     (message,) = case["message"]

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-SLOW = ["synthetic", "predict, images", "predict, video", "pose, 2 processes", "experiment"]
+QUICK = ["index", "shards", "export", "pretraining", "pose, 2 processes"]
+SLOW = ["synthetic", "predict, images", "predict, video", "experiment"]
 
 
 def kill(repo_root, kills: int, *names: str) -> None:
@@ -23,7 +24,7 @@ def kill(repo_root, kills: int, *names: str) -> None:
 
 
 def test_jobs_that_are_killed_and_repeated_end_in_the_same_files(repo_root):
-    kill(repo_root, 3, "index", "shards", "export", "pretraining")
+    kill(repo_root, 3, *QUICK)
 
 
 @pytest.mark.slow
