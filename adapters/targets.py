@@ -287,8 +287,8 @@ def find_pose_target(name: str) -> PoseTarget:
     if isinstance(target, PoseTarget):
         return target
     raise ValueError(
-        f"target {name!r} writes a file and is not trained here. Use --export with it, or choose "
-        "a pose network (tools/swap_backbone.py --list shows which are)."
+        f"target {name!r} is a file format, not a network. Export weights to it (`gesture-pretrain "
+        "export`), or choose a pose network (`gesture-pretrain swap --list`)."
     )
 
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -47,7 +47,19 @@ _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 
 def section(kind: type) -> type:
     """Make a class a frozen dataclass that checks its values, also where Python constructs it."""
-    return dataclass(frozen=True, config=KNOWN_KEYS)(kind)
+    made = dataclass(frozen=True, config=KNOWN_KEYS)(kind)
+    construct = made.__init__
+
+    @wraps(construct)
+    def checked(self, *values, **named):
+        named |= zip(made.__dataclass_fields__, values, strict=False)
+        try:
+            construct(self, **named)
+        except ValidationError as faults:
+            raise ValueError(_listed(_describe(faults, made, named, ()))) from None
+
+    made.__init__ = checked
+    return made
 
 
 def validated(
@@ -81,9 +93,12 @@ def validated(
         described = ["The data are nested too deeply."]
     except ValueError as fault:
         described = [str(fault)]
-    more = len(described) - _FAULTS_NAMED
-    listed = " ".join(described[:_FAULTS_NAMED]) + (f" And {more} more." if more > 0 else "")
-    raise error(prefix + listed)
+    raise error(prefix + _listed(described))
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    more = len(sentences) - _FAULTS_NAMED
+    return " ".join(sentences[:_FAULTS_NAMED]) + (f" And {more} more." if more > 0 else "")
 
 
 @lru_cache

@@ -14,15 +14,14 @@ Flips are derived for classes from the `flip` column and checked to be an involu
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from gesture_pretrain.names import did_you_mean
 
 TAXONOMY_FOLDER = Path(__file__).parent / "taxonomies"
 _COLUMNS = ("label", "folder", "coarse", "fine", "coarse_name", "fine_name", "name", "hand", "flip")
-_HANDS = ("right", "left", "interacting")
 _OPPOSITE = {"right": "left", "left": "right", "interacting": "interacting"}
 
 
@@ -42,16 +41,9 @@ def packaged_taxonomies() -> list[str]:
     return sorted(path.stem for path in TAXONOMY_FOLDER.glob("*.csv"))
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     where: str  # "file.csv line 7 (label '0016_fist')", the beginning of every error
     cells: dict[str, str]
-    coarse: str
-    fine: str
-
-    @property
-    def label(self) -> str:
-        return self.cells["label"]
 
 
 def _find_csv(source: str | Path) -> Path:
@@ -111,68 +103,78 @@ def _check_header(header: list[str], file_name: str) -> None:
 def _read_row(cells: dict, line: str) -> _Row:
     if None in cells or None in cells.values():
         raise ValueError(f"{line}: the number of cells differs from the number of columns.")
-    cells = {("label" if key == "folder" else key): value.strip() for key, value in cells.items()}
-    where = f"{line} (label {cells['label']!r})"
+    given = {("label" if key == "folder" else key): value.strip() for key, value in cells.items()}
+    where = f"{line} (label {given['label']!r})"
     for column in ("label", "coarse", "fine"):
-        if not cells[column]:
+        if not given[column]:
             raise ValueError(f"{where}: column {column!r} is empty.")
-    hand = cells.get("hand", "")
-    if hand and hand not in _HANDS:
-        raise ValueError(f"{where}: hand {hand!r} is none of {', '.join(_HANDS)} or empty.")
-    return _Row(where, cells, cells["coarse"], cells["fine"])
+    row = {**dict.fromkeys(_COLUMNS, ""), **given}
+    if row["hand"] not in ("", *_OPPOSITE):
+        raise ValueError(f"{where}: hand {row['hand']!r} is none of {', '.join(_OPPOSITE)}.")
+    return _Row(where, row)
 
 
 def _build(name: str, rows: list[_Row]) -> dict:
-    _check_labels_distinct(rows)
-    coarse_ids, fine_ids = _class_ids(rows, "coarse"), _class_ids(rows, "fine")
-    _check_fine_refines_coarse(rows, coarse_ids, fine_ids)
-    labels = [row.label for row in rows]
-    hand_of_label = {row.label: row.cells["hand"] for row in rows if row.cells.get("hand")}
+    labels = [row.cells["label"] for row in rows]
+    places = [row.where for row in rows]
+    _agreed(rows, labels, places, "the label was already given at {earlier}.")
+    coarse, fine = _class_ids(rows, "coarse"), _class_ids(rows, "fine")
+    _agreed(
+        rows,
+        fine,
+        coarse,
+        "fine class {fine} lies in coarse class {coarse} here, but {where} puts it elsewhere. Each "
+        "fine class belongs to one coarse class.",
+    )
+    hands = {row.cells["label"]: row.cells["hand"] for row in rows if row.cells["hand"]}
     for row in rows:
-        _check_partner(row, labels, hand_of_label)
+        _check_partner(row, labels, hands)
     return {
         "name": name,
         "labels": tuple(labels),
-        "coarse_of": dict(zip(labels, coarse_ids, strict=True)),
-        "fine_of": dict(zip(labels, fine_ids, strict=True)),
-        "coarse_names": _class_names(rows, coarse_ids, "coarse"),
-        "fine_names": _class_names(rows, fine_ids, "fine"),
-        "hand_of_label": hand_of_label,
-        "coarse_flip": _class_flip(rows, coarse_ids, "coarse"),
-        "fine_flip": _class_flip(rows, fine_ids, "fine"),
+        "coarse_of": dict(zip(labels, coarse, strict=True)),
+        "fine_of": dict(zip(labels, fine, strict=True)),
+        "coarse_names": _class_names(rows, coarse, "coarse"),
+        "fine_names": _class_names(rows, fine, "fine"),
+        "hand_of_label": hands,
+        "coarse_flip": _class_flip(rows, coarse, "coarse"),
+        "fine_flip": _class_flip(rows, fine, "fine"),
     }
 
 
-def _check_labels_distinct(rows: list[_Row]) -> None:
-    seen: dict[str, str] = {}
-    for row in rows:
-        if row.label in seen:
-            raise ValueError(f"{row.where}: the label was already given at {seen[row.label]}.")
-        seen[row.label] = row.where
+def _agreed(
+    rows: Sequence[_Row], keys: Sequence[Hashable], values: Sequence[Any], said: str
+) -> dict:
+    """Map keys to values, and check that all rows with the same key have the same value.
+
+    Args:
+        rows: The rows.
+        keys, values: One of each per row.
+        said: Format of the error, with {key}, {value}, {earlier} value, {where} it is, and the
+            columns of the row.
+    """
+    found: dict = {}
+    for row, key, value in zip(rows, keys, values, strict=True):
+        earlier, where = found.setdefault(key, (value, row.where))
+        if value != earlier:
+            facts = {"key": key, "value": value, "earlier": earlier, "where": where}
+            raise ValueError(f"{row.where}: {said.format(**facts, **row.cells)}")
+    return {key: value for key, (value, _) in found.items()}
 
 
 def _class_ids(rows: list[_Row], level: str) -> list[int]:
-    values = [getattr(row, level) for row in rows]
+    values = [row.cells[level] for row in rows]
     numeric = [_is_integer(value) for value in values]
     if any(numeric) and not all(numeric):
         odd = rows[numeric.index(not numeric[0])]
         raise ValueError(
-            f"{odd.where}: {level} {getattr(odd, level)!r} mixes ids and names in one column; "
-            "give either ids counted from 0 or names."
+            f"{odd.where}: {level} {odd.cells[level]!r} mixes ids and names in one column; give "
+            "either ids counted from 0 or names."
         )
     if not any(numeric):
-        id_of: dict[str, int] = {}
-        return [id_of.setdefault(value, len(id_of)) for value in values]
+        id_of = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        return [id_of[value] for value in values]
     ids = [int(value) for value in values]
-    _check_dense(rows, ids, level)
-    return ids
-
-
-def _is_integer(text: str) -> bool:
-    return text.lstrip("+-").isdecimal()
-
-
-def _check_dense(rows: list[_Row], ids: list[int], level: str) -> None:
     used = set(ids)
     for row, value in zip(rows, ids, strict=True):
         missing = [lower for lower in range(min(value, len(used) + 1)) if lower not in used]
@@ -181,72 +183,59 @@ def _check_dense(rows: list[_Row], ids: list[int], level: str) -> None:
                 f"{row.where}: {level} id {value} breaks the rule that ids count from 0 without "
                 "a gap" + (f"; id {missing[0]} has no row." if missing else ".")
             )
+    return ids
 
 
-def _check_fine_refines_coarse(rows: list[_Row], coarse_ids: list[int], fine_ids: list[int]):
-    first: dict[int, tuple[int, str]] = {}
-    for row, coarse, fine in zip(rows, coarse_ids, fine_ids, strict=True):
-        known_coarse, where = first.setdefault(fine, (coarse, row.where))
-        if coarse != known_coarse:
-            raise ValueError(
-                f"{row.where}: fine class {row.fine} lies in coarse class {row.coarse} here, but "
-                f"{where} puts it elsewhere. Each fine class belongs to one coarse class."
-            )
+def _is_integer(text: str) -> bool:
+    return text.lstrip("+-").isdecimal()
 
 
 def _class_names(rows: list[_Row], ids: list[int], level: str) -> tuple[str, ...]:
     """Find the name of each class: its name column, its own column, or its first row's name."""
-    given: dict[int, tuple[str, str]] = {}
     fallback: dict[int, str] = {}
     for row, value in zip(rows, ids, strict=True):
-        text = getattr(row, level)
-        spare = text if not _is_integer(text) else row.cells.get("name") or row.label
-        fallback.setdefault(value, spare)
-        name = row.cells.get(f"{level}_name", "")
-        if name and given.setdefault(value, (name, row.where))[0] != name:
-            raise ValueError(
-                f"{row.where}: {level} class {value} is called {name!r} here and "
-                f"{given[value][0]!r} at {given[value][1]}."
-            )
-    return tuple(given[i][0] if i in given else fallback[i] for i in range(len(fallback)))
+        text, named = row.cells[level], row.cells["name"] or row.cells["label"]
+        fallback.setdefault(value, named if _is_integer(text) else text)
+    named = [(row, i) for row, i in zip(rows, ids, strict=True) if row.cells[f"{level}_name"]]
+    given = _agreed(
+        [row for row, _ in named],
+        [i for _, i in named],
+        [row.cells[f"{level}_name"] for row, _ in named],
+        level + " class {key} is called {value!r} here and {earlier!r} at {where}.",
+    )
+    return tuple(given.get(i, fallback[i]) for i in range(len(fallback)))
 
 
 def _class_flip(rows: list[_Row], ids: list[int], level: str) -> tuple[int | None, ...]:
     """Derive the mirror class of each class of a level, and check that it is an involution."""
-    class_of = {row.label: value for row, value in zip(rows, ids, strict=True)}
-    table: list[int | None] = [None] * (1 + max(ids))
-    source: dict[int, _Row] = {}
-    for row in rows:
-        partner = row.cells.get("flip", "")
-        if not partner:
-            continue
-        own, other = class_of[row.label], class_of[partner]
-        if table[own] not in (None, other):
+    class_of = {row.cells["label"]: i for row, i in zip(rows, ids, strict=True)}
+    flipped = [row for row in rows if row.cells["flip"]]
+    own = [class_of[row.cells["label"]] for row in flipped]
+    table = _agreed(
+        flipped,
+        own,
+        [class_of[row.cells["flip"]] for row in flipped],
+        "flip {flip!r} sends " + level + " class {key} to {value}, but {where} sends it to "
+        "{earlier}.",
+    )
+    for row, i in zip(flipped, own, strict=True):
+        other = table[i]
+        if table.get(other) != i:
             raise ValueError(
-                f"{row.where}: flip {partner!r} sends {level} class {own} to {other}, but "
-                f"{source[own].where} sends it to {table[own]}."
+                f"{row.where}: flip sends {level} class {i} to {other}, but {other} flips to "
+                f"{table.get(other)}; flipping twice must give {i} again."
             )
-        table[own] = other
-        source.setdefault(own, row)
-    for own, row in source.items():
-        other = table[own]
-        if table[other] != own:
-            raise ValueError(
-                f"{row.where}: flip sends {level} class {own} to {other}, but {other} flips to "
-                f"{table[other]}; flipping twice must give {own} again."
-            )
-    return tuple(table)
+    return tuple(table.get(i) for i in range(1 + max(ids)))
 
 
-def _check_partner(row: _Row, labels: Sequence[str], hand_of_label: dict[str, str]) -> None:
-    partner = row.cells.get("flip", "")
+def _check_partner(row: _Row, labels: Sequence[str], hands: dict[str, str]) -> None:
+    partner, hand = row.cells["flip"], row.cells["hand"]
     if not partner:
         return
     if partner not in labels:
         raise ValueError(f"{row.where}: flip partner {partner!r} is not a label of this file.")
-    hand, other = hand_of_label.get(row.label), hand_of_label.get(partner)
-    if hand and other and other != _OPPOSITE[hand]:
+    if hand and hands.get(partner, _OPPOSITE[hand]) != _OPPOSITE[hand]:
         raise ValueError(
-            f"{row.where}: flip partner {partner!r} is a {other} hand; the mirror image of a "
-            f"{hand} one is {_OPPOSITE[hand]}."
+            f"{row.where}: flip partner {partner!r} is a {hands[partner]} hand; the mirror image "
+            f"of a {hand} one is {_OPPOSITE[hand]}."
         )

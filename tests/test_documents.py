@@ -19,6 +19,7 @@ from gesture_pretrain.commands.main import COMMANDS, build_parser
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.taxonomy import Taxonomy
 
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
@@ -113,6 +114,16 @@ def test_commands_have_valid_options(page):
         if hasattr(module, "add_options"):
             arguments = words[len(name.split()) :]
             build_parser(module, name).parse_intermixed_args(arguments)
+
+
+def test_options_beyond_the_paper_are_sections_of_a_config(repo_root):
+    names: dict = {"backbone": {"arch": "hrnet_w32"}}
+    for code in blocks(repo_root / "docs/pretraining.md", "python"):
+        exec(code, {}, names)  # noqa: S102
+    chosen = check_config(names).beyond_paper
+    page = (repo_root / "docs/pretraining.md").read_text()
+    assert all(f"`beyond_paper.{name}`" in page for name in vars(chosen) if name[0] != "_")
+    assert len(chosen.options) == 5
 
 
 def test_plan_of_the_document_is_one(repo_root):

@@ -10,7 +10,7 @@ from gesture_pretrain.geometry.boxes import tight_box
 BOX_RATIO = 1.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DetectedHand:
     """A hand that was found in an image.
 

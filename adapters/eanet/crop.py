@@ -5,16 +5,19 @@ the same counter-based streams as all other crops of this toolkit.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.augmentation import Motion
 from gesture_pretrain.geometry.crop import crop_affine, crop_rotation
+from gesture_pretrain.schema import Fraction, section
 
 
-@dataclass(frozen=True)
+@section
 class EanetAugmentation:
     """The random motion of the published training: clipped normal draws, half the crops mirrored.
 
@@ -29,18 +32,11 @@ class EanetAugmentation:
         ValueError: A value is out of range.
     """
 
-    scale: float = 0.25
-    rotation_deg: float = 30.0
-    rotation: float = 0.6
-    colour: float = 0.2
-    flip: float = 0.5
-
-    def __post_init__(self):
-        limits = {"scale": 0.99, "rotation_deg": 90, "rotation": 1, "colour": 1, "flip": 1}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise ValueError(f"EanetAugmentation.{name} is {value}; must be in 0 .. {limit}")
+    scale: Annotated[float, Field(ge=0, le=0.99)] = 0.25
+    rotation_deg: Annotated[float, Field(ge=0, le=90)] = 30.0
+    rotation: Fraction = 0.6
+    colour: Fraction = 0.2
+    flip: Fraction = 0.5
 
     def draw(self, stream: np.random.Generator) -> Motion:
         """Draw a motion, always with the same number of draws, whatever the ranges."""

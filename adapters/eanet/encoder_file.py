@@ -74,7 +74,7 @@ def _ledger(backbone: Backbone) -> WeightLedger:
             f"EANet's backbone is torchvision's ResNet-50, and {backbone.arch} has other tensors "
             f"({len(ledger.missing)} missing, {len(ledger.wrong_shape)} of another shape, "
             f"{len(ledger.unexpected)} unknown). Its own code takes other backbones through "
-            "adapters.eanet.eanet_checkout_backbone, the bundled network through --data."
+            "adapters.eanet.eanet_checkout_backbone; the target 'eanet' trains with any of them."
         )
     return ledger
 

@@ -5,7 +5,6 @@ licensed; `card.json` says what to build, with which hand, and the hash of the w
 strict in every respect.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,10 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
-from typing_extensions import TypedDict  # pydantic asks for it below Python 3.12
 
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.pose.run import PoseRun
@@ -26,24 +23,22 @@ from gesture_pretrain.files import atomic_folder, write_bytes_atomically
 from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone, InputSpec, build_backbone
-from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.plain_data import plain_data
 from gesture_pretrain.schema import STRICT, validated
 from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.export import heads_record, input_record
 from gesture_pretrain.weights.ledger import compare_tensors
 from gesture_pretrain.weights.record import (
-    Channels,
-    Classes,
+    CARD_FILE,
     FileRecord,
-    Fraction,
-    Mean,
-    NumBytes,
-    Sha256,
+    HeadsRecord,
+    InputRecord,
     Size,
-    Std,
+    TaxonomyRecord,
 )
 from gesture_pretrain.weights.registry import from_hub
 from gesture_pretrain.weights.released import (
@@ -56,51 +51,31 @@ from gesture_pretrain.weights.tensor_file import (
     read_tensors,
     require_usable,
     write_half_precision,
+    write_tensors,
 )
 
-WEIGHTS_FILE, CARD_FILE = "model.safetensors", "card.json"
+WEIGHTS_FILE = "model.safetensors"
 # What building a network raises for values that a damaged card holds
 _IMPOSSIBLE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, MemoryError)
+_WRITTEN_BY = "`gesture-pretrain pose train` writes one to the folder 'model' of its run."
 FORMAT = 2  # 1: the volume of token fusion reached from -150 to 150 mm
 
 
-class InputFacts(TypedDict):
-    """Dict of an `InputSpec`."""
+@dataclass(frozen=True)
+class HandRecord:
+    """The hand model of a stored network.
 
-    size_px: Size
-    mean: tuple[Mean, Mean, Mean]
-    std: tuple[Std, Std, Std]
-    multiple_of: Size
-    fixed_size: bool
-
-
-class HeadsFacts(TypedDict):
-    """Arguments of `build_gesture_heads`."""
-
-    in_channels: Channels
-    num_coarse: Classes
-    num_fine: Classes
-    hidden: Channels
-    dropout: Fraction
-
-
-class HandFacts(TypedDict):
-    """Hand model: "open", or None for a user's MANO file, and its fingerprints."""
+    Attributes:
+        path: "open", or None for a user's MANO file.
+        tip_convention: See `HandModelSource`.
+        sha256: Fingerprint of each hand.
+    """
 
     path: Literal["open"] | None
     tip_convention: Literal[tuple(TIP_VERTICES)]
     sha256: dict[Literal["right", "left"], str]
 
-
-class WeightsFacts(TypedDict):
-    """The weights file."""
-
-    sha256: Sha256
-    size_bytes: NumBytes
-
-
-for _facts in (InputFacts, HeadsFacts, HandFacts, WeightsFacts):
-    _facts.__pydantic_config__ = STRICT
+    __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)
@@ -112,15 +87,14 @@ class PoseCard:
         options: Options of `target.build_model`.
         size_px: Side of the crops.
         arch: Architecture of the backbone.
-        input: Required input of the backbone, `InputSpec` as a dict.
+        input: Required input of the backbone.
         heads: Arguments of `build_gesture_heads` if the backbone had heads, else None.
         backbone_name: Initial weights of the backbone.
-        head_classes: Name, sha256, coarse_names and fine_names of what the gesture heads were
-            trained to tell apart; None where there are none or they began at random.
-        hand: `path` ("open", or None for a user's MANO file), `tip_convention`, and the
-            fingerprint of each hand.
+        head_classes: Classes that the gesture heads were trained on; None without heads or if they
+            are random.
+        hand: Hand model of its poses and meshes.
         aliases: Maps names of shared tensors to the name they are stored under.
-        weights: `sha256` and `size_bytes` of the weights file.
+        weights: Hash and size of the weights file.
         data: Training data.
         config: The run's resolved configuration.
         metrics: Metrics by name.
@@ -134,13 +108,13 @@ class PoseCard:
     options: Mapping[str, Any]
     size_px: Size
     arch: str
-    input: InputFacts
-    heads: HeadsFacts | None
+    input: InputRecord
+    heads: HeadsRecord | None
     backbone_name: str
-    head_classes: Mapping[str, Any] | None
-    hand: HandFacts
+    head_classes: TaxonomyRecord | None
+    hand: HandRecord
     aliases: Mapping[str, str]
-    weights: WeightsFacts
+    weights: FileRecord
     data: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -153,7 +127,7 @@ class PoseCard:
 
     def __post_init__(self):
         heads = self.heads
-        if heads and 4 * heads["in_channels"] * heads["hidden"] > self.weights["size_bytes"]:
+        if heads and 2 * heads.in_channels * heads.hidden > self.weights.size_bytes:
             raise ValueError("the gesture heads are larger than the weights file")
 
 
@@ -192,9 +166,9 @@ def save_pose_run(run: PoseRun, folder: str | PathLike, *, config: Mapping | Non
         target=run.target.name,
         options=run.options,
         size_px=run.size_px,
-        heads=_heads_of(run.network),
+        heads=heads_record(run.network.heads) if isinstance(run.network, GestureNetwork) else None,
         backbone_name=run.ledger.backbone_name,
-        head_classes=None if run.head_classes is None else asdict(run.head_classes),
+        head_classes=run.head_classes,
         hand_source=run.hand_source,
         hand_models=run.hand_models,
         data={**summary, "name": run.data.summary["source"]["data_name"]},
@@ -220,29 +194,27 @@ def save_pose_model(
         **facts: Further fields of `PoseCard`, but those of the backbone's input, the aliases, the
             weights, commit, versions and time, which are filled in.
     """
-    folder = Path(folder)
     tensors, aliases = _unshared(model.state_dict())
-    content = safetensors.torch.save(tensors, metadata={"format": "pt"})
     backbone: Backbone = model.backbone
-    card = PoseCard(
-        arch=backbone.arch,
-        input=backbone.input_spec._asdict(),
-        hand={
-            "path": "open" if hand_source.is_open else None,
-            "tip_convention": hand_source.tip_convention,
-            "sha256": hand_fingerprints(hand_models),
-        },
-        aliases=aliases,
-        weights={"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)},
-        commit=current_commit(),
-        versions=library_versions(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **facts,
+    hand = HandRecord(
+        "open" if hand_source.is_open else None,
+        hand_source.tip_convention,
+        hand_fingerprints(hand_models),
     )
     with atomic_folder(folder, overwrite=True) as part:
-        write_bytes_atomically(part / WEIGHTS_FILE, content)
+        card = PoseCard(
+            arch=backbone.arch,
+            input=input_record(backbone),
+            hand=hand,
+            aliases=aliases,
+            weights=write_tensors(tensors, part / WEIGHTS_FILE),
+            commit=current_commit(),
+            versions=library_versions(),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **facts,
+        )
         _write_card(card, part)
-    return folder
+    return Path(folder)
 
 
 def release_pose_model(
@@ -274,11 +246,11 @@ def release_pose_model(
     if not name.isidentifier():
         raise ValueError(f"{name!r} cannot name a pose network; use letters, digits and '_'")
     card = read_pose_card(source)
-    tensors = read_tensors(Path(source) / WEIGHTS_FILE, FileRecord(**card.weights))
+    tensors = read_tensors(Path(source) / WEIGHTS_FILE, card.weights)
     target = Path(out) / name
     with atomic_folder(target, overwrite=overwrite) as folder:
         written = write_half_precision(tensors, folder / WEIGHTS_FILE)
-        _write_card(replace(card, weights=asdict(written)), folder)
+        _write_card(replace(card, weights=written), folder)
         write_bytes_atomically(folder / "README.md", f"# {name}\n\n{notes}\n".encode())
         load_pose_model(folder)
     return target
@@ -380,22 +352,18 @@ def read_pose_card(folder: str | PathLike) -> PoseCard:
     path = Path(folder) / CARD_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} holds no pose network ({CARD_FILE} is missing). tools/train.py writes one "
-            "into the folder 'model' of its run when it is done."
+            f"{folder} holds no pose network ({CARD_FILE} is missing). {_WRITTEN_BY}"
         )
     content = read_json(path, WeightsError)
     if not isinstance(content, dict) or "format" not in content:
-        raise WeightsError(
-            f"{path} is not the card of a pose network. tools/train.py writes "
-            "one into the folder 'model' of its run when it is done."
-        )
+        raise WeightsError(f"{path} is not the card of a pose network. {_WRITTEN_BY}")
     if content["format"] != FORMAT:
         raise WeightsError(f"{path} has format {content['format']}, this version reads {FORMAT}")
     return validated(PoseCard, content, str(path), WeightsError)
 
 
 def _read_weights(path: Path, card: PoseCard) -> dict[str, Tensor]:
-    tensors = read_tensors(path, FileRecord(**card.weights))
+    tensors = read_tensors(path, card.weights)
     if lost := [kept for kept in card.aliases.values() if kept not in tensors]:
         raise WeightsError(f"{path} lacks {lost[0]}, which its card names. Copy the folder again.")
     require_usable(tensors, str(path.parent))
@@ -403,15 +371,15 @@ def _read_weights(path: Path, card: PoseCard) -> dict[str, Tensor]:
 
 
 def _hands_of(card: PoseCard, path: str | PathLike | None) -> dict[str, HandModel]:
-    stored = card.hand["path"]
+    stored = card.hand.path
     if stored == "open" and path not in (None, "open"):
         raise WeightsError(
             f"{card.target} was trained with the bundled hand model; its parameters mean nothing "
             f"for {path}"
         )
-    hands = HandModelSource(path if stored is None else stored, card.hand["tip_convention"]).load()
+    hands = HandModelSource(path if stored is None else stored, card.hand.tip_convention).load()
     found = hand_fingerprints(hands)
-    other = [side for side in found if found[side] != card.hand["sha256"][side]]
+    other = [side for side in found if found[side] != card.hand.sha256[side]]
     if other:
         raise WeightsError(
             f"the {' and '.join(other)} hand model found here is not the one that the network was "
@@ -424,26 +392,11 @@ def _hands_of(card: PoseCard, path: str | PathLike | None) -> dict[str, HandMode
 def _network_of(card: PoseCard) -> Backbone | GestureNetwork:
     # every value is replaced, so no generator needs a seed
     with torch.random.fork_rng(devices=[]):
-        backbone = build_backbone(card.arch, size_px=card.input["size_px"], seed=None)
-        backbone.input_spec = InputSpec(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in card.input.items()}
-        )
+        backbone = build_backbone(card.arch, size_px=card.input.size_px, seed=None)
+        backbone.input_spec = InputSpec(**vars(card.input))
         if card.heads is None:
             return backbone
-        return GestureNetwork(backbone, build_gesture_heads(**card.heads))
-
-
-def _heads_of(network: Backbone | GestureNetwork) -> dict[str, Any] | None:
-    if not isinstance(network, GestureNetwork):
-        return None
-    heads: GestureHeads = network.heads
-    return {
-        "in_channels": heads.coarse.in_channels,
-        "num_coarse": heads.coarse.num_classes,
-        "num_fine": heads.fine.num_classes,
-        "hidden": heads.coarse.hidden,
-        "dropout": heads.coarse.dropout,
-    }
+        return GestureNetwork(backbone, build_gesture_heads(**vars(card.heads)))
 
 
 def _unshared(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -456,5 +409,5 @@ def _unshared(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
             aliases[name] = kept[place]
             continue
         kept[place] = name
-        tensors[name] = value.detach().cpu().contiguous().clone()
+        tensors[name] = value.detach().clone()
     return tensors, aliases

@@ -155,7 +155,7 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
             raise SwapError(
                 f"torch cannot write {type(model).__name__} as an ONNX graph, which holds no "
                 "branches on values and no operations of other libraries. Use the engine 'torch', "
-                "or export the backbone alone: tools/swap_backbone.py --export onnx"
+                "or export the backbone alone (`gesture-pretrain export --target onnx`)."
             ) from error
         graph = onnx.load(str(file))
     name_batch_axis(graph)

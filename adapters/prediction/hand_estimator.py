@@ -209,7 +209,7 @@ class HandEstimator:
             return None
         if not self.model.network.gesture_heads:
             return None
-        return GestureReader(matching_taxonomy(facts["name"], facts["sha256"], taxonomy))
+        return GestureReader(matching_taxonomy(facts.name, facts.sha256, taxonomy))
 
     def _check_side(self, side: str | None, number: int) -> None:
         if side is None and not self.tells_sides():

@@ -182,10 +182,10 @@ def _network_facts(estimator: HandEstimator, box_ratio: float, gestures: str | N
     return {
         "target": card.target,
         "backbone": card.backbone_name,
-        "weights_sha256": card.weights["sha256"],
+        "weights_sha256": card.weights.sha256,
         "trained_on": card.data.get("name"),
-        "hand_model": card.hand["path"] or "MANO",
-        "tip_convention": card.hand["tip_convention"],
+        "hand_model": card.hand.path or "MANO",
+        "tip_convention": card.hand.tip_convention,
         "crop_px": card.size_px,
         "box_ratio": box_ratio,
         "gestures": gestures,

@@ -10,10 +10,10 @@ Letters: B batch, J = 21 joints.
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from adapters.token_fusion.camera import (
@@ -22,12 +22,13 @@ from adapters.token_fusion.camera import (
     project_weak_perspective_px,
 )
 from adapters.token_fusion.grid import VolumeGrid
+from gesture_pretrain.schema import section
 from gesture_pretrain.training.step_mean import step_mean_count
 
 FINGER_LIMIT_DEG = 120.0  # no finger joint of a healthy hand flexes further
 
 
-@dataclass(frozen=True)
+@section
 class Weights:
     """The weights of the objective.
 
@@ -44,18 +45,13 @@ class Weights:
     could not be overfitted: the rotations stayed in the reflected pose, 54 to 64 mm off.
     """
 
-    pose: float = 1.0
-    shape: float = 1.0
-    joints_3d: float = 10.0
-    joints_25d: float = 1.0
-    joints_2d: float = 0.2
-    structure: float = 0.1
-    limits: float = 0.0
-
-    def __post_init__(self):
-        for name, value in vars(self).items():
-            if not value >= 0:
-                raise ValueError(f"weight {name} must not be negative, got {value}")
+    pose: NonNegativeFloat = 1.0
+    shape: NonNegativeFloat = 1.0
+    joints_3d: NonNegativeFloat = 10.0
+    joints_25d: NonNegativeFloat = 1.0
+    joints_2d: NonNegativeFloat = 0.2
+    structure: NonNegativeFloat = 0.1
+    limits: NonNegativeFloat = 0.0
 
 
 class PoseTargets(NamedTuple):

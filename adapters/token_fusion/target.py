@@ -15,6 +15,7 @@ from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
+from gesture_pretrain.schema import validated
 
 PRESETS = {
     "full": {},
@@ -61,7 +62,7 @@ def build_token_fusion(
         TypeError: `network` is neither.
     """
     backbone = backbone_of(network)
-    _check_options(weights, sizes)
+    chosen = _checked(weights, sizes)
     if "right" not in hand_models:
         raise ValueError("hand_models needs 'right'; load_hand_model('right') gives it")
     with torch.random.fork_rng(devices=[]):
@@ -71,7 +72,7 @@ def build_token_fusion(
     return TokenFusionModel(
         built,
         hand_models["right"],
-        weights=Weights(**(weights or {})),
+        weights=chosen,
     )
 
 
@@ -93,13 +94,14 @@ def token_fusion_needs(
     Raises:
         ValueError: Unknown option, or invalid guidance or weight.
     """
-    _check_options(weights, sizes)
+    _checked(weights, sizes)
     return BackboneNeeds(levels=("high", "low"), gesture_logits=bool(guidance_levels(guidance)))
 
 
-def _check_options(weights: Mapping | None, sizes: Mapping) -> None:
+def _checked(weights: Mapping | None, sizes: Mapping) -> Weights:
+    """Check the options, and return the weights of the losses."""
     check_section("model", TokenFusionNetwork, sizes, ("backbone", "gesture_heads", "guidance"))
-    check_section("model.weights", Weights, weights or {})
+    return validated(Weights, weights or {}, place=("model", "weights"))
 
 
 def _gesture_heads(

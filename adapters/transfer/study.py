@@ -154,6 +154,6 @@ def _require_folder(out: Path) -> None:
     existing = next(path for path in (out, *out.parents) if path.exists())
     if not existing.is_dir():
         raise NotADirectoryError(
-            f"{existing} is a file, but --out must be the folder of the study. Give that folder, "
-            "or one that does not exist yet."
+            f"{existing} is a file. `out` must be the folder of the study, or a folder that does "
+            "not exist yet."
         )

@@ -37,8 +37,11 @@ COMMANDS = {
     "data verify": Command("data.verify", "decode all images, list missing and broken ones"),
     "data show": Command("data.show", "draw the annotation on some images"),
     "data shards": Command("data.shards", "decode all images once, for faster loading"),
+    "data landmarks": Command(
+        "data.landmarks", "find hands with MediaPipe's networks, a system to compare with"
+    ),
     "pretrain": Command("pretrain", "pretrain a backbone on gesture labels and register it"),
-    "sweep": Command("sweep", "pretrain with every combination of hyper-parameters and compare"),
+    "sweep": Command("sweep", "train with every combination of hyper-parameters and compare"),
     "features": Command("features", "evaluate the frozen features of a backbone"),
     "pose train": Command("pose.train", "train a pose network on top of a backbone"),
     "pose evaluate": Command("pose.evaluate", "score predicted poses under several protocols"),

@@ -1,56 +1,72 @@
-"""Pretrain once for every combination of hyper-parameters, and compare them in one table.
+"""Train once for every combination of hyper-parameters, and compare them in one table.
 
     %(prog)s hrnet_w32_interhand --data data/interhand26m --out runs/sweep \
         optimizer.lr=1e-4,3e-4,1e-3 seed=0,1,2 schedule.epochs=5
 
-A key with several values, separated by commas, is swept. A list in brackets is one value. Runs that
-differ only in the seed form one row, and differences are paired by seed. The same command continues
-an interrupted sweep and repeats no finished run. Each run folder contains its weights, for --init.
+CONFIG is one of `pretrain` or of `pose train`. A key with several values, separated by commas, is
+swept; a list in brackets is one value. Runs that differ only in the seed form one row, and
+differences are paired by seed. The same command continues an interrupted sweep and repeats no
+finished run. Each run folder contains its weights.
 
 Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupted.
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from gesture_pretrain.commands.options import add_device, add_out
+from gesture_pretrain.config.kind import WrongKind
 
 AFTER_INTERRUPTION = " The same command continues."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("config", help="name of a shipped config of configs/pretrain, or a file")
+    parser.add_argument("config", help="name of a shipped config of pretrain or pose, or a file")
     parser.add_argument(
         "--data", metavar="INDEX", help="index, or dataset with one (default: the config's)"
-    )
-    parser.add_argument(
-        "--init", metavar="WEIGHTS", help="initial weights of all runs (default: the config's)"
     )
     add_device(parser)
     add_out(parser, "folder of the runs", required=True)
     parser.add_argument(
-        "changes",
-        nargs="+",
-        metavar="key=value[,value…]",
-        help="keys to sweep or set",
+        "changes", nargs="+", metavar="key=value[,value…]", help="keys to sweep or set"
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    from gesture_pretrain.pretraining.sweep import sweep, sweep_table
+    from gesture_pretrain.sweep import sweep, sweep_table
 
     grid, overrides = sort_changes(options.changes)
-    runs = sweep(
-        options.config,
-        grid,
-        out=options.out,
-        overrides=overrides,
-        data=options.data,
-        init=options.init,
-        device=options.device,
-    )
-    print(f"\n{sweep_table(runs)}")
+    train, resolve = stage_of(options.config, data=options.data, device=options.device)
+    print(f"\n{sweep_table(sweep(train, resolve, grid, out=options.out, overrides=overrides))}")
+
+
+def stage_of(config: str, *, data: str | None, device: str) -> tuple[Callable, Callable]:
+    """Choose the functions that train and resolve a config, by its kind.
+
+    Raises:
+        WrongKind: The config is a plan.
+    """
+    from gesture_pretrain.config.file import read_config
+
+    try:
+        read_config(config, kind="pretrain")
+    except WrongKind as error:
+        if error.kind != "pose":
+            raise
+        from adapters.pose import stage
+
+        train = partial(stage.train, config, data=data, device=device)
+        return train, partial(stage.resolve_config, config, given={"data.index": data})
+    from gesture_pretrain.pretraining import stage
+
+    def train(out: Any, **options: Any) -> Any:
+        return stage.pretrain(config, data=data, device=device, out=out, export_to=out, **options)
+
+    return train, partial(stage.resolve_config, config, given={"data.index": data})
 
 
 def sort_changes(changes: list[str]) -> tuple[dict[str, list[str]], list[str]]:

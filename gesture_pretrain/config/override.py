@@ -1,4 +1,7 @@
-"""Changes to a config from the command line: `section.key=value`."""
+"""Changes to a config from the command line: `section.key=value`.
+
+mmengine's DictAction is not used: it removes blanks from strings and cannot write a dict.
+"""
 
 import ast
 from collections.abc import Iterable, Mapping

@@ -11,6 +11,7 @@ from gesture_pretrain.data.index.fraction import count_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import NONE
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.data.samples.hand_crops import CropPlan
 from gesture_pretrain.data.samples.loaders import announcer, build_loaders, check_batch_size
 from gesture_pretrain.data.samples.sampling import class_balanced_weights
 from gesture_pretrain.data.splits.select import SplitRows, describe_validation
@@ -39,7 +40,12 @@ class GestureData(NamedTuple):
 
 
 def build_gesture_data(
-    section: GestureDataSection, *, size_px: int, seed: int, pin_memory: bool = False
+    section: GestureDataSection,
+    *,
+    size_px: int,
+    seed: int,
+    pin_memory: bool = False,
+    crops: CropPlan | None = None,
 ) -> GestureData:
     """Open the index and build both loaders.
 
@@ -48,6 +54,7 @@ def build_gesture_data(
         size_px: Side length of the square crops.
         seed: Random seed of order and augmentation.
         pin_memory: Use page-locked batches, for copies to CUDA.
+        crops: Crops of each training image; None for one, see `GestureDataset`.
 
     Raises:
         ValueError: No image is left, or the batch size is not divisible by the number of processes.
@@ -73,6 +80,7 @@ def build_gesture_data(
         )
 
     train_set, val_set = build_datasets(dataset, rows, section)
+    train_set.crops = crops  # a validation image has one crop
     loaders = build_loaders(
         train_set,
         val_set,
@@ -81,6 +89,8 @@ def build_gesture_data(
         seed=seed,
         pin_memory=pin_memory,
         weights=_draw_weights(train_set, section),
+        groups=index.values("step", rows.train) if section.views_per_moment > 1 else None,
+        together=section.views_per_moment,
     )
     facts = row_facts(index, rows, section)
     if section.withheld:

@@ -121,6 +121,8 @@ class GestureDataSection(DataSection):
         box_source: "annotation" or "rootnet", see `GestureDataset`.
         reduced_decode: See `GestureDataset`.
         class_balanced: Draw training images so that all coarse classes are equally frequent.
+        views_per_moment: Number of views of one time step that follow one another in the order, so
+            that most of them share a batch. Not with images drawn by weight.
     """
 
     label_variant: Literal[(*LABEL_VARIANTS, None)] = None
@@ -133,6 +135,7 @@ class GestureDataSection(DataSection):
     box_source: Literal[BOX_SOURCES] = "annotation"
     reduced_decode: bool = True
     class_balanced: bool = False
+    views_per_moment: PositiveInt = 1
 
     def load_taxonomy(self, index: HandIndex) -> Taxonomy:
         """Load the classes of the labels, with the variant and without withheld gestures."""

@@ -11,6 +11,8 @@ from torch import Tensor
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork, GestureOutput
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
+from gesture_pretrain.pretraining.beyond_paper.crop_outputs import run_crops
+from gesture_pretrain.pretraining.beyond_paper.losses import BeyondPaper
 from gesture_pretrain.pretraining.distillation import Distillation
 from gesture_pretrain.pretraining.objective import (
     FineWeightRamp,
@@ -20,6 +22,7 @@ from gesture_pretrain.pretraining.objective import (
 
 if TYPE_CHECKING:
     from gesture_pretrain.data.samples.gesture_dataset import HandSample
+    from gesture_pretrain.data.samples.hand_crops import HandCrops
 
 __all__ = ["FineWeightRamp", "GestureLogits", "GesturePretrainer"]
 
@@ -50,6 +53,8 @@ class GesturePretrainer(BaseModel):
         coarse_weight: Weight of the coarse loss; 1 in the paper.
         label_smoothing: Label smoothing of both cross entropies.
         channels_last: Use channels-last memory order for weights and images.
+        beyond_paper: Options beyond the paper's recipe. With them, mode "loss" requires a batch of
+            `HandCrops`.
         distillation: Losses to a teacher, added to those of the labels.
 
     Attributes:
@@ -64,6 +69,7 @@ class GesturePretrainer(BaseModel):
         coarse_weight: float = 1.0,
         label_smoothing: float = 0.0,
         channels_last: bool = False,
+        beyond_paper: BeyondPaper | None = None,
         distillation: Distillation | None = None,
     ):
         super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
@@ -77,6 +83,9 @@ class GesturePretrainer(BaseModel):
         self.coarse_weight = coarse_weight
         self.label_smoothing = label_smoothing
         self.epoch = 0
+        self.beyond_paper = beyond_paper
+        if beyond_paper is not None and beyond_paper.equivariance is not None:
+            self.nondeterministic_on_cuda = "grid_sample"
         self.distillation = distillation
         if channels_last:
             self.network.to(memory_format=torch.channels_last)
@@ -124,6 +133,8 @@ class GesturePretrainer(BaseModel):
         if mode == "count":
             self.losses(self._zero_logits(len(batch.coarse)), batch.coarse, batch.fine)
             return {}
+        if mode == "loss" and self.beyond_paper is not None:
+            return self._losses_beyond_paper(batch, self.beyond_paper)
         output = self.network(self.normalise(batch.image))
         if mode == "tensor":
             return output
@@ -148,6 +159,27 @@ class GesturePretrainer(BaseModel):
             "fine_weight": torch.tensor(self.fine_weight),
         }
         return {name: value for name, value in values.items() if value is not None}
+
+    def _losses_beyond_paper(self, batch: HandCrops, options: BeyondPaper) -> dict[str, Tensor]:
+        """Compute the losses over all crops, and those of the options."""
+        crops = run_crops(self.network, self.normalise, batch)
+        logits, values = GestureLogits(crops.coarse_logits, crops.fine_logits), {}
+        if options.projector is not None:
+            # the exported heads learn beside the projector, which alone trains the backbone
+            logits = GestureLogits(*self.network.heads(crops.pooled.detach()))
+            projected = GestureLogits(*options.projector(crops.pooled))
+            losses = self.losses(projected, crops.coarse, crops.fine)
+            values = {f"projected_{name}": value for name, value in losses.items()}
+        values |= self.losses(logits, crops.coarse, crops.fine)
+        if self.distillation is not None:
+            values |= self.distillation(crops.full_images, crops.full)
+        return values | options.losses(
+            crops,
+            batch,
+            student=self.backbone,
+            image_normalised=self.normalise(batch.image),
+            epoch=self.epoch,
+        )
 
     def _zero_logits(self, count: int) -> GestureLogits:
         heads, like = self.network.heads, self.normalise.mean

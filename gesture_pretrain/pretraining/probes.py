@@ -6,8 +6,6 @@ pretraining does not use. They are the measures of `gesture_pretrain.evaluation.
 fixed sample of training images (fitted or searched) and of validation images (scored).
 """
 
-import copy
-
 import numpy as np
 from mmengine.hooks import Hook
 from pydantic import PositiveInt
@@ -81,9 +79,7 @@ class ProbeHook(Hook):
 
 def still_part(dataset: GestureDataset, images: int) -> Subset:
     """Select evenly spread images of a dataset, without augmentation."""
-    still = copy.copy(dataset)
-    still.augmentation = None
-    return Subset(still, spread(np.arange(len(dataset)), images).tolist())
+    return Subset(dataset.without_augmentation(), spread(np.arange(len(dataset)), images).tolist())
 
 
 def probe_scores(

@@ -14,13 +14,19 @@ from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
+from gesture_pretrain.pretraining.beyond_paper.section import build_beyond_paper
 from gesture_pretrain.pretraining.data import GestureData, build_gesture_data
 from gesture_pretrain.pretraining.distillation import build_distillation
 from gesture_pretrain.pretraining.model import GesturePretrainer
 from gesture_pretrain.pretraining.probes import ProbeHook
 from gesture_pretrain.pretraining.sections import PretrainingSections, check_config
 from gesture_pretrain.training.optimizer import build_optimizer
-from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
+from gesture_pretrain.training.placement import (
+    evaluated_model,
+    freeze_batch_norm,
+    place_model,
+    unwrapped,
+)
 from gesture_pretrain.training.runner import TrainingRunner, assemble_runner, begin_run
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
@@ -56,10 +62,11 @@ def build_runner(
         size_px=backbone.get("size_px", 256),
         seed=config.seed,
         pin_memory=where.type == "cuda",
+        crops=config.beyond_paper.plan,
     )
     model = _build_model(build_starting_backbone(**backbone), data, config, where)
     model = place_model(model, where, config.training)
-    return assemble_runner(
+    runner = assemble_runner(
         out=out,
         model=model,
         data=data,
@@ -73,6 +80,9 @@ def build_runner(
         hooks=[*_probe_hooks(data, config), *hooks],
         progress=progress,
     )
+    if config.beyond_paper.dense is not None:
+        unwrapped(model).beyond_paper.learn_from(evaluated_model(runner).backbone)
+    return runner
 
 
 def _probe_hooks(data: GestureData, config: PretrainingSections) -> list[Hook]:
@@ -85,14 +95,13 @@ def _probe_hooks(data: GestureData, config: PretrainingSections) -> list[Hook]:
 def _build_model(
     trunk: Backbone, data: GestureData, config: PretrainingSections, device: torch.device
 ) -> GesturePretrainer:
+    classes = {"num_coarse": data.taxonomy.num_coarse, "num_fine": data.taxonomy.num_fine}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         classifiers: GestureHeads = build_gesture_heads(
-            trunk.pooled_channels,
-            num_coarse=data.taxonomy.num_coarse,
-            num_fine=data.taxonomy.num_fine,
-            **config.heads,
+            trunk.pooled_channels, **classes, **config.heads
         )
+        beyond_paper = build_beyond_paper(config.beyond_paper, trunk, **classes)
         distillation = None
         if config.distillation is not None:
             distillation = build_distillation(trunk, data.taxonomy, device, **config.distillation)
@@ -102,6 +111,7 @@ def _build_model(
         coarse_weight=config.objective.coarse_weight,
         label_smoothing=config.objective.label_smoothing,
         channels_last=config.training.channels_last,
+        beyond_paper=beyond_paper,
         distillation=distillation,
     )
     if config.training.freeze_bn:

@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat
 
 from gesture_pretrain.config.sections import arguments_of, read_sections
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.pretraining.beyond_paper.section import BeyondPaperSection
 from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.pretraining.distillation import build_distillation
 from gesture_pretrain.pretraining.objective import FineWeightRamp
@@ -43,6 +44,7 @@ class PretrainingSections:
         backbone: Arguments of `build_starting_backbone`.
         heads: Arguments of `build_gesture_heads`.
         objective: Weights of the losses.
+        beyond_paper: Options beyond the paper's recipe, see docs/pretraining.md.
         distillation: Arguments of `build_distillation`; None for no teacher.
         probes: Arguments of `ProbeHook`; None for no probes during training.
         optimizer: Arguments of `build_optimizer`.
@@ -58,6 +60,7 @@ class PretrainingSections:
         default_factory=dict
     )
     objective: Objective = Objective()
+    beyond_paper: BeyondPaperSection = BeyondPaperSection()
     distillation: arguments_of(build_distillation, "student", "taxonomy", "device") | None = None
     probes: arguments_of(ProbeHook, "train", "validation") | None = None
     optimizer: arguments_of(build_optimizer, "model") = field(default_factory=dict)
@@ -67,6 +70,9 @@ class PretrainingSections:
     tag: str | None = None
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self):
+        self.beyond_paper.check_training(self.training)
 
 
 def check_config(config: Mapping[str, Any]) -> PretrainingSections:

@@ -193,6 +193,7 @@ def _export(
     """Export the weights under the name that the run has reserved."""
     data = runner.data
     index = HandIndex.open(config["data"]["index"])
+    beyond_paper = check_config(config).beyond_paper
     return export_backbone(
         _network(runner),
         tag=config["tag"],
@@ -202,6 +203,8 @@ def _export(
             index_fingerprint=index.fingerprint,
             validated_on=data.summary["validated_on"],
             withheld=data.summary.get("withheld", []),
+            labels_used=beyond_paper.labels,
+            beyond_paper=beyond_paper.options,
             **_teacher(runner),
         ),
         metrics={

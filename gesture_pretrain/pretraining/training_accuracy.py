@@ -1,7 +1,5 @@
 """Accuracy on training images without augmentation, which shows whether labels were learned."""
 
-import copy
-
 import numpy as np
 from torch import nn, no_grad
 from torch.utils.data import Subset
@@ -33,9 +31,9 @@ def training_accuracy(
         batch_size: Images per batch.
         workers: Loading processes.
     """
-    still = copy.copy(dataset)
-    still.augmentation = None
-    chosen = Subset(still, spread(np.arange(len(dataset)), images).tolist())
+    chosen = Subset(
+        dataset.without_augmentation(), spread(np.arange(len(dataset)), images).tolist()
+    )
     batches = own_batches(len(chosen), batch_size, *rank_and_world_size())
     scores = GestureAccuracy()
     model.eval()

@@ -5,12 +5,14 @@ the seed and its purpose, so nothing depends on the order or process of its use.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
+from gesture_pretrain.schema import Fraction, section
 from gesture_pretrain.synthetic.gestures import GestureFolder
 from gesture_pretrain.synthetic.poses import CONTINUOUS_FOLDERS
 from gesture_pretrain.synthetic.rig import (
@@ -22,6 +24,7 @@ from gesture_pretrain.synthetic.rig import (
 )
 
 SPLITS = ("train", "val", "test")
+Split = Literal[SPLITS]
 # Defaults of the second edition: fraction of takes without a gesture, and frames of a take
 CONTINUOUS, FRAMES_PER_TAKE = 0.4, 6
 GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
@@ -60,12 +63,14 @@ class Chunk(NamedTuple):
     images_root: str
 
 
-@dataclass(frozen=True)
+@section
 class SecondEdition:
     """Options of edition 2; see `write_synthetic`."""
 
-    continuous: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SPLITS, CONTINUOUS))
-    frames_per_take: int = FRAMES_PER_TAKE
+    continuous: dict[Split, Fraction] = field(
+        default_factory=lambda: dict.fromkeys(SPLITS, CONTINUOUS)
+    )
+    frames_per_take: Annotated[int, Field(ge=1, le=1000)] = FRAMES_PER_TAKE
     steady: bool = False
     # split -> name -> hash of the content
     photographs: dict[str, dict[str, str]] = field(
@@ -73,22 +78,26 @@ class SecondEdition:
     )
 
 
-@dataclass(frozen=True)
+@section
 class Settings:
     """All settings that determine the bytes of the dataset; see `write_synthetic`."""
 
-    images_per_split: dict[str, int]
-    size_px: int
-    cameras_per_frame: int
-    view_limit_deg: float | None
-    roll_limit_deg: float | None
-    view_side: str
-    subjects: dict[str, int]
-    seed: int
+    images_per_split: Annotated[dict[Split, PositiveInt], Field(min_length=1)]
+    size_px: Annotated[int, Field(ge=32, le=1024)]
+    cameras_per_frame: Annotated[int, Field(ge=1, le=24)]
+    view_limit_deg: Annotated[float, Field(ge=15, le=90)] | None
+    roll_limit_deg: Annotated[float, Field(ge=1, le=180)] | None
+    view_side: Literal["palm", "back", "both"]
+    subjects: dict[Split, PositiveInt]
+    seed: Annotated[int, Field(ge=0, le=2**63)]
     gestures: list[str] | None
     generator_version: int = GENERATOR_VERSION
-    grey_cameras: int = 0
+    grey_cameras: Annotated[int, Field(ge=0, le=24)] = 0
     second_edition: SecondEdition | None = None  # None: the first edition
+
+    def __post_init__(self):
+        if self.view_side != "both" and self.view_limit_deg is None:
+            raise ValueError(f"view_side={self.view_side!r} needs a view_limit_deg, 15 to 90")
 
     @property
     def limits(self) -> ViewLimits:
@@ -107,10 +116,7 @@ class Settings:
     @classmethod
     def from_json(cls, values: dict) -> "Settings":
         """Rebuild the settings from `as_json`."""
-        second = values.get("second_edition")
-        return cls(
-            **{**values, "second_edition": None if second is None else SecondEdition(**second)}
-        )
+        return cls(**values)
 
 
 def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:

@@ -1,6 +1,5 @@
 """Export of a trained network to a folder that can be loaded by name."""
 
-import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -41,7 +39,11 @@ from gesture_pretrain.weights.record import (
 )
 from gesture_pretrain.weights.registry import find_backbone, registry_home
 from gesture_pretrain.weights.released import FOLDER
-from gesture_pretrain.weights.tensor_file import read_tensors, write_half_precision
+from gesture_pretrain.weights.tensor_file import (
+    read_tensors,
+    write_half_precision,
+    write_tensors,
+)
 
 README_FILE = "README.md"
 _LIBRARIES = ("gesture-pretrain", "torch", "timm", "safetensors", "numpy")
@@ -96,9 +98,9 @@ def export_backbone(
     home = Path(out) if out is not None else registry_home()
     target = home / backbone_name(backbone.arch, tag)
     with atomic_folder(target, overwrite=overwrite) as folder:
-        files = {MODEL_FILE: _write_tensors(backbone.net, folder / MODEL_FILE)}
+        files = {MODEL_FILE: _write_module(backbone.net, folder / MODEL_FILE)}
         if heads is not None:
-            files[HEADS_FILE] = _write_tensors(heads, folder / HEADS_FILE)
+            files[HEADS_FILE] = _write_module(heads, folder / HEADS_FILE)
         record = WeightRecord(
             arch=backbone.arch,
             tag=tag,
@@ -162,39 +164,40 @@ def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:
     )
 
 
-def _write_tensors(module: nn.Module, path: Path) -> FileRecord:
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()
-    }
+def _write_module(module: nn.Module, path: Path) -> FileRecord:
+    tensors = module.state_dict()
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise ValueError(
                 f"{name} contains values that are not finite: training diverged. Export an earlier "
                 "checkpoint."
             )
-    # Use a single metadata key: safetensors writes several in varying order
-    content = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    write_bytes_atomically(path, content)
-    return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
+    return write_tensors(tensors, path)
 
 
 def _network_facts(backbone: Backbone, heads: GestureHeads | None) -> dict:
     """Collect the fields of the card that describe the network."""
-    spec = backbone.input_spec._asdict()
-    spec |= {key: tuple(float(value) for value in spec[key]) for key in ("mean", "std")}
     return {
-        "input": InputRecord(**spec),
+        "input": input_record(backbone),
         "feature_specs": {
             name: LevelRecord(level.channels, level.stride)
             for name, level in backbone.feature_specs.items()
         },
         "low": backbone.low,
         "high": backbone.high,
-        "heads": None if heads is None else _heads_record(heads),
+        "heads": None if heads is None else heads_record(heads),
     }
 
 
-def _heads_record(heads: GestureHeads) -> HeadsRecord:
+def input_record(backbone: Backbone) -> InputRecord:
+    """Describe the input of a backbone for a card."""
+    spec = backbone.input_spec._asdict()
+    spec |= {key: tuple(float(value) for value in spec[key]) for key in ("mean", "std")}
+    return InputRecord(**spec)
+
+
+def heads_record(heads: GestureHeads) -> HeadsRecord:
+    """Describe gesture heads for a card."""
     coarse, fine = heads.coarse, heads.fine
     shared = ("in_channels", "hidden", "dropout")
     if any(getattr(coarse, key) != getattr(fine, key) for key in shared):

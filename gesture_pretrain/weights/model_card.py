@@ -45,6 +45,9 @@ def _summary(record: WeightRecord) -> str:
         lines.append("Training data: not stated.")
         return "\n".join(lines)
     lines.append(f"Training data: {record.data.name}. Licence of the data: {record.data.licence}.")
+    if options := record.data.details.get("beyond_paper"):
+        labels = ", ".join(record.data.details["labels_used"])
+        lines.append(f"Options beyond the paper: {', '.join(options)}. Labels used: {labels}.")
     if record.data.synthetic:
         lines.append("The images are synthetic (rendered); no photograph was used in this run.")
     return "\n".join(lines)

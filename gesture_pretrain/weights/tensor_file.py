@@ -61,7 +61,14 @@ def write_half_precision(tensors: Mapping[str, Tensor], path: Path) -> FileRecor
     for name, tensor in half.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{name} has values outside of half precision: more than 65504")
-    content = safetensors.torch.save(half, metadata={"format": "pt"})
+    return write_tensors(half, path)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> FileRecord:
+    """Write tensors atomically, on the CPU and contiguous; return hash and size for the card."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Use a single metadata key: safetensors writes several in varying order
+    content = safetensors.torch.save(plain, metadata={"format": "pt"})
     write_bytes_atomically(path, content)
     return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
 

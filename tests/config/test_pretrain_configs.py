@@ -30,7 +30,7 @@ def read_config(path, overrides=()):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_builds_and_every_parameter_gets_a_gradient(path, index, tmp_path):
-    config = read_config(path, [*SMALL, f"data.index={index}", "training.ema_decay=none"])
+    config = read_config(path, [*SMALL, f"data.index={index}"])
     config.pop("tag")
     runner = build_runner(out=tmp_path, device="cpu", progress=False, **config)
     model = runner.model.train()

@@ -309,7 +309,7 @@ def _texts(root: Path) -> dict[str, Format]:
         return []
 
     def pose_card() -> Numbers:
-        return [np.array(read_pose_card(pose).input["std"])]
+        return [np.array(read_pose_card(pose).input.std)]
 
     family = (ValueError,)
     files = {"boxes .csv": table, "boxes .json": listed, "boxes, COCO": coco}

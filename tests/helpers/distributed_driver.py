@@ -1,14 +1,18 @@
-"""Trains the tiny runs, Stage 1 and token fusion, without batch-norm updates and dropout.
+"""Trains the tiny runs, Stage 1 with and without options beyond the paper, and token fusion.
+
+Without batch-norm updates and dropout.
 
     python distributed_driver.py INDEX FOLDER
 
-Under torchrun with any number of processes; FOLDER gets the runs `gesture`, `distilled` and `pose`,
-each with `scores.json` of the validation before training, `pose` with `predictions.npz` of that
-moment; and in a single process also `gesture_reversed` and so on, whose images are reversed within
-each batch, which changes nothing but the order in which sums are rounded.
+Under torchrun with any number of processes; FOLDER gets the runs `gesture`, `beyond_paper`,
+`distilled` and `pose`, each with `scores.json` of the validation before training, `pose` with
+`predictions.npz` of that moment; and in a single process also `gesture_reversed` and so on, whose
+images are reversed within each batch, which changes nothing but the order in which sums are
+rounded.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -66,13 +70,29 @@ def write_scores(model, validation, evaluator, out: Path) -> None:
         (out / "scores.json").write_text(json.dumps(scores))
 
 
-def train_gesture(index: Path, out: Path, *, hooks=(), distillation=None, **training) -> None:
+BEYOND_PAPER = {
+    "projector": {"hidden": 16, "channels": 8, "head_hidden": 16, "head_dropout": 0.0},
+    "crops": {"local": 1, "local_size_px": SIZE_PX},
+    "contrast": {"hidden": 16, "channels": 8, "anchors_at_once": 5},
+    "equivariance": {"hidden": 16, "vectors": 4},
+    "dense": {"hidden": 16},
+}
+
+
+def train_beyond_paper(index: Path, out: Path, *, hooks=()) -> None:
+    train_gesture(index, out, hooks=hooks, beyond_paper=BEYOND_PAPER)
+
+
+def train_gesture(
+    index: Path, out: Path, *, hooks=(), distillation=None, beyond_paper=None, **training
+) -> None:
     sections = tiny_sections(
         index,
         **COMMON,
         distillation=distillation,
         backbone={"arch": "test_efficientnet_gn"},
         heads={"dropout": 0.0},
+        beyond_paper=beyond_paper or {},
         training={**TRAINING, **training},
     )
     runner = build_runner(out=out, hooks=hooks, **sections)
@@ -82,14 +102,14 @@ def train_gesture(index: Path, out: Path, *, hooks=(), distillation=None, **trai
 
 
 def train_distilled(index: Path, out: Path, *, hooks=()) -> None:
-    """The gesture run with a teacher of random weights, of which each process has its own copy."""
+    """The gesture run with a teacher of random weights; each process writes its own copy."""
     taxonomy = Taxonomy.load("interhand26m")
     backbone = build_backbone("test_resnet", size_px=SIZE_PX)
     torch.manual_seed(0)
     heads = build_gesture_heads(
         backbone.pooled_channels, num_coarse=taxonomy.num_coarse, num_fine=taxonomy.num_fine
     )
-    folder = out.with_name(f"{out.name}_teacher") / str(rank_and_world_size()[0])
+    folder = out.with_name(f"{out.name}_teacher") / str(os.getpid())
     stored = export_backbone(
         GestureNetwork(backbone, heads), tag="teacher", taxonomy=taxonomy, out=folder
     )
@@ -120,7 +140,12 @@ def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
 
 
 def main(index: Path, folder: Path) -> None:
-    tasks = {"gesture": train_gesture, "distilled": train_distilled, "pose": train_pose}
+    tasks = {
+        "gesture": train_gesture,
+        "beyond_paper": train_beyond_paper,
+        "distilled": train_distilled,
+        "pose": train_pose,
+    }
     for name, train in tasks.items():
         train(index, folder / name)
         if rank_and_world_size()[1] == 1:

@@ -11,6 +11,7 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.taxonomy import Taxonomy
+from gesture_pretrain.weights.record import HeadsRecord, TaxonomyRecord
 
 HEADS = {"num_coarse": 54, "num_fine": 70, "hidden": 8, "dropout": 0.0}
 OPEN_HAND = HandModelSource("open", "smplx")
@@ -45,9 +46,9 @@ def store_random_pose_model(
         target="token_fusion",
         options=options,
         size_px=SIZE_PX,
-        heads={"in_channels": backbone.pooled_channels, **HEADS},
+        heads=HeadsRecord(in_channels=backbone.pooled_channels, **HEADS),
         backbone_name="test_resnet (random)",
-        head_classes=taxonomy and {"name": taxonomy.name, "sha256": taxonomy.sha256},
+        head_classes=taxonomy and TaxonomyRecord(taxonomy.name, taxonomy.sha256, (), ()),
         hand_source=hand_source,
         hand_models=hand_models,
     )

@@ -208,3 +208,21 @@ def test_the_card_names_the_teacher_and_its_labels(tiny_index, tmp_path):
     teacher = find_backbone(stored.weights).record.data.details["teacher"]
     assert teacher["name"] == "test_resnet.teacher" and teacher["label_variant"] == "gesture"
     assert teacher["taxonomy"] == classes.name and len(teacher["sha256"]) == 2
+
+
+def test_all_full_crops_are_distilled(tiny_index, tmp_path):
+    """With several crops, the loss is that of the student's output for each full crop."""
+    classes = Taxonomy.load("interhand26m")
+    sections = tiny_sections(
+        tiny_index,
+        distillation={"teacher": str(export(tmp_path / "teacher", classes))},
+        beyond_paper={"crops": {"full": 2, "local": 1, "local_size_px": 32}},
+        heads={"dropout": 0.0},
+    )
+    runner = build_runner(out=tmp_path / "run", **sections)
+    sample = next(iter(runner.data.train))
+    model = runner.model.eval()
+    found = model(sample, mode="loss")["loss_distilled_pooled"]
+    images = torch.cat([sample.image, sample.full_images[:, 0]])
+    expected = model.distillation(images, model.network(model.normalise(images)))
+    assert torch.allclose(found, expected["loss_distilled_pooled"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 HELPERS = Path(__file__).parents[1] / "helpers"
+TASKS = ("gesture", "beyond_paper", "distilled", "pose")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
@@ -54,7 +55,7 @@ def tolerance(runs: dict[str, Path], task: str) -> float:
     return 10 * max(np.abs(one - noisy).max(), 6 * 2 * 8 * 2**-24)
 
 
-@pytest.mark.parametrize("task", ["gesture", "distilled", "pose"])
+@pytest.mark.parametrize("task", TASKS)
 def test_two_processes_give_the_loss_curve_of_one(runs, task):
     one, other = losses(runs["one"] / task), losses(runs["two"] / task)
     assert len(one) == len(other) == 50
@@ -68,6 +69,7 @@ def test_two_processes_give_the_loss_curve_of_one(runs, task):
 
 def test_scores_are_those_of_one_process_to_the_last_digit(runs):
     for task, names in (
+        ("beyond_paper", {"coarse_top1", "coarse_loss", "fine_top1", "fine_loss"}),
         ("gesture", {"coarse_top1", "coarse_loss", "fine_top1", "fine_loss"}),
         ("pose", {"mpjpe_mm", "mpvpe_mm", "mean_pose_mpjpe_mm"}),
     ):
@@ -84,7 +86,7 @@ def test_shared_predictions_are_those_of_one_process_to_the_last_bit(runs):
 
 def test_only_the_first_process_writes(runs):
     """One line per iteration, and one checkpoint of each kept iteration."""
-    for task in ("gesture", "pose"):
+    for task in TASKS:
         lines = (runs["two"] / task / "metrics.jsonl").read_text().splitlines()
         iterations = [json.loads(line)["iteration"] for line in lines if "train_loss" in line]
         assert iterations == list(range(1, 51))

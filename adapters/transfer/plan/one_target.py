@@ -128,8 +128,8 @@ def _arms(name: str, backbone: str, baselines: Sequence[str]) -> dict[str, dict[
         label = baseline if baseline in WORDS else find_backbone(baseline).record.name
         if label in arms:
             raise ValueError(
-                f"{label!r} would be compared with itself. Give each --baseline once, and not the "
-                "--backbone."
+                f"{label!r} would be compared with itself. Give each baseline once, and not the "
+                "backbone itself."
             )
         arms[label] = {"init": label} if label in WORDS else {"weights": baseline}
     return arms

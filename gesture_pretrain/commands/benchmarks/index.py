@@ -1,108 +1,108 @@
-"""Index against loading the annotations whole: seconds and memory at InterHand2.6M's size.
+"""Index against loading the annotations whole: seconds and memory at a fraction of full size.
 
-Makes annotations of the real structure, then measures each candidate in a process of its own, with
-the files in the page cache. Peers that are not installed are named and left out.
+Makes annotations of InterHand2.6M's structure, then measures each candidate in a process of its
+own, with the files in the page cache:
+
+    ours: build   read the annotations and write the index
+    ours: open    open the index, then read random records
+    json.load     what pycocotools, xtcocotools and mmpose begin with
 """
 
-from __future__ import annotations
-
 import argparse
-import importlib.metadata
-import importlib.util
 import json
-import shutil
-import subprocess
-import sys
+import multiprocessing
+import random
 import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from gesture_pretrain.commands.benchmarks.index_probe import CANDIDATES
 from gesture_pretrain.commands.benchmarks.interhand_annotations import (
     FULL_IMAGES,
     write_annotations,
 )
 from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 
-_PROBE = Path(__file__).with_name("index_probe.py")
-_NEEDS = {"pycocotools": "pycocotools", "xtcocotools": "xtcocotools", "mmpose": "mmpose"}
-_READ_AN_INDEX = ("ours: open", "ours: workers", "ours: epoch")
-_VERSIONS = ("numpy", "pycocotools", "xtcocotools", "mmpose")
+_RECORDS = 20_000
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark and prints a table."""
+    """Run the benchmark and print a table."""
     arguments = _parser().parse_args(argv)
-    results = [row for scale in arguments.scale for row in _measure_scale(arguments, scale)]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="index-benchmark-", dir=arguments.work) as folder:
+        write_annotations(Path(folder), arguments.scale)
+        print(f"{round(FULL_IMAGES * arguments.scale):,} images")
+        for name in CANDIDATES:
+            results.append({"scale": arguments.scale, "candidate": name, **_measure(name, folder)})
+            print(_line(results[-1]), flush=True)
     if arguments.json is not None:
-        document = measurement("index", argv, packages=_VERSIONS, results=results)
+        document = measurement("index", argv, packages=["numpy"], results=results)
         write_json(arguments.json, document)
         print(f"written: {arguments.json}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmark.py index", description=__doc__)
-    parser.add_argument(
-        "--scale", type=float, nargs="+", default=[0.1], help="fractions of 1,361,062 images"
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py index",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), help="these candidates")
     parser.add_argument(
-        "--mmpose-limit", type=float, default=0.1, help="largest scale for mmpose (26 GiB at 1)"
+        "--scale", type=float, default=0.1, help="fraction of 1,361,062 images (default: 0.1)"
     )
     parser.add_argument("--work", type=Path, help="folder for the files (0.95 GB at scale 1)")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     return parser
 
 
-def _measure_scale(arguments: argparse.Namespace, scale: float) -> list[dict]:
-    root = Path(tempfile.mkdtemp(prefix="index-benchmark-", dir=arguments.work))
-    try:
-        write_annotations(root, scale)
-        data = root / "annotations" / "train" / "InterHand2.6M_train_data.json"
-        print(
-            f"\n{round(FULL_IMAGES * scale):,} images, "
-            f"data.json {data.stat().st_size / 1e6:,.0f} MB"
-        )
-        rows = []
-        for name in arguments.only or CANDIDATES:
-            if why := _reason_to_skip(name, scale, arguments.mmpose_limit):
-                print(f"{name:22} left out: {why}")
-                continue
-            if name in _READ_AN_INDEX and not (root / "index").exists():
-                _measure("ours: build", root)  # one that --only leaves out
-            rows.append({"scale": scale, "candidate": name, **_measure(name, root)})
-            print(_line(rows[-1]), flush=True)
-        return rows
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+def _measure(name: str, folder: str) -> dict:
+    for path in Path(folder).rglob("*.json"):  # into the page cache
+        path.read_bytes()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(CANDIDATES[name], Path(folder)).result()
 
 
-def _reason_to_skip(name: str, scale: float, mmpose_limit: float) -> str | None:
-    module = _NEEDS.get(name)
-    if module is not None and importlib.util.find_spec(module) is None:
-        return f"{module} is not installed"
-    if name == "mmpose" and scale > mmpose_limit:
-        return f"scale {scale} is above --mmpose-limit {mmpose_limit}"
-    return None
+def _build(root: Path) -> dict:
+    from gesture_pretrain.data.interhand.build import build_interhand_index
+
+    return _timed(lambda: build_interhand_index(root, progress=False))
 
 
-def _measure(name: str, root: Path) -> dict:
-    for path in root.rglob("*"):  # into the page cache
-        if path.is_file():
-            subprocess.run(["cat", str(path)], stdout=subprocess.DEVNULL, check=True)
-    done = subprocess.run(
-        [sys.executable, str(_PROBE), name, str(root)], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        return {"failed": done.stderr.strip().splitlines()[-1]}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def _open(root: Path) -> dict:
+    from gesture_pretrain.data.index.index import HandIndex
+
+    measured = _timed(lambda: HandIndex.open(root))
+    index, draw = HandIndex.open(root), random.Random(0)
+    rows = [draw.randrange(len(index)) for _ in range(_RECORDS)]
+    reading = _timed(lambda: [index.record(row) and None for row in rows])
+    return measured | {"record_us": reading["seconds"] / _RECORDS * 1e6}
+
+
+def _json_load(root: Path) -> dict:
+    data = root / "annotations" / "train" / "InterHand2.6M_train_data.json"
+    return _timed(lambda: json.loads(data.read_bytes()))
+
+
+CANDIDATES = {"ours: build": _build, "ours: open": _open, "json.load": _json_load}
+
+
+def _timed(load: Callable[[], object]) -> dict:
+    """Measure seconds, and the resident memory before, with the result, and at the peak."""
+    before, start = _memory_mib("VmRSS"), time.perf_counter()
+    result = load()
+    measured = {"seconds": time.perf_counter() - start, "before_mib": before}
+    measured["after_mib"] = _memory_mib("VmRSS")
+    del result
+    return {**measured, "peak_mib": _memory_mib("VmHWM")}
+
+
+def _memory_mib(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
 def _line(row: dict) -> str:
-    shown = {
-        key: f"{value:,.3g}" if value < 1 else f"{value:,.1f}"
-        for key, value in row.items()
-        if isinstance(value, float) and key != "scale"
-    }
-    if "failed" in row:
-        shown = {"failed": row["failed"]}
-    return f"{row['candidate']:22} " + "  ".join(f"{key} {value}" for key, value in shown.items())
+    numbers = {key: value for key, value in row.items() if key not in ("scale", "candidate")}
+    return f"{row['candidate']:12} " + "  ".join(f"{k} {v:,.3g}" for k, v in numbers.items())

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +34,6 @@ from gesture_pretrain.data.index.record import (
 )
 from gesture_pretrain.data.index.selection import select_rows
 from gesture_pretrain.files.npz_file import DAMAGE
-
-if TYPE_CHECKING:
-    from gesture_pretrain.taxonomy import Taxonomy
 
 _HASH_BLOCK_BYTES = 1 << 22
 
@@ -252,34 +249,9 @@ class HandIndex:
             return {"right": None, "left": None}
         return StoredFits(self._arrays["mano"], rows.item(step, 0), rows.item(step, 1))
 
-    def select(
-        self,
-        split: str | None = None,
-        hands: Iterable[str] | None = None,
-        labels: Iterable[str] | None = None,
-        subjects: Iterable[int] | None = None,
-        single_hand_only: bool = False,
-        labelled_by: Taxonomy | None = None,
-        fraction: float = 1.0,
-        seed: int = 0,
-        *,
-        human_annotated: bool | None = None,
-        exclude_rows: Iterable[int] | None = None,
-    ) -> np.ndarray:
+    def select(self, split: str | None = None, **filters: Any) -> np.ndarray:
         """Select the rows that pass every filter; see `data.index.selection.select_rows`."""
-        return select_rows(
-            self,
-            split=split,
-            hands=hands,
-            labels=labels,
-            subjects=subjects,
-            single_hand_only=single_hand_only,
-            labelled_by=labelled_by,
-            fraction=fraction,
-            seed=seed,
-            human_annotated=human_annotated,
-            exclude_rows=exclude_rows,
-        )
+        return select_rows(self, split=split, **filters)
 
     def verify_columns(self) -> None:
         """Compare every column file with its hash.

@@ -95,26 +95,31 @@ class Augmentation:
 NONE = Augmentation(scale=0.0, rotation_deg=0.0, translation=0.0, colour=0.0, flip=0.0)
 
 
-def augmentation_stream(seed: int, epoch: int, row: int) -> np.random.Generator:
-    """The random stream of one sample: Philox, keyed by (seed, epoch) and positioned by the row."""
-    counter = np.array([0, 0, row, _AUGMENTATION_STREAM], np.uint64)
+def augmentation_stream(seed: int, epoch: int, row: int, crop: int = 0) -> np.random.Generator:
+    """The random stream of one crop: Philox, keyed by (seed, epoch), positioned by row and crop."""
+    counter = np.array([0, crop, row, _AUGMENTATION_STREAM], np.uint64)
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter)
     )
 
 
 def draw_motions(
-    augmentation: Augmentation, seed: int, epochs: Sequence[int], rows: Sequence[int]
+    augmentation: Augmentation,
+    seed: int,
+    epochs: Sequence[int],
+    rows: Sequence[int],
+    *,
+    crop: int = 0,
 ) -> list[Motion]:
     """Draw a motion for each epoch and row.
 
-    Equals `augmentation.draw(augmentation_stream(seed, epoch, row))` but repositions one generator,
-    because creating a generator takes longer than drawing.
+    Equals `augmentation.draw(augmentation_stream(seed, epoch, row, crop))` but repositions one
+    generator, because creating a generator takes longer than drawing.
     """
     bits = np.random.Philox(key=np.zeros(2, np.uint64))
     stream, state = np.random.Generator(bits), bits.state
     key, counter = state["state"]["key"], state["state"]["counter"]
-    key[0], counter[3] = seed, _AUGMENTATION_STREAM
+    key[0], counter[1], counter[3] = seed, crop, _AUGMENTATION_STREAM
     motions = []
     for epoch, row in zip(epochs, rows, strict=True):
         key[1], counter[2] = epoch, row

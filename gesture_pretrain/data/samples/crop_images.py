@@ -1,6 +1,7 @@
 """Read the pixels of crops from image files or shards."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,27 @@ class CropImages:
         box_xywh_px: np.ndarray,
         motion: Motion,
     ) -> tuple[ImagePart, np.ndarray]:
-        """Read the image of a crop.
+        """Read the image of a crop; for the arguments see `read_for`."""
+        return self.read_for(row, file, size_wh, box_xywh_px, [motion], [self.size_px])
+
+    def read_for(
+        self,
+        row: int,
+        file: str,
+        size_wh: tuple[int, int],
+        box_xywh_px: np.ndarray,
+        motions: Sequence[Motion],
+        sizes_px: Sequence[int],
+    ) -> tuple[ImagePart, np.ndarray]:
+        """Read an image once for several crops, as finely as the closest of them can show.
 
         Args:
             row: Row of the index.
             file: Path of its image.
             size_wh: Original size according to the index.
             box_xywh_px: (4,) box to show; NaN to show the whole image, with black bars.
-            motion: How the augmentation moves the box.
+            motions: How the augmentation moves the box, for each crop.
+            sizes_px: Side length of each crop.
 
         Returns:
             The image; and the (4,) box, in original pixels.
@@ -56,8 +70,9 @@ class CropImages:
         annotated = not math.isnan(box_xywh_px[2])
         # a box that is not square is stretched; its shorter side has the fewer pixels
         side = float(min(box_xywh_px[2:])) if annotated else max(size_wh)
-        bounds = crop_bounds(box_xywh_px, motion) if annotated else None
-        part = self.source.read(row, file, size_wh, side * motion.scale / self.size_px, bounds)
+        shrink = min(side * m.scale / size for m, size in zip(motions, sizes_px, strict=True))
+        bounds = joint_bounds(box_xywh_px, motions) if annotated else None
+        part = self.source.read(row, file, size_wh, shrink, bounds)
         if annotated:
             return part, box_xywh_px
         whole = size_wh if part.step_px > 1 else part.image_rgb.shape[1::-1]
@@ -66,6 +81,12 @@ class CropImages:
     def describe(self, rows: np.ndarray) -> list[str]:
         """Return a line about shards, if there are any."""
         return [self.source.describe(rows)] if isinstance(self.source, Shards) else []
+
+
+def joint_bounds(box_xywh_px: np.ndarray, motions: Sequence[Motion]) -> np.ndarray:
+    """Return (4,) left, top, right and bottom of what several crops of a box show together."""
+    bounds = np.stack([crop_bounds(box_xywh_px, motion) for motion in motions])
+    return np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)])
 
 
 def crop_bounds(box_xywh_px: np.ndarray, motion: Motion) -> np.ndarray:

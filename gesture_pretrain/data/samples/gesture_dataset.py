@@ -4,6 +4,7 @@ A sample depends on (seed, epoch, row) only. It does not depend on the worker th
 order of the samples, or on the other rows of the dataset.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from gesture_pretrain.data.index.record import HANDS
 from gesture_pretrain.data.samples.annotated_view import annotated_view
 from gesture_pretrain.data.samples.augmentation import (
     MIRRORED_HAND,
+    NONE,
     Augmentation,
     HandView,
     Motion,
@@ -27,6 +29,7 @@ from gesture_pretrain.data.samples.augmentation import (
 )
 from gesture_pretrain.data.samples.crop_images import CropImages, cropped_image, open_images
 from gesture_pretrain.data.samples.hand_annotations import AnnotationReader, HandAnnotations
+from gesture_pretrain.data.samples.hand_crops import CropPlan, HandCrops, collect, cut
 from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.taxonomy import Taxonomy
@@ -81,6 +84,7 @@ class GestureDataset(Dataset):
         shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
             `data.images.shards`.
         strict_labels: Refuse unexpected labels, see `Taxonomy.assign`.
+        crops: Samples are `HandCrops` with these crops; None for one crop, a `HandSample`.
         announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
@@ -109,6 +113,7 @@ class GestureDataset(Dataset):
         reduced_decode: bool = True,
         shards: str | Path | None = None,
         strict_labels: bool = False,
+        crops: CropPlan | None = None,
         announce: Callable[[str], object] | None = print,
     ):
         self.index = index
@@ -117,6 +122,7 @@ class GestureDataset(Dataset):
         self.size_px = size_px
         self.augmentation = augmentation
         self.seed = seed
+        self.crops = crops
         self.box_ratio = box_ratio
         self.annotations = AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)
         self._require_boxes(box_source)
@@ -137,7 +143,7 @@ class GestureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: SampleKey) -> HandSample:
+    def __getitem__(self, key: SampleKey) -> HandSample | HandCrops:
         """Return the sample at a position, or at (epoch, position).
 
         Raises:
@@ -145,7 +151,7 @@ class GestureDataset(Dataset):
         """
         return self.__getitems__([key])[0]
 
-    def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample]:
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample] | list[HandCrops]:
         """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
 
         Raises:
@@ -153,6 +159,8 @@ class GestureDataset(Dataset):
         """
         epochs, positions = epochs_and_positions(keys)
         rows = self.rows[positions]
+        if self.crops is not None:
+            return self._several_crops(epochs, positions, rows)
         motions = self._motions(epochs, rows)
         samples = self._samples(positions, rows, self.annotations.read(rows), motions)
         return with_looks(samples, [motion.look for motion in motions])
@@ -185,16 +193,36 @@ class GestureDataset(Dataset):
             )
         ]
 
+    def _several_crops(
+        self, epochs: Sequence[int], positions: np.ndarray, rows: np.ndarray
+    ) -> list[HandCrops]:
+        """Return the samples with all crops of `crops`; each image is decoded once."""
+        notes, steps = self.annotations.read(rows), self.index.values("step", rows)
+        drawn = self.crops.draw(self.augmentation or NONE, self.seed, epochs, rows.tolist())
+        sizes_px = self.crops.sizes_px(self.size_px)
+        samples = []
+        for k, (row, motions) in enumerate(zip(rows.tolist(), drawn, strict=True)):
+            size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
+            part, box = self.images.read_for(row, notes.files[k], size_wh, box, motions, sizes_px)
+            cuts = [
+                cut(part, box, motion, size_px, self._classes(positions[k], motion))
+                for motion, size_px in zip(motions, sizes_px, strict=True)
+            ]
+            samples.append(collect(cuts, self.crops, row=row, step=int(steps[k])))
+        return samples
+
+    def _classes(self, position: int, motion: Motion) -> tuple[bool, int, int]:
+        """Return whether a crop is mirrored, and the coarse and fine class it shows."""
+        classes = int(self.coarse[position]), int(self.fine[position])
+        mirrored = self.taxonomy.flip(*classes) if motion.flip else None
+        return (False, *classes) if mirrored is None else (True, *mirrored)
+
     def _shown(self, positions: np.ndarray, hands: np.ndarray, motions: list[Motion]) -> tuple:
         """Return for each crop whether it is mirrored, and the hand and classes it shows."""
         shown = []
-        coarse, fine = self.coarse[positions].tolist(), self.fine[positions].tolist()
-        for motion, hand, *classes in zip(motions, hands.tolist(), coarse, fine, strict=True):
-            mirrored = self.taxonomy.flip(*classes) if motion.flip else None
-            if mirrored is None:
-                shown.append((False, hand, *classes))
-            else:
-                shown.append((True, MIRRORED_HAND[hand], *mirrored))
+        for position, motion, hand in zip(positions, motions, hands.tolist(), strict=True):
+            flip, *classes = self._classes(position, motion)
+            shown.append((flip, MIRRORED_HAND[hand] if flip else hand, *classes))
         return tuple(zip(*shown, strict=True))
 
     def _image(
@@ -212,6 +240,12 @@ class GestureDataset(Dataset):
         if shown is not box:
             affine = crop_maps(shown[None], [motion], [flip], self.size_px)[0][0]
         return cropped_image(part, affine, self.size_px, motion.gain_rgb)
+
+    def without_augmentation(self) -> "GestureDataset":
+        """Return a dataset of the same rows with one crop of each image, without augmentation."""
+        still = copy.copy(self)
+        still.augmentation, still.crops = None, None
+        return still
 
     def view(self, position: int) -> HandView:
         """The whole image at a position with everything that a crop moves."""

@@ -38,6 +38,8 @@ def build_loaders(
     seed: int,
     pin_memory: bool,
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    together: int = 1,
 ) -> Loaders:
     """Build the training and validation loaders of a run.
 
@@ -50,6 +52,7 @@ def build_loaders(
         pin_memory: Use page-locked batches, for copies to CUDA.
         weights: (N,) weights that training samples are drawn with; None to use each once per
             epoch.
+        groups, together: See `EpochBatchSampler`.
     """
     rank, world_size = rank_and_world_size()
     batch_size = _filled_batch_size(batch_size, len(train_set), world_size)
@@ -60,6 +63,8 @@ def build_loaders(
         rank=rank,
         world_size=world_size,
         weights=weights,
+        groups=groups,
+        together=together,
     )
     train = make_loader(train_set, workers, seed, pin_memory, batch_sampler=sampler)
     validation = None

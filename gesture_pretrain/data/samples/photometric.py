@@ -136,12 +136,19 @@ def with_looks(samples: Sequence[Sample], looks: Sequence[Look | None]) -> list[
         ValueError: An image is not made of bytes.
     """
     return [
-        sample if look is None else sample._replace(image=_image_with_look(sample.image, look))
+        sample if look is None else sample._replace(image=with_look(sample.image, look))
         for sample, look in zip(samples, looks, strict=True)
     ]
 
 
-def _image_with_look(image: Tensor, look: Look) -> Tensor:
+def with_look(image: Tensor, look: Look | None) -> Tensor:
+    """The look of an image (3, S, S) uint8; None changes nothing.
+
+    Raises:
+        ValueError: The image is not made of bytes.
+    """
+    if look is None:
+        return image
     if image.dtype != torch.uint8:
         raise ValueError(
             f"photometric augmentation needs uint8 images, these are {image.dtype}. "

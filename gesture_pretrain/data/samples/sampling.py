@@ -32,6 +32,8 @@ class EpochBatchSampler(Sampler):
         shuffle: Random order; False goes through the positions as they are.
         weights: (N,) non-negative weight of every sample, for draws with replacement; see
             `class_balanced_weights`.
+        groups: (N,) group of every sample, such as its time step; None to ignore groups.
+        together: Number of samples of a group that follow one another in the order.
 
     Raises:
         ValueError: The numbers do not fit together.
@@ -48,10 +50,14 @@ class EpochBatchSampler(Sampler):
         start_iteration: int = 0,
         shuffle: bool = True,
         weights: Sequence[float] | None = None,
+        groups: Sequence[int] | None = None,
+        together: int = 1,
     ):
         _check_sizes(num_samples, batch_size, rank, world_size)
         if weights is not None and not shuffle:
             raise ValueError("weights draw at random; they cannot be combined with shuffle=False.")
+        if groups is not None and (weights is not None or not shuffle):
+            raise ValueError("groups require shuffle=True and no weights.")
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.seed = seed
@@ -59,6 +65,8 @@ class EpochBatchSampler(Sampler):
         self.world_size = world_size
         self.start_iteration = start_iteration
         self.shuffle = shuffle
+        self.groups = None if groups is None else np.asarray(groups)
+        self.together = together
         self._cumulative = None if weights is None else _cumulative(weights, num_samples)
 
     @property
@@ -93,10 +101,22 @@ class EpochBatchSampler(Sampler):
         counter = np.array([0, 0, 0, _ORDER_STREAM], np.uint64)
         stream = np.random.Generator(np.random.Philox(key=key, counter=counter))
         if self._cumulative is None:
-            return stream.permutation(self.num_samples)
+            order = stream.permutation(self.num_samples)
+            return order if self.groups is None else self._grouped(order, stream)
         total = self._cumulative[-1]
         drawn = np.minimum(stream.random(self.num_samples) * total, np.nextafter(total, 0))
         return np.searchsorted(self._cumulative, drawn, side="right")
+
+    def _grouped(self, order: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+        """Reorder (N,) positions so that `together` samples of a group are adjacent."""
+        groups = self.groups[order]
+        by_group = np.argsort(groups, kind="stable")
+        starts = np.flatnonzero(np.diff(groups[by_group], prepend=-1))
+        number = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
+        opens_run = number % self.together == 0
+        runs = np.cumsum(opens_run) - 1
+        places = stream.permutation(opens_run.sum())
+        return order[by_group][np.argsort(places[runs], kind="stable")]
 
 
 def epochs_and_positions(keys: Sequence[SampleKey]) -> tuple[list[int], np.ndarray]:

@@ -79,35 +79,6 @@ def joints_from_pixels_and_depth(
     return np.concatenate([xy, depth[..., None]], axis=-1)
 
 
-def relative_root_errors(
-    predicted_right: ArrayLike,
-    predicted_left: ArrayLike,
-    target_right: ArrayLike,
-    target_left: ArrayLike,
-) -> np.ndarray:
-    """Compute the error of (left wrist - right wrist) per image, (N,), the terms of MRRPE.
-
-    Args:
-        predicted_right, predicted_left, target_right, target_left: (N, 3) wrists.
-    """
-    predicted = np.asarray(predicted_left, np.float64) - np.asarray(predicted_right, np.float64)
-    target = np.asarray(target_left, np.float64) - np.asarray(target_right, np.float64)
-    return distances(predicted, target)
-
-
-def handedness_correct(
-    probability_right_left: ArrayLike, present_right_left: ArrayLike
-) -> np.ndarray:
-    """Return whether the presence of both hands is predicted correctly at threshold 0.5, (N,).
-
-    Args:
-        probability_right_left: (N, 2) predicted probabilities.
-        present_right_left: (N, 2) bool ground truth.
-    """
-    predicted = np.asarray(probability_right_left, np.float64) > 0.5
-    return (predicted == np.asarray(present_right_left, bool)).all(-1)
-
-
 # --- PCK and AUC -----------------------------------------------------------------------------
 
 

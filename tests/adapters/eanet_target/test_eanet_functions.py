@@ -235,7 +235,7 @@ def test_the_drawn_motion_keeps_to_the_published_ranges():
 
 
 def test_an_impossible_range_of_the_augmentation_is_refused():
-    with pytest.raises(ValueError, match=r"EanetAugmentation.flip is 1.5; must be in 0 .. 1"):
+    with pytest.raises(ValueError, match="flip is 1.5"):
         EanetAugmentation(flip=1.5)
     calm = EanetAugmentation(scale=0, rotation_deg=0, rotation=0, colour=0, flip=0)
     assert calm.draw(augmentation_stream(0, 0, 0)) == Motion()

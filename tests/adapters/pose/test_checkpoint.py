@@ -70,8 +70,8 @@ def test_card_says_what_was_trained_and_reads_back(run, stored):
     assert card.options["width"] == 64 and card.backbone_name == "test_resnet (random)"
     assert card.metrics["iterations"] == 2 and card.metrics["val_mpjpe_mm"] > 0
     assert card.head_classes is None  # its heads began at random: their classes have no names
-    assert card.heads["num_fine"] == 70 and card.data["taxonomy"] == "interhand26m"
-    assert card.hand["path"] == "open" and card.data["train_images"] == 48
+    assert card.heads.num_fine == 70 and card.data["taxonomy"] == "interhand26m"
+    assert card.hand.path == "open" and card.data["train_images"] == 48
     assert card.config["data"]["index"] == "somewhere"
 
 

@@ -180,8 +180,8 @@ def test_backbone_of_the_registry_arrives_bit_for_bit(tmp_path, pose_index, regi
     assert run.ledger.backbone_name == registered and run.ledger.backbone.matched
     run.train()
     card = read_pose_card(save_pose_run(run, tmp_path / "model"))
-    assert card.head_classes["name"] == "interhand26m"
-    assert len(card.head_classes["fine_names"]) == card.heads["num_fine"] == 70
+    assert card.head_classes.name == "interhand26m"
+    assert len(card.head_classes.fine_names) == card.heads.num_fine == 70
 
 
 def needing_logits() -> PoseTarget:

@@ -118,16 +118,3 @@ def test_token_fusion_beside_eanet(run):
     assert all(facts[n]["gflop_per_image"] > 0 for n in facts)
     for row in results["batches"]:
         assert row["failed"] == {} and set(row["token_fusion_over_eanet"]) == {"eager", "bf16"}
-
-
-def test_the_index_is_shared_by_its_readers(run, tmp_path, repo_root):
-    """Memory of several processes by their proportional share, which counts each page once."""
-    probe = importlib.import_module(f"{PACKAGE}.index_probe")
-    generator = importlib.import_module(
-        "gesture_pretrain.commands.benchmarks.interhand_annotations"
-    )
-    interhand = importlib.import_module("gesture_pretrain.data.interhand.build")
-    interhand.build_interhand_index(generator.write_annotations(tmp_path, 1e-4), progress=False)
-    measured = probe._reading_workers(tmp_path, 1)
-    assert measured["1_workers_pss_sum_mib"] > 0
-    assert measured["1_workers_rss_largest_mib"] >= measured["1_workers_private_largest_mib"] > 0

@@ -49,6 +49,24 @@ def test_an_epoch_visits_every_sample_at_most_once_and_epochs_differ():
     assert [p for _, p in epochs[0]] != [p for _, p in epochs[1]]
 
 
+GROUPS = [0, 1, 1, 1, 2, 2, 2, 2, 3, 3] * 2 + [4, 4, 5]  # ten runs of at most three
+
+
+def test_samples_of_a_group_follow_one_another():
+    stream = batches(46, batch_size=1, groups=GROUPS, together=3)
+    order = [position for batch in stream for _, position in batch]
+    assert sorted(order[:23]) == list(range(23)) and order[:23] != order[23:]
+    groups = [GROUPS[position] for position in order[:23]]
+    kept = sum(a == b for a, b in zip(groups[:-1], groups[1:], strict=True))
+    assert kept >= 23 - 10
+
+
+def test_groups_are_drawn_without_weights_only():
+    for options in ({"weights": [1] * 23}, {"shuffle": False}):
+        with pytest.raises(ValueError, match="groups"):
+            batches(1, groups=GROUPS, together=2, **options)
+
+
 def test_seeds_give_other_orders():
     assert batches(3) == batches(3) != batches(3, seed=6)
 

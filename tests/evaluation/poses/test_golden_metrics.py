@@ -17,9 +17,7 @@ from gesture_pretrain.evaluation.poses.metrics import (
     bone_scale,
     distances,
     f_scores,
-    handedness_correct,
     joints_from_pixels_and_depth,
-    relative_root_errors,
     root_aligned_errors,
 )
 from gesture_pretrain.evaluation.poses.procrustes import procrustes_errors
@@ -191,29 +189,6 @@ def test_mmpose_and_internet_averages(golden, annotated, wrist_errors):
     assert joints.joints["single"] == "right hand, 21 joints"
     assert joints.joints["all"] == "both hands, 42 joints"
     assert joints.empty_joints["single"][0] == "left wrist"
-
-
-def test_relative_root_and_handedness(golden, annotated):
-    expected = golden[0]["interhand_metric"]["mmpose_InterHandMetric"]
-    right_depth = annotated.wrist_depth[:, 0]
-    relative = np.array([p["pred_rel_root_depth_mm"] for p in annotated.raw_predictions])
-    both = annotated.interacting
-    roots = [
-        joints_from_pixels_and_depth(
-            annotated.predicted[both, side, :1, :2],
-            annotated.predicted[both, side, :1, 2],
-            (right_depth + (relative if side else 0))[both],
-            annotated.focal[both],
-            annotated.princpt[both],
-        )[:, 0]
-        for side in (0, 1)
-    ]
-    truth = annotated.joints[both, :, 0]
-    errors = relative_root_errors(*roots, truth[:, 0], truth[:, 1])
-    assert errors.mean() == pytest.approx(expected["MRRPE"], abs=2e-4)
-    hands = np.array([p["pred_hand_type"] for p in annotated.raw_predictions])
-    present = np.array([t["hand_type_onehot_right_left"] for t in annotated.raw_truth])
-    assert handedness_correct(hands, present).mean() == expected["HandednessAcc"]
 
 
 def test_mmpose_itself_gives_the_same(annotated, wrist_errors):

@@ -10,9 +10,7 @@ from gesture_pretrain.evaluation.poses.metrics import (
     bone_scale,
     distances,
     f_scores,
-    handedness_correct,
     joints_from_pixels_and_depth,
-    relative_root_errors,
     root_aligned_errors,
 )
 
@@ -40,18 +38,6 @@ def test_back_projection_by_hand():
         [[[130.0, 20.0]]], [[50.0]], [450.0], [[100.0, 200.0]], [[30.0, 60.0]]
     )
     np.testing.assert_array_equal(points, [[[500.0, -100.0, 500.0]]])
-
-
-def test_relative_root_error_is_of_left_minus_right():
-    errors = relative_root_errors([[1.0, 0, 0]], [[4.0, 4, 0]], [[5.0, 9, 2]], [[8.0, 9, 2]])
-    assert errors == 4  # (3, 4, 0) against (3, 0, 0)
-
-
-def test_handedness_wants_both_hands_right():
-    present = [[1, 0], [1, 0], [1, 1], [1, 0], [1, 0]]
-    probabilities = [[0.6, 0.4], [0.6, 0.6], [0.6, 0.51], [0.4, 0.4], [0.6, 0.5]]
-    correct = handedness_correct(probabilities, present)
-    assert correct.tolist() == [True, False, True, False, True]
 
 
 def test_pck_counts_the_threshold_itself_and_leaves_out_nan():

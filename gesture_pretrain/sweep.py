@@ -1,4 +1,4 @@
-"""Hyper-parameter sweeps: one pretraining run per combination of values, and one table.
+"""Hyper-parameter sweeps: one training run per combination of values, and one table.
 
 Runs that differ only in `seed` belong to one setting. Differences between settings are paired by
 seed, because runs of one seed share the order of the images and the initial weights.
@@ -7,7 +7,7 @@ seed, because runs of one seed share the order of the images and the initial wei
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import numpy as np
 
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.plain_data import plain_data
-from gesture_pretrain.pretraining.stage import pretrain, resolve_config
 from gesture_pretrain.processes import launched_by_torchrun
 from gesture_pretrain.training.stopped import NonFiniteLoss
 
@@ -31,7 +30,7 @@ class SweepRun:
     Attributes:
         values: Value of each swept key, as text.
         scores: Scores of the last validation by name; empty if the loss became NaN or infinite.
-        folder: Run folder. It contains the exported weights.
+        folder: Run folder.
     """
 
     values: Mapping[str, str]
@@ -45,27 +44,26 @@ class SweepRun:
 
 
 def sweep(
-    config: str | Path | Mapping[str, Any],
+    train: Callable[..., Any],
+    resolve: Callable[[list[str]], Mapping[str, Any]],
     grid: Mapping[str, Sequence[Any]],
     *,
     out: str | Path,
-    overrides: Iterable[str] = (),
-    data: str | Path | None = None,
-    init: str | Path | None = None,
-    device: str = "auto",
-    progress: bool = True,
+    overrides: Sequence[str] = (),
 ) -> list[SweepRun]:
-    """Pretrain once for every combination of values.
+    """Train once for every combination of values.
 
     Called again with the same folder, it repeats no finished run and resumes an interrupted one.
 
     Args:
-        config: As in `pretrain`.
+        train: Function `train(out=, overrides=, resume=)` that trains in a folder with changes to a
+            config and returns an object with `metrics`, such as `pretrain` with a config.
+        resolve: Function that returns the resolved config for a list of changes, or raises
+            ValueError.
         grid: Values by dotted key of the config, for example
             `{"optimizer.lr": [1e-4, 3e-4], "seed": [0, 1]}`.
         out: Folder of the runs.
         overrides: Changes to the config of all runs, each `section.key=value`.
-        data, init, device, progress: As in `pretrain`.
 
     Raises:
         ValueError: A key or value is wrong, before any run starts; a run in `out` has another
@@ -77,32 +75,26 @@ def sweep(
     texts = [[str(value) for value in values] for values in grid.values()]
     jobs = [dict(zip(grid, values, strict=True)) for values in itertools.product(*texts)]
     changes = [[*overrides, *(f"{k}={v}" for k, v in job.items())] for job in jobs]
-    given = {"data.index": data, "backbone.init": init}
-    resolved = [resolve_config(config, change, given) for change in changes]
+    configs = [plain_data(resolve(change), "config") for change in changes]
     runs = []
-    for number, (job, change, whole) in enumerate(zip(jobs, changes, resolved, strict=True), 1):
+    for number, (job, change, config) in enumerate(zip(jobs, changes, configs, strict=True), 1):
         folder = Path(out) / re.sub(r"[^\w.,=-]+", "_", _joined(job))
-        scores = _stored_scores(folder, whole)
+        scores = _stored_scores(folder, config)
         if scores is None:
-            if progress:
-                print(f"Run {number} of {len(jobs)}: {_joined(job)}")
-            options = {"data": data, "init": init, "device": device, "progress": progress}
-            scores = _trained(folder, config, change, options)
-            result = {"config": plain_data(whole, "config"), "scores": scores}
-            write_bytes_atomically(folder / RESULT_FILE, json.dumps(result, indent=1).encode())
+            print(f"Run {number} of {len(jobs)}: {_joined(job)}")
+            scores = _trained(train, folder, change)
+            result = json.dumps({"config": config, "scores": scores}, indent=1)
+            write_bytes_atomically(folder / RESULT_FILE, result.encode())
         runs.append(SweepRun(job, scores, folder))
     return runs
 
 
-def _trained(folder: Path, config: Any, overrides: list[str], options: Mapping) -> dict[str, float]:
+def _trained(train: Callable[..., Any], folder: Path, overrides: list[str]) -> dict[str, float]:
     try:
-        done = pretrain(
-            config, out=folder, overrides=overrides, resume=True, export_to=folder, **options
-        )
+        return dict(train(out=folder, overrides=overrides, resume=True).metrics)
     except NonFiniteLoss as error:
         print(f"No scores for {folder.name}: {error}")
         return {}
-    return dict(done.metrics)
 
 
 def _stored_scores(folder: Path, config: Mapping[str, Any]) -> dict[str, float] | None:
@@ -111,7 +103,7 @@ def _stored_scores(folder: Path, config: Mapping[str, Any]) -> dict[str, float] 
     if not path.is_file():
         return None
     stored = json.loads(path.read_text())
-    if stored["config"] != json.loads(json.dumps(plain_data(config, "config"))):
+    if stored["config"] != json.loads(json.dumps(config)):
         raise ValueError(f"{path} belongs to a run with another config. Choose another folder.")
     return stored["scores"]
 
