@@ -1,22 +1,31 @@
 # make env    a virtual environment in .venv with everything; VENV and PYTHON choose others
 # make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
+# make study  the larger transfer study on the embedded data set, from ImageNet weights
 # make test   the fast tests: CPU, offline, no licensed file
 # make lint   ruff;   make fuzz   damaged files and kills;   make bench   speed and memory as ratios
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+DEMO_STAMP := $(VENV)/.demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: env demo test lint fuzz bench clean-env
+.PHONY: env demo study test lint fuzz bench clean-env
 env: $(STAMP)
 
 $(STAMP): setup.cfg setup.py tools/install.sh
 	PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh
-	touch $(STAMP)
+	touch $(STAMP) $(DEMO_STAMP)
 
-demo: env
+$(DEMO_STAMP): setup.cfg setup.py tools/install.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/install.sh demo
+	touch $(DEMO_STAMP)
+
+demo: $(DEMO_STAMP)
 	$(BIN)/python tools/demo.py
+
+study: env
+	$(BIN)/python tools/study.py
 
 test: env
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart=0

@@ -14,7 +14,6 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from typing_extensions import is_typeddict
 
 from gesture_pretrain.names import did_you_mean
 from gesture_pretrain.plain_data import plain_data
@@ -25,6 +24,7 @@ PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 
 # Strings do not become numbers, and unknown keys are errors. Set as `__pydantic_config__`.
 STRICT = {"extra": "forbid", "strict": True}
+# For classes that Python code constructs too: lists become tuples, whole numbers become floats.
 KNOWN_KEYS = {"extra": "forbid", "arbitrary_types_allowed": True}
 
 _FAULTS_NAMED = 3
@@ -52,7 +52,10 @@ def section(kind: type) -> type:
 
     @wraps(construct)
     def checked(self, *values, **named):
-        named |= zip(made.__dataclass_fields__, values, strict=False)
+        names = list(made.__dataclass_fields__)
+        if len(values) > len(names):
+            raise TypeError(f"{kind.__name__} takes {len(names)} arguments, got {len(values)}.")
+        named |= zip(names, values, strict=False)
         try:
             construct(self, **named)
         except ValidationError as faults:
@@ -167,17 +170,21 @@ def _keys_at(kind: Any, place: Sequence) -> list[str]:
     for key in place:
         kind = _part(kind, key)
     kind = _required(kind)
-    return list(get_type_hints(kind)) if is_dataclass(kind) or is_typeddict(kind) else []
+    return list(get_type_hints(kind)) if _has_keys(kind) else []
 
 
 def _part(kind: Any, key: Any) -> Any:
     kind = _required(kind)
-    if is_dataclass(kind) or is_typeddict(kind):
+    if _has_keys(kind):
         return get_type_hints(kind).get(key, Any)
     origin, arguments = get_origin(kind), get_args(kind)
     if not isinstance(origin, type) or not arguments:
         return Any
     return arguments[-1 if issubclass(origin, Mapping) else 0]
+
+
+def _has_keys(kind: Any) -> bool:
+    return is_dataclass(kind) or hasattr(kind, "__required_keys__")  # of a typed dict
 
 
 def _required(kind: Any) -> Any:

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Makes the virtual environment of "make env". mmpose 1.3.2 cannot be installed by its name alone
+# Makes the virtual environment: "demo" installs what "make demo" requires, "all" (the default)
+# everything. mmpose 1.3.2 cannot be installed by its name alone
 # (it requires chumpy and an old mmcv), so it and its two companions come without dependencies.
 # mmpose is optional: if it cannot be installed, one line says so and everything else works.
 set -euo pipefail
+part=${1:-all}
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 
@@ -10,7 +12,7 @@ venv=${VENV:-.venv}
     echo "Python >= 3.10 is required, $("$python" --version) was found. Name another: make env PYTHON=python3.11" >&2
     exit 1
 }
-"$python" -m venv "$venv"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip=("$venv/bin/python" -m pip install --quiet)
 log=$venv/mmpose.log
 
@@ -30,18 +32,27 @@ install_coco_tools() {
     }
 } 2>>"$log"
 
+ready() {
+    # On a machine without the OpenGL library the ordinary OpenCV wheel cannot be imported.
+    "$venv/bin/python" -c 'import cv2' 2>/dev/null ||
+        "${pip[@]}" --force-reinstall --no-deps opencv-python-headless
+    "$venv/bin/python" -c 'import cv2, timm, torch; print("ready: torch", torch.__version__)'
+}
+
 echo "1/3 build tools"
 # torch requires 77 and mmpose requires pkg_resources, which 80 no longer has. An older version that
 # is already there would be replaced by the newest.
 "${pip[@]}" "setuptools>=77.0.3,<80" wheel cython "numpy>=1.26"
+if [ "$part" = demo ]; then
+    echo "2/3 gesture-pretrain with what the demo requires (torch is the large one)"
+    "${pip[@]}" --no-build-isolation -e ".[train,mano,render,report]"
+    ready
+    exit
+fi
 echo "2/3 gesture-pretrain with its dependencies (torch is the large one)"
 "${pip[@]}" --no-build-isolation -e ".[all,test,lint]"
 echo "3/3 mmpose"
 install_mmpose 2>>"$log" ||
     echo "mmpose could not be installed (see $log). Only the mmpose adapter needs it; use" \
         "Python 3.10 to 3.12 to get it."
-
-# On a machine without the OpenGL library the ordinary OpenCV wheel cannot be imported.
-"$venv/bin/python" -c 'import cv2' 2>/dev/null ||
-    "${pip[@]}" --force-reinstall --no-deps opencv-python-headless
-"$venv/bin/python" -c 'import cv2, timm, torch; print("ready: torch", torch.__version__)'
+ready

@@ -233,9 +233,9 @@ def _require_same(given: dict[str, Tensor], back: dict[str, Tensor]) -> None:
 
 def _ledger(backbone: Backbone, tensors: dict[str, Tensor]) -> WeightLedger:
     entries = tuple(
-        LedgerEntry(name, "matched", value.numel(), value.nbytes)
+        LedgerEntry(name, "matched", value.numel())
         if name in tensors
-        else LedgerEntry(name, "dropped_by_name", value.numel(), value.nbytes, _HEAD_NOTE)
+        else LedgerEntry(name, "dropped_by_name", value.numel(), _HEAD_NOTE)
         for name, value in backbone.net.state_dict().items()
     )
     return WeightLedger(entries, source=backbone.arch)

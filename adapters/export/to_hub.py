@@ -165,7 +165,7 @@ def export_to_hub(
         stored.path, repository, private=private, revision=revision, client=client
     )
     state = load_weights(stored.path).net.state_dict()
-    entries = tuple(LedgerEntry(n, "matched", v.numel(), v.nbytes) for n, v in state.items())
+    entries = tuple(LedgerEntry(n, "matched", v.numel()) for n, v in state.items())
     files = tuple(stored.path / name for name in FILES if (stored.path / name).is_file())
     return ExportReport(
         "hub", files, WeightLedger(entries, source=stored.name), f"load_backbone({source!r})"

@@ -215,7 +215,7 @@ def _ledger(backbone: Backbone) -> WeightLedger:
     """Account for every tensor; the exporter folds some, so names may differ."""
     note = "as a constant of the graph, batch norm perhaps folded into a convolution"
     entries = tuple(
-        LedgerEntry(name, "matched", value.numel(), value.nbytes, note)
+        LedgerEntry(name, "matched", value.numel(), note)
         for name, value in backbone.net.state_dict().items()
     )
     return WeightLedger(entries, source=backbone.arch)

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from adapters.detection import DetectedHand
+from adapters.prediction.image_source import SeenImage
 from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.names import first_few
 from gesture_pretrain.skeleton import HANDS
@@ -34,39 +36,51 @@ class HandBox(NamedTuple):
     Attributes:
         box_xywh_px: Four numbers; None for the whole image.
         hand: "right" or "left"; None if unknown.
+        presence: Probability of a hand according to the detector; None without one.
+        track: Number of the hand in a video, if it is followed.
     """
 
     box_xywh_px: tuple[float, ...] | None = None
     hand: str | None = None
+    presence: float | None = None
+    track: int | None = None
 
 
 class HandBoxes:
-    """The boxes of each image.
+    """The boxes of each image, from a file or the same for all; a `BoxSource`.
 
     Args:
         same: Box of every image, if there is no file.
-        by_picture: Boxes by (file name, frame); a frame of None means all frames.
+        by_image: Boxes by (file name, frame); a frame of None means all frames.
         source: Name of the file in messages.
     """
 
     def __init__(
         self,
         same: HandBox | None = None,
-        by_picture: Mapping[tuple[str, int | None], Sequence[HandBox]] | None = None,
+        by_image: Mapping[tuple[str, int | None], Sequence[HandBox]] | None = None,
         source: str = "the boxes given",
     ):
-        self.same, self.by_picture, self.source = same or HandBox(), by_picture, source
+        self.same, self.by_image, self.source = same or HandBox(), by_image, source
+        self.nothing, self.at_once = f"no box in {source}", None
+
+    def find(self, seen: SeenImage) -> list[HandBox]:
+        """Return the boxes of an image; empty if the file has none."""
+        return self.of(seen.name, seen.frame)
+
+    def follow(self, boxes: Sequence[HandBox], hands: Sequence) -> None:
+        """Ignore the estimates: the boxes are given."""
 
     def of(self, name: str, frame: int | None = None) -> list[HandBox]:
         """Return the boxes of an image or video frame; empty if the file has none."""
-        if self.by_picture is None:
+        if self.by_image is None:
             return [self.same]
         places = [(name, None)] if frame is None else [(name, frame), (name, None)]
-        return [box for place in places for box in self.by_picture.get(place, ())]
+        return [box for place in places for box in self.by_image.get(place, ())]
 
     def at_most(self, name: str) -> int:
         """Return the largest number of boxes of an image, or of any frame of a video."""
-        frames = {frame for picture, frame in self.by_picture or {} if picture == name}
+        frames = {frame for image, frame in self.by_image or {} if image == name}
         return max((len(self.of(name, frame)) for frame in frames), default=1)
 
     def require_some(self, names: Sequence[str]) -> None:
@@ -75,14 +89,20 @@ class HandBoxes:
         Raises:
             ValueError: The file has no box for any of the images `names`.
         """
-        if self.by_picture is None:
+        if self.by_image is None:
             return
-        boxed = sorted({name for name, _ in self.by_picture})
+        boxed = sorted({name for name, _ in self.by_image})
         if not set(boxed) & set(names):
             raise ValueError(
                 f"{self.source} has no box for any of the images: it names {first_few(boxed, 3)}; "
                 f"the images are {first_few(sorted(names), 3)}. Names are compared without folders."
             )
+
+
+def box_of_detected(hand: DetectedHand) -> HandBox:
+    """Convert a detected hand to a box with its handedness."""
+    low, high = np.split(np.asarray(hand.box_xyxy_px, np.float64), 2)
+    return HandBox(tuple([*low, *(high - low)]), hand.handedness, presence=float(hand.presence))
 
 
 def boxes_from_file(path: str | PathLike) -> HandBoxes:
@@ -102,11 +122,11 @@ def boxes_from_file(path: str | PathLike) -> HandBoxes:
         entries = readers[path.suffix.lower()](path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
-    by_picture: dict[tuple[str, int | None], list[HandBox]] = {}
+    by_image: dict[tuple[str, int | None], list[HandBox]] = {}
     for place, entry in entries:
         name, frame, box = _checked(entry, f"{path}, {place}")
-        by_picture.setdefault((name, frame), []).append(box)
-    return HandBoxes(by_picture=by_picture, source=str(path))
+        by_image.setdefault((name, frame), []).append(box)
+    return HandBoxes(by_image=by_image, source=str(path))
 
 
 def _csv_entries(path: Path) -> list[tuple[str, dict]]:

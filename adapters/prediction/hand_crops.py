@@ -67,8 +67,8 @@ def crop_hands(
 def _crop(
     image_rgb: np.ndarray, box_xywh_px: np.ndarray, affine: np.ndarray, size_px: int
 ) -> np.ndarray:
-    picture = reduced_image(image_rgb, shrink=box_xywh_px[2] / size_px)
-    return warp(picture.image_rgb, picture.crop_affine(affine), size_px)
+    part = reduced_image(image_rgb, shrink=box_xywh_px[2] / size_px)
+    return warp(part.image_rgb, part.crop_affine(affine), size_px)
 
 
 def square_hand_box(

@@ -1,10 +1,11 @@
 """Inference of any trained pose network on a user's own images.
 
-from adapters.prediction.hand_estimator import HandEstimator
-hand = HandEstimator("runs/my_run/model").predict([image], hands="right")[0]
+from adapters.prediction import HandEstimator
+hands = HandEstimator()(image_rgb)  # the released network and the hand detector
+hand = HandEstimator("runs/my_run/model").predict([image_rgb], hands="right")[0]
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adapters.detection import DetectedHand, HandDetector
 from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose.frames import CameraPrediction, to_camera_frame
 from adapters.pose.inference import PoseInference
@@ -22,9 +24,11 @@ from adapters.prediction.gesture_reader import (
     matching_taxonomy,
     stored_gesture_reader,
 )
+from adapters.prediction.hand_boxes import box_of_detected
 from adapters.prediction.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
 from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.skeleton import HANDS
+from gesture_pretrain.weights.released import POSE_NETWORK
 
 
 class HandEstimate(NamedTuple):
@@ -64,7 +68,8 @@ class HandEstimator:
     """Predict hands in images.
 
     Args:
-        source: Folder of a stored network, or the result of `load_pose_model`.
+        source: Name of a released network, folder of a stored network, or the result of
+            `load_pose_model`.
         gestures: Name or folder of a Stage 1 gesture network for handedness and gesture. If
             None, the guiding heads of a token-fusion network are used, if they were
             trained in Stage 1. They are less reliable: Stage 2 trains them on, on right hands and
@@ -74,6 +79,8 @@ class HandEstimator:
         device: Device of the network.
         box_ratio: Side of the crop over the longer side of a box.
         batch_size: Hands per batch.
+        detector: Function from an image to its `DetectedHand`s; None for a `HandDetector`, which
+            the extra `detect` installs.
         **engine: `engine`, `precision`, `compile` and `channels_last` of `PoseInference`. ONNX
             Runtime returns no gesture logits, so `engine="onnx"` requires `gestures` or `hands`.
 
@@ -88,7 +95,7 @@ class HandEstimator:
 
     def __init__(
         self,
-        source: str | PathLike | StoredPoseModel,
+        source: str | PathLike | StoredPoseModel = POSE_NETWORK,
         *,
         gestures: str | PathLike | None = None,
         taxonomy: str | PathLike | None = None,
@@ -96,6 +103,7 @@ class HandEstimator:
         device: str | torch.device = "cpu",
         box_ratio: float = 1.25,
         batch_size: int = 16,
+        detector: Callable[[np.ndarray], list[DetectedHand]] | None = None,
         **engine,
     ):
         if not isinstance(source, StoredPoseModel):
@@ -106,6 +114,25 @@ class HandEstimator:
         self.model, self.device = self.inference.model, torch.device(device)
         self.box_ratio, self.batch_size = box_ratio, batch_size
         self.reader = self._gesture_reader(gestures, taxonomy)
+        self._detector = detector
+
+    def __call__(self, image_rgb: np.ndarray) -> list[HandEstimate]:
+        """Detect the hands in an image `(H, W, 3)`, uint8 RGB, and predict each.
+
+        Raises:
+            ModuleNotFoundError: The extra `detect` is not installed.
+            TypeError, ValueError: The image has another type or shape, or is too small.
+        """
+        found = [box_of_detected(hand) for hand in self.detector(image_rgb)]
+        boxes, sides = [box.box_xywh_px for box in found], [box.hand for box in found]
+        return self.predict([image_rgb] * len(found), boxes, sides)
+
+    @property
+    def detector(self) -> Callable[[np.ndarray], list[DetectedHand]]:
+        """The hand detector, which is loaded when it is first used."""
+        if self._detector is None:
+            self._detector = HandDetector()
+        return self._detector
 
     @torch.no_grad()
     def predict(
@@ -128,8 +155,8 @@ class HandEstimator:
             TypeError, ValueError: An image, box or handedness is invalid, or the
                 handedness is unknown.
         """
-        sides = _per_picture("hands", hands, len(images))
-        boxes = _per_picture("boxes", boxes, len(images))
+        sides = _per_image("hands", hands, len(images))
+        boxes = _per_image("boxes", boxes, len(images))
         squares = []
         for number, (image, box, side) in enumerate(zip(images, boxes, sides, strict=True)):
             check_image(image, number)
@@ -176,9 +203,9 @@ class HandEstimator:
         chosen, chances = list(sides), [None] * len(sides)
         if not open_:
             return chosen, chances
-        pictures = [images[i] for i in open_], [squares[i] for i in open_]
+        crops = [images[i] for i in open_], [squares[i] for i in open_]
         as_is, mirrored = (
-            self.reader.right_probability(self._logits(self._crops(*pictures, [flip] * len(open_))))
+            self.reader.right_probability(self._logits(self._crops(*crops, [flip] * len(open_))))
             for flip in (False, True)
         )
         for i, right in zip(open_, as_is / np.maximum(as_is + mirrored, 1e-12), strict=True):
@@ -257,7 +284,7 @@ def _estimate(
     )
 
 
-def _per_picture(name: str, values, count: int) -> list:
+def _per_image(name: str, values, count: int) -> list:
     """Return one value per image, repeating a single one or None."""
     if values is None or isinstance(values, str):
         return [values] * count

@@ -1,19 +1,24 @@
 """Predicting hands in images and videos, from files to files, as one call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from adapters.prediction.detected_boxes import DetectedBoxes, TrackedBoxes
 from adapters.prediction.hand_boxes import HandBox, HandBoxes, box_of_four, boxes_from_file
 from adapters.prediction.hand_estimator import HandEstimator
-from adapters.prediction.picture_hands import estimate_pictures, title
-from adapters.prediction.picture_source import PictureFiles, VideoFile, find_pictures
+from adapters.prediction.html_page import HtmlPage
+from adapters.prediction.image_hands import BoxSource, estimate_images, title
+from adapters.prediction.image_source import ImageList, UnreadableInput, VideoFile, find_images
+from adapters.prediction.one_euro import HandSmoother, smoothed
 from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
 from gesture_pretrain.device import use_device
+from gesture_pretrain.weights.released import POSE_NETWORK
 
 NOTES_SHOWN = 10
+Source = ImageList | VideoFile
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class PredictedHands:
     """Result of a prediction.
 
     Attributes:
-        folder: Folder with `predictions.json`, `pictures/` and `meshes/`.
+        folder: Folder with `predictions.json`, `predictions.csv`, `overlays/` and `meshes/`.
         notes: What could not be used: images, frames or boxes, one sentence each.
     """
 
@@ -30,14 +35,17 @@ class PredictedHands:
 
 
 def predict(
-    model: str | Path,
     inputs: Sequence[str | Path],
     *,
+    model: str | Path = POSE_NETWORK,
     boxes: str | Path | None = None,
     box: Sequence[float] | None = None,
+    whole_image: bool = False,
     box_ratio: float = 1.25,
     hand: str | None = None,
     every: int = 1,
+    smooth: bool = False,
+    focal_px: float | None = None,
     gestures: str | None = None,
     taxonomy: str | None = None,
     mano: str | Path | None = None,
@@ -47,19 +55,23 @@ def predict(
     overwrite: bool = False,
     mesh: str | None = None,
     draw: bool = True,
+    html: bool = False,
     progress: bool = True,
 ) -> PredictedHands:
     """Predict the hands in images and videos and write them to a folder.
 
     Args:
-        model: Folder of a stored pose network.
-        inputs: Images, videos, or folders of them.
-        boxes: CSV or JSON file of bounding boxes of the hands. Without boxes the hand is assumed
-            to fill the image.
+        inputs: Images, videos, folders of them, or patterns.
+        model: Name of a released pose network, or folder of a stored one.
+        boxes: CSV or JSON file of boxes of the hands. Without boxes the hands are detected, and in
+            videos followed.
         box: One box for every image: left, top, width, height in px.
+        whole_image: Assume that the hand fills the image, instead of detecting it.
         box_ratio: Side of the crop over the longer side of a box, as in training.
-        hand: "right" or "left" for boxes that do not state the handedness.
+        hand: "right" or "left" for boxes that do not state it, and for all detected hands.
         every: Take every n-th frame of a video.
+        smooth: Smooth the hands of videos with the one-euro filter.
+        focal_px: Focal length of the images; None to assume a field of view of 60 degrees.
         gestures: Name or path of a gesture network that predicts handedness and gesture.
         taxonomy: Packaged name or CSV of the gestures.
         mano: MANO file or folder, if the network was trained with MANO.
@@ -69,17 +81,17 @@ def predict(
         overwrite: Replace predictions in `out`.
         mesh: "obj", "ply" or "none". Default: "obj" for images, "none" for frames of videos.
         draw: Draw the hands on the images.
+        html: Write a page with the images and their meshes.
         progress: Show progress bars.
 
     Raises:
         ValueError, OSError: Wrong input, or no hand was predicted.
+        ModuleNotFoundError: Hands are to be detected, and the extra `detect` is not installed.
         UnknownBackbone: No gesture network of that name.
     """
-    for name, value in (("batch", batch), ("every", every), ("box_ratio", box_ratio)):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}.")
-    sources = find_pictures([Path(path) for path in inputs], every=every)
-    found = _boxes(boxes, box, sources)
+    _require_positive(batch=batch, every=every, box_ratio=box_ratio, focal_px=focal_px)
+    sources = find_images([Path(path) for path in inputs], every=every)
+    given = _given_boxes(boxes, box, whole_image, sources)
     estimator = HandEstimator(
         model,
         gestures=gestures,
@@ -89,22 +101,22 @@ def predict(
         box_ratio=box_ratio,
         batch_size=batch,
     )
+    boxes_of = _boxes_of_source(estimator, given, hand)
+    faces = {side: hand_model.faces for side, hand_model in estimator.hand_models.items()}
+    facts = {**_network_facts(estimator, box_ratio, gestures), "smoothed": smooth}
     writer = PredictionWriter(
         Path(out),
-        network=_network_facts(estimator, box_ratio, gestures),
-        faces={side: model.faces for side, model in estimator.hand_models.items()},
+        network=facts,
+        faces=faces,
         mesh_format=None if mesh == "none" else mesh or "obj",
         meshes_of_frames=mesh is not None,
         draw=draw,
+        page=HtmlPage(f"{facts['target']}, {facts['backbone']}", faces) if html else None,
+        focal_px=focal_px,
         overwrite=overwrite,
     )
-    drawn_as = video_file_names([s.path.name for s in sources if isinstance(s, VideoFile)])
     with writer:
-        for source in sources:
-            results = estimate_pictures(estimator, source, found, hand=hand, batch_size=batch)
-            _write_source(source, results, found, writer, drawn_as, progress)
-        if not any(picture["hands"] for picture in writer.pictures):
-            raise ValueError("\n".join(["no hand was predicted.", *shown_notes(writer.notes)]))
+        _write_all(estimator, sources, boxes_of, writer, hand, smooth, progress)
     return PredictedHands(Path(out), writer.notes)
 
 
@@ -116,29 +128,69 @@ def shown_notes(notes: Sequence[str]) -> list[str]:
     return lines
 
 
-def _boxes(
+def _require_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}.")
+
+
+def _write_all(
+    estimator: HandEstimator,
+    sources: Sequence[Source],
+    boxes_of: Callable[[Source], BoxSource],
+    writer: PredictionWriter,
+    hand: str | None,
+    smooth: bool,
+    progress: bool,
+) -> None:
+    drawn_as = video_file_names([s.path.name for s in sources if isinstance(s, VideoFile)])
+    for source in sources:
+        found = boxes_of(source)
+        batch = estimator.batch_size
+        results = estimate_images(estimator, source, found, hand=hand, batch_size=batch)
+        if smooth and isinstance(source, VideoFile):
+            smoother = HandSmoother(source.frames_per_s)
+            results = (smoothed(result, smoother) for result in results)
+        _write_source(source, results, found, writer, drawn_as, progress)
+    if not any(image["hands"] for image in writer.images):
+        raise ValueError("\n".join(["no hand was predicted.", *shown_notes(writer.notes)]))
+
+
+def _given_boxes(
     boxes: str | Path | None,
     box: Sequence[float] | None,
-    sources: Sequence[PictureFiles | VideoFile],
-) -> HandBoxes:
+    whole_image: bool,
+    sources: Sequence[Source],
+) -> HandBoxes | None:
+    """Return the user's boxes; None if hands are to be detected."""
     if boxes is not None:
         read = boxes_from_file(Path(boxes))
         read.require_some([name for source in sources for name in _file_names(source)])
         return read
-    if box is None:
-        return HandBoxes()
-    return HandBoxes(HandBox(box_of_four(list(box), "box")))
+    if box is not None:
+        return HandBoxes(HandBox(box_of_four(list(box), "box")))
+    return HandBoxes() if whole_image else None
 
 
-def _file_names(source: PictureFiles | VideoFile) -> list[str]:
-    paths = source.paths if isinstance(source, PictureFiles) else [source.path]
+def _boxes_of_source(
+    estimator: HandEstimator, given: HandBoxes | None, hand: str | None
+) -> Callable[[Source], BoxSource]:
+    if given is not None:
+        return lambda source: given
+    detector = estimator.detector  # a missing extra stops before anything is written
+    kinds = {ImageList: DetectedBoxes, VideoFile: TrackedBoxes}
+    return lambda source: kinds[type(source)](detector, hand=hand)
+
+
+def _file_names(source: Source) -> list[str]:
+    paths = source.paths if isinstance(source, ImageList) else [source.path]
     return [path.name for path in paths]
 
 
 def _write_source(
-    source: PictureFiles | VideoFile,
+    source: Source,
     results,
-    boxes: HandBoxes,
+    boxes: BoxSource,
     writer: PredictionWriter,
     drawn_as: Mapping[str, str],
     progress: bool,
@@ -151,14 +203,17 @@ def _write_source(
     unit = "frame" if is_video else "image"
     total = len(source) or None
     boxless = 0
-    for result in tqdm(results, total=total, desc=label, unit=unit, disable=not progress):
-        writer.add(result)
-        for fault in result.faults:
-            writer.note(fault)
-        if not result.hands and not result.faults:
-            boxless += 1
-            if not is_video:
-                writer.note(f"{title(result.picture)} has no box in {boxes.source}.")
+    try:
+        for result in tqdm(results, total=total, desc=label, unit=unit, disable=not progress):
+            writer.add(result)
+            for fault in result.faults:
+                writer.note(fault)
+            if not result.hands and not result.faults:
+                boxless += 1
+                if not is_video:
+                    writer.note(f"{title(result.seen)} has {boxes.nothing}.")
+    except UnreadableInput as error:
+        writer.note(str(error))
     if is_video:
         _end_video(source, writer, label, boxless, boxes)
     else:
@@ -167,13 +222,13 @@ def _write_source(
 
 
 def _end_video(
-    source: VideoFile, writer: PredictionWriter, label: str, boxless: int, boxes: HandBoxes
+    source: VideoFile, writer: PredictionWriter, label: str, boxless: int, boxes: BoxSource
 ) -> None:
     writer.end_video()
     if source.ended_early:
         writer.note(source.ended_early)
     if boxless:
-        writer.note(f"{boxless} frames of {label} have no box in {boxes.source}.")
+        writer.note(f"{boxless} frames of {label} have {boxes.nothing}.")
 
 
 def _network_facts(estimator: HandEstimator, box_ratio: float, gestures: str | None) -> dict:

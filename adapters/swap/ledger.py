@@ -89,7 +89,7 @@ class SwapLedger:
         )
 
     def counts(self) -> list[dict[str, Any]]:
-        """Return a row per kind of tensor: part, status, tensors, numbers, bytes and fractions."""
+        """Return a row per kind of tensor: part, status, tensors, numbers and fraction."""
         groups = [
             ("backbone", [e for e in self.backbone.entries if not _is_of_heads(e)]),
             ("heads", [e for e in self.backbone.entries if _is_of_heads(e)]),
@@ -97,12 +97,8 @@ class SwapLedger:
             ("target", [e for e in self.own.entries if not self._projects(e)]),
         ]
         in_model = [e for _, entries in groups for e in entries if _is_in_model(e)]
-        numbers, num_bytes = sum(e.size for e in in_model), sum(e.num_bytes for e in in_model)
-        return [
-            row
-            for part, entries in groups
-            for row in _rows(part, entries, numbers=numbers, num_bytes=num_bytes)
-        ]
+        numbers = sum(entry.size for entry in in_model)
+        return [row for part, entries in groups for row in _rows(part, entries, numbers=numbers)]
 
     def table(self) -> str:
         """Format the ledger as a short table."""
@@ -159,22 +155,15 @@ class SwapLedger:
 
 def counts_table(counts: Sequence[Mapping[str, Any]]) -> str:
     """Format the rows of `SwapLedger.counts` as text."""
-    header = ("part", "status", "tensors", "numbers", "fraction", "bytes", "fraction")
     rows = [
         (
             *(row[key] for key in ("part", "status", "tensors")),
             f"{row['numbers']:,}",
-            _percent(row["share"]),
-            f"{row['bytes']:,}",
-            _percent(row["share_bytes"]),
+            "" if row["share"] is None else f"{100 * row['share']:.1f} %",
         )
         for row in counts
     ]
-    return text_table(header, rows)
-
-
-def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.1f} %"
+    return text_table(("part", "status", "tensors", "numbers", "fraction"), rows)
 
 
 def _is_of_heads(entry: LedgerEntry) -> bool:
@@ -185,21 +174,12 @@ def _is_in_model(entry: LedgerEntry) -> bool:
     return entry.status not in ("unexpected", "dropped_by_name")
 
 
-def _rows(part: str, entries, *, numbers: int, num_bytes: int) -> list[dict[str, Any]]:
+def _rows(part: str, entries: Sequence[LedgerEntry], *, numbers: int) -> list[dict[str, Any]]:
     rows = []
     for status in dict.fromkeys(entry.status for entry in entries):
         group = [entry for entry in entries if entry.status == status]
-        size, size_bytes = sum(e.size for e in group), sum(e.num_bytes for e in group)
-        in_model = _is_in_model(group[0])
-        rows.append(
-            {
-                "part": part,
-                "status": status,
-                "tensors": len(group),
-                "numbers": size,
-                "bytes": size_bytes,
-                "share": size / numbers if in_model and numbers else None,
-                "share_bytes": size_bytes / num_bytes if in_model and num_bytes else None,
-            }
-        )
+        size = sum(entry.size for entry in group)
+        share = size / numbers if _is_in_model(group[0]) and numbers else None
+        row = {"part": part, "status": status, "tensors": len(group), "numbers": size}
+        rows.append({**row, "share": share})
     return rows

@@ -183,9 +183,9 @@ def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedge
         if isinstance(module, ChannelProjection)
     }
     entries = tuple(
-        LedgerEntry(name, "matched", value.numel(), value.nbytes)
+        LedgerEntry(name, "matched", value.numel())
         if name in loaded
-        else LedgerEntry(name, "fresh", value.numel(), value.nbytes, _why(name, projected))
+        else LedgerEntry(name, "fresh", value.numel(), _why(name, projected))
         for name, value in own.items()
     )
     return WeightLedger(entries, source="" if from_checkpoint is None else from_checkpoint.source)

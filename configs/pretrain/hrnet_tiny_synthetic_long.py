@@ -21,6 +21,6 @@ with read_base():
 
 tag = "gesture_synthetic_long"
 data.update(index="data/synthetic_long/index")
-backbone.update(arch="hrnet_w16_mini")
+backbone.update(arch="hrnet_w16_mini", size_px=96)
 schedule.update(epochs=10, warmup_iterations=200)
 training.update(ema_decay=0.998, log_every=50)

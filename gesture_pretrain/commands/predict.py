@@ -1,13 +1,15 @@
-"""Predict hands in your own images and videos with a trained pose network.
+"""Predict hands in your own images and videos.
 
-    %(prog)s runs/eanet/model photo.jpg --boxes boxes.json --hand right
-    %(prog)s MODEL IMAGES/ --box 100 80 220 220 --out DIR
-    %(prog)s MODEL clip.mp4 --gestures NAME --every 5
+    %(prog)s photo.jpg --html
+    %(prog)s clip.mp4 --smooth --out DIR
+    %(prog)s 0
+    %(prog)s IMAGES/ --model runs/eanet/model --boxes boxes.json --hand right
 
-MODEL is the folder that `pose train` stored (`<run>/model`). An INPUT is an image, a video, or a
-folder of them. Without boxes the hand is assumed to fill the image. The output folder gets
-`predictions.json` (joints, MANO parameters, gestures), `pictures/` (joints, mesh and side view as
-PNG or MP4) and `meshes/` (OBJ or PLY). The numbers are documented in docs/prediction.md.
+An INPUT is an image, a video, a folder of them, a pattern such as 'photos/*.jpg', or the number of
+a camera, which opens a window. The network is the released one, or that of --model. Without boxes
+the hands are detected. The output folder gets `predictions.json` and `predictions.csv` (joints,
+MANO parameters, gestures), `overlays/` (joints, mesh and side view as PNG or MP4) and `meshes/`
+(OBJ or PLY). The numbers are documented in docs/prediction.md.
 
 Exit status: 0 done, 1 wrong input, 2 done except for images, frames or boxes that could not be used
 (they are listed), 130 interrupted (finished predictions are kept).
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from gesture_pretrain.commands.options import add_device, add_out
 from gesture_pretrain.report.mesh_file import MESH_FORMATS
+from gesture_pretrain.weights.released import POSE_NETWORK
 
 PARTLY_DONE = 2
 AFTER_INTERRUPTION = " The predictions made so far are written."
@@ -30,8 +33,9 @@ MANO_HINT = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("model", type=Path, help="folder of a stored pose network")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image, video or folder")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="image, video, folder, pattern or camera number"
+    )
     _add_hand_options(parser.add_argument_group("hands"))
     _add_network_options(parser.add_argument_group("network"))
     _add_output_options(parser.add_argument_group("results"))
@@ -47,7 +51,12 @@ def _add_hand_options(hands: argparse._ArgumentGroup) -> None:
         nargs=4,
         type=float,
         metavar=tuple("XYWH"),
-        help="one box for every image: left, top, width, height in px (default: the whole image)",
+        help="one box for every image: left, top, width, height in px (default: detect the hands)",
+    )
+    where.add_argument(
+        "--whole-image",
+        action="store_true",
+        help="the hand fills the image: do not detect it",
     )
     hands.add_argument(
         "--box-ratio",
@@ -59,7 +68,8 @@ def _add_hand_options(hands: argparse._ArgumentGroup) -> None:
     hands.add_argument(
         "--hand",
         choices=("right", "left"),
-        help="handedness for boxes that do not state it (default: predicted with the gesture)",
+        help="handedness of detected hands, and for boxes that do not state it (default: that of "
+        "the detector, or predicted with the gesture)",
     )
     hands.add_argument(
         "--every",
@@ -68,14 +78,30 @@ def _add_hand_options(hands: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="take every N-th frame of a video (default: 1)",
     )
+    hands.add_argument(
+        "--smooth", action="store_true", help="smooth the hands of a video (one-euro filter)"
+    )
+    hands.add_argument(
+        "--focal",
+        dest="focal_px",
+        type=float,
+        metavar="PX",
+        help="focal length of the images (default: a field of view of 60 degrees)",
+    )
 
 
 def _add_network_options(network: argparse._ArgumentGroup) -> None:
     network.add_argument(
+        "--model",
+        metavar="NAME",
+        default=POSE_NETWORK,
+        help="released pose network, or folder that `pose train` stored (default: %(default)s)",
+    )
+    network.add_argument(
         "--gestures",
         metavar="NAME",
         help="registry name or path of a gesture network that predicts handedness and gesture "
-        "(default: the heads of a token-fusion MODEL)",
+        "(default: the heads of a token-fusion network)",
     )
     network.add_argument(
         "--taxonomy",
@@ -85,7 +111,7 @@ def _add_network_options(network: argparse._ArgumentGroup) -> None:
     network.add_argument(
         "--mano",
         metavar="PATH",
-        help="MANO file or folder, if MODEL was trained with MANO (default: $MANO_DIR)",
+        help="MANO file or folder, if the network was trained with MANO (default: $MANO_DIR)",
     )
     network.add_argument(
         "--batch", type=int, metavar="N", default=16, help="hands per batch (default: 16)"
@@ -107,12 +133,17 @@ def _add_output_options(output: argparse._ArgumentGroup) -> None:
         help="format of the meshes (default: obj for images, none for frames of videos)",
     )
     output.add_argument(
-        "--no-pictures", dest="draw", action="store_false", help="write JSON and meshes only"
+        "--no-overlays", dest="draw", action="store_false", help="do not draw on the images"
+    )
+    output.add_argument(
+        "--html", action="store_true", help="write a page with the images and rotatable meshes"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    if is_camera(options.inputs):
+        return _run_live(options)
     from adapters.prediction.run import predict, shown_notes
 
     result = predict(**vars(options))
@@ -120,3 +151,27 @@ def run(options: argparse.Namespace) -> int:
     for line in shown_notes(result.notes):
         print(line, file=sys.stderr)
     return PARTLY_DONE if result.notes else 0
+
+
+def is_camera(inputs: list[str]) -> bool:
+    """Return whether the only input is the number of a camera."""
+    return len(inputs) == 1 and inputs[0].isdecimal() and not Path(inputs[0]).exists()
+
+
+def _run_live(options: argparse.Namespace) -> int:
+    from adapters.prediction.hand_estimator import HandEstimator
+    from adapters.prediction.live import require_display, show_camera
+    from gesture_pretrain.device import use_device
+
+    require_display()
+    estimator = HandEstimator(
+        options.model,
+        gestures=options.gestures,
+        taxonomy=options.taxonomy,
+        hand_model=options.mano,
+        device=use_device(options.device),
+        box_ratio=options.box_ratio,
+    )
+    index = int(options.inputs[0])
+    show_camera(estimator, index, hand=options.hand, smooth=options.smooth)
+    return 0

@@ -1,1 +1,1 @@
-"""Reports: one self-contained HTML file with the numbers and the pictures."""
+"""Reports: one self-contained HTML file with the numbers and the figures."""

@@ -110,7 +110,7 @@ def _curves(curves: Mapping | None, context: EvaluationContext) -> list[Block]:
     if not curves:
         return []
     title = f"Pretraining run on {context.trained_on}"
-    image = figures.curve_picture(curves, x_label="iteration", title=title)
+    image = figures.curve_figure(curves, x_label="iteration", title=title)
     return [Figure(image, "Values that the training run logged (metrics.jsonl).")]
 
 
@@ -128,7 +128,7 @@ def _joint_errors(results, context) -> list[Block]:
         "Mean distance per joint of the linear probe. Pretraining used no joints, so unlike the "
         "gesture scores this measure is not circular."
     )
-    return [Figure(figures.joint_error_picture(errors, JOINT_NAMES_MANO21, title=title), caption)]
+    return [Figure(figures.joint_error_figure(errors, JOINT_NAMES_MANO21, title=title), caption)]
 
 
 def _errors(result: BackboneResult, key: str) -> np.ndarray:
@@ -151,7 +151,7 @@ def _confusions(main: BackboneResult, context) -> list[Block]:
         caption = (
             f"{level.capitalize()} gesture, {main.name} by {words}; each row is divided by its sum."
         )
-        blocks.append(Figure(figures.confusion_picture(counts, names, title), caption))
+        blocks.append(Figure(figures.confusion_figure(counts, names, title), caption))
         blocks += _frequent_mistakes(counts, names)
     return blocks
 
@@ -181,7 +181,7 @@ def _pooled_embedding(results, context, chosen) -> Figure:
         for r in results
     }
     left = {r.name: r.table.hand[chosen] == 1 for r in results}
-    image = figures.embedding_picture(
+    image = figures.embedding_figure(
         panels,
         title=f"Pooled features by coarse class, {context.data_title}",
         num_classes=len(context.class_names["coarse"]),
@@ -209,7 +209,7 @@ def _logit_embedding(main: BackboneResult, context, chosen) -> Figure:
         panels[title] = (tsne_2d(logits, seed=context.seed), getattr(main.table, level)[chosen])
         left[title] = main.table.hand[chosen] == 1
         classes[title] = len(context.class_names[level])
-    image = figures.embedding_picture(
+    image = figures.embedding_figure(
         panels,
         num_classes=classes,
         left_hand=left,

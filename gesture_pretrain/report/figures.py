@@ -29,7 +29,7 @@ def to_png(figure: Figure, *, dpi: int = DPI) -> bytes:
     return stream.getvalue()
 
 
-def confusion_picture(confusion: np.ndarray, names: Sequence[str], title: str) -> bytes:
+def confusion_figure(confusion: np.ndarray, names: Sequence[str], title: str) -> bytes:
     """Draw a confusion matrix with normalised rows, without empty classes.
 
     Args:
@@ -56,7 +56,7 @@ def confusion_picture(confusion: np.ndarray, names: Sequence[str], title: str) -
     return to_png(figure)
 
 
-def embedding_picture(
+def embedding_figure(
     panels: Mapping[str, tuple[np.ndarray, np.ndarray]],
     *,
     title: str,
@@ -104,7 +104,7 @@ def class_colours(num_classes: int) -> np.ndarray:
     return colours
 
 
-def curve_picture(
+def curve_figure(
     curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, title: str, x_label: str
 ) -> bytes:
     """Draw panels of training curves.
@@ -128,7 +128,7 @@ def curve_picture(
     return to_png(figure)
 
 
-def joint_error_picture(
+def joint_error_figure(
     errors: Mapping[str, np.ndarray], joint_names: Sequence[str], *, title: str
 ) -> bytes:
     """Draw the mean error of each joint, one line per method.

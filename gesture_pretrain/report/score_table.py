@@ -81,7 +81,7 @@ class ScoreTable:
             errors = {score.system: score.errors.joint_mm for score in scores}
             if any(not np.isnan(values).all() for values in errors.values()):
                 caption = f"Mean error per joint, protocol {protocol.name}"
-                image = figures.joint_error_picture(errors, JOINT_NAMES_MANO21, title=caption)
+                image = figures.joint_error_figure(errors, JOINT_NAMES_MANO21, title=caption)
                 blocks.append(Figure(image, caption))
             for title, frame in _detail_frames(scores).items():
                 blocks += [f"{title}, mm", Table(frame)]

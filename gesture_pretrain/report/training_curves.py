@@ -16,7 +16,7 @@ def read_training_curves(run_folder: Path | str) -> dict:
             `iteration` and named values.
 
     Returns:
-        Panel title -> curve name -> (iterations (N,), values (N,)); see `figures.curve_picture`.
+        Panel title -> curve name -> (iterations (N,), values (N,)); see `figures.curve_figure`.
 
     Raises:
         FileNotFoundError: There is no metrics.jsonl.

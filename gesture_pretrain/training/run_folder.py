@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mmengine.config import Config
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.training.checkpoint import full_disk_named
+from gesture_pretrain.versions import versions_of
 
 _REMEDY = "Restore the file from a copy, or delete it: checkpoints do not need it."
 _PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy")
@@ -100,13 +100,7 @@ def uncommitted_diff() -> str | None:
 
 def library_versions() -> dict[str, str]:
     """List the installed versions of the packages that results depend on."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    return versions_of(_PACKAGES)
 
 
 def _git(*arguments: str) -> str | None:

@@ -4,7 +4,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from gesture_pretrain.models.gesture_heads import GestureHeads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.timm_config import TIMM_CONFIG_FILE, timm_config
 from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
+from gesture_pretrain.versions import versions_of
 from gesture_pretrain.weights.folder import StoredWeights, load_weights
 from gesture_pretrain.weights.model_card import model_card
 from gesture_pretrain.weights.record import (
@@ -112,7 +112,7 @@ def export_backbone(
             config=dict(config or {}),
             commit=commit,
             metrics=dict(metrics or {}),
-            library_versions=_library_versions(),
+            library_versions={"python": platform.python_version(), **versions_of(_LIBRARIES)},
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             notes=notes,
         )
@@ -225,13 +225,3 @@ def _label_variant(taxonomy: Taxonomy | None) -> str:
         return "none"
     last = taxonomy.name.rpartition("-")[2]
     return last if last.startswith((*CONTROLS, *CLUSTER_CONTROLS)) else "gesture"
-
-
-def _library_versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a checkout that is not installed
-            versions[name] = "not installed"
-    return versions

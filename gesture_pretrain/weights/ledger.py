@@ -28,14 +28,12 @@ class LedgerEntry:
             with different shapes. "unexpected": only in the file, and not declared.
             "dropped_by_name": in the file, and declared as unused.
         size: Number of elements.
-        num_bytes: Size in bytes.
         note: Reason, or the two shapes.
     """
 
     name: str
     status: str
     size: int
-    num_bytes: int
     note: str = ""
 
     def __str__(self) -> str:
@@ -100,12 +98,9 @@ class WeightLedger:
     @property
     def matched_share(self) -> float:
         """Fraction of the network's elements (parameters and buffers) loaded from the file."""
-        return self._share("size")
-
-    @property
-    def matched_share_bytes(self) -> float:
-        """Fraction of the network's bytes loaded from the file."""
-        return self._share("num_bytes")
+        in_net = [e for e in self.entries if e.status not in ("unexpected", "dropped_by_name")]
+        total = sum(entry.size for entry in in_net)
+        return sum(e.size for e in in_net if e.status == "matched") / total if total else 0.0
 
     def table(self) -> str:
         """Format as text: tensors by stage and status, fractions, and all unmatched tensors."""
@@ -114,12 +109,9 @@ class WeightLedger:
             "opened container:": " > ".join(self.container),
             "stripped prefixes:": " ".join(self.stripped),
         }
-        fractions = (
-            f"matched: {100 * self.matched_share:.2f} % of the network's elements, "
-            f"{100 * self.matched_share_bytes:.2f} % of its bytes"
-        )
+        fraction = f"matched: {100 * self.matched_share:.2f} % of the network's elements"
         lines = [f"{what} {text}" for what, text in origin.items() if text]
-        return "\n".join([*lines, self._stages(), fractions, *self._unmatched()])
+        return "\n".join([*lines, self._stages(), fraction, *self._unmatched()])
 
     def to_json(self) -> str:
         """Format the complete ledger as JSON."""
@@ -136,15 +128,8 @@ class WeightLedger:
             "container": list(self.container),
             "stripped": list(self.stripped),
             "matched_share": self.matched_share,
-            "matched_share_bytes": self.matched_share_bytes,
         }
         return json.dumps({**head, **listed}, indent=1)
-
-    def _share(self, measure: str) -> float:
-        in_net = [e for e in self.entries if e.status not in ("unexpected", "dropped_by_name")]
-        total = sum(getattr(e, measure) for e in in_net)
-        taken = sum(getattr(e, measure) for e in in_net if e.status == "matched")
-        return taken / total if total else 0.0
 
     def _stages(self) -> str:
         counts = Counter((entry.name.split(".")[0], entry.status) for entry in self.entries)
@@ -187,7 +172,7 @@ def compare_tensors(
     entries = [_target_entry(n, t, offered.get(n), fresh or {}) for n, t in target.items()]
     extra = [(n, t, "unexpected") for n, t in offered.items() if n not in target]
     extra += [(n, t, "dropped_by_name") for n, t in (dropped or {}).items()]
-    entries += [LedgerEntry(n, status, t.numel(), t.nbytes) for n, t, status in extra]
+    entries += [LedgerEntry(n, status, t.numel()) for n, t, status in extra]
     return WeightLedger(tuple(entries), **origin)
 
 
@@ -204,7 +189,7 @@ def fingerprint(state_dict: dict[str, Tensor]) -> str:
 def _target_entry(
     name: str, tensor: Tensor, offered: Tensor | None, fresh: dict[str, str]
 ) -> LedgerEntry:
-    size = (tensor.numel(), tensor.nbytes)
+    size = tensor.numel()
     if offered is None:
         for key, reason in fresh.items():
             if (
@@ -212,10 +197,10 @@ def _target_entry(
                 or (key.endswith(".") and name.startswith(key))
                 or (key.startswith(".") and name.endswith(key))
             ):
-                return LedgerEntry(name, "fresh", *size, reason)
-        return LedgerEntry(name, "missing", *size)
+                return LedgerEntry(name, "fresh", size, reason)
+        return LedgerEntry(name, "missing", size)
     if offered.shape != tensor.shape:
         note = f"file {tuple(offered.shape)}, network {tuple(tensor.shape)}"
-        return LedgerEntry(name, "wrong_shape", *size, note)
+        return LedgerEntry(name, "wrong_shape", size, note)
     note = "" if offered.dtype == tensor.dtype else f"{offered.dtype} to {tensor.dtype}"
-    return LedgerEntry(name, "matched", *size, note)
+    return LedgerEntry(name, "matched", size, note)

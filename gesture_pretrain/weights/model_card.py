@@ -48,6 +48,11 @@ def _summary(record: WeightRecord) -> str:
     if options := record.data.details.get("beyond_paper"):
         labels = ", ".join(record.data.details["labels_used"])
         lines.append(f"Options beyond the paper: {', '.join(options)}. Labels used: {labels}.")
+    if teacher := record.data.details.get("teacher"):
+        lines.append(
+            f"Distilled from {teacher['name']}, trained on {teacher['data']} "
+            f"({teacher['label_variant']} labels)."
+        )
     if record.data.synthetic:
         lines.append("The images are synthetic (rendered); no photograph was used in this run.")
     return "\n".join(lines)

@@ -89,14 +89,9 @@ def photographs(tmp_path_factory):
 def evaluated(rendered, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluation")
     evaluation = evaluate_features(
-        NAME,
-        data=rendered,
-        baselines=["untrained"],
-        k=3,
-        out=out,
-        workers=0,
-        command="the command",
-    )
+        NAME, data=rendered,
+        baselines=["untrained"], k=3, out=out, workers=0, command="the command",
+    )  # fmt: skip
     assert evaluation.scores[NAME]["knn_coarse"]["top1"] >= 0
     write_backbone_report(out / "report.html", evaluation)
     return out
@@ -155,22 +150,8 @@ def test_page_says_what_the_data_are(evaluated):
 
 def test_second_call_skips_extraction_and_agrees(tool, rendered, evaluated, capsys):
     before = json.loads((evaluated / "metrics.json").read_text())
-    tool.run(
-        [
-            "backbone",
-            NAME,
-            "--data",
-            str(rendered),
-            "--baseline",
-            "untrained",
-            "--k",
-            "3",
-            "--out",
-            str(evaluated),
-            "--workers",
-            "0",
-        ]
-    )
+    place = ["--data", str(rendered), "--out", str(evaluated), "--workers", "0"]
+    tool.run(["backbone", NAME, "--baseline", "untrained", "--k", "3", *place])
     printed = capsys.readouterr().out
     assert f"Features of split val found for {NAME}, untrained; skipping" in printed
     assert "linear probe (ridge)" in printed and "Report:" in printed
@@ -191,23 +172,8 @@ def test_control_of_shuffled_labels_is_compared_to_true_ones(rendered, tmp_path)
 
 
 def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_path, capsys):
-    tool.run(
-        [
-            "backbone",
-            NAME,
-            "--data",
-            str(photographs),
-            "--taxonomy",
-            "index_labels",
-            "--no-heads",
-            "--k",
-            "3",
-            "--out",
-            str(tmp_path),
-            "--workers",
-            "0",
-        ]
-    )
+    place = ["--data", str(photographs), "--out", str(tmp_path), "--workers", "0"]
+    tool.run(["backbone", NAME, "--taxonomy", "index_labels", "--no-heads", "--k", "3", *place])
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     scores = metrics["backbones"][NAME]["scores"]
     assert set(scores) == {"knn_coarse", "probe_coarse"}  # fine would say the same again
@@ -291,12 +257,7 @@ def test_images_without_labels_are_measured_by_their_joints(miniature, tmp_path,
 def test_photographs_without_val_are_evaluated_on_held_out_ones(photographs, tmp_path, capsys):
     (tmp_path / "photos").symlink_to(photographs.parent / "train")
     index = build_folder_index(tmp_path / "photos", tmp_path / "index", progress=False)
-    options = {
-        "taxonomy": "index_labels",
-        "with_heads": False,
-        "workers": 0,
-        "out": tmp_path / "out",
-    }
+    options = dict(taxonomy="index_labels", with_heads=False, workers=0, out=tmp_path / "out")
     evaluate_features(NAME, data=index, k=3, **options)
     assert "images of train are held out" in capsys.readouterr().out
     held = FeatureTable.load(tmp_path / "out" / f"{NAME}.held_out.features.npz")

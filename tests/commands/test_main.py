@@ -81,10 +81,11 @@ def test_script_and_command_predict_the_same(repo_root, tmp_path):
         ("script", ["tools/predict.py"]),
         ("command", ["-m", "gesture_pretrain", "predict"]),
     ):
-        given = [model, image, "--hand", "right", "--out", tmp_path / name, "--device", "cpu"]
-        start(repo_root, tmp_path / "home", *words, *given, "--no-pictures", "--mesh", "none")
+        given = [image, "--model", model, "--whole-image", "--hand", "right", "--device", "cpu"]
+        given += ["--out", tmp_path / name, "--no-overlays", "--mesh", "none"]
+        start(repo_root, tmp_path / "home", *words, *given)
     found = [
-        json.loads((tmp_path / name / "predictions.json").read_text())["pictures"]
+        json.loads((tmp_path / name / "predictions.json").read_text())["images"]
         for name in ("script", "command")
     ]
     assert found[0] == found[1] and found[0][0]["hands"]

@@ -1,4 +1,4 @@
-"""tools/predict.py: pictures, folders and videos to JSON, overlays and meshes; wrong input."""
+"""tools/predict.py: images, folders and videos to JSON, overlays and meshes; wrong input."""
 
 import json
 
@@ -12,7 +12,7 @@ from tool_module import load_tool
 
 from adapters.pose.hand_models import HandModelSource
 from adapters.prediction.hand_estimator import HandEstimator
-from adapters.prediction.prediction_writer import video_file_names
+from adapters.prediction.prediction_writer import ESTIMATED, video_file_names
 from adapters.prediction.run import shown_notes
 from gesture_pretrain.hand.mano_file import open_hand
 from gesture_pretrain.taxonomy import Taxonomy
@@ -33,8 +33,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three pictures of noise: grey, colour with alpha, and 16 bits."""
-    home = tmp_path / "pictures of mine"
+    """Three images of noise: grey, colour with alpha, and 16 bits."""
+    home = tmp_path / "images of mine"
     home.mkdir()
     noise = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 4)).astype(np.uint8)
     cv2.imwrite(str(home / "grey.png"), noise[..., 0])
@@ -43,25 +43,29 @@ def folder(tmp_path):
     return home
 
 
+def predict(tool, model, *arguments) -> int:
+    """Run the command; without boxes, the hand is assumed to fill the image."""
+    words = [str(argument) for argument in arguments]
+    if not {"--box", "--boxes"} & set(words):
+        words.append("--whole-image")
+    return tool.run(["--model", str(model), *words])
+
+
 def read(out) -> dict:
     return json.loads((out / "predictions.json").read_text())
 
 
-def test_a_folder_of_grey_alpha_and_16_bit_pictures(tool, model, folder, tmp_path):
+def test_a_folder_of_grey_alpha_and_16_bit_images(tool, model, folder, tmp_path):
     out = tmp_path / "out"
-    assert tool.run([str(model), str(folder), "--out", str(out), "--batch", "2"]) == 0
+    assert predict(tool, model, folder, "--out", out, "--batch", "2") == 0
     content = read(out)
-    assert [entry["picture"] for entry in content["pictures"]] == [
-        "alpha.png",
-        "deep.png",
-        "grey.png",
-    ]
+    assert [entry["image"] for entry in content["images"]] == ["alpha.png", "deep.png", "grey.png"]
     assert content["network"]["target"] == "token_fusion" and content["notes"] == []
     assert len(content["joint_names"]) == 21
-    for entry in content["pictures"]:
+    for entry in content["images"]:
         (hand,) = entry["hands"]
         assert entry["size_wh"] == [WIDTH, HEIGHT]
-        shapes = {name: np.shape(hand[name]) for name in content["units"]}
+        shapes = {name: np.shape(hand[name]) for name in ESTIMATED}
         assert shapes == {
             "keypoints_px": (21, 2),
             "joint_depth_rel_mm": (21,),
@@ -73,36 +77,36 @@ def test_a_folder_of_grey_alpha_and_16_bit_pictures(tool, model, folder, tmp_pat
         }
         assert hand["hand"] in ("right", "left") and 0.5 <= hand["hand_probability"] <= 1
         assert hand["coarse"]["name"].startswith(hand["hand"]) and hand["coarse"]["probability"] > 0
-        sheet = cv2.imread(str(out / "pictures" / f"{entry['picture']}.png"))
+        sheet = cv2.imread(str(out / "overlays" / f"{entry['image']}.png"))
         assert sheet.shape[1] == 2 * WIDTH + HEIGHT
-        mesh = (out / "meshes" / f"{entry['picture']}_{hand['hand']}.obj").read_text()
+        mesh = (out / "meshes" / f"{entry['image']}_{hand['hand']}.obj").read_text()
         assert mesh.count("\nv ") == 778 and mesh.count("\nf ") == 1538
-    # alpha and 16 bits change nothing: these two are the same picture
-    first, second = (content["pictures"][i]["hands"][0]["joints_rel_mm"] for i in (0, 1))
+    # alpha and 16 bits change nothing: these two are the same image
+    first, second = (content["images"][i]["hands"][0]["joints_rel_mm"] for i in (0, 1))
     np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 def test_it_gives_what_the_estimator_gives(tool, model, folder, tmp_path):
     out = tmp_path / "out"
     box = [5, 3, 30, 32]
-    arguments = [str(model), str(folder / "grey.png"), "--hand", "left", "--out", str(out)]
-    arguments += ["--box", *map(str, box), "--mesh", "ply", "--no-pictures"]
-    assert tool.run(arguments) == 0
+    arguments = [folder / "grey.png", "--hand", "left", "--out", out]
+    arguments += ["--box", *map(str, box), "--mesh", "ply", "--no-overlays"]
+    assert predict(tool, model, *arguments) == 0
     image = cv2.imread(str(folder / "grey.png"))  # grey: RGB and BGR are one
     (expected,) = HandEstimator(model).predict([image], [box], "left")
-    (hand,) = read(out)["pictures"][0]["hands"]
-    for name in read(out)["units"]:
+    (hand,) = read(out)["images"][0]["hands"]
+    for name in ESTIMATED:
         np.testing.assert_allclose(hand[name], getattr(expected, name), atol=1e-4, err_msg=name)
     assert hand["hand"] == "left" and hand["hand_probability"] is None
     assert hand["fine"] == expected.fine._asdict()
     ply = (out / "meshes" / "grey.png_left.ply").read_bytes().split(b"end_header\n", 1)[1]
     vertices = np.frombuffer(ply[: 778 * 12], "<f4").reshape(778, 3)
     np.testing.assert_allclose(vertices, expected.vertices_rel_mm, atol=1e-4)
-    assert not (out / "pictures").exists()
+    assert not (out / "overlays").exists()
 
 
-def test_boxes_refer_to_the_upright_picture(tool, model, folder, tmp_path):
-    """A picture that is stored on its side gives what the upright one gives in the same box."""
+def test_boxes_refer_to_the_upright_image(tool, model, folder, tmp_path):
+    """An image that is stored on its side gives what the upright one gives in the same box."""
     upright = Image.open(folder / "deep.png").convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = 6  # the viewer is to turn it clockwise
@@ -115,22 +119,22 @@ def test_boxes_refer_to_the_upright_picture(tool, model, folder, tmp_path):
         "image,x,y,width,height,hand\nturned.png,30,2,20,30,right\nupright.png,30,2,20,30,right\n"
     )
     out = tmp_path / "out"
-    assert tool.run([str(model), str(home), "--boxes", str(boxes), "--out", str(out)]) == 0
-    turned, straight = (entry["hands"][0] for entry in read(out)["pictures"])
-    assert read(out)["pictures"][0]["size_wh"] == [WIDTH, HEIGHT]
+    assert predict(tool, model, home, "--boxes", boxes, "--out", out) == 0
+    turned, straight = (entry["hands"][0] for entry in read(out)["images"])
+    assert read(out)["images"][0]["size_wh"] == [WIDTH, HEIGHT]
     assert turned["keypoints_px"] == straight["keypoints_px"]
     assert turned["mano_pose"] == straight["mano_pose"]
 
 
-def test_several_hands_in_one_picture(tool, model, folder, tmp_path):
+def test_several_hands_in_one_image(tool, model, folder, tmp_path):
     boxes = tmp_path / "boxes.json"
     two = [{"box": [0, 0, 30, 30], "hand": "right"}, {"box": [25, 5, 30, 30], "hand": "left"}]
     boxes.write_text(json.dumps({"grey.png": two}))
     out = tmp_path / "out"
-    arguments = [str(model), str(folder / "grey.png"), "--boxes", str(boxes), "--out", str(out)]
-    # the file of boxes knows better than --hand
-    assert tool.run([*arguments, "--hand", "right"]) == 0
-    assert [hand["hand"] for hand in read(out)["pictures"][0]["hands"]] == ["right", "left"]
+    arguments = [folder / "grey.png", "--boxes", boxes, "--out", out]
+    # the file of boxes takes precedence over --hand
+    assert predict(tool, model, *arguments, "--hand", "right") == 0
+    assert [hand["hand"] for hand in read(out)["images"][0]["hands"]] == ["right", "left"]
     names = sorted(path.name for path in (out / "meshes").iterdir())
     assert names == ["grey.png_0_right.obj", "grey.png_1_left.obj"]
 
@@ -161,28 +165,28 @@ def test_a_video_gives_a_video(tool, model, tmp_path):
     rows = [f"v.avi,10,10,40,40,right,{frame}" for frame in (0, 1, 2, 3)]
     rows += ["v.avi,30,10,40,40,left,2"]
     boxes.write_text("\n".join(["image,x,y,width,height,hand,frame", *rows]) + "\n")
-    arguments = [str(model), str(video), "--boxes", str(boxes), "--out", str(out), "--batch", "2"]
-    assert tool.run([*arguments, "--mesh", "obj"]) == 2
+    arguments = [video, "--boxes", boxes, "--out", out, "--batch", "2"]
+    assert predict(tool, model, *arguments, "--mesh", "obj") == 2
     content = read(out)
-    assert [entry["frame"] for entry in content["pictures"]] == [0, 1, 2, 3, 4]
-    assert [len(entry["hands"]) for entry in content["pictures"]] == [1, 1, 2, 1, 0]
+    assert [entry["frame"] for entry in content["images"]] == [0, 1, 2, 3, 4]
+    assert [len(entry["hands"]) for entry in content["images"]] == [1, 1, 2, 1, 0]
     assert content["notes"] == [f"1 frames of v.avi have no box in {boxes}."]
-    drawn = frames_of(out / "pictures" / "v.mp4")
+    drawn = frames_of(out / "overlays" / "v.mp4")
     assert len(drawn) == 5 and drawn[0].shape[1] == 2 * 96 + 32
     assert (out / "meshes" / "v.avi_000002_1_left.obj").is_file()
-    assert [path.name for path in (out / "pictures").iterdir()] == ["v.mp4"]
+    assert [path.name for path in (out / "overlays").iterdir()] == ["v.mp4"]
 
 
 def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
     video, out = write_video(tmp_path / "v.mkv", 8), tmp_path / "out"
     content = video.read_bytes()
     video.write_bytes(content[: int(0.6 * len(content))])
-    arguments = [str(model), str(video), "--hand", "right", "--out", str(out)]
-    assert tool.run(arguments) == 2
-    count = len(read(out)["pictures"])
+    arguments = [video, "--hand", "right", "--out", out]
+    assert predict(tool, model, *arguments) == 2
+    count = len(read(out)["images"])
     assert 2 <= count < 8
     assert f"v.mkv ends early: only {count} of the stated 8 frames" in capsys.readouterr().err
-    assert len(frames_of(out / "pictures" / "v.mp4")) == count
+    assert len(frames_of(out / "overlays" / "v.mp4")) == count
     assert not (out / "meshes").exists()  # of videos only where asked for
 
 
@@ -190,10 +194,10 @@ def test_videos_of_one_stem_keep_their_endings(tool, model, tmp_path):
     for name in ("clip.avi", "clip.mkv", "other.avi"):
         write_video(tmp_path / name, 2)
     out = tmp_path / "out"
-    assert tool.run([str(model), str(tmp_path), "--hand", "right", "--out", str(out)]) == 0
-    drawn = {path.name for path in (out / "pictures").iterdir()}
+    assert predict(tool, model, tmp_path, "--hand", "right", "--out", out) == 0
+    drawn = {path.name for path in (out / "overlays").iterdir()}
     assert drawn == {"clip.avi.mp4", "clip.mkv.mp4", "other.mp4"}
-    assert {entry["picture"] for entry in read(out)["pictures"]} == {
+    assert {entry["image"] for entry in read(out)["images"]} == {
         "clip.avi",
         "clip.mkv",
         "other.avi",
@@ -221,9 +225,9 @@ def test_names_of_drawn_videos_never_meet(names, drawn):
 # --- wrong input -----------------------------------------------------------------------------
 
 
-def refused(tool, capsys, *arguments) -> str:
+def refused(tool, capsys, model, *arguments) -> str:
     """What the tool says when it refuses everything."""
-    assert tool.run([str(argument) for argument in arguments]) == 1
+    assert predict(tool, model, *arguments) == 1
     return capsys.readouterr().err
 
 
@@ -235,15 +239,22 @@ def test_an_empty_folder(tool, model, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_corrupt_picture_is_named_and_the_others_are_done(tool, model, folder, tmp_path, capsys):
+def test_a_corrupt_image_is_named_and_the_others_are_done(tool, model, folder, tmp_path, capsys):
     content = (folder / "alpha.png").read_bytes()
     (folder / "broken.png").write_bytes(content[: len(content) // 2])
     out = tmp_path / "out"
-    assert tool.run([str(model), str(folder), "--out", str(out)]) == 2
+    assert predict(tool, model, folder, "--out", out) == 2
     said = capsys.readouterr().err
     assert f"Note: {folder / 'broken.png'} is not a readable image" in said
-    assert len(read(out)["pictures"]) == 3 and len(read(out)["notes"]) == 1
-    said = refused(tool, capsys, model, folder / "broken.png", "--out", tmp_path / "alone")
+    assert len(read(out)["images"]) == 3 and len(read(out)["notes"]) == 1
+    said = refused(
+        tool,
+        capsys,
+        model,
+        folder / "broken.png",
+        "--out",
+        tmp_path / "alone",
+    )
     assert "no hand was predicted" in said and "not a readable image" in said
 
 
@@ -255,17 +266,17 @@ def test_a_corrupt_picture_is_named_and_the_others_are_done(tool, model, folder,
     ],
 )
 def test_a_box_without_area_or_outside(tool, model, folder, tmp_path, capsys, box, message):
-    picture = folder / "grey.png"
-    said = refused(tool, capsys, model, picture, "--box", *box, "--out", tmp_path / "out")
+    image = folder / "grey.png"
+    said = refused(tool, capsys, model, image, "--box", *box, "--out", tmp_path / "out")
     assert "box of image grey.png" in said and message in said
-    # in a file it is that picture's fault only
+    # in a file it is that image's fault only
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps({"grey.png": [float(v) for v in box], "deep.png": [0, 0, 30, 30]}))
     out = tmp_path / "some"
-    assert tool.run([str(model), str(folder), "--boxes", str(boxes), "--out", str(out)]) == 2
-    pictures = {entry["picture"]: entry for entry in read(out)["pictures"]}
-    assert message in pictures["grey.png"]["faults"][0] and not pictures["grey.png"]["hands"]
-    assert len(pictures["deep.png"]["hands"]) == 1
+    assert predict(tool, model, folder, "--boxes", boxes, "--out", out) == 2
+    images = {entry["image"]: entry for entry in read(out)["images"]}
+    assert message in images["grey.png"]["faults"][0] and not images["grey.png"]["hands"]
+    assert len(images["deep.png"]["hands"]) == 1
     assert f"alpha.png has no box in {boxes}." in read(out)["notes"]
 
 
@@ -289,7 +300,14 @@ def test_weights_of_another_taxonomy(tool, folder, tmp_path, capsys):
     other = Taxonomy.load("interhand26m").handedness_only()
     model = store_random_pose_model(tmp_path / "model", taxonomy=other)
     said = refused(
-        tool, capsys, model, folder, "--taxonomy", "interhand26m", "--out", tmp_path / "out"
+        tool,
+        capsys,
+        model,
+        folder,
+        "--taxonomy",
+        "interhand26m",
+        "--out",
+        tmp_path / "out",
     )
     assert "taxonomy" in said
 
@@ -300,8 +318,8 @@ def test_nothing_that_tells_the_side(tool, folder, tmp_path, capsys):
     assert "handedness in alpha.png" in said
     assert "--hand" in said and "--gestures" in said
     # an empty predictions.json was left, which refused the call that the message asks for
-    arguments = [str(model), str(folder), "--hand", "right", "--out", str(tmp_path / "out")]
-    assert tool.run(arguments) == 0
+    arguments = [folder, "--hand", "right", "--out", tmp_path / "out"]
+    assert predict(tool, model, *arguments) == 0
 
 
 def test_a_mano_file_of_the_wrong_hand(tool, folder, tmp_path, capsys):
@@ -313,14 +331,13 @@ def test_a_mano_file_of_the_wrong_hand(tool, folder, tmp_path, capsys):
     model = store_random_pose_model(
         tmp_path / "model", taxonomy=None, hand_source=HandModelSource(good, "smplx")
     )
-    given = [model, folder, "--hand", "right", "--no-pictures"]
+    given = [model, folder, "--hand", "right", "--no-overlays"]
     said = refused(tool, capsys, *given, "--mano", swapped, "--out", tmp_path / "out")
     assert "MANO_RIGHT.npz contains a left hand" in said
     said = refused(tool, capsys, *given, "--mano", tmp_path, "--out", tmp_path / "out")
     assert "no MANO file" in said and "MANO_DIR" in said and "--mano PATH" in said
     assert "--mano open" not in said  # the network is not of that hand
-    arguments = [*given, "--mano", good, "--out", tmp_path / "out"]
-    assert tool.run([str(argument) for argument in arguments]) == 0
+    assert predict(tool, *given, "--mano", good, "--out", tmp_path / "out") == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
@@ -331,10 +348,10 @@ def test_cuda_asked_and_absent_is_one_message(tool, model, folder, tmp_path, cap
 
 
 def test_results_are_not_replaced_unasked(tool, model, folder, tmp_path, capsys):
-    arguments = [str(model), str(folder), "--out", str(tmp_path / "out"), "--no-pictures"]
-    assert tool.run(arguments) == 0
-    assert "holds predictions already" in refused(tool, capsys, *arguments)
-    assert tool.run([*arguments, "--overwrite"]) == 0
+    arguments = [folder, "--out", tmp_path / "out", "--no-overlays"]
+    assert predict(tool, model, *arguments) == 0
+    assert "holds predictions already" in refused(tool, capsys, model, *arguments)
+    assert predict(tool, model, *arguments, "--overwrite") == 0
 
 
 @pytest.mark.parametrize(
@@ -353,13 +370,13 @@ def test_wrong_arguments(tool, model, folder, tmp_path, capsys, arguments, messa
     assert message in said
 
 
-def test_a_folder_of_both_has_meshes_of_the_pictures_only(tool, model, folder, tmp_path):
+def test_a_folder_of_both_has_meshes_of_the_images_only(tool, model, folder, tmp_path):
     write_video(folder / "v.avi", 2)
     out = tmp_path / "out"
-    assert tool.run([str(model), str(folder), "--hand", "right", "--out", str(out)]) == 0
+    assert predict(tool, model, folder, "--hand", "right", "--out", out) == 0
     names = sorted(path.name for path in (out / "meshes").iterdir())
     assert names == [f"{name}.png_right.obj" for name in ("alpha", "deep", "grey")]
-    assert len(read(out)["pictures"]) == 5
+    assert len(read(out)["images"]) == 5
 
 
 def test_a_network_that_gives_nan_is_named(tool, model, folder, tmp_path, monkeypatch, capsys):
@@ -380,8 +397,8 @@ def test_many_notes_are_counted(tool, model, tmp_path, capsys):
     boxes = tmp_path / "boxes.json"
     rows = [{"image": "v.avi", "box": [500, 0, 9, 9], "frame": frame} for frame in range(11)]
     boxes.write_text(json.dumps([*rows, {"image": "v.avi", "box": [0, 0, 40, 40], "frame": 11}]))
-    arguments = [str(model), str(video), "--boxes", str(boxes), "--hand", "right"]
-    assert tool.run([*arguments, "--out", str(out)]) == 2
+    arguments = [video, "--boxes", boxes, "--hand", "right"]
+    assert predict(tool, model, *arguments, "--out", out) == 2
     said = capsys.readouterr().err
     assert said.count("Note: box of image v.avi, frame") == 10
     assert "and 1 further notes, see the file" in said and len(read(out)["notes"]) == 11
@@ -394,8 +411,8 @@ def test_a_folder_that_holds_no_network(tool, folder, tmp_path, capsys):
 def test_an_interruption_keeps_what_was_done(tool, model, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(HandEstimator, "predict", interrupted_at_the_second(HandEstimator.predict))
     out = tmp_path / "out"
-    assert tool.run([str(model), str(folder), "--out", str(out), "--batch", "1"]) == 130
-    assert [entry["picture"] for entry in read(out)["pictures"]] == ["alpha.png"]
+    assert predict(tool, model, folder, "--out", out, "--batch", "1") == 130
+    assert [entry["image"] for entry in read(out)["images"]] == ["alpha.png"]
     assert "Interrupted" in capsys.readouterr().err
 
 
@@ -411,7 +428,7 @@ def interrupted_at_the_second(predict):
     return once
 
 
-def test_real_pictures_with_the_boxes_of_their_annotations(tool, model, shared_dir, tmp_path):
+def test_real_images_with_the_boxes_of_their_annotations(tool, model, shared_dir, tmp_path):
     """Runs to the end on the four samples of InterHand2.6M and on other hands."""
     sample = shared_dir / "interhand" / "sample"
     cases = [(sample, sample / "test_interhand2.6m_data.json", 4)]
@@ -420,9 +437,9 @@ def test_real_pictures_with_the_boxes_of_their_annotations(tool, model, shared_d
         cases.append((home, home / f"test_{name}.json", count))
     for home, boxes, count in cases:
         out = tmp_path / home.name
-        arguments = [str(model), str(home), "--boxes", str(boxes), "--out", str(out)]
-        assert tool.run(arguments) == 0
-        assert len(read(out)["pictures"]) == count
-        assert len(list((out / "pictures").iterdir())) == count
-    sides = [entry["hands"][0]["hand"] for entry in read(tmp_path / "rhd")["pictures"]]
+        arguments = [home, "--boxes", boxes, "--out", out]
+        assert predict(tool, model, *arguments) == 0
+        assert len(read(out)["images"]) == count
+        assert len(list((out / "overlays").iterdir())) == count
+    sides = [entry["hands"][0]["hand"] for entry in read(tmp_path / "rhd")["images"]]
     assert sides == ["left", "left"]  # as annotated

@@ -47,21 +47,6 @@ def test_missing_and_large_json_is_not_read(tmp_path):
         read_json(tmp_path / "a.json", Fault, largest_bytes=8)
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"name": "a", "sizes": [1], "colour": 1}, "Unknown key colour.* Known: name, sizes"),
-        ({"name": "a"}, "sizes is required"),
-        ({"name": "a", "sizes": [1, "2"]}, "sizes.1. is '2'"),
-        ({"name": 1, "sizes": []}, "name is 1"),
-        ({"name": "a", "sizes": [1e999]}, "sizes.0. is inf"),
-    ],
-)
-def test_values_that_do_not_fit_are_named_with_their_place(values, message):
-    with pytest.raises(Fault, match=f"a.json: .*{message}"):
-        validated(Card, values, "a.json", Fault)
-
-
 def test_sound_values_are_read(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"name": "é", "sizes": [1]}))
     assert validated(Card, read_json(tmp_path / "a.json", Fault), "", Fault) == Card("é", [1])

@@ -14,11 +14,12 @@ from safetensors.torch import save_file
 
 from adapters.pose.checkpoint import read_pose_card
 from adapters.prediction.hand_boxes import boxes_from_file
-from adapters.prediction.picture_source import UnreadablePicture, read_picture
+from adapters.prediction.image_source import UnreadableInput, read_image
 from adapters.transfer.plan.file import read_plan
 from gesture_pretrain.config.override import apply_override
 from gesture_pretrain.data.images.decoding import UnreadableImage, image_size_wh
-from gesture_pretrain.data.images.files import read_image_rgb
+from gesture_pretrain.data.images.files import ImageFiles, read_image_rgb
+from gesture_pretrain.data.images.shards import Shards, write_shards
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
@@ -65,6 +66,7 @@ def formats(home: Path) -> dict[str, Format]:
     return {
         **_annotations(home / "data"),
         **_index(home / "index"),
+        **_shards(home / "shards"),
         **_weights(home / "weights"),
         **_checkpoints(home / "checkpoints"),
         **_configs(home / "configs"),
@@ -121,6 +123,24 @@ def _index(root: Path) -> dict[str, Format]:
         "index meta.json": Format(folder / "meta.json", opened, (DataError,), True),
         "index .npy, opened": Format(column, opened, (DataError,)),
         "index .npy, verified": Format(column, verified, (DataError,)),
+    }
+
+
+def _shards(root: Path) -> dict[str, Format]:
+    release = TinyRelease(splits=("train",))
+    release.write(root / "data")
+    index = HandIndex.open(
+        build_interhand_index(release.write_images(root / "data"), progress=False)
+    )
+    folder = write_shards(index, [0, 1], root / "shards", size_px=32, progress=False)
+
+    def read() -> Numbers:
+        Shards(folder, index, ImageFiles())
+        return []
+
+    return {
+        "shards .npy": Format(folder / "00000.npy", read, (DataError,)),
+        "shards.json": Format(folder / "shards.json", read, (DataError,), True),
     }
 
 
@@ -292,7 +312,7 @@ def _texts(root: Path) -> dict[str, Format]:
 
     def boxes(path: Path) -> Callable[[], Numbers]:
         def read() -> Numbers:
-            found = boxes_from_file(path).by_picture
+            found = boxes_from_file(path).by_image
             return [np.array(box.box_xywh_px) for of in found.values() for box in of]
 
         return read
@@ -345,7 +365,7 @@ def _images(root: Path) -> dict[str, Format]:
         cv2.imwrite(str(path), noise)
         found |= {
             f"{ending}, loader": Format(path, _decoder(path), (DataError,)),
-            f"{ending}, predict": Format(path, _reader(path), (UnreadablePicture,)),
+            f"{ending}, predict": Format(path, _reader(path), (UnreadableInput,)),
             f"{ending}, folders": Format(path, _sizer(path), (DataError,)),
         }
     return found
@@ -356,7 +376,7 @@ def _decoder(path: Path) -> Callable[[], Numbers]:
 
 
 def _reader(path: Path) -> Callable[[], Numbers]:
-    return lambda: [read_picture(path)[:0]]
+    return lambda: [read_image(path)[:0]]
 
 
 def _sizer(path: Path) -> Callable[[], Numbers]:

@@ -130,7 +130,8 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         *data, "--size", "tiny", "--steps", 2, "model.guidance=none", "data.batch_size=8",
         "data.workers=0", "data.val_split=none", "training.threads=1",
     ]  # fmt: skip
-    predict = ["predict", inputs.model, "--device", "cpu", "--hand", "right", "--overwrite"]
+    predict = ["predict", "--model", inputs.model, "--whole-image", "--device", "cpu"]
+    predict += ["--hand", "right", "--overwrite"]
     return {
         "data interhand": out("data", "interhand", "--root", inputs.release),
         "data folders": out("data", "folders", "--root", inputs.photographs),

@@ -1,4 +1,4 @@
-"""A stored pose network of random numbers, whose hands differ from picture to picture."""
+"""A stored pose network of random numbers, whose hands differ from image to image."""
 
 from pathlib import Path
 

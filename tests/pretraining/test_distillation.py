@@ -208,6 +208,7 @@ def test_the_card_names_the_teacher_and_its_labels(tiny_index, tmp_path):
     teacher = find_backbone(stored.weights).record.data.details["teacher"]
     assert teacher["name"] == "test_resnet.teacher" and teacher["label_variant"] == "gesture"
     assert teacher["taxonomy"] == classes.name and len(teacher["sha256"]) == 2
+    assert "test_resnet.teacher" in (stored.weights / "README.md").read_text()
 
 
 def test_all_full_crops_are_distilled(tiny_index, tmp_path):

@@ -22,15 +22,15 @@ def test_figures_are_png_and_repeatable():
     errors = RNG.random((6, 21))
     errors[:, 0] = np.nan
     for draw in (
-        lambda: figures.confusion_picture(RNG.integers(0, 9, (5, 5)) * 0 + 3, list("abcde"), "t"),
-        lambda: figures.embedding_picture(
+        lambda: figures.confusion_figure(RNG.integers(0, 9, (5, 5)) * 0 + 3, list("abcde"), "t"),
+        lambda: figures.embedding_figure(
             {"a": (points, classes), "b": (points, classes)},
             title="t",
             num_classes=5,
             left_hand={"a": left, "b": left},
         ),
-        lambda: figures.curve_picture({"p": {"c": curve}}, title="t", x_label="x"),
-        lambda: figures.joint_error_picture({"m": errors}, JOINT_NAMES_MANO21, title="t"),
+        lambda: figures.curve_figure({"p": {"c": curve}}, title="t", x_label="x"),
+        lambda: figures.joint_error_figure({"m": errors}, JOINT_NAMES_MANO21, title="t"),
     ):
         first, second = draw(), draw()
         assert first.startswith(PNG) and first == second
@@ -50,10 +50,10 @@ def test_class_colours_are_distinct():
 
 
 def test_confusion_of_unused_classes_is_left_out():
-    """A taxonomy may have many more classes than a split; empty rows would fill the picture."""
+    """A taxonomy may have many more classes than a split; empty rows would fill the figure."""
     counts = np.zeros((300, 300), int)
     counts[3, 3] = counts[3, 200] = 1
-    small = figures.confusion_picture(counts, [str(i) for i in range(300)], "t")
+    small = figures.confusion_figure(counts, [str(i) for i in range(300)], "t")
     assert len(small) < 60_000
 
 

@@ -38,7 +38,7 @@ def drawn(mesh, *, scale=0.7, shift=(150.0, 90.0), hand="right", caption="right 
     return DrawnHand(hand, vertices, faces, keypoints, image_from_mm, [20, 10, 160, 150], caption)
 
 
-def picture(width=200, height=180):
+def blank_image(width=200, height=180):
     return np.tile(GREEN, (height, width, 1))
 
 
@@ -48,7 +48,7 @@ def covered(before, after):
 
 def test_the_mesh_lies_on_its_joints_and_within_its_outline(mesh):
     hand = drawn(mesh)
-    image = picture()
+    image = blank_image()
     mask = covered(image, draw_meshes(image, [hand]))
     columns, rows = np.rint(hand.keypoints_px).astype(int).T
     # the wrist joint may lie at the mesh's open end; all others are inside of the hand
@@ -58,11 +58,11 @@ def test_the_mesh_lies_on_its_joints_and_within_its_outline(mesh):
     # half a pixel of the smoothed edge, and 0.5 % of perspective on 100 px
     np.testing.assert_allclose(found.min(axis=0), flat.min(axis=0), atol=1.5)
     np.testing.assert_allclose(found.max(axis=0), flat.max(axis=0), atol=1.5)
-    assert (image == GREEN).all()  # the picture itself is not drawn into
+    assert (image == GREEN).all()  # the image itself is not drawn into
 
 
-def test_a_hand_beside_the_picture_or_without_size_leaves_it_alone(mesh):
-    image = picture()
+def test_a_hand_beside_the_image_or_without_size_leaves_it_alone(mesh):
+    image = blank_image()
     for hand in (drawn(mesh, shift=(900.0, 90.0)), drawn(mesh, scale=-0.5), drawn(mesh, scale=0.0)):
         assert not covered(image, draw_meshes(image, [hand])).any()
     half_outside = draw_meshes(image, [drawn(mesh, shift=(60.0, 90.0))])
@@ -71,7 +71,7 @@ def test_a_hand_beside_the_picture_or_without_size_leaves_it_alone(mesh):
 
 def test_joints_and_box_are_drawn(mesh):
     hand = drawn(mesh)
-    image = picture()
+    image = blank_image()
     mask = covered(image, draw_joints(image, [hand]))
     columns, rows = np.rint(hand.keypoints_px).astype(int).T
     assert mask[rows, columns].all()
@@ -114,18 +114,18 @@ def test_two_hands_have_places_of_their_own_and_colours_of_their_side(mesh):
 @pytest.mark.parametrize("size", [(200, 180), (201, 181), (37, 60)])
 def test_a_sheet_has_an_even_size_that_only_the_places_change(mesh, size):
     sizes = [
-        hand_sheet(picture(*size), hands, places=2).shape
+        hand_sheet(blank_image(*size), hands, places=2).shape
         for hands in ([], [drawn(mesh)], [drawn(mesh)] * 2)
     ]
     assert sizes[0] == sizes[1] == sizes[2]
     assert sizes[0][0] % 2 == 0 and sizes[0][1] % 2 == 0
-    assert hand_sheet(picture(*size), [drawn(mesh)]).shape[1] > 2 * size[0]
+    assert hand_sheet(blank_image(*size), [drawn(mesh)]).shape[1] > 2 * size[0]
 
 
-def test_a_large_picture_is_drawn_smaller_with_the_hand_in_its_place(mesh):
+def test_a_large_image_is_drawn_smaller_with_the_hand_in_its_place(mesh):
     large = drawn(mesh, scale=7.0, shift=(1500.0, 900.0))
-    sheet = hand_sheet(picture(2000, 1800), [large], max_side_px=200)
-    small = hand_sheet(picture(), [drawn(mesh)], max_side_px=200)
+    sheet = hand_sheet(blank_image(2000, 1800), [large], max_side_px=200)
+    small = hand_sheet(blank_image(), [drawn(mesh)], max_side_px=200)
     assert sheet.shape == small.shape
     mesh_panels = sheet[:180, 200:400], small[:180, 200:400]
     # the same but for rounding of the box and of pixels on edges

@@ -41,10 +41,9 @@ def test_every_tensor_has_one_status():
     assert not found.is_complete
 
 
-def test_shares_by_hand():
-    """6 of 6 + 2 + 4 + 8 numbers; 24 of 24 + 16 + 16 + 32 bytes."""
+def test_fraction_by_hand():
+    """6 of 6 + 2 + 4 + 8 elements."""
     assert ledger().matched_share == pytest.approx(6 / 20)
-    assert ledger().matched_share_bytes == pytest.approx(24 / 88)
 
 
 def test_table_names_what_is_not_matched():

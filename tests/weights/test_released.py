@@ -6,6 +6,7 @@ from random_pose_model import store_random_pose_model
 
 from adapters.pose.checkpoint import find_pose_model, load_pose_model, release_pose_model
 from gesture_pretrain import export_backbone, list_backbones, load_backbone
+from gesture_pretrain.commands.main import run_commands
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.weights import released
 from gesture_pretrain.weights.errors import WeightsError
@@ -104,6 +105,16 @@ def test_an_unknown_name_lists_the_released_ones(folder, backbone):
     release_backbone(backbone[1], notes="", out=folder)
     with pytest.raises(UnknownBackbone, match=NAME):
         load_backbone("test_resnet.publishd")
+
+
+@pytest.mark.parametrize("command", ["swap", "export"])
+def test_lists_name_the_released_weights(folder, backbone, tmp_path, capsys, command):
+    release_backbone(backbone[1], notes="", out=folder)
+    source = store_random_pose_model(tmp_path / "model", taxonomy=None)
+    release_pose_model(source, "my_network", notes="", out=folder)
+    assert run_commands([command, "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert f"backbones: {NAME}" in printed and "networks: my_network" in printed
 
 
 @shipped_here

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.pose.sections import check_pose_config
 from adapters.targets import PoseTarget, model_options
-from adapters.transfer.plan.sections import FINETUNING_SECTIONS
+from adapters.transfer.plan.plan import FINETUNING_SECTIONS
 from gesture_pretrain.config.override import apply_override, set_key
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.weights.record import WeightRecord

@@ -5,16 +5,18 @@ turns it into runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from adapters.pose.sections import PoseSections
 from gesture_pretrain.config.sections import arguments_of
 from gesture_pretrain.data.index.leakage import KINDS
 from gesture_pretrain.data.index.record import HANDS, SPLITS
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.pretraining.sections import PretrainingSections
 from gesture_pretrain.schema import STRICT, PositiveFraction
 
 AS_MANY_IMAGES_AS_PRETRAINING = "pretraining"
@@ -28,6 +30,13 @@ def _require_distinct(values: tuple) -> tuple:
     return values
 
 
+# A teacher is known by its name only, which is not enough for the key of a cell
+_NOT_IN_PLANS = ("backbone", "model", "seed", "tag", "distillation")
+FINETUNING_SECTIONS = tuple(f.name for f in fields(PoseSections) if f.name not in _NOT_IN_PLANS)
+FinetuningSection = Literal[FINETUNING_SECTIONS]
+PretrainingSection = Literal[
+    tuple(f.name for f in fields(PretrainingSections) if f.name not in _NOT_IN_PLANS)
+]
 _LEAKS = tuple(f"{stage}:{kind}" for stage in STAGES for kind in KINDS)
 _T = TypeVar("_T")
 _OneOrMore = Annotated[tuple[_T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
@@ -59,9 +68,9 @@ class Arm:
     """
 
     init: str | None = None
-    pretrain: Mapping[str, Mapping[str, Any]] | None = None
+    pretrain: Mapping[PretrainingSection, Mapping[str, Any]] | None = None
     weights: str | None = None
-    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    finetuning: Mapping[Literal["optimizer"], Mapping[str, Any]] = field(default_factory=dict)
     extra: NonNegativeInt | Literal["pretraining"] = 0
     optional: bool = False
     text: str = ""
@@ -101,7 +110,7 @@ class Target:
     backbone: str | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     arms: tuple[str, ...] | None = None
-    finetuning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    finetuning: Mapping[FinetuningSection, Mapping[str, Any]] = field(default_factory=dict)
     text: str = ""
 
 
@@ -251,9 +260,9 @@ class Plan:
     backbones: _Some[arguments_of(build_backbone, "seed")]
     arms: _Some[Arm]
     targets: _Some[Target]
-    finetuning: Mapping[str, Mapping[str, Any]]
+    finetuning: Mapping[FinetuningSection, Mapping[str, Any]]
     seeds: _OneOrMore[NonNegativeInt]
-    pretraining: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pretraining: Mapping[PretrainingSection, Mapping[str, Any]] = field(default_factory=dict)
     question: str = "Do the arms differ?"
     fractions: _OneOrMore[PositiveFraction] = (1.0,)
     comparisons: tuple[Comparison, ...] = ()

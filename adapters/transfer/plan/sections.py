@@ -10,14 +10,9 @@ from adapters.targets import PoseTarget, UnknownTarget, find_pose_target
 from adapters.transfer.plan.plan import Plan, PlanError, merged
 from gesture_pretrain.models.architectures import is_architecture
 from gesture_pretrain.models.backbone import unknown_arch_message
-from gesture_pretrain.names import did_you_mean
 from gesture_pretrain.pretraining.labels import INDEX_LABELS
 from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.taxonomy import Taxonomy
-
-PRETRAINING_SECTIONS = ("data", "heads", "objective", "optimizer", "schedule", "training")
-FINETUNING_SECTIONS = ("data", "hand_model", "optimizer", "schedule", "training")
-ARM_SECTIONS = ("optimizer",)  # of the fine-tuning: what may differ between arms of a target
 
 
 def check_plan_sections(plan: Plan) -> None:
@@ -47,7 +42,6 @@ def _check_pretraining(plan: Plan) -> None:
     places = {"pretraining": {}} if trained or plan.pretraining else {}
     places |= {f"arms.{name}.pretrain": arm.pretrain for name, arm in trained.items()}
     for place, changes in places.items():
-        _require_sections(place, {**plan.pretraining, **changes}, PRETRAINING_SECTIONS)
         sections = _with_data(plan, merged(plan.pretraining, changes))
         with _found_at(place):
             check_config({**sections, "backbone": {"arch": ""}})
@@ -55,7 +49,6 @@ def _check_pretraining(plan: Plan) -> None:
 
 
 def _check_finetuning(plan: Plan) -> None:
-    _require_sections("finetuning", plan.finetuning, FINETUNING_SECTIONS)
     for name, target in plan.targets.items():
         with _found_at(f"targets.{name}.target"):
             network = find_pose_target(target.target)
@@ -64,13 +57,9 @@ def _check_finetuning(plan: Plan) -> None:
                 network, {"data": {"index": ""}, "backbone": {}, "model": target.model}
             )
         _check_finetuning_of(plan, "finetuning", network, {})
-        place = f"targets.{name}.finetuning"
-        _require_sections(place, target.finetuning, FINETUNING_SECTIONS)
-        _check_finetuning_of(plan, place, network, target.finetuning)
+        _check_finetuning_of(plan, f"targets.{name}.finetuning", network, target.finetuning)
     for name, arm in plan.arms.items():
-        place = f"arms.{name}.finetuning"
-        _require_sections(place, arm.finetuning, ARM_SECTIONS)
-        _check_finetuning_of(plan, place, network, arm.finetuning)
+        _check_finetuning_of(plan, f"arms.{name}.finetuning", network, arm.finetuning)
 
 
 def _check_finetuning_of(plan: Plan, place: str, network: PoseTarget, changes: Mapping) -> None:
@@ -87,13 +76,6 @@ def _check_finetuning_of(plan: Plan, place: str, network: PoseTarget, changes: M
 
 def _with_data(plan: Plan, sections: dict[str, Any]) -> dict[str, Any]:
     return {**sections, "data": {**plan.data, **sections.get("data", {})}}
-
-
-def _require_sections(place: str, sections: Mapping, known: tuple[str, ...]) -> None:
-    for name in sections:
-        if name not in known:
-            near = did_you_mean(name, known)
-            raise PlanError(f"Unknown section {place}.{name}.{near} Known: {', '.join(known)}.")
 
 
 def _check_taxonomy(data: Mapping[str, Any]) -> None:

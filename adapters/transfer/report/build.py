@@ -1,4 +1,4 @@
-"""The report of a plan: scores, comparisons, diagnostics and pictures of what is finished."""
+"""The report of a plan: scores, comparisons, diagnostics and figures of the finished cells."""
 
 import json
 from dataclasses import asdict, replace
@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
-from adapters.transfer.plan.cells import PRETRAINING, CellTable, finetuning_rows, scored_rows
+from adapters.transfer.plan.cells import CellTable, finetuning_rows, scored_rows
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.run.execution import outcome
 from adapters.transfer.run.forecast import count_clusters
 from adapters.transfer.score.comparing import (
+    cluster_columns,
     compare_external,
     compare_plan,
     marked_untrained,
     write_pairs_json,
 )
+from adapters.transfer.score.equivalents import equivalents, write_equivalents
+from adapters.transfer.score.exposure import exposure_of_arms
 from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
+from adapters.transfer.score.learning_rates import learning_rate_choices
 from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
 from adapters.transfer.score.pretraining import pretraining_lines
 from adapters.transfer.score.record import cell_lines, compute, compute_of_stored, facts, ledgers
@@ -38,13 +42,14 @@ from adapters.transfer.score.scoring import (
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.statistics.paired_scores import mean_interval
 from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import find_backbone
 
 
 def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") -> Path:
-    """Scores what is finished and writes `out/reports/<plan>/`.
+    """Score the finished cells and write `out/reports/<plan>/`.
 
     Returns:
         The path of report.html.
@@ -53,20 +58,22 @@ def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") 
     folder = Path(out) / "reports" / plan.name
     page = write_transfer_report(folder, results)
     write_pairs_json(folder / "comparisons.json", pairs)
+    if results.equivalents:
+        write_equivalents(folder / "equivalents.csv", results.equivalents)
     return page
 
 
 def collect_results(
     plan: Plan, table: CellTable, out: Path, *, command: str = ""
 ) -> tuple[TransferResults, list[ComparedPair]]:
-    """Everything that the report says."""
+    """Collect everything that the report shows."""
     reader = truth_reader(plan)
     audits = audit_plan(plan, table)
     scored = score_plan(plan, table, out, reader)
     mean_pose_mm = mean_pose_errors(plan, reader, _labelled_rows(plan))
     tested = plan.protocols[0]
     pairs = marked_untrained(
-        compare_plan(plan, scored, seen=_seen_gestures(audits)),
+        compare_plan(plan, scored, exposure=exposure_of_arms(plan, table)),
         mean_pose_mm.get(tested, float("nan")),
         scored,
         tested,
@@ -103,6 +110,9 @@ def collect_results(
         mean_pose_mm=mean_pose_mm,
         facts=facts(table, out),
         cells=cell_lines(table, out),
+        curves=tuple(scored.curves),
+        equivalents=equivalents(plan, scored),
+        learning_rates=learning_rate_choices(table, out),
         plan_text=json.dumps(asdict(plan), indent=1),
         commands=(command,) if command else (),
     )
@@ -110,66 +120,71 @@ def collect_results(
 
 
 def _labelled_rows(plan: Plan) -> np.ndarray:
-    """Rows whose pose labels the cells with the most labels are trained on, in the first seed."""
+    """Select the rows with pose labels of the largest fraction, in the first seed."""
     data = {**plan.data, **plan.finetuning.get("data", {}), "fraction": max(plan.fractions)}
     data.setdefault("fraction_seed", plan.seeds[0])
     return finetuning_rows(HandIndex.open(plan.data["index"]), data)
 
 
 def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
-    rows = []
-    for system in plan.external:
-        scores = scored.external[system.name]
-        rows.append(
-            TableRow(
-                target=system.name,
-                arm="",
-                fraction=None,
-                seeds=(),
-                **_values(plan, [scores]),
-                refused=scored.refused[system.name],
-                text=system.text,
-            )
+    rows = [
+        TableRow(
+            target=system.name,
+            arm="",
+            fraction=None,
+            seeds=(),
+            **_values(plan, [scored.external[system.name]]),
+            refused=scored.refused[system.name],
+            text=system.text,
         )
-    for target in plan.targets:
-        for fraction in plan.fractions:
-            for arm in plan.arms_of(target):
-                places = [(target, arm, fraction, seed) for seed in plan.seeds]
-                there = [place for place in places if place in scored.cells]
-                if not there:
-                    continue
-                rows.append(
-                    TableRow(
-                        target=target,
-                        arm=arm,
-                        fraction=fraction,
-                        seeds=tuple(place[3] for place in there),
-                        **_values(plan, [scored.cells[place] for place in there]),
-                        train_images=scored.results[there[0]]["train_images"],
-                        train_moments=scored.results[there[0]].get("train_moments"),
-                        refused=scored.refused[there[0]],
-                        interval_mm=_interval(plan, [scored.cells[place] for place in there]),
-                    )
-                )
-    return rows
+        for system in plan.external
+    ]
+    settings = (
+        (target, arm, fraction)
+        for target in plan.targets
+        for fraction in plan.fractions
+        for arm in plan.arms_of(target)
+    )
+    return rows + [row for setting in settings if (row := _row(plan, scored, *setting))]
+
+
+def _row(plan: Plan, scored: Scored, target: str, arm: str, fraction: float) -> TableRow | None:
+    places = [(target, arm, fraction, seed) for seed in plan.seeds]
+    places = [place for place in places if place in scored.cells]
+    if not places:
+        return None
+    scores, first = [scored.cells[place] for place in places], scored.results[places[0]]
+    return TableRow(
+        target=target,
+        arm=arm,
+        fraction=fraction,
+        seeds=tuple(place[3] for place in places),
+        **_values(plan, scores),
+        train_images=first["train_images"],
+        train_moments=first.get("train_moments"),
+        refused=scored.refused[places[0]],
+        interval_mm=_interval(plan, scores),
+    )
 
 
 def _values(plan: Plan, of_seeds: list[dict]) -> dict:
     joints, meshes, hands = {}, {}, {}
     for name in plan.protocols:
-        scores = [scores[name] for scores in of_seeds if name in scores]
-        if not scores:
+        averages = [scores[name].averages for scores in of_seeds if name in scores]
+        if not averages:
             continue
-        joints[name] = tuple(score.averages.mpjpe_mm["single"] for score in scores)
-        hands[name] = scores[0].averages.num_hands["single"]
-        if scores[0].protocol.vertices:
-            meshes[name] = tuple(score.averages.mpvpe_mm["single"] for score in scores)
+        joints[name] = tuple(average.mpjpe_mm["single"] for average in averages)
+        hands[name] = averages[0].num_hands["single"]
+        if PROTOCOLS[name].vertices:
+            meshes[name] = tuple(average.mpvpe_mm["single"] for average in averages)
     return {"mpjpe_mm": joints, "mpvpe_mm": meshes, "hands": hands}
 
 
 def _interval(plan: Plan, of_seeds: list[dict]) -> tuple[float, float] | None:
     scores = [scores[plan.protocols[0]] for scores in of_seeds if plan.protocols[0] in scores]
-    return mean_interval(on_shared_hands(scores)) if scores else None
+    if not scores:
+        return None
+    return mean_interval(on_shared_hands(scores), cluster_by=cluster_columns(plan))
 
 
 def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...], dict]:
@@ -185,28 +200,24 @@ def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...
 
 
 def _gains(plan: Plan, scored: Scored, score: FeatureScore) -> dict[str, float]:
-    """Target -> error of the main reference arm minus this arm's, same seed, least labels."""
+    """Target -> error of the main reference arm minus this arm's, same seed, fewest labels."""
     if not plan.comparisons or plan.comparisons[0].reference == score.arm:
         return {}
     reference, fraction = plan.comparisons[0].reference, min(plan.fractions)
     found = {}
     for target in plan.targets:
-        places = [(target, arm, fraction, score.seed) for arm in (reference, score.arm)]
-        if plan.backbone_of(target) != score.backbone or any(p not in scored.cells for p in places):
-            continue
-        errors = [
-            scored.cells[place][plan.protocols[0]].averages.mpjpe_mm["single"]
-            for place in places
-            if plan.protocols[0] in scored.cells[place]
-        ]
-        if len(errors) == 2 and not np.isnan(errors).any():
-            found[target] = errors[0] - errors[1]
-    return found
+        if plan.backbone_of(target) == score.backbone:
+            before_mm, after_mm = (
+                _error_mm(plan, scored, (target, arm, fraction, score.seed))
+                for arm in (reference, score.arm)
+            )
+            found[target] = before_mm - after_mm
+    return {target: gain_mm for target, gain_mm in found.items() if not np.isnan(gain_mm)}
 
 
-def _seen_gestures(audits: dict[str, LeakageAudit]) -> frozenset[str] | None:
-    audit = audits.get(PRETRAINING)
-    return None if audit is None else frozenset(audit.gestures_seen)
+def _error_mm(plan: Plan, scored: Scored, place: tuple) -> float:
+    score = scored.cells.get(place, {}).get(plan.protocols[0])
+    return np.nan if score is None else score.averages.mpjpe_mm["single"]
 
 
 def _audit_sentences(plan: Plan, audits: dict[str, LeakageAudit]) -> list[str]:
@@ -246,45 +257,36 @@ def _num_coarse(plan: Plan) -> int:
 
 
 def _confounds(plan: Plan) -> list[str]:
-    found = []
-    untrained = [
-        n for n, arm in plan.arms.items() if not (arm.pretrained_here or arm.weights or arm.extra)
-    ]
     stored = _trained_on_the_same_index(plan)
-    trained = [n for n, arm in plan.arms.items() if arm.pretrained_here or n in stored]
-    if untrained and trained:
-        found.append(
-            f"{', '.join(trained)}: more steps in all than {', '.join(untrained)}, also on images "
-            "whose pose labels are not used. The arm with shuffled labels has the same compute and "
-            "images without the gestures; an arm with 'extra' spends the steps on pose."
-        )
-    longer = [name for name, arm in plan.arms.items() if arm.extra]
-    if longer:
-        found.append(f"{', '.join(longer)}: more steps of fine-tuning, on the same pose labels.")
-    if stored:
-        found.append(
-            f"{', '.join(stored)}: stored weights, one pretraining for all seeds. The seeds vary "
-            "the fine-tuning alone; another pretraining could differ."
-        )
-    other = [n for n, a in plan.arms.items() if a.starts_from != "random" and n not in stored]
-    if other:
-        found.append(
-            f"{', '.join(other)}: trained elsewhere, on other images and with more compute."
-        )
-    tuned = [name for name, arm in plan.arms.items() if arm.finetuning]
-    if tuned:
-        found.append(
-            f"{', '.join(tuned)}: a learning rate of its own, as random and pretrained weights "
-            "need different ones. All other arms share the optimiser."
-        )
-    own_share = "fraction_seed" not in {**plan.data, **plan.finetuning.get("data", {})}
-    found.append(
-        "Each seed draws its own part of the pose labels: the spread over seeds includes it."
-        if own_share
-        else "All seeds have the same part of the pose labels: the spread over seeds leaves out "
-        "what another part would change."
+    untrained, trained, longer, elsewhere, tuned = [], [], [], [], []
+    for name, arm in plan.arms.items():
+        if arm.pretrained_here or name in stored:
+            trained.append(name)
+        elif not (arm.weights or arm.extra):
+            untrained.append(name)
+        longer += [name] * bool(arm.extra)
+        elsewhere += [name] * (arm.starts_from != "random" and name not in stored)
+        tuned += [name] * bool(arm.finetuning)
+    fixed_labels = "fraction_seed" in {**plan.data, **plan.finetuning.get("data", {})}
+    found = {
+        "more training steps in total than the arms without pretraining "
+        f"({', '.join(untrained)}), also on images whose pose labels are not used. A control with "
+        "shuffled labels has the same compute and images without the gestures; an arm with 'extra' "
+        "spends the steps on pose.": trained if untrained else [],
+        "more fine-tuning steps, on the same pose labels.": longer,
+        "stored weights from a single pretraining for all seeds. The seeds vary only the "
+        "fine-tuning; another pretraining could differ.": stored,
+        "trained elsewhere, on other images and with more compute.": elsewhere,
+        "its own learning rate, because random and pretrained weights need different ones. All "
+        "other arms share the optimiser.": tuned,
+    }
+    labels = (
+        "All seeds use the same subset of the pose labels: the spread over seeds does not include "
+        "the choice of the subset."
+        if fixed_labels
+        else "Each seed draws its own subset of the pose labels: the spread over seeds includes it."
     )
-    return found
+    return [*(f"{', '.join(arms)}: {text}" for text, arms in found.items() if arms), labels]
 
 
 def _trained_on_the_same_index(plan: Plan) -> list[str]:
@@ -303,10 +305,9 @@ def _trouble(table: CellTable, out: Path, scored: Scored) -> list[str]:
     groups: dict[tuple, set[str]] = {}
     for (target, _, fraction, seed), result in scored.results.items():
         groups.setdefault((target, fraction, seed), set()).add(result["train_rows_sha256"])
-    for (target, fraction, seed), hashes in groups.items():
-        if len(hashes) > 1:
-            found.append(
-                f"The arms of {target} at {fraction} of the labels, seed {seed}, were NOT trained "
-                "on the same images."
-            )
-    return found
+    return found + [
+        f"The arms of {target} at {fraction} of the labels, seed {seed}, were NOT trained on the "
+        "same images."
+        for (target, fraction, seed), hashes in groups.items()
+        if len(hashes) > 1
+    ]

@@ -23,7 +23,7 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     return {arm: _ARMS[place % len(_ARMS)] for place, arm in enumerate(arms)}
 
 
-def difference_picture(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
+def difference_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
     """Draw difference and interval of each compared pair, the first on top."""
     shown = [pair for pair in pairs if pair.joints is not None]
     figure = Figure(figsize=(9.6, 1.3 + 0.42 * len(shown)), layout="constrained")
@@ -70,7 +70,7 @@ def finding_legend(figure: Figure, *more: Line2D) -> None:
     )
 
 
-def prediction_picture(
+def prediction_figure(
     features: Sequence[FeatureScore], *, title: str, colours: Mapping[str, str]
 ) -> bytes:
     """Draw the gain after fine-tuning over the probe error of frozen features, per target."""

@@ -1,4 +1,4 @@
-"""Pictures of where a difference is: by gesture and by joint. Millimetres."""
+"""Figures of where a difference is: by gesture and by joint. Millimetres."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from gesture_pretrain.report.figures import INK, SOFT, to_png
 _GESTURES_SHOWN = 40
 
 
-def gesture_gains_picture(gains: Sequence[GroupGain], *, title: str) -> bytes:
+def gesture_gains_figure(gains: Sequence[GroupGain], *, title: str) -> bytes:
     """Difference on each gesture with its interval, best on top; unseen ones are hollow."""
     gains, cut = list(gains), None
     if len(gains) > _GESTURES_SHOWN:
@@ -50,7 +50,7 @@ def gesture_gains_picture(gains: Sequence[GroupGain], *, title: str) -> bytes:
     return to_png(figure)
 
 
-def joint_gains_picture(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
+def joint_gains_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
     """Difference of each joint with its interval, a panel per pair, all on one scale."""
     columns = min(2, len(pairs))
     rows = -(-len(pairs) // columns)
@@ -82,7 +82,7 @@ def _joints_of_pair(axes, pair: ComparedPair) -> None:
 
 
 def _keep_in_view(axes, gains: Sequence[GroupGain]) -> None:
-    """Dots decide the scale; an interval of few clusters may leave the picture."""
+    """Dots decide the scale; an interval of few clusters may leave the figure."""
     values = np.array([gain.difference_mm for gain in gains] + [0.0])
     margin = 0.2 * max(float(np.ptp(values)), 1.0)
     axes.set_xlim(values.min() - margin, values.max() + margin)

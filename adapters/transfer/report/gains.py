@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adapters.transfer.report.gain_figures import gesture_gains_picture, joint_gains_picture
+from adapters.transfer.report.gain_figures import gesture_gains_figure, joint_gains_figure
 from adapters.transfer.report.tables import seen_table
 from adapters.transfer.score.results import ComparedPair, GroupGain, TransferResults, percent
 from gesture_pretrain.report.page import Block, Figure, Table
@@ -38,12 +38,12 @@ def part_blocks(results: TransferResults) -> list[Block]:
     if panels:
         title = f"By joint, {percent(fewest)} of the labels: {results.kind}"
         caption = _intervals("Green and red are significant", "the joints of a panel")
-        image = joint_gains_picture(panels, title=title)
+        image = joint_gains_figure(panels, title=title)
         blocks.append(Figure(image, f"{caption} A root has no error and is left out."))
     first = compared[0]
     if first.by_gesture:
         title = f"{first.label}: by gesture\n{results.kind}"
-        image = gesture_gains_picture(first.by_gesture, title=title)
+        image = gesture_gains_figure(first.by_gesture, title=title)
         blocks.append(Figure(image, _gesture_caption(first.by_gesture)))
     return blocks
 

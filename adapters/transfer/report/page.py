@@ -6,7 +6,7 @@ from pathlib import Path
 from adapters.transfer.report import figures
 from adapters.transfer.report.curves import label_curves, step_curves
 from adapters.transfer.report.gains import part_blocks, seen_blocks
-from adapters.transfer.report.pose_figure import pose_pairs_picture
+from adapters.transfer.report.pose_figure import pose_pairs_figure
 from adapters.transfer.report.tables import (
     cell_table,
     comparison_numbers,
@@ -28,7 +28,7 @@ from adapters.transfer.report.verdict import (
 )
 from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report.figures import embedding_picture
+from gesture_pretrain.report.figures import embedding_figure
 from gesture_pretrain.report.frames import to_csv, to_latex
 from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 
@@ -123,7 +123,7 @@ def _difference_figure(
     results: TransferResults, pairs: Sequence[ComparedPair], what: str, caption: str
 ) -> Figure:
     title = f"{what} with 95 % intervals: {results.kind}"
-    return Figure(figures.difference_picture(pairs, title=title), caption)
+    return Figure(figures.difference_figure(pairs, title=title), caption)
 
 
 def _transfer_tables(results: TransferResults) -> list[Block]:
@@ -236,14 +236,14 @@ def _features(results: TransferResults) -> list[Block]:
         "fine-tuning, same seed, fewest labels.",
     ]
     if any(score.gain_mm for score in results.features):
-        image = figures.prediction_picture(
+        image = figures.prediction_figure(
             results.features,
             title=f"Frozen features against gain: {results.kind}",
             colours=figures.arm_colours(list(results.arms)),
         )
         blocks.append(Figure(image, "One dot per arm and seed."))
     if results.feature_points:
-        image = embedding_picture(
+        image = embedding_figure(
             results.feature_points,
             title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
             num_classes=results.feature_classes,
@@ -263,7 +263,7 @@ def _poses(results: TransferResults) -> list[Block]:
     crossed = pair.target != pair.reference_target
     colours = figures.arm_colours([*results.arms, "the same arm in another target"])
     same = pair.arm == pair.reference
-    image = pose_pairs_picture(
+    image = pose_pairs_figure(
         results.pose_pairs,
         title=f"{pair.label}\n{results.kind}",
         arm=f"{pair.target}, {pair.arm}" if crossed else pair.arm,

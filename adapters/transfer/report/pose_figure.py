@@ -1,4 +1,4 @@
-"""The picture of single hands in a transfer report: the truth and two systems, side by side."""
+"""The figure of single hands in a transfer report: the truth and two systems, side by side."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _MESH_STRENGTH = 0.75
 _HANDS_BESIDE, _GAP = 2, 0.12
 
 
-def pose_pairs_picture(
+def pose_pairs_figure(
     pairs: Sequence[PosePair],
     *,
     title: str,

@@ -43,6 +43,7 @@ def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Fo
     index = HandIndex.open(plan.test.index or plan.data["index"])
     tested = scored_rows(plan, index)
     clusters, subjects = count_clusters(index, tested)
+    independent = subjects if plan.cluster_by == "subject" else clusters
     speed, origin = _images_per_s(plan, table, out)
     states = {cell.key: _state(out, cell) for cell in table.cells}
     hours = {cell.key: _hours(plan, cell, speed, len(tested)) for cell in table.cells}
@@ -56,9 +57,9 @@ def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Fo
     detectable = None
     if assumed.cluster_sd_mm is not None and assumed.seed_sd_mm is not None:
         detectable = detectable_difference(
-            assumed.cluster_sd_mm / clusters**0.5,
+            assumed.cluster_sd_mm / independent**0.5,
             assumed.seed_sd_mm / len(plan.seeds) ** 0.5,
-            clusters=clusters,
+            clusters=independent,
             seeds=len(plan.seeds),
         )
     return Forecast(

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from adapters.transfer.plan.plan import Comparison, Plan
+from adapters.transfer.score.exposure import Exposure
 from adapters.transfer.score.gains import (
     correct_exposure,
     gains_by_exposure,
@@ -24,21 +26,23 @@ from adapters.transfer.score.scoring import Scored, on_shared_hands
 from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.evaluation.statistics.comparison import holm
-from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores
+from gesture_pretrain.evaluation.statistics.paired_scores import CLUSTERS, compare_scores
 
 
-def compare_plan(plan: Plan, scored: Scored, *, seen: frozenset[str] | None) -> list[ComparedPair]:
+def compare_plan(
+    plan: Plan, scored: Scored, *, exposure: Mapping[str, Exposure]
+) -> list[ComparedPair]:
     """Every declared comparison in each target and at each share of the labels.
 
     Args:
         plan: the plan.
         scored: its scores.
-        seen: labels that pretraining has; None where that is not known.
+        exposure: Gestures that the pretraining of an arm had, of the arms where that is known.
     """
     pairs = [
-        _compared(plan, scored, declared, target, fraction, seen)
+        _compared(plan, scored, declared, target, fraction, exposure)
         for declared in plan.comparisons
-        for target in _targets(plan, declared)
+        for target in compared_targets(plan, declared)
         for fraction in plan.fractions
     ]
     return correct_exposure(_corrected(pairs))
@@ -114,7 +118,8 @@ def _corrected(pairs: list[ComparedPair]) -> list[ComparedPair]:
     return [replace(pair, joints_p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
-def _targets(plan: Plan, declared: Comparison) -> list[str]:
+def compared_targets(plan: Plan, declared: Comparison) -> list[str]:
+    """Return the targets that a declared comparison is made in."""
     if declared.target is not None:
         return [declared.target]
     return [
@@ -125,7 +130,7 @@ def _targets(plan: Plan, declared: Comparison) -> list[str]:
     ]
 
 
-def _compared(plan, scored: Scored, declared, target, fraction, seen) -> ComparedPair:
+def _compared(plan, scored: Scored, declared, target, fraction, exposure) -> ComparedPair:
     other = declared.reference_target or target
     pair = ComparedPair(
         target, other, fraction, declared.arm, declared.reference, text=declared.text
@@ -146,7 +151,8 @@ def _compared(plan, scored: Scored, declared, target, fraction, seen) -> Compare
         for seed in seeds
     ]
     measured = _measured(plan, pair, own, base, starts)
-    return _with_parts(plan, measured, own, base, seen, starts)
+    known = exposure.get(declared.arm, exposure.get(declared.reference))
+    return _with_parts(plan, measured, own, base, known, starts)
 
 
 def _measured(
@@ -168,7 +174,7 @@ def _measured(
     if not len(ours[0].info["rows"]):
         return replace(pair, missing="no hand was predicted by both")
     mesh = _mesh_protocol(plan, [*own, *base])
-    runs = {"pretrainings": pretraining_groups(starts)}
+    runs = _runs(plan, starts)
     joints, meshes = compare_scores(ours, theirs, **runs), None
     if is_one_pretraining(starts):
         joints = replace(joints, caveats=(*joints.caveats, ONE_PRETRAINING))
@@ -179,23 +185,36 @@ def _measured(
         joints=joints,
         meshes=meshes,
         meshes_protocol=mesh or "",
-        by_subject=compare_scores(ours, theirs, cluster_by=("subject",), **runs),
+        by_subject=compare_scores(ours, theirs, **{**runs, "cluster_by": ("subject",)}),
         missing=""
         if len(base) == len(plan.seeds)
         else f"{len(base)} of {len(plan.seeds)} seeds have all of their cells finished",
     )
 
 
-def _with_parts(plan: Plan, pair: ComparedPair, own, base, seen, starts) -> ComparedPair:
+def _runs(plan: Plan, starts: Starts) -> dict[str, Any]:
+    """Return the arguments of `compare_scores` that all parts of a comparison share."""
+    return {"pretrainings": pretraining_groups(starts), "cluster_by": cluster_columns(plan)}
+
+
+def cluster_columns(plan: Plan) -> tuple[str, ...]:
+    """Return the names in `Score.info` that define a cluster of test hands."""
+    return ("subject",) if plan.cluster_by == "subject" else CLUSTERS
+
+
+def _with_parts(
+    plan: Plan, pair: ComparedPair, own, base, exposure: Exposure | None, starts
+) -> ComparedPair:
     if pair.joints is None:
         return pair
     ours, theirs = _on_shared_hands(own, base, plan.protocols[0])
-    groups = pretraining_groups(starts)
+    runs = _runs(plan, starts)
+    seen = None if exposure is None else exposure.seen
     return replace(
         pair,
-        by_gesture=gains_by_gesture(ours, theirs, seen=seen, pretrainings=groups),
-        by_joint=gains_by_joint(ours, theirs, pretrainings=groups),
-        by_exposure=gains_by_exposure(ours, theirs, seen=seen, pretrainings=groups),
+        by_gesture=gains_by_gesture(ours, theirs, seen=seen, **runs),
+        by_joint=gains_by_joint(ours, theirs, **runs),
+        by_exposure=gains_by_exposure(ours, theirs, exposure=exposure, **runs),
     )
 
 

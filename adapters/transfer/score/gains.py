@@ -6,9 +6,11 @@ level. Intervals are not corrected for the number of parts; p-values are, by Hol
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from adapters.transfer.score.exposure import Exposure
 from adapters.transfer.score.results import ComparedPair, GroupGain
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.evaluation.statistics.comparison import holm
@@ -26,14 +28,14 @@ def gains_by_gesture(
     theirs: Scores,
     *,
     seen: frozenset[str] | None,
-    pretrainings: Sequence[int] | None = None,
+    **runs: Any,
 ) -> tuple[GroupGain, ...]:
     """Difference on each gesture of at least three hands, the best first.
 
     Args:
         ours, theirs: of the arm and its reference, equal seeds at equal places, on the same hands.
         seen: labels that pretraining has; None where that is not known.
-        pretrainings: Pretraining each run starts from; None if all runs share one.
+        **runs: `pretrainings` and `cluster_by` of `compare_scores`.
     """
     labels = ours[0].info["label"]
     counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
@@ -46,47 +48,48 @@ def gains_by_gesture(
             theirs,
             seen=_is_in(name, seen),
             hands=labels == name,
-            pretrainings=pretrainings,
+            **runs,
         )
         for name in names
     ]
     return tuple(sorted(_corrected(found), key=lambda gain: gain.difference_mm))
 
 
-def gains_by_joint(
-    ours: Scores, theirs: Scores, *, pretrainings: Sequence[int] | None = None
-) -> tuple[GroupGain, ...]:
-    """Difference of each joint; a root, which has no error, is left out."""
+def gains_by_joint(ours: Scores, theirs: Scores, **runs: Any) -> tuple[GroupGain, ...]:
+    """Difference of each joint; a root, which has no error, is left out; see `gains_by_gesture`."""
     errors = np.stack([score.errors.joint_mm for score in (*ours, *theirs)])
     joints = [joint for joint in range(len(JOINT_NAMES_MANO21)) if _has_errors(errors[..., joint])]
     gains = [
-        _gain(JOINT_NAMES_MANO21[joint], ours, theirs, joint=joint, pretrainings=pretrainings)
-        for joint in joints
+        _gain(JOINT_NAMES_MANO21[joint], ours, theirs, joint=joint, **runs) for joint in joints
     ]
     return tuple(_corrected(gains))
 
 
 def gains_by_exposure(
-    ours: Scores,
-    theirs: Scores,
-    *,
-    seen: frozenset[str] | None,
-    pretrainings: Sequence[int] | None = None,
+    ours: Scores, theirs: Scores, *, exposure: Exposure | None, **runs: Any
 ) -> tuple[GroupGain, ...]:
-    """Difference on the gestures that pretraining had, and on the others; () if not known."""
-    if seen is None:
+    """Difference on gestures seen in pretraining, on other gestures, and on poses without gesture.
+
+    Args:
+        ours, theirs, **runs: See `gains_by_gesture`.
+        exposure: Gestures that pretraining had; None, which gives (), if that is not known.
+    """
+    if exposure is None:
         return ()
     counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
     labels = ours[0].info["label"]
-    known = np.isin(labels, sorted(seen))
+    seen, gestures = (np.isin(labels, sorted(names)) for names in exposure)
     found = []
-    for is_seen, text in ((True, "in pretraining"), (False, "not in pretraining")):
-        hands = counted & (known == is_seen)
+    for part, kind, text in (
+        (seen, "gesture", "in pretraining"),
+        (gestures & ~seen, "gesture", "not in pretraining"),
+        (~gestures & ~seen, "sequence", "without a gesture"),
+    ):
+        hands = counted & part
         if hands.any():
             count = len(np.unique(labels[hands]))
-            name = f"{count} gesture{'' if count == 1 else 's'} {text}"
-            part = {"hands": hands, "pretrainings": pretrainings}
-            found.append(_gain(name, ours, theirs, seen=is_seen, **part))
+            name = f"{count} {kind}{'' if count == 1 else 's'} {text}"
+            found.append(_gain(name, ours, theirs, seen=part is seen, hands=hands, **runs))
     return tuple(found)
 
 

@@ -67,9 +67,7 @@ def pose_pairs(
     truth = reader.read(rows[chosen], hand[chosen])
     poses = [_predicted(table, out, place, truth, reader) for place in places]
     return tuple(
-        _picture(
-            reader, truth, i, poses, place=name, errors_mm=[each[chosen[i]] for each in errors]
-        )
+        _figure(reader, truth, i, poses, place=name, errors_mm=[each[chosen[i]] for each in errors])
         for i, name in enumerate(names)
     )
 
@@ -127,7 +125,7 @@ def _predicted(
     return found if reader.hand_models is None else found.with_vertices(reader.hand_models)
 
 
-def _picture(
+def _figure(
     reader: GroundTruthReader, truth: GroundTruth, i: int, poses, *, place: str, errors_mm
 ) -> PosePair:
     record = reader.index.record(int(truth.rows[i]))
@@ -183,7 +181,7 @@ def _mesh_layer(vertices_cam_mm: np.ndarray, faces, record, affine) -> np.ndarra
     if not (vertices_cam_mm[:, 2] > 0).all():  # NaN is not
         return None
     scale = affine[0, 0]
-    picture, coverage = render_mesh(
+    image, coverage = render_mesh(
         vertices_cam_mm / 1000,
         faces,
         scale * np.asarray(record.focal_px),
@@ -191,8 +189,8 @@ def _mesh_layer(vertices_cam_mm: np.ndarray, faces, record, affine) -> np.ndarra
         (CROP_PX, CROP_PX),
         colour_rgb=(255, 255, 255),
     )
-    # the picture is black where nothing is: at an edge it is brightness times coverage
-    brightness = picture.mean(-1) / np.maximum(coverage, 1e-6)
+    # the image is black where nothing is: at an edge it is brightness times coverage
+    brightness = image.mean(-1) / np.maximum(coverage, 1e-6)
     return np.stack([np.clip(brightness, 0, 255), 255 * coverage], axis=-1).astype(np.uint8)
 
 

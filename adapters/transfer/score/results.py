@@ -256,6 +256,46 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class Equivalent:
+    """What a pretraining is worth: a row of `equivalents.csv`.
+
+    Attributes:
+        kind: "steps" or "labels".
+        target, arm, reference: Of a declared comparison.
+        fraction: Of the pose labels of the arm.
+        error_mm: MPJPE that both reach, mean over seeds: in steps the last one of the reference, in
+            labels that of the arm at `fraction`.
+        arm_amount, reference_amount: Steps, or images with pose labels, that each needs for it;
+            None if it does not reach it.
+    """
+
+    kind: str
+    target: str
+    arm: str
+    reference: str
+    fraction: float
+    error_mm: float
+    arm_amount: float | None
+    reference_amount: float | None
+
+
+@dataclass(frozen=True)
+class LearningRateChoice:
+    """A learning rate that the rule of the plan chose.
+
+    Attributes:
+        target, arm: Whose.
+        errors_mm: Validation MPJPE of each finished candidate.
+        chosen: The rate with the least error; None until all candidates are finished.
+    """
+
+    target: str
+    arm: str
+    errors_mm: Mapping[float, float]
+    chosen: float | None
+
+
+@dataclass(frozen=True)
 class TransferResults:
     """Everything that a report says.
 
@@ -273,9 +313,9 @@ class TransferResults:
         seeds: of the plan.
         audit: sentences of the leakage audit.
         features: diagnostics of frozen features; empty where they were not asked for.
-        feature_points: title -> (points (N, 2), classes (N,)) of t-SNE pictures.
+        feature_points: title -> (points (N, 2), classes (N,)) of t-SNE figures.
         feature_classes: number of classes of those.
-        pose_pairs: pictures; `pose_pairs_text` says how they were chosen.
+        pose_pairs: figures; `pose_pairs_text` says how they were chosen.
         ledgers: cell -> table of its weight ledger.
         confounds: what differs between arms beside their initial weights, a sentence each.
         compute: lines: what each stage had in steps and images.
@@ -285,6 +325,8 @@ class TransferResults:
         facts: name -> text: commit, versions, hours, devices.
         cells: every run.
         curves: Error at several numbers of steps; empty if only the last step is scored.
+        equivalents: What the pretraining is worth in steps and labels.
+        learning_rates: Those that the rule of the plan chose.
         plan_text: the plan as it was run.
         commands: what to type to get this again.
     """
@@ -317,6 +359,8 @@ class TransferResults:
     facts: Mapping[str, str] = field(default_factory=dict)
     cells: tuple[CellLine, ...] = ()
     curves: tuple[CurvePoint, ...] = ()
+    equivalents: tuple[Equivalent, ...] = ()
+    learning_rates: tuple[LearningRateChoice, ...] = ()
     plan_text: str = ""
     commands: tuple[str, ...] = ()
 

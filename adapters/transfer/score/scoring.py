@@ -11,6 +11,7 @@ from adapters.pose.hand_models import HandModelSource
 from adapters.transfer.plan.cells import FINETUNING, Cell, CellTable, scored_rows
 from adapters.transfer.plan.plan import RANDOM, Plan
 from adapters.transfer.run.cell_folder import CellFolder
+from adapters.transfer.score.results import CurvePoint
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
@@ -30,6 +31,7 @@ class Scored:
         refused: the same keys -> protocol -> why it cannot be applied.
         results: the same keys -> what the cell noted.
         pretrainings: The same keys -> pretraining that the cell starts from; None for random.
+        curves: Errors under the first protocol after the steps of the plan's curve and at the end.
     """
 
     cells: dict[tuple, dict[str, Score]] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class Scored:
     refused: dict[object, dict[str, str]] = field(default_factory=dict)
     results: dict[tuple, dict] = field(default_factory=dict)
     pretrainings: dict[tuple, str | None] = field(default_factory=dict)
+    curves: list[CurvePoint] = field(default_factory=list)
     folder: TemporaryDirectory = field(default_factory=TemporaryDirectory)
     _info: list[dict] = field(default_factory=list)
 
@@ -111,6 +114,7 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
         found.cells[place] = {s.protocol.name: found.spilled(s) for s in scores}
         found.results[place] = result
         found.pretrainings[place] = pretraining_of(cell)
+        found.curves += _curve(plan, cell, folder, found.cells[place], reader)
     rows = scored_rows(plan, reader.index)
     for system in plan.external:
         predictions = PosePredictions.load(system.path)
@@ -119,6 +123,21 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
         )
         found.external[system.name] = {score.protocol.name: score for score in scores}
     return found
+
+
+def _curve(
+    plan: Plan, cell: Cell, folder: CellFolder, end: Mapping[str, Score], reader: GroundTruthReader
+) -> list[CurvePoint]:
+    tested = plan.protocols[0]
+    if not plan.curve or tested not in end:
+        return []
+    errors = {}
+    for steps in plan.curve:
+        predictions = PosePredictions.load(folder.curve_point(steps))
+        (score,), _ = score_predictions(predictions, reader, find_protocols([tested]))
+        errors[steps] = score.averages.mpjpe_mm["single"]
+    errors[cell.iterations] = end[tested].averages.mpjpe_mm["single"]
+    return [CurvePoint(*place_of(cell), steps, error) for steps, error in errors.items()]
 
 
 def mean_pose_errors(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.commands.benchmarks.made_up_pictures import write_pictures
+from gesture_pretrain.commands.benchmarks.interhand_annotations import write_images
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, *, cuda: bool) -> None:
         "--shards",
         nargs="?",
         const=HERE,
-        help="feed from decoded pictures: a folder of tools/prepare_data.py shards, which --data "
+        help="feed from decoded images: a folder of tools/prepare_data.py shards, which --data "
         "needs, or without a value those of the synthetic images",
     )
     group.add_argument("--images", type=int, default=400, help="synthetic images")
@@ -63,7 +63,7 @@ def fed_batches(arguments: argparse.Namespace, *, batch: int, cuda: bool) -> Ite
     with tempfile.TemporaryDirectory(prefix="step-benchmark-") as folder:
         index, shards = arguments.data, arguments.shards
         if index is None:
-            made_up = write_pictures(Path(folder), arguments.images)
+            made_up = write_images(Path(folder), arguments.images)
             index, shards = made_up.path, _shards(arguments, made_up, Path(folder) / "shards")
         section = GestureDataSection(
             index=index,

@@ -2,7 +2,7 @@
 
 1,361,062 images at scale 1: 19,444 time steps with 70 views each, in 27 captures with 139 cameras,
 folder names of the real dataset, numbers that are float32 as in the real files, ids with gaps,
-half of the images of one hand. Only the annotations are made, no images.
+half of the images of one hand. `write_annotations` makes no images, `write_images` does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.taxonomy import Taxonomy
 
 FULL_IMAGES = 1_361_062
@@ -185,3 +188,28 @@ def _write_fits(
             for side in ("right", "left")
         }
     path.write_text(json.dumps(captures))
+
+
+def write_images(folder: Path, images: int) -> HandIndex:
+    """Write annotations, an index, and at least `images` images of one hand, about 20 kB each.
+
+    Annotations of two hands have no image. All are of the training split.
+    """
+    # every second time step shows one hand; whole time steps have 70 views
+    write_annotations(folder, (2 * images + 140) / FULL_IMAGES)
+    (folder / "images" / "train").mkdir(parents=True)
+    index = HandIndex.open(build_interhand_index(folder, folder / "index", progress=False))
+    for row in index.select(single_hand_only=True):
+        _write_image(index.image_path(row), index.record(row).image_size_wh, int(row))
+    return index
+
+
+def _write_image(path: Path, size_wh: tuple[int, int], seed: int) -> None:
+    """Write a smooth pattern with a little noise, which compresses as real images do."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 255, (12, 12, 3), np.uint8)
+    smooth = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    noise = random.integers(-4, 5, smooth.shape[:2])[..., None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = (smooth + noise).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 88])

@@ -41,7 +41,7 @@ import torch
 
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.target import build_eanet_dataset
-from gesture_pretrain.commands.benchmarks.made_up_pictures import write_pictures
+from gesture_pretrain.commands.benchmarks.interhand_annotations import write_images
 from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
     if arguments.data is not None:
         return HandIndex.open(arguments.data)
-    return write_pictures(folder, arguments.images)
+    return write_images(folder, arguments.images)
 
 
 def _candidates(

@@ -1,6 +1,5 @@
 """What stands beside every measured figure: machine, versions, command, time."""
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -9,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.versions import versions_of
 
 
 def measurement(
     benchmark: str, argv: Sequence[str], *, packages: Sequence[str], results: object
 ) -> dict:
-    """The JSON document of one run; a package that is not installed has the version None."""
+    """The JSON document of one run; see `versions_of`."""
     return {
         "benchmark": benchmark,
         "command": " ".join(["python tools/benchmark.py", benchmark, *argv]),
@@ -27,7 +27,7 @@ def measurement(
         },
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in packages},
+            **versions_of(packages),
         },
         "results": results,
     }
@@ -36,10 +36,3 @@ def measurement(
 def write_json(path: Path, document: dict) -> None:
     """Write the document of a run. Raises `DiskFull` or `WriteFailed`."""
     write_bytes_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(rows):
         raise DataError(f"{arguments.data} has no image of split {arguments.split}")
     spread = rows[:: max(1, len(rows) // arguments.count)][: arguments.count]
-    picture = annotated_images(index, spread, title=index.meta["data_name"])
+    image = annotated_images(index, spread, title=index.meta["data_name"])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes_atomically(arguments.out, picture)
-    print(f"picture: {arguments.out}")
+    write_bytes_atomically(arguments.out, image)
+    print(f"image: {arguments.out}")
     return 0

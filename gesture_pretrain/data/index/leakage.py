@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex, file_sha256
+from gesture_pretrain.data.index.scenes import scenes_of
 
 SAME_IMAGE, OTHER_VIEW = "same_image", "other_view"
 KINDS = (SAME_IMAGE, OTHER_VIEW)
@@ -51,6 +52,8 @@ class LeakageAudit:
         gestures_seen, gestures_unseen: Labels of the test that do and do not occur in training.
         unseen_images: Number of test images with an unseen label.
         by_content: Whether file contents were compared.
+        shared_backgrounds, shared_lights: Numbers of backgrounds and lights of rendered test images
+            that training images have, too; None if they are not recorded.
     """
 
     training_images: int
@@ -65,6 +68,8 @@ class LeakageAudit:
     gestures_unseen: tuple[str, ...]
     unseen_images: int
     by_content: bool
+    shared_backgrounds: int | None = None
+    shared_lights: int | None = None
 
     @property
     def leaks(self) -> dict[str, int]:
@@ -91,6 +96,11 @@ class LeakageAudit:
             f"{len(self.gestures_seen)} of {total} test gestures occur in training; "
             f"{self.unseen_images:,} test images show a gesture that does not."
         )
+        if self.shared_backgrounds is not None:
+            found.append(
+                f"{self.shared_backgrounds} backgrounds and {self.shared_lights} lights of the "
+                "test images occur in training."
+            )
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,6 +139,10 @@ def audit_leakage(
     view = _shared_moments(index, rows, test_index, test_rows) & ~same
     subjects = _subjects(index, rows), _subjects(test_index, test_rows)
     known = None not in subjects
+    scenes = scenes_of(index, rows), scenes_of(test_index, test_rows)
+    shared = (None, None)
+    if None not in scenes:
+        shared = tuple(len(ours & theirs) for ours, theirs in zip(*scenes, strict=True))
     seen, unseen, unseen_images = _gestures(index, rows, test_index, test_rows)
     return LeakageAudit(
         training_images=len(rows),
@@ -146,6 +160,8 @@ def audit_leakage(
         gestures_unseen=unseen,
         unseen_images=unseen_images,
         by_content=by_content,
+        shared_backgrounds=shared[0],
+        shared_lights=shared[1],
     )
 
 

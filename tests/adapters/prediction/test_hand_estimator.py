@@ -37,7 +37,7 @@ def estimator(stored):
 
 
 @pytest.fixture(scope="module")
-def pictures(eight_hands):
+def images(eight_hands):
     """Images, boxes and sides of the eight rows."""
     records = [eight_hands.record(row) for row in range(8)]
     images = [read_image_rgb(record.image_path, record.row) for record in records]
@@ -55,16 +55,16 @@ def pictures(eight_hands):
     ],
 )
 def test_it_gives_what_the_data_set_s_way_gives(
-    stored, box_ratio, tolerance, eight_hands, taxonomy, hand_models, pictures
+    stored, box_ratio, tolerance, eight_hands, taxonomy, hand_models, images
 ):
     options = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
     estimator = HandEstimator(stored, box_ratio=box_ratio, batch_size=3)
     options["box_ratio"] = box_ratio
     small = TARGET.build_dataset(eight_hands, range(8), taxonomy, 64, **options)
     expected = predict_split(estimator.model, small, system="test", progress=False)
-    found = estimator.predict(*pictures)
-    assert [estimate.hand for estimate in found] == pictures[2]
-    assert {"right", "left"} == set(pictures[2])
+    found = estimator.predict(*images)
+    assert [estimate.hand for estimate in found] == images[2]
+    assert {"right", "left"} == set(images[2])
     for name, columns in (
         ("joints_rel_mm", expected.joints_rel_mm),
         ("vertices_rel_mm", expected.vertices_rel_mm),
@@ -75,21 +75,19 @@ def test_it_gives_what_the_data_set_s_way_gives(
         np.testing.assert_allclose(values, columns, atol=tolerance, rtol=0, err_msg=name)
 
 
-def test_parameters_pose_the_mesh_with_the_hand_model_of_their_side(
-    estimator, hand_models, pictures
-):
-    for estimate in estimator.predict(*pictures):
+def test_parameters_pose_the_mesh_with_the_hand_model_of_their_side(estimator, hand_models, images):
+    for estimate in estimator.predict(*images):
         pose, shape = (torch.from_numpy(v)[None] for v in (estimate.mano_pose, estimate.mano_shape))
         mesh = hand_models[estimate.hand](pose, shape, torch.zeros(1, 3))
         vertices = 1000 * (mesh.vertices_m - mesh.joints_m[:, :1])[0].numpy()
         np.testing.assert_allclose(estimate.vertices_rel_mm, vertices, atol=0.01, rtol=0)
 
 
-def test_a_mirrored_picture_has_the_mirrored_hand(estimator, pictures):
-    image = pictures[0][0]
+def test_a_mirrored_images_has_the_mirrored_hand(estimator, images):
+    image = images[0][0]
     width = image.shape[1]
     right = estimator.predict([image], hands="right")[0]
-    # the crop of the mirrored picture, mirrored, samples pixel width - x where x was: 1 px aside
+    # the crop of the mirrored image, mirrored, samples pixel width - x where x was: 1 px aside
     flipped = np.ascontiguousarray(np.roll(image[:, ::-1], 1, axis=1))
     left = estimator.predict([flipped], hands="left")[0]
     mirror = np.array([-1.0, 1.0, 1.0])
@@ -128,8 +126,8 @@ def test_the_side_is_that_of_the_crop_that_looks_more_right(estimator, monkeypat
     assert found[0].box_xywh_px.tolist() == [0, 0, 80, 80]
 
 
-def test_gestures_are_named_for_the_side(estimator, pictures):
-    for estimate in estimator.predict(*pictures):
+def test_gestures_are_named_for_the_side(estimator, images):
+    for estimate in estimator.predict(*images):
         assert estimate.coarse.name.startswith(f"{estimate.hand} ")
         assert estimate.fine.name.startswith(f"{estimate.hand} ")
         assert 1 / 27 <= estimate.coarse.probability <= 1
@@ -151,7 +149,7 @@ def test_reader_by_hand(taxonomy):
     assert found[0]["coarse"].probability == pytest.approx(0.75)
 
 
-def test_a_gesture_network_of_its_own_tells_instead(stored, pictures, taxonomy, tmp_path):
+def test_a_gesture_network_of_its_own_tells_instead(stored, images, taxonomy, tmp_path):
     backbone = build_backbone("test_resnet", size_px=64, seed=4)
     heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
     weights = export_backbone(
@@ -159,11 +157,11 @@ def test_a_gesture_network_of_its_own_tells_instead(stored, pictures, taxonomy, 
     )
     estimator = HandEstimator(stored, gestures=weights.path)
     assert estimator.reader.network is not None
-    estimates = estimator.predict(pictures[0])
+    estimates = estimator.predict(images[0])
     assert all(e.coarse is not None and e.hand_probability is not None for e in estimates)
 
 
-def test_classes_of_ones_own_folders_come_from_the_card(stored, pictures, tmp_path):
+def test_classes_of_ones_own_folders_come_from_the_card(stored, images, tmp_path):
     """There is no file of a taxonomy in which every label is a class."""
     classes = Taxonomy.from_index_labels(["peace", "fist", "flat"])
     backbone = build_backbone("test_resnet", size_px=64, seed=4)
@@ -171,7 +169,7 @@ def test_classes_of_ones_own_folders_come_from_the_card(stored, pictures, tmp_pa
     network = GestureNetwork(backbone, heads)
     weights = export_backbone(network, tag="signs", taxonomy=classes, out=tmp_path)
     estimator = HandEstimator(stored, gestures=weights.path)
-    estimates = estimator.predict(pictures[0][:2], hands=["right", "right"])
+    estimates = estimator.predict(images[0][:2], hands=["right", "right"])
     assert all(e.coarse.name in classes.labels for e in estimates)
 
 
@@ -183,18 +181,18 @@ def test_weights_of_another_taxonomy_are_refused(tmp_path, taxonomy):
 
 
 @pytest.mark.parametrize("guidance", ["none", "both"])
-def test_without_trained_gestures_the_side_must_be_given(tmp_path, guidance, pictures):
+def test_without_trained_gestures_the_side_must_be_given(tmp_path, guidance, images):
     """Heads that began at random name no class, guide as they may."""
     folder = store_random_pose_model(tmp_path / "model", guidance=guidance, taxonomy=None)
     estimator = HandEstimator(load_pose_model(folder))
     with pytest.raises(ValueError, match="handedness in image 0"):
-        estimator.predict(pictures[0][:1])
-    estimate = estimator.predict(pictures[0][:1], hands="left")[0]
+        estimator.predict(images[0][:1])
+    estimate = estimator.predict(images[0][:1], hands="left")[0]
     assert estimate.hand == "left" and estimate.coarse is None and estimate.fine is None
 
 
 def test_another_target_is_shown_left_hands_as_they_are(
-    tmp_path, eight_hands, taxonomy, hand_models, pictures
+    tmp_path, eight_hands, taxonomy, hand_models, images
 ):
     """EANet knows both hands; its own data set gives the same, in the same boxes."""
     eanet, source = find_pose_target("eanet"), HandModelSource("open", "smplx")
@@ -218,7 +216,7 @@ def test_another_target_is_shown_left_hands_as_they_are(
     boxes = [small.box(eight_hands.record(int(row))) for row in small.rows]
     estimator = HandEstimator(folder, box_ratio=1.0)
     expected = predict_split(estimator.model, small, system="test", progress=False)
-    images, _, sides = pictures
+    images, _, sides = images
     rows = [int(row) for row in small.rows]
     found = estimator.predict([images[i] for i in rows], boxes, [sides[i] for i in rows])
     assert {e.hand for e in found} == {"right", "left"} and len(found) >= 6
@@ -239,14 +237,14 @@ def test_another_target_is_shown_left_hands_as_they_are(
     [{"precision": "bf16"}, {"channels_last": True}, {"compile": "default", "batch_size": 3}],
     ids=lambda engine: next(iter(engine)),
 )
-def test_it_runs_as_the_engine_is_told(stored, estimator, pictures, monkeypatch, engine):
+def test_it_runs_as_the_engine_is_told(stored, estimator, images, monkeypatch, engine):
     shapes = []
 
     def compiled(model, **_):
         return lambda batch, mode: shapes.append(len(batch.image)) or model(batch, mode=mode)
 
     monkeypatch.setattr(torch, "compile", compiled)
-    images, boxes, sides = pictures
+    images, boxes, sides = images
     found = HandEstimator(stored, **engine).predict(images, boxes, sides)
     for ours, theirs in zip(found, estimator.predict(images, boxes, sides), strict=True):
         # bf16 rounds by 2**-8, carried through some ten layers
@@ -256,16 +254,16 @@ def test_it_runs_as_the_engine_is_told(stored, estimator, pictures, monkeypatch,
 
 
 @pytest.mark.slow
-def test_onnx_runtime_gives_the_hands_without_gestures(stored, estimator, pictures):
+def test_onnx_runtime_gives_the_hands_without_gestures(stored, estimator, images):
     pytest.importorskip("onnxruntime")
-    images, boxes, sides = pictures
+    images, boxes, sides = images
     found = HandEstimator(stored, engine="onnx").predict(images, boxes, sides)
     for ours, theirs in zip(found, estimator.predict(images, boxes, sides), strict=True):
         np.testing.assert_allclose(ours.joints_rel_mm, theirs.joints_rel_mm, atol=0.2)
         assert ours.coarse is None
 
 
-def test_no_picture_gives_no_hand(estimator):
+def test_no_images_gives_no_hand(estimator):
     assert estimator.predict([]) == []
 
 
@@ -282,7 +280,7 @@ IMAGE = np.zeros((40, 60, 3), np.uint8)
         ("hand.png", TypeError, "str"),
     ],
 )
-def test_what_is_no_rgb_picture_is_refused(estimator, image, error, message):
+def test_what_is_no_rgb_images_is_refused(estimator, image, error, message):
     with pytest.raises(error, match=message):
         estimator.predict([image], hands="right")
 

@@ -31,14 +31,12 @@ def test_every_tensor_arrives(backbone):
     assert ledger.before_swap == ledger.after_swap
 
 
-def test_shares_of_numbers_and_bytes_add_up(backbone):
+def test_fractions_add_up(backbone):
     model, ledger = swap(backbone)
     state = model.state_dict().values()
     rows = ledger.counts()
     assert sum(row["numbers"] for row in rows) == sum(v.numel() for v in state)
-    assert sum(row["bytes"] for row in rows) == sum(v.nbytes for v in state)
     assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-12)
-    assert sum(row["share_bytes"] for row in rows) == pytest.approx(1, abs=1e-12)
 
 
 def test_gesture_heads_that_the_target_does_not_read_are_dropped_by_name(gesture_network):
@@ -172,7 +170,7 @@ def test_a_model_without_our_backbone_is_refused(backbone):
 
 def test_tensors_of_a_checkpoint_of_the_target_are_not_fresh(backbone):
     def load(model):
-        entry = LedgerEntry("head.weight", "matched", 1536, 6144)
+        entry = LedgerEntry("head.weight", "matched", 1536)
         model.target_ledger = WeightLedger((entry,), source="snapshot_29")
 
     _, ledger = swap(backbone, spoil=load)

@@ -1,11 +1,13 @@
 """The leakage audit finds planted leaks of each kind, and nothing where there is none."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 
 from gesture_pretrain.data.folders import build_folder_index
+from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import (
     LeakageError,
@@ -105,3 +107,32 @@ def test_fingerprint_of_rows_is_of_their_order_and_content(index):
     train, test = split_rows(index)
     assert rows_fingerprint(index, train) == rows_fingerprint(index, list(train))
     assert rows_fingerprint(index, train) != rows_fingerprint(index, test)
+
+
+def write_scenes(index, split, background):
+    """A background and a light for every image and moment of a split, as edition 2 lists them."""
+    scenes = {"images": {}, "lights": {}}
+    for row in index.select(split=split).tolist():
+        record = index.record(row)
+        scenes["images"][str(record.image_id)] = {"background": background, "visible": 1.0}
+        frames = scenes["lights"].setdefault(str(record.capture), {})
+        frames[str(record.frame)] = f"{split} {record.frame}"
+    folder = index.root / "scenes"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{split}.json").write_text(json.dumps(scenes))
+
+
+def test_shared_backgrounds_and_lights_of_rendered_images_are_counted(index):
+    train, test = split_rows(index)
+    assert audit_leakage(index, train, index, test).shared_backgrounds is None
+    for split, background in (("train", "a"), ("val", "b")):
+        write_scenes(index, split, background)
+    audit = audit_leakage(index, train, index, test)
+    assert (audit.shared_backgrounds, audit.shared_lights) == (0, 0)
+    write_scenes(index, "val", "a")
+    audit = audit_leakage(index, train, index, test)
+    assert (audit.shared_backgrounds, audit.shared_lights) == (1, 0)
+    assert "1 backgrounds and 0 lights" in audit.sentences()[-1]
+    (index.root / "scenes" / "val.json").write_text('{"images": {}, "lights": {}}')
+    with pytest.raises(DataError, match="val.json lacks"):
+        audit_leakage(index, train, index, test)

@@ -9,7 +9,7 @@ from toy_pose import SIZE_PX
 from adapters.pose.sections import check_pose_sections
 from adapters.targets import find_pose_target
 from adapters.transfer.plan.audit import audit_plan
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, cells_of
+from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, SELECTION, cells_of
 from adapters.transfer.plan.file import read_plan
 from adapters.transfer.plan.plan import merged
 from adapters.transfer.report.build import write_report
@@ -126,7 +126,10 @@ def test_plan_makes_cells_without_leaks(path, toy_index, tmp_path, monkeypatch):
     table = cells_of(plan)
     pretrained = any(arm.pretrained_here for arm in plan.arms.values())
     stages = {cell.stage for cell in table.cells}
-    assert stages == ({PRETRAINING, FINETUNING} if pretrained else {FINETUNING})
+    expected = {FINETUNING}
+    expected |= {PRETRAINING} if pretrained else set()
+    expected |= {SELECTION} if plan.learning_rate else set()
+    assert stages == expected
     assert all(audit.leaks == {} for audit in audit_plan(plan, table).values())
 
 

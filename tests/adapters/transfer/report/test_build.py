@@ -19,6 +19,7 @@ from adapters.transfer.report.build import collect_results, write_report
 from adapters.transfer.run import cluster
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.comparing import compare_plan
+from adapters.transfer.score.exposure import Exposure
 from adapters.transfer.score.pose_pairs import hidden_joints
 from adapters.transfer.score.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index.index import HandIndex
@@ -192,19 +193,24 @@ def test_gestures_that_pretraining_had_and_had_not_are_two_parts(finished, monke
     scored = score_plan(finished.plan, finished.table, finished.out, truth_reader(finished.plan))
     labels = next(iter(scored.cells.values()))["interhand_wrist"].info["label"]
     seen = frozenset(np.unique(labels)[:3].tolist())
-    pairs = compare_plan(finished.plan, scored, seen=seen)
-    old, new = pairs[0].by_exposure
+    gestures = frozenset(np.unique(labels)[:-3].tolist())
+    exposure = {"gesture": Exposure(seen, gestures), "shuffled": Exposure(seen, gestures)}
+    pairs = compare_plan(finished.plan, scored, exposure=exposure)
+    old, new, without = pairs[0].by_exposure
     assert (old.seen, new.seen) == (True, False) and "not in pretraining" in new.name
-    assert old.hands == np.isin(labels, list(seen)).sum() and old.hands + new.hands == len(labels)
+    assert old.hands == np.isin(
+        labels, list(seen)
+    ).sum() and old.hands + new.hands + without.hands == len(labels)
+    assert without.name == "3 sequences without a gesture"
     assert {gain.seen for gain in pairs[0].by_gesture} == {True, False}
-    # Holm is over the table's rows: two parts of two comparisons
+    # Holm is over the table's rows: the parts of both comparisons
     corrected = [gain.p_holm for pair in pairs for gain in pair.by_exposure]
     monkeypatch.setattr("adapters.transfer.score.comparing.correct_exposure", lambda pairs: pairs)
-    raw = compare_plan(finished.plan, scored, seen=seen)
+    raw = compare_plan(finished.plan, scored, exposure=exposure)
     single = [gain.p_holm for pair in raw for gain in pair.by_exposure]
-    assert len(single) == 4 and corrected == pytest.approx(holm(single).tolist())
+    assert len(single) == 6 and corrected == pytest.approx(holm(single).tolist())
     assert corrected != pytest.approx(single)
-    assert compare_plan(finished.plan, scored, seen=None)[0].by_exposure == ()
+    assert compare_plan(finished.plan, scored, exposure={})[0].by_exposure == ()
 
 
 def test_pose_pairs_have_the_meshes_of_truth_and_prediction(finished):

@@ -144,9 +144,9 @@ def titles(monkeypatch):
 
     noted = []
     for module, name in (
-        (figures, "difference_picture"), (page, "label_curves"), (page, "step_curves"),
-        (figures, "prediction_picture"), (gains, "gesture_gains_picture"),
-        (gains, "joint_gains_picture"), (page, "pose_pairs_picture"), (page, "embedding_picture"),
+        (figures, "difference_figure"), (page, "label_curves"), (page, "step_curves"),
+        (figures, "prediction_figure"), (gains, "gesture_gains_figure"),
+        (gains, "joint_gains_figure"), (page, "pose_pairs_figure"), (page, "embedding_figure"),
     ):  # fmt: skip
         original = getattr(module, name)
 
@@ -288,7 +288,7 @@ def test_many_comparisons_show_the_main_one_at_the_top_and_all_below(tmp_path, t
         for fraction in (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0)
     ]
     write_transfer_report(tmp_path, results(*pairs))
-    shown = [title for name, title in titles if name == "difference_picture"]
+    shown = [title for name, title in titles if name == "difference_figure"]
     assert len(shown) == 2 and shown[1].startswith("All differences")
 
 

@@ -5,6 +5,7 @@ channels, 16 bits reduced to the upper 8, alpha dropped. All pixel coordinates, 
 results, refer to the upright image.
 """
 
+import glob
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,17 +24,18 @@ from gesture_pretrain.data.images.decoding import (
     decode_image,
     image_size_wh,
 )
+from gesture_pretrain.weights.record import CARD_FILE
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 # Some containers state only a length in seconds, which rounds to one frame more or fewer.
 _FRAMES_OF_ROUNDING = 1
 
 
-class UnreadablePicture(ValueError):
+class UnreadableInput(ValueError):
     """An image or video file that cannot be read."""
 
 
-class SeenPicture(NamedTuple):
+class SeenImage(NamedTuple):
     """One image that was read.
 
     Attributes:
@@ -48,7 +50,7 @@ class SeenPicture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PictureFiles:
+class ImageList:
     """Image files, in order.
 
     Attributes:
@@ -62,12 +64,12 @@ class PictureFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __iter__(self) -> Iterator[SeenPicture]:
+    def __iter__(self) -> Iterator[SeenImage]:
         """Yield the readable images."""
         for path in self.paths:
             try:
-                yield SeenPicture(path.name, read_picture(path))
-            except UnreadablePicture as error:
+                yield SeenImage(path.name, read_image(path))
+            except UnreadableInput as error:
                 self.unreadable[path.name] = str(error)
 
 
@@ -101,7 +103,7 @@ class VideoFile:
     def __len__(self) -> int:
         return -(-self.frames_stated // self.every)
 
-    def __iter__(self) -> Iterator[SeenPicture]:
+    def __iter__(self) -> Iterator[SeenImage]:
         """Yield frames until the file ends or cannot be decoded further; see `ended_early`."""
         capture = _open_video(self.path)
         self.frames_read = 0
@@ -113,11 +115,11 @@ class VideoFile:
                 number, self.frames_read = self.frames_read, self.frames_read + 1
                 if number % self.every == 0:
                     image = np.ascontiguousarray(frame_bgr[..., ::-1])
-                    yield SeenPicture(self.path.name, image, number)
+                    yield SeenImage(self.path.name, image, number)
         finally:
             capture.release()
         if self.frames_read == 0:
-            raise UnreadablePicture(f"no frame of the video {self.path} can be read")
+            raise UnreadableInput(f"no frame of the video {self.path} can be read")
 
     @property
     def ended_early(self) -> str | None:
@@ -130,14 +132,12 @@ class VideoFile:
         )
 
 
-def find_pictures(
-    inputs: Sequence[str | PathLike], *, every: int = 1
-) -> list[PictureFiles | VideoFile]:
+def find_images(inputs: Sequence[str | PathLike], *, every: int = 1) -> list[ImageList | VideoFile]:
     """Find images and videos by path or in folders.
 
     Args:
-        inputs: Files and folders. Folders are searched without their subfolders, in order of
-            name, ignoring hidden files.
+        inputs: Files, folders and patterns such as `photos/*.jpg`. Folders are searched without
+            their subfolders, in order of name, ignoring hidden files.
         every: See `VideoFile`.
 
     Returns:
@@ -145,33 +145,33 @@ def find_pictures(
 
     Raises:
         FileNotFoundError: A path does not exist.
-        ValueError: A folder without images and videos, an unknown file type, or two files with
-            the same name.
-        UnreadablePicture: A video cannot be opened.
+        ValueError: A folder without images and videos, the folder of a stored network, an unknown
+            file type, or two files with the same name.
+        UnreadableInput: A video cannot be opened.
     """
     files = [path for entry in inputs for path in _files_of(Path(entry))]
     _require_different_names(files)
-    pictures = tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = tuple(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    found: list[PictureFiles | VideoFile] = [PictureFiles(pictures)] if pictures else []
+    found: list[ImageList | VideoFile] = [ImageList(images)] if images else []
     return found + [VideoFile(path, every) for path in videos]
 
 
-def read_picture(path: str | PathLike) -> np.ndarray:
+def read_image(path: str | PathLike) -> np.ndarray:
     """Read an image file as `(H, W, 3)` uint8, RGB, upright.
 
     Raises:
-        UnreadablePicture: The file is missing, not an image, damaged or truncated.
+        UnreadableInput: The file is missing, not an image, damaged or truncated.
     """
     path = Path(path)
     if not path.is_file():
-        raise UnreadablePicture(f"there is no image {path}")
+        raise UnreadableInput(f"there is no image {path}")
     try:
         image_size_wh(path)
         _require_undamaged(path)
         return decode_image(path, cv2.IMREAD_COLOR_RGB)
     except UnreadableImage as error:
-        raise UnreadablePicture(
+        raise UnreadableInput(
             f"{path} is not a readable image ({path.stat().st_size} bytes; {error}). Fetch it "
             "again, or export it as JPEG or PNG."
         ) from None
@@ -190,6 +190,10 @@ def _require_undamaged(path: Path) -> None:
 
 def _files_of(entry: Path) -> list[Path]:
     known = sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    if not entry.exists() and (matching := sorted(glob.glob(str(entry)))):
+        return [path for match in matching for path in _files_of(Path(match))]
+    if (entry / CARD_FILE).is_file():
+        raise ValueError(f"{entry} is a stored network, not images. Pass it with --model.")
     if entry.is_dir():
         inside = [path for path in sorted(entry.iterdir()) if path.is_file()]
         found = [p for p in inside if p.suffix.lower() in known and not p.name.startswith(".")]
@@ -200,7 +204,7 @@ def _files_of(entry: Path) -> list[Path]:
             )
         return found
     if not entry.exists():
-        raise FileNotFoundError(f"there is no file or folder {entry}")
+        raise FileNotFoundError(f"there is no file or folder {entry}, and no file matches it")
     if entry.suffix.lower() not in known:
         raise ValueError(f"{entry} has an unknown type; allowed: {', '.join(known)}, or a folder")
     return [entry]
@@ -219,7 +223,7 @@ def _require_different_names(files: list[Path]) -> None:
 def _open_video(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
-        raise UnreadablePicture(
+        raise UnreadableInput(
             f"{path} is not a readable video ({path.stat().st_size} bytes). It may be truncated, "
             "or use a codec that OpenCV was built without. Convert it to MP4."
         )

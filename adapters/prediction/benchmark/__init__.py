@@ -1,0 +1,1 @@
+"""Measurements of pose networks on images and videos of hands, next to MediaPipe Hands."""

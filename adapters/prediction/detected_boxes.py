@@ -1,0 +1,128 @@
+"""Boxes from the hand detector: of single images, and followed through a video.
+
+boxes = DetectedBoxes(HandDetector())
+boxes = TrackedBoxes(HandDetector())
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from adapters.detection import DetectedHand
+from adapters.prediction.hand_boxes import HandBox, box_of_detected
+from adapters.prediction.hand_estimator import HandEstimate
+from adapters.prediction.image_source import SeenImage
+from gesture_pretrain.geometry.boxes import tight_box
+
+# Boxes have the margin that the networks were trained with: 1.2 times the joints' tight box
+BOX_OVER_JOINTS = 1.2
+Detector = Callable[[np.ndarray], list[DetectedHand]]
+
+
+class DetectedBoxes:
+    """Detect the hands in each image.
+
+    Args:
+        detector: Returns the hands of an image `(H, W, 3)`, uint8 RGB.
+        hand: Handedness of all hands; None for the detector's.
+    """
+
+    at_once = None
+    nothing = "no hand that was detected"
+
+    def __init__(self, detector: Detector, *, hand: str | None = None):
+        self.detector, self.hand = detector, hand
+
+    def find(self, seen: SeenImage) -> list[HandBox]:
+        """Return the boxes of an image.
+
+        Raises:
+            ValueError: The image is too small for the detector.
+        """
+        found = [box_of_detected(hand) for hand in self.detector(seen.image_rgb)]
+        return [box._replace(hand=self.hand or box.hand) for box in found]
+
+    def follow(self, boxes: Sequence[HandBox], hands: Sequence[HandEstimate]) -> None:
+        """Ignore the estimates: every image is independent."""
+
+    def at_most(self, name: str) -> int:
+        """Return the number of hands to reserve space for in a drawn video."""
+        return 2
+
+
+class TrackedBoxes(DetectedBoxes):
+    """Detect hands once, then use the box of their joints in the previous frame.
+
+    Hands are detected again when a hand was lost, and after every `detect_every` frames. A hand is
+    lost if its joints do not overlap with its box, if they leave the image, or if `misses`
+    detections in a row did not find it.
+
+    Args:
+        detector, hand: See `DetectedBoxes`.
+        detect_every: Number of frames between two detections.
+        least_overlap: Smallest intersection over union of a hand's box and the box of its joints.
+        misses: Number of detections.
+    """
+
+    at_once = 1  # a box depends on the estimates of the frame before
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        hand: str | None = None,
+        detect_every: int = 10,
+        least_overlap: float = 0.3,
+        misses: int = 2,
+    ):
+        super().__init__(detector, hand=hand)
+        self.detect_every, self.least_overlap, self.misses = detect_every, least_overlap, misses
+        self._followed: list[HandBox] = []
+        self._missed: dict[int, int] = {}
+        self._frames_to_detection = self._tracks = 0
+
+    def find(self, seen: SeenImage) -> list[HandBox]:
+        """Return the boxes of the next frame."""
+        self._size_wh = seen.image_rgb.shape[1::-1]
+        if not self._followed or self._frames_to_detection == 0:
+            self._detect(seen)
+            self._frames_to_detection = self.detect_every
+        self._frames_to_detection -= 1
+        return self._followed
+
+    def follow(self, boxes: Sequence[HandBox], hands: Sequence[HandEstimate]) -> None:
+        """Place the boxes of the next frame around the joints of this one."""
+        followed = []
+        for box, hand in zip(boxes, hands, strict=True):
+            moved = tight_box(hand.keypoints_px, ratio=BOX_OVER_JOINTS)
+            centre = moved[:2] + moved[2:] / 2
+            inside = (centre >= 0).all() and (centre < self._size_wh).all()
+            if inside and overlap(moved, box.box_xywh_px) >= self.least_overlap:
+                followed.append(box._replace(box_xywh_px=tuple(moved)))
+        if len(followed) < len(self._followed):
+            self._frames_to_detection = 0
+        self._followed = followed
+
+    def _detect(self, seen: SeenImage) -> None:
+        old, new = list(self._followed), []
+        for found in super().find(seen):
+            overlaps = [overlap(box.box_xywh_px, found.box_xywh_px) for box in old]
+            if max(overlaps, default=0.0) >= self.least_overlap:
+                same = old.pop(int(np.argmax(overlaps)))
+                new.append(found._replace(track=same.track, hand=same.hand))
+            else:
+                self._tracks += 1
+                new.append(found._replace(track=self._tracks))
+        missed = {box.track: self._missed.get(box.track, 0) + 1 for box in old}
+        self._missed = {track: count for track, count in missed.items() if count < self.misses}
+        self._followed = new + [box for box in old if box.track in self._missed]
+
+
+def overlap(first_xywh_px: Sequence[float], second_xywh_px: Sequence[float]) -> float:
+    """Compute the intersection over union of two boxes."""
+    (low, size), (other_low, other_size) = (
+        np.split(np.asarray(box, np.float64), 2) for box in (first_xywh_px, second_xywh_px)
+    )
+    high, other_high = low + size, other_low + other_size
+    common = np.clip(np.minimum(high, other_high) - np.maximum(low, other_low), 0, None).prod()
+    return float(common / (size.prod() + other_size.prod() - common))

