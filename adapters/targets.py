@@ -300,18 +300,14 @@ def model_options(target: PoseTarget, model: Mapping[str, Any]) -> dict[str, Any
         model: `size` (a preset of the target; default "full") and further options. None stands for
             the word "none" in an option whose default is a word (`guidance="none"`).
     """
-    return {**target.options(model.get("size", "full")), **own_options(target, model)}
-
-
-def own_options(target: PoseTarget, model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a section `model` without those of its preset."""
     parameters = inspect.signature(target.build_model).parameters
     words = {name for name, p in parameters.items() if isinstance(p.default, str)}
-    return {
+    own = {
         key: "none" if value is None and key in words else value
         for key, value in model.items()
         if key != "size"
     }
+    return {**target.options(model.get("size", "full")), **own}
 
 
 def list_targets() -> list[str]:

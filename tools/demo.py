@@ -12,7 +12,6 @@ an interrupted one continues where it stopped.
 """
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
@@ -107,7 +106,9 @@ def main(argv: list[str] | None = None) -> None:
     start = time.monotonic()
     run_steps(steps(folder), folder)
     print(f"\nDone in {(time.monotonic() - start) / 60:.1f} minutes, on SYNTHETIC images.")
-    say_what_was_found(folder / "experiment" / "reports" / "demo")
+    report = folder / "experiment" / "reports" / "demo"
+    print((report / "verdict.txt").read_text())
+    print(f"Report: {report / 'report.html'}")
     print(f"Backbone: {folder / 'report' / 'report.html'}")
     print("Use it in any code base of this environment:\n")
     print("    " + LOAD.replace("\n", "\n    "))
@@ -156,19 +157,6 @@ def _shown(arguments: list[str]) -> str:
     if arguments[0] == "-c":
         return "-c ..."
     return shlex.join(os.path.relpath(a) if os.path.isabs(a) else a for a in arguments)
-
-
-def say_what_was_found(report: Path) -> None:
-    """Print the comparisons of a study from the folder of its report."""
-    print("Does it help?")
-    for pair in json.loads((report / "comparisons.json").read_text()):
-        name = f"{pair['target']}, {pair['arm']} against {pair['reference']}"
-        if (found := pair["joints"]) is None:
-            print(f"  {name}: not compared")
-            continue
-        interval = f"[{found['low_mm']:+.1f}, {found['high_mm']:+.1f}]"
-        print(f"  {name}: {found['difference_mm']:+.1f} mm {interval}, {pair['finding']}")
-    print(f"Report: {report / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ continues after an interruption.
 import argparse
 from pathlib import Path
 
-from demo import CONFIGS, TOOLS, Step, run_steps, say_what_was_found
+from demo import CONFIGS, TOOLS, Step, run_steps
 
 PLAN = CONFIGS / "experiments" / "study.py"
 IMAGES = "--train 8000 --val 400 --test 720 --train-subjects 60 --val-subjects 12"
@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     folder = parser.parse_args(argv).out
     run_steps(steps(folder), folder)
-    say_what_was_found(folder / "experiment" / "reports" / "study")
+    report = folder / "experiment" / "reports" / "study"
+    print((report / "verdict.txt").read_text())
+    print(f"Report: {report / 'report.html'}")
 
 
 if __name__ == "__main__":

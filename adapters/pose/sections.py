@@ -7,7 +7,7 @@ from typing import Any
 from adapters.pose.backbone import build_starting_point
 from adapters.pose.data import PoseDataSection
 from adapters.pose.hand_models import HandModelSource
-from adapters.targets import PoseTarget, find_pose_target, model_options, own_options
+from adapters.targets import PoseTarget, find_pose_target, model_options
 from gesture_pretrain.config.sections import arguments_of, check_section, read_sections
 from gesture_pretrain.schema import STRICT
 from gesture_pretrain.training.optimizer import build_optimizer
@@ -53,9 +53,9 @@ def check_pose_sections(target: PoseTarget, sections: Mapping[str, Any]) -> Pose
         ValueError: A section or key is unknown or missing, or a value is invalid.
     """
     config = read_sections(PoseSections, sections)
-    own = own_options(target, config.model)
-    check_section("model", target.build_model, own, ("network", "seed", "hand_models"))
-    needs_logits(target, model_options(target, config.model))
+    options = model_options(target, config.model)
+    check_section("model", target.build_model, options, ("network", "seed", "hand_models"))
+    needs_logits(target, options)
     return config
 
 

@@ -19,13 +19,15 @@ from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
 from gesture_pretrain.evaluation.features.linear_probe import probe_joints
 from gesture_pretrain.evaluation.features.nearest_neighbours import nearest_neighbours, vote
 from gesture_pretrain.processes import gather_objects, rank_and_world_size
+from gesture_pretrain.training.hooks import shown_score
 from gesture_pretrain.training.placement import evaluated_model
 
 
 class ProbeHook(Hook):
     """Adds `knn_coarse_top1` and `probe_joints_mm` to the scores of each validation.
 
-    The first process computes the scores and shares them.
+    The scores of the initial weights are printed before training. The first process computes all
+    scores and shares them.
 
     Args:
         train: Training dataset, used without its augmentation.
@@ -61,6 +63,12 @@ class ProbeHook(Hook):
             )
         self.neighbours, self.index = neighbours, train.index
         self.num_classes = train.taxonomy.num_coarse
+
+    def before_train(self, runner):
+        """Show the scores of the initial weights, so that data without enough labels stop here."""
+        if runner.iter == 0 and rank_and_world_size()[0] == 0:
+            shown = (shown_score(name, value) for name, value in self._scores(runner).items())
+            print(f"Probes before training: {', '.join(shown)}")
 
     def after_val_epoch(self, runner, metrics=None):
         scores = self._scores(runner) if rank_and_world_size()[0] == 0 else {}

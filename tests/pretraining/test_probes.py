@@ -61,10 +61,11 @@ def trained(out, index, *, probes: bool):
     return runner, [line for line in lines if "val_coarse_top1" in line], shown.getvalue()
 
 
-def test_every_validation_shows_the_scores_and_training_is_the_same(tmp_path, tiny_index):
+def test_every_validation_shows_the_scores_and_training_is_the_same(tmp_path, tiny_index, capsys):
     runner, lines, shown = trained(tmp_path / "with", tiny_index, probes=True)
     assert len(lines) == 3 and all(line.keys() >= SCORES for line in lines)
     assert shown.count("knn_coarse") == shown.count("probe_joints") == 3
+    assert capsys.readouterr().out.count("probe_joints") == 1  # of the initial weights
     assert {f"val_{name}" for name in runner.last_metrics} >= SCORES
     trained(tmp_path / "without", tiny_index, probes=False)
     weights = [

@@ -78,10 +78,12 @@ def estimated(
 def handedness(
     case: AnnotatedHand, other: Prediction | None, estimator: HandEstimator
 ) -> str | None:
-    """Return the annotated handedness, or None if the network's gesture heads can decide.
+    """Return the annotated handedness, else the detected one, as `predict` uses it.
 
-    Without either it is that of the detected hand, or "right".
+    Without either it is None if the network's gesture heads can decide, else "right".
     """
-    if case.hand is not None or estimator.tells_sides():
+    if case.hand is not None:
         return case.hand
-    return "right" if other is None else other.hand
+    if other is not None:
+        return other.hand
+    return None if estimator.tells_sides() else "right"

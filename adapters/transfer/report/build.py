@@ -19,13 +19,20 @@ from adapters.transfer.score.comparing import (
     marked_untrained,
     write_pairs_json,
 )
-from adapters.transfer.score.equivalents import equivalents, write_equivalents
+from adapters.transfer.score.equivalents import equivalents
 from adapters.transfer.score.exposure import exposure_of_arms
 from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
-from adapters.transfer.score.learning_rates import learning_rate_choices
+from adapters.transfer.score.learning_rates import choice_lines, learning_rate_choices
 from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
 from adapters.transfer.score.pretraining import pretraining_lines
-from adapters.transfer.score.record import cell_lines, compute, compute_of_stored, facts, ledgers
+from adapters.transfer.score.record import (
+    cell_lines,
+    compute,
+    compute_of_stored,
+    facts,
+    ledgers,
+    noted_values,
+)
 from adapters.transfer.score.results import (
     ComparedPair,
     FeatureScore,
@@ -58,8 +65,6 @@ def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") 
     folder = Path(out) / "reports" / plan.name
     page = write_transfer_report(folder, results)
     write_pairs_json(folder / "comparisons.json", pairs)
-    if results.equivalents:
-        write_equivalents(folder / "equivalents.csv", results.equivalents)
     return page
 
 
@@ -82,6 +87,7 @@ def collect_results(
     compared = [pair for pair in pairs if pair.joints is not None]
     pictures = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
+    choices = learning_rate_choices(table, out)
     results = TransferResults(
         name=plan.name,
         question=plan.question,
@@ -104,7 +110,12 @@ def collect_results(
         pose_pairs_text=TEXT,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
-        compute=(*compute_of_stored(plan), *compute(table)),
+        compute=(
+            *compute_of_stored(plan),
+            *compute(table),
+            *choice_lines(choices),
+            *noted_values(table, out),
+        ),
         trouble=tuple(_trouble(table, out, scored)),
         pretraining=pretraining_lines(plan, table, out),
         mean_pose_mm=mean_pose_mm,
@@ -112,7 +123,7 @@ def collect_results(
         cells=cell_lines(table, out),
         curves=tuple(scored.curves),
         equivalents=equivalents(plan, scored),
-        learning_rates=learning_rate_choices(table, out),
+        learning_rates=choices,
         plan_text=json.dumps(asdict(plan), indent=1),
         commands=(command,) if command else (),
     )

@@ -12,6 +12,8 @@ from adapters.transfer.report.tables import (
     comparison_numbers,
     comparison_table,
     curve_numbers,
+    equivalent_numbers,
+    equivalent_texts,
     feature_table,
     gain_numbers,
     metrics,
@@ -65,6 +67,7 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
         "other_systems.csv": comparison_numbers(results.external_pairs),
         "gains.csv": gain_numbers(results),
         "curves.csv": curve_numbers(results),
+        "equivalents.csv": equivalent_numbers(results),
         "cells.csv": cell_table(results),
     }
     texts = {name: to_csv(frame) for name, frame in frames.items()}
@@ -183,6 +186,8 @@ def _curves(results: TransferResults) -> list[Block]:
         image = step_curves(results.curves, title=title, colours=colours)
         caption = "Lines are means over seeds, a dot is a seed. All points are in curves.csv."
         blocks.append(Figure(image, f"{results.protocols[0]}, mm. {caption}"))
+    if results.equivalents:
+        blocks.append(Table(equivalent_texts(results)))
     return blocks
 
 

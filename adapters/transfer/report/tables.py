@@ -5,13 +5,14 @@ have texts as a reader sees them on the page, in Markdown and in LaTeX.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
 
 from adapters.transfer.score.results import (
     ComparedPair,
+    Equivalent,
     GroupGain,
     TableRow,
     TransferResults,
@@ -280,6 +281,33 @@ def curve_numbers(results: TransferResults) -> pd.DataFrame:
     """Build the table of errors over fine-tuning steps, a row per scored step of a run."""
     columns = ["arm", "target", "fraction", "seed", "steps", "error_mm"]
     return numbers_frame(map(asdict, results.curves), columns)
+
+
+def equivalent_numbers(results: TransferResults) -> pd.DataFrame:
+    """Build the table of what pretraining is worth in steps and in labels."""
+    columns = [item.name for item in fields(Equivalent)]
+    return numbers_frame(map(asdict, results.equivalents), columns)
+
+
+def equivalent_texts(results: TransferResults) -> pd.DataFrame:
+    """Build the same table for the page; "not reached" where no amount suffices."""
+    rows = [
+        {
+            "in": row.kind,
+            "comparison": f"{row.target}: {row.arm} against {row.reference}",
+            "labels": percent(row.fraction),
+            "error, mm": f"{row.error_mm:.1f}",
+            "arm needs": _amount(row.arm_amount),
+            "reference needs": _amount(row.reference_amount),
+        }
+        for row in results.equivalents
+    ]
+    columns = ["in", "comparison", "labels", "error, mm", "arm needs", "reference needs"]
+    return _texts(rows, columns)
+
+
+def _amount(amount: float | None) -> str:
+    return "not reached" if amount is None else f"{amount:,.0f}"
 
 
 # --- texts of cells --------------------------------------------------------------------------

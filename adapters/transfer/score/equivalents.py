@@ -4,11 +4,7 @@ Errors are means over the seeds. Between two measured amounts, the error is inte
 over the logarithm of the amount.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -16,7 +12,6 @@ from adapters.transfer.plan.plan import Comparison, Plan
 from adapters.transfer.score.comparing import compared_targets
 from adapters.transfer.score.results import Equivalent
 from adapters.transfer.score.scoring import Scored
-from gesture_pretrain.files import write_bytes_atomically
 
 
 def equivalents(plan: Plan, scored: Scored) -> tuple[Equivalent, ...]:
@@ -53,15 +48,6 @@ def amount_for(errors_mm: Mapping[float, float], level_mm: float) -> float | Non
         share = (errors_mm[before] - level_mm) / (errors_mm[before] - error)
         return float(np.exp(np.log(before) + share * np.log(amount / before)))
     return None
-
-
-def write_equivalents(path: Path, rows: Sequence[Equivalent]) -> None:
-    """Write the rows as CSV; an amount that was not reached is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [item.name for item in fields(Equivalent)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_bytes_atomically(path, text.getvalue().encode())
 
 
 def _in_steps(

@@ -23,3 +23,14 @@ def _choice(target: str, arm: str, errors: dict[float, float | None]) -> Learnin
     finished = {rate: error for rate, error in errors.items() if error is not None}
     chosen = min(finished, key=finished.get) if len(finished) == len(errors) else None
     return LearningRateChoice(target, arm, finished, chosen)
+
+
+def choice_lines(choices: tuple[LearningRateChoice, ...]) -> list[str]:
+    """Describe the choices for a report, a line each."""
+    return [
+        f"learning rate, {choice.target}, {choice.arm}: "
+        + ("not chosen yet" if choice.chosen is None else f"{choice.chosen:g}")
+        + "; validation MPJPE "
+        + ", ".join(f"{error:.1f} mm at {rate:g}" for rate, error in choice.errors_mm.items())
+        for choice in choices
+    ]

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from adapters.swap.ledger import counts_table
 from adapters.transfer.plan.cells import FINETUNING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
-from adapters.transfer.score.results import CellLine
+from adapters.transfer.score.results import CellLine, percent
 from gesture_pretrain.weights.registry import find_backbone
 
 
@@ -73,6 +75,21 @@ def compute(table: CellTable) -> list[str]:
     return [
         f"{stage}, {arm}: {iterations:,} steps of {batch} images, {count} runs"
         for (stage, arm, iterations, batch), count in costs.items()
+    ]
+
+
+def noted_values(table: CellTable, out: Path) -> list[str]:
+    """What trained networks note about themselves, such as guidance gates: means over the seeds."""
+    noted: dict[tuple, dict[str, list[float]]] = {}
+    for cell in table.cells:
+        result = CellFolder(out, cell).result() if cell.stage == FINETUNING else None
+        for name, value in (result or {}).get("values", {}).items():
+            place = cell.target, cell.arm, cell.fraction
+            noted.setdefault(place, {}).setdefault(name, []).append(value)
+    return [
+        f"{target}, {arm}, {percent(fraction)} labels: "
+        + ", ".join(f"{name} {np.mean(each):.4f}" for name, each in values.items())
+        for (target, arm, fraction), values in noted.items()
     ]
 
 

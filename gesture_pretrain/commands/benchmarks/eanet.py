@@ -6,20 +6,24 @@ the reason; compiling takes minutes on a CPU. A multiply-add counts as two FLOPs
 timed in the eager runs.
 """
 
-import argparse
 import copy
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from eanet import EANet, ResNet50Map
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import (
+    device_name,
+    measurement,
+    new_parser,
+    synchronise,
+    write_json,
+)
 
 _VERSIONS = ("torch", "torchvision")
 _WAYS = ("eager", "channels_last", "bf16", "compiled")
@@ -29,32 +33,25 @@ _TINY = {"width": 16, "depth": 1, "grid": 2}
 
 def main(argv: list[str]) -> None:
     """Run the benchmark, print two tables, write JSON where asked."""
-    parser = argparse.ArgumentParser(prog="benchmark.py eanet", description=__doc__)
+    parser = new_parser("eanet", __doc__)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--runs", type=int, default=5, help="of each way and batch size")
     parser.add_argument("--ways", nargs="+", choices=_WAYS, default=list(_WAYS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="a small network on 64 px images")
-    parser.add_argument("--json", type=Path, help="write the measurements here")
     arguments = parser.parse_args(argv)
     device = torch.device(arguments.device)
     sizes = _TINY if arguments.tiny else {}
     model = EANet(ResNet50Map(), **sizes).eval().to(device)
-    results = {"device": _name(device), "threads": torch.get_num_threads(), "batches": []}
+    results = {"device": device_name(device), "threads": torch.get_num_threads(), "batches": []}
     with torch.inference_mode():
         for batch in arguments.batch:
             px = 32 * sizes.get("grid", 8)
             image = torch.rand(batch, 3, px, px, device=device)
             results["batches"].append(_measure(model, image, arguments.ways, arguments.runs))
     _print_tables(results)
-    if arguments.json is not None:
-        document = measurement("eanet", argv, packages=_VERSIONS, results=results)
-        write_json(arguments.json, document)
-        print(f"written: {arguments.json}")
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    document = measurement("eanet", argv, packages=_VERSIONS, results=results)
+    write_json(arguments.json, document)
 
 
 def _measure(model: EANet, image: Tensor, ways: list[str], runs: int) -> dict:
@@ -102,16 +99,11 @@ def _way(model: EANet, way: str) -> Callable[[Tensor], object]:
     return torch.compile(model) if way == "compiled" else model
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _timed(forward: Callable, image: Tensor) -> float:
-    _synchronise(image.device)
+    synchronise(image.device)
     start = time.perf_counter()
     forward(image)
-    _synchronise(image.device)
+    synchronise(image.device)
     return time.perf_counter() - start
 
 
@@ -133,12 +125,12 @@ class _PartTimes:
             hook.remove()
 
     def _start(self, module: nn.Module, inputs: tuple) -> None:
-        _synchronise(next(module.parameters()).device)
+        synchronise(next(module.parameters()).device)
         self.began = time.perf_counter()
 
     def _stop(self, part: str) -> Callable:
         def stop(module: nn.Module, inputs: tuple, output: object) -> None:
-            _synchronise(next(module.parameters()).device)
+            synchronise(next(module.parameters()).device)
             self.seconds[part].append(time.perf_counter() - self.began)
 
         return stop

@@ -22,7 +22,12 @@ import torch
 
 from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
 from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes, render_index
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import (
+    device_name,
+    measurement,
+    new_parser,
+    write_json,
+)
 from gesture_pretrain.commands.options import add_device
 from gesture_pretrain.device import use_device
 from gesture_pretrain.files import write_bytes_atomically
@@ -46,11 +51,11 @@ def main(argv: list[str]) -> None:
         for name, check in checks(index, sizes, device, arguments, small=small):
             rows.append(outcome(name, check, late=time.monotonic() > end))
             print("{name:36} {status:9} {seconds:6.1f} s  {found}".format(**rows[-1]), flush=True)
-    results = {"device": _name(device), "small": small, "checks": rows}
+    results = {"device": device_name(device), "small": small, "checks": rows}
     document = measurement("gpu", argv, packages=_VERSIONS, results=results)
     write_json(arguments.json, document)
     write_bytes_atomically(arguments.page, page(document).encode())
-    print(f"written: {arguments.json}, {arguments.page}")
+    print(f"written: {arguments.page}")
     if any(row["status"] == "failed" for row in rows):
         raise SystemExit(1)
 
@@ -123,21 +128,13 @@ def _text(found: object) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in found.items())
 
 
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("gpu", __doc__)
     add_device(parser)
     parser.add_argument("--small", action="store_true", help="tiny networks and few steps")
     parser.add_argument("--minutes", type=float, default=9.0, help="nothing starts after these")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--workers", type=int, default=8, help="loading processes")
-    parser.add_argument("--json", type=Path, default=Path("gpu.json"), help="the results")
+    parser.set_defaults(json=Path("gpu.json"))
     parser.add_argument("--page", type=Path, default=Path("gpu.html"), help="the same as a page")
     return parser

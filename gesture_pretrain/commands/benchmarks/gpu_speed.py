@@ -17,6 +17,7 @@ from gesture_pretrain.commands.benchmarks.gpu_networks import (
     step_of,
     wrapper_of,
 )
+from gesture_pretrain.commands.benchmarks.measurement import synchronise
 from gesture_pretrain.precision import choose_precision
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.data_section import GestureDataSection
@@ -102,11 +103,9 @@ def latency(name: str, index: Path, sizes: Sizes, device: torch.device, *, runs:
 
 
 def _timed(call, count: int, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronise(device)
     start = time.perf_counter()
     for _ in range(count):
         call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronise(device)
     return time.perf_counter() - start

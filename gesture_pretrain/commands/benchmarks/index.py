@@ -22,7 +22,7 @@ from gesture_pretrain.commands.benchmarks.interhand_annotations import (
     FULL_IMAGES,
     write_annotations,
 )
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import measurement, new_parser, write_json
 
 _RECORDS = 20_000
 
@@ -37,23 +37,16 @@ def main(argv: list[str]) -> None:
         for name in CANDIDATES:
             results.append({"scale": arguments.scale, "candidate": name, **_measure(name, folder)})
             print(_line(results[-1]), flush=True)
-    if arguments.json is not None:
-        document = measurement("index", argv, packages=["numpy"], results=results)
-        write_json(arguments.json, document)
-        print(f"written: {arguments.json}")
+    document = measurement("index", argv, packages=["numpy"], results=results)
+    write_json(arguments.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py index",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("index", __doc__)
     parser.add_argument(
         "--scale", type=float, default=0.1, help="fraction of 1,361,062 images (default: 0.1)"
     )
     parser.add_argument("--work", type=Path, help="folder for the files (0.95 GB at scale 1)")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
     return parser
 
 

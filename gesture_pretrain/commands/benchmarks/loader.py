@@ -42,7 +42,7 @@ import torch
 from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.target import build_eanet_dataset
 from gesture_pretrain.commands.benchmarks.interhand_annotations import write_images
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import measurement, new_parser, write_json
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
@@ -80,24 +80,17 @@ def main(argv: list[str]) -> None:
         spread = f"{min(row['rounds']):,.0f} .. {max(row['rounds']):,.0f}"
         print(f"{name:18} {row['images_per_s']:8,.0f} images/s  ({spread})  "
               f"{row['of_bare']:5.2f} of bare")  # fmt: skip
-    if arguments.json is not None:
-        document = measurement("loader", argv, packages=_VERSIONS, results=results)
-        write_json(arguments.json, document)
-        print(f"written: {arguments.json}")
+    document = measurement("loader", argv, packages=_VERSIONS, results=results)
+    write_json(arguments.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py loader",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("loader", __doc__)
     parser.add_argument("--data", type=Path, help="index of your own data; made up by default")
     parser.add_argument("--images", type=int, default=400, help="images per round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=32, help="images asked for at once")
     parser.add_argument("--size", type=int, default=256, help="side of the crop, pixels")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
     return parser
 
 

@@ -1,11 +1,14 @@
 """What stands beside every measured figure: machine, versions, command, time."""
 
+import argparse
 import json
 import os
 import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.versions import versions_of
@@ -33,6 +36,30 @@ def measurement(
     }
 
 
-def write_json(path: Path, document: dict) -> None:
-    """Write the document of a run. Raises `DiskFull` or `WriteFailed`."""
-    write_bytes_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+def new_parser(benchmark: str, text: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a benchmark, with the option --json."""
+    parser = argparse.ArgumentParser(
+        prog=f"benchmark.py {benchmark}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    return parser
+
+
+def write_json(path: Path | None, document: dict) -> None:
+    """Write the document of a run, if a path is given. Raises `DiskFull` or `WriteFailed`."""
+    if path is not None:
+        write_bytes_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+        print(f"written: {path}")
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or "CPU"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for a GPU; a CPU has always finished."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -22,13 +22,18 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from gesture_pretrain.commands.benchmarks import fed_step
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import (
+    device_name,
+    measurement,
+    new_parser,
+    synchronise,
+    write_json,
+)
 
 _VERSIONS = ("torch", "timm", "mmengine")
 _COARSE, _FINE, _LR = 54, 70, 1e-4
@@ -47,7 +52,7 @@ def main(argv: list[str]) -> None:
     seconds = _alternate(steps, arguments.rounds, device)
     ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["ours"], strict=True)]
     results = {
-        "device": _name(device),
+        "device": device_name(device),
         "batch": batch,
         "seconds": seconds,
         "images_per_s": {name: batch / statistics.median(each) for name, each in seconds.items()},
@@ -60,18 +65,12 @@ def main(argv: list[str]) -> None:
     print(f"ours at {results['ours_of_bare']:.3f} of bare (median of {len(ratios)} turns)")
     if arguments.workers is not None:
         results["fed"] = _fed(arguments, train, tensors, device)
-    if arguments.json is not None:
-        document = measurement("step", argv, packages=_VERSIONS, results=results)
-        write_json(arguments.json, document)
-        print(f"written: {arguments.json}")
+    document = measurement("step", argv, packages=_VERSIONS, results=results)
+    write_json(arguments.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py step",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("step", __doc__)
     cuda = torch.cuda.is_available()
     parser.add_argument("--arch", default="hrnet_w32")
     parser.add_argument("--size", type=int, default=256, help="side of the crops, pixels")
@@ -79,7 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if cuda else "fp32")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--rounds", type=int, default=50 if cuda else 7)
-    parser.add_argument("--json", type=Path, help="write the measurements here")
     fed_step.add_options(parser, cuda=cuda)
     return parser
 
@@ -94,7 +92,7 @@ def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) ->
             loader,
             turns=arguments.turns,
             steps=arguments.steps,
-            finish=partial(_finish, device),
+            finish=partial(synchronise, device),
         )
     source = "files" if arguments.shards is None else "shards"
     for name, speed in measured["images_per_s"].items():
@@ -176,19 +174,10 @@ def _alternate(steps: dict[str, Step], rounds: int, device: torch.device) -> dic
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     for turn in range(rounds + 1):
         for name, step in steps.items():
-            _finish(device)
+            synchronise(device)
             start = clock()
             step()
-            _finish(device)
+            synchronise(device)
             if turn:
                 seconds[name].append(clock() - start)
     return seconds
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

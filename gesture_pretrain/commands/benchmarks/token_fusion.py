@@ -12,7 +12,6 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -20,7 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from adapters.pose.onnx import CropBatch, PoseSession, pose_graph
 from adapters.targets import find_pose_target
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import (
+    device_name,
+    measurement,
+    new_parser,
+    synchronise,
+    write_json,
+)
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 
@@ -36,7 +41,7 @@ def main(argv: list[str]) -> None:
     device = torch.device(arguments.device)
     models = {name: _build(name, arguments).to(device) for name in _NETWORKS}
     results = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "arch": arguments.arch,
         "size_px": arguments.size,
@@ -44,18 +49,12 @@ def main(argv: list[str]) -> None:
         "batches": [_measure(models, batch, arguments) for batch in arguments.batch],
     }
     _print(results)
-    if arguments.json is not None:
-        document = measurement("token_fusion", argv, packages=_VERSIONS, results=results)
-        write_json(arguments.json, document)
-        print(f"written: {arguments.json}")
+    document = measurement("token_fusion", argv, packages=_VERSIONS, results=results)
+    write_json(arguments.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py token_fusion",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("token_fusion", __doc__)
     parser.add_argument("--arch", default="resnet50", help="backbone of both, 2048 channels")
     parser.add_argument("--size", type=int, default=256, help="side of the crops, pixels")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
@@ -65,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="the tiny presets of both")
-    parser.add_argument("--json", type=Path, help="write the measurements here")
     return parser
 
 
@@ -154,16 +152,11 @@ def _way(model: nn.Module, way: str, crops: CropBatch) -> Forward:
 
 
 def _timed(forward: Forward, device: torch.device) -> float:
-    _finish(device)
+    synchronise(device)
     start = time.perf_counter()
     forward()
-    _finish(device)
+    synchronise(device)
     return time.perf_counter() - start
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _print(results: dict) -> None:

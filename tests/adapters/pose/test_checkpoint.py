@@ -17,6 +17,7 @@ from adapters.pose.checkpoint import (
 )
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
+from adapters.transfer.pose_backbone import register_pose_backbone
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import Protocol
@@ -24,6 +25,7 @@ from gesture_pretrain.evaluation.poses.score import score_predictions
 from gesture_pretrain.hand.mano_file import MissingManoFile
 from gesture_pretrain.hand.mano_pickle import ManoFileError
 from gesture_pretrain.weights.errors import WeightsError
+from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 SECTIONS = {
     "target": "token_fusion",
@@ -218,3 +220,13 @@ def test_card_of_a_gesture_backbone_is_called_something_else(tmp_path):
     (tmp_path / "card.json").write_text('{"name": "resnet18.gesture", "arch": "resnet18"}')
     with pytest.raises(WeightsError, match="not the card"):
         read_pose_card(tmp_path)
+
+
+def test_the_backbone_of_a_stored_network_starts_another(stored, tmp_path, monkeypatch):
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
+    weights = register_pose_backbone(stored, "rendered_poses")
+    started = build_starting_backbone("test_resnet", init=weights.name, size_px=64)
+    trained = load_pose_model(stored).model.backbone
+    for name, tensor in trained.net.state_dict().items():
+        assert torch.equal(started.net.state_dict()[name], tensor)
+    assert weights.record.heads is None and "token_fusion" in weights.record.notes

