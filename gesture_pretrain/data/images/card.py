@@ -103,7 +103,8 @@ def _check_files(folder: Path, sizes: dict[str, int]) -> None:
     for name, size in sizes.items():
         if present.get(name) != size:
             raise DataError(
-                f"{folder / name[:100]} is missing or incomplete. Remove {folder} and make it again."
+                f"{folder / name[:100]} is missing or incomplete. Remove {folder} and make "
+                "the shards again."
             )
 
 
