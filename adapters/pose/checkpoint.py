@@ -30,7 +30,7 @@ from gesture_pretrain.schema import STRICT, validated
 from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.errors import WeightsError
-from gesture_pretrain.weights.export import heads_record, input_record
+from gesture_pretrain.weights.export import heads_record, input_record, without_index_path
 from gesture_pretrain.weights.ledger import compare_tensors
 from gesture_pretrain.weights.record import (
     CARD_FILE,
@@ -227,6 +227,8 @@ def release_pose_model(
 ) -> Path:
     """Write a stored network in half precision, to ship it with the package.
 
+    Of the path of the training index, the card keeps only the last part.
+
     Args:
         source: Folder written by `save_pose_model`.
         name: Name of the released network, without a dot.
@@ -250,7 +252,8 @@ def release_pose_model(
     target = Path(out) / name
     with atomic_folder(target, overwrite=overwrite) as folder:
         written = write_half_precision(tensors, folder / WEIGHTS_FILE)
-        _write_card(replace(card, weights=written), folder)
+        config = without_index_path(card.config)
+        _write_card(replace(card, weights=written, config=config), folder)
         write_bytes_atomically(folder / "README.md", f"# {name}\n\n{notes}\n".encode())
         load_pose_model(folder)
     return target

@@ -95,7 +95,7 @@ def _add_network_options(network: argparse._ArgumentGroup) -> None:
         "--model",
         metavar="NAME",
         default=POSE_NETWORK,
-        help="released pose network, or folder that `pose train` stored (default: %(default)s)",
+        help=f"released pose network, or folder that `pose train` stored (default: {POSE_NETWORK})",
     )
     network.add_argument(
         "--gestures",

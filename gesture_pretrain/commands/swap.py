@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("--list", action="store_true", help="show the targets and the weights")
     parser.add_argument("--target", metavar="NAME", help="name of a target, see --list")
-    parser.add_argument("--backbone", metavar="NAME", help="registry name or path of weights")
+    parser.add_argument("--backbone", metavar="NAME", help="name or path of weights")
     parser.add_argument(
         "--dry-run",
         action="store_true",

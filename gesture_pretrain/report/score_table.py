@@ -16,6 +16,7 @@ from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.names import first_few
 from gesture_pretrain.report import figures
 from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
@@ -66,7 +67,8 @@ class ScoreTable:
             table = text_table(list(frame.columns), frame.to_numpy())
             notes = [f"  {note}" for note in self._notes(scores)]
             blocks.append("\n".join([*_merged(scores).card(), "", table, *notes]))
-        return "\n\n".join([*blocks, *self._refusals()])
+        refusals = [f"Not available: {reason}" for reason in self._refusals()]
+        return "\n\n".join([*blocks, *refusals])
 
     def page(self) -> Page:
         """Build the report, including tables per joint, gesture and subject."""
@@ -85,10 +87,10 @@ class ScoreTable:
                 blocks.append(Figure(image, caption))
             for title, frame in _detail_frames(scores).items():
                 blocks += [f"{title}, mm", Table(frame)]
-        if self.facts:
-            sections["Facts"] = [facts_table(self.facts)]
+        sections["Not available"] = [refusals] if (refusals := self._refusals()) else []
+        sections["Facts"] = [facts_table(self.facts)] if self.facts else []
         systems = ", ".join(dict.fromkeys(score.system for score in self.scores))
-        return Page("Scores", systems, notices=self._refusals(), sections=sections)
+        return Page("Scores", systems, sections=sections)
 
     def to_json(self) -> dict:
         """Return all numbers and protocols as plain values, with None for NaN."""
@@ -132,7 +134,7 @@ class ScoreTable:
 
     def _refusals(self) -> list[str]:
         every = (reason for reasons in self.refused.values() for reason in reasons.values())
-        return [f"Not available: {reason}" for reason in dict.fromkeys(every)]
+        return list(dict.fromkeys(every))
 
 
 def _merged(scores: list[Score]) -> Protocol:
@@ -207,10 +209,9 @@ def _empty_joint_notes(score: Score) -> list[str]:
         if group != "single" and _single_hands_only([score]):
             continue
         if names:
-            shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             notes.append(
                 f"{score.system}, {group}: {len(names)} of 42 joints have no counted sample "
-                f"({shown}), so the mean is NaN, as upstream prints it."
+                f"({first_few(names, 3)}), so the mean is NaN, as upstream prints it."
             )
     return notes
 

@@ -126,13 +126,21 @@ def export_backbone(
 
 
 def release_backbone(
-    source: str | PathLike, *, notes: str, out: str | PathLike = FOLDER, overwrite: bool = False
+    source: str | PathLike,
+    *,
+    notes: str,
+    with_heads: bool = True,
+    out: str | PathLike = FOLDER,
+    overwrite: bool = False,
 ) -> StoredWeights:
     """Write exported weights in half precision, to ship them with the package.
+
+    Of the path of the training index, the card keeps only the last part.
 
     Args:
         source: See `load_backbone`.
         notes: For the card: origin and licence of the initial weights, and the command.
+        with_heads: Also write the gesture heads and their classes.
         out: Parent folder. Default: the package's folder of released weights.
         overwrite: Replace weights of the same name.
 
@@ -140,17 +148,34 @@ def release_backbone(
         As `export_backbone`.
     """
     stored = find_backbone(source)
+    left_out = () if with_heads else (HEADS_FILE,)
     target = Path(out) / stored.name
     with atomic_folder(target, overwrite=overwrite) as folder:
         files = {
             name: write_half_precision(read_tensors(stored.path / name, expected), folder / name)
             for name, expected in stored.record.files.items()
+            if name not in left_out
         }
-        record = replace(stored.record, files=files, notes=notes)
+        record = replace(
+            stored.record,
+            files=files,
+            notes=notes,
+            heads=stored.record.heads if with_heads else None,
+            taxonomy=stored.record.taxonomy if with_heads else None,
+            config=without_index_path(stored.record.config),
+        )
         write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
         write_bytes_atomically(folder / README_FILE, model_card(record).encode())
         load_weights(folder, with_heads=record.heads is not None)
     return StoredWeights(target, record)
+
+
+def without_index_path(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the last part of the path of the index; a folder of one machine helps nobody else."""
+    if not config or "index" not in config.get("data", {}):
+        return dict(config or {})
+    index = Path(config["data"]["index"]).name
+    return {**config, "data": {**config["data"], "index": index}}
 
 
 def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:

@@ -13,7 +13,7 @@ from gesture_pretrain.commands.main import COMMANDS, build_parser
 NAMES = [name for name in COMMANDS if name != "benchmark"]
 # option -> how its help begins in every tool that has it, and what stands for its value
 SHARED = {
-    "--backbone": ("registry name or path of weights", "NAME"),
+    "--backbone": ("name or path of weights", "NAME"),
     "--data": ("index, or dataset with one", "INDEX"),
     "--device": (
         "auto, cpu, cuda, cuda:0 … (default: auto, which is cuda if available)",

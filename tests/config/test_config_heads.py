@@ -16,7 +16,7 @@ def name_of(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_head_says_what_is_reproduced_how_and_with_what_result(path):
     head = path.read_text().split('"""')[1]
-    places = [head.find(word) for word in ("Reproduces", "Command:\n", "Expected")]
+    places = [head.find(word) for word in ("Reproduces", "Command:", "Expected")]
     assert places == sorted(places) and -1 not in places
     assert f"configs/{name_of(path)}" in head[places[1] : places[2]]
 
@@ -25,6 +25,8 @@ def test_head_says_what_is_reproduced_how_and_with_what_result(path):
 def test_a_result_is_measured_or_said_not_to_be(path):
     expected = path.read_text().split('"""')[1].partition("Expected")[2]
     measured = re.search(r"torch \d|docs/lab/(measured|experiments)\.md", expected)
-    assert measured or "Not run by us: it needs" in expected
+    assert measured or re.search(
+        "Not run by us: it needs|[Nn]ot (measured|run to the end) yet", expected
+    )
     if "data/interhand26m" in path.read_text() or "interhand" in path.stem:
         assert "Not run by us" in expected

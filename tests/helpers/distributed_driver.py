@@ -16,6 +16,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 from tiny_run import SIZE_PX, tiny_sections
@@ -26,8 +27,10 @@ from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
+from gesture_pretrain.pretraining.beyond_paper.contrast import hierarchical_contrast
+from gesture_pretrain.pretraining.beyond_paper.equivariance import equivariance_loss
 from gesture_pretrain.pretraining.run import build_runner
-from gesture_pretrain.processes import rank_and_world_size
+from gesture_pretrain.processes import gather_objects, rank_and_world_size
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weights.export import export_backbone
 
@@ -139,6 +142,35 @@ def train_pose(index: Path, out: Path, *, hooks=(), **training) -> None:
     run.train()
 
 
+def write_loss_gradients(out: Path) -> None:
+    """Losses of eight samples beyond the paper, and the gradients as averaged over processes."""
+    rank, world_size = rank_and_world_size()
+    stream = torch.Generator().manual_seed(4)
+    rows, cells = (
+        torch.randn(8, *shape, dtype=torch.float64, generator=stream) for shape in ((5,), (4, 4, 4))
+    )
+    maps = torch.tensor([[0.9, -0.3, 9], [0.3, 0.9, -9]], dtype=torch.float64).repeat(8, 1, 1)
+    maps[:, 0, 2] += 6 * torch.arange(8)  # the crops share fewer and fewer cells
+    labels = {"moment": torch.arange(8) // 2, "fine": torch.tensor([0, 1, -1, 0, 0, 1, 2, 2])}
+    rows, cells, maps = (values.chunk(world_size)[rank] for values in (rows, cells, maps))
+    rows, cells = rows.clone().requires_grad_(), cells.clone().requires_grad_()
+    contrast = hierarchical_contrast(
+        torch.nn.functional.normalize(rows, dim=1),
+        {name: values.chunk(world_size)[rank] for name, values in labels.items()},
+        anchors_at_once=3,
+    )
+    moved = equivariance_loss(cells, cells.flip(1), maps, size_px=64, temperature=0.5)
+    losses = torch.stack([*contrast.values(), moved])
+    losses.sum().backward()
+    written = {
+        "losses": np.mean(gather_objects(losses.detach().numpy()), axis=0),
+        "rows": np.concatenate(gather_objects(rows.grad.numpy())) / world_size,
+        "cells": np.concatenate(gather_objects(cells.grad.numpy())) / world_size,
+    }
+    if rank == 0:
+        np.savez(out / "gradients.npz", **written)
+
+
 def main(index: Path, folder: Path) -> None:
     tasks = {
         "gesture": train_gesture,
@@ -150,6 +182,7 @@ def main(index: Path, folder: Path) -> None:
         train(index, folder / name)
         if rank_and_world_size()[1] == 1:
             train(index, folder / f"{name}_reversed", hooks=[ReverseBatch()])
+    write_loss_gradients(folder)
 
 
 if __name__ == "__main__":

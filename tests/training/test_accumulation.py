@@ -130,7 +130,7 @@ def test_run_with_parts_is_the_run_without(tmp_path, tiny_index):
 
 
 def test_wrong_parts_are_named_before_training(tmp_path, tiny_index):
-    for parts, said in ((3, "not divisible by 3"), (0, "at least 1")):
+    for parts, said in ((3, "not divisible by 3"), (0, "above 0")):
         sections = tiny_sections(tiny_index, training={"accumulate": parts})
         with pytest.raises(ValueError, match=said):
             build_runner(out=tmp_path / str(parts), **sections)

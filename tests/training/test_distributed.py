@@ -84,6 +84,13 @@ def test_shared_predictions_are_those_of_one_process_to_the_last_bit(runs):
         assert np.array_equal(one[name], two[name]), name
 
 
+def test_losses_beyond_the_paper_and_their_gradients_are_those_of_one_process(runs):
+    one, two = (np.load(folder / "gradients.npz") for folder in runs.values())
+    for name in one.files:
+        assert np.allclose(one[name], two[name], rtol=0, atol=1e-12), name
+        assert np.abs(one[name]).max() > 0.01
+
+
 def test_only_the_first_process_writes(runs):
     """One line per iteration, and one checkpoint of each kept iteration."""
     for task in TASKS:

@@ -195,7 +195,7 @@ def test_cuda_asked_and_absent_is_an_error(tmp_path, tiny_index):
 def test_unknown_device_and_precision_are_named(tmp_path, tiny_index):
     with pytest.raises(ValueError, match="Unknown device 'tpuu'.*auto, cpu, cuda"):
         build_runner(out=tmp_path, **tiny_sections(tiny_index, device="tpuu"))
-    with pytest.raises(ValueError, match="'fp8'.*auto, fp32, bf16, fp16"):
+    with pytest.raises(ValueError, match="fp8.*'bf16'"):
         build_runner(out=tmp_path, **tiny_sections(tiny_index, training={"precision": "fp8"}))
 
 

@@ -45,6 +45,14 @@ def test_a_backbone_is_half_as_large_and_found_by_name(folder, backbone):
         torch.testing.assert_close(loaded[name], value, rtol=1e-3, atol=1e-6)
 
 
+def test_a_card_names_the_index_without_its_folder(folder, tmp_path):
+    network = build_backbone("test_resnet", size_px=64)
+    config = {"data": {"index": "/home/someone/hands", "batch_size": 2}}
+    path = export_backbone(network, tag="published", config=config, out=tmp_path).path
+    stored = release_backbone(path, notes="", out=folder)
+    assert stored.record.config["data"] == {"index": "hands", "batch_size": 2}
+
+
 def test_the_registry_comes_first(folder, backbone):
     network, path = backbone
     release_backbone(path, notes="", out=folder)

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from adapters.transfer.report.figures import FINDING_COLOURS, distinct, finding_legend, plain
+from adapters.transfer.report.figures import (
+    FINDING_COLOURS,
+    distinct,
+    draw_interval,
+    finding_legend,
+    plain,
+)
 from adapters.transfer.score.results import ComparedPair, CurvePoint, TableRow, percent
 from gesture_pretrain.report.figures import INK, SOFT, to_png
 
@@ -80,9 +86,8 @@ def _differences_over_labels(axes, pairs: Sequence[ComparedPair]) -> None:
         values = [pair.joints.difference_mm for pair in mine]
         axes.plot(x, values, style, color=SOFT, linewidth=1.2, label=label)
         for place, pair in zip(x, mine, strict=True):
-            colour, d = FINDING_COLOURS[pair.finding], pair.joints
-            axes.plot([place, place], [d.low_mm, d.high_mm], color=colour, linewidth=1.8)
-            axes.plot(place, d.difference_mm, "o", color=colour, markersize=5)
+            colour = FINDING_COLOURS[pair.finding]
+            draw_interval(axes, place, pair.joints, colour, upright=True, markersize=5)
     if pairs:
         axes.legend(fontsize=8)
 

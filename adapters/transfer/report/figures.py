@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from adapters.transfer.score.results import ComparedPair, FeatureScore
+from adapters.transfer.score.results import ComparedPair, FeatureScore, GroupGain
+from gesture_pretrain.evaluation.statistics.comparison import PairedDifference
 from gesture_pretrain.report.figures import INK, SOFT, to_png
 
 BETTER, WORSE, UNDECIDED = "#1a7f37", "#c62828", "#7a8694"
@@ -31,10 +31,8 @@ def difference_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
     axes.axvline(0, color=INK, linewidth=0.9)
     for place, pair in enumerate(shown):
         colour, d = FINDING_COLOURS[pair.finding], pair.joints
-        if not np.isnan(d.low_mm):
-            axes.plot([d.low_mm, d.high_mm], [place, place], color=colour, linewidth=2.4)
+        draw_interval(axes, place, d, colour, linewidth=2.4, markersize=6)
         axes.plot(d.per_seed_mm, [place] * d.seeds, "|", color=colour, markersize=11)
-        axes.plot(d.difference_mm, place, "o", color=colour, markersize=6)
         axes.annotate(
             f"{d.difference_mm:+.1f} mm ({d.percent:+.0f} %)",
             (1.01, place),
@@ -51,6 +49,24 @@ def difference_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
     seeds = Line2D([], [], color=SOFT, marker="|", linestyle="", markersize=10, label="one seed")
     finding_legend(figure, seeds)
     return to_png(figure)
+
+
+def draw_interval(
+    axes,
+    place: float,
+    d: PairedDifference | GroupGain,
+    colour: str,
+    *,
+    upright: bool = False,
+    linewidth: float = 1.6,
+    **dot,
+) -> None:
+    """Draw a difference as a dot and its 95 % interval as a bar, at a place of the other axis."""
+    bar, point = ([d.low_mm, d.high_mm], [place, place]), (d.difference_mm, place)
+    if upright:
+        bar, point = bar[::-1], point[::-1]
+    axes.plot(*bar, color=colour, linewidth=linewidth)
+    axes.plot(*point, "o", color=colour, **dot)
 
 
 def finding_legend(figure: Figure, *more: Line2D) -> None:

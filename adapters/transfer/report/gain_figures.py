@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from adapters.transfer.report.figures import FINDING_COLOURS, finding_legend, plain
+from adapters.transfer.report.figures import FINDING_COLOURS, draw_interval, finding_legend, plain
 from adapters.transfer.score.results import ComparedPair, GroupGain
 from gesture_pretrain.report.figures import INK, SOFT, to_png
 
@@ -14,7 +14,7 @@ _GESTURES_SHOWN = 40
 
 
 def gesture_gains_figure(gains: Sequence[GroupGain], *, title: str) -> bytes:
-    """Difference on each gesture with its interval, best on top; unseen ones are hollow."""
+    """Draw the difference on each gesture, best on top; unseen gestures are hollow."""
     gains, cut = list(gains), None
     if len(gains) > _GESTURES_SHOWN:
         cut = _GESTURES_SHOWN // 2
@@ -25,15 +25,9 @@ def gesture_gains_figure(gains: Sequence[GroupGain], *, title: str) -> bytes:
     axes.axvline(0, color=INK, linewidth=0.9)
     for place, gain in enumerate(gains):
         colour = FINDING_COLOURS[gain.finding]
-        axes.plot([gain.low_mm, gain.high_mm], [place, place], color=colour, linewidth=1.2)
-        axes.plot(
-            gain.difference_mm,
-            place,
-            "o",
-            color=colour,
-            markerfacecolor="white" if gain.seen is False else colour,
-            markersize=3 + min(5.0, gain.hands**0.5 / 3),
-        )
+        face, size = "white" if gain.seen is False else colour, 3 + min(5.0, gain.hands**0.5 / 3)
+        dot = {"markerfacecolor": face, "markersize": size}
+        draw_interval(axes, place, gain, colour, linewidth=1.2, **dot)
     if cut is not None:
         axes.axhline(cut - 0.5, color=SOFT, linewidth=0.9, linestyle="--")
     names = [f"{gain.name} ({gain.hands})" for gain in gains]
@@ -51,7 +45,7 @@ def gesture_gains_figure(gains: Sequence[GroupGain], *, title: str) -> bytes:
 
 
 def joint_gains_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
-    """Difference of each joint with its interval, a panel per pair, all on one scale."""
+    """Draw the difference of each joint with its interval, a panel per pair, all on one scale."""
     columns = min(2, len(pairs))
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(4.8 * columns, 1.2 + 2.7 * rows), layout="constrained")
@@ -72,9 +66,7 @@ def joint_gains_figure(pairs: Sequence[ComparedPair], *, title: str) -> bytes:
 def _joints_of_pair(axes, pair: ComparedPair) -> None:
     axes.axhline(0, color=INK, linewidth=0.9)
     for place, gain in enumerate(pair.by_joint):
-        colour = FINDING_COLOURS[gain.finding]
-        axes.plot([place, place], [gain.low_mm, gain.high_mm], color=colour, linewidth=1.6)
-        axes.plot(place, gain.difference_mm, "o", color=colour, markersize=4)
+        draw_interval(axes, place, gain, FINDING_COLOURS[gain.finding], upright=True, markersize=4)
     names = [gain.name for gain in pair.by_joint]
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7.5)
     plain(axes, pair.label)
@@ -82,7 +74,7 @@ def _joints_of_pair(axes, pair: ComparedPair) -> None:
 
 
 def _keep_in_view(axes, gains: Sequence[GroupGain]) -> None:
-    """Dots decide the scale; an interval of few clusters may leave the figure."""
+    """Scale the axis to the dots; an interval of few clusters may leave the figure."""
     values = np.array([gain.difference_mm for gain in gains] + [0.0])
     margin = 0.2 * max(float(np.ptp(values)), 1.0)
     axes.set_xlim(values.min() - margin, values.max() + margin)

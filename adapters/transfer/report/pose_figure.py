@@ -1,4 +1,4 @@
-"""The figure of single hands in a transfer report: the truth and two systems, side by side."""
+"""Figure of single hands in a transfer report: ground truth and two systems, side by side."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def pose_pairs_figure(
     arm_colour: str,
     reference_colour: str,
 ) -> bytes:
-    """Each hand three times: with the true pose, the reference's and the arm's, mesh and joints."""
+    """Draw each hand with the true pose, the reference's and the arm's, as mesh and joints."""
     beside = min(_HANDS_BESIDE, len(pairs))
     rows = -(-len(pairs) // beside)
     widths = [1.0, 1.0, 1.0, _GAP] * beside  # the last gap is empty space at the edge
@@ -61,6 +61,6 @@ def _draw(axes, crop_rgb: np.ndarray, pose: DrawnPose, colour: str) -> None:
     if pose.mesh is None:
         axes.add_collection(LineCollection(bones, colors="black", linewidths=2.4, alpha=0.6))
         axes.add_collection(LineCollection(bones, colors=colour, linewidths=1.3))
-    else:  # in the mesh, its colour would not be seen
+    else:  # the mesh has the colour already
         axes.add_collection(LineCollection(bones, colors="black", linewidths=0.8, alpha=0.7))
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))

@@ -41,7 +41,11 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default=POSE_NETWORK, help="released or stored pose network")
+    parser.add_argument(
+        "--model",
+        default=POSE_NETWORK,
+        help=f"released or stored pose network (default: {POSE_NETWORK})",
+    )
     parser.add_argument("--signs", type=Path, metavar="DIR", help="photographs of right hands")
     parser.add_argument("--every", type=int, default=13, help="use every N-th sign (default: 13)")
     parser.add_argument("--sheet", type=Path, metavar="JPG", help="contact sheet of the signs")

@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--backbone",
         metavar="NAME",
-        help="registry name or path of weights (default: the config's)",
+        help="name or path of weights (default: the config's)",
     )
     run.add_argument(
         "--mano",

@@ -64,14 +64,12 @@ def read_external_predictions(
         box_source: Origin of the crop boxes, if the file does not state it.
         hand_models: Hand models, required if the file has only vertices. Joints are then regressed
             with the models' tip convention.
-        check_skeleton: Reject joints whose bones do not match a hand in the stated order. May have
-            to be disabled for untrained networks.
+        check_skeleton: Reject joints whose bones do not match the stated order.
 
     Raises:
         PredictionError: The file has another format, unknown images, an implausible unit, or
             contradicts an argument.
-        JointOrderError: The joint order is unknown, missing, contradicted, or does not match the
-            bones.
+        JointOrderError: The joint order is missing, contradicted, or not that of the bones.
     """
     path = Path(path)
     content = read_external_file(path)
@@ -95,10 +93,8 @@ def read_external_predictions(
             joints = joints[:, order.to_mano21]
         require_hand_size(joints, unit)
         name = system or str(content.stated.get("system") or path.stem)
-        about_wrist = _relative_to_wrist(joints, vertices)
-        return PosePredictions(
-            name, index.fingerprint, rows, hand, *about_wrist, provenance=provenance
-        )
+        points = _relative_to_wrist(joints, vertices)
+        return PosePredictions(name, index.fingerprint, rows, hand, *points, provenance=provenance)
     except (PredictionError, JointOrderError) as error:
         raise type(error)(f"{path}: {error}") from None
 

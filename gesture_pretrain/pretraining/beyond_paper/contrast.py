@@ -13,6 +13,7 @@ Letters: M rows of this process, N rows of all processes, D channels.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -121,10 +122,8 @@ def hierarchical_contrast(
     of_keys, first = gather_rows(own), own_rows_start(len(embedded))
     numbers = torch.arange(first, first + len(embedded), device=embedded.device)
     parts = zip(*(t.split(anchors_at_once) for t in (embedded, own, numbers)), strict=True)
-    sums = sum(
-        checkpoint(_sums_of_anchors, *part, keys, of_keys, temperature, use_reentrant=False)
-        for part in parts
-    )
+    again = partial(checkpoint, _sums_of_anchors, use_reentrant=False, preserve_rng_state=False)
+    sums = sum(again(*part, keys, of_keys, temperature) for part in parts)
     totals, counts = sums.unbind()
     return _level_losses(tuple(labels), totals, counts.detach(), ordered)
 
@@ -139,7 +138,7 @@ def _sums_of_anchors(
 ) -> Tensor:
     """Sum losses and count anchors with positives: (2, levels).
 
-    Not stored for the backward pass but computed again, so that the memory does not grow with M.
+    The scores are recomputed in the backward pass, so that memory does not grow with M * N.
     """
     with full_precision(anchors):
         scores = anchors @ keys.T / temperature
@@ -163,11 +162,15 @@ def _level_losses(
 ) -> dict[str, Tensor]:
     """Compute the mean loss of each level, from the sums of this process."""
     world_size = rank_and_world_size()[1]
-    all_counts = sum_over_processes(counts.clone()).clamp(min=1)
-    means = sum_over_processes(totals.detach().clone()) / all_counts
-    own = totals * world_size / all_counts
-    losses, largest = [own[0]], means[0]
-    for loss, mean in zip(own[1:], means[1:], strict=True):
-        losses.append(torch.where(mean >= largest, loss, losses[-1]) if ordered else loss)
+    all_counts = sum_over_processes(counts.clone())
+    means = sum_over_processes(totals.detach().clone()) / all_counts.clamp(min=1)
+    own = totals * world_size / all_counts.clamp(min=1)
+    if not ordered:
+        return dict(zip(names, own, strict=True))
+    losses, bound, largest = [], torch.zeros_like(own[0]), torch.zeros_like(means[0])
+    for loss, mean, count in zip(own, means, all_counts, strict=True):
+        is_largest = mean >= largest
+        losses.append(torch.where(is_largest | (count == 0), loss, bound))
+        bound = torch.where(is_largest, loss, bound)
         largest = torch.maximum(mean, largest)
     return dict(zip(names, losses, strict=True))

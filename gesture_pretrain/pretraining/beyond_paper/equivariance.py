@@ -107,6 +107,7 @@ def moved_cells(maps: Tensor, height: int, width: int, size_px: int) -> Tensor:
 def turned(vectors: Tensor, maps: Tensor) -> Tensor:
     """Rotate and mirror (B, K, D) vectors as the maps do, without their scale."""
     linear = maps[:, :, :2]
-    scale = torch.linalg.det(linear).abs().sqrt()
+    determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
+    scale = determinant.abs().sqrt()
     pairs = vectors.unflatten(-1, (-1, 2)) @ (linear / scale[:, None, None]).mT[:, None]
     return pairs.flatten(-2)

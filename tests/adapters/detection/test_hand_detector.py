@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_a_hand_that_fills_the_image(detector, open_hand):
     low, high = hand.landmarks_px.min(0).astype(int), hand.landmarks_px.max(0).astype(int)
     (filling,) = detector(np.ascontiguousarray(open_hand[low[1] : high[1], low[0] : high[0]]))
     assert mean_distance(filling.landmarks_px + low, hand.landmarks_px) < 0.1 * max(high - low)
+
+
+def test_the_code_of_the_document_runs(
+    detector, open_hand, repo_root, tmp_path, monkeypatch, capsys
+):
+    code = re.findall(r"```python\n(.*?)```", (repo_root / "docs/prediction.md").read_text(), re.S)
+    (block,) = [text for text in code if "HandDetector" in text]
+    cv2.imwrite(str(tmp_path / "photo.jpg"), open_hand[..., ::-1])
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("right 0.9")
 
 
 def packaged_images() -> list:
