@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HELPERS = Path(__file__).parents[1] / "helpers"
-QUICK = ["data interhand", "data folders", "data shards", "data verify", "benchmark"]
+QUICK = ["data interhand", "data folders", "data shards", "data verify"]
 SLOW = [
     "data synthetic", "data miniature", "data show", "pretrain", "sweep", "pose train", "features",
     "pose evaluate", "predict images", "predict video", "swap", "transfer run", "transfer report",

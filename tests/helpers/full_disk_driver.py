@@ -48,7 +48,6 @@ SMALL = [
     "data.workers=0", "data.val_split=none", "training.threads=1", "training.checkpoint_every=1",
 ]  # fmt: skip
 STEPS = ["schedule.epochs=1", "schedule.iterations=2"]
-BENCHMARK = ["benchmark", "metrics", "--samples", "50", "--runs", "1"]
 
 Words = list[object]
 
@@ -159,7 +158,6 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         "swap": fresh("--out", *swapped),
         "transfer run": fresh("--out", "transfer", inputs.plan, "run", "--workers", 1),
         "transfer report": lambda disk, name: ["transfer", inputs.plan, "report", "--out", disk],
-        "benchmark": lambda disk, name: [*BENCHMARK, "--json", disk / "a.json"],
         **{f"export {target}": export(target) for target in EXPORTS},
     }  # fmt: skip
 
