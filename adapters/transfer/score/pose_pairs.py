@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from adapters.transfer.plan.cells import CellTable
+from adapters.transfer.plan.cells import FINETUNING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import ComparedPair, DrawnPose, PosePair
@@ -117,7 +117,7 @@ def _predicted(
     table: CellTable, out: Path, place: tuple, truth: GroundTruth, reader: GroundTruthReader
 ) -> PosePredictions:
     """Predictions, with their meshes, of the hands of `truth` in its order."""
-    cell = next(c for c in table.cells if c.target is not None and place_of(c) == place)
+    cell = next(c for c in table.cells if c.stage == FINETUNING and place_of(c) == place)
     stored = PosePredictions.load(CellFolder(out, cell).predictions)
     keys = 2 * stored.rows + stored.hand
     order = np.argsort(keys)
