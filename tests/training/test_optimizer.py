@@ -8,6 +8,7 @@ from tiny_run import tiny_sections
 from torch import nn
 
 from gesture_pretrain.pretraining.run import build_runner
+from gesture_pretrain.pretraining.sections import check_config
 from gesture_pretrain.training.optimizer import build_optimizer, undecayed_names
 
 
@@ -100,5 +101,6 @@ def test_schedule_multiplies_each_layers_own_rate(tmp_path, tiny_index):
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"weight_decay": -0.1}, {"lr": float("nan")}])
 def test_a_negative_rate_is_named_by_its_key(wrong):
     """torch's own message, "Invalid learning rate: -1", told no key of the config."""
-    with pytest.raises(ValueError, match=rf"optimizer\.{next(iter(wrong))}.* must not be negative"):
-        build_optimizer(network(), **wrong)
+    sections = {"data": {"index": "i"}, "backbone": {"arch": "test_resnet"}, "optimizer": wrong}
+    with pytest.raises(ValueError, match=rf"optimizer\.{next(iter(wrong))}"):
+        check_config(sections)
