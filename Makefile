@@ -2,7 +2,7 @@
 # make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
 # make study  the larger transfer study on the embedded data set, from ImageNet weights
 # make test   the fast tests: CPU, offline, no licensed file
-# make lint   ruff;   make fuzz bench   speed and memory as ratios
+# make lint   ruff;   make fuzz   damaged files and kills;   make bench   speed and memory as ratios
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,7 @@ lint: env
 
 fuzz: env
 	$(BIN)/python -m tests.fuzz --hours 1
+	$(BIN)/python -m tests.fuzz.kills
 
 bench: env
 	$(BIN)/python tools/benchmark.py all

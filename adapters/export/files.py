@@ -1,7 +1,6 @@
 """Atomic writing of tensor files for other libraries, after trying them out."""
 
 import io
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gesture_pretrain.files import write_bytes_atomically, writing
+from gesture_pretrain.files import temporary_folder, write_bytes_atomically, writing
 
 PICKLED = (".pth", ".tar")
 ENDINGS = (".safetensors", *PICKLED)
@@ -40,8 +39,8 @@ def write_tensors(
         WriteFailed: Writing failed; an existing file is unchanged.
     """
     content = _bytes(path.suffix, tensors, pickled)
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / path.name
+    with temporary_folder() as folder:
+        trial = folder / path.name
         with writing(trial, len(content)):
             trial.write_bytes(content)
         result = check(trial)

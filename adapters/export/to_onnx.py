@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.targets import ExportReport, ExportTarget, SwapError, backbone_of
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import temporary_folder, write_bytes_atomically
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
@@ -141,8 +140,8 @@ def name_batch_axis(model: "ModelProto") -> None:
 
 def _graph(onnx: ModuleType, wrapped: _NamedOutputs, backbone: Backbone) -> bytes:
     side = backbone.input_spec.size_px
-    with tempfile.TemporaryDirectory() as folder, quiet_exporter():
-        file = Path(folder) / "backbone.onnx"
+    with temporary_folder() as folder, quiet_exporter():
+        file = folder / "backbone.onnx"
         torch.onnx.export(
             wrapped,
             (torch.zeros(2, 3, side, side),),

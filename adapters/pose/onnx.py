@@ -7,7 +7,6 @@ holds the hand model's arrays: a graph of a network that was trained with MANO's
 MANO's licence.
 """
 
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from adapters.export.to_onnx import (
 from adapters.pose.checkpoint import StoredPoseModel
 from adapters.pose.model import HandPrediction
 from adapters.targets import SwapError
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import temporary_folder, write_bytes_atomically
 
 OUTPUTS = tuple(name for name in HandPrediction._fields if name != "hand")
 # float32 in another order, batch norm folded in, then a network and kinematics on top: of the
@@ -138,8 +137,8 @@ def pose_graph(model: nn.Module, size_px: int) -> bytes:
     if isinstance(prediction, HandPrediction):
         prediction.require(OUTPUTS, "The ONNX graph of a pose network")
     free = {0: torch.export.Dim.DYNAMIC}
-    with tempfile.TemporaryDirectory() as folder, quiet_exporter():
-        file = Path(folder) / "pose.onnx"
+    with temporary_folder() as folder, quiet_exporter():
+        file = folder / "pose.onnx"
         try:
             torch.onnx.export(
                 CropsToHands(model.eval().cpu()),

@@ -6,6 +6,7 @@ from gesture_pretrain.files.atomic import (
     WriteFailed,
     atomic_folder,
     named,
+    temporary_folder,
     write_bytes_atomically,
     writing,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "WriteFailed",
     "atomic_folder",
     "named",
+    "temporary_folder",
     "write_bytes_atomically",
     "writing",
 ]

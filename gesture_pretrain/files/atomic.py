@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PART = re.compile(r"\.[0-9a-f]{12}\.part$")
@@ -125,6 +126,13 @@ def remove_abandoned_parts(folder: str | os.PathLike) -> int:
 @lru_cache(maxsize=1024)
 def _clean_once(folder: Path) -> None:
     remove_abandoned_parts(folder)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Provide a folder that is deleted afterwards. Raises `DiskFull` with its path."""
+    with TemporaryDirectory() as folder, writing(Path(folder), only_no_room=True):
+        yield Path(folder)
 
 
 def named(error: OSError) -> OSError:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 HELPERS = Path(__file__).parents[1] / "helpers"
-QUICK = ["data interhand", "data folders", "data shards", "data verify", "benchmark"]
+QUICK = ["data interhand", "data folders", "data shards", "data verify"]
 SLOW = [
-    "data synthetic", "data miniature", "data show", "pretrain", "pose train", "features",
+    "data synthetic", "data miniature", "data show", "pretrain", "sweep", "pose train", "features",
     "pose evaluate", "predict images", "predict video", "swap", "transfer run", "transfer report",
     "export timm", "export torchvision", "export mmpose", "export onnx",
+    "export eanet",
 ]  # fmt: skip
 
 
@@ -40,6 +41,9 @@ def outcomes(folder: Path, repo_root: Path, names: list[str], rooms: str) -> lis
 def check(case: dict, folder: Path) -> None:
     name = case["case"]
     assert case["broken"] == [], name
+    if case["status"] == 0:  # files are replaced one by one, which needs little space
+        assert case["room"] and name.startswith("predict"), name
+        return
     assert case["changed"] == [] and case["left"] == [], name
     assert case["status"] in (1, 2, 3), (name, case)
     (message,) = case["message"]

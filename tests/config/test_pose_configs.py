@@ -8,7 +8,9 @@ import torch
 from pose_run import write_pose_index
 
 from adapters.pose.sections import check_pose_config
+from adapters.pose.stage import resolve_config
 from adapters.pose.training import build_pose_runner
+from adapters.targets import find_pose_target, model_options
 from gesture_pretrain.config.file import read_config, write_config
 
 REPO_ROOT = Path(__file__).parents[2]
@@ -117,3 +119,8 @@ def test_unknown_section_key_and_target_are_named():
         read(SMALL[0], ["schedule.steps=1"])
     with pytest.raises(LookupError, match="eanett"):
         read(SMALL[0], ["target=eanett"])
+
+
+def test_no_guidance_is_a_word_on_the_command_line():
+    changed = resolve_config("token_fusion_tiny_synthetic", ["model.guidance=none"])
+    assert model_options(find_pose_target("token_fusion"), changed["model"])["guidance"] == "none"

@@ -18,7 +18,8 @@ from adapters.prediction.image_source import UnreadableInput, read_image
 from adapters.transfer.plan.file import read_plan
 from gesture_pretrain.config.override import apply_override
 from gesture_pretrain.data.images.decoding import UnreadableImage, image_size_wh
-from gesture_pretrain.data.images.files import read_image_rgb
+from gesture_pretrain.data.images.files import ImageFiles, read_image_rgb
+from gesture_pretrain.data.images.shards import Shards, write_shards
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
@@ -65,6 +66,7 @@ def formats(home: Path) -> dict[str, Format]:
     return {
         **_annotations(home / "data"),
         **_index(home / "index"),
+        **_shards(home / "shards"),
         **_weights(home / "weights"),
         **_checkpoints(home / "checkpoints"),
         **_configs(home / "configs"),
@@ -121,6 +123,24 @@ def _index(root: Path) -> dict[str, Format]:
         "index meta.json": Format(folder / "meta.json", opened, (DataError,), True),
         "index .npy, opened": Format(column, opened, (DataError,)),
         "index .npy, verified": Format(column, verified, (DataError,)),
+    }
+
+
+def _shards(root: Path) -> dict[str, Format]:
+    release = TinyRelease(splits=("train",))
+    release.write(root / "data")
+    index = HandIndex.open(
+        build_interhand_index(release.write_images(root / "data"), progress=False)
+    )
+    folder = write_shards(index, [0, 1], root / "shards", size_px=32, progress=False)
+
+    def read() -> Numbers:
+        Shards(folder, index, ImageFiles())
+        return []
+
+    return {
+        "shards .npy": Format(folder / "00000.npy", read, (DataError,)),
+        "shards.json": Format(folder / "shards.json", read, (DataError,), True),
     }
 
 
@@ -288,7 +308,7 @@ def _texts(root: Path) -> dict[str, Format]:
     coco.write_text(json.dumps({"images": images, "annotations": annotations}))
     pose = root / "pose"
     pose.mkdir()
-    (pose / "card.json").write_text(json.dumps(_POSE_CARD))
+    (pose / "card.json").write_text(json.dumps(POSE_CARD))
 
     def boxes(path: Path) -> Callable[[], Numbers]:
         def read() -> Numbers:
@@ -321,7 +341,7 @@ def _texts(root: Path) -> dict[str, Format]:
     }
 
 
-_POSE_CARD = {
+POSE_CARD = {
     "target": "eanet", "options": {}, "size_px": 64, "arch": "test_resnet",
     "input": {
         "size_px": 64, "mean": [0.5] * 3, "std": [0.2] * 3, "multiple_of": 32, "fixed_size": False

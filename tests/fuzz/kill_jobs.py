@@ -27,7 +27,7 @@ from gesture_pretrain.weights.folder import load_weights
 from tests.helpers import pose_run, toy_pose
 from tests.helpers.random_pose_model import store_random_pose_model
 from tests.helpers.tiny_release import TinyRelease
-from tests.helpers.tiny_run import tiny_sections, write_tiny_index
+from tests.helpers.tiny_run import tiny_sections
 
 RUN = {"threads": 1, "log_every": 1, "ema_decay": 0.9, "checkpoint_every": 2, "validate_every": 4}
 SCHEDULE = {"iterations": 8, "warmup_iterations": 2}
@@ -54,9 +54,7 @@ class Job:
 
 def write_inputs(root: Path) -> None:
     """Write what the jobs read."""
-    write_tiny_index(root / "tiny")
-    pose_run.write_pose_index(root / "pose")
-    toy_pose.write_toy_index(root / "toy")
+    pose_run.write_pose_index(root / "hands")
     TinyRelease().write(root / "release")
     store_random_pose_model(root / "model", taxonomy=None, guidance="none")
     (root / "photographs").mkdir()
@@ -101,13 +99,13 @@ def _index_is_whole(folder: Path) -> None:
 
 
 def _shards(inputs: Path, folder: Path) -> None:
-    index = HandIndex.open(inputs / "tiny")
+    index = HandIndex.open(inputs / "hands")
     write_shards(index, range(len(index)), folder / "shards", size_px=32, progress=False)
 
 
 def _shards_are_whole(inputs: Path, folder: Path) -> None:
     if (folder / "shards" / "shards.json").exists():
-        Shards(folder / "shards", HandIndex.open(inputs / "tiny"), ImageFiles())
+        Shards(folder / "shards", HandIndex.open(inputs / "hands"), ImageFiles())
 
 
 def _export(folder: Path, seed: int = 1) -> None:
@@ -142,7 +140,7 @@ def _prediction_is_whole(folder: Path) -> None:
 
 def _pretrain(inputs: Path, folder: Path) -> None:
     os.environ["GESTURE_PRETRAIN_HOME"] = str(folder / "home")
-    sections = tiny_sections(inputs / "tiny", data={"workers": 2}, schedule=SCHEDULE, training=RUN)
+    sections = tiny_sections(inputs / "hands", data={"workers": 2}, schedule=SCHEDULE, training=RUN)
     del sections["device"], sections["progress"]
     pretrain(sections, out=folder / "run", name="a", device="cpu", resume=True, progress=False)
 
@@ -155,7 +153,7 @@ def _registry_is_whole(folder: Path) -> None:
 def _train_pose(inputs: Path, folder: Path) -> None:
     training = {**RUN, "timeout_s": 60}
     sections = pose_run.pose_sections(
-        inputs / "pose", target="toy_pose", data={"workers": 2}, schedule=SCHEDULE,
+        inputs / "hands", target="toy_pose", data={"workers": 2}, schedule=SCHEDULE,
         training=training,
     )  # fmt: skip
     del sections["device"], sections["progress"]
@@ -165,7 +163,7 @@ def _train_pose(inputs: Path, folder: Path) -> None:
 def _experiment(inputs: Path, folder: Path) -> None:
     arms = {"random": {"init": "random"}, "gesture": {"pretrain": {}}}
     plan = toy_pose.toy_plan(
-        inputs / "toy",
+        inputs / "hands",
         arms=arms,
         seeds=[0],
         comparisons=[{"arm": "gesture", "reference": "random"}],

@@ -25,14 +25,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import torch.utils.tensorboard  # noqa: F401  slow to import
+import torch
+import torch.utils.tensorboard  # slow to import
 
 from tests.fuzz.kill_jobs import Job, jobs, write_inputs
 
 KILLS_IN_A_ROW = 3
 LIMIT_S = 300
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link"}
-COMPARED = {".safetensors", ".npz", ".npy", ".png", ".jpg", ".obj", ".mp4", ".bytes"}
+COMPARED = {".pt", ".safetensors", ".npz", ".npy", ".png", ".jpg", ".obj", ".mp4", ".bytes"}
 COMPARED_NAMES = {"predictions.json", "meta.json", "shards.json", "metrics.jsonl"}
 IGNORED = {"tensorboard", "log"}
 TIMES = {"images_per_s", "data_wait_fraction"}
@@ -205,11 +206,22 @@ def _content(path: Path) -> str:
     if path.suffix not in COMPARED and path.name not in COMPARED_NAMES:
         return ""
     content = path.read_bytes()
+    if path.suffix == ".pt":
+        content = _state(torch.load(path, map_location="cpu", weights_only=True))
     if path.name == "metrics.jsonl":
         lines = [json.loads(line) for line in content.splitlines()]
         content = repr([{k: v for k, v in line.items() if k not in TIMES} for line in lines])
         content = content.encode()
     return hashlib.sha256(content).hexdigest()
+
+
+def _state(value: object) -> bytes:
+    """Bytes of nested values; pickles of equal values may differ."""
+    if isinstance(value, dict):
+        return b"{%s}" % b",".join(_state(k) + _state(value[k]) for k in sorted(value, key=str))
+    if isinstance(value, list | tuple):
+        return b"[%s]" % b",".join(map(_state, value))
+    return value.numpy().tobytes() if torch.is_tensor(value) else repr(value).encode()
 
 
 def _free_port() -> int:

@@ -34,16 +34,20 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.weights.export import export_backbone
 
-DISK_MB = 400
-ARCHS = {"timm": "resnet18", "torchvision": "resnet18", "mmpose": "resnet18", "onnx": "test_resnet"}
-ENDINGS = {"timm": "safetensors", "torchvision": "pth", "mmpose": "pth", "onnx": "onnx"}
+DISK_MB = 800
+EXPORTS = {
+    "timm": ("resnet18", "safetensors"),
+    "torchvision": ("resnet18", "pth"),
+    "mmpose": ("resnet18", "pth"),
+    "onnx": ("test_resnet", "onnx"),
+    "eanet": ("resnet50", "pth"),
+}
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = [
     "--device", "cpu", "backbone.arch=test_resnet", "backbone.size_px=32", "data.batch_size=8",
     "data.workers=0", "data.val_split=none", "training.threads=1", "training.checkpoint_every=1",
 ]  # fmt: skip
 STEPS = ["schedule.epochs=1", "schedule.iterations=2"]
-BENCHMARK = ["benchmark", "metrics", "--samples", "50", "--runs", "1"]
 
 Words = list[object]
 
@@ -62,7 +66,7 @@ class Inputs:
         self.plan = root / "toy_plan.py"
         self._write_plan()
         os.environ["GESTURE_PRETRAIN_HOME"] = str(root / "home")
-        for arch in ("resnet18", "test_resnet"):
+        for arch in ("resnet18", "resnet50", "test_resnet"):
             export_backbone(build_backbone(arch, size_px=32), tag="x")
         self.predictions = root / "predictions.npz"
         self._write_predictions()
@@ -108,8 +112,9 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         return lambda disk, name: [*words, "--out", disk / name, "--name", name, "--resume"]
 
     def export(target: str) -> Callable[[Path, str], Words]:
-        words = ["export", "--target", target, "--backbone", f"{ARCHS[target]}.x", "--out"]
-        return lambda disk, name: [*words, disk / f"backbone.{ENDINGS[target]}"]
+        arch, ending = EXPORTS[target]
+        words = ["export", "--target", target, "--backbone", f"{arch}.x", "--out"]
+        return lambda disk, name: [*words, disk / f"backbone.{ending}"]
 
     def out(*words: object) -> Callable[[Path, str], Words]:
         return lambda disk, name: [*words, "--out", disk / "out"]
@@ -135,6 +140,10 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         "data show": lambda disk, name: ["data", "show", *data, "--out", disk / "a.png"],
         "data verify": lambda disk, name: ["data", "verify", *data, "--report", disk / "a.json"],
         "pretrain": run("pretrain", "hrnet_tiny_synthetic_demo.py"),
+        "sweep": fresh(
+            "--out", "sweep", CONFIGS / "pretrain" / "hrnet_tiny_synthetic_demo.py", *data,
+            *SMALL, *STEPS, "optimizer.lr=1e-4,1e-3",
+        ),
         "pose train": run(
             "pose train", "token_fusion_tiny_synthetic.py", "model.guidance=none", "--predict",
             "test",
@@ -149,8 +158,7 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         "swap": fresh("--out", *swapped),
         "transfer run": fresh("--out", "transfer", inputs.plan, "run", "--workers", 1),
         "transfer report": lambda disk, name: ["transfer", inputs.plan, "report", "--out", disk],
-        "benchmark": lambda disk, name: [*BENCHMARK, "--json", disk / "a.json"],
-        **{f"export {target}": export(target) for target in ARCHS},
+        **{f"export {target}": export(target) for target in EXPORTS},
     }  # fmt: skip
 
 

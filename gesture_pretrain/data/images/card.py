@@ -99,10 +99,13 @@ def read_card(folder: Path, index: HandIndex) -> dict:
 
 
 def _check_files(folder: Path, sizes: dict[str, int]) -> None:
+    present = {path.name: path.stat().st_size for path in folder.glob("[0-9]*.*")}
     for name, size in sizes.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != size:
-            raise DataError(f"{path} is missing or incomplete. Remove {folder} and make it again.")
+        if present.get(name) != size:
+            raise DataError(
+                f"{folder / name[:100]} is missing or incomplete. Remove {folder} and make "
+                "the shards again."
+            )
 
 
 def _read(path: Path) -> dict:

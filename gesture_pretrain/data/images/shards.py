@@ -27,6 +27,7 @@ from gesture_pretrain.data.images.files import ImageFiles, ImagePart, averaged
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.npz_file import DAMAGE
 
 _TABLE = np.dtype(
     [
@@ -239,6 +240,14 @@ def _write_shard(content: Path, table: Path, regions: Iterator[tuple[int, Region
 
 def _read_table(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except ValueError as error:
+        with path.open("rb") as file:
+            table = np.lib.format.read_array(file, allow_pickle=False)
+        if table.dtype != _TABLE or table.ndim != 1:
+            raise ValueError("it is no table of regions")
+        ends = table["start"] + 3 * table["shape"].astype(np.int64).prod(axis=1)
+        size = path.with_suffix(".bytes").stat().st_size
+        if (table["start"] < 0).any() or (table["shape"] < 1).any() or (ends > size).any():
+            raise ValueError("regions lie beyond the stored bytes")
+    except DAMAGE as error:
         raise DataError(f"{path} is damaged ({error}). Make the shards again.") from error
+    return table

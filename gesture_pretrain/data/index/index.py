@@ -289,7 +289,7 @@ def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
     if not file.is_file():
         raise IndexFormatError(f"{file} is missing or is not a file; build the index again")
     try:
-        column = np.load(file, mmap_mode="r", allow_pickle=False)
+        column = np.lib.format.open_memmap(file, mode="r")  # np.load would also open a zip
     except DAMAGE as error:
         raise IndexFormatError(
             f"{file}: column {name} cannot be mapped ({error}); build the index again"
