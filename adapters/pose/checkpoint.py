@@ -252,8 +252,8 @@ def release_pose_model(
     target = Path(out) / name
     with atomic_folder(target, overwrite=overwrite) as folder:
         written = write_half_precision(tensors, folder / WEIGHTS_FILE)
-        config = without_index_path(card.config)
-        _write_card(replace(card, weights=written, config=config), folder)
+        public = {name: without_index_path(getattr(card, name)) for name in ("data", "config")}
+        _write_card(replace(card, weights=written, **public), folder)
         write_bytes_atomically(folder / "README.md", f"# {name}\n\n{notes}\n".encode())
         load_pose_model(folder)
     return target

@@ -170,12 +170,14 @@ def release_backbone(
     return StoredWeights(target, record)
 
 
-def without_index_path(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the last part of the path of the index; a folder of one machine helps nobody else."""
-    if not config or "index" not in config.get("data", {}):
-        return dict(config or {})
-    index = Path(config["data"]["index"]).name
-    return {**config, "data": {**config["data"], "index": index}}
+def without_index_path(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep only the last part of the path in `index` and `data.index`, for a public card."""
+    kept = dict(values)
+    if isinstance(kept.get("index"), str):
+        kept["index"] = Path(kept["index"]).name
+    if isinstance(kept.get("data"), Mapping):
+        kept["data"] = without_index_path(kept["data"])
+    return kept
 
 
 def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:
