@@ -2,9 +2,9 @@ r"""The shipped pose network: token fusion for rendered and photographed single 
 
 Reproduces nothing of the paper. `gesture-pretrain predict` uses it unless another network is named.
 The first run has wider heads, which would not fit into the package; the second starts from its
-backbone.
+backbone. Its commands follow those of `lite0_synthetic` in configs/pretrain.
 
-Command, after those of configs/pretrain/lite0_synthetic.py:
+Command:
     python tools/train.py configs/pose/token_fusion_lite0_synthetic.py --data data/edition2 \
         --backbone tf_efficientnet_lite0.gesture_synthetic --out runs/wide_heads \
         schedule.iterations=3000 schedule.warmup_iterations=200 \

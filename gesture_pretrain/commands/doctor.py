@@ -155,7 +155,9 @@ def check_registry() -> Finding:
         return Finding(MISSING, f"registry: {home} cannot be written", fix)
     free_gb = shutil.disk_usage(nearest).free / 1e9
     count = len(list_backbones())
-    return Finding(OK, f"registry: {home}, {count} backbones, {free_gb:.1f} GB free")
+    return Finding(
+        OK, f"registry: {home}, {count} backbones with the shipped ones, {free_gb:.1f} GB free"
+    )
 
 
 def _import_problem(module: str) -> str:

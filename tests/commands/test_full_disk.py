@@ -12,10 +12,10 @@ import pytest
 HELPERS = Path(__file__).parents[1] / "helpers"
 QUICK = ["data interhand", "data folders", "data shards", "data verify"]
 SLOW = [
-    "data synthetic", "data miniature", "data show", "pretrain", "sweep", "pose train", "features",
-    "pose evaluate", "predict images", "predict video", "swap", "transfer run", "transfer report",
-    "export timm", "export torchvision", "export mmpose", "export onnx",
-    "export eanet",
+    "data synthetic", "data miniature", "data landmarks", "data show", "pretrain", "sweep",
+    "pose train", "features", "pose evaluate", "predict images", "predict video", "swap",
+    "transfer run", "transfer report", "export timm", "export torchvision", "export mmpose",
+    "export onnx", "export eanet",
 ]  # fmt: skip
 
 

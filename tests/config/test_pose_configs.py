@@ -16,8 +16,8 @@ from gesture_pretrain.config.file import read_config, write_config
 REPO_ROOT = Path(__file__).parents[2]
 FOLDER = REPO_ROOT / "configs" / "pose"
 CONFIGS = sorted(FOLDER.glob("*.py"))
-SMALL = [path for path in CONFIGS if "_tiny_" in path.stem]
-LARGE = [path for path in CONFIGS if path not in SMALL]
+SMALL = [path for path in CONFIGS if "_synthetic" in path.stem]
+LARGE = [path for path in CONFIGS if "_interhand" in path.stem]
 
 NO_FILES = [
     "backbone.init=random",

@@ -123,6 +123,7 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         return lambda disk, name: [*words, option, disk / name]
 
     rendered = ["--train", 6, "--val", 0, "--test", 0, "--size", 48, "--workers", 1]
+    landmarks = ["data", "landmarks", *data, "--split", "test"]
     mini = ["--gestures", 1, "--frames", 4, "--cameras", 3, "--size", 48]
     swapped = [
         "swap", "--target", "token_fusion", "--backbone", "test_resnet.x", "--baseline", "random",
@@ -138,6 +139,7 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         "data miniature": fresh("--out", "data", "miniature", *mini),
         "data shards": fresh("--out", "data", "shards", *data, "--size", 32),
         "data show": lambda disk, name: ["data", "show", *data, "--out", disk / "a.png"],
+        "data landmarks": lambda disk, name: [*landmarks, "--out", disk / "landmarks.npz"],
         "data verify": lambda disk, name: ["data", "verify", *data, "--report", disk / "a.json"],
         "pretrain": run("pretrain", "hrnet_tiny_synthetic_demo.py"),
         "sweep": fresh(

@@ -126,7 +126,7 @@ def test_looks_depend_on_seed_epoch_and_row():
 
 
 def test_unknown_presets_and_images_without_bytes_are_refused():
-    with pytest.raises(ValueError, match=f"choose among {', '.join(PHOTOMETRIC)}"):
+    with pytest.raises(ValueError, match=" or ".join(repr(name) for name in PHOTOMETRIC)):
         Augmentation(photometric="photos")
 
     class Sample(NamedTuple):
