@@ -15,7 +15,8 @@ Command: `make demo`, which takes these steps:
     python tools/transfer_experiment.py configs/experiments/demo.py report \
         --data data/synthetic_demo
 
-Expected: not measured yet in this form. docs/lab has an earlier form with larger images and crops.
+Expected: token fusion 42.1 mm with gestures, 49.1 random, 49.9 shuffled; EANet 44.3, 54.8 and 58.4;
+all four differences are significant (once, torch 2.14.1, 2 idle cores; docs/lab/experiments.md).
 """
 
 name = "demo"

@@ -38,7 +38,8 @@ _MOST_AT_THE_TOP = 12
 _DOT_BAR_TICKS = "Dot: difference. Bar: 95 % interval. Ticks: single seeds."
 _STATISTICS = (
     "Differences are paired by hand and seed. The interval and p come from a crossed "
-    "random-effects model whose factors are clusters (subject, sequence), seeds and pretrainings.",
+    "random-effects model whose factors are clusters of hands (`cluster_by` of the plan), seeds "
+    "and pretrainings.",
     "'p, sign flip' is a permutation test over clusters, which treats the trained networks as "
     "fixed.",
     "'Interval over subjects' takes whole subjects as clusters. It is the one to read for new "

@@ -153,12 +153,11 @@ def _precision_sentence(results: TransferResults) -> str:
     if not compared:
         return "Precision: nothing was compared."
     seeds, clusters = ({getattr(d, name) for d in compared} for name in ("seeds", "clusters"))
-    others = ["sequences"] + ["seeds"] * (seeds != {1})
+    others = ["clusters"] + ["seeds"] * (seeds != {1})
     others += ["pretrainings"] * all(d.pretrainings > 1 for d in compared)
     text = (
         f"Precision: {_span(seeds)} seed{'' if seeds == {1} else 's'}, {_span(clusters)} clusters "
-        f"(subject, sequence). The intervals generalise to other {' and '.join(others)} of this "
-        "experiment."
+        f"of hands. The intervals generalise to other {' and '.join(others)} of this experiment."
     )
     detectable = {f"{d.detectable_mm:.2f}" for d in compared if not np.isnan(d.detectable_mm)}
     if detectable:
