@@ -63,14 +63,12 @@ def predict(
     Args:
         inputs: Images, videos, folders of them, or patterns.
         model: Name of a released pose network, or folder of a stored one.
-        boxes: CSV or JSON file of boxes of the hands. Without boxes the hands are detected, and in
-            videos followed.
+        boxes: CSV or JSON file of boxes. Without boxes, hands are detected and followed.
         box: One box for every image: left, top, width, height in px.
         whole_image: Assume that the hand fills the image, instead of detecting it.
         box_ratio: Side of the crop over the longer side of a box, as in training.
         hand: "right" or "left" for boxes that do not state it, and for all detected hands.
-        every: Take every n-th frame of a video.
-        smooth: Smooth the hands of videos with the one-euro filter.
+        every, smooth: Of videos: take every n-th frame; smooth hands with the one-euro filter.
         focal_px: Focal length of the images; None to assume a field of view of 60 degrees.
         gestures: Name or path of a gesture network that predicts handedness and gesture.
         taxonomy: Packaged name or CSV of the gestures.
@@ -80,14 +78,12 @@ def predict(
         out: Output folder.
         overwrite: Replace predictions in `out`.
         mesh: "obj", "ply" or "none". Default: "obj" for images, "none" for frames of videos.
-        draw: Draw the hands on the images.
-        html: Write a page with the images and their meshes.
+        draw, html: Draw the hands on the images; write a page with images and meshes.
         progress: Show progress bars.
 
     Raises:
-        ValueError, OSError: Wrong input, or no hand was predicted.
+        ValueError, OSError, UnknownBackbone: Wrong input or name, or no hand was predicted.
         ModuleNotFoundError: Hands are to be detected, and the extra `detect` is not installed.
-        UnknownBackbone: No gesture network of that name.
     """
     _require_positive(batch=batch, every=every, box_ratio=box_ratio, focal_px=focal_px)
     sources = find_images([Path(path) for path in inputs], every=every)
@@ -101,12 +97,11 @@ def predict(
         box_ratio=box_ratio,
         batch_size=batch,
     )
-    boxes_of = _boxes_of_source(estimator, given, hand)
     faces = {side: hand_model.faces for side, hand_model in estimator.hand_models.items()}
-    facts = {**_network_facts(estimator, box_ratio, gestures), "smoothed": smooth}
+    facts = _network_facts(estimator, box_ratio, gestures)
     writer = PredictionWriter(
         Path(out),
-        network=facts,
+        network={**facts, "smoothed": smooth},
         faces=faces,
         mesh_format=None if mesh == "none" else mesh or "obj",
         meshes_of_frames=mesh is not None,
@@ -116,6 +111,7 @@ def predict(
         overwrite=overwrite,
     )
     with writer:
+        boxes_of = _boxes_of_source(estimator, given, hand)
         _write_all(estimator, sources, boxes_of, writer, hand, smooth, progress)
     return PredictedHands(Path(out), writer.notes)
 
