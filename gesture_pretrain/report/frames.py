@@ -18,7 +18,9 @@ def numbers_frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> 
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Format as CSV, numbers with five digits; missing values are empty."""
-    return frame.rename(columns=_csv_cell).map(_csv_cell).to_csv(index=False, lineterminator="\n")
+    objects = frame.astype(object)  # whole numbers stay whole
+    cells = objects.rename(columns=_csv_cell).map(_csv_cell)
+    return cells.to_csv(index=False, lineterminator="\n")
 
 
 def to_latex(frame: pd.DataFrame, caption: str) -> str:
