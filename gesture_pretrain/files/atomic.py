@@ -129,9 +129,9 @@ def _clean_once(folder: Path) -> None:
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Provide a folder that is deleted afterwards. Raises `DiskFull` with its path."""
-    with TemporaryDirectory() as folder, writing(Path(folder), only_no_room=True):
+def temporary_folder(parent: str | os.PathLike | None = None) -> Iterator[Path]:
+    """Provide a folder in `parent` that is deleted afterwards. Raises `DiskFull` with its path."""
+    with TemporaryDirectory(dir=parent) as folder, writing(Path(folder), only_no_room=True):
         yield Path(folder)
 
 

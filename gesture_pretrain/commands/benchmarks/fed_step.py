@@ -7,7 +7,6 @@ nothing loaded ahead; the steps that it takes until the workers run steadily are
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from gesture_pretrain.commands.benchmarks.interhand_annotations import write_ima
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
+from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.training.optimizer import Verdict
@@ -60,11 +60,11 @@ def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 @contextmanager
 def fed_batches(arguments: argparse.Namespace, *, batch: int, cuda: bool) -> Iterator[DataLoader]:
     """The training loader of a run, as `tools/pretrain_backbone.py` builds it."""
-    with tempfile.TemporaryDirectory(prefix="step-benchmark-") as folder:
+    with temporary_folder() as folder:
         index, shards = arguments.data, arguments.shards
         if index is None:
-            made_up = write_images(Path(folder), arguments.images)
-            index, shards = made_up.path, _shards(arguments, made_up, Path(folder) / "shards")
+            made_up = write_images(folder, arguments.images)
+            index, shards = made_up.path, _shards(arguments, made_up, folder / "shards")
         section = GestureDataSection(
             index=index,
             val_split=None,

@@ -12,7 +12,6 @@ by name. With --small, and on a CPU, everything is tiny: that shows that the ben
 import argparse
 import html
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,7 +29,7 @@ from gesture_pretrain.commands.benchmarks.measurement import (
 )
 from gesture_pretrain.commands.options import add_device
 from gesture_pretrain.device import use_device
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import temporary_folder, write_bytes_atomically
 
 _VERSIONS = ("torch", "torchvision", "timm", "mmengine", "numpy")
 _COLOURS = {"passed": "#0a7d2c", "failed": "#b00020", "left out": "#777"}
@@ -44,9 +43,9 @@ def main(argv: list[str]) -> None:
     device = use_device(arguments.device)
     small = arguments.small or device.type == "cpu"
     end = time.monotonic() + 60 * arguments.minutes
-    with tempfile.TemporaryDirectory(prefix="gpu-benchmark-") as folder:
+    with temporary_folder() as folder:
         sizes = SMALL if small else Sizes()
-        index = render_index(Path(folder) / "data", sizes)
+        index = render_index(folder / "data", sizes)
         rows = []
         for name, check in checks(index, sizes, device, arguments, small=small):
             rows.append(outcome(name, check, late=time.monotonic() > end))

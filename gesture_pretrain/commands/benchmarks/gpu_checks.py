@@ -1,7 +1,6 @@
 """What only a GPU can prove: each check raises AssertionError, or returns what it measured."""
 
 import copy
-import tempfile
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from gesture_pretrain.commands.benchmarks.gpu_networks import (
     step_of,
     wrapper_of,
 )
+from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.training.ema import WeightAverage
 from gesture_pretrain.training.placement import compile_network
@@ -142,8 +142,8 @@ def resumed_is_whole(index: Path, device: torch.device) -> str:
         "device": str(device),
         "progress": False,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        whole, cut = Path(folder) / "whole", Path(folder) / "cut"
+    with temporary_folder() as folder:
+        whole, cut = folder / "whole", folder / "cut"
         first = build_runner(out=whole, **sections)
         first.train()
         try:

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gesture_pretrain.commands.benchmarks.gpu_networks import (
     wrapper_of,
 )
 from gesture_pretrain.commands.benchmarks.measurement import synchronise
+from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.precision import choose_precision
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.data_section import GestureDataSection
@@ -53,7 +53,7 @@ def fed_from_files(
     index: Path, sizes: Sizes, device: torch.device, *, batch: int, workers: int, steps: int
 ) -> dict:
     """A run of Stage 1 from image files, as `pretrain` does it: the second half of its steps."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         build_runner(
             out=folder,
             data={
@@ -73,7 +73,7 @@ def fed_from_files(
             device=str(device),
             progress=False,
         ).train()
-        lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
     line = json.loads(lines[-1])
     return {key: line[key] for key in ("images_per_s", "data_wait_fraction")}
 

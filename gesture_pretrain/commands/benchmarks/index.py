@@ -12,7 +12,6 @@ import argparse
 import json
 import multiprocessing
 import random
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from gesture_pretrain.commands.benchmarks.interhand_annotations import (
     write_annotations,
 )
 from gesture_pretrain.commands.benchmarks.measurement import measurement, new_parser, write_json
+from gesture_pretrain.files import temporary_folder
 
 _RECORDS = 20_000
 
@@ -31,8 +31,8 @@ def main(argv: list[str]) -> None:
     """Run the benchmark and print a table."""
     arguments = _parser().parse_args(argv)
     results = []
-    with tempfile.TemporaryDirectory(prefix="index-benchmark-", dir=arguments.work) as folder:
-        write_annotations(Path(folder), arguments.scale)
+    with temporary_folder(arguments.work) as folder:
+        write_annotations(folder, arguments.scale)
         print(f"{round(FULL_IMAGES * arguments.scale):,} images")
         for name in CANDIDATES:
             results.append({"scale": arguments.scale, "candidate": name, **_measure(name, folder)})
@@ -51,10 +51,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(name: str, folder: str) -> dict:
-    for path in Path(folder).rglob("*.json"):  # into the page cache
+    for path in folder.rglob("*.json"):  # into the page cache
         path.read_bytes()
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(CANDIDATES[name], Path(folder)).result()
+        return process.submit(CANDIDATES[name], folder).result()
 
 
 def _build(root: Path) -> dict:

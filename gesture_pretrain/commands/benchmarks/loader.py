@@ -29,7 +29,6 @@ Without --data, images and annotations of InterHand2.6M's size and structure are
 import argparse
 import importlib.metadata
 import importlib.util
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +47,7 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
+from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.crop import crop_affine
 from gesture_pretrain.hand.model import load_hand_model
@@ -63,11 +63,11 @@ def main(argv: list[str]) -> None:
     arguments = _parser().parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as folder:
-        index = _index(arguments, Path(folder))
+    with temporary_folder() as folder:
+        index = _index(arguments, folder)
         rows = index.select(single_hand_only=True)[: arguments.images]
         shards = write_shards(
-            index, rows, Path(folder) / "shards", size_px=arguments.size, progress=False
+            index, rows, folder / "shards", size_px=arguments.size, progress=False
         )
         candidates = _candidates(index, rows, arguments.size, shards)
         candidates |= _eanet_candidates(

@@ -5,10 +5,10 @@ hand detector for signs and the video, and from the annotation otherwise.
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.weights.released import POSE_NETWORK
 
 _PACKAGES = ("torch", "timm", "opencv-python", "ai-edge-litert")
@@ -26,8 +26,8 @@ def main(argv: list[str]) -> None:
     results = {"model": arguments.model, "weights_sha256": card.weights.sha256}
     results |= _on_images(arguments, estimator)
     if arguments.video_frames:
-        with tempfile.TemporaryDirectory() as folder:
-            frames = rendered_video(Path(folder), arguments.video_frames)
+        with temporary_folder() as folder:
+            frames = rendered_video(folder, arguments.video_frames)
         results["video"] = measure_video(estimator, frames)
     print(tables(results))
     if arguments.json is not None:
