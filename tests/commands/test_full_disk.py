@@ -14,8 +14,8 @@ QUICK = ["data interhand", "data folders", "data shards", "data verify"]
 SLOW = [
     "data synthetic", "data miniature", "data landmarks", "data show", "pretrain", "sweep",
     "pose train", "features", "pose evaluate", "predict images", "predict video", "swap",
-    "transfer run", "transfer report", "export timm", "export torchvision", "export mmpose",
-    "export onnx", "export eanet",
+    "transfer run", "transfer report", "benchmark", "export timm", "export torchvision",
+    "export mmpose", "export onnx", "export eanet",
 ]  # fmt: skip
 
 
