@@ -145,7 +145,7 @@ class Distillation(nn.Module):
         super().__init__()
         if not (logits or pooled or level):
             raise ValueError(
-                "distillation.logits, .pooled and .level are all 0. Set at least one of them above 0."
+                "distillation.logits, .pooled and .level are all 0. Set at least one above 0."
             )
         self.teacher, self.temperature = teacher, temperature
         self.weights = {"logits": logits, "pooled": pooled, "level": level}
