@@ -64,7 +64,7 @@ class SwapError(ValueError):
 
 @dataclass(frozen=True)
 class BackboneNeeds:
-    """What a target requires of a backbone.
+    """Requirements of a target for its backbone.
 
     Attributes:
         channels: Channels of the map at `levels[0]`; None where any number will do.
@@ -163,11 +163,11 @@ class PoseTarget(ABC):
         """
 
     def needs_for(self, **options: Any) -> BackboneNeeds:
-        """What the network, built with these options, requires of a backbone."""
+        """Return what a network built with these options requires of its backbone."""
         return BackboneNeeds()
 
     def dataset_for(self, **options: Any) -> Callable[..., Dataset]:
-        """`build_dataset` for a network with these options of `build_model`."""
+        """Return the `build_dataset` for a network with these options of `build_model`."""
         return self.build_dataset
 
     def options(self, size: str) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class PoseTarget(ABC):
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote, and that it holds what it should.
+    """Files that an export wrote, and the checks that they passed.
 
     Attributes:
         target: Name of the export target.

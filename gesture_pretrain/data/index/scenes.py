@@ -11,7 +11,7 @@ from gesture_pretrain.files.json_file import read_json
 
 
 class Scenes(NamedTuple):
-    """What surrounds the hands of some images.
+    """Backgrounds and lights of some images.
 
     Attributes:
         backgrounds: Names of backgrounds.

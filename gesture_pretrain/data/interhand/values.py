@@ -97,7 +97,7 @@ def read_flags(joint_valid: Sequence[Sequence[Any]]) -> np.ndarray:
 
 
 def find_sorted(sorted_keys: np.ndarray, wanted: Iterable | np.ndarray) -> np.ndarray:
-    """Position of each wanted key in an ascending array, -1 where it is absent."""
+    """Return the position of each wanted key in an ascending array, -1 if absent."""
     wanted = np.asarray(wanted)
     if len(sorted_keys) == 0:
         return np.full(len(wanted), -1, np.int64)
