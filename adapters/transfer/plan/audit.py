@@ -4,16 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from adapters.transfer.plan.cells import (
-    FINETUNING,
-    PRETRAINING,
-    Cell,
-    CellTable,
-    finetuning_rows,
-    pretraining_rows,
-    scored_rows,
-)
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable
 from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows, scored_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit, audit_leakage
 from gesture_pretrain.weights.record import WeightRecord

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
-from adapters.transfer.plan.cells import CellTable, finetuning_rows, scored_rows
+from adapters.transfer.plan.cell import CellTable
 from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.rows import finetuning_rows, scored_rows
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.run.execution import outcome
 from adapters.transfer.run.forecast import count_clusters

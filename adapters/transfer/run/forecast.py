@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, Cell, CellTable, scored_rows
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable
 from adapters.transfer.plan.plan import Comparison, Plan
+from adapters.transfer.plan.rows import scored_rows
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.statistics.comparison import cluster_ids, detectable_difference

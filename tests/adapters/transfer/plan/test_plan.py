@@ -7,9 +7,11 @@ from safetensors.torch import save_file
 from toy_pose import toy_plan
 
 from adapters.transfer.plan.audit import audit_plan, not_audited
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, Cell, cells_of, scored_rows
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from, read_plan
 from adapters.transfer.plan.plan import PlanError
+from adapters.transfer.plan.rows import scored_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.weights.export import export_backbone
