@@ -46,7 +46,7 @@ class InitialWeights:
         return {"files": self._files_of_stored(init, backbone, f"arms.{name}.init")}
 
     def _content_of_published(self, init: str, backbone: str) -> dict[str, Any]:
-        """Return the fingerprint of "imagenet" weights; "timm" has only its name, as in earlier plans.
+        """Return the fingerprint of "imagenet" weights; "timm" has only its name, as before.
 
         Loads the weights in both cases, which shows that they are available.
         """

@@ -176,7 +176,7 @@ def _curves(results: TransferResults) -> list[Block]:
         )
         caption = (
             f"{results.protocols[0]}, mm. Above: lines are means over seeds, a dot is a seed, a "
-            "band is the 95 % interval of the mean for other sequences and seeds. Bands may "
+            "band is the 95 % interval of the mean for other clusters and seeds. Bands may "
             "overlap although a difference is significant, because all arms are scored on the "
             "same hands. Below: paired differences with 95 % intervals, coloured after Holm's "
             "correction over all declared comparisons."

@@ -118,6 +118,13 @@ def count_clusters(index: HandIndex, rows) -> tuple[int, int]:
     return int(cluster_ids(subject, sequence).max()) + 1, len(set(subject.tolist()))
 
 
+def clusters_text(plan: Plan, clusters: int, subjects: int) -> str:
+    """Describe the test hands, and which of their groups are the clusters of the plan."""
+    if plan.cluster_by == "subject":
+        return f"{subjects} subjects, which are the clusters"
+    return f"{clusters} clusters (subject, sequence) of {subjects} subjects"
+
+
 def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
     """The forecast as text."""
     lines = [f"Plan {plan.name}: {plan.question}", "", "Arms:"]
@@ -133,8 +140,8 @@ def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
     lines += ["", *_time_lines(told)]
     seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     lines.append(
-        f"Scored on {told.test_images:,} images: {told.clusters} clusters (subject, sequence) of "
-        f"{told.subjects} subjects, {seeds}."
+        f"Scored on {told.test_images:,} images: "
+        f"{clusters_text(plan, told.clusters, told.subjects)}, {seeds}."
     )
     if told.detectable_mm is None:
         lines.append(
