@@ -159,7 +159,7 @@ def test_stored_weights_are_audited_where_their_card_tells_the_rows(
         assert not_audited(plan) == []
         assert audits[PRETRAINING].same_image == audits[PRETRAINING].test_images
     else:
-        assert "Whether they hold test images is not known" in not_audited(plan)[0]
+        assert "test images are among them is unknown" in not_audited(plan)[0]
         assert PRETRAINING not in audits
 
 
