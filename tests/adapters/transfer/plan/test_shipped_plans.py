@@ -18,7 +18,7 @@ from adapters.transfer.run.execution import run_plan
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.pretraining.model import FineWeightRamp
+from gesture_pretrain.pretraining.objective import FineWeightRamp
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.imagenet import PACKAGED
