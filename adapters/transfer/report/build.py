@@ -85,7 +85,7 @@ def collect_results(
     )
     features, points = _features(plan, table, out, scored)
     compared = [pair for pair in pairs if pair.joints is not None]
-    pictures = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
+    drawn = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
     choices = learning_rate_choices(table, out)
     results = TransferResults(
@@ -106,7 +106,7 @@ def collect_results(
         features=features,
         feature_points=points,
         feature_classes=_num_coarse(plan),
-        pose_pairs=pictures,
+        pose_pairs=drawn,
         pose_pairs_text=TEXT,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
