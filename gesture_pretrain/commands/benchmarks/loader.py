@@ -59,7 +59,7 @@ Candidate = Callable[[list[int]], object]  # positions of a batch -> its crops
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, prints a table, writes JSON if asked."""
+    """Run the benchmark, print a table, write JSON if asked."""
     arguments = _parser().parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

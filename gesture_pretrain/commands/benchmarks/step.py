@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) -> dict:
-    """Measure and prints `fed` beside `ours`."""
+    """Measure and print `fed` beside `ours`."""
     cuda = device.type == "cuda"
     with fed_step.fed_batches(arguments, batch=len(tensors.row), cuda=cuda) as loader:
         measured = fed_step.measure_fed(
