@@ -15,7 +15,7 @@ _PACKAGES = ("torch", "timm", "opencv-python", "ai-edge-litert")
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, print Markdown tables, write JSON where asked."""
+    """Run the benchmark, print Markdown tables, write JSON if asked."""
     from adapters.prediction.benchmark.tables import tables
     from adapters.prediction.benchmark.video import measure_video, rendered_video
     from adapters.prediction.hand_estimator import HandEstimator

@@ -1,4 +1,4 @@
-"""A user's images: upright, of any depth and kind; what cannot be read is said by name."""
+"""A user's images: upright, of any depth and kind; unreadable files are named."""
 
 import cv2
 import numpy as np
@@ -98,7 +98,7 @@ def test_a_folder_gives_its_images_by_name_and_skips_what_is_damaged(tmp_path):
     assert list(source.unreadable) == ["c.png"]
 
 
-def test_nothing_to_read_is_said(tmp_path):
+def test_wrong_inputs_are_named(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(ValueError, match="no image"):
         find_images([tmp_path])
