@@ -128,7 +128,7 @@ def sweep_table(runs: Sequence[SweepRun]) -> str:
 
 def _cell(runs: Sequence[SweepRun], first: str, setting: str, name: str) -> str:
     reference, own = (
-        {run.values.get(SEED): run.scores[name] for run in runs if run.setting == s and run.scores}
+        {r.values.get(SEED): r.scores[name] for r in runs if r.setting == s and name in r.scores}
         for s in (first, setting)
     )
     if not own:

@@ -75,10 +75,11 @@ def test_differences_are_paired_by_seed():
         SweepRun({"a": a, "seed": s}, {} if top1 is None else {"top1": top1}, Path())
         for (a, s), top1 in scores.items()
     ]
-    header, first, second, third = (line.split() for line in sweep_table(runs).splitlines())
-    assert header == ["setting", "seeds", "top1"] and first == ["a=1", "2", "0.3"]
-    assert second == ["a=2", "2", "0.6", "(+0.3", "±", "0.1)"]  # +0.2 and +0.4
-    assert third == ["a=3", "0", "-"]
+    runs.append(SweepRun({"a": "4", "seed": "0"}, {"mm": 20.0}, Path()))  # a setting with probes
+    header, first, second, third, fourth = (line.split() for line in sweep_table(runs).splitlines())
+    assert header == ["setting", "seeds", "top1", "mm"] and first == ["a=1", "2", "0.3", "-"]
+    assert second == ["a=2", "2", "0.6", "(+0.3", "±", "0.1)", "-"]  # +0.2 and +0.4
+    assert third == ["a=3", "0", "-", "-"] and fourth == ["a=4", "1", "-", "20"]
 
 
 def test_keys_with_several_values_are_swept():

@@ -5,8 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from gesture_pretrain.taxonomy import CONTROLS, AssignmentReport, Taxonomy
-from gesture_pretrain.taxonomy_file import packaged_taxonomies
+from gesture_pretrain.taxonomy import CONTROLS, AssignmentReport, Taxonomy, packaged_taxonomies
 
 HEADER = "label,coarse,fine,hand,flip\n"
 

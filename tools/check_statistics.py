@@ -5,7 +5,7 @@
 Paired differences are drawn as cluster + pretraining + seed + interaction effects with a true mean
 of zero. The table shows how often the 95 % interval contains the truth. One minus that is the
 false-positive rate, since the p-value and the interval belong to one test. The last column is the
-false-positive rate of the sign-flip permutation test. Results: docs/experiments.md.
+false-positive rate of the sign-flip permutation test. Results: docs/lab/statistics.md.
 """
 
 import argparse

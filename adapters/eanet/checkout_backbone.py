@@ -32,7 +32,7 @@ _PROJECTION = "backbone_projection."
 
 
 class CheckoutBackbone(BackboneMap):
-    """Backbone from (B, 3, 256, 256) RGB in [0, 1] to (B, 2048, 8, 8), without name prefix.
+    """Map (B, 3, 256, 256) RGB in [0, 1] to (B, 2048, 8, 8); tensors keep the backbone's names.
 
     For a ResNet-50 these are torchvision's, so snapshots hold what EANet's own backbone would have
     written. A declared projection adds `backbone_projection.*`. A snapshot that lacks one of the

@@ -164,7 +164,7 @@ def build_eanet_dataset(
 
 
 def eanet_dataset_with(*, quirks: str | Quirks = "correct", **_options) -> Callable[..., Dataset]:
-    """Build the training dataset, with the quirks of the model."""
+    """Return `build_eanet_dataset` with the quirks of the model, for training."""
     chosen = find_quirks(quirks) if isinstance(quirks, str) else quirks
     return partial(build_eanet_dataset, quirks=chosen)
 

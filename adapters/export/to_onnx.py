@@ -110,8 +110,7 @@ def onnx_libraries() -> tuple[ModuleType, ModuleType]:
 
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Silence torch's exporter, including the graph of thousands of
-    lines that it prints on failure; its error says what is needed."""
+    """Silence torch's exporter, which prints a graph of thousands of lines on failure."""
     log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     level = log.level
     log.setLevel(logging.ERROR)

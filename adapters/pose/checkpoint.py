@@ -227,7 +227,7 @@ def release_pose_model(
 ) -> Path:
     """Write a stored network in half precision, to ship it with the package.
 
-    Of the path of the training index, the card keeps only the last part.
+    The card keeps only the last component of the path of the training index.
 
     Args:
         source: Folder written by `save_pose_model`.

@@ -102,7 +102,7 @@ def _rotated_pose(
 def _moved(
     points: Tensor | None, linear: Tensor | None, offset: Tensor | float = 0.0
 ) -> np.ndarray | None:
-    """Map points (B, N, K) by (B, K, K), float32; None is the identity, and None stays None."""
+    """Map points (B, N, K) by (B, K, K), float32. Without a map or points, return them as is."""
     if points is None:
         return None
     moved = points.detach().cpu().double()

@@ -25,7 +25,7 @@ class HandModelSource:
 
     @property
     def is_open(self) -> bool:
-        """Return the source as named in a card, which never names a user's path."""
+        """Return whether it is the bundled hand model; cards never name a user's path."""
         return self.path == "open"
 
     def load(self) -> dict[str, HandModel]:

@@ -19,7 +19,6 @@ from PIL import Image
 
 from gesture_pretrain.data.folders import IMAGE_SUFFIXES
 from gesture_pretrain.data.images.decoding import (
-    IMAGE_DAMAGE,
     UnreadableImage,
     decode_image,
     image_size_wh,
@@ -184,7 +183,7 @@ def _require_undamaged(path: Path) -> None:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 image.load()
-    except IMAGE_DAMAGE as error:
+    except Exception as error:  # damage makes Pillow's readers raise errors of any class
         raise UnreadableImage(str(error)) from None
 
 

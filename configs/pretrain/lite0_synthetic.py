@@ -12,8 +12,8 @@ Command:
     python tools/pretrain_backbone.py configs/pretrain/lite0_synthetic.py --data data/edition2
 
 Expected: validation coarse top-1 16.9 % (54 classes), fine 13.3 %, on 1,200 images of unseen people
-in all views, a part of them at the neutral ends of takes. The training is short; longer runs were
-not tried. About 15 minutes with one thread (once, torch 2.14.1, 2 cores that other jobs kept busy).
+in all views, a part of them at the neutral ends of takes. Longer training was not tried.
+About 15 minutes with one thread (once, torch 2.14.1, 2 cores that other jobs kept busy).
 """
 
 tag = "gesture_synthetic"

@@ -1,6 +1,6 @@
 """Train once for every combination of hyper-parameters, and compare them in one table.
 
-    %(prog)s hrnet_w32_interhand --data data/interhand26m --out runs/sweep \
+    %(prog)s hrnet_w32_interhand --data data/interhand26m --out runs/sweep \\
         optimizer.lr=1e-4,3e-4,1e-3 seed=0,1,2 schedule.epochs=5
 
 CONFIG is one of `pretrain` or of `pose train`. A key with several values, separated by commas, is

@@ -176,7 +176,7 @@ def _lock(handle: int) -> bool | None:
 def _removed_if_abandoned(part: Path) -> bool:
     try:
         handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:  # its writer has just finished
+    except OSError:  # its writer has just finished, it is a link, or it may not be read
         return False
     try:
         locked = _lock(handle)
@@ -187,6 +187,8 @@ def _removed_if_abandoned(part: Path) -> bool:
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink(missing_ok=True)
+    except PermissionError:  # another user's, which must not stop this writer
+        return False
     finally:
         os.close(handle)
     return True

@@ -12,13 +12,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-# what the standard library's unpickler raises on damaged input
-_BROKEN_PICKLE = (
-    pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError,
-    ImportError, OverflowError, MemoryError, RecursionError, NotImplementedError,
-)  # fmt: skip
-
-
 _MOST_NUMBERS = 10_000_000  # the largest array of a MANO file has 315,090
 
 
@@ -36,7 +29,7 @@ def read_mano_pickle(path: Path) -> dict:
     with path.open("rb") as stream:
         try:
             content = _ManoUnpickler(stream, encoding="latin1").load()
-        except _BROKEN_PICKLE as error:
+        except Exception as error:  # damage makes the unpickler raise errors of any class
             raise ManoFileError(f"{path} cannot be read as a MANO pickle: {error}") from error
     if not isinstance(content, dict):
         raise ManoFileError(f"{path} holds a {type(content).__name__}, not a MANO dictionary")

@@ -4,8 +4,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from gesture_pretrain.processes import exact_sums
+from gesture_pretrain.taxonomy import UNLABELLED
 
-NO_LABEL = -1
 _LEVELS = ("coarse", "fine")
 
 
@@ -31,9 +31,9 @@ class GestureAccuracy:
         for name in _LEVELS:
             scores = getattr(logits, name).float()
             labels = getattr(batch, name).to(scores.device)
-            loss = cross_entropy(scores, labels, ignore_index=NO_LABEL, reduction="sum")
+            loss = cross_entropy(scores, labels, ignore_index=UNLABELLED, reduction="sum")
             correct = (scores.argmax(1) == labels).sum()  # never true for -1
-            count = (labels != NO_LABEL).sum()
+            count = (labels != UNLABELLED).sum()
             sums.append(torch.stack([count.double(), correct.double(), loss.double()]))
         self.batches.append(torch.stack(sums))
 

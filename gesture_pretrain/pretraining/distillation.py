@@ -144,7 +144,9 @@ class Distillation(nn.Module):
     ):
         super().__init__()
         if not (logits or pooled or level):
-            raise ValueError("distillation.logits, .pooled and .level are all 0; nothing is left.")
+            raise ValueError(
+                "distillation.logits, .pooled and .level are all 0. Set at least one above 0."
+            )
         self.teacher, self.temperature = teacher, temperature
         self.weights = {"logits": logits, "pooled": pooled, "level": level}
         self.levels = (student.low, teacher.backbone.low)

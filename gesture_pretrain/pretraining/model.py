@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gesture_pretrain.data.samples.gesture_dataset import HandSample
     from gesture_pretrain.data.samples.hand_crops import HandCrops
 
-__all__ = ["FineWeightRamp", "GestureLogits", "GesturePretrainer"]
-
 
 class GestureLogits(NamedTuple):
     """Coarse `(B, num_coarse)` and fine `(B, num_fine)` logits."""
@@ -177,7 +175,7 @@ class GesturePretrainer(BaseModel):
             crops,
             batch,
             student=self.backbone,
-            image_normalised=self.normalise(batch.image),
+            normalise=self.normalise,
             epoch=self.epoch,
         )
 

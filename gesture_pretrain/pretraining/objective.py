@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gesture_pretrain.schema import section
+from gesture_pretrain.taxonomy import UNLABELLED
 from gesture_pretrain.training.step_mean import step_mean_count
-
-UNLABELLED = -1
 
 
 @section

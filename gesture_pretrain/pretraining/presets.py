@@ -1,6 +1,6 @@
 """Learning rate, weight decay and layer decay that suit the initial weights of a backbone.
 
-The numbers are published ones, for the next of kin of our task and batches of 16 to 512 images:
+The numbers were published for related tasks and batches of 16 to 512 images, except the first:
 
 - `random`: ours, for AdamW with warm-up and cosine decay.
 - `convolutional`: mmpose's ResNet-50 on FreiHAND2D (Adam, 5e-4). It also was the better of two

@@ -1,24 +1,23 @@
 """Probes of the frozen pooled feature at every validation of a run.
 
-The accuracy of the heads says how well the labels are learned. These probes say during training
+The accuracy of the heads shows how well the labels are learned. These probes show during training
 whether the feature becomes useful: k-NN to gestures, and ridge regression to 3D joints, which
 pretraining does not use. They are the measures of `gesture_pretrain.evaluation.features`, on a
 fixed sample of training images (fitted or searched) and of validation images (scored).
 """
 
-import numpy as np
 from mmengine.hooks import Hook
 from pydantic import PositiveInt
-from torch.utils.data import Subset
 
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
-from gesture_pretrain.data.splits.select import spread
-from gesture_pretrain.evaluation.features.classification import UNLABELLED, classification_metrics
+from gesture_pretrain.evaluation.features.classification import classification_metrics
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
 from gesture_pretrain.evaluation.features.linear_probe import probe_joints
 from gesture_pretrain.evaluation.features.nearest_neighbours import nearest_neighbours, vote
+from gesture_pretrain.pretraining.training_accuracy import still_part
 from gesture_pretrain.processes import gather_objects, rank_and_world_size
+from gesture_pretrain.taxonomy import UNLABELLED
 from gesture_pretrain.training.hooks import shown_score
 from gesture_pretrain.training.placement import evaluated_model
 
@@ -33,7 +32,6 @@ class ProbeHook(Hook):
         train: Training dataset, used without its augmentation.
         validation: Validation dataset.
         images: Number of training images, and of validation images, evenly spread over each set.
-            A thousand of each take a few seconds.
         neighbours: Neighbours of k-NN.
 
     Raises:
@@ -83,11 +81,6 @@ class ProbeHook(Hook):
             for part in self.parts
         ]
         return probe_scores(*tables, num_classes=self.num_classes, neighbours=self.neighbours)
-
-
-def still_part(dataset: GestureDataset, images: int) -> Subset:
-    """Select evenly spread images of a dataset, without augmentation."""
-    return Subset(dataset.without_augmentation(), spread(np.arange(len(dataset)), images).tolist())
 
 
 def probe_scores(

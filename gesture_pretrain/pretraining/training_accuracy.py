@@ -31,12 +31,15 @@ def training_accuracy(
         batch_size: Images per batch.
         workers: Loading processes.
     """
-    chosen = Subset(
-        dataset.without_augmentation(), spread(np.arange(len(dataset)), images).tolist()
-    )
+    chosen = still_part(dataset, images)
     batches = own_batches(len(chosen), batch_size, *rank_and_world_size())
     scores = GestureAccuracy()
     model.eval()
     for batch in make_loader(chosen, workers, 0, False, batch_sampler=batches):
         scores.add(model.val_step(batch), batch)
     return scores.compute()
+
+
+def still_part(dataset: GestureDataset, images: int) -> Subset:
+    """Select evenly spread images of a dataset, without augmentation."""
+    return Subset(dataset.without_augmentation(), spread(np.arange(len(dataset)), images).tolist())

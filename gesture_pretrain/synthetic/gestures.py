@@ -59,7 +59,7 @@ def gesture_folders(gestures: list[str] | None = None) -> list[GestureFolder]:
     Raises:
         ValueError: A name is neither.
     """
-    source = resources.files("gesture_pretrain") / "taxonomies" / "interhand26m.csv"
+    source = resources.files("gesture_pretrain") / "taxonomy" / "interhand26m.csv"
     with source.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     folders = [_folder(row["label"], row["hand"]) for row in rows]

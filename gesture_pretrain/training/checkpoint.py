@@ -79,7 +79,7 @@ def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint
         found = _read_state(path, map_location) if fault is None else fault
         if isinstance(found, dict):
             return LoadedCheckpoint(path, found, tuple(notes))
-        notes.append(f"Checkpoint {path} is torn: {found}. Using the one before it.")
+        notes.append(f"Checkpoint {path} is damaged: {found}. Using the one before it.")
     if notes:
         raise NoIntactCheckpoint(
             "No checkpoint of this run can be read:\n  "
@@ -144,7 +144,7 @@ def _read_state(path: Path, map_location) -> dict | str:
     except Exception as error:  # torch raises many kinds on a file that it did not write
         return f"torch cannot read it ({type(error).__name__})"
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        return f"it is no checkpoint of format {FORMAT}"
+        return f"it is not a checkpoint of format {FORMAT}"
     return state
 
 

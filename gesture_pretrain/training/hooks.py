@@ -226,7 +226,7 @@ class ProgressHook(Hook):
 
 
 def shown_score(name: str, value: float) -> str:
-    """Format a score for the progress line: `*_top1` in percent, `*_mm` in mm, others empty."""
+    """Format a score for the progress line: `*_top1` in percent, `*_mm` in mm, others as ""."""
     if name.endswith("_top1"):
         return f"{name.removesuffix('_top1')} {100 * value:.1f} %"
     return f"{name.removesuffix('_mm')} {value:.1f} mm" if name.endswith("_mm") else ""

@@ -224,7 +224,8 @@ class Verdict:
     """Outcome of a step, copied asynchronously from the device to the host.
 
     Args:
-        flags: (2,) bool: the loss is not finite, the gradient is not finite. None if both are.
+        flags: (2,) bool: the loss is not finite, the gradient is not finite. None if nothing
+            was wrong.
     """
 
     def __init__(self, flags: Tensor | None):

@@ -119,12 +119,14 @@ def _git(*arguments: str) -> str | None:
 def _earlier(path: Path) -> dict:
     content = read_json(path, ValueError, remedy=_REMEDY) if path.exists() else {}
     if not isinstance(content, dict):
-        raise ValueError(f"{path} does not hold an object. {_REMEDY}")
+        raise ValueError(f"{path} is not a JSON object. {_REMEDY}")
     return content
 
 
 def _earlier_starts(path: Path) -> list[dict]:
     starts = _earlier(path).get("starts") if path.exists() else []
     if not isinstance(starts, list):
-        raise ValueError(f"{path} has no list 'starts', so it is no record of a run. {_REMEDY}")
+        raise ValueError(
+            f"{path} has no list 'starts', so it is not the record of a run. {_REMEDY}"
+        )
     return starts

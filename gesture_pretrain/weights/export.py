@@ -135,7 +135,7 @@ def release_backbone(
 ) -> StoredWeights:
     """Write exported weights in half precision, to ship them with the package.
 
-    Of the path of the training index, the card keeps only the last part.
+    The card keeps only the last component of the path of the training index.
 
     Args:
         source: See `load_backbone`.
@@ -145,7 +145,9 @@ def release_backbone(
         overwrite: Replace weights of the same name.
 
     Raises:
-        As `export_backbone`.
+        FileExistsError, DiskFull, WriteFailed: See `export_backbone`.
+        ValueError: A value exceeds the range of half precision.
+        UnknownBackbone, WeightsError: See `load_backbone`.
     """
     stored = find_backbone(source)
     left_out = () if with_heads else (HEADS_FILE,)

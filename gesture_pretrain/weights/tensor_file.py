@@ -48,7 +48,7 @@ def read_tensors(path: Path, expected: FileRecord) -> dict[str, Tensor]:
 
 
 def write_half_precision(tensors: Mapping[str, Tensor], path: Path) -> FileRecord:
-    """Write tensors, matrices and kernels in half precision, the others unchanged.
+    """Write tensors: matrices and kernels in half precision, the others unchanged.
 
     Biases and the statistics of normalisation layers take little space and stay in float32.
 

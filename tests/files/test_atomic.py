@@ -236,6 +236,22 @@ def test_parts_are_removed_unless_their_writer_is_at_work(tmp_path):
         assert remove_abandoned_parts(tmp_path) == 0
 
 
+def test_a_part_that_cannot_be_removed_does_not_stop_a_writer(tmp_path, monkeypatch):
+    link, foreign = (tmp_path / f".net.{letter * 12}.part" for letter in "ab")
+    link.symlink_to(tmp_path / "elsewhere")
+    foreign.write_bytes(b"x")
+    unlink = type(foreign).unlink
+
+    def refuse(path, **options):
+        if path == foreign:
+            raise PermissionError(errno.EACCES, "another user's")
+        unlink(path, **options)
+
+    monkeypatch.setattr(type(foreign), "unlink", refuse)
+    write_bytes_atomically(tmp_path / "state", b"abc")
+    assert (tmp_path / "state").read_bytes() == b"abc" and link.is_symlink() and foreign.exists()
+
+
 def test_a_part_that_is_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
     """Between its creation and its lock, nothing shows that a part has a writer."""
     lock, taken = atomic_write._lock, []

@@ -75,7 +75,7 @@ def jobs(inputs: Path) -> dict[str, Job]:
     register_target(pose_run.TOY)
     predicts = {"before": _older_prediction, "check": _prediction_is_whole}
     return {
-        "index": Job(partial(_index, inputs), partial(_index, inputs, size=9), _index_is_whole),
+        "index": Job(partial(_index, inputs), partial(_index, inputs, name="old"), _index_is_whole),
         "shards": Job(partial(_shards, inputs), check=partial(_shards_are_whole, inputs)),
         "export": Job(_export, partial(_export, seed=7), _export_is_whole),
         "synthetic": Job(_render),
@@ -87,11 +87,8 @@ def jobs(inputs: Path) -> dict[str, Job]:
     }
 
 
-def _index(inputs: Path, folder: Path, size: int = 0) -> None:
-    root = inputs / "release"
-    build_interhand_index(
-        root, folder / "index", data_name="older" if size else "new", progress=False
-    )
+def _index(inputs: Path, folder: Path, name: str = "new") -> None:
+    build_interhand_index(inputs / "release", folder / "index", data_name=name, progress=False)
 
 
 def _index_is_whole(folder: Path) -> None:

@@ -11,7 +11,8 @@ from gesture_pretrain.models.backbone import InputSpec, build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
-from gesture_pretrain.pretraining.model import FineWeightRamp, GestureLogits, GesturePretrainer
+from gesture_pretrain.pretraining.model import GestureLogits, GesturePretrainer
+from gesture_pretrain.pretraining.objective import FineWeightRamp
 
 SIZE_PX = 32
 

@@ -52,6 +52,10 @@ def test_csv_has_numbers_and_computes_nothing():
 
 
 def test_latex_escapes_labels():
-    latex = to_latex(pd.DataFrame([["a_b & 5 % → c", HOSTILE]], columns=["q", "$"]), "Errors.")
-    assert r"a\_b \& 5 \% $\to$ c" in latex and r"$<$script" in latex and r"\$x\_1\$" in latex
+    latex = to_latex(pd.DataFrame([["a_b & 5 % → c ^~", HOSTILE]], columns=["q", "$"]), "Errors.")
+    assert (
+        r"a\_b \& 5 \% $\to$ c \textasciicircum \textasciitilde" in latex
+        and r"$<$script" in latex
+        and r"\$x\_1\$" in latex
+    )
     assert r"q & \$ \\" in latex and r"\toprule" in latex

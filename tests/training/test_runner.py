@@ -162,7 +162,7 @@ def test_torn_checkpoint_is_printed_and_passed_over(tmp_path, tiny_index, capsys
     newest.write_bytes(newest.read_bytes()[:1000])
     runner = train(tmp_path, tiny_index, resume=True, training={"checkpoint_every": 6})
     printed = capsys.readouterr().out
-    assert f"{newest} is torn" in printed and "iteration 6 of 12" in printed
+    assert f"{newest} is damaged" in printed and "iteration 6 of 12" in printed
     assert runner.iter == 12
     iterations = [line["iteration"] for line in lines(tmp_path) if "train_loss" in line]
     assert iterations == list(range(1, 13))  # no line twice

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.transfer.plan.cells import Cell, config_key
+from adapters.transfer.plan.cell import Cell, config_key
 from adapters.transfer.run.cell_lock import is_held
 from gesture_pretrain.data.index.index import file_sha256
 from gesture_pretrain.files import write_bytes_atomically

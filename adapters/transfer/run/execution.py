@@ -18,7 +18,8 @@ from uuid import uuid4
 
 import torch
 
-from adapters.transfer.plan.cells import Cell, CellTable, cells_of
+from adapters.transfer.plan.cell import Cell, CellTable
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError

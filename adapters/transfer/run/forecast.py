@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, Cell, CellTable, scored_rows
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable
 from adapters.transfer.plan.plan import Comparison, Plan
+from adapters.transfer.plan.rows import scored_rows
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.statistics.comparison import cluster_ids, detectable_difference
@@ -117,6 +118,13 @@ def count_clusters(index: HandIndex, rows) -> tuple[int, int]:
     return int(cluster_ids(subject, sequence).max()) + 1, len(set(subject.tolist()))
 
 
+def clusters_text(plan: Plan, clusters: int, subjects: int) -> str:
+    """Describe the test hands, and which of their groups are the clusters of the plan."""
+    if plan.cluster_by == "subject":
+        return f"{subjects} subjects, which are the clusters"
+    return f"{clusters} clusters (subject, sequence) of {subjects} subjects"
+
+
 def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
     """The forecast as text."""
     lines = [f"Plan {plan.name}: {plan.question}", "", "Arms:"]
@@ -132,8 +140,8 @@ def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
     lines += ["", *_time_lines(told)]
     seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     lines.append(
-        f"Scored on {told.test_images:,} images: {told.clusters} clusters (subject, sequence) of "
-        f"{told.subjects} subjects, {seeds}."
+        f"Scored on {told.test_images:,} images: "
+        f"{clusters_text(plan, told.clusters, told.subjects)}, {seeds}."
     )
     if told.detectable_mm is None:
         lines.append(

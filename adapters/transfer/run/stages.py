@@ -18,13 +18,8 @@ from torch.utils.data import Dataset
 from adapters.pose.prediction import predict_split
 from adapters.pose.run import PoseRun
 from adapters.pose.stage import train
-from adapters.transfer.plan.cells import (
-    PRETRAINING,
-    SELECTION,
-    Cell,
-    finetuning_rows,
-    pretraining_rows,
-)
+from adapters.transfer.plan.cell import PRETRAINING, SELECTION, Cell
+from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.run.curve import CurveHook
 from gesture_pretrain.data.index.fraction import count_rows

@@ -27,7 +27,6 @@ from gesture_pretrain.data.images.files import ImageFiles, ImagePart, averaged
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.files.npz_file import DAMAGE
 
 _TABLE = np.dtype(
     [
@@ -248,6 +247,6 @@ def _read_table(path: Path) -> np.ndarray:
         size = path.with_suffix(".bytes").stat().st_size
         if (table["start"] < 0).any() or (table["shape"] < 1).any() or (ends > size).any():
             raise ValueError("regions lie beyond the stored bytes")
-    except DAMAGE as error:
+    except Exception as error:  # a damaged header makes numpy raise errors of any class
         raise DataError(f"{path} is damaged ({error}). Make the shards again.") from error
     return table

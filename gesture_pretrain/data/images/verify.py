@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from gesture_pretrain.data.images.decoding import IMAGE_DAMAGE
 from gesture_pretrain.data.index.index import HandIndex
 
 # InterHand2.6M contains annotated images that are black; IntagHand's preparation drops those
@@ -70,7 +69,7 @@ class VerifyReport:
         return sorted({finding.row for found in self.kinds.values() for finding in found})
 
     def describe(self, named: int = 10) -> str:
-        """A text for the terminal that names up to `named` images of each kind."""
+        """Return a text for the terminal that names up to `named` images of each kind."""
         lines = [f"{self.images:,} of {self.images_in_index:,} images processed"]
         for kind, found in self.kinds.items():
             lines.append(f"{kind.replace('_', ' ')}: {len(found):,}")
@@ -80,7 +79,7 @@ class VerifyReport:
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """Return the findings and `rows` as plain data."""
+        """Return the findings and `rows` as JSON."""
         return json.dumps({**asdict(self), "ok": self.ok, "rows": self.rows}, indent=1)
 
 
@@ -95,7 +94,7 @@ def verify_index(
 
     Args:
         index: The index.
-        rows: Images to look at; None for all.
+        rows: Images to check; None for all.
         workers: Decoding threads.
         progress: Show a bar.
 
@@ -141,7 +140,7 @@ def _look_at(row: int, path: Path, size_wh: tuple[int, int]) -> tuple[str, Findi
             grey = ImageOps.exif_transpose(image).convert("L")
     except FileNotFoundError:
         return "missing", Finding(row, str(path), "no such file")
-    except IMAGE_DAMAGE as error:
+    except Exception as error:  # damage makes Pillow's readers raise errors of any class
         return "unreadable", Finding(row, str(path), f"{type(error).__name__}: {error}")
     if grey.size != size_wh:
         why = f"{grey.size[0]}x{grey.size[1]}, annotated as {size_wh[0]}x{size_wh[1]}"

@@ -33,7 +33,6 @@ from gesture_pretrain.data.index.record import (
     StoredFits,
 )
 from gesture_pretrain.data.index.selection import select_rows
-from gesture_pretrain.files.npz_file import DAMAGE
 
 _HASH_BLOCK_BYTES = 1 << 22
 
@@ -290,7 +289,7 @@ def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
         raise IndexFormatError(f"{file} is missing or is not a file; build the index again")
     try:
         column = np.lib.format.open_memmap(file, mode="r")  # np.load would also open a zip
-    except DAMAGE as error:
+    except Exception as error:  # a damaged header makes numpy raise errors of any class
         raise IndexFormatError(
             f"{file}: column {name} cannot be mapped ({error}); build the index again"
         ) from None

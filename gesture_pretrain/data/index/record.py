@@ -64,7 +64,7 @@ class HandRecord:
         joint_triangulated: (2, 21) bool; the joint's 3D position is known.
         joint_in_view: (2, 21) bool; the joint is annotated and inside this image.
         bbox_xywh_px: (4,) float32, the annotation's box (1.2 times the tight one).
-        R_cam_world, camera_center_mm: X_cam = R (x_world - centre).
+        R_cam_world, camera_center_mm: x_cam = R (x_world - centre).
         hand: What is annotated in this view; "interacting" is both.
         grey_camera: A monochrome camera (three equal channels).
     """

@@ -43,7 +43,16 @@ def read_external_file(path: Path) -> ExternalFile:
     counts = {name: len(column) for name, column in content.columns.items()}
     if len(set(counts.values())) != 1:
         raise PredictionError(f"{path}: columns differ in length: {counts}")
+    for name, value in content.stated.items():
+        _require_text(name, value, path)
     return content
+
+
+def _require_text(name: str, value: object, path: Path) -> None:
+    expected = "a list of texts" if name == "joint_names" else "a text"
+    texts = value if name == "joint_names" and isinstance(value, list) else [value]
+    if value is not None and not all(isinstance(text, str) for text in texts):
+        raise PredictionError(f"{path}: {name} must be {expected}, got {str(value)[:60]}")
 
 
 def _read_npz(path: Path) -> ExternalFile:

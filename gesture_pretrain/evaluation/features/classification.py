@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-UNLABELLED = -1
+from gesture_pretrain.taxonomy import UNLABELLED
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def extract_features(
     """Run several backbones over one dataset, decoding each image once.
 
     Args:
-        models: Name -> Backbone or GestureNetwork. All must want the dataset's image size.
+        models: Name -> Backbone or GestureNetwork. All must have the dataset's image size.
         dataset: Yields HandSample without augmentation; `row` points into `index`.
         index: Where the groups and subjects are looked up.
         meta: Plain values kept with each table, beside the model's name.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain.evaluation.features.classification import UNLABELLED, classification_metrics
+from gesture_pretrain.evaluation.features.classification import classification_metrics
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.joint_error import joint_errors_mm, mpjpe_mm
 from gesture_pretrain.evaluation.features.linear_probe import (
@@ -28,6 +28,7 @@ from gesture_pretrain.evaluation.features.nearest_neighbours import (
     vote,
 )
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.taxonomy import UNLABELLED
 
 LEVELS = ("coarse", "fine")
 

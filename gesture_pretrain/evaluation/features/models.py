@@ -6,8 +6,7 @@ from torch import nn
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.taxonomy import CONTROLS, Taxonomy
-from gesture_pretrain.taxonomy_file import packaged_taxonomies
+from gesture_pretrain.taxonomy import CONTROLS, Taxonomy, packaged_taxonomies
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone, load_backbone
 

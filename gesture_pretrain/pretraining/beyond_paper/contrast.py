@@ -23,9 +23,9 @@ from torch.utils.checkpoint import checkpoint
 from gesture_pretrain.pretraining.beyond_paper.gather import gather_rows, own_rows_start
 from gesture_pretrain.pretraining.beyond_paper.mlp import build_mlp, full_precision
 from gesture_pretrain.processes import rank_and_world_size, sum_over_processes
+from gesture_pretrain.taxonomy import UNLABELLED
 
 LEVELS = ("moment", "fine", "coarse")
-NO_LABEL = -1
 
 
 class HierarchicalContrast(nn.Module):
@@ -145,7 +145,7 @@ def _sums_of_anchors(
     other = numbers[:, None] != torch.arange(len(keys), device=keys.device)
     rows = []
     for mine, theirs in zip(of_anchors.unbind(1), of_keys.unbind(1), strict=True):
-        compared = other & (theirs != NO_LABEL)
+        compared = other & (theirs != UNLABELLED)
         positive = compared & (mine[:, None] == theirs)  # never true for an anchor without label
         count = positive.sum(1)
         spread = scores.masked_fill(~compared, -torch.inf)

@@ -87,7 +87,7 @@ def cell_distance(predicted: Tensor, target: Tensor) -> Tensor:
 def hidden_cells(rows: Tensor, epoch: int, count: int, fraction: float) -> Tensor:
     """Draw which of `count` cells are hidden in each image: (B, n) numbers of cells.
 
-    The draw depends on (row, epoch) only, whatever the batch and the number of processes.
+    The draw depends on (row, epoch) only, not on the batch or the number of processes.
     """
     hidden = min(count, max(1, round(fraction * count)))
     cells = torch.arange(count, device=rows.device)

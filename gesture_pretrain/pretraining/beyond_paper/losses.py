@@ -61,7 +61,7 @@ class BeyondPaper(nn.Module):
         batch: HandCrops,
         *,
         student: Backbone,
-        image_normalised: Tensor,
+        normalise: nn.Module,
         epoch: int,
     ) -> dict[str, Tensor]:
         """Compute the weighted losses of all options but the projector, by name.
@@ -70,7 +70,7 @@ class BeyondPaper(nn.Module):
             crops: Outputs for all crops of the batch.
             batch: The batch.
             student: Backbone that is trained.
-            image_normalised: (B, 3, S, S), the first full crops.
+            normalise: Normaliser of the images.
             epoch: Current epoch, from 0.
         """
         values = {}
@@ -86,6 +86,6 @@ class BeyondPaper(nn.Module):
             )
         if self.dense is not None:
             values["loss_dense"] = self.dense(
-                student, self.teacher, image_normalised, batch.row, epoch=epoch
+                student, self.teacher, normalise(batch.image), batch.row, epoch=epoch
             )
         return values

@@ -225,3 +225,14 @@ def test_names_that_repeat_between_splits_need_the_split(tmp_path, rendered_inde
 
     with pytest.raises(PredictionError, match="repeat between splits"):
         _lookup(["Capture0/a.jpg"] * 2, np.array([3, 9]), "image names")
+
+
+@pytest.mark.parametrize("value", [[["wrist"]], {}, 3])
+@pytest.mark.parametrize("name", ["unit", "joint_order", "system", "box_source", "joint_names"])
+def test_statements_about_a_file_must_be_text(rendered_index, tmp_path, name, value):
+    """A unit that was a list ended in "unhashable type"."""
+    path = tmp_path / "p.json"
+    hands = [{"row": 0, "joints": np.zeros((21, 3)).tolist()}]
+    path.write_text(json.dumps({"predictions": hands, name: value}))
+    with pytest.raises(PredictionError, match=f"p.json: {name} must be"):
+        read_external_predictions(path, rendered_index)

@@ -9,7 +9,8 @@ from toy_pose import SIZE_PX
 from adapters.pose.sections import check_pose_sections
 from adapters.targets import find_pose_target
 from adapters.transfer.plan.audit import audit_plan
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, SELECTION, cells_of
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, SELECTION
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import read_plan
 from adapters.transfer.plan.plan import merged
 from adapters.transfer.report.build import write_report
@@ -17,7 +18,7 @@ from adapters.transfer.run.execution import run_plan
 from gesture_pretrain.config.file import read_config
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.models.backbone import build_backbone
-from gesture_pretrain.pretraining.model import FineWeightRamp
+from gesture_pretrain.pretraining.objective import FineWeightRamp
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.imagenet import PACKAGED

@@ -1,6 +1,6 @@
 """Gesture taxonomies, which map source labels (folder names) to coarse and fine classes.
 
-A taxonomy is a CSV file, whose format is documented in `taxonomy_file`.
+A taxonomy is a CSV file, whose format is documented in `gesture_pretrain.taxonomy.file`.
 
 Each fine class belongs to exactly one coarse class. If classes depend on handedness, mirroring an
 image changes its class, so class flips are derived from the `flip` column.
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture_pretrain.names import did_you_mean
-from gesture_pretrain.taxonomy_file import read_taxonomy_file
+from gesture_pretrain.taxonomy.file import read_taxonomy_file
 
 UNLABELLED = -1
 # InterHand2.6M folders without a gesture label: range of motion, two hands

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from gesture_pretrain.names import did_you_mean
 
-TAXONOMY_FOLDER = Path(__file__).parent / "taxonomies"
+TAXONOMY_FOLDER = Path(__file__).parent
 _COLUMNS = ("label", "folder", "coarse", "fine", "coarse_name", "fine_name", "name", "hand", "flip")
 _OPPOSITE = {"right": "left", "left": "right", "interacting": "interacting"}
 
