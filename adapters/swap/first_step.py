@@ -182,7 +182,9 @@ def check_change(before: str, after: str, *, frozen: bool, target: str) -> None:
         SwapError: It did not change, or changed although it is frozen.
     """
     if frozen and before != after:
-        raise SwapError(f"The backbone in {target} is declared frozen, but the first step moved it")
+        raise SwapError(
+            f"The backbone in {target} is declared frozen, but the first step changed it."
+        )
     if not frozen and before == after:
         raise SwapError(
             f"The first step changed no parameter of the backbone in {target}. Check that its "

@@ -104,7 +104,7 @@ class SwapLedger:
         """Format the ledger as a short table."""
         lines = [f"swap: {self.backbone_name} into {self.target}", counts_table(self.counts())]
         for name, text in self.projections.items():
-            lines.append(f"declared: {text} ({name}); with it this is another experiment")
+            lines.append(f"declared: {text} ({name}), which changes the experiment")
         if self.frozen_backbone:
             lines.append("declared: the backbone is frozen")
         stages = {
@@ -112,8 +112,10 @@ class SwapLedger:
             "after": self.after_swap,
             "after the first step": self.after_first_step,
         }
-        told = (f"{stage} {value[:12]}" for stage, value in stages.items() if value is not None)
-        return "\n".join([*lines, f"backbone {', '.join(told)}"])
+        fingerprints = (
+            f"{stage} {value[:12]}" for stage, value in stages.items() if value is not None
+        )
+        return "\n".join([*lines, f"backbone {', '.join(fingerprints)}"])
 
     def to_json(self) -> str:
         """Return the ledger as JSON."""

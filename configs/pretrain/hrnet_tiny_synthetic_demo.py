@@ -8,8 +8,8 @@ Command:
     python tools/pretrain_backbone.py configs/pretrain/hrnet_tiny_synthetic_demo.py \
         --data data/synthetic_demo
 
-Expected: validation coarse top-1 45.0 % (54 classes), fine 36.7 %, in 2.6 minutes next to a second
-run (once, seed 0, torch 2.14.1, 2 idle cores).
+Expected: validation coarse top-1 45.0 % (54 classes), fine 36.7 %, in 2.6 minutes on one core
+while `make demo` trained its control on another (once, seed 0, torch 2.14.1).
 """
 
 tag = "gesture_synthetic_demo"

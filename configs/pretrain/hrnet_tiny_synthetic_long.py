@@ -1,6 +1,6 @@
 r"""A small HRNet on a larger embedded dataset, on a CPU, within an hour.
 
-Reproduces nothing of the paper; it is the longest run that a machine without a GPU is asked for.
+Reproduces nothing of the paper; it is meant for machines without a GPU.
 
 Command:
     python tools/prepare_data.py synthetic --root data/synthetic_long --train 48000 --val 2000 \

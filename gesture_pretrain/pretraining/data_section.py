@@ -137,6 +137,17 @@ class GestureDataSection(DataSection):
     class_balanced: bool = False
     views_per_moment: PositiveInt = 1
 
+    def __post_init__(self):
+        if self.views_per_moment > 1 and (self.class_balanced or self._weights_ends):
+            raise ValueError(
+                "views_per_moment above 1 requires that each image is used once per epoch. Turn "
+                'off class_balanced and neutral_ends.mode="weight".'
+            )
+
+    @property
+    def _weights_ends(self) -> bool:
+        return self.neutral_ends is not None and self.neutral_ends.mode == WEIGHT
+
     def load_taxonomy(self, index: HandIndex) -> Taxonomy:
         """Load the classes of the labels, with the variant and without withheld gestures."""
         return load_taxonomy(
@@ -164,6 +175,4 @@ class GestureDataSection(DataSection):
 
     def position_weights(self, index: HandIndex, rows: np.ndarray) -> np.ndarray | None:
         """Weight images (N,) by their position in the recording; None for equal weights."""
-        if self.neutral_ends is None or self.neutral_ends.mode != WEIGHT:
-            return None
-        return self.neutral_ends.weights(index, rows)
+        return self.neutral_ends.weights(index, rows) if self._weights_ends else None

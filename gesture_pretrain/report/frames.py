@@ -17,7 +17,7 @@ def numbers_frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> 
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Format as CSV, numbers with five digits; missing values are empty."""
+    """Format as CSV, numbers with five significant digits; missing values are empty."""
     objects = frame.astype(object)  # whole numbers stay whole
     cells = objects.rename(columns=_csv_cell).map(_csv_cell)
     return cells.to_csv(index=False, lineterminator="\n")
@@ -28,7 +28,7 @@ def to_latex(frame: pd.DataFrame, caption: str) -> str:
 
     Args:
         frame: Texts of the cells.
-        caption: Caption in LaTeX: no text of the user, which pandas does not escape there.
+        caption: Caption in LaTeX. It is not escaped, so it must not contain text of the user.
     """
     columns = "l" + "r" * (len(frame.columns) - 1)
     one_line = frame.map(lambda cell: " ".join(str(cell).split()))
@@ -37,7 +37,7 @@ def to_latex(frame: pd.DataFrame, caption: str) -> str:
 
 
 def _csv_cell(value: Any) -> Any:
-    """Round a number; lead text that a spreadsheet would compute by an apostrophe."""
+    """Round numbers, and put an apostrophe before text that a spreadsheet would compute."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
     return float(f"{value:.5g}") if isinstance(value, float) else value

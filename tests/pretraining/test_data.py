@@ -83,3 +83,24 @@ def test_neutral_ends_are_masked_or_drawn_less_often(miniature):
     assert (drawn > 0).all()
     with pytest.raises(ValueError, match="length"):
         built(miniature, neutral_ends={"length": 1})
+
+
+def test_views_of_a_moment_follow_one_another(miniature):
+    steps = HandIndex.open(miniature).values("step")
+    adjacent = {}
+    for views in (1, 2):
+        train = built(miniature, views_per_moment=views).train
+        batches = iter(train.batch_sampler)
+        order = [p for _ in range(len(train.dataset) // 4) for _, p in next(batches)]
+        shown = steps[train.dataset.rows[order]]
+        adjacent[views] = int((np.diff(shown) == 0).sum())
+    pairs = int((np.bincount(shown) // 2).sum())
+    assert adjacent[2] >= pairs > 4 * adjacent[1]
+
+
+@pytest.mark.parametrize(
+    "weighted", [{"class_balanced": True}, {"neutral_ends": {"mode": "weight"}}]
+)
+def test_views_of_a_moment_are_not_drawn_by_weight(weighted):
+    with pytest.raises(ValueError, match="views_per_moment"):
+        GestureDataSection(index="x", views_per_moment=2, **weighted)

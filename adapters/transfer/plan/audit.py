@@ -1,19 +1,12 @@
-"""The leakage audit of a plan: all rows that any of its cells is trained on, against the test's."""
+"""Leakage audit of a plan: the training rows of all its cells against the test rows."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from adapters.transfer.plan.cells import (
-    FINETUNING,
-    PRETRAINING,
-    Cell,
-    CellTable,
-    finetuning_rows,
-    pretraining_rows,
-    scored_rows,
-)
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable
 from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows, scored_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit, audit_leakage
 from gesture_pretrain.weights.record import WeightRecord
@@ -21,10 +14,10 @@ from gesture_pretrain.weights.registry import find_backbone
 
 
 def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
-    """What the cells' training rows share with the test rows, by stage.
+    """Return what the training rows of the cells share with the test rows, by stage.
 
     Raises:
-        PlanError: nothing to score.
+        PlanError: There is nothing to score.
     """
     index = HandIndex.open(plan.data["index"])
     test_index = index if plan.test.index is None else HandIndex.open(plan.test.index)
@@ -43,7 +36,7 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
 
 
 def not_audited(plan: Plan) -> list[str]:
-    """Sentences about weights whose training rows nobody here knows."""
+    """Return sentences about weights with unknown training images."""
     sentences = []
     index = HandIndex.open(plan.data["index"])
     for name, arm in plan.arms.items():
@@ -52,27 +45,26 @@ def not_audited(plan: Plan) -> list[str]:
             data = record.data
             if trained_on(record, index):
                 continue
-            told = "does not say" if data is None else f"says: {data.name}"
+            named = "no data" if data is None else f"the data {data.name}"
             sentences.append(
-                f"Arm {name} ({arm.weights}) was trained elsewhere; which images, its card {told}. "
-                "Whether they hold test images is not known here."
+                f"Arm {name} ({arm.weights}) was trained elsewhere. Its card names {named}. "
+                "Whether test images are among them is unknown."
             )
         elif arm.init not in (None, "random"):
             sentences.append(
-                f"Arm {name} starts from weights ({arm.init}) whose training images are not known "
-                "here."
+                f"Arm {name} starts from weights ({arm.init}) whose training images are unknown."
             )
     return sentences
 
 
 def trained_on(record: WeightRecord, index: HandIndex) -> bool:
-    """Whether a card says that its weights were trained on rows of this very index."""
-    told = record.data is not None and record.data.details.get("index_fingerprint")
-    return told == index.fingerprint and "data" in (record.config or {})
+    """Return whether weights were trained on rows of this index, according to their card."""
+    stated = record.data is not None and record.data.details.get("index_fingerprint")
+    return stated == index.fingerprint and "data" in (record.config or {})
 
 
 def _rows_of_stored_weights(plan: Plan, index: HandIndex) -> np.ndarray:
-    """Union of the rows that the arms' stored weights were trained on, where their cards tell."""
+    """Return the rows that stored weights were trained on, of those whose cards state them."""
     parts = [np.empty(0, np.int64)]
     for arm in plan.arms.values():
         if arm.weights is None:
@@ -85,7 +77,7 @@ def _rows_of_stored_weights(plan: Plan, index: HandIndex) -> np.ndarray:
 
 
 def _all_rows(index: HandIndex, cells: Iterable[Cell]) -> np.ndarray:
-    """Union of the training rows; cells that differ only in what they learn share theirs."""
+    """Return the training rows of all cells; cells that differ only in their labels share rows."""
     parts, seen = [], set()
     for cell in cells:
         data = cell.config["sections"]["data"]

@@ -1,129 +1,41 @@
-"""From a plan to its cells: every run that it takes, each with its whole configuration.
+"""From a plan to its cells: all runs of the plan, each with its whole configuration."""
 
-A cell is known by the hash of that configuration: data by their fingerprint and not their place,
-initial weights by what they are. What changes a result changes the key, so another configuration is
-another cell; two plans that need the same run share it.
-"""
-
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from adapters.pose.data import PoseDataSection
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
+from adapters.transfer.plan.cell import (
+    FINETUNING,
+    FORMAT,
+    PRETRAINING,
+    SELECTION,
+    Cell,
+    CellTable,
+)
+from adapters.transfer.plan.initial_weights import InitialWeights
 from adapters.transfer.plan.plan import (
     AS_MANY_IMAGES_AS_PRETRAINING,
-    RANDOM,
     Arm,
     Plan,
     PlanError,
     merged,
 )
+from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows
 from gesture_pretrain.data.index.fraction import require_distinct_fractions
-from gesture_pretrain.data.index.index import HandIndex, file_sha256
-from gesture_pretrain.data.splits.select import spread
-from gesture_pretrain.pretraining.data_section import DataSection, GestureDataSection
+from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.errors import WeightsError
-from gesture_pretrain.weights.ledger import fingerprint
-from gesture_pretrain.weights.registry import find_backbone
-from gesture_pretrain.weights.starting_backbone import (
-    WORDS,
-    build_starting_backbone,
-    is_exported,
-)
 
-PRETRAINING, FINETUNING = "pretraining", "finetuning"
-SELECTION = "selection"  # a fine-tuning with one of several learning rates
-FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
 DEFAULT_SIZE_PX = 256
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run of a plan.
-
-    Attributes:
-        stage: "pretraining", "selection" or "finetuning".
-        label: for people; the folder's name starts with it.
-        config: plain data; all that the result depends on, but the machine.
-        places: paths that `config` names by content: index, hand models.
-        needs: key of the pretraining cell whose weights it starts from, or None.
-        arm, backbone, target, fraction, seed: where it stands in the plan (pretraining cells have
-            neither target nor fraction).
-        iterations, batch_size: what it costs.
-        candidates: Learning rate -> key of the cell that tried it; empty if the rate is given.
-    """
-
-    stage: str
-    label: str
-    config: Mapping[str, Any]
-    places: Mapping[str, str | None]
-    arm: str
-    backbone: str
-    seed: int
-    iterations: int
-    batch_size: int
-    target: str | None = None
-    fraction: float | None = None
-    needs: str | None = None
-    candidates: Mapping[float, str] = field(default_factory=dict)
-    key: str = field(default="")
-
-    def __post_init__(self):
-        object.__setattr__(self, "key", config_key(self.config))
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """Keys of the cells that must be finished before this one."""
-        return (*(() if self.needs is None else (self.needs,)), *self.candidates.values())
-
-    @property
-    def folder_name(self) -> str:
-        """Name of the cell's folder."""
-        return f"{self.label}-{self.key[:12]}"
-
-    @property
-    def images(self) -> int:
-        """Images trained on, repetitions counted."""
-        return self.iterations * self.batch_size
-
-
-@dataclass(frozen=True)
-class CellTable:
-    """The cells of a plan in the order in which they are run, and the arms that had to be left out.
-
-    Attributes:
-        cells: Cells stand before those that need them.
-        left_out: arm -> why.
-    """
-
-    cells: tuple[Cell, ...]
-    left_out: Mapping[str, str]
-
-    def by_key(self) -> dict[str, Cell]:
-        """The cells by their key."""
-        return {cell.key: cell for cell in self.cells}
-
-
-def config_key(config: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of a configuration, whatever the order of its keys."""
-    text = json.dumps(config, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def cells_of(plan: Plan) -> CellTable:
-    """All cells of a plan.
+    """Return all cells of a plan.
 
     Raises:
-        PlanError: weights that the plan names are not there, or of another architecture.
-        DataError: no index.
+        PlanError: Weights of the plan are missing, or of another architecture.
+        DataError: There is no index.
     """
     source = _Source(plan)
     source.require_distinct_fractions()
@@ -159,14 +71,14 @@ def _targets_with(plan: Plan, arm: str) -> list[str]:
 
 
 class _Source:
-    """What the cells of one plan are made from."""
+    """Index, weights and hand models of a plan, from which its cells are built."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
         self.index = HandIndex.open(plan.data["index"])
         test = plan.test.index
         self.test_index = self.index if test is None else HandIndex.open(test)
-        self._published: dict[tuple[str, str], str] = {}  # (init, backbone) -> fingerprint
+        self.weights = InitialWeights(plan)
         self._hands: dict[HandModelSource, dict[str, str]] = {}
 
     def require_distinct_fractions(self) -> None:
@@ -181,12 +93,12 @@ class _Source:
             raise PlanError(f"fractions: {error}") from error
 
     def unavailable_arms(self) -> dict[str, str]:
-        """Optional arms whose weights cannot be had, and why."""
+        """Return the optional arms whose weights cannot be loaded, with the reason."""
         found = {}
         for name, arm in self.plan.arms.items():
             for target in _targets_with(self.plan, name):
                 try:
-                    self._initial_weights(arm, self.plan.backbone_of(target), name)
+                    self.weights.of_arm(arm, self.plan.backbone_of(target), name)
                 except (WeightsError, OSError) as error:
                     if not arm.optional:
                         raise PlanError(f"arms.{name}: {error}") from error
@@ -194,7 +106,7 @@ class _Source:
         return found
 
     def pretraining_cell(self, arm: str, backbone: str, seed: int) -> Cell:
-        """Stage 1 of an arm."""
+        """Build the cell of Stage 1 of an arm."""
         plan = self.plan
         sections = merged(plan.pretraining, plan.arms[arm].pretrain)
         data = {**plan.data, **sections.get("data", {})}
@@ -217,7 +129,7 @@ class _Source:
                 "sections": _without_places(sections),
                 "index": self.index.fingerprint,
                 "seed": seed,
-                **self._content_of_init(plan.arms[arm].starts_from, backbone, arm),
+                **self.weights.of_init(plan.arms[arm].starts_from, backbone, arm),
             },
             places={"index": str(self.index.path)},
             arm=arm,
@@ -228,27 +140,26 @@ class _Source:
         )
 
     def selection_cells(self, arm: str, target: str, pretraining: Mapping) -> dict[float, Cell]:
-        """Return a short-lived fine-tuning for each candidate learning rate; {} without a rule."""
+        """Return a fine-tuning for each candidate learning rate; {} without a rule."""
         rule = self.plan.learning_rate
         if rule is None:
             return {}
         fraction, seed = self.plan.fractions[0], self.plan.seeds[0]
-        found = {}
-        for rate in rule.candidates:
-            sections, images = self._finetuning_sections(arm, target, fraction, seed, pretraining)
-            sections["optimizer"] = {**sections.get("optimizer", {}), "lr": rate}
-            sections["data"] |= {"val_split": rule.split, "val_images": rule.images}
-            training = {"validate_every": sections["schedule"]["iterations"]}  # at the end
-            sections["training"] = {**sections.get("training", {}), **training}
-            found[rate] = self._pose_cell(
+        sections, images = self._finetuning_sections(arm, target, fraction, seed, pretraining)
+        sections["data"] |= {"val_split": rule.split, "val_images": rule.images}
+        training = {"validate_every": sections["schedule"]["iterations"]}  # at the end
+        sections["training"] = {**sections.get("training", {}), **training}
+        return {
+            rate: self._pose_cell(
                 SELECTION,
                 _label("select", target, arm, f"lr{rate:g}"),
                 (arm, target, fraction, seed),
-                sections,
+                {**sections, "optimizer": {**sections.get("optimizer", {}), "lr": rate}},
                 images,
                 pretraining,
             )
-        return found
+            for rate in rule.candidates
+        }
 
     def finetuning_cell(
         self,
@@ -259,7 +170,7 @@ class _Source:
         pretraining: Mapping,
         tried: Mapping[float, Cell],
     ) -> Cell:
-        """Stage 2 of an arm in a target."""
+        """Build the cell of Stage 2 of an arm in a target."""
         plan = self.plan
         candidates = {rate: cell.key for rate, cell in tried.items()}
         rule = {f"{rate:g}": key for rate, key in candidates.items()}
@@ -312,14 +223,11 @@ class _Source:
     ) -> Cell:
         """Build a cell that trains a pose network; `place` is (arm, target, fraction, seed)."""
         arm, target, fraction, seed = place
-        plan, settings, backbone = (
-            self.plan,
-            self.plan.targets[target],
-            self.plan.backbone_of(target),
-        )
+        plan = self.plan
+        settings, backbone = plan.targets[target], plan.backbone_of(target)
         before = pretraining.get((arm, backbone, plan.pretraining_seed(seed)))
         if before is None:
-            weights = self._initial_weights(plan.arms[arm], backbone, arm)
+            weights = self.weights.of_arm(plan.arms[arm], backbone, arm)
         else:
             weights = {"pretraining": before.key}
         return Cell(
@@ -370,87 +278,6 @@ class _Source:
         if not costs:
             raise PlanError("an arm's extra is 'pretraining', but no arm of the plan is pretrained")
         return -(-max(costs) // batch)
-
-    def _initial_weights(self, arm: Arm, backbone: str, name: str) -> dict[str, Any]:
-        """What an arm's weights are before any training by the plan, by content."""
-        if arm.weights is not None:
-            files = self._files_of_stored(arm.weights, backbone, f"arms.{name}.weights")
-            return {"stored": str(arm.weights), "files": files}
-        # where a target reads gesture logits, random heads are of the pretrained ones' size
-        heads = {"heads": dict(self.plan.pretraining.get("heads", {}))}
-        init = {"arch": self.plan.backbones[backbone]["arch"], "init": arm.starts_from}
-        return {**init, **self._content_of_init(arm.starts_from, backbone, name), **heads}
-
-    def _content_of_init(self, init: str, backbone: str, name: str) -> dict[str, Any]:
-        """What changes the key of a cell where `init` names other weights under the same name.
-
-        Raises:
-            WeightsError, PlanError: The weights are not there, or of another architecture.
-        """
-        if init == RANDOM:
-            return {}
-        if init in WORDS:
-            return self._content_of_published(init, backbone)
-        if Path(init).is_file() and not is_exported(init):
-            return {"sha256": file_sha256(init)}
-        return {"files": self._files_of_stored(init, backbone, f"arms.{name}.init")}
-
-    def _content_of_published(self, init: str, backbone: str) -> dict[str, Any]:
-        """The fingerprint of "imagenet" or "timm" weights; loading them shows that they are there.
-
-        timm's are known by their name alone, as in earlier experiments.
-        """
-        if (init, backbone) not in self._published:
-            built = build_starting_backbone(**self.plan.backbones[backbone], init=init)
-            self._published[init, backbone] = fingerprint(built.net.state_dict())
-        return {} if init == "timm" else {"sha256": self._published[init, backbone]}
-
-    def _files_of_stored(self, weights: str, backbone: str, place: str) -> dict[str, str]:
-        """File to SHA-256 of exported weights; heads included."""
-        arch = self.plan.backbones[backbone]["arch"]
-        record = find_backbone(weights).record
-        if record.arch != arch.partition(".")[0]:
-            raise PlanError(
-                f"{place} are of {record.arch}, backbones.{backbone} is {arch}; the arms of a "
-                "target share one architecture."
-            )
-        return {file: facts.sha256 for file, facts in record.files.items()}
-
-
-def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
-    """(N,) rows that a pretraining run with this data section is trained on."""
-    return _training_rows(index, GestureDataSection, data)
-
-
-def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
-    """(N,) rows that a fine-tuning run with this data section is offered; a target may leave out
-    some that it has no use for."""
-    return _training_rows(index, PoseDataSection, data)
-
-
-def _training_rows(
-    index: HandIndex, kind: type[DataSection], data: Mapping[str, Any]
-) -> np.ndarray:
-    try:
-        return kind(**{"index": index.path, **data}).select(index).train
-    except ValueError as error:
-        raise PlanError(f"data: {error}") from error
-
-
-def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:
-    """(N,) rows that the cells of a plan predict; a target may leave out some."""
-    rows = index.select(split=plan.test.split, hands=plan.test.hands)
-    if not len(rows):
-        raise PlanError(
-            f"no image of split '{plan.test.split}' with {' or '.join(plan.test.hands)} hands in "
-            f"{index.root}: nothing to score. Look at test.split, test.hands and test.index."
-        )
-    if plan.test.box_source == "rootnet" and "detected_bbox_xywh_px" not in index.columns:
-        raise PlanError(
-            f"test.box_source is 'rootnet', but {index.root} has no boxes of RootNet's. Leave "
-            "test.box_source out, or build an index that has them."
-        )
-    return spread(rows, plan.test.images)
 
 
 def _test_config(plan: Plan) -> dict[str, Any]:

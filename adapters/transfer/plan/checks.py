@@ -1,7 +1,7 @@
-"""Whether the parts of a plan go together.
+"""Checks of the parts of a plan against each other.
 
-Every name in it is looked up here, when the plan is read, and not when it is first used. Weights of
-the registry and indexes are looked up when the cells are made, also before anything runs.
+All names are looked up when the plan is read, and not when they are first used. Registered weights
+and indexes are looked up when the cells are made, also before anything runs.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from gesture_pretrain.weights.starting_backbone import WORDS
 
 
 def check_plan(plan: Plan) -> None:
-    """Raises PlanError for the first thing in a plan that cannot be; names its key."""
+    """Raise PlanError for the first impossible value of a plan; names its key."""
     try:
         if not isinstance(plan.data.get("index"), str):
             raise PlanError("data.index is required: the folder of an index or its dataset.")
@@ -53,7 +53,7 @@ def _check_curve(plan: Plan) -> None:
     if not steps:
         return
     if list(steps) != sorted(steps):
-        raise PlanError(f"curve is {list(steps)}; needed are ascending numbers of steps.")
+        raise PlanError(f"curve is {list(steps)}; list the numbers of steps in ascending order.")
     for name, target in plan.targets.items():
         sections = merged(plan.finetuning, target.finetuning)
         constant = sections.get("schedule", {}).get("final_lr_ratio") == 1
@@ -93,7 +93,7 @@ def _check_arms(plan: Plan) -> None:
 
 
 def is_stored(init: str) -> bool:
-    """Whether initial weights are a file, or weights of the registry."""
+    """Return whether initial weights are a file or registered weights."""
     if Path(init).is_file():
         return True
     try:
@@ -118,12 +118,12 @@ def _check_comparison(plan: Plan, key: str, comparison: Comparison) -> None:
         require_choice(f"{key}.{role}", getattr(comparison, role), (*plan.targets, None))
     same = comparison.target == comparison.reference_target
     if same and comparison.arm == comparison.reference:
-        raise PlanError(f"{key} is of {comparison.arm!r} with itself.")
+        raise PlanError(f"{key} compares {comparison.arm!r} with itself.")
     asked = plan.targets if comparison.target is None else [comparison.target]
     if not any(_is_run(plan, comparison, target) for target in asked):
         raise PlanError(
-            f"{key}: there is nothing to compare, as no target is run with both of its arms. Look "
-            "at its target and at the arms of the targets."
+            f"{key}: no target is run with both of its arms, so there is nothing to compare. Check "
+            "its target and the arms of the targets."
         )
 
 
@@ -137,10 +137,12 @@ def _check_external(plan: Plan) -> None:
     for number, system in enumerate(plan.external):
         key = f"external[{number}]"
         if names.count(system.name) > 1:
-            raise PlanError(f"{key}.name is {system.name!r}, which another row has as well.")
+            raise PlanError(
+                f"{key}.name is {system.name!r}, which is already the name of another row."
+            )
         if not Path(system.path).is_file():
             raise PlanError(
-                f"{key}.path: no file {system.path}. Make it first, or leave the row out until it "
-                "is there: it changes no run, and the report can be written again."
+                f"{key}.path: there is no file {system.path}. Create it, or leave the row out: it "
+                "changes no run, so that it can be added before a later report."
             )
         require_choice(f"{key}.reference", system.reference, (*plan.arms, None))

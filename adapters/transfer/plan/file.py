@@ -21,9 +21,9 @@ def read_plan(source: str | Path | Mapping[str, Any], overrides: Overrides = ())
         overrides: Changes to the file's values, see `apply_overrides`.
 
     Raises:
-        FileNotFoundError: no such file.
-        PlanError: something in it cannot be; names the key.
-        ValueError: a config of another kind, or an override that cannot be.
+        FileNotFoundError: There is no such file or plan.
+        PlanError: A value is impossible; names the key.
+        ValueError: A config of another kind, or an invalid override.
     """
     if isinstance(source, Mapping):
         values, name = plain(source), "study"
@@ -37,11 +37,11 @@ def read_plan(source: str | Path | Mapping[str, Any], overrides: Overrides = ())
 
 
 def plan_from(values: Mapping[str, Any]) -> Plan:
-    """A plan from plain values, checked.
+    """Check plain values and return them as a plan.
 
     Raises:
-        PlanError: an unknown or missing key, a value that cannot be, or values that do not go
-            together; names the key.
+        PlanError: An unknown or missing key, an impossible value, or contradictory values; names
+            the key.
     """
     plan = validated(Plan, values, error=PlanError)
     check_plan(plan)

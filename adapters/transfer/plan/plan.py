@@ -1,7 +1,6 @@
 """A plan: which initial weights are compared, in which pose networks, with how many labels.
 
-`file.py` reads one from a file and has it checked (`checks.py`); then it never changes; `cells.py`
-turns it into runs.
+`file.py` reads a plan from a file, `checks.py` checks it, and `cells.py` turns it into runs.
 """
 
 from collections.abc import Mapping
@@ -44,27 +43,27 @@ _Some = Annotated[Mapping[str, _T], Field(min_length=1)]
 
 
 class PlanError(ValueError):
-    """A plan that cannot be what its author meant; the message names the place."""
+    """A plan with an impossible value; the message names the key."""
 
 
 @dataclass(frozen=True)
 class Arm:
     """One kind of initial weights of the pose network.
 
-    They are `init` as it is, `init` after a pretraining by the plan (`pretrain`), or stored weights
-    with their gesture heads (`weights`).
+    Either `init` unchanged, or `init` after a pretraining by the plan (`pretrain`), or stored
+    weights with their gesture heads (`weights`).
 
     Attributes:
         init: "random", "imagenet", "timm", a weight file, or a name of the registry. With
-            `pretrain` it is what the pretraining starts from, "random" by default.
-        pretrain: changes to the plan's pretraining sections; {} for none.
-        weights: a name of the registry or an exported folder, whoever trained it.
-        finetuning: changes to the fine-tuning's `optimizer`, the only section that may differ
+            `pretrain`, the start of the pretraining, by default "random".
+        pretrain: Changes to the plan's pretraining sections; {} for none.
+        weights: Name in the registry, or an exported folder.
+        finetuning: Changes to `optimizer` of the fine-tuning, the only section that may differ
             between the arms of a target.
-        extra: iterations of fine-tuning on top of the plan's, or "pretraining": as many images
-            more as a pretraining arm has seen.
-        optional: leave the arm out, with the reason, where its weights cannot be had.
-        text: what it is, for the report.
+        extra: Additional fine-tuning iterations, or "pretraining" for as many additional images
+            as a pretraining arm has seen.
+        optional: Leave the arm out, with the reason, if its weights are unavailable.
+        text: Description for the report.
     """
 
     init: str | None = None
@@ -79,7 +78,7 @@ class Arm:
         given = [k for k in ("init", "pretrain", "weights") if getattr(self, k) is not None]
         if not given or ("weights" in given and len(given) > 1):
             raise PlanError(
-                f"an arm has init, pretrain or both, or weights alone; this one has {given}."
+                f"An arm requires init, pretrain or both, or weights alone; this one has {given}."
             )
 
     @property
@@ -98,12 +97,12 @@ class Target:
     """One pose network with its options: a block of rows of the table.
 
     Attributes:
-        target: name of a `PoseTarget`.
-        backbone: key of the plan's `backbones`; may be left out where there is one.
-        model: section `model` of `build_pose_runner`: `size`, `allow_projection`, options.
-        arms: which arms it is run with; None for all.
-        finetuning: changes to the plan's fine-tuning sections.
-        text: what it is, for the report.
+        target: Name of a `PoseTarget`.
+        backbone: Key of the plan's `backbones`; optional if there is only one.
+        model: Section `model` of a pose config: `size`, `allow_projection`, options.
+        arms: Arms that the target is run with; None for all.
+        finetuning: Changes to the plan's fine-tuning sections.
+        text: Description for the report.
     """
 
     target: str
@@ -119,9 +118,9 @@ class Comparison:
     """A difference that the plan declares before it is run.
 
     Attributes:
-        arm, reference: arms; the difference is `arm` minus `reference`.
-        target, reference_target: keys of targets; None for each target with itself.
-        text: what it answers.
+        arm, reference: Names of arms; the difference is `arm` minus `reference`.
+        target, reference_target: Keys of targets; None for each target with itself.
+        text: What the comparison answers.
     """
 
     arm: str
@@ -136,11 +135,11 @@ class External:
     """Predictions of another system, as a file made by `PosePredictions.save`.
 
     Attributes:
-        name: of its row.
-        path: of the file.
-        text: what it is, for the report.
-        reference: the arm that it is compared with, in every target, with the largest share of the
-            labels; None for the arm of the first declared comparison.
+        name: Name of the row.
+        path: Path of the file.
+        text: Description for the report.
+        reference: Arm that the system is compared with, in every target, at the largest fraction
+            of the labels; None for the arm of the first declared comparison.
     """
 
     name: str
@@ -151,15 +150,16 @@ class External:
 
 @dataclass(frozen=True)
 class Planning:
-    """What is assumed before anything has run.
+    """Assumptions of the dry run.
 
     Attributes:
-        cluster_sd_mm: standard deviation, over clusters, of the difference of two arms.
-        seed_sd_mm: the same over seeds.
-        images_per_s: of training, per worker.
-        pretraining_images_per_s: of Stage 1, per worker; None for `images_per_s`.
-        prediction_images_per_s: of predicting the test images, per worker; None to leave it out.
-        source: where these come from.
+        cluster_sd_mm: Standard deviation, over clusters, of the difference of two arms.
+        seed_sd_mm: Standard deviation of the difference over seeds.
+        images_per_s: Training throughput per worker.
+        pretraining_images_per_s: Throughput of Stage 1 per worker; None for `images_per_s`.
+        prediction_images_per_s: Throughput of predicting the test images per worker; None to
+            leave the predictions out of the estimate.
+        source: Origin of these numbers.
     """
 
     cluster_sd_mm: PositiveFloat | None = None
@@ -172,11 +172,11 @@ class Planning:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """How many images frozen features are compared on, for the report.
+    """Numbers of images for the probe of frozen features.
 
     Attributes:
-        train_images: with joints, that the probe is fitted to.
-        test_images: that it is scored on.
+        train_images: Images with joints that the probe is fitted to.
+        test_images: Images that the probe is scored on.
     """
 
     train_images: PositiveInt = 1000
@@ -206,15 +206,15 @@ class TestImages:
     """The images that all cells are scored on.
 
     Attributes:
-        split: of the index.
-        images: at most so many, evenly spread over the split; None for all.
-        hands: kinds of annotation that are kept.
-        index: another index; None for that of `data`.
-        box_source: "rootnet" for the boxes that RootNet detected; None for those of the annotation,
-            as in training.
+        split: Split of the index.
+        images: Maximum number of images, evenly spread over the split; None for all.
+        hands: Kinds of annotation to keep.
+        index: Another index; None for that of `data`.
+        box_source: "rootnet" for the boxes that RootNet detected; None for annotated boxes, as in
+            training.
     """
 
-    __test__ = False  # not a test class, whatever its name looks like
+    __test__ = False  # pytest would collect a class with this name
 
     split: Literal[SPLITS] = "test"
     images: PositiveInt | None = None
@@ -228,25 +228,25 @@ class Plan:
     """An experiment as data; see `configs/experiments`.
 
     Attributes:
-        name: of the plan; letters, digits, "_" and "-".
-        question: what it is to answer, in one sentence.
-        data: keys that pretraining and fine-tuning share, at least `index`.
-        backbones: name -> keys of `build_backbone` other than `init` and `seed`.
-        arms: name -> `Arm`, in the order of the table.
-        targets: name -> `Target`, in the order of the table.
-        finetuning: sections of `build_pose_runner` that all cells share.
-        seeds: of everything random in a cell; equal seeds are paired.
-        pretraining: sections of `build_runner` that all pretraining arms share; none where no arm
-            is pretrained by the plan.
-        fractions: shares of the pose labels, above 0 and at most 1.
-        comparisons: what is tested, with one Holm correction over all of them.
-        protocols: names of protocols; the first is the one that is tested.
-        test: what is scored.
-        external: other systems' predictions.
-        allowed_leaks: see `gesture_pretrain.data.index.leakage.require_no_leaks`.
-        leakage_by_content: also compare image files.
-        planning: for the dry run.
-        diagnostics: of frozen features; None for none.
+        name: Name of the plan; letters, digits, "_" and "-".
+        question: Question that the plan answers, in one sentence.
+        data: Keys that pretraining and fine-tuning share, at least `index`.
+        backbones: Name -> arguments of `build_backbone` other than `init` and `seed`.
+        arms: Name -> `Arm`, in the order of the table.
+        targets: Name -> `Target`, in the order of the table.
+        finetuning: Sections of a pose config that all cells share.
+        seeds: Seeds of everything random in a cell; equal seeds are paired.
+        pretraining: Sections of a pretraining config that all pretraining arms share; empty if the
+            plan pretrains no arm.
+        fractions: Fractions of the pose labels, above 0 and at most 1.
+        comparisons: Differences to test, with one Holm correction over all of them.
+        protocols: Names of protocols; the first one is tested.
+        test: Images that are scored.
+        external: Predictions of other systems.
+        allowed_leaks: See `gesture_pretrain.data.index.leakage.require_no_leaks`.
+        leakage_by_content: Also compare image files.
+        planning: Assumptions of the dry run.
+        diagnostics: Probe of frozen features; None for no probe.
         pretrainings: Pretrainings of each arm. The seeds are divided evenly among them, in their
             order; None for one pretraining per seed.
         learning_rate: Rule that chooses learning rates; None to use those of the sections.
@@ -285,20 +285,20 @@ class Plan:
         return self.seeds[position - position % per_pretraining]
 
     def backbone_of(self, target: str) -> str:
-        """Key of the backbone that a target is built around."""
+        """Return the key of the backbone that a target is built around."""
         chosen = self.targets[target].backbone
         if chosen is None and len(self.backbones) == 1:
             return next(iter(self.backbones))
         return chosen
 
     def arms_of(self, target: str) -> tuple[str, ...]:
-        """Arms that a target is run with."""
+        """Return the arms that a target is run with."""
         chosen = self.targets[target].arms
         return tuple(self.arms) if chosen is None else chosen
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` on top, dictionaries merged at every depth."""
+    """Return `base` updated by `changes`, with dictionaries merged at every depth."""
     result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):

@@ -1,5 +1,7 @@
-"""Sections of the runs of a plan, checked as the runs will have them: what cannot be is found when
-the plan is read, and not when its first fine-tuning begins, hours of pretraining later."""
+"""Checks of the sections of all runs of a plan.
+
+Errors are found when the plan is read, and not when the first fine-tuning begins, hours later.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from gesture_pretrain.taxonomy import Taxonomy
 
 
 def check_plan_sections(plan: Plan) -> None:
-    """Raises PlanError for the first section, key or value that a run of the plan cannot have."""
+    """Raise PlanError for the first invalid section, key or value of a run."""
     for name, section in plan.backbones.items():
         _check_backbone(f"backbones.{name}", section)
     _check_pretraining(plan)
@@ -69,8 +71,8 @@ def _check_finetuning_of(plan: Plan, place: str, network: PoseTarget, changes: M
         _check_taxonomy(sections["data"])
         if "fraction" in sections["data"]:
             raise ValueError(
-                "data.fraction is what the plan's fractions set. Leave it out here and in data; in "
-                "pretraining.data it is the share of the gesture labels."
+                "data.fraction is set by the plan's fractions. Leave it out here and in data; in "
+                "pretraining.data it is the fraction of the gesture labels."
             )
 
 

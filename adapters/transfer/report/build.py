@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
-from adapters.transfer.plan.cells import CellTable, finetuning_rows, scored_rows
+from adapters.transfer.plan.cell import CellTable
 from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.rows import finetuning_rows, scored_rows
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.run.execution import outcome
-from adapters.transfer.run.forecast import count_clusters
+from adapters.transfer.run.forecast import clusters_text, count_clusters
 from adapters.transfer.score.comparing import (
     cluster_columns,
     compare_external,
@@ -85,7 +86,7 @@ def collect_results(
     )
     features, points = _features(plan, table, out, scored)
     compared = [pair for pair in pairs if pair.joints is not None]
-    pictures = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
+    examples = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
     choices = learning_rate_choices(table, out)
     results = TransferResults(
@@ -106,7 +107,7 @@ def collect_results(
         features=features,
         feature_points=points,
         feature_classes=_num_coarse(plan),
-        pose_pairs=pictures,
+        pose_pairs=examples,
         pose_pairs_text=TEXT,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
@@ -250,8 +251,8 @@ def _test_text(plan: Plan, reader: GroundTruthReader) -> str:
     rows = scored_rows(plan, reader.index)
     clusters, subjects = count_clusters(reader.index, rows)
     return (
-        f"Scored on {len(rows):,} images of split '{plan.test.split}': {subjects} subjects, "
-        f"{clusters} clusters (subject, sequence)."
+        f"Scored on {len(rows):,} images of split '{plan.test.split}': "
+        f"{clusters_text(plan, clusters, subjects)}."
     )
 
 

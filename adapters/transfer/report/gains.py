@@ -54,7 +54,7 @@ def _compared(results: TransferResults) -> list[ComparedPair]:
 
 def _intervals(corrected: str, family: str) -> str:
     return (
-        "Intervals are 95 %, paired, by clusters (subject, sequence) and seeds, and NOT corrected "
+        "Intervals are 95 %, paired, over clusters of hands and runs, and NOT corrected "
         "for their number: on average, one in twenty misses the true value. "
         f"{corrected} after Holm's correction over {family}."
     )

@@ -36,6 +36,11 @@ from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts
 
 _MOST_AT_THE_TOP = 12
 _DOT_BAR_TICKS = "Dot: difference. Bar: 95 % interval. Ticks: single seeds."
+_EQUIVALENTS = (
+    "Steps: those after which the arm reaches the final error of its reference. Labels: "
+    "images with pose labels that the reference needs for the error of the arm. Amounts between "
+    "the measured ones are interpolated; the smallest measured amount is an upper bound."
+)
 _STATISTICS = (
     "Differences are paired by hand and seed. The interval and p come from a crossed "
     "random-effects model whose factors are clusters of hands (`cluster_by` of the plan), seeds "
@@ -176,7 +181,7 @@ def _curves(results: TransferResults) -> list[Block]:
         )
         caption = (
             f"{results.protocols[0]}, mm. Above: lines are means over seeds, a dot is a seed, a "
-            "band is the 95 % interval of the mean for other sequences and seeds. Bands may "
+            "band is the 95 % interval of the mean for other clusters and seeds. Bands may "
             "overlap although a difference is significant, because all arms are scored on the "
             "same hands. Below: paired differences with 95 % intervals, coloured after Holm's "
             "correction over all declared comparisons."
@@ -188,7 +193,7 @@ def _curves(results: TransferResults) -> list[Block]:
         caption = "Lines are means over seeds, a dot is a seed. All points are in curves.csv."
         blocks.append(Figure(image, f"{results.protocols[0]}, mm. {caption}"))
     if results.equivalents:
-        blocks.append(Table(equivalent_texts(results)))
+        blocks += [Table(equivalent_texts(results)), _EQUIVALENTS]
     return blocks
 
 

@@ -1,7 +1,8 @@
 """The declared comparisons of a plan, from its scores."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.score import Score
 from gesture_pretrain.evaluation.statistics.comparison import holm
 from gesture_pretrain.evaluation.statistics.paired_scores import CLUSTERS, compare_scores
+from gesture_pretrain.files import write_bytes_atomically
 
 
 def compare_plan(
@@ -90,8 +92,8 @@ def _mean_error(scored: Scored, target, arm, fraction, protocol) -> float:
 def compare_external(plan: Plan, scored: Scored) -> list[ComparedPair]:
     """Each external system against its reference arm, in each target, on the hands of both.
 
-    The system is one set of weights: it is the same in all seeds of the reference, so that the
-    interval holds for these weights, other sequences and other seeds of the reference.
+    The system is one set of weights, the same in all seeds of the reference. The interval therefore
+    generalises to other clusters and other seeds of the reference, but not to other weights.
     """
     fraction = max(plan.fractions)
     pairs = []
@@ -237,10 +239,5 @@ def _mesh_protocol(plan: Plan, scores: list[Mapping[str, Score]]) -> str | None:
 
 def write_pairs_json(path: Path, pairs: list[ComparedPair]) -> None:
     """All comparisons as plain values."""
-    import json
-    from dataclasses import asdict
-
-    from gesture_pretrain.files import write_bytes_atomically
-
     content = [{**asdict(pair), "finding": pair.finding} for pair in pairs]
     write_bytes_atomically(path, json.dumps(content, indent=1).encode())

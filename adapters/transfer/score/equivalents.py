@@ -34,6 +34,8 @@ def equivalents(plan: Plan, scored: Scored) -> tuple[Equivalent, ...]:
 def amount_for(errors_mm: Mapping[float, float], level_mm: float) -> float | None:
     """Return the least amount with an error of at most a level; None if no amount reaches it.
 
+    If the smallest measured amount reaches it, that amount is returned, which is an upper bound.
+
     Args:
         errors_mm: Amount to error.
         level_mm: The error to reach.

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.transfer.plan.audit import trained_on
-from adapters.transfer.plan.cells import PRETRAINING, CellTable, pretraining_rows
+from adapters.transfer.plan.cell import PRETRAINING, CellTable
 from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.rows import pretraining_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import find_backbone

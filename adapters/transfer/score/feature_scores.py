@@ -8,14 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.transfer.plan.cells import (
-    FINETUNING,
-    CellTable,
-    config_key,
-    finetuning_rows,
-    scored_rows,
-)
+from adapters.transfer.plan.cell import FINETUNING, CellTable, config_key
 from adapters.transfer.plan.plan import Plan
+from adapters.transfer.plan.rows import finetuning_rows, scored_rows
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import FeatureScore
 from gesture_pretrain.data.index.index import HandIndex

@@ -1,7 +1,7 @@
 """Where a difference is: by gesture, by joint, and on gestures that pretraining had and had not.
 
-Each part is compared as the whole is: paired, by clusters (subject, sequence), seeds as a second
-level. Intervals are not corrected for the number of parts; p-values are, by Holm.
+Each part is compared as the whole is: paired, with the same clusters, seeds and pretrainings.
+Intervals are not corrected for the number of parts; p-values are, by Holm.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adapters.transfer.plan.cells import SELECTION, CellTable
+from adapters.transfer.plan.cell import SELECTION, CellTable
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import LearningRateChoice
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from adapters.transfer.plan.cells import FINETUNING, CellTable
+from adapters.transfer.plan.cell import FINETUNING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import ComparedPair, DrawnPose, PosePair

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.transfer.plan.cells import PRETRAINING, CellTable
+from adapters.transfer.plan.cell import PRETRAINING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import PretrainingLine

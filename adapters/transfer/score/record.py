@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.swap.ledger import counts_table
-from adapters.transfer.plan.cells import FINETUNING, CellTable
+from adapters.transfer.plan.cell import FINETUNING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import CellLine, percent

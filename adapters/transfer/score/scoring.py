@@ -8,8 +8,9 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 import numpy as np
 
 from adapters.pose.hand_models import HandModelSource
-from adapters.transfer.plan.cells import FINETUNING, Cell, CellTable, scored_rows
+from adapters.transfer.plan.cell import FINETUNING, Cell, CellTable
 from adapters.transfer.plan.plan import RANDOM, Plan
+from adapters.transfer.plan.rows import scored_rows
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import CurvePoint
 from gesture_pretrain.data.index.index import HandIndex

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pytest
 from toy_pose import register_toy, toy_plan, write_toy_index
 
-from adapters.transfer.plan.cells import CellTable, cells_of
+from adapters.transfer.plan.cell import CellTable
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.execution import run_plan

@@ -9,7 +9,8 @@ from toy_pose import SIZE_PX
 from adapters.pose.sections import check_pose_sections
 from adapters.targets import find_pose_target
 from adapters.transfer.plan.audit import audit_plan
-from adapters.transfer.plan.cells import FINETUNING, PRETRAINING, SELECTION, cells_of
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, SELECTION
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import read_plan
 from adapters.transfer.plan.plan import merged
 from adapters.transfer.report.build import write_report

@@ -8,7 +8,8 @@ from fake_stage import FakeStage
 from toy_pose import toy_plan
 
 from adapters.transfer.plan.audit import audit_plan
-from adapters.transfer.plan.cells import FINETUNING, SELECTION, cells_of
+from adapters.transfer.plan.cell import FINETUNING, SELECTION
+from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.run.execution import outcome, run_plan, work
