@@ -181,7 +181,7 @@ def render_mesh(
         faces: (F, 3) vertex indices, counter-clockwise seen from outside.
         focal_px: (2,) focal lengths.
         princpt_px: (2,) principal point.
-        size_wh: Width and height of the picture.
+        size_wh: Width and height of the image.
         colour_rgb: sRGB colour of the surface.
         supersample: Rays per pixel and axis.
 

@@ -1,4 +1,4 @@
-"""Ray-traced pictures of meshes: where they fall, how they are lit, what is refused."""
+"""Ray-traced images of meshes: where they fall, how they are lit, what is refused."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def square(depth_m, half_m=0.1):
 
 
 def test_a_square_covers_the_pixels_that_it_projects_to():
-    picture, coverage = render_mesh(*square(1.0), FOCAL, CENTRE, SIZE, supersample=4)
-    assert picture.shape == (64, 80, 3) and picture.dtype == np.uint8
+    image, coverage = render_mesh(*square(1.0), FOCAL, CENTRE, SIZE, supersample=4)
+    assert image.shape == (64, 80, 3) and image.dtype == np.uint8
     # 0.2 m at 1 m with f = 100 px: 20 x 20 px around pixel coordinate (40, 30), where an integer
     # is a pixel's centre; hence columns 30 and 50 are covered by half
     assert coverage.sum() == pytest.approx(400.0, abs=1e-3)
     np.testing.assert_allclose(coverage[30, 28:33], [0, 0, 0.5, 1, 1])
     np.testing.assert_allclose(coverage[30, 48:53], [1, 1, 0.5, 0, 0])
-    assert (picture[coverage == 0] == 0).all() and picture[30, 40].min() > 30
+    assert (image[coverage == 0] == 0).all() and image[30, 40].min() > 30
 
 
 def test_the_nearer_surface_hides_the_further():
@@ -50,16 +50,16 @@ def test_vertex_normals_point_outward():
 
 def test_the_lit_side_is_brighter():
     vertices, faces = tetrahedron([0, 0, 1.0])
-    picture, coverage = render_mesh(vertices, faces, FOCAL, CENTRE, SIZE)
+    image, coverage = render_mesh(vertices, faces, FOCAL, CENTRE, SIZE)
     columns = np.nonzero(coverage.sum(axis=0))[0]
     middle = (columns[0] + columns[-1]) // 2
-    left = picture[:, :middle][coverage[:, :middle] == 1].mean()
-    assert left > picture[:, middle:][coverage[:, middle:] == 1].mean()
+    left = image[:, :middle][coverage[:, :middle] == 1].mean()
+    assert left > image[:, middle:][coverage[:, middle:] == 1].mean()
 
 
-def test_a_mesh_outside_the_picture_gives_an_empty_picture():
-    picture, coverage = render_mesh(*tetrahedron([5.0, 0, 1.0]), FOCAL, CENTRE, SIZE)
-    assert not picture.any() and not coverage.any()
+def test_a_mesh_outside_the_image_gives_an_empty_image():
+    image, coverage = render_mesh(*tetrahedron([5.0, 0, 1.0]), FOCAL, CENTRE, SIZE)
+    assert not image.any() and not coverage.any()
 
 
 @pytest.mark.parametrize(

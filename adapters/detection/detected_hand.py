@@ -6,7 +6,7 @@ import numpy as np
 
 from gesture_pretrain.geometry.boxes import tight_box
 
-# InterHand2.6M's boxes are 1.2 times the tight box of the joints
+# Boxes of InterHand2.6M, with which the networks are trained, are 1.2 times the joints' tight box
 BOX_RATIO = 1.2
 
 

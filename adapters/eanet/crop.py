@@ -96,14 +96,14 @@ def view_of_box(bbox_xywh_px: np.ndarray, motion: Motion, *, size_px: int, grid:
 
 
 def crop_image(
-    picture: ImagePart,
+    image: ImagePart,
     view: CropView,
     gain_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:
     """Crop bilinearly, black outside the image.
 
     Args:
-        picture: Holds what the crop shows.
+        image: The image, or at least the part that the crop shows.
         view: The crop.
         gain_rgb: Factor on each channel; the result stays within 0 .. 255.
 
@@ -111,8 +111,8 @@ def crop_image(
         (S, S, 3) float32, 0 .. 255, not rounded.
     """
     patch = cv2.warpAffine(
-        picture.image_rgb.astype(np.float32),
-        picture.crop_affine(view.crop_from_image),
+        image.image_rgb.astype(np.float32),
+        image.crop_affine(view.crop_from_image),
         (view.size_px, view.size_px),
         flags=cv2.INTER_LINEAR,
     )

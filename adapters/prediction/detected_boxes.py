@@ -7,15 +7,16 @@ boxes = TrackedBoxes(HandDetector())
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+from torchvision.ops import box_convert, box_iou
 
 from adapters.detection import DetectedHand
+from adapters.detection.detected_hand import BOX_RATIO
 from adapters.prediction.hand_boxes import HandBox, box_of_detected
 from adapters.prediction.hand_estimator import HandEstimate
 from adapters.prediction.image_source import SeenImage
 from gesture_pretrain.geometry.boxes import tight_box
 
-# Boxes have the margin that the networks were trained with: 1.2 times the joints' tight box
-BOX_OVER_JOINTS = 1.2
 Detector = Callable[[np.ndarray], list[DetectedHand]]
 
 
@@ -28,7 +29,7 @@ class DetectedBoxes:
     """
 
     at_once = None
-    nothing = "no hand that was detected"
+    nothing = "no detected hand"
 
     def __init__(self, detector: Detector, *, hand: str | None = None):
         self.detector, self.hand = detector, hand
@@ -94,7 +95,7 @@ class TrackedBoxes(DetectedBoxes):
         """Place the boxes of the next frame around the joints of this one."""
         followed = []
         for box, hand in zip(boxes, hands, strict=True):
-            moved = tight_box(hand.keypoints_px, ratio=BOX_OVER_JOINTS)
+            moved = tight_box(hand.keypoints_px, ratio=BOX_RATIO)
             centre = moved[:2] + moved[2:] / 2
             inside = (centre >= 0).all() and (centre < self._size_wh).all()
             if inside and overlap(moved, box.box_xywh_px) >= self.least_overlap:
@@ -120,9 +121,6 @@ class TrackedBoxes(DetectedBoxes):
 
 def overlap(first_xywh_px: Sequence[float], second_xywh_px: Sequence[float]) -> float:
     """Compute the intersection over union of two boxes."""
-    (low, size), (other_low, other_size) = (
-        np.split(np.asarray(box, np.float64), 2) for box in (first_xywh_px, second_xywh_px)
-    )
-    high, other_high = low + size, other_low + other_size
-    common = np.clip(np.minimum(high, other_high) - np.maximum(low, other_low), 0, None).prod()
-    return float(common / (size.prod() + other_size.prod() - common))
+    boxes = torch.tensor(np.array([first_xywh_px, second_xywh_px], np.float64))
+    first, second = box_convert(boxes, "xywh", "xyxy").split(1)
+    return box_iou(first, second).item()

@@ -197,8 +197,8 @@ class PredictionWriter:
             )
 
     def _remove_leftovers(self) -> None:
-        """Delete videos that a killed prediction has left."""
-        for part in (self.folder / "pictures").glob(f".*{_VideoPart.ENDING}"):
+        """Delete the unfinished videos of a killed prediction."""
+        for part in (self.folder / "overlays").glob(f".*{_VideoPart.ENDING}"):
             part.unlink(missing_ok=True)
 
     def _place(self, kind: str, name: str) -> Path:

@@ -97,6 +97,7 @@ def predict(
         box_ratio=box_ratio,
         batch_size=batch,
     )
+    boxes_of = _boxes_of_source(estimator, given, hand)
     faces = {side: hand_model.faces for side, hand_model in estimator.hand_models.items()}
     facts = _network_facts(estimator, box_ratio, gestures)
     writer = PredictionWriter(
@@ -111,7 +112,6 @@ def predict(
         overwrite=overwrite,
     )
     with writer:
-        boxes_of = _boxes_of_source(estimator, given, hand)
         _write_all(estimator, sources, boxes_of, writer, hand, smooth, progress)
     return PredictedHands(Path(out), writer.notes)
 

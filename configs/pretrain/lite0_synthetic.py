@@ -1,7 +1,7 @@
 r"""The shipped gesture backbone: EfficientNet-Lite0 on rendered hands, from ImageNet weights.
 
-Reproduces nothing of the paper. The weights install with the package as
-`tf_efficientnet_lite0.gesture_synthetic`, so that pretraining starts without InterHand2.6M.
+Reproduces nothing of the paper. The weights are part of the package, without gesture heads, as
+`tf_efficientnet_lite0.gesture_synthetic`.
 
 Command:
     pip install 'gesture-pretrain[imagenet]'

@@ -8,8 +8,8 @@
 An INPUT is an image, a video, a folder of them, a pattern such as 'photos/*.jpg', or the number of
 a camera, which opens a window. The network is the released one, or that of --model. Without boxes
 the hands are detected. The output folder gets `predictions.json` and `predictions.csv` (joints,
-MANO parameters, gestures), `overlays/` (joints, mesh and side view as PNG or MP4) and `meshes/`
-(OBJ or PLY). The numbers are documented in docs/prediction.md.
+MANO parameters, gestures if the network predicts them), `overlays/` (joints, mesh and side view as
+PNG or MP4) and `meshes/` (OBJ or PLY). The numbers are documented in docs/prediction.md.
 
 Exit status: 0 done, 1 wrong input, 2 done except for images, frames or boxes that could not be used
 (they are listed), 130 interrupted (finished predictions are kept).
@@ -24,6 +24,20 @@ from gesture_pretrain.report.mesh_file import MESH_FORMATS
 from gesture_pretrain.weights.released import POSE_NETWORK
 
 PARTLY_DONE = 2
+_OUT = Path("runs/predictions")
+# Options without effect on a live view: their attributes and defaults
+_NOT_LIVE = {
+    "--boxes": ("boxes", None),
+    "--box": ("box", None),
+    "--whole-image": ("whole_image", False),
+    "--every": ("every", 1),
+    "--focal": ("focal_px", None),
+    "--out": ("out", _OUT),
+    "--overwrite": ("overwrite", False),
+    "--mesh": ("mesh", None),
+    "--no-overlays": ("draw", True),
+    "--html": ("html", False),
+}
 AFTER_INTERRUPTION = " The predictions made so far are written."
 MANO_HINT = (
     "On this command line: --mano PATH. The network was trained with MANO, so the bundled hand "
@@ -124,7 +138,7 @@ def _add_output_options(output: argparse._ArgumentGroup) -> None:
         output,
         "folder of the results (default: runs/predictions)",
         type=Path,
-        default=Path("runs/predictions"),
+        default=_OUT,
     )
     output.add_argument("--overwrite", action="store_true", help="replace predictions in --out")
     output.add_argument(
@@ -158,11 +172,21 @@ def is_camera(inputs: list[str]) -> bool:
     return len(inputs) == 1 and inputs[0].isdecimal() and not Path(inputs[0]).exists()
 
 
+def _require_live_options(options: argparse.Namespace) -> None:
+    given = [word for word, (name, unset) in _NOT_LIVE.items() if getattr(options, name) != unset]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)} cannot be used with a camera: its hands are detected, and nothing "
+            "is written. Record a video and pass its file instead."
+        )
+
+
 def _run_live(options: argparse.Namespace) -> int:
     from adapters.prediction.hand_estimator import HandEstimator
     from adapters.prediction.live import require_display, show_camera
     from gesture_pretrain.device import use_device
 
+    _require_live_options(options)
     require_display()
     estimator = HandEstimator(
         options.model,
@@ -171,6 +195,7 @@ def _run_live(options: argparse.Namespace) -> int:
         hand_model=options.mano,
         device=use_device(options.device),
         box_ratio=options.box_ratio,
+        batch_size=options.batch,
     )
     index = int(options.inputs[0])
     show_camera(estimator, index, hand=options.hand, smooth=options.smooth)

@@ -47,13 +47,13 @@ _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 def make_background(rng: np.random.Generator, size_px: int) -> np.ndarray:
     """Make an image (size_px, size_px, 3), float32 sRGB in [0, 1]."""
-    picture = _colour_field(rng, size_px)
+    image = _colour_field(rng, size_px)
     for _ in range(rng.integers(2, 9)):
-        picture = _draw_shape(picture, rng, size_px)
+        image = _draw_shape(image, rng, size_px)
     sigma = size_px / 256 * rng.uniform(0.3, 4.0)
-    picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    image = cv2.GaussianBlur(image, (0, 0), sigma)
     grain = rng.standard_normal((size_px, size_px, 1)).astype(np.float32)
-    return np.clip(picture + 0.02 * rng.uniform() * grain, 0.0, 1.0).astype(np.float32)
+    return np.clip(image + 0.02 * rng.uniform() * grain, 0.0, 1.0).astype(np.float32)
 
 
 class BackgroundPool:
@@ -68,18 +68,18 @@ class BackgroundPool:
     def __init__(self, *, seed: int, size_px: int, count: int = 32):
         rng = np.random.Generator(np.random.Philox(key=[seed, 0xBAC6]))
         self.size_px = size_px
-        pictures = (make_background(rng, 2 * size_px) for _ in range(count))
-        self._pictures = [np.rint(255 * picture).astype(np.uint8) for picture in pictures]
+        images = (make_background(rng, 2 * size_px) for _ in range(count))
+        self._images = [np.rint(255 * image).astype(np.uint8) for image in images]
 
     def cut(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
         """Draw a crop, flip and channel order: (size_px, size_px, 3) float32 in [0, 1].
 
         Also return the name of the background: its number in the pool.
         """
-        index = int(rng.integers(len(self._pictures)))
-        picture = self._pictures[index]
+        index = int(rng.integers(len(self._images)))
+        image = self._images[index]
         top, left = rng.integers(0, self.size_px + 1, 2)
-        part = picture[top : top + self.size_px, left : left + self.size_px]
+        part = image[top : top + self.size_px, left : left + self.size_px]
         if rng.integers(2):
             part = part[:, ::-1]
         return part[..., rng.permutation(3)].astype(np.float32) / np.float32(255), str(index)
@@ -102,7 +102,7 @@ class SplitPool:
         rng = np.random.Generator(np.random.Philox(key=[seed, 0xBAC7 + SPLITS.index(split)]))
         self._size_px = size_px
         made = [make_clutter(rng, 2 * size_px) for _ in range(count)]
-        self._made = {f"{split}{seed}.{k}": picture for k, picture in enumerate(made)}
+        self._made = {f"{split}{seed}.{k}": image for k, image in enumerate(made)}
         self._photographs = {n: _read_photograph(p, size_px) for n, p in photographs.items()}
         # a network would memorise a few photographs
         self._photograph_fraction = min(len(photographs) / (len(photographs) + 8), 0.7)
@@ -110,13 +110,13 @@ class SplitPool:
     def cut(self, rng: np.random.Generator) -> tuple[np.ndarray, str]:
         """Draw a recoloured crop (size_px, size_px, 3), float32 in [0, 1], and its name."""
         photograph = rng.uniform() < self._photograph_fraction
-        pictures = self._photographs if photograph else self._made
-        name = list(pictures)[rng.integers(len(pictures))]
-        picture = pictures[name]
-        largest = min(picture.shape[:2])
+        images = self._photographs if photograph else self._made
+        name = list(images)[rng.integers(len(images))]
+        image = images[name]
+        largest = min(image.shape[:2])
         side = int(largest * np.exp(rng.uniform(np.log(0.35), 0.0)))
-        top, left = (int(rng.integers(length - side + 1)) for length in picture.shape[:2])
-        part = picture[top : top + side, left : left + side]
+        top, left = (int(rng.integers(length - side + 1)) for length in image.shape[:2])
+        part = image[top : top + side, left : left + side]
         way = cv2.INTER_AREA if side > self._size_px else cv2.INTER_LINEAR
         part = cv2.resize(part, (self._size_px, self._size_px), interpolation=way)
         if rng.integers(2):
@@ -178,38 +178,38 @@ def _read_photograph(path: Path, size_px: int) -> np.ndarray:
 
 def make_clutter(rng: np.random.Generator, size_px: int) -> np.ndarray:
     """Make a cluttered image (size_px, size_px, 3), uint8: texture, shelf-like bars, shapes."""
-    picture = _texture(rng, size_px)
+    image = _texture(rng, size_px)
     if rng.uniform() < 0.4:
-        _draw_bars(picture, rng)
+        _draw_bars(image, rng)
     shapes = int(rng.integers(0, 30))
     for _ in range(shapes):
-        picture = _draw_shape(picture, rng, size_px, scale=rng.uniform(0.1, 1.0))
+        image = _draw_shape(image, rng, size_px, scale=rng.uniform(0.1, 1.0))
     sigma = size_px / 512 * np.exp(rng.uniform(np.log(0.4), np.log(6.0)))
-    picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+    image = cv2.GaussianBlur(image, (0, 0), sigma)
     if rng.uniform() < 0.7:  # few places are as colourful as random colours
-        grey = picture.mean(axis=-1, keepdims=True)
-        picture = grey + rng.uniform(0.1, 0.6) * (picture - grey)
-    return np.rint(255 * np.clip(picture, 0.0, 1.0)).astype(np.uint8)
+        grey = image.mean(axis=-1, keepdims=True)
+        image = grey + rng.uniform(0.1, 0.6) * (image - grey)
+    return np.rint(255 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
 
 
 def _texture(rng: np.random.Generator, size_px: int) -> np.ndarray:
     """Sum octaves of noise whose strength falls with frequency, as in photographs."""
-    picture = np.empty((size_px, size_px, 3), np.float32)
-    picture[:] = _colour(rng)
+    image = np.empty((size_px, size_px, 3), np.float32)
+    image[:] = _colour(rng)
     fall, strength = rng.uniform(0.5, 1.2), rng.uniform(0.03, 0.25)
     for octave in range(1, 8):
         cells = 2**octave
         grey = rng.standard_normal((cells, cells, 1), dtype=np.float32)
         noise = grey + 0.15 * rng.standard_normal((cells, cells, 3), dtype=np.float32)
         noise = cv2.resize(noise, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-        picture += np.float32(strength * octave**-fall) * noise
-    return picture
+        image += np.float32(strength * octave**-fall) * noise
+    return image
 
 
-def _draw_bars(picture: np.ndarray, rng: np.random.Generator) -> None:
+def _draw_bars(image: np.ndarray, rng: np.random.Generator) -> None:
     """Draw rows of upright or lying bars, like books, in place."""
-    size_px = len(picture)
-    turned = picture.transpose(1, 0, 2) if rng.integers(2) else picture
+    size_px = len(image)
+    turned = image.transpose(1, 0, 2) if rng.integers(2) else image
     top, left = int(rng.uniform(0.0, 0.5) * size_px), 0
     bottom = top + int(rng.uniform(0.1, 0.5) * size_px)
     while left < size_px:
@@ -244,10 +244,10 @@ def _colour_field(rng: np.random.Generator, size_px: int) -> np.ndarray:
 
 
 def _draw_shape(
-    picture: np.ndarray, rng: np.random.Generator, size_px: int, scale: float = 1.0
+    image: np.ndarray, rng: np.random.Generator, size_px: int, scale: float = 1.0
 ) -> np.ndarray:
     """Draw a partly transparent polygon, ellipse or line of random colour."""
-    layer = picture.copy()
+    layer = image.copy()
     colour = tuple(float(c) for c in _colour(rng))
     kind = rng.integers(3)
     if kind == 0:
@@ -263,4 +263,4 @@ def _draw_shape(
         width = max(1, int(rng.uniform(0.004, 0.06) * size_px * scale))
         cv2.line(layer, tuple(map(int, ends[0])), tuple(map(int, ends[1])), colour, width)
     weight = float(rng.uniform(0.5, 1.0))
-    return cv2.addWeighted(layer, weight, picture, 1.0 - weight, 0.0)
+    return cv2.addWeighted(layer, weight, image, 1.0 - weight, 0.0)

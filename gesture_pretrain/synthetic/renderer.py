@@ -131,8 +131,8 @@ class ChunkRenderer:
             notes["mano"][key] = mano_note(hand.hand, placement, pose, shape)
             for image_id, (quality, view) in zip(plan.image_ids, views, strict=True):
                 image, annotation = image_notes(chunk.subject, plan, image_id, view, self.settings)
-                picture = _as_seen_by(view)
-                save_jpeg(Path(chunk.images_root) / image["file_name"], picture, quality)
+                pixels = _as_seen_by(view)
+                save_jpeg(Path(chunk.images_root) / image["file_name"], pixels, quality)
                 notes["images"].append(image)
                 scene = {"background": view.background, "visible": round(view.visible, 3)}
                 notes["scenes"][str(image_id)] = scene
@@ -230,7 +230,7 @@ class ChunkRenderer:
             number = self._scene_number(plan)
             rng = stream(self.settings.seed, "view", subject.split, number, slot=int(slot))
             quality = int(rng.integers(45, 96)) if rng.uniform() < 0.7 else 95
-            view = frame.picture(rng, subject.cameras[slot])
+            view = frame.render(rng, subject.cameras[slot])
             if view is not None:
                 yield quality, view
                 wanted -= 1

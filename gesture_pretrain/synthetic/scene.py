@@ -174,7 +174,7 @@ class Frame:
         self._mesh = TracedMesh(self.vertices_m, self._faces)
         self._openness = self._vertex_openness(studio.rules.ambient_rays)
 
-    def picture(self, rng: np.random.Generator, camera: Camera) -> View | None:
+    def render(self, rng: np.random.Generator, camera: Camera) -> View | None:
         """Render a view; None if it shows mostly arm, or the hand leaves the image."""
         size = self._studio.size_px
         keypoints = project_px(
@@ -192,9 +192,9 @@ class Frame:
         linear = self._shade(camera, samples.rays, samples.hits)
         exposure = automatic_exposure(linear, limits=rules.exposure_limits)
         linear *= rng.uniform(*rules.exposure_range) * exposure
-        picture, background = self._pool.cut(rng)
-        _lay_over(picture, samples, np.sqrt(np.clip(linear, 0.0, 1.0)))
-        image = rules.develop(rng, picture, self._studio)
+        image, background = self._pool.cut(rng)
+        _lay_over(image, samples, np.sqrt(np.clip(linear, 0.0, 1.0)))
+        image = rules.develop(rng, image, self._studio)
         if image.mean() < rules.minimum_level:
             return None
         return View(camera, image, keypoints, in_view, visible, background)
@@ -294,33 +294,33 @@ class Frame:
         return 0.2 + 0.8 * openness  # skin passes light on
 
 
-def develop_plainly(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
+def develop_plainly(rng: np.random.Generator, image: np.ndarray, studio: Studio) -> np.ndarray:
     """Apply edition 1: lens blur and sensor noise; (S, S, 3) sRGB in [0, 1] to BGR bytes."""
     sigma = studio.size_px / 256 * rng.uniform(0.3, 1.2) if rng.uniform() < 0.4 else 0.0
-    picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.55))  # at least smooth the edges
-    return _with_noise(rng, picture, studio, lambda: rng.uniform(0.003, 0.025))
+    image = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.55))  # at least smooth the edges
+    return _with_noise(rng, image, studio, lambda: rng.uniform(0.003, 0.025))
 
 
-def develop_varied(rng: np.random.Generator, picture: np.ndarray, studio: Studio) -> np.ndarray:
+def develop_varied(rng: np.random.Generator, image: np.ndarray, studio: Studio) -> np.ndarray:
     """Apply edition 2: also motion blur, stronger noise and tone curves."""
     scale = studio.size_px / 256
     sigma = scale * rng.uniform(0.3, 1.6) if rng.uniform() < 0.4 else 0.0
-    picture = cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.5))
+    image = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.5))
     if rng.uniform() < 0.1:
         length_px = scale * rng.uniform(2.0, 9.0)
-        picture = blur_motion(picture, length_px, rng.uniform(0.0, np.pi))
+        image = blur_motion(image, length_px, rng.uniform(0.0, np.pi))
     image = _with_noise(
-        rng, picture, studio, lambda: np.exp(rng.uniform(np.log(0.002), np.log(0.04)))
+        rng, image, studio, lambda: np.exp(rng.uniform(np.log(0.002), np.log(0.04)))
     )
     return cv2.LUT(image, draw_tone_curves(rng))
 
 
-def _with_noise(rng, picture: np.ndarray, studio: Studio, draw_strength) -> np.ndarray:
+def _with_noise(rng, image: np.ndarray, studio: Studio, draw_strength) -> np.ndarray:
     """Add sensor noise and convert to BGR bytes; the strength is drawn after the offset."""
-    start = rng.integers(len(studio.noise) - picture.size)
-    noise = studio.noise[start : start + picture.size].reshape(picture.shape)
-    picture += np.float32(draw_strength()) * noise
-    return cv2.convertScaleAbs(np.maximum(picture, 0.0)[..., ::-1], alpha=255.0)
+    start = rng.integers(len(studio.noise) - image.size)
+    noise = studio.noise[start : start + image.size].reshape(image.shape)
+    image += np.float32(draw_strength()) * noise
+    return cv2.convertScaleAbs(np.maximum(image, 0.0)[..., ::-1], alpha=255.0)
 
 
 def _even_sphere(count: int) -> np.ndarray:
@@ -334,9 +334,9 @@ def _even_sphere(count: int) -> np.ndarray:
 _SPHERE = _even_sphere(64)
 
 
-def _lay_over(picture: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
+def _lay_over(image: np.ndarray, samples: _Samples, colours: np.ndarray) -> None:
     """Composite sRGB colours (N, 3) of the samples over an image (S, S, 3), in place."""
-    flat = picture.reshape(-1, 3)
+    flat = image.reshape(-1, 3)
     whole = samples.weights == 1.0
     flat[samples.pixel[whole]] = colours[whole]
     pixel, row = np.unique(samples.pixel[~whole], return_inverse=True)

@@ -72,7 +72,7 @@ def rendered(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """An index of class-per-folder pictures: no boxes, no joints, no capture."""
+    """An index of class-per-folder images: no boxes, no joints, no capture."""
     root = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("val", 4)):
@@ -145,7 +145,7 @@ def test_page_says_what_the_data_are(evaluated):
     page = (evaluated / "report.html").read_text()
     assert "SYNTHETIC" in page and "embedded synthetic set" in page and "the command" in page
     assert "Circular" in page and "wrist" in page
-    assert "://" not in page and "<script" not in page  # pictures in base64 may spell http
+    assert "://" not in page and "<script" not in page  # images in base64 may spell http
 
 
 def test_second_call_skips_extraction_and_agrees(tool, rendered, evaluated, capsys):
@@ -178,7 +178,7 @@ def test_photographs_have_no_joint_probe_and_it_says_so(tool, photographs, tmp_p
     scores = metrics["backbones"][NAME]["scores"]
     assert set(scores) == {"knn_coarse", "probe_coarse"}  # fine would say the same again
     assert "The fine level: it repeats the coarse one." in metrics["left_out"]
-    # dark and light pictures: any network tells them apart
+    # dark and light images: any network tells them apart
     assert scores["knn_coarse"]["top1"] == 1.0
     assert any("joints" in sentence for sentence in metrics["left_out"])
     assert metrics["synthetic"] is False

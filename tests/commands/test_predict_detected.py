@@ -125,7 +125,11 @@ def test_images_that_cannot_be_used_are_named_and_the_others_are_done(tmp_path, 
     assert predict(tmp_path, "--out", out) == 2
     assert [len(entry["hands"]) for entry in read(out)["images"]] == [1, 0, 0]
     said = capsys.readouterr().err
-    for name, reason in (("none", "no hand"), ("tiny", "32"), ("broken", "not a readable")):
+    for name, reason in (
+        ("none", "no detected hand"),
+        ("tiny", "32"),
+        ("broken", "not a readable"),
+    ):
         assert any(name in line and reason in line for line in said.splitlines())
 
 
@@ -157,6 +161,13 @@ def test_without_the_extra(tmp_path, capsys, monkeypatch):
 def test_a_stored_network_in_place_of_images(network, tmp_path, capsys):
     assert predict(network / released.POSE_NETWORK, "--out", tmp_path / "out") == 1
     assert "--model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--box", "1", "2", "3", "4"], ["--html"], ["--every", "2"]])
+def test_a_camera_refuses_options_that_it_would_ignore(capsys, monkeypatch, words):
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert predict("0", *words) == 1
+    assert words[0] in capsys.readouterr().err
 
 
 def test_a_camera_needs_a_display(capsys, monkeypatch):
@@ -214,6 +225,15 @@ def test_hands_of_a_video_are_followed_and_smoothed(tmp_path):
     assert smooth[0]["joints_rel_mm"] == raw[0]["joints_rel_mm"]
     assert smooth[0]["mano_pose"] == raw[0]["mano_pose"]
     assert (tmp_path / "raw" / "overlays" / "v.mp4").is_file()
+
+
+def test_the_unfinished_video_of_a_killed_prediction_is_deleted(tmp_path):
+    video, out = write_video(tmp_path / "v.avi", [image_of(1)]), tmp_path / "out"
+    left = out / "overlays" / ".other.part.mp4"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a video")
+    assert predict(video, "--out", out) == 0
+    assert [path.name for path in left.parent.iterdir()] == ["v.mp4"]
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF0000AVI LIST"], ids=["empty", "header only"])

@@ -52,7 +52,7 @@ def test_without_split_folders_all_is_train(tmp_path):
     assert build(tmp_path).labels == ["fist", "flat"]  # its own index is not taken for a class
 
 
-def test_a_picture_stored_on_its_side_has_the_size_that_is_shown(tmp_path):
+def test_an_image_stored_on_its_side_has_the_size_that_is_shown(tmp_path):
     """The size was read from the file head as stored, and decoding then gave another."""
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
@@ -64,7 +64,7 @@ def test_a_picture_stored_on_its_side_has_the_size_that_is_shown(tmp_path):
 
 def test_unreadable_images_are_named_or_left_out(tmp_path, capsys):
     write_image(tmp_path / "fist" / "good.jpg")
-    (tmp_path / "fist" / "broken.jpg").write_bytes(b"not a picture")
+    (tmp_path / "fist" / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"1 of 2 images.*fist/broken.jpg.*skip_unreadable"):
         build(tmp_path)
     index = build(tmp_path, skip_unreadable=True)

@@ -16,5 +16,5 @@ from gesture_pretrain.taxonomy import Taxonomy
 def move_view(view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy) -> HandView:
     """Crop a view to a square and move everything in it."""
     crop = plan_crop(view, motion, size_px=size_px, taxonomy=taxonomy)
-    pixels = crop_pixels(view.picture, crop.affine, size_px, motion.gain_rgb)
-    return replace(move_annotations(view, crop, size_px=size_px), picture=ImagePart(pixels))
+    pixels = crop_pixels(view.image, crop.affine, size_px, motion.gain_rgb)
+    return replace(move_annotations(view, crop, size_px=size_px), image=ImagePart(pixels))

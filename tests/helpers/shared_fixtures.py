@@ -50,7 +50,7 @@ def hand_models():
 
 @pytest.fixture(scope="session")
 def eight_hands(tmp_path_factory) -> HandIndex:
-    """Eight pictures of 128 px: four views of a left hand and four of a right one."""
+    """Eight images of 128 px: four views of a left hand and four of a right one."""
     root = tmp_path_factory.mktemp("hands") / "set"
     write_synthetic(
         root,

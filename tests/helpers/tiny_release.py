@@ -124,6 +124,6 @@ class TinyRelease:
             for image in files["data"]["images"]:
                 path = root / "images" / split / image["file_name"]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                picture = np.full((image["height"], image["width"], 3), 90, np.uint8)
-                cv2.imwrite(str(path), picture)
+                pixels = np.full((image["height"], image["width"], 3), 90, np.uint8)
+                cv2.imwrite(str(path), pixels)
         return root

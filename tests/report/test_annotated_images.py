@@ -55,7 +55,7 @@ def test_the_affine_moves_bones_and_box_alike():
 
 
 def test_a_sheet_shows_the_hand_and_not_the_room(tmp_path, monkeypatch):
-    """A hand of 60 px in a image of 512 was 20 px of the sheet: nobody saw where joints lay."""
+    """A hand of 60 px in an image of 512 was 20 px of the sheet: nobody saw where joints lay."""
     image = np.zeros((512, 512, 3), np.uint8)
     image[103:143, 302:352] = 200  # the box
     path = tmp_path / "room.png"

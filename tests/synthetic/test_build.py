@@ -54,7 +54,7 @@ def checksums(root: Path) -> dict[str, str]:
 
 
 def views(root: Path, split: str = "train"):
-    """Image, annotation, camera dict, (42, 3) world joints and both fits of every picture."""
+    """Image, annotation, camera dict, (42, 3) world joints and both fits of every image."""
     notes = annotations(root, split)
     by_image = {a["image_id"]: a for a in notes["data"]["annotations"]}
     for image in notes["data"]["images"]:
@@ -84,17 +84,17 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(root, arg
 def test_the_first_edition_shows_what_it_always_showed(root):
     """Colours of one image and one joint as first rendered; JPEG decoders differ by a level."""
     image, _, _, joints, _ = next(views(root))
-    picture = cv2.imread(str(root / "images" / "train" / image["file_name"]))
+    pixels = cv2.imread(str(root / "images" / "train" / image["file_name"]))
     assert image["file_name"] == "Capture0/0011_aokay/cam400512/image12253.jpg"
     np.testing.assert_allclose(
-        cv2.resize(picture, (2, 2), interpolation=cv2.INTER_AREA),
+        cv2.resize(pixels, (2, 2), interpolation=cv2.INTER_AREA),
         [[[151, 153, 161], [141, 160, 166]], [[148, 139, 152], [117, 153, 141]]],
         atol=2,
     )
     np.testing.assert_allclose(joints[8], [66.4911, 4.5505, 26.3951], atol=0.01)
 
 
-def test_another_seed_gives_other_pictures(root, arguments, tmp_path):
+def test_another_seed_gives_other_images(root, arguments, tmp_path):
     few = {**arguments, "images_per_split": {"val": 12}, "seed": 8}
     other = write_synthetic(tmp_path / "set", workers=0, **few)
     ours = {h for name, h in checksums(root).items() if name.endswith(".jpg")}
@@ -105,16 +105,16 @@ def test_every_file_of_the_published_layout_is_there(root):
     assert (root / "annotations" / "skeleton.txt").is_file()
     assert (root / "annotations" / "subject.txt").is_file()
     for split, count in ARGUMENTS["images_per_split"].items():
-        pictures = [view[0] for view in views(root, split)]
-        assert len(pictures) == count
-        for image in pictures:
+        images = [view[0] for view in views(root, split)]
+        assert len(images) == count
+        for image in images:
             assert image["file_name"] == (
                 f"Capture{image['capture']}/{image['seq_name']}/cam{image['camera']}"
                 f"/image{image['frame_idx']}.jpg"
             )
-            picture = cv2.imread(str(root / "images" / split / image["file_name"]))
-            assert picture.shape == (image["height"], image["width"], 3) == (64, 64, 3)
-            assert picture.mean() > 10  # a reader may drop darker pictures as black
+            pixels = cv2.imread(str(root / "images" / split / image["file_name"]))
+            assert pixels.shape == (image["height"], image["width"], 3) == (64, 64, 3)
+            assert pixels.mean() > 10  # a reader may drop darker images as black
         assert len(list((root / "images" / split).rglob("*.jpg"))) == count
 
 
@@ -229,15 +229,15 @@ def test_joints_fall_on_the_rendered_hand(root):
 
 
 @pytest.mark.parametrize("arguments", [1], indirect=True)  # the second has coloured light
-def test_the_picture_shows_the_annotated_hand(root):
+def test_the_image_shows_the_annotated_hand(root):
     """Pixels under the joints have skin's order of channels more often than the background has."""
     share = []
     for image, note, camera, joints, _ in views(root):
-        picture = cv2.imread(str(root / "images" / "train" / image["file_name"])).astype(int)
+        pixels = cv2.imread(str(root / "images" / "train" / image["file_name"])).astype(int)
         points = keypoints_px(camera, joints[own_rows(note["hand_type"])])[:, ::-1]
         inside = ((points >= 0) & (points <= 63)).all(axis=1)
         row, column = np.rint(points[inside]).astype(int).T
-        blue, green, red = picture[row, column].T
+        blue, green, red = pixels[row, column].T
         share.append(((red >= green - 8) & (red >= blue)).mean())
     assert np.mean(share) > 0.9
 

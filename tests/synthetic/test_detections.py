@@ -97,7 +97,7 @@ def test_a_data_set_crops_the_detected_boxes(index):
     box = index.values("detected_bbox_xywh_px", rows)[3]
     annotated = GestureDataset(index, rows, taxonomy, 32, announce=None)
     assert np.array_equal(dataset.view(3).box_xywh_px, box)
-    # a joint is where the box puts it: pixel p of the picture at 32 (p - corner) / side
+    # a joint is where the box puts it: pixel p of the image at 32 (p - corner) / side
     original = dataset.view(3).keypoints_px
     expected = 32 * (original - box[:2]) / box[2]
     np.testing.assert_allclose(dataset[3].keypoints_px, expected, rtol=1e-5, atol=1e-4)
@@ -109,24 +109,24 @@ def test_rows_without_a_detected_box_are_refused(index):
         GestureDataset(index, range(48), Taxonomy.load("interhand26m"), 32, box_source="rootnet")
 
 
-def test_grey_cameras_have_grey_pictures_and_the_reader_knows_them(grey):
+def test_grey_cameras_have_grey_images_and_the_reader_knows_them(grey):
     index = HandIndex.open(grey)
     is_grey = index.values("grey_camera")
     assert 0 < is_grey.sum() < len(index)
     for row in range(len(index)):
         record = index.record(row)
         assert record.grey_camera == record.camera.startswith("41") == is_grey[row]
-        picture = cv2.imread(str(record.image_path), cv2.IMREAD_UNCHANGED)
-        assert picture.shape == (64, 64, 3)
-        equal = (picture == picture[..., :1]).all()
+        image = cv2.imread(str(record.image_path), cv2.IMREAD_UNCHANGED)
+        assert image.shape == (64, 64, 3)
+        equal = (image == image[..., :1]).all()
         assert equal == record.grey_camera
 
 
-def test_colour_pictures_do_not_change_with_the_grey_cameras(colour, grey):
-    def pictures(root: Path) -> dict[str, bytes]:
+def test_colour_images_do_not_change_with_the_grey_cameras(colour, grey):
+    def images(root: Path) -> dict[str, bytes]:
         return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*.jpg")}
 
-    plain, mixed = pictures(colour), pictures(grey)
+    plain, mixed = images(colour), images(grey)
     shared = plain.keys() & mixed.keys()
     assert len(shared) == sum("cam40" in name for name in mixed)
     assert all(plain[name] == mixed[name] for name in shared)

@@ -109,11 +109,11 @@ def test_joints_that_are_not_known_are_fillers_and_the_others_lie_on_the_hand(fi
     for row in index.select("train", hands=["right"])[::7]:
         record = index.record(int(row))
         known = record.joint_triangulated[0] & record.joint_in_view[0]
-        picture = cv2.imread(str(record.image_path))
+        image = cv2.imread(str(record.image_path))
         camera = (record.joints_world_mm[0] - record.camera_center_mm) @ record.R_cam_world.T
         pixels = record.focal_px * camera[:, :2] / camera[:, 2:] + record.princpt_px
         column, line = np.rint(pixels[known]).astype(int).T
-        assert (picture[line, column].max(axis=1) > 80).mean() > 0.7  # skin before a dark wall
+        assert (image[line, column].max(axis=1) > 80).mean() > 0.7  # skin before a dark wall
         checked += 1
     assert checked > 5
 
@@ -135,10 +135,10 @@ def test_views_of_two_hands_may_have_one_annotated(files):
 def test_portrait_landscape_and_monochrome_images(files, root):
     shapes, grey = Counter(), {"40": set(), "41": set()}
     for image in files["train"]["data"]["images"][::5]:
-        picture = cv2.imread(str(root / "images/train" / image["file_name"]))
-        assert picture.shape[:2] == (image["height"], image["width"])
-        shapes[picture.shape[:2]] += 1
-        channels_agree = (picture == picture[..., :1]).all()
+        pixels = cv2.imread(str(root / "images/train" / image["file_name"]))
+        assert pixels.shape[:2] == (image["height"], image["width"])
+        shapes[pixels.shape[:2]] += 1
+        channels_agree = (pixels == pixels[..., :1]).all()
         grey[image["camera"][:2]].add(bool(channels_agree))
     assert shapes[64, 42] > shapes[42, 64] > 0
     assert grey == {"40": {False}, "41": {True}}

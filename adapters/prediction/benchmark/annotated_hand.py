@@ -1,12 +1,11 @@
 """Hands with annotations, and the two systems that are compared on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from adapters.detection import DetectedHand
-from adapters.prediction.detected_boxes import overlap
+from adapters.prediction.detected_boxes import Detector, overlap
 from adapters.prediction.hand_boxes import box_of_detected
 from adapters.prediction.hand_estimator import HandEstimator
 
@@ -45,9 +44,6 @@ class Prediction(NamedTuple):
     hand: str
     keypoints_px: np.ndarray
     joints_mm: np.ndarray
-
-
-Detector = Callable[[np.ndarray], list[DetectedHand]]
 
 
 def detected(detector: Detector, case: AnnotatedHand) -> Prediction | None:

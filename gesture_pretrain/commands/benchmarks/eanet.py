@@ -32,10 +32,10 @@ _TINY = {"width": 16, "depth": 1, "grid": 2}
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, print two tables, write JSON where asked."""
+    """Run the benchmark, print two tables, write JSON if asked."""
     parser = new_parser("eanet", __doc__)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--runs", type=int, default=5, help="of each way and batch size")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each way and batch size")
     parser.add_argument("--ways", nargs="+", choices=_WAYS, default=list(_WAYS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="a small network on 64 px images")
@@ -72,13 +72,13 @@ def _measure(model: EANet, image: Tensor, ways: list[str], runs: int) -> dict:
 
 
 def _prepare(model: EANet, image: Tensor, ways: list[str]) -> tuple[dict, dict]:
-    """The ways that run, after one pass to warm up, and the reasons of those that do not."""
+    """Return the ways that run, after a warm-up pass, and the errors of the others."""
     ready, failed = {}, {}
     for way in ways:
         try:
             forward = _way(model, way)
             forward(image)
-        except Exception as error:  # a compiler may be missing: told, not hidden
+        except Exception as error:  # such as a missing compiler; the table lists it
             failed[way] = f"{type(error).__name__}: {error}".splitlines()[0]
         else:
             ready[way] = forward
@@ -108,7 +108,7 @@ def _timed(forward: Callable, image: Tensor) -> float:
 
 
 class _PartTimes:
-    """Times the three networks inside EANet while it is entered as a context."""
+    """Time the three networks inside EANet while the context is entered."""
 
     def __init__(self, model: EANet) -> None:
         self.modules = {part: model.get_submodule(part) for part in _PARTS}
@@ -136,7 +136,7 @@ class _PartTimes:
         return stop
 
     def against_flops(self, gflop: dict[str, float]) -> dict[str, dict[str, float]]:
-        """Milliseconds, GFLOP and GFLOP/s of each part; empty without an eager run."""
+        """Return milliseconds, GFLOP and GFLOP/s of each part; empty without an eager run."""
         medians = {part: statistics.median(v) for part, v in self.seconds.items() if v}
         return {
             part: {"ms": 1e3 * s, "gflop": gflop[part], "gflop_per_second": gflop[part] / s}

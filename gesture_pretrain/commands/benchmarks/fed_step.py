@@ -1,8 +1,8 @@
-"""A training step fed from files beside the same step on a batch that is on the device already.
+"""Compare a training step fed from files with the same step on a batch that is on the device.
 
-Both by the clock, as waiting takes no processor time, and in blocks of steps: step by step the
-loading workers would go on loading while the other candidate runs. A block of fed steps begins with
-nothing loaded ahead; the steps that it takes until the workers run steadily are not counted.
+Both are measured by wall time, because waiting takes no processor time. They alternate in blocks of
+steps: if they alternated step by step, workers would load during steps of the other candidate. A
+block of fed steps begins with nothing loaded ahead, and its first steps are not counted.
 """
 
 import argparse
@@ -29,9 +29,9 @@ HERE = ""  # shards of the synthetic images, in the folder of these
 
 
 def add_options(parser: argparse.ArgumentParser, *, cuda: bool) -> None:
-    """The options of the fed step."""
+    """Add the options of the fed step."""
     group = parser.add_argument_group("fed from files")
-    group.add_argument("--workers", type=int, help="also measure the step fed by so many workers")
+    group.add_argument("--workers", type=int, help="also measure the step fed by this many workers")
     group.add_argument("--data", type=Path, help="index to feed from; made up by default")
     group.add_argument(
         "--shards",
@@ -41,15 +41,15 @@ def add_options(parser: argparse.ArgumentParser, *, cuda: bool) -> None:
         "needs, or without a value those of the synthetic images",
     )
     group.add_argument("--images", type=int, default=400, help="synthetic images")
-    group.add_argument("--turns", type=int, default=5, help="blocks of each of the two")
-    group.add_argument("--steps", type=int, default=100 if cuda else 8, help="of each block")
+    group.add_argument("--turns", type=int, default=5, help="blocks of each candidate")
+    group.add_argument("--steps", type=int, default=100 if cuda else 8, help="steps of each block")
 
 
 def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Ends with a message where the options do not fit together."""
+    """End with a message if the options contradict each other."""
     data, shards = arguments.data, arguments.shards
     if arguments.workers is None and (data is not None or shards is not None):
-        parser.error("--data and --shards are of the step that is fed; give --workers too")
+        parser.error("--data and --shards require --workers")
     if (data is None and shards not in (None, HERE)) or (data is not None and shards == HERE):
         parser.error(
             "--shards FOLDER goes with --data INDEX (tools/prepare_data.py shards makes it), "
@@ -59,7 +59,7 @@ def check_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 
 @contextmanager
 def fed_batches(arguments: argparse.Namespace, *, batch: int, cuda: bool) -> Iterator[DataLoader]:
-    """The training loader of a run, as `tools/pretrain_backbone.py` builds it."""
+    """Yield the training loader of a run, as `tools/pretrain_backbone.py` builds it."""
     with temporary_folder() as folder:
         index, shards = arguments.data, arguments.shards
         if index is None:
@@ -92,19 +92,20 @@ def measure_fed(
     steps: int,
     finish: Callable[[], None],
 ) -> dict:
-    """Seconds of the blocks of both candidates, which take turns, and what follows from them.
+    """Measure both candidates in alternating blocks.
 
     Args:
-        train: One step on one batch, wherever the batch is.
-        on_device: The batch of the step that is not fed.
+        train: One step on one batch, on the host or on the device.
+        on_device: The batch of the step that is not fed from files.
         loader: Endless batches.
         turns: Blocks of each candidate.
         steps: Counted steps of a block.
         finish: Waits for the device.
 
     Returns:
-        `seconds` and `waited_s` by block, `images_per_s`, and medians over the turns: `fed_of_ours`
-        and `waiting_share`, of the time of the fed steps.
+        `seconds` and `waited_s` by block, `images_per_s`, and medians over the turns:
+        `fed_of_ours`, the relative speed of the fed steps, and `waiting_share`, the fraction of
+        their time spent waiting for data.
     """
     ahead = max(1, 2 * loader.num_workers)  # batches that a loader keeps ready
     seconds: dict[str, list[float]] = {"ours": [], "fed": []}
@@ -135,9 +136,9 @@ def _block(
     steps: int,
     finish: Callable[[], None],
 ) -> tuple[float, float]:
-    """Seconds of `steps` steps after `uncounted` ones, and of that the time waited for data.
+    """Return the seconds of `steps` steps after `uncounted` ones, and those spent waiting for data.
 
-    As in a run, what became of a step is asked when the next one has been given to the device.
+    As in a run, the verdict on a step is read after the next step was started.
     """
     batches, unread, waited = iter(source), Verdict(None), 0.0
     for number in range(-uncounted, steps):

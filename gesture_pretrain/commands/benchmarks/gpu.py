@@ -1,12 +1,12 @@
-"""The day a GPU is available: is everything right there, and how fast is it?
+"""Check correctness and measure speed on a GPU.
 
     python tools/benchmark.py gpu --json gpu.json --page gpu.html
 
 At most ten minutes on one device. Correctness: no operation of a step makes the host wait, bfloat16
-against float32, an injected NaN, the compiled network, sampling of channels-last features, resuming
-to the bit. Speed: Stage 1, token fusion and EANet by batch size, training fed from files, the
-loader, latency. What fails is shown with its message, and what the time does not allow is left out
-by name. With --small, and on a CPU, everything is tiny: that shows that the benchmark works.
+against float32, an injected NaN, the compiled network, sampling of channels-last features, exact
+resuming. Speed: Stage 1, token fusion and EANet by batch size, training fed from files, the loader,
+latency. A failed check is listed with its message, and a check for which no time is left is listed
+as left out. With --small, and on a CPU, all networks are tiny, which only tests the benchmark.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
 def checks(
     index: Path, sizes: Sizes, device: torch.device, arguments: argparse.Namespace, *, small: bool
 ) -> Iterator[tuple[str, Check]]:
-    """Name and call of each check and measurement, the most telling first."""
+    """Yield name and call of each check and measurement, the most informative first."""
     where = {"index": index, "sizes": sizes, "device": device}
     for check in (
         gpu_checks.no_host_waits,
@@ -88,7 +88,7 @@ def checks(
 
 
 def outcome(name: str, check: Check, *, late: bool) -> dict:
-    """What became of a check: its name, status, seconds, and what it found or the error."""
+    """Run a check and return its name, status, seconds, and result or error."""
     start = time.perf_counter()
     if late:
         return {"name": name, "status": "left out", "seconds": 0.0, "found": "no time left"}
@@ -100,7 +100,7 @@ def outcome(name: str, check: Check, *, late: bool) -> dict:
 
 
 def page(document: dict) -> str:
-    """The results as one HTML page without further files."""
+    """Format the results as one self-contained HTML page."""
     results, machine = document["results"], document["machine"]
     rows = "\n".join(
         f"<tr><td>{html.escape(row['name'])}</td>"

@@ -48,7 +48,7 @@ def no_host_waits(name: str, index: Path, sizes: Sizes, device: torch.device) ->
 
 
 def bf16_is_fp32(name: str, index: Path, sizes: Sizes, device: torch.device) -> dict:
-    """Loss and gradient in bfloat16 are those of float32 up to its rounding."""
+    """Loss and gradient in bfloat16 equal those in float32 up to rounding."""
     model, batch = build_network(name, index, sizes)
     model = model.to(device).eval()
     data = model.data_preprocessor(of_size(batch, BATCH, device), True)
@@ -69,7 +69,7 @@ def bf16_is_fp32(name: str, index: Path, sizes: Sizes, device: torch.device) -> 
 
 
 def nan_is_no_step(name: str, index: Path, sizes: Sizes, device: torch.device) -> str:
-    """An injected NaN changes neither weights nor moments, is reported, and is over afterwards."""
+    """An injected NaN changes neither weights nor moments, is reported, and has no later effect."""
     model, batch = build_network(name, index, sizes)
     model = model.to(device)
     wrapper = wrapper_of(model, device, "bf16" if device.type == "cuda" else "fp32")
@@ -105,7 +105,7 @@ def compiled_is_eager(name: str, index: Path, sizes: Sizes, device: torch.device
 
 
 def channels_last_sampling(device: torch.device) -> dict:
-    """Sampling features in channels-last order gives what it gives in the other."""
+    """Sampling gives the same values from channels-last and from channels-first features."""
     from eanet.rotation_net import sample_joint_features
 
     generator = torch.Generator().manual_seed(0)
@@ -125,7 +125,7 @@ def channels_last_sampling(device: torch.device) -> dict:
 
 
 class _Stop(Hook):
-    """Ends a run as a kill would."""
+    """End a run as a kill would."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if batch_idx == 4:
@@ -133,7 +133,7 @@ class _Stop(Hook):
 
 
 def resumed_is_whole(index: Path, device: torch.device) -> str:
-    """A deterministic run that is interrupted and resumed ends in the bits of an uninterrupted."""
+    """A deterministic run that is interrupted and resumed equals a whole one bit for bit."""
     sections = {
         "data": {"index": str(index), "batch_size": 8, "workers": 0, "val_split": None},
         "backbone": {"arch": "test_resnet", "size_px": 64},

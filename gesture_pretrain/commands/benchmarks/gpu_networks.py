@@ -1,4 +1,4 @@
-"""The three networks of the GPU benchmark, with batches that a loader of theirs made."""
+"""The three networks of the GPU benchmark, with batches from their loaders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ NAMES = ("stage_1", "token_fusion", "eanet")
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the networks and their data are.
+    """Sizes of the networks and their data.
 
     Attributes:
         arch: Backbone of Stage 1 and token fusion.
         eanet_arch: Backbone of EANet.
         preset: Preset of both pose targets.
         size_px: Side of the crops.
-        images: In the rendered training split.
+        images: Number of images in the rendered training split.
     """
 
     arch: str = "hrnet_w32"
@@ -61,7 +61,7 @@ def render_index(folder: Path, sizes: Sizes) -> Path:
 
 
 def build_network(name: str, index: Path, sizes: Sizes) -> tuple[nn.Module, Any]:
-    """A network with random weights on the CPU, and a batch as it leaves its loader."""
+    """Return a network with random weights on the CPU, and a batch of its loader."""
     torch.manual_seed(0)
     data = {"index": index, "batch_size": 8, "workers": 0, "val_split": None}
     arch = sizes.eanet_arch if name == "eanet" else sizes.arch
@@ -91,7 +91,7 @@ def build_network(name: str, index: Path, sizes: Sizes) -> tuple[nn.Module, Any]
 
 
 def of_size(batch: Any, count: int, device: torch.device) -> Any:
-    """A batch of `count` samples, repeated from another; in page-locked memory for CUDA."""
+    """Return a batch of `count` samples, repeated from another; pinned for CUDA."""
     if isinstance(batch, torch.Tensor):
         rows = torch.arange(count) % len(batch)
         return batch[rows].pin_memory() if device.type == "cuda" else batch[rows]
@@ -99,7 +99,7 @@ def of_size(batch: Any, count: int, device: torch.device) -> Any:
 
 
 def wrapper_of(model: nn.Module, device: torch.device, precision: str) -> FiniteOptimWrapper:
-    """The optimiser wrapper that a run would have."""
+    """Return the optimiser wrapper of a run."""
     optimizer = build_optimizer(model, lr=1e-4)
     return build_optim_wrapper(optimizer, device=device, precision=precision, clip_norm=1.0)
 
@@ -107,7 +107,7 @@ def wrapper_of(model: nn.Module, device: torch.device, precision: str) -> Finite
 def step_of(
     model: nn.Module, wrapper: FiniteOptimWrapper, batch: Any
 ) -> Callable[[], dict[str, torch.Tensor]]:
-    """One training step, the copy of the batch to the device included."""
+    """Return a training step, including the copy of the batch to the device."""
 
     def step() -> dict[str, torch.Tensor]:
         model.train()

@@ -1,4 +1,4 @@
-"""How fast training, loading and inference are on the device."""
+"""Speed of training, loading and inference on the device."""
 
 import json
 import statistics
@@ -27,7 +27,7 @@ from gesture_pretrain.pretraining.run import build_runner
 def training_speed(
     name: str, index: Path, sizes: Sizes, device: torch.device, *, batch: int, steps: int
 ) -> dict:
-    """Training steps on a batch in page-locked memory: images/s, TFLOP/s, peak memory."""
+    """Measure training steps on a pinned batch: images/s, TFLOP/s, peak memory."""
     model, samples = build_network(name, index, sizes)
     model = model.to(device)
     wrapper = wrapper_of(model, device, choose_precision("auto", device))
@@ -52,7 +52,7 @@ def training_speed(
 def fed_from_files(
     index: Path, sizes: Sizes, device: torch.device, *, batch: int, workers: int, steps: int
 ) -> dict:
-    """A run of Stage 1 from image files, as `pretrain` does it: the second half of its steps."""
+    """Measure the second half of a Stage 1 run from image files."""
     with temporary_folder() as folder:
         build_runner(
             out=folder,
@@ -79,7 +79,7 @@ def fed_from_files(
 
 
 def loader_speed(index: Path, sizes: Sizes, *, batch: int, workers: int, batches: int) -> dict:
-    """Batches of Stage 1 from image files, without a network."""
+    """Measure the Stage 1 loader from image files, without a network."""
     section = GestureDataSection(index=index, batch_size=batch, workers=workers, val_split=None)
     cuda = torch.cuda.is_available()
     data = build_gesture_data(section, size_px=sizes.size_px, seed=0, pin_memory=cuda)
@@ -93,7 +93,7 @@ def loader_speed(index: Path, sizes: Sizes, *, batch: int, workers: int, batches
 
 
 def latency(name: str, index: Path, sizes: Sizes, device: torch.device, *, runs: int) -> dict:
-    """Median time of a prediction from one crop in the host's memory to the hand on the device."""
+    """Measure the median time from one crop in host memory to the hand on the device."""
     model, samples = build_network(name, index, sizes)
     model, one = model.to(device), of_size(samples, 1, device)
     for _ in range(3):

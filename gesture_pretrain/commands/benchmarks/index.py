@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(name: str, folder: str) -> dict:
+def _measure(name: str, folder: Path) -> dict:
     for path in folder.rglob("*.json"):  # into the page cache
         path.read_bytes()
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:

@@ -59,7 +59,7 @@ Candidate = Callable[[list[int]], object]  # positions of a batch -> its crops
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, prints a table, writes JSON if asked."""
+    """Run the benchmark, print a table, write JSON if asked."""
     arguments = _parser().parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -137,7 +137,7 @@ def _candidates(
 def _pose_datasets(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> list[PoseDataset]:
-    """From image files and from shards, as token fusion reads them."""
+    """Return the loaders of token fusion, from image files and from shards."""
     return [
         PoseDataset(
             index,
@@ -180,7 +180,7 @@ def _eanet_dataset(index: HandIndex, rows: np.ndarray, size_px: int, **options) 
 
 
 def _repeated(dataset: EanetDataset) -> Candidate:
-    """It can have fewer images than the others; its first ones are then taken again."""
+    """Repeat the first images, because EANet can use fewer images than the others."""
     return lambda positions: dataset.__getitems__([i % len(dataset) for i in positions])
 
 
@@ -260,7 +260,7 @@ def _mmpose(records: list, size_px: int, *, colour: bool) -> Callable[[int], obj
 def _alternate(
     candidates: dict[str, Candidate], images: int, rounds: int, batch: int
 ) -> dict[str, list[float]]:
-    """Images per second of each candidate in each round; a first, unmeasured round warms up."""
+    """Return images/s of each candidate in each round; a first round is a warm-up."""
     speeds: dict[str, list[float]] = {name: [] for name in candidates}
     batches = [list(range(i, min(i + batch, images))) for i in range(0, images, batch)]
     for number in range(rounds + 1):
@@ -277,7 +277,7 @@ def _alternate(
 
 
 def _summary(speeds: dict[str, list[float]]) -> dict[str, dict]:
-    """Medians; the ratio to bare is taken round by round, then its median."""
+    """Return medians; the ratio to `bare` is computed in each round."""
     return {
         name: {
             "images_per_s": median(values),

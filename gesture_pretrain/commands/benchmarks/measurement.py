@@ -1,4 +1,4 @@
-"""What stands beside every measured figure: machine, versions, command, time."""
+"""What the benchmarks share: options, timing, and the JSON document with machine and versions."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from gesture_pretrain.versions import versions_of
 def measurement(
     benchmark: str, argv: Sequence[str], *, packages: Sequence[str], results: object
 ) -> dict:
-    """The JSON document of one run; see `versions_of`."""
+    """Return the JSON document of one run; see `versions_of`."""
     return {
         "benchmark": benchmark,
         "command": " ".join(["python tools/benchmark.py", benchmark, *argv]),

@@ -7,7 +7,7 @@ hand detector for signs and the video, and from the annotation otherwise.
 import argparse
 from pathlib import Path
 
-from gesture_pretrain.commands.benchmarks.measurement import measurement, write_json
+from gesture_pretrain.commands.benchmarks.measurement import measurement, new_parser, write_json
 from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.weights.released import POSE_NETWORK
 
@@ -15,7 +15,7 @@ _PACKAGES = ("torch", "timm", "opencv-python", "ai-edge-litert")
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, print Markdown tables, write JSON where asked."""
+    """Run the benchmark, print Markdown tables, write JSON if asked."""
     from adapters.prediction.benchmark.tables import tables
     from adapters.prediction.benchmark.video import measure_video, rendered_video
     from adapters.prediction.hand_estimator import HandEstimator
@@ -30,17 +30,12 @@ def main(argv: list[str]) -> None:
             frames = rendered_video(folder, arguments.video_frames)
         results["video"] = measure_video(estimator, frames)
     print(tables(results))
-    if arguments.json is not None:
-        document = measurement("photographs", argv, packages=_PACKAGES, results=results)
-        write_json(arguments.json, document)
+    document = measurement("photographs", argv, packages=_PACKAGES, results=results)
+    write_json(arguments.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py photographs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("photographs", __doc__)
     parser.add_argument(
         "--model",
         default=POSE_NETWORK,
@@ -61,7 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", default="test", help="split of --rendered (default: test)")
     parser.add_argument("--most", type=int, default=1000, help="images of --rendered at most")
     parser.add_argument("--video-frames", type=int, default=300, help="0 for no video")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
     return parser
 
 

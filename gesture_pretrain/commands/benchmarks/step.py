@@ -41,7 +41,7 @@ Step = Callable[[], None]
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, print a table, write JSON where asked."""
+    """Run the benchmark, print a table, write JSON if asked."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     fed_step.check_options(parser, arguments)
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) -> dict:
-    """Measure and prints `fed` beside `ours`."""
+    """Measure and print `fed` beside `ours`."""
     cuda = device.type == "cuda"
     with fed_step.fed_batches(arguments, batch=len(tensors.row), cuda=cuda) as loader:
         measured = fed_step.measure_fed(
@@ -169,7 +169,7 @@ def _bare(arguments: argparse.Namespace, device: torch.device, batch: int) -> St
 
 
 def _alternate(steps: dict[str, Step], rounds: int, device: torch.device) -> dict[str, list]:
-    """Seconds of each step; the first turn warms up and is not counted."""
+    """Return the seconds of each step; the first turn is a warm-up and is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     for turn in range(rounds + 1):

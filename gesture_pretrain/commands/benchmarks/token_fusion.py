@@ -36,7 +36,7 @@ Forward = Callable[[], object]
 
 
 def main(argv: list[str]) -> None:
-    """Run the benchmark, print tables, write JSON where asked."""
+    """Run the benchmark, print tables, write JSON if asked."""
     arguments = _parser().parse_args(argv)
     device = torch.device(arguments.device)
     models = {name: _build(name, arguments).to(device) for name in _NETWORKS}
@@ -95,7 +95,7 @@ def _crops(count: int, size_px: int, device: torch.device) -> CropBatch:
 
 @torch.inference_mode()
 def _measure(models: dict[str, nn.Module], batch: int, arguments: argparse.Namespace) -> dict:
-    """Seconds of each network and way, which take turns; the first pass of each warms up."""
+    """Return the seconds of each network and way in turn; the first pass of each is a warm-up."""
     device = torch.device(arguments.device)
     crops, ready, failed = _crops(batch, arguments.size, device), {}, {}
     for way in arguments.ways:

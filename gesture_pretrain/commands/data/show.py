@@ -6,6 +6,7 @@ from pathlib import Path
 from gesture_pretrain.commands.data.options import add_data, add_split, positive_number
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.files import write_bytes_atomically
 
 
@@ -30,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     rows = index.select(arguments.split)
     if not len(rows):
         raise DataError(f"{arguments.data} has no image of split {arguments.split}")
-    spread = rows[:: max(1, len(rows) // arguments.count)][: arguments.count]
-    image = annotated_images(index, spread, title=index.meta["data_name"])
+    shown = spread(rows, arguments.count)
+    image = annotated_images(index, shown, title=index.meta["data_name"])
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes_atomically(arguments.out, image)
     print(f"image: {arguments.out}")

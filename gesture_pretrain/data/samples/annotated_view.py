@@ -11,18 +11,18 @@ _SIDE = {"right": RIGHT, "left": LEFT}
 
 
 def annotated_view(
-    record: HandRecord, picture: ImagePart, box_xywh_px: np.ndarray, *, coarse: int, fine: int
+    record: HandRecord, image: ImagePart, box_xywh_px: np.ndarray, *, coarse: int, fine: int
 ) -> HandView:
     """Join a record's annotation with its pixels and classes.
 
     Args:
-        record: The image.
-        picture: Its pixels, of the annotated size; or the part of them that a crop shows.
+        record: Annotation of the image.
+        image: The image at the annotated size, or the part that a crop shows.
         box_xywh_px: (4,) square to be shown.
         coarse, fine: Gesture classes, -1 for none.
     """
     return HandView(
-        picture=picture,
+        image=image,
         box_xywh_px=box_xywh_px,
         hand=_SIDE.get(record.hand, NO_SIDE),
         coarse=coarse,

@@ -130,11 +130,11 @@ def draw_motions(
 
 @dataclass(frozen=True)
 class HandView:
-    """A view of a hand in one picture: before the crop in image pixels, after it in crop pixels.
+    """A view of a hand in one image: before the crop in image pixels, after it in crop pixels.
 
     Attributes:
-        picture: Its pixels, maybe only those that the crop shows, maybe at a reduced scale; None
-            where they are not needed any more.
+        image: The image, or the part that the crop shows, possibly at a reduced scale; None where
+            its pixels are no longer needed.
         box_xywh_px: (4,) square that the crop shows.
         keypoints_px: (21, 2) joints in the image; arbitrary where not valid.
         joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
@@ -145,7 +145,7 @@ class HandView:
             diagonal before the crop; a rotated crop of a camera with fx != fy has a small shear.
     """
 
-    picture: ImagePart | None
+    image: ImagePart | None
     box_xywh_px: np.ndarray
     keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
     joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
@@ -158,7 +158,7 @@ class HandView:
     @property
     def image_rgb(self) -> np.ndarray:
         """Return (H, W, 3) uint8, the stored pixels of the image."""
-        return self.picture.image_rgb
+        return self.image.image_rgb
 
 
 class Crop(NamedTuple):
@@ -202,7 +202,7 @@ def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
     """The view in the pixels of a planned crop, all but its image, which is left out."""
     return replace(
         view,
-        picture=None,
+        image=None,
         box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
         keypoints_px=apply_affine(view.keypoints_px, crop.affine),
         joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
@@ -251,17 +251,17 @@ def crop_maps(
 
 
 def crop_pixels(
-    picture: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
+    image: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> np.ndarray:
     """The (size_px, size_px, 3) uint8 crop of an image, coloured.
 
     Args:
-        picture: Holds what the crop shows.
+        image: The image, or at least the part that the crop shows.
         affine: (2, 3) map from pixels of the original image to those of the crop.
         size_px: Side of the crop.
         gain_rgb: (3,) factor on each colour channel.
     """
-    return recolour(warp(picture.image_rgb, picture.crop_affine(affine), size_px), gain_rgb)
+    return recolour(warp(image.image_rgb, image.crop_affine(affine), size_px), gain_rgb)
 
 
 def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:

@@ -210,14 +210,14 @@ class PoseDataset(Dataset):
             taxonomy=self.taxonomy,
             force_flip=self.mirror_left,
         )
-        image = cropped_image(view.picture, crop.affine, self.size_px, motion.gain_rgb)
+        image = cropped_image(view.image, crop.affine, self.size_px, motion.gain_rgb)
         return crop, move_annotations(view, crop, size_px=self.size_px), image
 
     def _view(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> HandView:
         """The annotated image, at least as much of it as the crop shows."""
-        picture, box = self._gestures.images.read(
+        image, box = self._gestures.images.read(
             record.row,
             str(record.image_path),
             record.image_size_wh,
@@ -225,7 +225,7 @@ class PoseDataset(Dataset):
             motion,
         )
         classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
-        return annotated_view(record, picture, box, **classes)
+        return annotated_view(record, image, box, **classes)
 
     def describe(self) -> str:
         """Describe the labels, and count hands with joints, a MANO fit and a camera."""

@@ -49,12 +49,12 @@ class View(NamedTuple):
         width, height = self.size_wh
         across = np.linspace(20, 70, width)[None, :, None]
         background = across + rng.normal(0, 4, (height, width, 1))
-        picture = rendered[..., ::-1] + (1 - coverage[..., None]) * background
-        picture = np.clip(picture, 0, 255).astype(np.uint8)
+        image = rendered[..., ::-1] + (1 - coverage[..., None]) * background
+        image = np.clip(image, 0, 255).astype(np.uint8)
         if self.camera.name.startswith("41"):
-            grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-            picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-        return picture
+            grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+            image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+        return image
 
 
 def capture_views(rng: np.random.Generator, *, count: int, long_side_px: int) -> list[View]:

@@ -83,7 +83,7 @@ def tiny_index(shared_dir, tmp_path_factory) -> HandIndex:
 def jpeg_index(shared_dir, tmp_path_factory) -> HandIndex:
     """The same annotations over JPEG files of noise; RootNet's boxes are not square here.
 
-    Of the test split, the second box reaches out of its picture and the third lies outside of it.
+    Of the test split, the second box extends beyond its image and the third lies outside it.
     """
     root = tmp_path_factory.mktemp("tiny_jpeg")
     for split in ("train", "test"):

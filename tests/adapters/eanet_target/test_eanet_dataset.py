@@ -149,10 +149,10 @@ def test_crops_and_meshes_are_as_published(batches, tiny_golden, case):
         batch.mano_mesh_cam[:, ::389], golden["t.mano_mesh_cam"], rtol=0, atol=METRES
     )
     np.testing.assert_array_equal(batch.mirrored, golden["m.do_flip"])
-    to_picture = batch.image_from_crop.numpy().astype(np.float64)
-    to_picture[batch.mirrored.numpy(), 0] *= -1  # upstream's map leads into the mirrored picture
-    to_picture[batch.mirrored.numpy(), 0, 2] += 334 - 1
-    np.testing.assert_allclose(to_picture, golden["m.bb2img_trans"], rtol=0, atol=PIXELS)
+    to_image = batch.image_from_crop.numpy().astype(np.float64)
+    to_image[batch.mirrored.numpy(), 0] *= -1  # upstream's map leads into the mirrored image
+    to_image[batch.mirrored.numpy(), 0, 2] += 334 - 1
+    np.testing.assert_allclose(to_image, golden["m.bb2img_trans"], rtol=0, atol=PIXELS)
     difference = np.abs(batch.image.numpy()[:, :, 16::32, 16::32] - golden["img_32th"])
     assert difference.mean() < 0.1 / 255
 
@@ -188,7 +188,7 @@ def _wrist_of_crop(sample, side: int) -> np.ndarray:
     return np.append(ray, 1) * float(sample.wrist_depth_mm[side])
 
 
-def test_crop_pixels_lead_back_to_the_picture(tiny_index, recipes):
+def test_crop_pixels_lead_back_to_the_image(tiny_index, recipes):
     dataset = make(tiny_index, recipes)
     sample = dataset.sample(0, Motion(0.9, -20.0, flip=True))
     hands = captured_hands(tiny_index.record(int(dataset.rows[0])))
@@ -255,9 +255,9 @@ def test_crops_of_reduced_images_show_the_same(tiny_index, recipes, image_as):
 
         def read(self, row, file, size_wh, shrink, bounds_px):
             asked.append((shrink, bounds_px is not None))
-            picture = reduced_image(read_image_rgb(file, row), 2.0)
-            origin = tuple(value + self.shift for value in picture.origin_px)
-            return picture._replace(origin_px=origin)
+            image = reduced_image(read_image_rgb(file, row), 2.0)
+            origin = tuple(value + self.shift for value in image.origin_px)
+            return image._replace(origin_px=origin)
 
     reduced.images.source, level = Halved(), 1 if image_as == "uint8" else 1 / 255
     motion = Motion(1.1, 20.0, flip=True, gain_rgb=(1.0, 0.9, 1.1))
@@ -265,7 +265,7 @@ def test_crops_of_reduced_images_show_the_same(tiny_index, recipes, image_as):
     side = reduced.box(tiny_index.record(int(reduced.rows[1])))[2]
     assert asked == [(pytest.approx(side * 1.1 / 96), True)]
     difference = (found.image.float() - expected.image.float()).abs().mean()
-    Halved.shift = 1  # a pixel of the original picture too far
+    Halved.shift = 1  # a pixel of the original image too far
     misplaced = reduced.sample(1, motion).image.float() - expected.image.float()
     assert difference < 1.5 * level and misplaced.abs().mean() > 2 * difference
     for name in set(found._fields) - {"image"}:

@@ -22,8 +22,8 @@ CELLS = 1e-4
 METRES = 2e-6
 
 
-def mirror_of_picture(width: int) -> np.ndarray:
-    """What upstream does to the picture before its affine map."""
+def mirror_of_image(width: int) -> np.ndarray:
+    """What upstream does to the image before its affine map."""
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
@@ -43,7 +43,7 @@ def view_of_golden(golden, i: int) -> CropView:
 
 
 @pytest.mark.parametrize("rule", ["sanitized", "processed"])
-def test_boxes_are_fitted_into_the_picture_as_published(function_golden, rule):
+def test_boxes_are_fitted_into_the_image_as_published(function_golden, rule):
     size = tuple(function_golden["bbox.image_wh"].tolist())
     fit = {"sanitized": clip_box_eanet, "processed": crop_box}[rule]
     rejected = 0
@@ -132,11 +132,11 @@ def test_crops_show_what_the_published_ones_show(function_golden, i):
     view = view_of_golden(function_golden, i)
     published = function_golden[f"crop.{i}.img2bb"]
     if view.mirrored:
-        published = compose(published, mirror_of_picture(334))
+        published = compose(published, mirror_of_image(334))
     np.testing.assert_allclose(view.crop_from_image, published, rtol=0, atol=PIXELS)
     inverse = invert_affine(view.crop_from_image)
     if view.mirrored:
-        inverse = compose(mirror_of_picture(334), inverse)
+        inverse = compose(mirror_of_image(334), inverse)
     np.testing.assert_allclose(inverse, function_golden[f"crop.{i}.bb2img"], rtol=0, atol=PIXELS)
     patch = crop_image(ImagePart(_waves()), view)[8::16, 8::16]
     # bilinear weights differ in their last bits between releases of OpenCV

@@ -47,7 +47,7 @@ def scope_of_mmpose():
 
 @pytest.fixture(scope="module")
 def hands(tmp_path_factory) -> Path:
-    """Four random pictures with a hand's 21 points each, as OneHand10K stores them."""
+    """Four random images with a hand's 21 points each, as OneHand10K stores them."""
     root, random = tmp_path_factory.mktemp("onehand"), np.random.default_rng(0)
     (root / "annotations").mkdir()
     images, annotations = [], []

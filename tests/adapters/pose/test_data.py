@@ -77,7 +77,7 @@ def shards(pose_index, tmp_path_factory):
     return write_shards(index, range(len(index)), out, size_px=SIZE_PX, progress=False)
 
 
-def test_shards_feed_both_loaders_and_no_picture_file_is_read(data, shards, monkeypatch):
+def test_shards_feed_both_loaders_and_no_image_file_is_read(data, shards, monkeypatch):
     files = data()
     expected = files.train.dataset[2, 5], files.validation.dataset[3]
     monkeypatch.setattr(IMREAD, None)

@@ -1,4 +1,4 @@
-"""Out of the crop and back into the camera of the picture; and the errors measured there."""
+"""Out of the crop and back into the camera of the image; and the errors measured there."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ MOTIONS = {
 
 
 @pytest.mark.parametrize("options", MOTIONS.values(), ids=MOTIONS)
-def test_perfect_crops_give_the_truth_of_the_picture(index, hands, options):
+def test_perfect_crops_give_the_truth_of_the_image(index, hands, options):
     batch = crops(index, hands, **options)
     found = to_camera_frame(truth_as_prediction(batch, hands), batch)
     rows = index.select(split="val")
@@ -76,10 +76,10 @@ def test_perfect_crops_give_the_truth_of_the_picture(index, hands, options):
     np.testing.assert_allclose(found.joint_depth_rel_mm, expected[..., 2], rtol=0, atol=MM)
     for position, row in enumerate(rows):
         record = index.record(row)
-        in_picture = project_px(truth.joints_cam_mm[position], record.focal_px, record.princpt_px)
+        in_image = project_px(truth.joints_cam_mm[position], record.focal_px, record.princpt_px)
         # pixels of both are float32 numbers up to 300 with a few roundings each
         found_px = found.keypoints_image_px[position]
-        np.testing.assert_allclose(found_px, in_picture, rtol=0, atol=16 * 300 * 2**-24)
+        np.testing.assert_allclose(found_px, in_image, rtol=0, atol=16 * 300 * 2**-24)
 
 
 def test_stretched_crop_is_refused(index, hands):

@@ -48,14 +48,14 @@ def test_boxes_of_frames(tmp_path):
     assert boxes.at_most("v.mp4") == 2
 
 
-def test_without_a_file_every_images_has_one_box():
+def test_without_a_file_every_image_has_one_box():
     assert HandBoxes().of("any.jpg", 5) == [HandBox(None, None)]
     assert HandBoxes(HandBox(A, "left")).of("any.jpg") == [HandBox(A, "left")]
     assert HandBoxes().at_most("any.jpg") == 1
     HandBoxes().require_some(["any.jpg"])
 
 
-def test_boxes_of_other_images_altogether_are_refused(tmp_path):
+def test_boxes_of_other_images_only_are_refused(tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text(json.dumps(BY_NAME))
     boxes = boxes_from_file(path)

@@ -1,4 +1,4 @@
-"""Pictures to hands: the same as the data set's way, left hands back out, and wrong input."""
+"""From images to hands: crops as in the dataset, left hands mirrored back, wrong input."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_parameters_pose_the_mesh_with_the_hand_model_of_their_side(estimator, h
         np.testing.assert_allclose(estimate.vertices_rel_mm, vertices, atol=0.01, rtol=0)
 
 
-def test_a_mirrored_images_has_the_mirrored_hand(estimator, images):
+def test_a_mirrored_image_has_the_mirrored_hand(estimator, images):
     image = images[0][0]
     width = image.shape[1]
     right = estimator.predict([image], hands="right")[0]
@@ -149,7 +149,7 @@ def test_reader_by_hand(taxonomy):
     assert found[0]["coarse"].probability == pytest.approx(0.75)
 
 
-def test_a_gesture_network_of_its_own_tells_instead(stored, images, taxonomy, tmp_path):
+def test_a_gesture_network_replaces_the_heads(stored, images, taxonomy, tmp_path):
     backbone = build_backbone("test_resnet", size_px=64, seed=4)
     heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
     weights = export_backbone(
@@ -237,7 +237,7 @@ def test_another_target_is_shown_left_hands_as_they_are(
     [{"precision": "bf16"}, {"channels_last": True}, {"compile": "default", "batch_size": 3}],
     ids=lambda engine: next(iter(engine)),
 )
-def test_it_runs_as_the_engine_is_told(stored, estimator, images, monkeypatch, engine):
+def test_it_runs_on_the_chosen_engine(stored, estimator, images, monkeypatch, engine):
     shapes = []
 
     def compiled(model, **_):
@@ -263,7 +263,7 @@ def test_onnx_runtime_gives_the_hands_without_gestures(stored, estimator, images
         assert ours.coarse is None
 
 
-def test_no_images_gives_no_hand(estimator):
+def test_no_image_gives_no_hand(estimator):
     assert estimator.predict([]) == []
 
 
@@ -280,7 +280,7 @@ IMAGE = np.zeros((40, 60, 3), np.uint8)
         ("hand.png", TypeError, "str"),
     ],
 )
-def test_what_is_no_rgb_images_is_refused(estimator, image, error, message):
+def test_other_arrays_than_rgb_images_are_refused(estimator, image, error, message):
     with pytest.raises(error, match=message):
         estimator.predict([image], hands="right")
 

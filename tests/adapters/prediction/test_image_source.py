@@ -1,4 +1,4 @@
-"""A user's images: upright, of any depth and kind; what cannot be read is said by name."""
+"""A user's images: upright, of any depth and kind; unreadable files are named."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from adapters.prediction.image_source import (
     read_image,
 )
 
-# a image whose corners differ, so that no turn or mirror maps it onto itself
+# an image whose corners differ, so that no turn or mirror maps it onto itself
 PIXELS = np.zeros((20, 30, 3), np.uint8)
 PIXELS[:10, :15], PIXELS[:10, 15:], PIXELS[10:, :15] = [200, 30, 30], [30, 200, 30], [30, 30, 200]
 # how the stored pixels become upright, by EXIF orientation
@@ -64,7 +64,7 @@ def test_grey_16_bit_and_alpha(tmp_path, ending):
 
 
 def test_a_jpeg_that_is_cut_off_is_no_image(tmp_path):
-    """OpenCV alone gives a image that is grey where the data is missing."""
+    """OpenCV alone gives an image that is grey where the data is missing."""
     noise = np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8)
     content = cv2.imencode(".jpg", noise)[1].tobytes()
     path = tmp_path / "cut.jpg"
@@ -98,7 +98,7 @@ def test_a_folder_gives_its_images_by_name_and_skips_what_is_damaged(tmp_path):
     assert list(source.unreadable) == ["c.png"]
 
 
-def test_nothing_to_read_is_said(tmp_path):
+def test_wrong_inputs_are_named(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(ValueError, match="no image"):
         find_images([tmp_path])

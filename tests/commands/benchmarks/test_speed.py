@@ -98,7 +98,7 @@ def test_waiting_for_data_is_seen(repo_root, monkeypatch):
 @pytest.mark.parametrize(
     "options, said",
     [
-        (("--shards",), "give --workers too"),
+        (("--shards",), "require --workers"),
         (("--workers", "1", "--data", "index", "--shards"), "goes with --data INDEX"),
         (("--workers", "1", "--shards", "folder"), "synthetic images"),
     ],

@@ -17,10 +17,10 @@ def photograph(tmp_path_factory) -> str:
     """Odd sides; shapes of 12 pixels and noise of one."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 255, (HEIGHT // 12, WIDTH // 12, 3), np.uint8)
-    path = tmp_path_factory.mktemp("picture") / "photograph.jpg"
-    picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    picture = (0.8 * picture + random.normal(0, 15, picture.shape)).clip(0, 255)
-    cv2.imwrite(str(path), picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 98])
+    path = tmp_path_factory.mktemp("image") / "photograph.jpg"
+    image = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    image = (0.8 * image + random.normal(0, 15, image.shape)).clip(0, 255)
+    cv2.imwrite(str(path), image.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 98])
     return str(path)
 
 
@@ -43,14 +43,14 @@ def test_a_reduced_decode_shows_the_same_place_with_less_error(photograph, shrin
     reading = {"size_wh": (WIDTH, HEIGHT), "shrink": shrink, "bounds_px": np.zeros(4)}
     crops = {}
     for reduced in (False, True):
-        picture = ImageFiles(reduced_decode=reduced).read(0, photograph, **reading)
-        assert picture.step_px == (factor if reduced else 1)
-        crops[reduced] = warp(picture.image_rgb, picture.crop_affine(affine), SIZE)
+        image = ImageFiles(reduced_decode=reduced).read(0, photograph, **reading)
+        assert image.step_px == (factor if reduced else 1)
+        crops[reduced] = warp(image.image_rgb, image.crop_affine(affine), SIZE)
     ideal = _ideal(read_image_rgb(photograph, 0), affine)
     errors = {reduced: np.abs(crop - ideal).mean() for reduced, crop in crops.items()}
     assert errors[True] < 0.8 * errors[False]
     # half a stored pixel to the side would show the wrong place
-    shifted = picture._replace(origin_px=(picture.origin_px[0] + factor / 2, picture.origin_px[1]))
+    shifted = image._replace(origin_px=(image.origin_px[0] + factor / 2, image.origin_px[1]))
     moved = warp(shifted.image_rgb, shifted.crop_affine(affine), SIZE)
     assert np.abs(moved - ideal).mean() > 1.5 * errors[True]
 
@@ -76,10 +76,10 @@ def test_a_decoded_image_is_reduced_as_its_file_is(photograph, shrink):
 
 
 def test_other_formats_are_decoded_whole(tmp_path):
-    path = str(tmp_path / "picture.png")
+    path = str(tmp_path / "image.png")
     cv2.imwrite(path, np.zeros((40, 40, 3), np.uint8))
-    picture = ImageFiles().read(0, path, (40, 40), 4.0, np.zeros(4))
-    assert picture.image_rgb.shape == (40, 40, 3) and picture.step_px == 1
+    image = ImageFiles().read(0, path, (40, 40), 4.0, np.zeros(4))
+    assert image.image_rgb.shape == (40, 40, 3) and image.step_px == 1
 
 
 @pytest.mark.parametrize("shrink", [1.0, 2.0])
@@ -91,10 +91,10 @@ def test_another_size_than_annotated_is_an_error_at_every_scale(photograph, shri
 def test_a_map_is_moved_to_the_stored_pixels():
     """An original pixel and its stored one go to the same place of the crop."""
     affine = np.array([[0.5, 0.1, 3.0], [-0.1, 0.5, 7.0]])
-    picture = ImagePart(np.zeros((1, 1, 3), np.uint8), 0.5, (10.0, 20.0))
+    image = ImagePart(np.zeros((1, 1, 3), np.uint8), 0.5, (10.0, 20.0))
     stored = np.array([6.0, 8.0])
     original = 0.5 * stored + [10.0, 20.0]
-    moved = picture.crop_affine(affine)
+    moved = image.crop_affine(affine)
     np.testing.assert_allclose(
         moved[:, :2] @ stored + moved[:, 2], affine[:, :2] @ original + affine[:, 2], rtol=1e-12
     )

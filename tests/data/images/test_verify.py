@@ -28,7 +28,7 @@ def test_every_fault_is_found_under_its_name(index):
     cut = index.image_path(2)
     noise = np.random.default_rng(0).integers(0, 256, (512, 334, 3), np.uint8)
     cv2.imwrite(str(cut), noise)
-    cut.write_bytes(cut.read_bytes()[:5000])  # the head is whole, the picture is not
+    cut.write_bytes(cut.read_bytes()[:5000])  # the head is whole, the image is not
     index.image_path(4).write_bytes(b"<html>not found</html>")
     cv2.imwrite(str(index.image_path(5)), np.full((334, 512, 3), 9, np.uint8))
     cv2.imwrite(str(index.image_path(7)), np.full((100, 100, 3), 90, np.uint8))

@@ -81,7 +81,7 @@ def test_gestures_that_only_the_test_has_are_listed(index):
 def test_copy_under_another_name_is_found_by_content_only(index, tiny_release, tmp_path):
     tiny_release.write_images(tmp_path / "a")
     train, test = split_rows(index)
-    for row in test:  # the made-up pictures are all alike; make those of the test unique
+    for row in test:  # the synthetic images are all alike; make those of the test unique
         with index.image_path(int(row)).open("ab") as file:
             file.write(b"\0" * (100 + int(row)))
     (tmp_path / "mine" / "fist").mkdir(parents=True)

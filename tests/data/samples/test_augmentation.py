@@ -1,4 +1,4 @@
-"""The crop moves image, joints, camera, side and classes alike, by inverse and by picture."""
+"""The crop moves image, joints, camera, handedness and classes alike."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def view(joints_cam_mm):
     for x, y in keypoints_px[:5]:
         cv2.circle(image, (round(x), round(y)), 3, (255, 255, 255), -1)
     return HandView(
-        picture=ImagePart(image),
+        image=ImagePart(image),
         box_xywh_px=np.array([80.0, 40.0, 160.0, 160.0]),
         keypoints_px=keypoints_px,
         joints_rel_mm=joints_cam_mm - joints_cam_mm[0],
@@ -85,7 +85,7 @@ def test_what_is_drawn_lies_where_the_keypoint_lies(view, taxonomy, motion):
         dot = np.zeros_like(view.image_rgb)
         cv2.circle(dot, (int(x), int(y)), 4, (255, 255, 255), -1)
         moved = move_view(
-            replace(view, picture=ImagePart(dot)), motion, size_px=SIZE, taxonomy=taxonomy
+            replace(view, image=ImagePart(dot)), motion, size_px=SIZE, taxonomy=taxonomy
         )
         keypoint = moved.keypoints_px[joint]
         if np.any(keypoint < 6) or np.any(keypoint > SIZE - 7):
@@ -145,7 +145,7 @@ def test_no_flip_where_the_taxonomy_defines_none(view):
     np.testing.assert_array_equal(moved.joints_rel_mm, plain.joints_rel_mm)
 
 
-def test_rotation_turns_joints_as_it_turns_the_picture(view, taxonomy):
+def test_rotation_rotates_joints_and_image_alike(view, taxonomy):
     # under weak perspective a joint moves in the crop as its x, y do: compare directions
     far = view.joints_rel_mm * [1, 1, 0] + [0, 0, 1e6]
     flat = replace(view, keypoints_px=project_px(far, FOCAL[[0, 0]] * 1e3, CENTRE))
@@ -165,14 +165,14 @@ def test_translation_moves_the_box_by_a_share_of_its_side(view, taxonomy):
 
 def test_colour_gain_multiplies_rounds_and_saturates(taxonomy):
     image = np.full((8, 8, 3), (100, 200, 51), np.uint8)
-    view = HandView(picture=ImagePart(image), box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
+    view = HandView(image=ImagePart(image), box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
     moved = move_view(view, Motion(gain_rgb=(1.1, 1.5, 0.5)), size_px=8, taxonomy=taxonomy)
     assert moved.image_rgb[4, 4].tolist() == [110, 255, 26]
 
 
 def test_outside_of_the_image_is_black(taxonomy):
     image = np.full((10, 10, 3), 255, np.uint8)
-    view = HandView(picture=ImagePart(image), box_xywh_px=np.array([-10.0, 0.0, 20.0, 20.0]))
+    view = HandView(image=ImagePart(image), box_xywh_px=np.array([-10.0, 0.0, 20.0, 20.0]))
     crop = move_view(view, Motion(), size_px=20, taxonomy=taxonomy).image_rgb
     assert crop[:, :9].max() == 0 and crop[1:9, 11:].min() == 255 and crop[11:].max() == 0
 

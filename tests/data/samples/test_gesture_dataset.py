@@ -48,7 +48,7 @@ LOST_WRIST, LOST_TIP = 6, 0
 
 
 def write_interhand(root):
-    """Eight pictures in InterHand2.6M's v1.0 layout: the train split only."""
+    """Eight images in InterHand2.6M's v1.0 layout: the train split only."""
     random = np.random.default_rng(0)
     images, annotations, joints = [], [], {}
     for k, (sequence, hand) in enumerate(IMAGES):
@@ -56,8 +56,8 @@ def write_interhand(root):
         name = f"Capture0/{sequence}/cam{CAMERA}/image{frame}.jpg"
         path = root / "images" / "train" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = cv2.resize(random.integers(0, 255, (6, 8, 3), np.uint8), (WIDTH, HEIGHT))
-        cv2.imwrite(str(path), picture)
+        image = cv2.resize(random.integers(0, 255, (6, 8, 3), np.uint8), (WIDTH, HEIGHT))
+        cv2.imwrite(str(path), image)
         points = random.uniform(-80, 80, (42, 3)) + [0, 0, 900]
         valid = np.zeros(42, int)
         valid[{"right": slice(0, 21), "left": slice(21, 42), "interacting": slice(42)}[hand]] = 1
@@ -296,7 +296,7 @@ def test_a_row_outside_of_the_index(index, taxonomy):
         dataset_of(index, taxonomy, rows=[0, 8])
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
+@pytest.mark.parametrize("content", [b"", b"no image"])
 def test_an_unreadable_image_is_named_with_its_row(tmp_path, content):
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
@@ -318,7 +318,7 @@ def test_an_image_of_another_size_than_annotated(index, taxonomy, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("picture", "expected"),
+    ("image", "expected"),
     [
         (np.full((4, 4), 70, np.uint8), [70, 70, 70]),
         (np.full((4, 4, 3), (10, 20, 30), np.uint8), [30, 20, 10]),
@@ -327,16 +327,16 @@ def test_an_image_of_another_size_than_annotated(index, taxonomy, monkeypatch):
     ],
     ids=["grey", "colour", "transparent", "16 bit"],
 )
-def test_every_kind_of_picture_becomes_rgb(tmp_path, picture, expected):
-    path = tmp_path / "picture.png"
-    cv2.imwrite(str(path), picture)
+def test_every_kind_of_image_becomes_rgb(tmp_path, image, expected):
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), image)
     image = read_image_rgb(path, 0)
     assert image.shape == (4, 4, 3) and image.dtype == np.uint8
     assert image[1, 1].tolist() == expected
 
 
 def test_exif_rotation_is_applied(tmp_path):
-    # orientation 6: the stored picture is shown turned by 90 degrees clockwise
+    # orientation 6: the stored image is shown turned by 90 degrees clockwise
     _, data = cv2.imencode(".jpg", np.zeros((8, 16, 3), np.uint8))
     tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     payload = b"Exif\0\0" + tiff
@@ -349,8 +349,8 @@ def test_exif_rotation_is_applied(tmp_path):
 def test_a_folder_of_photographs_is_shown_whole(tmp_path):
     for name in ("fist", "palm"):
         (tmp_path / "train" / name).mkdir(parents=True)
-        picture = np.full((20, 40, 3), 255, np.uint8)
-        cv2.imwrite(str(tmp_path / "train" / name / "a.png"), picture)
+        image = np.full((20, 40, 3), 255, np.uint8)
+        cv2.imwrite(str(tmp_path / "train" / name / "a.png"), image)
     index = HandIndex.open(build_folder_index(tmp_path, tmp_path / "index"))
     dataset = dataset_of(index, Taxonomy.from_index_labels(index.labels), rows=range(2))
     sample = dataset[1]
@@ -361,7 +361,7 @@ def test_a_folder_of_photographs_is_shown_whole(tmp_path):
 
 @pytest.fixture(scope="module")
 def golden_thumbup(shared_dir, tmp_path_factory):
-    """A published picture as a whole view, with what the EANet loader makes of it."""
+    """A published image as a whole view, with what the EANet loader makes of it."""
     folder = shared_dir / "interhand" / "sample"
     samples = json.loads((shared_dir / "interhand" / "golden.json").read_text())["samples"]
     golden = next(sample for sample in samples if sample["hand_type"] == "right")
@@ -385,7 +385,7 @@ def golden_thumbup(shared_dir, tmp_path_factory):
         (Motion(rotation_deg=30.0, flip=True), "target_flip_rot30", 1, (32, 67)),
     ],
 )
-def test_a_real_picture_moves_as_in_the_eanet_loader(
+def test_a_real_image_moves_as_in_the_eanet_loader(
     golden_thumbup, taxonomy, motion, target, hand, classes
 ):
     view, golden = golden_thumbup

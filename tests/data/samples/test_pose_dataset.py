@@ -145,7 +145,7 @@ def test_on_rendered_hands_fit_and_annotation_are_the_same(dataset, options):
         assert (sample.mano_keypoints_px - sample.keypoints_px).abs().max() < PX + 1.2 * MM
 
 
-def test_image_from_crop_leads_back_to_the_picture(dataset):
+def test_image_from_crop_leads_back_to_the_image(dataset):
     for sample, record in samples(dataset(augmentation=STRONG, seed=5)):
         side = ("right", "left").index(record.hand)
         in_camera = world_to_camera_mm(
@@ -153,7 +153,7 @@ def test_image_from_crop_leads_back_to_the_picture(dataset):
         )
         expected = project_px(in_camera, record.focal_px, record.princpt_px)
         back = apply_affine(sample.keypoints_px.numpy(), sample.image_from_crop.numpy())
-        # the crop is at most twice as small as the picture
+        # the crop is at most twice as small as the image
         np.testing.assert_allclose(back, expected, rtol=0, atol=2 * PX)
         assert (torch.linalg.det(sample.image_from_crop[:, :2]) < 0) == sample.mirrored
 
@@ -193,7 +193,7 @@ def test_mirrored_twice_is_the_same(index):
     taxonomy = Taxonomy.load("interhand26m")
     rng = np.random.default_rng(0)
     view = HandView(
-        picture=ImagePart(np.zeros((50, 60, 3), np.uint8)),
+        image=ImagePart(np.zeros((50, 60, 3), np.uint8)),
         box_xywh_px=np.array([0.0, 0.0, SIZE_PX, SIZE_PX]),
         keypoints_px=rng.uniform(0, SIZE_PX, (21, 2)),
         joints_rel_mm=rng.normal(0, 50, (21, 3)),
@@ -402,5 +402,5 @@ def test_real_annotations_without_fits_agree_and_are_flagged(shared_dir, tmp_pat
         np.testing.assert_allclose(
             pixels[valid], found.keypoints_px.numpy()[valid], rtol=0, atol=5 * PX
         )
-        if not options.get("augmentation"):  # the box holds all that is in the picture
+        if not options.get("augmentation"):  # the box holds all that is in the image
             assert found.joint_in_view.tolist() == (record.joint_in_view[side] & valid).tolist()

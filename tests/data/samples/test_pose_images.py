@@ -21,7 +21,7 @@ MOTION = Augmentation(scale=0.2, rotation_deg=40, translation=0.1, colour=0.2)
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory) -> HandIndex:
-    root = tmp_path_factory.mktemp("pictures") / "data"
+    root = tmp_path_factory.mktemp("images") / "data"
     write_synthetic(
         root,
         images_per_split={"train": COUNT},
@@ -86,9 +86,9 @@ def test_a_reduced_decode_changes_pixels_only_and_shows_the_same_place(
     read, steps = ImageFiles.read, set()
 
     def noted(self, *arguments, **keywords):
-        picture = read(self, *arguments, **keywords)
-        steps.add((self.reduced_decode, picture.step_px > 1))
-        return picture
+        image = read(self, *arguments, **keywords)
+        steps.add((self.reduced_decode, image.step_px > 1))
+        return image
 
     monkeypatch.setattr(ImageFiles, "read", noted)
     near, far = [], []

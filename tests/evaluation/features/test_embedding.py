@@ -1,4 +1,4 @@
-"""The t-SNE picture: same seed same points, separated clusters stay apart, errors."""
+"""The t-SNE plot: same seed same points, separated clusters stay apart, errors."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def _clusters(per_cluster=30):
     return 20.0 * np.eye(3, 64)[labels] + rng.normal(size=(len(labels), 64)), labels
 
 
-def test_same_seed_same_picture():
+def test_same_seed_same_plot():
     features, _ = _clusters()
     np.testing.assert_array_equal(tsne_2d(features, seed=4), tsne_2d(features, seed=4))
 
