@@ -1,8 +1,7 @@
-"""One run of a plan, known by its whole configuration.
+"""One run of a plan, identified by the hash of its whole configuration.
 
-A cell is known by the hash of that configuration: data by their fingerprint and not their place,
-initial weights by what they are. What changes a result changes the key, so another configuration is
-another cell; two plans that need the same run share it.
+The configuration contains the fingerprints of data and weights, not their paths. All that changes a
+result changes the key. Two plans that require the same run share it.
 """
 
 import hashlib
@@ -22,13 +21,13 @@ class Cell:
 
     Attributes:
         stage: "pretraining", "selection" or "finetuning".
-        label: for people; the folder's name starts with it.
-        config: plain data; all that the result depends on, but the machine.
-        places: paths that `config` names by content: index, hand models.
-        needs: key of the pretraining cell whose weights it starts from, or None.
-        arm, backbone, target, fraction, seed: where it stands in the plan (pretraining cells have
-            neither target nor fraction).
-        iterations, batch_size: what it costs.
+        label: Readable name, with which the name of the folder starts.
+        config: Plain data; everything that the result depends on except the machine.
+        places: Paths that `config` identifies by content: index, hand models.
+        needs: Key of the pretraining cell whose weights it starts from, or None.
+        arm, backbone, target, fraction, seed: Place in the plan; pretraining cells have neither
+            target nor fraction.
+        iterations, batch_size: Cost of the run.
         candidates: Learning rate -> key of the cell that tried it; empty if the rate is given.
     """
 
@@ -52,38 +51,38 @@ class Cell:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Keys of the cells that must be finished before this one."""
+        """Return the keys of the cells that must be finished before this one."""
         return (*(() if self.needs is None else (self.needs,)), *self.candidates.values())
 
     @property
     def folder_name(self) -> str:
-        """Name of the cell's folder."""
+        """Return the name of the cell's folder."""
         return f"{self.label}-{self.key[:12]}"
 
     @property
     def images(self) -> int:
-        """Images trained on, repetitions counted."""
+        """Return the number of training images, counting repetitions."""
         return self.iterations * self.batch_size
 
 
 @dataclass(frozen=True)
 class CellTable:
-    """The cells of a plan in the order in which they are run, and the arms that had to be left out.
+    """The cells of a plan in the order in which they are run, and the arms that are left out.
 
     Attributes:
         cells: Cells stand before those that need them.
-        left_out: arm -> why.
+        left_out: Arm -> reason.
     """
 
     cells: tuple[Cell, ...]
     left_out: Mapping[str, str]
 
     def by_key(self) -> dict[str, Cell]:
-        """The cells by their key."""
+        """Return the cells by key."""
         return {cell.key: cell for cell in self.cells}
 
 
 def config_key(config: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of a configuration, whatever the order of its keys."""
+    """Return the SHA-256 (hex) of a configuration, independent of the order of its keys."""
     text = json.dumps(config, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""From a plan to its cells: every run that it takes, each with its whole configuration."""
+"""From a plan to its cells: all runs of the plan, each with its whole configuration."""
 
 import re
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ DEFAULT_SIZE_PX = 256
 
 
 def cells_of(plan: Plan) -> CellTable:
-    """All cells of a plan.
+    """Return all cells of a plan.
 
     Raises:
-        PlanError: weights that the plan names are not there, or of another architecture.
-        DataError: no index.
+        PlanError: Weights of the plan are missing, or of another architecture.
+        DataError: There is no index.
     """
     source = _Source(plan)
     source.require_distinct_fractions()
@@ -71,7 +71,7 @@ def _targets_with(plan: Plan, arm: str) -> list[str]:
 
 
 class _Source:
-    """What the cells of one plan are made from."""
+    """Index, weights and hand models of a plan, from which its cells are built."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -93,7 +93,7 @@ class _Source:
             raise PlanError(f"fractions: {error}") from error
 
     def unavailable_arms(self) -> dict[str, str]:
-        """Optional arms whose weights cannot be loaded, and why."""
+        """Return the optional arms whose weights cannot be loaded, with the reason."""
         found = {}
         for name, arm in self.plan.arms.items():
             for target in _targets_with(self.plan, name):
@@ -106,7 +106,7 @@ class _Source:
         return found
 
     def pretraining_cell(self, arm: str, backbone: str, seed: int) -> Cell:
-        """Stage 1 of an arm."""
+        """Build the cell of Stage 1 of an arm."""
         plan = self.plan
         sections = merged(plan.pretraining, plan.arms[arm].pretrain)
         data = {**plan.data, **sections.get("data", {})}
@@ -170,7 +170,7 @@ class _Source:
         pretraining: Mapping,
         tried: Mapping[float, Cell],
     ) -> Cell:
-        """Stage 2 of an arm in a target."""
+        """Build the cell of Stage 2 of an arm in a target."""
         plan = self.plan
         candidates = {rate: cell.key for rate, cell in tried.items()}
         rule = {f"{rate:g}": key for rate, key in candidates.items()}

@@ -13,13 +13,12 @@ from gesture_pretrain.pretraining.data_section import DataSection, GestureDataSe
 
 
 def pretraining_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
-    """(N,) rows that a pretraining run with this data section is trained on."""
+    """Return the rows (N,) that a pretraining with this data section trains on."""
     return _training_rows(index, GestureDataSection, data)
 
 
 def finetuning_rows(index: HandIndex, data: Mapping[str, Any]) -> np.ndarray:
-    """(N,) rows that a fine-tuning run with this data section is offered; a target may leave out
-    some that it has no use for."""
+    """Return the rows (N,) for fine-tuning with this data section; a target may leave some out."""
     return _training_rows(index, PoseDataSection, data)
 
 
@@ -33,16 +32,16 @@ def _training_rows(
 
 
 def scored_rows(plan: Plan, index: HandIndex) -> np.ndarray:
-    """(N,) rows that the cells of a plan predict; a target may leave out some."""
+    """Return the rows (N,) that the cells of a plan predict; a target may leave some out."""
     rows = index.select(split=plan.test.split, hands=plan.test.hands)
     if not len(rows):
         raise PlanError(
             f"no image of split '{plan.test.split}' with {' or '.join(plan.test.hands)} hands in "
-            f"{index.root}: nothing to score. Look at test.split, test.hands and test.index."
+            f"{index.root}: nothing to score. Check test.split, test.hands and test.index."
         )
     if plan.test.box_source == "rootnet" and "detected_bbox_xywh_px" not in index.columns:
         raise PlanError(
-            f"test.box_source is 'rootnet', but {index.root} has no boxes of RootNet's. Leave "
+            f"test.box_source is 'rootnet', but {index.root} has no boxes of RootNet. Leave "
             "test.box_source out, or build an index that has them."
         )
     return spread(rows, plan.test.images)

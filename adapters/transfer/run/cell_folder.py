@@ -1,4 +1,4 @@
-"""The folder of a cell: what it is, how far it is, what came of it.
+"""The folder of a cell: its configuration, state and results.
 
 cells/<label>-<key>/cell.json       the whole configuration and its key
                     run/            the training run, with checkpoints, metrics and ledger
@@ -26,15 +26,15 @@ FINISHED, FAILED, RUNNING, STARTED, WAITING = "finished", "failed", "running", "
 
 
 class CellFolderError(ValueError):
-    """A folder does not hold what its name says."""
+    """A folder belongs to another cell, or was changed."""
 
 
 class CellFolder:
     """The folder of one cell.
 
     Args:
-        out: folder of the experiment.
-        cell: the cell.
+        out: Folder of the study.
+        cell: The cell.
     """
 
     def __init__(self, out: Path, cell: Cell):
@@ -49,10 +49,10 @@ class CellFolder:
         return self.path / f"predictions_{steps}.npz"
 
     def prepare(self) -> None:
-        """Makes the folder and writes its configuration; a folder that is there must agree.
+        """Create the folder and write its configuration; an existing folder must have the same.
 
         Raises:
-            CellFolderError: the folder is of another configuration, or was edited.
+            CellFolderError: The folder has another configuration, or was edited.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / "cell.json"
@@ -63,13 +63,13 @@ class CellFolder:
         write_bytes_atomically(path, json.dumps(content, indent=1).encode())
 
     def result(self, *, verify: bool = False) -> dict | None:
-        """What the finished cell noted; None where it is not finished, or a file is missing.
+        """Return the result of the cell; None if it is not finished, or a file is missing.
 
         Args:
-            verify: also compare the files with their hashes; one that differs counts as missing.
+            verify: Also compare the files with their hashes; a changed file counts as missing.
 
         Raises:
-            CellFolderError: the folder is of another configuration, or was edited.
+            CellFolderError: The folder has another configuration, or was edited.
         """
         path = self.path / "result.json"
         if not path.exists():
@@ -84,14 +84,14 @@ class CellFolder:
         return result
 
     def finish(self, notes: Mapping[str, Any], files: list[Path]) -> None:
-        """Marks the cell as finished; `files` are hashed, so that a change is noticed."""
+        """Mark the cell as finished; `files` are hashed, so that changes are detected."""
         hashes = {str(path.relative_to(self.path)): file_sha256(path) for path in files}
         content = {**notes, "files": hashes}
         write_bytes_atomically(self.path / "result.json", json.dumps(content, indent=1).encode())
         (self.path / "failure.json").unlink(missing_ok=True)
 
     def fail(self, error: BaseException, invocation: str) -> None:
-        """Notes why the cell failed, and in which invocations since it last went well."""
+        """Record why the cell failed, and in which invocations since it last succeeded."""
         earlier = self.failure()
         content = {
             "error": f"{type(error).__name__}: {error}",
@@ -102,14 +102,14 @@ class CellFolder:
         write_bytes_atomically(self.path / "failure.json", json.dumps(content, indent=1).encode())
 
     def failure(self) -> dict | None:
-        """Why the last attempt failed; None where it did not."""
+        """Return the record of the last failed attempt; None without one."""
         try:
             return json.loads((self.path / "failure.json").read_text())
-        except FileNotFoundError:  # also where another worker finishes the cell just now
+        except FileNotFoundError:  # also if another worker has just finished the cell
             return None
 
     def discard_run(self) -> None:
-        """Deletes checkpoints and logs that no later stage reads; metrics and ledger stay."""
+        """Delete checkpoints and logs that no later stage reads; metrics and ledger stay."""
         for name in ("checkpoints", "tensorboard", "log"):
             shutil.rmtree(self.run / name, ignore_errors=True)
 

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 class CurveHook(Hook):
     """Calls a function after given numbers of steps.
 
-    Its priority is above that of checkpoints: a run that is resumed after step k has made point k.
+    It runs before checkpoints are saved, so a run that resumes after step k already has point k.
 
     Args:
         steps: Numbers of steps.

@@ -1,8 +1,8 @@
-"""Running the cells of a plan: one after the other in each worker, many workers, many machines.
+"""Execution of the cells of a plan by any number of workers, on any number of machines.
 
-A worker goes through the cells again and again and takes the first one that can run and that nobody
-holds. Workers know of each other through the cells' folders alone, so it makes no difference
-whether they were started together, by another plan, or on another machine.
+A worker goes through the cells repeatedly and takes the first one that can run and that is not
+locked. Workers communicate only through the folders of the cells, so they may be started together,
+by another plan, or on another machine.
 """
 
 import gc
@@ -32,11 +32,11 @@ RunCell = Callable[..., None]
 
 @dataclass
 class Outcome:
-    """How the cells of a plan stand after a run.
+    """States of the cells of a plan after a run.
 
     Attributes:
-        finished: labels of finished cells.
-        failed: label -> the error's first line.
+        finished: Labels of finished cells.
+        failed: Label -> first line of the error.
         blocked: Label -> label of the failed cell that it waits for.
     """
 
@@ -57,14 +57,14 @@ def run_plan(
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Outcome:
-    """Runs all cells that are not finished.
+    """Run all cells that are not finished.
 
     Args:
-        plan: the plan, audited for leaks by the caller.
-        out: folder of the experiment, which several plans may share.
-        workers: processes; None for one per CUDA device, or one where there is none. With one, the
-            cells run in this process.
-        say: is handed a line per event.
+        plan: Plan, audited for leaks by the caller.
+        out: Folder of the study, which several plans may share.
+        workers: Number of processes; None for one per CUDA device, or one without CUDA. With one,
+            the cells run in this process.
+        say: Receives a line per event.
     """
     table = cells_of(plan)
     devices = _devices(workers)
@@ -86,19 +86,18 @@ def work(
     run_cell: RunCell | None = None,
     ends_work: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """One worker: runs cells until none is left that it could run.
+    """Run cells as one worker, until there is none left that it could run.
 
-    A process has one worker at a time: what a cell prints goes to its folder, and standard output
-    is the process's.
+    Use one worker per process, because the standard output of a cell is redirected to its folder.
 
     Args:
-        table: cells of the plan.
-        out: folder of the experiment.
-        device: for training.
-        invocation: what was started together; a cell that fails in it is not tried again in it.
-        say: is handed a line per event.
-        run_cell: see `stages.run_cell`, the default.
-        ends_work: errors that are not the cell's and end the worker; the cell can be resumed.
+        table: Cells of the plan.
+        out: Folder of the study.
+        device: Device for training.
+        invocation: Name of this run. A cell that fails is not tried again in the same run.
+        say: Receives a line per event.
+        run_cell: Replaces `stages.run_cell`.
+        ends_work: Errors that end the worker instead of failing the cell, which can be resumed.
     """
     if run_cell is None:
         from adapters.transfer.run.stages import (
@@ -127,17 +126,17 @@ def work(
 
 
 def run_one(table: CellTable, out: Path, label: str, *, device: str = "auto") -> None:
-    """Runs one cell in this process, or in all processes that torchrun has started.
+    """Run one cell in this process, or in all processes that torchrun has started.
 
     Args:
-        table: cells of the plan.
-        out: folder of the experiment.
-        label: of the cell.
-        device: see `choose_device`.
+        table: Cells of the plan.
+        out: Folder of the study.
+        label: Label of the cell.
+        device: See `choose_device`.
 
     Raises:
-        ValueError: no such cell, another process works in it, or it needs weights that are not
-            there yet. What the run itself raises is not caught.
+        ValueError: There is no such cell, another process works in it, or it needs a cell that is
+            not finished. Errors of the run itself are not caught.
     """
     from adapters.transfer.run.stages import run_cell
 
@@ -164,7 +163,7 @@ def run_one(table: CellTable, out: Path, label: str, *, device: str = "auto") ->
 
 
 def outcome(table: CellTable, out: Path) -> Outcome:
-    """How the cells stand now."""
+    """Return the current states of the cells."""
     result = Outcome()
     folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
     for cell in table.cells:
@@ -204,7 +203,7 @@ def _result(folder: CellFolder) -> dict | None:
     try:
         return folder.result()
     except CellFolderError:
-        return None  # said when the cell's turn comes
+        return None  # reported when the cell is run
 
 
 def _failed_in(folder: CellFolder, invocation: str) -> bool:
@@ -296,7 +295,7 @@ def _say(text: str) -> None:
 
 
 def quiet_warnings() -> None:
-    """Leaves out what libraries say about their own future."""
+    """Silence deprecation warnings of libraries."""
     import warnings
 
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -305,7 +304,7 @@ def quiet_warnings() -> None:
 
 
 def states(table: CellTable, out: Path) -> dict[str, str]:
-    """Label -> state, for all cells."""
+    """Return the state of each cell by label."""
     found = {}
     for cell in table.cells:
         try:

@@ -1,4 +1,4 @@
-"""Before anything runs: what a plan takes, and what it could find."""
+"""Dry run of a plan: estimated hours, and the smallest difference that it can detect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,16 @@ from gesture_pretrain.evaluation.statistics.comparison import cluster_ids, detec
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a plan takes.
+    """Estimated cost and precision of a plan.
 
     Attributes:
         cells: (label, state, iterations, images, estimated hours or None) of every cell.
-        hours: number of workers to estimated hours of the cells that are not finished; empty where
-            nothing is known.
-        hours_known_from: where the estimate comes from.
-        test_images, clusters, subjects: what is scored.
-        detectable_mm: the smallest difference that the plan can find; None where nothing is
-            assumed.
-        assumed: what that rests on.
+        hours: Number of workers -> estimated hours of the unfinished cells; empty if unknown.
+        hours_known_from: Origin of the estimate.
+        test_images, clusters, subjects: Numbers of scored images, of their clusters (subject,
+            sequence) and of their subjects.
+        detectable_mm: Smallest detectable difference; None without assumptions.
+        assumed: Assumptions of `detectable_mm`.
     """
 
     cells: tuple[tuple[str, str, int, int, float | None], ...]
@@ -40,7 +39,7 @@ class Forecast:
 
 
 def forecast(plan: Plan, table: CellTable, out: Path, *, workers: int = 1) -> Forecast:
-    """The forecast of a plan, from finished cells where there are any, else from `planning`."""
+    """Estimate from finished cells if there are any, else from the plan's `planning`."""
     index = HandIndex.open(plan.test.index or plan.data["index"])
     tested = scored_rows(plan, index)
     clusters, subjects = count_clusters(index, tested)
@@ -110,7 +109,7 @@ def makespan(table: CellTable, hours: Mapping[str, float], workers: int) -> floa
 
 
 def count_clusters(index: HandIndex, rows) -> tuple[int, int]:
-    """Numbers of (subject, sequence) clusters and of subjects among some rows."""
+    """Count the (subject, sequence) clusters and the subjects of some rows."""
     sequence = index.values("sequence", rows)
     if "subject" not in index.columns:
         return len(set(sequence.tolist())), 1
@@ -126,7 +125,7 @@ def clusters_text(plan: Plan, clusters: int, subjects: int) -> str:
 
 
 def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
-    """The forecast as text."""
+    """Format the forecast as lines of text."""
     lines = [f"Plan {plan.name}: {plan.question}", "", "Arms:"]
     lines += [f"  {name}: {arm.text or arm.starts_from}" for name, arm in plan.arms.items()]
     lines.append("Comparisons, with one Holm correction over all of them:")
@@ -154,12 +153,12 @@ def forecast_lines(plan: Plan, told: Forecast) -> Sequence[str]:
             f"Holm): {told.detectable_mm:.2f} mm, assuming {told.assumed}."
         )
         if len(plan.seeds) == 1:
-            lines.append("One seed: that leaves out the spread from training again.")
+            lines.append("This excludes the variance of training again, because there is one seed.")
     return lines
 
 
 def described(comparison: Comparison) -> str:
-    """A declared comparison in one line."""
+    """Describe a declared comparison in one line."""
     sides = [comparison.arm, comparison.reference]
     if comparison.target != comparison.reference_target:
         sides[0] += f" in {comparison.target}"

@@ -1,7 +1,7 @@
-"""Running one cell: train, and leave behind what the next stage needs.
+"""Execution of one cell: training, and the files that the next stage needs.
 
-Pretraining leaves exported weights, fine-tuning the poses it predicts for the test images. Both
-resume from their last checkpoint, and both end in the same bits as without an interruption.
+Pretraining exports weights; fine-tuning predicts the poses of the test images. Both resume from
+their last checkpoint, with the same result bit for bit as without an interruption on a CPU.
 """
 
 import time
@@ -38,18 +38,18 @@ _PREDICTED_AT_ONCE = 128
 
 
 class StageError(RuntimeError):
-    """A cell was not trained on what the plan says."""
+    """A cell was not trained or validated as the plan states."""
 
 
 def run_cell(
     folder: CellFolder, weights: Path | None, *, device: str, lr: float | None = None
 ) -> None:
-    """Runs a cell to its end; what it had done before is not done again.
+    """Run a cell to its end, from its last checkpoint.
 
     Args:
-        folder: of the cell, prepared and locked by this process.
-        weights: exported weights of the cell that it needs; None where it needs none.
-        device: see `choose_device`.
+        folder: Folder of the cell, prepared and locked by this process.
+        weights: Exported weights of the cell that it needs; None if it needs none.
+        device: See `choose_device`.
         lr: Learning rate that the plan's rule chose; None to use that of the cell.
     """
     begun = time.monotonic()
@@ -120,7 +120,7 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
 
 
 def _counts_of(ledger: WeightLedger | None) -> dict[str, Any]:
-    """Where initial weights came from, and how many of their tensors arrived."""
+    """Return the origin of initial weights, and how many of their tensors were loaded."""
     if ledger is None:
         return {"source": "random"}
     counts = Counter(entry.status for entry in ledger.entries)
@@ -226,7 +226,7 @@ def _test_rows(index: HandIndex, test: Mapping[str, Any]) -> np.ndarray:
 
 
 def _sections(cell: Cell) -> dict[str, dict]:
-    """Sections of the runner, with the places that the configuration leaves out."""
+    """Return the sections of the run, with the paths that the configuration leaves out."""
     sections = {name: dict(section) for name, section in cell.config["sections"].items()}
     sections["data"]["index"] = cell.places["index"]
     if cell.places.get("hand_model") is not None:
@@ -245,12 +245,12 @@ def _backbone_section(cell: Cell, weights: Path | None) -> dict[str, Any]:
 
 
 def _require_rows(rows, expected, cell: Cell, *, some_left_out: bool = False) -> None:
-    """The audit for leaks looked at `expected`; what was trained on must be that."""
+    """Raise unless the training rows are those that the leakage audit examined."""
     same = np.isin(rows, expected).all() if some_left_out else np.array_equal(rows, expected)
     if not same:
         raise StageError(
-            f"{cell.label} would be trained on {len(rows)} images that are not the {len(expected)} "
-            "which were audited for leaks. This is a defect of the experiment's code; report it."
+            f"{cell.label} would be trained on {len(rows)} images other than the {len(expected)} "
+            "that were audited for leaks. This is a defect of the code; please report it."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a transfer experiment found, as plain data: the report is made of this and nothing else."""
+"""Results of a transfer study as plain data, from which alone the report is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,20 +12,19 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of the transfer table: a target, an arm and a share of the labels, over its seeds.
+    """One row of the transfer table: a target, an arm and a fraction of the labels, over its seeds.
 
     Attributes:
-        target, arm: names of the plan; an external system has its name as target and arm "".
-        fraction: share of the pose labels; None for an external system.
-        seeds: those that are finished.
-        mpjpe_mm, mpvpe_mm: protocol -> value of each seed, in the order of `seeds`.
-        hands: protocol -> number of hands that were scored.
-        train_images, train_moments: images with pose labels, and the moments that they show from
-            several views; None for an external system or where the cells do not say.
-        refused: protocol -> why it cannot be applied.
-        text: what it is.
-        interval_mm: 95 % interval of the mean MPJPE under the protocol that is tested; None where
-            there is none.
+        target, arm: Names in the plan; an external system has its name as target and arm "".
+        fraction: Fraction of the pose labels; None for an external system.
+        seeds: Finished seeds.
+        mpjpe_mm, mpvpe_mm: Protocol -> value of each seed, in the order of `seeds`.
+        hands: Protocol -> number of scored hands.
+        train_images, train_moments: Numbers of images with pose labels, and of the moments that
+            they show from several views; None if unknown.
+        refused: Protocol -> reason why it cannot be applied.
+        text: Description.
+        interval_mm: 95 % interval of the mean MPJPE under the tested protocol; None without one.
     """
 
     target: str
@@ -43,7 +42,7 @@ class TableRow:
 
     @property
     def is_external(self) -> bool:
-        """Whether it is another system's predictions."""
+        """Return whether the row has the predictions of another system."""
         return self.fraction is None
 
 
@@ -52,13 +51,14 @@ class GroupGain:
     """The difference on a part of the test hands, or of one joint.
 
     Attributes:
-        name: of the gesture (its label), the joint or the part.
-        difference_mm: arm minus reference, by the protocol's mean; negative is better.
-        hands, clusters: how many.
-        seen: gestures that pretraining had; None where that is not known or not asked.
-        low_mm, high_mm: 95 % interval, not corrected for the number of parts; NaN where the part
-            has too few clusters for one.
-        p_holm: p-value after Holm over the parts beside it; NaN without an interval.
+        name: Label of the gesture, name of the joint, or description of the part.
+        difference_mm: Arm minus reference, by the protocol's mean; negative is better.
+        hands, clusters: Numbers of hands and clusters.
+        seen: Whether pretraining had the gesture; None if unknown or not applicable.
+        low_mm, high_mm: 95 % interval, not corrected for the number of parts; NaN with too few
+            clusters.
+        p_holm: p-value after Holm's correction over the parts of the same table; NaN without an
+            interval.
     """
 
     name: str
@@ -80,21 +80,21 @@ class GroupGain:
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """One declared comparison in one target at one share of the labels, or an external system's.
+    """One comparison in one target at one fraction of the labels.
 
     Attributes:
-        target, reference_target, fraction, arm, reference, text: as in the plan; an external
+        target, reference_target, fraction, arm, reference, text: As in the plan. An external
             system has its name as target and arm "", and the fraction is that of its reference.
-        joints: MPJPE of the tested protocol; None where cells are missing.
-        joints_p_holm: its p-value after Holm over all declared pairs of the plan; those of
-            external systems are corrected among themselves.
-        meshes: MPVPE of the first protocol that has meshes; None where there is none.
-        meshes_protocol: its name.
-        by_subject: as `joints`, with whole subjects as clusters.
-        by_gesture, by_joint, by_exposure: parts of `joints`; the last are the gestures that
-            pretraining had and those that it had not, empty where that is not known.
-        missing: why it could not be compared; "" where it was.
-        did_not_learn: arms whose error is not below that of the mean training pose.
+        joints: Difference of MPJPE under the tested protocol; None if cells are missing.
+        joints_p_holm: Its p-value after Holm's correction over all declared pairs of the plan;
+            external systems have a correction of their own.
+        meshes: Difference of MPVPE under the first protocol with meshes; None without one.
+        meshes_protocol: Name of that protocol.
+        by_subject: As `joints`, with whole subjects as clusters.
+        by_gesture, by_joint, by_exposure: Parts of `joints`. The last are gestures that pretraining
+            had, other gestures, and poses without a gesture; empty if unknown.
+        missing: Reason why nothing, or only some seeds, could be compared; else "".
+        did_not_learn: Arms whose error is not below that of the mean training pose.
     """
 
     target: str
@@ -131,7 +131,7 @@ class ComparedPair:
     def finding(self) -> str:
         """ "better", "worse", "undecided", "did not learn" or "not run".
 
-        Where an arm did not learn, no difference is "undecided": more steps or labels are needed.
+        If an arm did not learn, "did not learn" replaces "undecided".
         """
         if self.joints is None:
             return "not run"
@@ -144,12 +144,13 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class FeatureScore:
-    """What frozen features of initial weights know of the pose.
+    """Pose errors of frozen features of initial weights.
 
     Attributes:
-        arm, backbone, seed: whose.
-        probe_mpjpe_mm, knn_mpjpe_mm: linear probe and k-NN to joints, not seen in pretraining.
-        gain_mm: target -> MPJPE of the reference arm minus this arm's, same seed, least labels.
+        arm, backbone, seed: Initial weights.
+        probe_mpjpe_mm, knn_mpjpe_mm: Errors of linear probe and k-NN to joints.
+        gain_mm: Target -> MPJPE of the reference arm minus that of this arm, same seed, fewest
+            labels.
     """
 
     arm: str
@@ -165,8 +166,8 @@ class DrawnPose:
     """A pose in the pixels of a crop.
 
     Attributes:
-        joints_px: (21, 2); NaN where not known.
-        mesh: (S, S, 2) uint8, brightness and coverage of its mesh; None where there is no mesh.
+        joints_px: (21, 2) joints; NaN if unknown.
+        mesh: (S, S, 2) uint8, brightness and coverage of the mesh; None without one.
     """
 
     joints_px: np.ndarray
@@ -178,10 +179,10 @@ class PosePair:
     """One test image with the poses of two systems.
 
     Attributes:
-        crop_rgb: (S, S, 3) uint8.
-        truth, reference, arm: poses.
-        place: in the order of differences, and the gesture.
-        reference_mm, arm_mm: errors.
+        crop_rgb: (S, S, 3) uint8 crop.
+        truth, reference, arm: Poses.
+        place: Place in the order of differences, and the gesture.
+        reference_mm, arm_mm: Errors.
     """
 
     crop_rgb: np.ndarray
@@ -195,14 +196,14 @@ class PosePair:
 
 @dataclass(frozen=True)
 class CellLine:
-    """One run of the experiment.
+    """One run of the study.
 
     Attributes:
-        folder: relative to the experiment's; `cell.json` in it is the whole configuration.
+        folder: Path relative to the folder of the study; its `cell.json` is the configuration.
         state: "finished", "failed", …
-        iterations, batch_size: of its training.
-        minutes: of its last process; None where it is not finished.
-        device, commit: "" where it is not finished.
+        iterations, batch_size: Of the training.
+        minutes: Duration of the last process; None if unfinished.
+        device, commit: "" if unfinished.
     """
 
     folder: str
@@ -216,15 +217,15 @@ class CellLine:
 
 @dataclass(frozen=True)
 class PretrainingLine:
-    """What pretraining made of an arm: whether its labels were learned.
+    """Accuracy of a pretraining arm on its own labels, over all seeds.
 
     Attributes:
-        arm, backbone: whose; one line for all seeds.
-        labels: "gesture" or the name of a control; withheld labels are counted in it.
-        starts_from: initial weights.
-        seeds: runs.
-        train_top1, val_top1: (coarse, fine) accuracy, mean over seeds; NaN where not measured.
-        images: training images.
+        arm, backbone: Names in the plan.
+        labels: "gesture" or the name of a control, with the number of withheld labels.
+        starts_from: Initial weights.
+        seeds: Number of runs.
+        train_top1, val_top1: (coarse, fine) accuracy, mean over seeds; NaN if not measured.
+        images: Number of training images.
     """
 
     arm: str
@@ -297,38 +298,38 @@ class LearningRateChoice:
 
 @dataclass(frozen=True)
 class TransferResults:
-    """Everything that a report says.
+    """Everything that a report shows.
 
     Attributes:
-        name, question: of the plan.
-        data_title: the data in a few words.
-        synthetic: whether they are rendered.
-        test_text: what was scored: images, clusters, subjects.
-        protocols: names; the first is the one that is tested.
-        cards: protocol -> lines of its card.
-        rows: the table.
-        pairs: declared comparisons, the main one first.
-        external_pairs: external systems against arms of the plan.
-        arms, targets: name -> text.
-        seeds: of the plan.
-        audit: sentences of the leakage audit.
-        features: diagnostics of frozen features; empty where they were not asked for.
-        feature_points: title -> (points (N, 2), classes (N,)) of t-SNE figures.
-        feature_classes: number of classes of those.
-        pose_pairs: figures; `pose_pairs_text` says how they were chosen.
-        ledgers: cell -> table of its weight ledger.
-        confounds: what differs between arms beside their initial weights, a sentence each.
-        compute: lines: what each stage had in steps and images.
-        trouble: failed, missing or left-out cells, one sentence each.
-        pretraining: accuracy of each pretraining arm on its own labels.
-        mean_pose_mm: protocol -> MPJPE of the mean training pose; empty where it is not known.
-        facts: name -> text: commit, versions, hours, devices.
-        cells: every run.
-        curves: Error at several numbers of steps; empty if only the last step is scored.
-        equivalents: What the pretraining is worth in steps and labels.
-        learning_rates: Those that the rule of the plan chose.
-        plan_text: the plan as it was run.
-        commands: what to type to get this again.
+        name, question: Of the plan.
+        data_title: Short name of the data.
+        synthetic: Whether the images are rendered.
+        test_text: Description of the scored images, clusters and subjects.
+        protocols: Names of protocols; the first one is tested.
+        cards: Protocol -> lines of its card.
+        rows: Rows of the transfer table.
+        pairs: Declared comparisons, the main one first.
+        external_pairs: External systems against arms of the plan.
+        arms, targets: Name -> description.
+        seeds: Seeds of the plan.
+        audit: Sentences of the leakage audit.
+        features: Diagnostics of frozen features; may be empty.
+        feature_points: Title -> (points (N, 2), classes (N,)) of t-SNE figures.
+        feature_classes: Number of their classes.
+        pose_pairs: Images with two poses; `pose_pairs_text` describes their selection.
+        ledgers: Target and arm -> table of the weight ledger.
+        confounds: Sentences about differences between arms apart from their initial weights.
+        compute: Lines about steps and images of each stage.
+        trouble: Sentences about failed, missing or left-out cells.
+        pretraining: Accuracy of each pretraining arm on its own labels.
+        mean_pose_mm: Protocol -> MPJPE of the mean training pose; empty if unknown.
+        facts: Name -> text: commit, versions, hours, devices.
+        cells: All runs.
+        curves: Errors after several numbers of steps; empty if only the last step is scored.
+        equivalents: Worth of the pretraining in steps and labels.
+        learning_rates: Choices by the rule of the plan.
+        plan_text: The plan as it was run.
+        commands: Commands that reproduce the report.
     """
 
     name: str
@@ -366,10 +367,10 @@ class TransferResults:
 
     @property
     def kind(self) -> str:
-        """What a figure's title says of the data."""
+        """Return the description of the data in titles of figures."""
         return f"{self.data_title}, SYNTHETIC" if self.synthetic else self.data_title
 
 
 def percent(share: float) -> str:
-    """0.05 as "5 %"."""
+    """Format a fraction in percent: 0.05 as "5 %"."""
     return f"{100 * share:g} %"

@@ -192,10 +192,16 @@ def test_forecast_of_the_smallest_difference_follows_seeds_and_spread(toy_index,
     assert detectable(seeds=[0, 1, 2, 3, 4]) < detectable(seeds=[0, 1]) / 2
 
 
-@pytest.mark.parametrize(("seeds", "named"), [([0], ", 1 seed."), ([0, 1], ", 2 seeds.")])
-def test_forecast_counts_seeds_in_words_that_fit(toy_index, tmp_path, seeds, named):
-    """It read '1 seeds'."""
-    plan = plan_from(toy_plan(toy_index, seeds=seeds))
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seeds": [0]}, "clusters (subject, sequence) of 3 subjects, 1 seed."),
+        ({"seeds": [0, 1]}, ", 2 seeds."),
+        ({"cluster_by": "subject"}, "3 subjects, which are the clusters"),
+    ],
+)
+def test_forecast_names_seeds_and_clusters(toy_index, tmp_path, changes, named):
+    plan = plan_from(toy_plan(toy_index, **changes))
     text = "\n".join(forecast_lines(plan, forecast(plan, cells_of(plan), tmp_path)))
     assert named in text
 
