@@ -121,8 +121,8 @@ def _render(folder: Path) -> None:
 
 def _predict(inputs: Path, name: str, folder: Path) -> None:
     predict(
-        inputs / "model", [inputs / name], hand="right", out=folder / "out", overwrite=True,
-        mesh="obj", device="cpu",
+        [inputs / name], model=inputs / "model", whole_image=True, hand="right", mesh="obj",
+        out=folder / "out", overwrite=True, device="cpu",
     )  # fmt: skip
 
 

@@ -60,6 +60,8 @@ class Kills:
         whole = self._new_folder("whole")
         began = time.monotonic()
         self._finish(whole)
+        if self.faults:
+            raise RuntimeError(f"The uninterrupted job failed. {self.faults[0]}")
         self.seconds = time.monotonic() - began
         self.changes = int((whole.parent / "changes").read_text())
         self.expected = files_of(whole)

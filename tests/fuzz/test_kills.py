@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-QUICK = ["index", "shards", "export", "pretraining", "pose, 2 processes"]
-SLOW = ["synthetic", "predict, images", "predict, video", "experiment"]
+QUICK = ["index", "shards", "export", "predict, images", "pretraining", "pose, 2 processes"]
+SLOW = ["synthetic", "predict, video", "experiment"]
 
 
 def kill(repo_root, kills: int, *names: str) -> None:
