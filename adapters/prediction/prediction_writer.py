@@ -40,7 +40,7 @@ from gesture_pretrain.report.hand_overlay import DrawnHand, hand_sheet
 from gesture_pretrain.report.mesh_file import MESH_FORMATS, write_mesh
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
-FORMAT = 2  # 1: images were called pictures
+FORMAT = 2
 PREDICTIONS_FILE, TABLE_FILE = "predictions.json", "predictions.csv"
 UNITS = {
     "keypoints_px": "px of the upright image, (21, 2)",
