@@ -5,8 +5,8 @@
     %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \
         --steps 1000 --out DIR [key=value …]
 
-Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name) and the
-parameter counts. With `--data` it runs a transfer study of one target: an arm for the backbone and
+Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name). With `--data`
+it runs a transfer study of one target: an arm for the backbone and
 one for each baseline, which must share its architecture. Finished runs are never repeated, so the
 same command continues after an interruption. The report is in `DIR/reports`. `export` writes files
 for other libraries. EANet's own code takes a backbone through
@@ -181,7 +181,7 @@ def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> s
         apply_overrides(settings, options.overrides)
         return try_export(target, options.backbone, None, settings)
     model = run_sections(options, target).get("model") or {}
-    return str(try_swap(target, options.backbone, seed=options.seed[0], **model))
+    return try_swap(target, options.backbone, seed=options.seed[0], **model).table()
 
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
-"""What the frozen features of each arm's initial weights know of the pose, before any fine-tuning.
+"""Pose errors of the frozen features of each arm's initial weights, before any fine-tuning.
 
-Linear probe and k-NN to joints (`gesture_pretrain.evaluation.features`), which pretraining has
-never seen. Beside the gains after fine-tuning they show whether the one foretells the other.
+A linear probe and k-NN predict the joints, which pretraining never used. Compared with the gains
+after fine-tuning, they show whether frozen features predict the gain.
 """
 
 from pathlib import Path
@@ -36,9 +36,9 @@ TablePair = tuple[FeatureTable, FeatureTable]  # train, test
 
 
 def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, TablePair]:
-    """Features of every arm's initial weights on some training and test images.
+    """Extract features of every arm's initial weights on some training and test images.
 
-    What was extracted before is read from `out/features`.
+    They are cached in `out/features`.
     """
     index = HandIndex.open(plan.data["index"])
     test_index = HandIndex.open(plan.test.index) if plan.test.index else index
@@ -61,7 +61,7 @@ def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, Tabl
 
 
 def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
-    """Linear probe and k-NN to joints."""
+    """Score a linear probe and k-NN to joints."""
     train, test = tables
     arm, backbone, seed = key
     known = train.joint_valid.all(1)
@@ -97,7 +97,7 @@ def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
 def feature_points(
     plan: Plan, tables: dict[ArmKey, TablePair]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """t-SNE of the test features by arm, first backbone and seed: points and coarse classes."""
+    """Return arm -> (t-SNE points, coarse classes) of the first backbone and seed."""
     backbone = next(iter(plan.backbones))
     return {
         arm: (tsne_2d(test.features), test.coarse)
@@ -107,7 +107,7 @@ def feature_points(
 
 
 def _initial_weights(table: CellTable, out: Path) -> dict[ArmKey, dict]:
-    """Description of the initial weights of each (arm, backbone, seed) that are there."""
+    """Describe the initial weights of each (arm, backbone, seed) whose weights exist."""
     found = {}
     for cell in table.cells:
         key = (cell.arm, cell.backbone, cell.seed)
