@@ -20,7 +20,7 @@ from adapters.transfer.score.comparing import (
 )
 from adapters.transfer.score.equivalents import equivalents
 from adapters.transfer.score.exposure import exposure_of_arms
-from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
+from adapters.transfer.score.feature_scores import feature_score, feature_tables
 from adapters.transfer.score.learning_rates import learning_rate_lines
 from adapters.transfer.score.pose_pairs import pose_tiles
 from adapters.transfer.score.pretraining import pretraining_table
@@ -52,7 +52,6 @@ from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.statistics.paired_scores import mean_interval
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.report.frames import numbers_frame
 from gesture_pretrain.weights.registry import find_backbone
 
@@ -83,7 +82,6 @@ def collect_results(
     rows = _rows(plan, scored, mean_pose_mm.get(plan.protocols[0], np.nan))
     pairs = compare_plan(plan, scored, exposure=exposure_of_arms(plan, table))
     pairs = _mark_unlearned(pairs, rows)
-    features, points = _features(plan, table, out, scored)
     compared = [pair for pair in pairs if pair.joints is not None]
     tiles = pose_tiles(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
@@ -101,9 +99,7 @@ def collect_results(
         arms={name: arm.text or _arm_text(arm) for name, arm in plan.arms.items()},
         targets={name: target.text or target.target for name, target in plan.targets.items()},
         audit=tuple(_audit_sentences(plan, audits)),
-        features=features,
-        feature_points=points,
-        feature_classes=_num_coarse(plan),
+        features=_features(plan, table, out, scored),
         pose_tiles=tiles,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
@@ -205,16 +201,15 @@ def _interval(plan: Plan, of_seeds: list[dict]) -> tuple[float, float] | None:
     return mean_interval(on_shared_hands(scores), cluster_by=cluster_columns(plan))
 
 
-def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...], dict]:
+def _features(plan: Plan, table: CellTable, out: Path, scored: Scored) -> tuple[FeatureScore, ...]:
     if plan.diagnostics is None:
-        return (), {}
-    tables = feature_tables(plan, table, out)
+        return ()
     found = []
-    for key, pair in tables.items():
+    for key, pair in feature_tables(plan, table, out).items():
         if pair[0].has_joints and pair[1].has_joints:
             score = feature_score(key, pair)
             found.append(replace(score, gain_mm=_gains(plan, scored, score)))
-    return tuple(found), feature_points(plan, tables)
+    return tuple(found)
 
 
 def _gains(plan: Plan, scored: Scored, score: FeatureScore) -> dict[str, float]:
@@ -267,11 +262,6 @@ def _arm_text(arm) -> str:
         changes = json.dumps(arm.pretrain) if arm.pretrain else "as the plan's pretraining sections"
         return f"pretrained here from {arm.starts_from} weights, {changes}"
     return f"weights {arm.weights}" if arm.weights else f"initialised by '{arm.init}'"
-
-
-def _num_coarse(plan: Plan) -> int:
-    index = HandIndex.open(plan.data["index"])
-    return load_taxonomy(plan.data.get("taxonomy", "interhand26m"), None, 0, index).num_coarse
 
 
 def _confounds(plan: Plan) -> list[str]:

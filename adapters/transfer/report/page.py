@@ -26,7 +26,6 @@ from adapters.transfer.report.verdict import (
 from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report.contact_sheet import contact_sheet
-from gesture_pretrain.report.figures import embedding_figure
 from gesture_pretrain.report.frames import to_csv, to_latex
 from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 
@@ -249,17 +248,6 @@ def _features(results: TransferResults) -> list[Block]:
             colours=figures.arm_colours(list(results.arms)),
         )
         blocks.append(Figure(image, "One dot per arm and seed."))
-    if results.feature_points:
-        image = embedding_figure(
-            results.feature_points,
-            title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
-            num_classes=results.feature_classes,
-        )
-        caption = (
-            "Coloured by coarse gesture, which the gesture arm was trained with: circular, for "
-            "visual inspection only. The numbers above are not circular."
-        )
-        blocks.append(Figure(image, caption))
     return blocks
 
 

@@ -6,8 +6,6 @@ after fine-tuning, they show whether frozen features predict the gain.
 
 from pathlib import Path
 
-import numpy as np
-
 from adapters.transfer.plan.cell import FINETUNING, CellTable, config_key
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.rows import finetuning_rows, scored_rows
@@ -16,7 +14,6 @@ from adapters.transfer.score.results import FeatureScore
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.splits.select import spread
-from gesture_pretrain.evaluation.features.embedding import tsne_2d
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
 from gesture_pretrain.evaluation.features.linear_probe import probe_joints
@@ -92,18 +89,6 @@ def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
         probe_mpjpe_mm=mpjpe_mm(probe.predictions, *truth),
         knn_mpjpe_mm=mpjpe_mm(averaged, *truth),
     )
-
-
-def feature_points(
-    plan: Plan, tables: dict[ArmKey, TablePair]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return arm -> (t-SNE points, coarse classes) of the first backbone and seed."""
-    backbone = next(iter(plan.backbones))
-    return {
-        arm: (tsne_2d(test.features), test.coarse)
-        for (arm, name, seed), (_, test) in tables.items()
-        if name == backbone and seed == plan.seeds[0] and len(test) > 3
-    }
 
 
 def _initial_weights(table: CellTable, out: Path) -> dict[ArmKey, dict]:

@@ -185,8 +185,6 @@ class TransferResults:
         external_pairs: External systems against arms of the plan.
         audit: Sentences of the leakage audit.
         features: Pose errors of frozen features; may be empty.
-        feature_points: Title -> (points (N, 2), classes (N,)) of t-SNE figures.
-        feature_classes: Number of their classes.
         pose_tiles: Single hands, each as ground truth, pose of the reference, and pose of the arm.
         ledgers: Target and arm -> table of the weight ledger.
         confounds: Sentences about differences between arms apart from their initial weights.
@@ -216,8 +214,6 @@ class TransferResults:
     external_pairs: tuple[ComparedPair, ...] = ()
     audit: tuple[str, ...] = ()
     features: tuple[FeatureScore, ...] = ()
-    feature_points: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    feature_classes: int = 0
     pose_tiles: tuple[Tile, ...] = ()
     ledgers: Mapping[str, str] = field(default_factory=dict)
     confounds: tuple[str, ...] = ()

@@ -82,7 +82,6 @@ def test_frozen_features_are_scored_and_kept(finished, toy_index):
         (arm, seed) for arm in ("random", "gesture", "shuffled") for seed in (0, 1)
     }
     assert all(20 < score.probe_mpjpe_mm < 300 for score in results.features)
-    assert set(results.feature_points) == {"random", "gesture", "shuffled"}
     for score in results.features:
         assert set(score.gain_mm) == (set() if score.arm == "random" else {"toy"})
     written = {p.name: p.stat().st_mtime_ns for p in (finished.out / "features").iterdir()}

@@ -143,7 +143,7 @@ def titles(monkeypatch):
     for module, name in (
         (figures, "difference_figure"), (page, "label_curves"), (page, "step_curves"),
         (figures, "prediction_figure"), (gains, "gesture_gains_figure"),
-        (gains, "joint_gains_figure"), (page, "contact_sheet"), (page, "embedding_figure"),
+        (gains, "joint_gains_figure"), (page, "contact_sheet"),
     ):  # fmt: skip
         original = getattr(module, name)
 
@@ -175,8 +175,6 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
         pair(-5.0),
         pair(None, reference="shuffled"),
         features=(FeatureScore("gesture", "tiny", 0, 40.0, 42.0, {"net": 5.0}),),
-        feature_points={"gesture": (rng.normal(size=(20, 2)), np.arange(20) % 3)},
-        feature_classes=3,
         pose_tiles=tuple(Tile(image, text, keypoints_px=points) for text in ("truth", "a", "b")),
         external_pairs=(external_pair(3.0),),
         trouble=("Cell x failed: RuntimeError.",),
@@ -191,9 +189,9 @@ def test_report_has_everything_and_calls_synthetic_data_so_on_every_figure(tmp_p
         ),
     )
     page = write_transfer_report(tmp_path, found).read_text()
-    assert len(titles) == 9 and all("SYNTHETIC" in title for _, title in titles)
-    assert len({name for name, _ in titles}) == 8  # the differences twice: of other systems, too
-    assert page.count("<img") == 9 and "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert len(titles) == 8 and all("SYNTHETIC" in title for _, title in titles)
+    assert len({name for name, _ in titles}) == 7  # the differences twice: of other systems, too
+    assert page.count("<img") == 8 and "http" not in re.sub(r"base64,[^\"]*", "", page)
     for text in (
         "HELPS: Does it help?", "Cell x failed", "Protocol interhand_wrist: a card",
         "not run: no seed has both", "pretraining: nothing.", "commits", "cells/net-0123",
