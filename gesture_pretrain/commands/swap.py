@@ -214,20 +214,17 @@ def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
     from adapters.transfer.plan.one_target import pose_sections
     from gesture_pretrain.config.file import read_config
 
-    config = None
-    if options.config is not None:
-        config = read_config(options.config, kind="pose")
-    return pose_sections(
-        target,
-        config=config,
-        index=options.data,
-        hand_model=None if options.data is None else options.mano,
-        size=options.size,
-        allow_projection=options.allow_projection,
-        iterations=options.steps,
-        epochs=options.epochs,
-        overrides=[text for text in options.overrides if not _is_of_plan(text)],
-    )
+    config = {} if options.config is None else read_config(options.config, kind="pose")
+    chosen = {
+        "data.index": options.data,
+        "hand_model.path": None if options.data is None else options.mano,
+        "model.size": options.size,
+        "model.allow_projection": options.allow_projection or None,
+        "schedule.iterations": options.steps,
+        "schedule.epochs": options.epochs,
+    }
+    overrides = [text for text in options.overrides if not _is_of_plan(text)]
+    return pose_sections(target, config, chosen, overrides)
 
 
 def _is_of_plan(override: str) -> bool:
