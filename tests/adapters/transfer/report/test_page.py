@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adapters.transfer.report.figures import FINDING_COLOURS, arm_colours
 from adapters.transfer.report.page import write_transfer_report
 from adapters.transfer.report.tables import (
     comparison_numbers,
@@ -270,13 +269,6 @@ def test_many_comparisons_show_the_main_one_at_the_top_and_all_below(tmp_path, t
     write_transfer_report(tmp_path, results(*pairs))
     shown = [title for name, title in titles if name == "difference_figure"]
     assert len(shown) == 2 and shown[1].startswith("All differences")
-
-
-def test_every_arm_has_one_colour_that_says_neither_better_nor_worse():
-    colours = arm_colours(["random", "gesture", "shuffled"])
-    assert len(set(colours.values())) == 3
-    assert not set(colours.values()) & set(FINDING_COLOURS.values())
-    assert arm_colours(["random", "gesture"])["gesture"] == colours["gesture"]
 
 
 def test_gestures_without_intervals_are_said_to_be_undecided(tmp_path):

@@ -149,12 +149,6 @@ def test_error_that_is_not_the_cells_ends_the_worker_and_leaves_the_cell_to_be_r
     assert go(toy, FakeStage(), "one").is_complete
 
 
-def test_failure_that_another_worker_takes_away_while_it_is_read(toy, monkeypatch):
-    folder = CellFolder(toy.out, toy.table.cells[0])
-    monkeypatch.setattr(Path, "exists", lambda self: True)  # it was there a moment ago
-    assert folder.failure() is None
-
-
 def test_states_and_forecast(toy):
     assert set(states(toy).values()) == {"waiting"}
     found = forecast(toy.plan, toy.table, toy.out)
