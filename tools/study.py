@@ -10,8 +10,9 @@ from pathlib import Path
 from demo import CONFIGS, TOOLS, Step, run_steps
 
 PLAN = CONFIGS / "experiments" / "study.py"
-IMAGES = "--train 8000 --val 400 --test 720 --train-subjects 60 --val-subjects 12"
-TAKES = "--edition 2 --test-subjects 24 --test-continuous 0.5 --frames-per-take 3 --size 112"
+IMAGES = "--train 12000 --val 400 --test 480 --edition 2 --test-continuous 0.5 --frames-per-take 3"
+SUBJECTS = "--train-subjects 60 --val-subjects 12 --test-subjects 24"
+VIEWS = "--size 112 --view-limit 60 --roll-limit 45 --view-side palm"
 
 
 def steps(folder: Path) -> list[Step]:
@@ -20,7 +21,7 @@ def steps(folder: Path) -> list[Step]:
     study = ["--data", data, "--out", str(folder / "experiment")]
     render = [str(TOOLS / "prepare_data.py"), "synthetic", "--root", data]
     return [
-        Step("Render the embedded dataset", [[*render, *IMAGES.split(), *TAKES.split()]]),
+        Step("Render the embedded dataset", [[*render, *f"{IMAGES} {SUBJECTS} {VIEWS}".split()]]),
         Step("Run the study", [[*plan, "run", *study, "--workers", "2"]]),
         Step("Report of the study", [[*plan, "report", *study]]),
     ]

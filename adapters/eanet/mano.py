@@ -147,7 +147,7 @@ def mano_hands(hand_models: Mapping[str, HandModel]) -> ManoHands:
 class _HandVertices(nn.Module):
     def __init__(self, model: HandModel):
         super().__init__()
-        self.kinematics = ManoKinematics(model)
+        self.kinematics = ManoKinematics(model.blend_arrays(), model.tip_convention)
 
     def forward(self, pose: Tensor, shape: Tensor, trans_m: Tensor) -> Tensor:
         return self.kinematics.of_pose(pose, shape).vertices_m + trans_m[:, None]

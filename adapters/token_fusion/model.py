@@ -54,7 +54,7 @@ class TokenFusionModel(BaseModel):
             )
         self.network = network
         self.normalise = ImageNormaliser(network.backbone.input_spec)
-        self.kinematics = ManoKinematics(hand_model)
+        self.kinematics = ManoKinematics(hand_model.blend_arrays(), hand_model.tip_convention)
         self.weights = Weights() if weights is None else weights
         self.epoch = 0
 

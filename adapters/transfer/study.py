@@ -142,7 +142,7 @@ def open_study(
     cells = cells_of(read)
     for arm, reason in cells.left_out.items():
         say(f"Arm {arm} is left out: {reason}")
-    return Study(read, cells, folder, say)
+    return Study(read.without_arms(cells.left_out), cells, folder, say)
 
 
 def _require_folder(out: Path) -> None:

@@ -6,9 +6,9 @@ is withheld from pretraining, and half of the test images show poses without a g
 share two pretrainings of each arm.
 
 Command: `make study`, which takes these steps:
-    python tools/prepare_data.py synthetic --root data/study --edition 2 --train 8000 --val 400 \
-        --test 720 --train-subjects 60 --val-subjects 12 --test-subjects 24 --test-continuous 0.5 \
-        --frames-per-take 3 --size 112
+    python tools/prepare_data.py synthetic --root data/study --edition 2 --train 12000 --val 400 \
+        --test 480 --train-subjects 60 --val-subjects 12 --test-subjects 24 --test-continuous 0.5 \
+        --frames-per-take 3 --size 112 --view-limit 60 --roll-limit 45 --view-side palm
     python tools/transfer_experiment.py configs/experiments/study.py run --workers 2
     python tools/transfer_experiment.py configs/experiments/study.py report
 
@@ -73,7 +73,7 @@ pretraining = dict(
     heads=dict(hidden=256, dropout=0.2),
     objective=dict(ramp=dict(start=0.5, step=0.5, every_epochs=1, maximum=1.0)),
     optimizer=dict(lr=1e-3, weight_decay=0.05),
-    schedule=dict(epochs=2, warmup_iterations=20, final_lr_ratio=0.01),
+    schedule=dict(epochs=6, warmup_iterations=40, final_lr_ratio=0.01),
     training=dict(clip_norm=1.0, ema_decay=0.98, channels_last=True, log_every=20, threads=1),
 )
 finetuning = dict(
@@ -94,7 +94,7 @@ finetuning = dict(
         threads=1,
     ),
 )
-curve = [25, 50]
+curve = [50]
 # the first fraction and seed choose a rate for each arm in each target
 learning_rate = dict(candidates=[5e-4, 2e-3], split="val", images=200)
 
@@ -121,6 +121,6 @@ planning = dict(
     seed_sd_mm=1.0,
     images_per_s=70.0,
     pretraining_images_per_s=95.0,
-    prediction_images_per_s=110.0,  # three predictions of the test images per fine-tuning
+    prediction_images_per_s=110.0,  # two predictions of the test images per fine-tuning
     source="CPU times of single steps, one process on one core; the rest is a guess",
 )

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -12,7 +11,6 @@ import numpy as np
 
 import gesture_pretrain
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.evaluation.external.file import read_external_file
 from gesture_pretrain.evaluation.external.fit_check import fit_distance_mm
 from gesture_pretrain.evaluation.external.predictions import read_external_predictions
 from gesture_pretrain.evaluation.poses.error_file import save_hand_errors
@@ -21,6 +19,7 @@ from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
 from gesture_pretrain.evaluation.poses.protocol import Protocol, find_protocols
 from gesture_pretrain.evaluation.poses.score import Score, score_predictions
+from gesture_pretrain.files.npz_file import read_npz
 from gesture_pretrain.hand.model import HandModel, load_hand_model
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -82,16 +81,15 @@ def evaluate_predictions(
         joint_order, unit, box_source: Of other systems' files that do not state them.
         allow_missing: Score although hands have no prediction; they are counted in the table.
         check_skeleton: See `read_external_predictions`.
-        command: What was typed, for the record.
+        command: Command line to record.
 
     Raises:
-        ValueError: Files that cannot be used, for the reason given; before anything is scored, a
-            file that is given twice, or two whose systems are called alike.
+        FileNotFoundError: There is no such file.
+        ValueError: A file cannot be used, is given twice, or has the system name of another one.
         MissingManoFile: No hand model where one is needed.
     """
     named = _named_files(files)
-    if len(named) > 1:
-        require_distinct_systems(named)
+    require_distinct_systems(named)
     chosen = find_protocols(list(protocols))
     index = HandIndex.open(data)
     models = load_hand_models(
@@ -132,25 +130,22 @@ def read_predictions(
     """Read a predictions file of this toolkit or of another system.
 
     Args:
-        path: .npz or .json.
+        path: An .npz file.
         index: The data that was predicted.
         system: Name in tables instead of the file's.
         external: Arguments of `read_external_predictions`.
     """
-    path = Path(path)
-    _require_file(path)
-    if path.suffix != ".npz" or not _is_ours(path):
+    is_ours = bool(read_npz(Path(path), PredictionError, names=["index_fingerprint"]))
+    if not is_ours:
         return read_external_predictions(path, index, system=system, **external)
     predictions = PosePredictions.load(path)
-    if system is None:
-        return predictions
-    return replace(predictions, system=system)
+    return predictions if system is None else replace(predictions, system=system)
 
 
 def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
-    """Raise if two files have the same system name, or error files of the same name.
+    """Refuse two files of one system, or of systems whose files of errors would have one name.
 
-    Reads the names of the systems: of an .npz nothing else, a .json as a whole.
+    Only the names of the systems are read.
 
     Args:
         named: System name (None: the file's own) and path of each file.
@@ -159,32 +154,24 @@ def require_distinct_systems(named: Sequence[tuple[str | None, Path]]) -> None:
         FileNotFoundError: There is no such file.
         ValueError: Names the two files.
     """
-    taken: dict[str, tuple[str, Path]] = {}
-    for i, (name, path) in enumerate(named):
-        _require_file(path)
-        if any(path.samefile(other) for _, other in named[:i]):
-            raise ValueError(
-                f"the predictions file {path} is given twice, {_shown(named, path)}; give each "
-                "system its own file"
-            )
+    taken: dict[str, Path] = {}
+    for name, path in named:
         system = stated_system(path) if name is None else name
-        other, file = taken.setdefault(_file_name(system), (system, path))
-        if file != path:
+        for other in taken.values():
+            if path.samefile(other):
+                raise ValueError(f"{path} is given twice, also as {other}. Give it once.")
+        other = taken.setdefault(_file_name(system), path)
+        if other is not path:
             raise ValueError(
-                f"{file} and {path} are both of a system called '{system}'"
-                + ("" if other == system else f" or '{other}', which name the same file")
-                + f"; give one of them another name: NAME={path}"
+                f"{other} and {path} are both of a system called '{system}', or their names differ "
+                f"in special characters only. Give one of them another name: NAME={path}"
             )
 
 
 def stated_system(path: Path) -> str:
     """Return the system name stated in a predictions file, else its base name."""
-    if path.suffix == ".npz":
-        with _opened_npz(path) as stored:
-            system = str(stored["system"]) if "system" in stored.files else None
-    else:
-        system = read_external_file(path).stated.get("system")
-    return str(system or path.stem)
+    stated = read_npz(path, PredictionError, names=["system"])
+    return str(stated.get("system", path.stem))
 
 
 def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandModel] | None:
@@ -194,39 +181,10 @@ def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandMo
     return {side: load_hand_model(side, mano) for side in ("right", "left")}
 
 
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no predictions file {path}. Predict with a trained network first; files of "
-            "other systems are .npz or .json."
-        )
-
-
-def _is_ours(path: Path) -> bool:
-    with _opened_npz(path) as stored:
-        return "index_fingerprint" in stored.files
-
-
-def _opened_npz(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise PredictionError(f"{path} is not a readable .npz of arrays ({error})") from None
-
-
-def _shown(named: Sequence[tuple[str | None, Path]], path: Path) -> str:
-    """List the command-line entries that refer to this file: "A=x.npz and B=x.npz"."""
-    same = [(name, other) for name, other in named if other.exists() and other.samefile(path)]
-    return " and ".join(f"{other}" if name is None else f"{name}={other}" for name, other in same)
-
-
 def _named_files(files: Sequence[str]) -> list[tuple[str | None, Path]]:
     """Split each entry into system name (None: the file's own) and path."""
-    named: list[tuple[str | None, Path]] = []
-    for text in files:
-        name, separator, path = str(text).partition("=")
-        named.append((name, Path(path)) if separator else (None, Path(text)))
-    return named
+    parts = [str(text).partition("=") for text in files]
+    return [(name, Path(path)) if equals else (None, Path(name)) for name, equals, path in parts]
 
 
 def _expected_rows(index: HandIndex, split: str, hands: str) -> np.ndarray:

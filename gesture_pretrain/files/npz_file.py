@@ -1,10 +1,14 @@
-"""npz files of unknown origin: plain arrays only, bounded in size, one error for all damage."""
+"""npz files: atomic writing, and reading of plain arrays of bounded size from unknown files."""
 
+import io
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from gesture_pretrain.files.atomic import write_bytes_atomically
 
 _SMALL_BYTES = 1 << 28
 _LARGEST_RATIO = 100  # measured predictions compress by 1.1 to 4
@@ -45,6 +49,14 @@ def read_npz(
             return {name: stored[name] for name in stored.files if names is None or name in names}
     except Exception as fault:
         raise _damaged(path, error, fault) from None
+
+
+def write_npz(path: Path | str, arrays: Mapping[str, ArrayLike]) -> Path:
+    """Write arrays, numbers and texts atomically to an npz file."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_bytes_atomically(path, content.getvalue())
+    return Path(path)
 
 
 def _damaged(path: Path, error: type[ValueError], fault: Exception) -> ValueError:

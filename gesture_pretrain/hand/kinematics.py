@@ -1,18 +1,20 @@
 """MANO's forward kinematics and skinning from rotation matrices (Romero et al. 2017).
 
-Computes the same hand as `gesture_pretrain.hand.model`, which uses smplx, but from rotation
-matrices instead of axis angles, and for all fingers at once. Without a mesh, only the five
-fingertips are skinned. torch can compile the operations into one graph and export them to ONNX. The
-arrays of the hand are not in the state dict, so a checkpoint contains nothing of a licensed model.
+Computes the same hand as smplx, but from rotation matrices, and for all fingers at once. Without a
+mesh, only the five fingertips are skinned. torch can compile the operations into one graph and
+export them to ONNX. The arrays of the hand are not in the state dict, so a checkpoint contains
+nothing of a licensed model.
 
 Letters: B batch, V vertices.
 """
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gesture_pretrain.hand.model import HandMesh, HandModel
 from gesture_pretrain.hand.rotation import matrix_from_axis_angle
 from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, PARENTS_MANO16, tip_vertices
 
@@ -22,21 +24,33 @@ _CHAINS = (-1, *(0 if j % 3 == 0 else j for j in range(15)))
 assert PARENTS_MANO16 == _CHAINS
 
 
+class HandMesh(NamedTuple):
+    """A posed hand, in the frame of the parameters that made it."""
+
+    vertices_m: Tensor  # (B, 778, 3)
+    joints_m: Tensor  # (B, 21, 3), mano21 order
+
+
 class ManoKinematics(nn.Module):
     """Maps joint rotations and shape of one hand to joints and mesh.
 
     Args:
-        hand_model: Hand model that defines the mean pose and the fingertips.
+        arrays: The hand, see `HandModel.blend_arrays`.
+        tip_convention: Fingertip vertices, see `skeleton.TIP_VERTICES`.
         dtype: Data type of the hand's arrays.
 
     Attributes:
         mean_pose: `(48,)` axis-angle, rad, which MANO adds to a pose. Zero for the root.
     """
 
-    def __init__(self, hand_model: HandModel, *, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        tip_convention: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ):
         super().__init__()
-        arrays = hand_model.blend_arrays()
-        tips = list(tip_vertices(hand_model.tip_convention))
         regressor, shape_dirs = arrays["regressor"], arrays["shape_dirs"]
         buffers = {
             "rest_joints": regressor @ arrays["template_m"],
@@ -50,7 +64,8 @@ class ManoKinematics(nn.Module):
         for name, values in buffers.items():
             tensor = torch.as_tensor(np.asarray(values)).to(dtype)
             self.register_buffer(name, tensor.contiguous(), persistent=False)
-        self.register_buffer("tips", torch.tensor(tips), persistent=False)
+        tips = torch.tensor(tip_vertices(tip_convention))
+        self.register_buffer("tips", tips, persistent=False)
         order = torch.tensor(MANO21_FROM_MANO16_TIPS)
         self.register_buffer("order", order, persistent=False)
 

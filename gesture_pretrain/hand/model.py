@@ -1,31 +1,16 @@
-"""A MANO-format hand as a torch module, through smplx (Romero et al., SIGGRAPH Asia 2017).
+"""A MANO-format hand as a torch module (Romero et al., SIGGRAPH Asia 2017).
 
-This is the only module that imports smplx, whose licence is for non-commercial research.
+smplx poses the hands of MANO files, and `ManoKinematics` the bundled hand model.
 """
 
 import os
-from typing import NamedTuple
 
 import numpy as np
-import smplx
-import torch
-from smplx.utils import Struct
 from torch import Tensor, nn
 
-from gesture_pretrain.hand.mano_file import read_hand
-from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
-
-
-class HandMesh(NamedTuple):
-    """A posed hand, in the frame of the parameters that made it."""
-
-    vertices_m: Tensor  # (B, 778, 3)
-    joints_m: Tensor  # (B, 21, 3), mano21 order
-
-
-class _SmplxMano(smplx.MANO):
-    # the width of the shape space; smplx prints a warning for any model narrower than this
-    SHAPE_SPACE_DIM = 10
+from gesture_pretrain.extras import missing_extra
+from gesture_pretrain.hand.kinematics import HandMesh, ManoKinematics
+from gesture_pretrain.hand.mano_file import OPEN_HAND, read_hand
 
 
 class HandModel(nn.Module):
@@ -52,27 +37,28 @@ class HandModel(nn.Module):
         hand: str,
         tip_convention: str = "smplx",
         flat_hand_mean: bool = False,
+        with_smplx: bool = False,
     ) -> None:
-        """Build the module from the arrays of ``mano_file.read_hand``; see ``load_hand_model``."""
+        """Build the module, see ``load_hand_model``.
+
+        Args:
+            arrays: Result of ``mano_file.read_hand``.
+            hand, tip_convention, flat_hand_mean: See the attributes.
+            with_smplx: Pose the hand with smplx.
+
+        Raises:
+            ModuleNotFoundError: smplx is not installed.
+        """
         super().__init__()
         self.hand, self.tip_convention, self.flat_hand_mean = hand, tip_convention, flat_hand_mean
         self.faces, self.weights = arrays["f"], arrays["weights"]
         self.hands_mean, self.joint_regressor = arrays["hands_mean"], arrays["J_regressor"]
-        tips = torch.tensor(tip_vertices(tip_convention))
-        self.register_buffer("_tips", tips, persistent=False)
-        self.register_buffer("_order", torch.tensor(MANO21_FROM_MANO16_TIPS), persistent=False)
-        self._mano = _SmplxMano(
-            model_path="",
-            data_struct=Struct(**arrays),
-            is_rhand=hand == "right",
-            use_pca=False,
-            flat_hand_mean=flat_hand_mean,
-            **dict.fromkeys(_UNUSED_PARAMETERS, False),
-        )
-        # Keep the hand model out of state dicts: it is not learned, and a licensed MANO file must
-        # not end up in a checkpoint.
-        for module in self._mano.modules():
-            module._non_persistent_buffers_set.update(module._buffers)
+        self._arrays = arrays
+        if with_smplx:
+            options = {"tip_convention": tip_convention, "flat_hand_mean": flat_hand_mean}
+            self._poser = _smplx_hand(arrays, hand=hand, **options)
+        else:
+            self._poser = ManoKinematics(self.blend_arrays(), tip_convention)
 
     def forward(self, pose: Tensor, shape: Tensor, trans_m: Tensor) -> HandMesh:
         """Pose the hand.
@@ -89,51 +75,38 @@ class HandModel(nn.Module):
             ValueError: An argument has another shape.
         """
         _require_widths(pose=(pose, 48), shape=(shape, 10), trans_m=(trans_m, 3))
-        posed = self._mano(
-            betas=shape, global_orient=pose[:, :3], hand_pose=pose[:, 3:], transl=trans_m
-        )
-        joints = torch.cat([posed.joints, posed.vertices[:, self._tips]], dim=1)
-        return HandMesh(posed.vertices, joints[:, self._order])
-
-    def rest_joints_m(self, shape: Tensor) -> Tensor:
-        """Compute the joints (B, 16, 3) of the unposed hand, *mano16* order, m.
-
-        Args:
-            shape: (B, 10) shape coefficients.
-        """
-        _require_widths(shape=(shape, 10))
-        mano = self._mano
-        vertices = mano.v_template + torch.einsum("bk,vik->bvi", shape, mano.shapedirs)
-        return torch.einsum("jv,bvi->bji", mano.J_regressor, vertices)
+        mesh = self._poser.of_pose(pose, shape)
+        return HandMesh(*(points_m + trans_m[:, None] for points_m in mesh))
 
     def blend_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays for linear blend skinning.
 
         Returns:
-            float64 arrays ``template_m`` (778, 3), ``shape_dirs`` (778, 3, 10), ``pose_dirs``
-            (135, 778, 3), ``regressor`` (16, 778), ``weights`` (778, 16) and ``mean_pose`` (48,),
-            which is added to every pose.
+            float64 arrays, rounded to float32: ``template_m`` (778, 3), ``shape_dirs``
+            (778, 3, 10), ``pose_dirs`` (135, 778, 3), ``regressor`` (16, 778) and ``weights``
+            (778, 16). Not rounded: ``mean_pose`` (48,), which is added to every pose.
         """
-        mano = self._mano
-        mean = np.zeros(45) if self.flat_hand_mean else np.asarray(self.hands_mean)
-        tensors = {
-            "template_m": mano.v_template,
-            "shape_dirs": mano.shapedirs,
-            "pose_dirs": mano.posedirs.reshape(135, -1, 3),
-            "regressor": mano.J_regressor,
-            "weights": mano.lbs_weights,
+        mean = np.zeros(45) if self.flat_hand_mean else self.hands_mean
+        found = {
+            "template_m": self._arrays["v_template"],
+            "shape_dirs": self._arrays["shapedirs"],
+            "pose_dirs": np.moveaxis(self._arrays["posedirs"], -1, 0),
+            "regressor": self.joint_regressor,
+            "weights": self.weights,
         }
-        arrays = {k: v.detach().cpu().numpy().astype(np.float64) for k, v in tensors.items()}
-        return {**arrays, "mean_pose": np.concatenate([np.zeros(3), mean])}
+        rounded = {
+            name: values.astype(np.float32, order="C").astype(np.float64)
+            for name, values in found.items()
+        }
+        return {**rounded, "mean_pose": np.concatenate([np.zeros(3), mean])}
 
 
-_UNUSED_PARAMETERS = (
-    "create_betas",
-    "create_global_orient",
-    "create_body_pose",
-    "create_hand_pose",
-    "create_transl",
-)
+def _smplx_hand(arrays: dict[str, np.ndarray], **options) -> nn.Module:
+    try:
+        from gesture_pretrain.hand.smplx_hand import SmplxHand
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
+    return SmplxHand(arrays, **options)
 
 
 def _require_widths(**named: tuple[Tensor, int]) -> None:
@@ -167,8 +140,12 @@ def load_hand_model(
     Raises:
         ValueError: Unknown hand or tip convention.
         MissingManoFile, ManoFileError: See ``mano_file.read_hand``.
+        ModuleNotFoundError: smplx is not installed, which MANO files need.
     """
-    arrays = read_hand(hand, path)
     return HandModel(
-        arrays, hand=hand, tip_convention=tip_convention, flat_hand_mean=flat_hand_mean
+        read_hand(hand, path),
+        hand=hand,
+        tip_convention=tip_convention,
+        flat_hand_mean=flat_hand_mean,
+        with_smplx=path != OPEN_HAND,
     )

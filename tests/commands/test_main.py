@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from random_pose_model import store_random_pose_model
 from tiny_run import write_tiny_index
+from tool_module import load_tool
+from toy_pose import register_toy, toy_plan
 
 from gesture_pretrain.commands import failure
 from gesture_pretrain.commands.main import COMMANDS, run_commands
@@ -73,19 +77,46 @@ def test_script_and_command_pretrain_to_the_same_weights(repo_root, tmp_path):
     assert stored[0].read_bytes() == stored[1].read_bytes()
 
 
-def test_script_and_command_predict_the_same(repo_root, tmp_path):
+def both_ways(name: str, script: str, words: Sequence[object], out: Path) -> tuple[Path, Path]:
+    """Folders `--out` of the script and of the command, called with the same words."""
+    given = [str(word) for word in words]
+    assert load_tool(script).run([*given, "--out", str(out / "script")]) == 0
+    assert run_commands([*name.split(), *given, "--out", str(out / "command")]) == 0
+    return out / "script", out / "command"
+
+
+def test_script_and_command_predict_the_same(tmp_path):
     model = store_random_pose_model(tmp_path / "model", taxonomy=None)
     image = tmp_path / "hand.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8)).save(image)
-    for name, words in (
-        ("script", ["tools/predict.py"]),
-        ("command", ["-m", "gesture_pretrain", "predict"]),
-    ):
-        given = [image, "--model", model, "--whole-image", "--hand", "right", "--device", "cpu"]
-        given += ["--out", tmp_path / name, "--no-overlays", "--mesh", "none"]
-        start(repo_root, tmp_path / "home", *words, *given)
-    found = [
-        json.loads((tmp_path / name / "predictions.json").read_text())["images"]
-        for name in ("script", "command")
-    ]
+    words = [image, "--model", model, "--whole-image", "--hand", "right", "--device", "cpu"]
+    folders = both_ways("predict", "predict", [*words, "--no-overlays", "--mesh", "none"], tmp_path)
+    found = [json.loads((folder / "predictions.json").read_text())["images"] for folder in folders]
     assert found[0] == found[1] and found[0][0]["hands"]
+
+
+def bits(study: Path) -> dict[str, bytes]:
+    """Weights, predictions and statistics of a transfer study by their place in it."""
+    names = ("model.safetensors", "predictions.npz", "comparisons.json")
+    files = [path for name in names for path in study.rglob(name)]
+    assert {"predictions.npz", "comparisons.json"} <= {path.name for path in files}
+    return {str(path.relative_to(study)): path.read_bytes() for path in files}
+
+
+def test_script_and_command_swap_to_the_same_bits(swap_index, registered, tmp_path):
+    words = ["--target", "eanet", "--size", "tiny", "--backbone", registered.name]
+    words += ["--baseline", "random", "--data", swap_index, "--steps", "2", "training.threads=1"]
+    words += ["data.batch_size=4", "data.workers=0", "data.val_images=4", "test.images=4"]
+    script, command = both_ways("swap", "swap_backbone", words, tmp_path)
+    assert bits(script) == bits(command)
+
+
+def test_script_and_command_transfer_to_the_same_bits(swap_index, tmp_path):
+    register_toy()
+    values = toy_plan(swap_index, seeds=[0])
+    del values["arms"]["shuffled"], values["comparisons"][1]
+    plan = tmp_path / "toy.py"
+    plan.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
+    for action in ("run", "report"):
+        script, command = both_ways("transfer", "transfer_experiment", [plan, action], tmp_path)
+    assert bits(script) == bits(command)

@@ -1,6 +1,8 @@
 """tools/predict.py: images, folders and videos to JSON, overlays and meshes; wrong input."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -103,6 +105,25 @@ def test_it_gives_what_the_estimator_gives(tool, model, folder, tmp_path):
     vertices = np.frombuffer(ply[: 778 * 12], "<f4").reshape(778, 3)
     np.testing.assert_allclose(vertices, expected.vertices_rel_mm, atol=1e-4)
     assert not (out / "overlays").exists()
+
+
+WITHOUT_SMPLX = """
+import sys
+
+sys.modules["smplx"] = None
+from gesture_pretrain.commands.main import main
+
+sys.argv[1:1] = ["predict", "--whole-image", "--hand", "left"]
+sys.exit(main())
+"""
+
+
+def test_a_network_of_the_bundled_hand_model_needs_no_smplx(model, folder, tmp_path):
+    words = [folder / "grey.png", "--model", model, "--out", tmp_path / "out", "--html"]
+    call = [sys.executable, "-c", WITHOUT_SMPLX, *map(str, words)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(read(tmp_path / "out")["images"]) == 1
 
 
 def test_boxes_refer_to_the_upright_image(tool, model, folder, tmp_path):

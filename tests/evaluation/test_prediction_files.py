@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from tool_module import load_tool, refused_by
 
-from gesture_pretrain.evaluation.poses.error_file import load_hand_errors
+from gesture_pretrain.evaluation.poses.joint_order import permutation
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
-from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +24,9 @@ def files(truth, predictions_of, rendered_index, tmp_path):
     other = tmp_path / "other.npz"
     np.savez(
         other,
-        joints=(truth.joints_cam_mm + noise)[:, ::-1] / 1000,
-        joint_names=np.array(JOINT_NAMES_MANO21[::-1]),
-        unit=np.array("m"),
+        joints=(truth.joints_cam_mm + noise)[:, permutation("interhand21", "mano21")] / 1000,
+        joint_order="interhand21",
+        unit="m",
         annotation_id=rendered_index.values("image_id", truth.rows),
     )
     return ours.save(tmp_path / "ours.npz"), other
@@ -51,8 +50,8 @@ def test_two_systems_in_one_table(tool, files, rendered_index, tmp_path, capsys)
     assert {path.name for path in out.iterdir()} == {
         "scores.json", "scores.md", "report.html", "truth.errors.npz", "HaMeR.errors.npz"
     }  # fmt: skip
-    errors = load_hand_errors(out / "HaMeR.errors.npz")
-    assert errors.joint_mm["interhand_wrist"].shape == (24, 21)
+    with np.load(out / "HaMeR.errors.npz") as errors:
+        assert errors["joint_mm.interhand_wrist"].shape == (24, 21)
     report = (out / "report.html").read_text()
     assert "<img" in report and '<td class="main">' not in report  # no system is before the other
 
@@ -82,11 +81,11 @@ def refusal(tool, arguments, rendered_index, tmp_path, monkeypatch) -> str:
 def test_one_file_twice_is_refused_at_once(tool, files, rendered_index, tmp_path, monkeypatch):
     ours, _ = files
     said = refusal(tool, [ours, ours], rendered_index, tmp_path, monkeypatch)
-    assert f"{ours} is given twice" in said
+    assert str(ours) in said and "twice" in said
     link = tmp_path / "link.npz"
     link.symlink_to(ours)
     said = refusal(tool, [f"A={ours}", f"B={link}"], rendered_index, tmp_path, monkeypatch)
-    assert f"A={ours} and B={link}" in said
+    assert str(ours) in said and str(link) in said
 
 
 def test_systems_of_one_name_are_refused_at_once(
@@ -94,15 +93,15 @@ def test_systems_of_one_name_are_refused_at_once(
 ):
     ours, other = files
     again = PosePredictions.load(ours).take(slice(0, 9)).save(tmp_path / "again.npz")
-    stated = tmp_path / "stated.json"
-    stated.write_text(json.dumps({"system": "truth", "predictions": [{"row": 0, "joints": [0]}]}))
+    stated = tmp_path / "stated.npz"
+    np.savez(stated, system="truth", row=[0], joints=np.zeros((1, 21, 3)))
     for second, given in ((again, again), (stated, stated), (other, f"truth={other}")):
         said = refusal(tool, [ours, given], rendered_index, tmp_path, monkeypatch)
         assert f"{ours} and {second} are both of a system called 'truth'" in said
         assert f"NAME={second}" in said
     # two names, but one file of errors: the second would have replaced the first
     said = refusal(tool, [f"a b={ours}", f"a_b={other}"], rendered_index, tmp_path, monkeypatch)
-    assert str(ours) in said and str(other) in said and "'a_b' or 'a b'" in said
+    assert str(ours) in said and str(other) in said and "special characters" in said
 
 
 def test_two_files_of_one_name_are_told_apart_by_new_names(tool, files, rendered_index, tmp_path):
@@ -119,7 +118,7 @@ def test_a_broken_archive_is_one_message(tool, files, rendered_index, tmp_path, 
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"PK\x03\x04 cut off")
     said = refusal(tool, [files[0], broken], rendered_index, tmp_path, monkeypatch)
-    assert f"{broken} is not a readable .npz of arrays" in said
+    assert f"{broken} cannot be read" in said
 
 
 def test_missing_predictions_need_permission(tool, files, rendered_index, tmp_path, capsys):

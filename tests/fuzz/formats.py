@@ -248,12 +248,7 @@ def _predictions(root: Path) -> dict[str, Format]:
     stored, packed = root / "stored.npz", root / "packed.npz"
     np.savez(stored, **arrays, **stated)
     np.savez_compressed(packed, **arrays, **stated)
-    text, own = root / "other.json", root / "own.npz"
-    entries = [
-        {"row": int(r), "hand": int(h), "joints": j.tolist()}
-        for r, h, j in zip(rows, hands, joints, strict=True)
-    ]
-    text.write_text(json.dumps({**stated, "predictions": entries}))
+    own = root / "own.npz"
     facts = {"box_source": "annotation"}
     PosePredictions("a", index.fingerprint, rows, hands, joints, provenance=facts).save(own)
 
@@ -271,7 +266,6 @@ def _predictions(root: Path) -> dict[str, Format]:
     return {
         "external .npz": Format(stored, other(stored), family),
         "external .npz, compressed": Format(packed, other(packed), family),
-        "external .json": Format(text, other(text), family, True),
         "own predictions .npz": Format(own, ours, family),
     }
 

@@ -1,5 +1,7 @@
 """The torch hand against an independent float64 skinning, and its mirror."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -53,9 +55,11 @@ def _forward(model, parameters, dtype):
 # smplx stores float32 (arrays rounded by 6e-8 of at most 0.3 m, through a chain of 4 and sums of
 # 778 or 135 terms) and adds 1e-8 rad to angles: 2e-7 m in float64; float32 arithmetic a few more
 @pytest.mark.parametrize(("dtype", "limit_m"), [(torch.float64, 2e-7), (torch.float32, 2e-6)])
-def test_equals_independent_skinning(hand, flat, tips, dtype, limit_m):
+@pytest.mark.parametrize("with_smplx", [False, True])
+def test_equals_independent_skinning(hand, flat, tips, dtype, limit_m, with_smplx):
     arrays, parameters = _arrays(hand), _random_parameters()
-    model = HandModel(arrays, hand=hand, tip_convention=tips, flat_hand_mean=flat)
+    options = {"hand": hand, "tip_convention": tips, "flat_hand_mean": flat}
+    model = HandModel(arrays, **options, with_smplx=with_smplx)
     mesh = _forward(model, parameters, dtype)
     mean = np.zeros(45) if flat else arrays["hands_mean"]
     tip_rows = list(TIP_VERTICES[tips].values())
@@ -66,9 +70,10 @@ def test_equals_independent_skinning(hand, flat, tips, dtype, limit_m):
         np.testing.assert_allclose(mesh.joints_m[i], joints, atol=limit_m)
 
 
-def test_left_hand_is_the_mirror_image():
-    right = HandModel(_arrays("right"), hand="right")
-    left = HandModel(_arrays("left"), hand="left")
+@pytest.mark.parametrize("with_smplx", [False, True])
+def test_left_hand_is_the_mirror_image(with_smplx):
+    right = HandModel(_arrays("right"), hand="right", with_smplx=with_smplx)
+    left = HandModel(_arrays("left"), hand="left", with_smplx=with_smplx)
     pose, shape, trans = _random_parameters()
     mirrored = pose * np.tile([1, -1, -1], 16), shape, trans * [-1, 1, 1]
     for ours, theirs in zip(
@@ -90,25 +95,15 @@ def test_faces_look_outwards(hand):
     assert 1e-4 < volume < 1e-3  # 299 cm^3 less the open wrist
 
 
-def test_rest_joints_are_those_of_the_flat_hand():
-    model = load_hand_model("right", "open", flat_hand_mean=True).double()
-    shape = torch.randn(2, 10, generator=torch.Generator().manual_seed(0)).double()
-    mesh = model(torch.zeros(2, 48).double(), shape, torch.zeros(2, 3).double())
-    native = mesh.joints_m[:, np.argsort(MANO21_FROM_MANO16_TIPS)[:16]]
-    np.testing.assert_allclose(model.rest_joints_m(shape), native, atol=1e-7)
-
-
-def test_is_quiet_and_has_nothing_to_train(capfd, recwarn):
-    model = load_hand_model("left", "open")
+@pytest.mark.parametrize("with_smplx", [False, True])
+def test_is_quiet_differentiable_and_has_nothing_to_train(with_smplx, capfd, recwarn):
+    model = HandModel(_arrays("left"), hand="left", with_smplx=with_smplx)
+    inputs = [torch.zeros(2, n, requires_grad=True) for n in (48, 10, 3)]
+    model(*inputs).joints_m.square().sum().backward()
+    assert all(torch.isfinite(value.grad).all() and value.grad.any() for value in inputs)
     assert list(model.parameters()) == []
     assert capfd.readouterr() == ("", "")
     assert [str(w.message) for w in recwarn] == []
-
-
-def test_is_differentiable():
-    inputs = [torch.zeros(2, n, requires_grad=True) for n in (48, 10, 3)]
-    load_hand_model("right", "open")(*inputs).joints_m.square().sum().backward()
-    assert all(torch.isfinite(value.grad).all() and value.grad.any() for value in inputs)
 
 
 def test_wrong_input_is_named():
@@ -123,10 +118,20 @@ def test_wrong_input_is_named():
         load_hand_model("both", "open")
 
 
-def test_state_dict_is_empty_and_a_network_around_it_saves_nothing_of_it():
+@pytest.mark.parametrize("with_smplx", [False, True])
+def test_state_dict_is_empty_and_a_network_around_it_saves_nothing_of_it(with_smplx):
     # so that no weights file holds arrays of a licensed MANO file
-    model = load_hand_model("right", "open")
+    model = HandModel(_arrays("right"), hand="right", with_smplx=with_smplx)
     assert model.state_dict() == {}
     holder = torch.nn.Sequential(torch.nn.Linear(1, 1))
     holder.hand = model
     assert list(holder.state_dict()) == ["0.weight", "0.bias"]
+
+
+def test_only_mano_files_need_smplx(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "smplx", None)
+    monkeypatch.delitem(sys.modules, "gesture_pretrain.hand.smplx_hand", raising=False)
+    assert load_hand_model("right", "open").hand == "right"
+    np.savez(tmp_path / "MANO_RIGHT.npz", **open_hand("right"))
+    with pytest.raises(ModuleNotFoundError, match=r"gesture-pretrain\[mano\]"):
+        load_hand_model("right", tmp_path)

@@ -3,8 +3,8 @@
 `file.py` reads a plan from a file, `checks.py` checks it, and `cells.py` turns it into runs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -295,6 +295,18 @@ class Plan:
         """Return the arms that a target is run with."""
         chosen = self.targets[target].arms
         return tuple(self.arms) if chosen is None else chosen
+
+    def without_arms(self, names: Collection[str]) -> "Plan":
+        """Return the plan without these arms and the comparisons that name them."""
+        return replace(
+            self,
+            arms={name: arm for name, arm in self.arms.items() if name not in names},
+            targets={
+                name: replace(target, arms=tuple(a for a in self.arms_of(name) if a not in names))
+                for name, target in self.targets.items()
+            },
+            comparisons=tuple(c for c in self.comparisons if not {c.arm, c.reference} & {*names}),
+        )
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,41 +1,41 @@
-"""Predictions of other systems, in a simple .npz or .json format.
+"""Predictions of other systems, in an .npz file of named arrays.
 
-For each predicted hand, a file contains
+For each of N predicted hands, the file contains
 
-    joints     21 x 3, and / or
-    vertices   778 x 3, a MANO mesh; both in the camera frame (x right, y down, z away)
-    row | annotation_id | image    the image: row of the index, id, or path in the dataset
-    hand       "right" or "left" (or 0, 1); optional if images show one hand
+    joints     (N, 21, 3), and / or
+    vertices   (N, 778, 3), a MANO mesh; both in the camera frame (x right, y down, z away)
+    row | annotation_id | image    (N,) the image: row of the index, id, or path in the dataset
+    hand       (N,) "right" or "left" (or 0, 1); optional if images show one hand
 
-and once per file `joint_order` (or the 21 `joint_names`), `unit` ("m" or "mm"), and optionally
-`system` and `box_source`. An .npz has arrays of these names with N entries; a .json has a list of
-hands under `predictions`. The caller must provide values that the file does not state, and must
-not contradict those that it does.
+and once per file `joint_order`, `unit` ("m" or "mm"), and optionally `system` and `box_source`. The
+caller must provide values that the file does not state, and must not contradict those that it does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS, SPLITS
-from gesture_pretrain.evaluation.external.file import KEYS, ExternalFile, read_external_file
 from gesture_pretrain.evaluation.external.skeleton_check import require_hand_size, require_skeleton
 from gesture_pretrain.evaluation.poses.joint_order import (
     JOINT_ORDERS,
     JointOrderError,
     canonical_order,
-    order_of_names,
     permutation,
 )
-from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_mesh
+from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_hands
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions, PredictionError
+from gesture_pretrain.files.npz_file import read_npz
 from gesture_pretrain.hand.model import HandModel
 
-_UNITS_MM = {"mm": 1.0, "m": 1000.0}
+_KEYS = ("row", "annotation_id", "image")
 _NUM_POINTS = {"joints": 21, "vertices": 778}
+_PER_HAND = (*_KEYS, "hand", *_NUM_POINTS)
+_PER_FILE = ("system", "joint_order", "unit", "box_source")
+_UNITS_MM = {"mm": 1.0, "m": 1000.0}
+_LARGEST_DISTANCE_MM = 100.0  # between the centres of joints and vertices of one hand
 
 
 def read_external_predictions(
@@ -53,7 +53,7 @@ def read_external_predictions(
     """Read a predictions file of another system; see the module docstring for its format.
 
     Args:
-        path: Path of an .npz or .json file.
+        path: Path of an .npz file.
         index: Index of the predicted images.
         system: Name in tables. Default: that of the file, else its base name.
         joint_order: "mano21" ("openpose", "freihand"), "interhand21" or "mano16_tips" ("smplx").
@@ -72,88 +72,88 @@ def read_external_predictions(
         JointOrderError: The joint order is missing, contradicted, or not that of the bones.
     """
     path = Path(path)
-    content = read_external_file(path)
+    content = read_npz(path, PredictionError)
     try:
-        order, unit = _stated_order(content, joint_order), _stated_unit(content, unit)
-        rows = _rows(content, index, split)
-        hand = _hands(content, index, rows)
-        joints, vertices = (_points(content, name, unit) for name in ("joints", "vertices"))
-        if joints is not None and check_skeleton:
-            require_skeleton(joints, order, index, rows, hand)
-        provenance = {
-            "file": path.name,
-            "joint_order": order.name,
-            "unit": unit,
-            "box_source": _agreed(content, "box_source", box_source),
-            "joints": "regressed from the mesh" if joints is None else "as predicted",
-        }
+        columns, stated = _columns(content), _stated(content, unit=unit, box_source=box_source)
+        unit = stated.get("unit")
+        if unit not in _UNITS_MM:
+            raise PredictionError(f"unit is {unit!r}; state 'm' or 'mm' in the file or the call")
+        rows = _rows(columns, index, split)
+        hand = _hands(columns, index, rows)
+        joints, vertices = (_points(columns, name, unit) for name in _NUM_POINTS)
         if joints is None:
+            order = "regressed from the mesh"
             joints = _joints_of_meshes(vertices, hand, hand_models)
         else:
-            joints = joints[:, order.to_mano21]
+            order = _joint_order(stated.get("joint_order"), joint_order)
+            joints = joints[:, permutation("mano21", order)]
+            if check_skeleton:
+                require_skeleton(joints, index, rows, hand)
         require_hand_size(joints, unit)
-        name = system or str(content.stated.get("system") or path.stem)
-        points = _relative_to_wrist(joints, vertices)
-        return PosePredictions(name, index.fingerprint, rows, hand, *points, provenance=provenance)
+        return PosePredictions(
+            system or stated.get("system") or path.stem,
+            index.fingerprint,
+            rows,
+            hand,
+            *_relative_to_wrist(joints, vertices),
+            provenance={
+                "file": path.name,
+                "joints": order,
+                "unit": unit,
+                "box_source": stated.get("box_source"),
+            },
+        )
     except (PredictionError, JointOrderError) as error:
         raise type(error)(f"{path}: {error}") from None
 
 
-# --- values given once per file -----------------------------------------------------------
+# --- content of the file ---------------------------------------------------------------------
 
 
-def _agreed(content: ExternalFile, name: str, asked: str | None) -> str | None:
-    """Return the value from the file or the caller; None if neither states it."""
-    own = content.stated.get(name)
-    if own is not None and asked is not None and own != asked:
-        raise PredictionError(f"the file states {name} {own!r}, but {asked!r} is given")
-    return own if asked is None else asked
-
-
-def _stated_unit(content: ExternalFile, asked: str | None) -> str:
-    unit = _agreed(content, "unit", asked)
-    if unit not in _UNITS_MM:
-        problem = "unit is not stated" if unit is None else f"unit {unit!r} is not known"
-        raise PredictionError(f"{problem}; state 'm' or 'mm', in the file or as an argument")
-    return unit
-
-
-@dataclass(frozen=True)
-class _Order:
-    name: str
-    to_mano21: np.ndarray
-
-
-def _stated_order(content: ExternalFile, asked: str | None) -> _Order:
-    names, own = content.stated.get("joint_names"), content.stated.get("joint_order")
-    if names is not None:
-        by_names = _Order("given names", np.array(order_of_names(list(names))))
-        for order in (own, asked):
-            if order is None:
-                continue
-            if not np.array_equal(permutation("mano21", order), by_names.to_mano21):
-                raise JointOrderError(
-                    f"the joint names are not in {order} order, which is also stated"
-                )
-        return by_names
-    if "joints" not in content.columns:
-        return _Order("mano21", np.arange(21))
-    if own is not None and asked is not None and canonical_order(own) != canonical_order(asked):
-        raise JointOrderError(f"the file states joint order {own!r}, but {asked!r} is given")
-    if own is None and asked is None:
-        raise JointOrderError(
-            f"the joint order is not stated; pass one of {', '.join(JOINT_ORDERS)}"
+def _columns(content: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays with an entry per hand."""
+    if unknown := sorted(content.keys() - {*_PER_HAND, *_PER_FILE}):
+        raise PredictionError(
+            f"it has unknown names {', '.join(map(repr, unknown))}. Allowed per hand: "
+            f"{', '.join(_PER_HAND)}; per file: {', '.join(_PER_FILE)}"
         )
-    name = canonical_order(str(own if asked is None else asked))
-    return _Order(name, permutation("mano21", name))
+    if not content.keys() & _NUM_POINTS.keys():
+        raise PredictionError("it has neither joints nor vertices")
+    columns = {name: content[name] for name in _PER_HAND if name in content}
+    counts = {name: column.shape[:1] for name, column in columns.items()}
+    if len(set(counts.values())) != 1 or () in counts.values():
+        raise PredictionError(f"columns differ in length: {counts}")
+    return columns
 
 
-def _points(content: ExternalFile, name: str, unit: str) -> np.ndarray | None:
+def _stated(content: Mapping[str, np.ndarray], **asked: str | None) -> dict[str, str]:
+    """Return the values given once, by the file or by the caller."""
+    stated = {name: content[name].tolist() for name in _PER_FILE if name in content}
+    for name, value in stated.items():
+        if not isinstance(value, str):
+            raise PredictionError(f"{name} must be a text, got {str(value)[:60]}")
+    for name, value in asked.items():
+        if value is not None and stated.setdefault(name, value) != value:
+            raise PredictionError(
+                f"the file states {name} {stated[name]!r}, but {value!r} is given"
+            )
+    return stated
+
+
+def _joint_order(own: str | None, asked: str | None) -> str:
+    orders = {canonical_order(name) for name in (own, asked) if name is not None}
+    if len(orders) != 1:
+        found = f"the file states {own!r}, but {asked!r} is given" if orders else "it is not stated"
+        raise JointOrderError(f"joint order: {found}; state one of {', '.join(JOINT_ORDERS)}")
+    return orders.pop()
+
+
+def _points(columns: Mapping[str, np.ndarray], name: str, unit: str) -> np.ndarray | None:
     """Read points (N, 21 or 778, 3), float64, mm."""
-    if name not in content.columns:
+    if name not in columns:
         return None
-    points, count = content.columns[name], _NUM_POINTS[name]
-    if points.ndim != 3 or points.shape[1:] != (count, 3) or points.dtype.kind not in "fiu":
+    points, count = columns[name], _NUM_POINTS[name]
+    if points.shape[1:] != (count, 3) or points.dtype.kind not in "fiu":
         raise PredictionError(
             f"{name} is {points.dtype} {points.shape}; expected numbers (N, {count}, 3)"
         )
@@ -169,52 +169,41 @@ def _points(content: ExternalFile, name: str, unit: str) -> np.ndarray | None:
 # --- which image, which hand -----------------------------------------------------------------
 
 
-def _rows(content: ExternalFile, index: HandIndex, split: str | None) -> np.ndarray:
-    keys = [key for key in KEYS if key in content.columns]
+def _rows(columns: Mapping[str, np.ndarray], index: HandIndex, split: str | None) -> np.ndarray:
+    keys = [key for key in _KEYS if key in columns]
     if len(keys) != 1:
         raise PredictionError(
-            f"images must be identified by exactly one of {', '.join(KEYS)}; it has "
+            f"images must be identified by exactly one of {', '.join(_KEYS)}; it has "
             f"{', '.join(keys) or 'none'}"
         )
-    values = content.columns[keys[0]]
+    values = columns[keys[0]]
     if keys[0] == "row":
         if values.dtype.kind not in "iu" or np.any((values < 0) | (values >= len(index))):
             raise PredictionError(f"rows must be integers from 0 to {len(index) - 1}")
         return values.astype(np.int64)
     candidates = index.select(split=split)
     if keys[0] == "annotation_id":
-        return _rows_of_ids(values, index, candidates)
-    return _rows_of_paths(values, index, candidates)
+        column = "annotation_id" if "annotation_id" in index.columns else "image_id"
+        table = _lookup(index.values(column, candidates).tolist(), candidates, "annotation ids")
+        found = [table.get(int(value)) for value in values]
+    else:
+        table = _lookup(_image_names(index, candidates), candidates, "image names")
+        found = [_by_tail(table, str(name)) for name in values]
+    unknown = [str(value) for value, row in zip(values, found, strict=True) if row is None]
+    if unknown:
+        raise PredictionError(
+            f"{len(unknown)} of {len(found)} images are not in {index.path}, first {unknown[0]}"
+        )
+    return np.array(found, np.int64)
 
 
-def _rows_of_ids(ids, index: HandIndex, candidates: np.ndarray) -> np.ndarray:
-    column = "annotation_id" if "annotation_id" in index.columns else "image_id"
-    table = _lookup(index.values(column, candidates).tolist(), candidates, "annotation ids")
-    return _found([table.get(int(value)) for value in ids], ids, index)
-
-
-def _rows_of_paths(paths, index: HandIndex, candidates: np.ndarray) -> np.ndarray:
-    folders = {
-        SPLITS.index(name): index.root / folder
-        for name, folder in index.meta["image_folders"].items()
-    }
-    splits = index.values("split", candidates)
-    names = [
-        index.image_path(row).relative_to(folders[code]).as_posix()
-        for row, code in zip(candidates.tolist(), splits.tolist(), strict=True)
+def _image_names(index: HandIndex, rows: np.ndarray) -> list[str]:
+    """List the paths of images below the folders of their splits."""
+    folders = index.meta["image_folders"]
+    return [
+        index.image_path(row).relative_to(index.root / folders[SPLITS[code]]).as_posix()
+        for row, code in zip(rows.tolist(), index.values("split", rows).tolist(), strict=True)
     ]
-    table = _lookup(names, candidates, "image names")
-    return _found([_by_tail(table, str(name)) for name in paths], paths, index)
-
-
-def _by_tail(table: dict[str, int], name: str) -> int | None:
-    """Find the row whose image name equals the last components of a path."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    for start in range(len(parts)):
-        row = table.get("/".join(parts[start:]))
-        if row is not None:
-            return row
-    return None
 
 
 def _lookup(keys: list, rows: np.ndarray, what: str) -> dict:
@@ -226,17 +215,15 @@ def _lookup(keys: list, rows: np.ndarray, what: str) -> dict:
     return table
 
 
-def _found(rows: list[int | None], keys, index: HandIndex) -> np.ndarray:
-    unknown = [str(key) for key, row in zip(keys, rows, strict=True) if row is None]
-    if unknown:
-        raise PredictionError(
-            f"{len(unknown)} of {len(rows)} images are not in {index.path}, first {unknown[0]}"
-        )
-    return np.array(rows, np.int64)
+def _by_tail(table: dict[str, int], name: str) -> int | None:
+    """Find the row whose image name equals the last components of a path."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((table[tail] for tail in tails if tail in table), None)
 
 
-def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray) -> np.ndarray:
-    if "hand" not in content.columns:
+def _hands(columns: Mapping[str, np.ndarray], index: HandIndex, rows: np.ndarray) -> np.ndarray:
+    if "hand" not in columns:
         hand = index.values("hand", rows).astype(np.int64)
         if np.any(hand > 1):
             raise PredictionError(
@@ -244,31 +231,23 @@ def _hands(content: ExternalFile, index: HandIndex, rows: np.ndarray) -> np.ndar
                 "both hands or an unknown one. Add 'hand' (right or left)"
             )
         return hand
-    values = content.columns["hand"]
-    names = [HANDS[int(v)] if str(v) in ("0", "1") else str(v) for v in values.tolist()]
-    if wrong := sorted(set(names) - set(HANDS[:2])):
+    codes = {"0": 0, "1": 1, "right": 0, "left": 1}
+    names = [str(value) for value in columns["hand"].tolist()]
+    if wrong := sorted(set(names) - codes.keys()):
         raise PredictionError(f"hand is {', '.join(wrong)}; it must be right or left")
-    return np.array([HANDS.index(name) for name in names], np.int64)
+    return np.array([codes[name] for name in names], np.int64)
 
 
 # --- meshes ----------------------------------------------------------------------------------
 
 
-def _joints_of_meshes(vertices, hand, hand_models) -> np.ndarray:
-    joints = np.empty((len(vertices), 21, 3))
-    for code, side in enumerate(HANDS[:2]):
-        chosen = hand == code
-        if not chosen.any():
-            continue
-        if hand_models is None or side not in hand_models:
-            raise PredictionError(
-                f"meshes without joints require the {side} hand model, to regress them"
-            )
-        model = hand_models[side]
-        joints[chosen] = joints_of_mesh(
-            vertices[chosen], model.joint_regressor, tip_convention=model.tip_convention
-        )
-    return joints
+def _joints_of_meshes(
+    vertices: np.ndarray, hand: np.ndarray, hand_models: Mapping[str, HandModel] | None
+) -> np.ndarray:
+    if hand_models is None:
+        raise PredictionError("meshes without joints require the hand models, to regress them")
+    tips = hand_models[HANDS[0]].tip_convention
+    return joints_of_hands(vertices, hand, hand_models, tip_convention=tips)
 
 
 def _relative_to_wrist(
@@ -278,7 +257,7 @@ def _relative_to_wrist(
     if vertices_mm is None:
         return joints_mm - wrist_mm, None
     apart_mm = np.median(np.linalg.norm(joints_mm.mean(1) - vertices_mm.mean(1), axis=-1))
-    if apart_mm > 100:
+    if apart_mm > _LARGEST_DISTANCE_MM:
         raise PredictionError(
             f"joints and vertices are {apart_mm:.0f} mm apart (median); they must have the same "
             "frame and origin"

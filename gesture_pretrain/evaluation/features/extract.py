@@ -4,7 +4,6 @@ Predictions go to disk first and metrics are computed from disk, so mending a me
 through a network. Letters: N samples, C channels of the pooled feature, K classes.
 """
 
-import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gesture_pretrain.data.samples.gesture_dataset import HandSample, without_opencv_threads
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.npz_file import write_npz
 from gesture_pretrain.models.backbone import InputSpec
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 
@@ -76,13 +75,9 @@ class FeatureTable:
 
     def save(self, path: Path | str) -> Path:
         """Write the table atomically as an .npz without pickled data."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, name) for name in self._array_names()}
-        content = io.BytesIO()
-        np.savez(content, meta_json=np.array(json.dumps(self.meta)), **arrays)
-        write_bytes_atomically(path, content.getvalue())
-        return path
+        return write_npz(path, {"meta_json": json.dumps(self.meta), **arrays})
 
     @classmethod
     def load(cls, path: Path | str) -> "FeatureTable":

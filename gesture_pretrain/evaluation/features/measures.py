@@ -5,7 +5,6 @@
 recomputed without fitting again. Letters: M evaluated samples, J = 21 joints.
 """
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from gesture_pretrain.evaluation.features.nearest_neighbours import (
     nearest_neighbours,
     vote,
 )
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.npz_file import write_npz
 from gesture_pretrain.taxonomy import UNLABELLED
 
 LEVELS = ("coarse", "fine")
@@ -49,10 +48,7 @@ class Predictions:
 
     def save(self, path: Path | str) -> Path:
         """Write an .npz without pickled data."""
-        content = io.BytesIO()
-        np.savez(content, fits_json=np.array(json.dumps(self.fits)), **self.arrays)
-        write_bytes_atomically(path, content.getvalue())
-        return Path(path)
+        return write_npz(path, {"fits_json": json.dumps(self.fits), **self.arrays})
 
     @classmethod
     def load(cls, path: Path | str) -> "Predictions":

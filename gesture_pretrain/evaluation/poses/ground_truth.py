@@ -11,8 +11,7 @@ import torch
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS, HandRecord
-from gesture_pretrain.evaluation.poses.joint_mask import JointMask
-from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_mesh
+from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_hands
 from gesture_pretrain.geometry.camera import world_to_camera_mm
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
@@ -29,8 +28,8 @@ class GroundTruth:
         hand: (N,) int64, 0 right, 1 left.
         joints_cam_mm: (N, J, 3) float64, annotated joints, camera frame; NaN for joints that were
             not triangulated.
-        triangulated: Mask of joints with a known 3D position (``joint_3d.json``).
-        in_view: Mask of joints that are annotated and inside this image (``data.json``).
+        triangulated: (N, J) bool, joints with a known 3D position (``joint_3d.json``).
+        in_view: (N, J) bool, joints that are annotated and inside this image (``data.json``).
         has_fit: (N,) bool, whether the hand has a MANO fit.
         fit_vertices_cam_mm: (N, V, 3) float64, camera frame; NaN without a fit; None if the reader
             has no hand models.
@@ -45,8 +44,8 @@ class GroundTruth:
     rows: np.ndarray
     hand: np.ndarray
     joints_cam_mm: np.ndarray
-    triangulated: JointMask
-    in_view: JointMask
+    triangulated: np.ndarray
+    in_view: np.ndarray
     has_fit: np.ndarray
     fit_vertices_cam_mm: np.ndarray | None
     fit_joints_cam_mm: np.ndarray | None
@@ -136,8 +135,8 @@ class GroundTruthReader:
             rows=rows,
             hand=hand,
             joints_cam_mm=joints,
-            triangulated=JointMask(flags[0], "mano21"),
-            in_view=JointMask(flags[1], "mano21"),
+            triangulated=flags[0],
+            in_view=flags[1],
             has_fit=has_fit,
             fit_vertices_cam_mm=vertices,
             fit_joints_cam_mm=fit_joints,
@@ -150,24 +149,9 @@ class GroundTruthReader:
         self, vertices: np.ndarray, hand: np.ndarray, *, tip_convention: str
     ) -> np.ndarray:
         """Regress joints (N, J, 3), float64, from meshes, each with the regressor of its hand."""
-        joints = np.full((len(vertices), 21, 3), np.nan)
-        for code, side in enumerate(HANDS[:2]):
-            chosen = hand == code
-            if chosen.any():
-                joints[chosen] = joints_of_mesh(
-                    vertices[chosen],
-                    self._model(side).joint_regressor,
-                    tip_convention=tip_convention,
-                )
-        return joints
-
-    def _model(self, side: str) -> HandModel:
-        if self.hand_models is None or side not in self.hand_models:
-            raise ValueError(
-                f"the mesh of a {side} hand requires the {side} hand model; pass both hands in "
-                "hand_models (load_hand_model)"
-            )
-        return self.hand_models[side]
+        if self.hand_models is None:
+            raise ValueError("joints of meshes require hand_models; pass those of both hands")
+        return joints_of_hands(vertices, hand, self.hand_models, tip_convention=tip_convention)
 
     def _fits(self, records, hand, has_fit) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Pose the fits: vertices (N, V, 3) and joints (N, J, 3), float64, camera frame, mm."""
@@ -182,7 +166,7 @@ class GroundTruthReader:
             chosen_records = [records[i] for i in chosen]
             for record in chosen_records:
                 _require_calibration(record)
-            mesh = _posed(self._model(side), [record.mano[side] for record in chosen_records])
+            mesh = _posed(self.hand_models[side], [r.mano[side] for r in chosen_records])
             vertices[chosen], joints[chosen] = (
                 _in_camera_mm(points, chosen_records) for points in mesh
             )

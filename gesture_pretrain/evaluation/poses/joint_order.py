@@ -1,7 +1,5 @@
 """Named joint orders, and permutations between them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from gesture_pretrain.skeleton import (
@@ -22,7 +20,7 @@ ALIASES = {"openpose": "mano21", "freihand": "mano21", "smplx": "mano16_tips"}
 
 
 class JointOrderError(ValueError):
-    """Joints, or flags of joints, are in the wrong order."""
+    """Joints are in another order than stated, or in an unknown one."""
 
 
 def canonical_order(name: str) -> str:
@@ -34,26 +32,10 @@ def canonical_order(name: str) -> str:
     name = ALIASES.get(name, name)
     if name not in JOINT_ORDERS:
         raise JointOrderError(
-            f"unknown joint order {name!r}. Known: {', '.join([*JOINT_ORDERS, *ALIASES])}. For any "
-            "other order, pass the names of all 21 joints"
+            f"unknown joint order {name!r}. Known: {', '.join([*JOINT_ORDERS, *ALIASES])}. Put "
+            "joints in any other order into mano21 first"
         )
     return name
-
-
-def order_of_names(names: Sequence[str]) -> tuple[int, ...]:
-    """Find the position of each mano21 joint in a list of the 21 joint names.
-
-    Raises:
-        JointOrderError: A name is missing, unknown or repeated.
-    """
-    required = set(JOINT_NAMES_MANO21)
-    unknown, missing = sorted(set(names) - required), sorted(required - set(names))
-    if unknown or missing or len(names) != len(required):
-        raise JointOrderError(
-            f"{len(names)} joint names are not the 21 joints of a hand: unknown {unknown}, missing "
-            f"{missing}. Expected names: {', '.join(JOINT_NAMES_MANO21[:6])}, ... (4 = fingertip)"
-        )
-    return tuple(list(names).index(name) for name in JOINT_NAMES_MANO21)
 
 
 def permutation(target: str, source: str) -> np.ndarray:

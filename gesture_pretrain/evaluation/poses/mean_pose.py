@@ -11,8 +11,6 @@ import numpy as np
 
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
-from gesture_pretrain.evaluation.poses.protocol import Protocol
-from gesture_pretrain.evaluation.poses.score import Score, score_predictions
 
 MEAN_POSE = "mean training pose"
 MAX_HANDS = 20_000
@@ -78,34 +76,6 @@ def mean_training_pose(reader: GroundTruthReader, train_rows: np.ndarray) -> Mea
     for side in np.flatnonzero(empty):
         means[side] = means[1 - side] * _MIRROR_X
     return MeanPose(means)
-
-
-def mean_pose_score(
-    reader: GroundTruthReader,
-    protocol: Protocol,
-    *,
-    train_rows: np.ndarray,
-    rows: np.ndarray,
-    box_source: str | None = None,
-) -> Score | None:
-    """Score the mean training pose.
-
-    Args:
-        reader: Ground-truth reader of the index.
-        protocol: See `find_protocols`.
-        train_rows: Training images.
-        rows: Evaluated images.
-        box_source: Origin of the boxes of the compared systems.
-
-    Returns:
-        The score; None if a joint has no training label, or the protocol requires a mesh.
-    """
-    pose = mean_training_pose(reader, train_rows)
-    if pose is None or np.isnan(pose.joints_rel_mm).any():
-        return None
-    predictions = pose.predictions(reader, *reader.hands_of(rows), box_source=box_source)
-    scores, _ = score_predictions(predictions, reader, [protocol], rows=rows)
-    return scores[0] if scores else None
 
 
 def did_not_learn(error_mm: float, mean_pose_mm: float) -> bool:

@@ -4,9 +4,12 @@ They differ from the joints of the kinematic chain, which follow from pose and s
 use the same kind for prediction and ground truth.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from gesture_pretrain.skeleton import MANO21_FROM_MANO16_TIPS, tip_vertices
+from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.skeleton import HANDS, MANO21_FROM_MANO16_TIPS, tip_vertices
 
 
 def joints_of_mesh(
@@ -28,3 +31,28 @@ def joints_of_mesh(
     native = np.matmul(np.asarray(joint_regressor, np.float64), vertices)
     tips = vertices[..., list(tip_vertices(tip_convention)), :]
     return np.concatenate([native, tips], axis=-2)[..., order, :]
+
+
+def joints_of_hands(
+    vertices: np.ndarray,
+    hand: np.ndarray,
+    hand_models: Mapping[str, HandModel],
+    *,
+    tip_convention: str,
+) -> np.ndarray:
+    """Regress joints (N, 21, 3), float64, from meshes (N, 778, 3), each by its hand's regressor.
+
+    Args:
+        vertices: (N, 778, 3) vertices.
+        hand: (N,) 0 right, 1 left.
+        hand_models: "right" and "left" hand model.
+        tip_convention: See `joints_of_mesh`.
+    """
+    joints = np.full((len(vertices), 21, 3), np.nan)
+    for code, side in enumerate(HANDS):
+        chosen = hand == code
+        if chosen.any():
+            joints[chosen] = joints_of_mesh(
+                vertices[chosen], hand_models[side].joint_regressor, tip_convention=tip_convention
+            )
+    return joints

@@ -58,27 +58,6 @@ def root_aligned_errors(
     return distances(factor[:, None, None] * moved, goal)
 
 
-def joints_from_pixels_and_depth(
-    keypoints_px: ArrayLike,
-    depth_rel_mm: ArrayLike,
-    wrist_depth_mm: ArrayLike,
-    focal_px: ArrayLike,
-    princpt_px: ArrayLike,
-) -> np.ndarray:
-    """Back-project 2.5D predictions (InterNet, ECCV 2020) to (N, P, 3) mm, camera frame.
-
-    Args:
-        keypoints_px: (N, P, 2) pixels of the stored image.
-        depth_rel_mm: (N, P) depth relative to the wrist.
-        wrist_depth_mm: (N,) depth of the wrist.
-        focal_px, princpt_px: (N, 2) focal lengths and principal points.
-    """
-    depth = np.asarray(depth_rel_mm, np.float64) + np.asarray(wrist_depth_mm, np.float64)[:, None]
-    offset = np.asarray(keypoints_px, np.float64) - np.asarray(princpt_px, np.float64)[:, None]
-    xy = offset / np.asarray(focal_px, np.float64)[:, None] * depth[..., None]
-    return np.concatenate([xy, depth[..., None]], axis=-1)
-
-
 # --- PCK and AUC -----------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ Letters: N predictions (one hand of one image each), J = 21 joints in mano21 ord
 of a MANO mesh.
 """
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,8 @@ import numpy as np
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.joint_order import JointOrderError
 from gesture_pretrain.evaluation.poses.mesh_parameters import MeshParameters
-from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.files.json_file import parse_json
-from gesture_pretrain.files.npz_file import read_npz
+from gesture_pretrain.files.npz_file import read_npz, write_npz
 from gesture_pretrain.hand.model import HandModel
 
 JOINT_ORDER = "mano21"
@@ -151,22 +149,17 @@ class PosePredictions:
 
     def save(self, path: Path | str) -> Path:
         """Write an .npz without pickled data, atomically."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, name) for name in _SHAPES}
-        content = io.BytesIO()
-        np.savez(
-            content,
-            format=np.array(FORMAT),
-            system=np.array(self.system),
-            joint_order=np.array(JOINT_ORDER),
-            index_fingerprint=np.array(self.index_fingerprint),
-            provenance_json=np.array(json.dumps(dict(self.provenance), sort_keys=True)),
-            **{name: value for name, value in arrays.items() if value is not None},
-            **self._mesh_arrays(),
-        )
-        write_bytes_atomically(path, content.getvalue())
-        return path
+        facts = {
+            "format": FORMAT,
+            "system": self.system,
+            "joint_order": JOINT_ORDER,
+            "index_fingerprint": self.index_fingerprint,
+            "provenance_json": json.dumps(dict(self.provenance), sort_keys=True),
+        }
+        arrays = {name: value for name, value in arrays.items() if value is not None}
+        return write_npz(path, facts | arrays | self._mesh_arrays())
 
     @classmethod
     def load(cls, path: Path | str) -> "PosePredictions":

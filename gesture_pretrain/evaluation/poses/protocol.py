@@ -4,7 +4,7 @@ The same predictions can have an error of 5 mm or 15 mm depending on root, scale
 Therefore every score has a protocol, and is printed together with the protocol's card.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 
 from gesture_pretrain.skeleton import TIP_VERTICES
 
@@ -136,21 +136,6 @@ class Protocol:
     def to_json(self) -> dict:
         """Return all fields as plain values."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: dict) -> "Protocol":
-        """Restore a protocol from ``to_json``.
-
-        Raises:
-            ProtocolError: A key is unknown or missing.
-        """
-        known = {f.name for f in fields(cls)}
-        if set(content) != known:
-            raise ProtocolError(
-                f"not a protocol: unknown keys {sorted(set(content) - known)}, missing "
-                f"{sorted(known - set(content))}"
-            )
-        return cls(**content)
 
     def _ground_truth_text(self) -> str:
         if self.ground_truth == "annotation":

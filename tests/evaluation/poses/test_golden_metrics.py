@@ -6,18 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from back_projection import back_projected
 
 from gesture_pretrain.evaluation.poses.averaging import average
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
 from gesture_pretrain.evaluation.poses.hand_errors import hand_errors
-from gesture_pretrain.evaluation.poses.joint_mask import JointMask
 from gesture_pretrain.evaluation.poses.mesh_joints import joints_of_mesh
 from gesture_pretrain.evaluation.poses.metrics import (
     auc,
     bone_scale,
     distances,
     f_scores,
-    joints_from_pixels_and_depth,
     root_aligned_errors,
 )
 from gesture_pretrain.evaluation.poses.procrustes import procrustes_errors
@@ -148,7 +147,7 @@ def annotated(golden, shared_dir):
 @pytest.fixture(scope="module")
 def wrist_errors(annotated):
     """(3 images, 2 hands, 21) mm, NaN where the annotation is not visible."""
-    back = joints_from_pixels_and_depth(
+    back = back_projected(
         annotated.predicted[..., :2].reshape(6, 21, 2),
         annotated.predicted[..., 2].reshape(6, 21),
         annotated.wrist_depth.reshape(6),
@@ -157,7 +156,7 @@ def wrist_errors(annotated):
     )
     truth = annotated.joints.reshape(6, 21, 3)
     errors = root_aligned_errors(back, truth, back[:, 0], truth[:, 0]).reshape(3, 2, 21)
-    return JointMask(annotated.visible, "mano21").masked(errors, order="mano21")
+    return np.where(annotated.visible, errors, np.nan)
 
 
 def _averages(name, errors, interacting):
@@ -241,7 +240,7 @@ def _two_hand_case(predicted_mm, target_mm, mask_interhand, has_fit, hand_types)
     count = len(hand_types)
     rows, hand = np.repeat(np.arange(count), 2), np.tile([0, 1], count)
     target_mm = np.where(has_fit[:, :, None, None], target_mm, np.nan).reshape(-1, 778, 3)
-    flags = JointMask(mask_interhand.reshape(-1, 21), "interhand21").in_order("mano21")
+    flags = mask_interhand.reshape(-1, 21)[:, list(MANO21_FROM_INTERHAND)]
     nothing = np.zeros(2 * count, np.int64)
     truth = GroundTruth(
         rows=rows,

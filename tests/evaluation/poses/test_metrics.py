@@ -10,7 +10,6 @@ from gesture_pretrain.evaluation.poses.metrics import (
     bone_scale,
     distances,
     f_scores,
-    joints_from_pixels_and_depth,
     root_aligned_errors,
 )
 
@@ -31,13 +30,6 @@ def test_root_aligned_error_scales_about_the_root():
     predicted, target = [[[5.0, 1, 1]]], [[[19.0, 0, 0]]]
     errors = root_aligned_errors(predicted, target, [[1.0, 1, 1]], [[10.0, 0, 0]], [2.0])
     assert errors == 1  # 2 (5 - 1) against 19 - 10
-
-
-def test_back_projection_by_hand():
-    points = joints_from_pixels_and_depth(
-        [[[130.0, 20.0]]], [[50.0]], [450.0], [[100.0, 200.0]], [[30.0, 60.0]]
-    )
-    np.testing.assert_array_equal(points, [[[500.0, -100.0, 500.0]]])
 
 
 def test_pck_counts_the_threshold_itself_and_leaves_out_nan():

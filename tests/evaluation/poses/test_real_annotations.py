@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from back_projection import back_projected
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_index_from_files
 from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
-from gesture_pretrain.evaluation.poses.metrics import joints_from_pixels_and_depth
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.poses.score import score_predictions
@@ -48,13 +48,13 @@ def test_truth_equals_that_of_mmpose(sample_index, golden):
         truth = reader.read(rows, hand)
         order = list(INTERHAND_FROM_MANO21)
         visible = np.array(expected["keypoints_visible"], bool).reshape(2, 21)[hand]
-        np.testing.assert_array_equal(truth.in_view.flags[:, order], visible)
+        np.testing.assert_array_equal(truth.in_view[:, order], visible)
         joints = np.array(expected["keypoints_cam_mm"]).reshape(2, 21, 3)[hand]
         ours = truth.joints_cam_mm[:, order]
         # mmpose computes in float32 at 1e3 mm
         np.testing.assert_allclose(ours[visible], joints[visible], atol=2e-3, rtol=0)
         # a joint that was not triangulated is NaN, never the filler of the file
-        np.testing.assert_array_equal(np.isnan(ours).any(-1), ~truth.triangulated.flags[:, order])
+        np.testing.assert_array_equal(np.isnan(ours).any(-1), ~truth.triangulated[:, order])
 
 
 def test_score_of_a_file_equals_mmposes_metric(sample_index, golden, tmp_path):
@@ -65,7 +65,7 @@ def test_score_of_a_file_equals_mmposes_metric(sample_index, golden, tmp_path):
         values = np.array(prediction["pred_px_and_depth_mm"]).reshape(2, 21, 3)
         for side in np.flatnonzero(truth["hand_type_onehot_right_left"]):
             ordered = values[side, list(MANO21_FROM_INTERHAND)][None]
-            points = joints_from_pixels_and_depth(
+            points = back_projected(
                 ordered[..., :2],
                 ordered[..., 2],
                 np.array([truth["abs_depth_right_left_mm"][side]]),

@@ -12,6 +12,7 @@ from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from, read_plan
 from adapters.transfer.plan.plan import PlanError
 from adapters.transfer.plan.rows import scored_rows
+from adapters.transfer.study import open_study
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.weights.export import export_backbone
@@ -133,6 +134,20 @@ def test_optional_arm_without_weights_is_left_out_with_the_reason(toy_index, tmp
     assert all(cell.arm != "other" for cell in table.cells)
     with pytest.raises(PlanError, match="arms.other: unknown backbone"):
         cells(toy_index, arms={**arms, "other": {**missing, "optional": False}})
+
+
+def test_a_study_goes_on_without_the_comparisons_of_an_arm_that_is_left_out(
+    toy_index, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path))
+    values = toy_plan(toy_index)
+    kept = values["comparisons"][0]
+    values["arms"]["other"] = {"weights": "test_resnet.nobody", "optional": True}
+    values["comparisons"] = [kept, {"arm": "other", "reference": kept["reference"]}]
+    study = open_study(values, out=tmp_path / "out")
+    assert "other" in study.cells.left_out and "other" not in study.plan.arms
+    assert [c.arm for c in study.plan.comparisons] == [kept["arm"]]
+    study.audit(write=False)  # it read the card of the missing weights
 
 
 @pytest.mark.parametrize("same_index", [True, False])
