@@ -77,7 +77,7 @@ def _differences_over_labels(axes, pairs: Sequence[ComparedPair]) -> None:
     for number, kind in enumerate(kinds):
         mine = [p for p in pairs if (p.arm, p.reference, p.reference_target) == kind]
         mine.sort(key=lambda pair: pair.fraction)
-        # a part of the axis aside, so that no interval covers another
+        # shift along the axis, so that intervals do not overlap
         aside = (max(fractions) / min(fractions)) ** (0.022 * (number - (len(kinds) - 1) / 2))
         x = [100 * pair.fraction * aside for pair in mine]
         label = f"{kind[0]} – {kind[1]}"

@@ -14,7 +14,7 @@ FINDING_COLOURS = {
     "better": BETTER, "worse": WORSE, "undecided": UNDECIDED, "not run": UNDECIDED,
     "did not learn": UNDECIDED,
 }  # fmt: skip
-# no green and no red, which stand for better and worse; also visible on photographs
+# neither green nor red, which mean better and worse
 _ARMS = ("#ef8a17", "#1f8fe0", "#8e44ad", "#8d6e63", "#d81b9a", "#607d8b", "#00a3a3", "#b59f00")
 
 

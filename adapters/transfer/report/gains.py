@@ -66,8 +66,8 @@ def _intervals(corrected: str, family: str) -> str:
 def _gesture_caption(gains: Sequence[GroupGain]) -> str:
     known = sum(not np.isnan(gain.low_mm) for gain in gains)
     text = (
-        "In brackets: hands; gestures with fewer than 3 are left out. Gestures are sorted by their "
-        "difference, so that the ends are extremes by chance as well. All are in gains.csv. "
+        "In brackets: number of hands, at least 3. Gestures are sorted by their "
+        "difference, so both ends are partly due to chance. All are in gains.csv. "
     )
     if not known:
         return text + (
