@@ -82,6 +82,11 @@ def tiny_model(backbone, hands, **options):
     return build_eanet(backbone, hand_models=hands, **{**TINY, **options})
 
 
+def swap(network, hands, **options):
+    options = {**TINY, **options}
+    return build_swapped(TARGET, network, backbone_name="t", seed=0, hand_models=hands, **options)
+
+
 def with_heads(backbone) -> GestureNetwork:
     heads = build_gesture_heads(backbone.pooled_channels, num_coarse=3, num_fine=4, hidden=8)
     return GestureNetwork(backbone, heads)
@@ -212,9 +217,7 @@ def test_crops_of_two_hands_are_not_predicted_unasked(backbone, hands, batch):
 
 
 def test_every_tensor_of_the_swap_is_accounted_for(backbone, hands):
-    model, ledger = build_swapped(
-        TARGET, backbone, backbone_name="test", seed=3, hand_models=hands, **TINY
-    )
+    model, ledger = swap(backbone, hands)
     assert ledger.is_complete and not ledger.projections
     assert model.backbone is backbone
     assert not [name for name in model.state_dict() if "hands" in name]  # no MANO in checkpoints
@@ -228,18 +231,9 @@ def test_the_hands_move_with_the_model(backbone, hands):
 
 
 def test_other_channels_are_refused_unless_a_projection_is_declared(backbone, hands):
-    options = {**TINY, "backbone_channels": 2048}
     with pytest.raises(SwapError, match=r"eanet reads 2048 channels.*has 512.*allow_projection"):
-        build_swapped(TARGET, backbone, backbone_name="t", seed=0, hand_models=hands, **options)
-    _, ledger = build_swapped(
-        TARGET,
-        backbone,
-        backbone_name="t",
-        seed=0,
-        hand_models=hands,
-        allow_projection=True,
-        **options,
-    )
+        swap(backbone, hands, backbone_channels=2048)
+    _, ledger = swap(backbone, hands, backbone_channels=2048, allow_projection=True)
     name = "network.backbone.backbone_projection"
     assert ledger.projections == {name: "1x1 projection, 512 to 2048 channels"}
     assert "1x1 projection, 512 to 2048" in ledger.table()
@@ -262,15 +256,7 @@ def test_crops_of_another_size_than_the_grid_are_refused(backbone, hands, batch)
 @pytest.mark.parametrize("quirks", ["correct", "upstream"])
 def test_gesture_logits_are_those_of_the_heads_that_came_along(backbone, hands, batch, quirks):
     network = with_heads(backbone)
-    model, ledger = build_swapped(
-        TARGET,
-        network,
-        backbone_name="t",
-        seed=0,
-        hand_models=hands,
-        gesture_logits="logits",
-        **{**TINY, "quirks": quirks},
-    )
+    model, ledger = swap(network, hands, gesture_logits="logits", quirks=quirks)
     model.eval()
     assert {"heads.coarse.layers.0.weight", "heads.fine.layers.3.bias"} <= set(
         ledger.backbone.matched
