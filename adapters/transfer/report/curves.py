@@ -11,10 +11,9 @@ from adapters.transfer.report.figures import (
     distinct,
     draw_interval,
     finding_legend,
-    plain,
 )
 from adapters.transfer.score.results import ComparedPair, TableRow, percent
-from gesture_pretrain.report.figures import INK, SOFT, to_png
+from gesture_pretrain.report.figures import INK, SOFT, plain, to_png
 
 _STYLES = ("-", "--", ":", "-.")
 

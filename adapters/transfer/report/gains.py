@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib import figure as mpl
 from matplotlib.lines import Line2D
 
-from adapters.transfer.report.figures import FINDING_COLOURS, draw_interval, finding_legend, plain
+from adapters.transfer.report.figures import FINDING_COLOURS, draw_interval, finding_legend
 from adapters.transfer.report.tables import seen_table
 from adapters.transfer.score.results import ComparedPair, GroupGain, TransferResults, percent
-from gesture_pretrain.report.figures import INK, SOFT, to_png
+from gesture_pretrain.report.figures import INK, SOFT, plain, to_png
 from gesture_pretrain.report.page import Block, Figure, Table
 
 _JOINT_PANELS, _GESTURES_SHOWN = 6, 40

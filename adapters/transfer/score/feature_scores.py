@@ -16,11 +16,7 @@ from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
-from gesture_pretrain.evaluation.features.linear_probe import probe_joints
-from gesture_pretrain.evaluation.features.nearest_neighbours import (
-    average_joints,
-    nearest_neighbours,
-)
+from gesture_pretrain.evaluation.features.measures import joint_predictions
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import load_backbone
@@ -60,34 +56,12 @@ def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, Tabl
 def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
     """Score a linear probe and k-NN to joints."""
     train, test = tables
-    arm, backbone, seed = key
-    known = train.joint_valid.all(1)
-    features, joints, valid = (
-        values[known] for values in (train.features, train.joints_rel_mm, train.joint_valid)
-    )
-    probe = probe_joints(
-        features,
-        joints,
-        valid,
-        test.features,
-        subjects=train.subjects[known],
-        groups=train.groups[known],
-    )
-    neighbours = nearest_neighbours(
-        features,
-        test.features,
-        k=min(_NEIGHBOURS, len(features) // 4),
-        gallery_groups=train.groups[known],
-        query_groups=test.groups,
-    )
-    averaged = average_joints(neighbours, joints, valid)
-    truth = test.joints_rel_mm, test.joint_valid
+    k = min(_NEIGHBOURS, int(train.joint_valid.all(1).sum()) // 4)
+    predicted, truth = joint_predictions(train, test, k, {}), (test.joints_rel_mm, test.joint_valid)
     return FeatureScore(
-        arm=arm,
-        backbone=backbone,
-        seed=seed,
-        probe_mpjpe_mm=mpjpe_mm(probe.predictions, *truth),
-        knn_mpjpe_mm=mpjpe_mm(averaged, *truth),
+        *key,
+        probe_mpjpe_mm=mpjpe_mm(predicted["probe_joints_mm"], *truth),
+        knn_mpjpe_mm=mpjpe_mm(predicted["knn_joints_mm"], *truth),
     )
 
 
