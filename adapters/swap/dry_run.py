@@ -13,8 +13,6 @@ from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.weights.registry import find_backbone, load_network
 
-_ENDINGS = {"onnx": ".onnx", "mmpose": ".pth"}
-
 
 def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model: Any) -> SwapLedger:
     """Build a target around registered weights and account for every tensor; write nothing.
@@ -44,14 +42,14 @@ def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model:
 
 
 def try_export(
-    target: ExportTarget, backbone: str, path: str | Path | None, options: Mapping[str, Any]
+    target: ExportTarget, backbone: str, path: str | Path, options: Mapping[str, Any]
 ) -> str:
     """Export registered weights to a temporary file and return the ledger as text.
 
     Args:
         target: Format of the file. Targets that take a whole folder are only announced.
         backbone: Name or path of registered weights.
-        path: File name of the export; None for any.
+        path: Name of the exported file.
         options: Options of `target.export`.
 
     Raises:
@@ -60,9 +58,6 @@ def try_export(
     if target.takes == "folder":
         stored = find_backbone(backbone)
         return f"would export the folder {stored.path} of {stored.name}"
-    name = Path(path or "dry_run").name
-    if not Path(name).suffix:
-        name += _ENDINGS.get(target.name, ".safetensors")
     with tempfile.TemporaryDirectory() as folder:
-        report = export_weights(target, backbone, Path(folder) / name, options)
+        report = export_weights(target, backbone, Path(folder) / Path(path).name, options)
     return f"{target.name}: exported to a temporary file and deleted\n{report.ledger.table()}"
