@@ -129,8 +129,10 @@ def test_optional_arm_without_weights_is_left_out_with_the_reason(toy_index, tmp
     monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path))
     arms = toy_plan(toy_index)["arms"]
     missing = {"weights": "test_resnet.nobody", "optional": True}
-    table = cells(toy_index, arms={**arms, "other": missing})
+    plan = plan_from(toy_plan(toy_index, arms={**arms, "other": missing}))
+    table = cells_of(plan)
     assert "unknown backbone 'test_resnet.nobody'" in table.left_out["other"]
+    assert audit_plan(plan, table) and not_audited(plan) == []
     assert all(cell.arm != "other" for cell in table.cells)
     with pytest.raises(PlanError, match="arms.other: unknown backbone"):
         cells(toy_index, arms={**arms, "other": {**missing, "optional": False}})
