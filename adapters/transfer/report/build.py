@@ -97,7 +97,7 @@ def collect_results(
         external_pairs=tuple(compare_external(plan, scored)),
         arms={name: arm.text or _arm_text(arm) for name, arm in plan.arms.items()},
         targets={name: target.text or target.target for name, target in plan.targets.items()},
-        audit=tuple(_audit_sentences(plan, audits)),
+        audit=tuple(_audit_sentences(plan, table, audits)),
         features=_features(plan, table, out, scored),
         pose_tiles=tiles,
         ledgers=ledgers(table, out),
@@ -232,11 +232,11 @@ def _error_mm(plan: Plan, scored: Scored, place: tuple) -> float:
     return np.nan if score is None else score.averages.mpjpe_mm["single"]
 
 
-def _audit_sentences(plan: Plan, audits: dict[str, LeakageAudit]) -> list[str]:
+def _audit_sentences(plan: Plan, table: CellTable, audits: dict[str, LeakageAudit]) -> list[str]:
     found = [f"{stage}: " + " ".join(audit.sentences()) for stage, audit in audits.items()]
     if plan.allowed_leaks:
         found.append(f"Leaks that the plan allows: {', '.join(plan.allowed_leaks)}.")
-    return found + not_audited(plan)
+    return found + not_audited(plan, table)
 
 
 def _cards(scored: Scored) -> dict[str, tuple[str, ...]]:
