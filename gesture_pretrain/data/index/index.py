@@ -24,14 +24,7 @@ import numpy as np
 
 from gesture_pretrain.data.index.errors import IndexFormatError
 from gesture_pretrain.data.index.meta import INDEX_FORMAT, index_folder, read_meta
-from gesture_pretrain.data.index.record import (
-    HANDS,
-    SPLITS,
-    HandRecord,
-    HandRow,
-    ManoFit,
-    StoredFits,
-)
+from gesture_pretrain.data.index.record import HANDS, SPLITS, HandRecord, HandRow, ManoFit
 from gesture_pretrain.data.index.selection import select_rows
 
 _HASH_BLOCK_BYTES = 1 << 22
@@ -110,10 +103,6 @@ class HandIndex:
         """Return the hex hash of the content, which predictions refer to."""
         content = {key: self.meta[key] for key in ("columns", "labels", "cameras")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def label_of(self, row: int) -> str:
-        """Return the source label of an image."""
-        return self.labels[self._arrays["sequence"][row]]
 
     def hand_of(self, row: int) -> str:
         """Return the hand annotated in an image: a member of `HANDS`."""
@@ -242,11 +231,14 @@ class HandIndex:
             )
         )  # fmt: skip
 
-    def _fits(self, step: int) -> Mapping[str, ManoFit | None]:
-        rows = self._arrays.get("step_mano")
-        if rows is None:
-            return {"right": None, "left": None}
-        return StoredFits(self._arrays["mano"], rows.item(step, 0), rows.item(step, 1))
+    def _fits(self, step: int) -> dict[str, ManoFit | None]:
+        fits = dict.fromkeys(HANDS[:2])
+        if "step_mano" in self._arrays:
+            for hand, row in zip(fits, self._arrays["step_mano"][step].tolist(), strict=True):
+                if row >= 0:
+                    numbers = self._arrays["mano"][row].copy()
+                    fits[hand] = ManoFit(numbers[:48], numbers[48:58], numbers[58:])
+        return fits
 
     def select(self, split: str | None = None, **filters: Any) -> np.ndarray:
         """Select the rows that pass every filter; see `data.index.selection.select_rows`."""

@@ -8,8 +8,7 @@ from gesture_pretrain.data.index.writer import path_columns, smallest
 from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary, time_key
 from gesture_pretrain.data.interhand.values import find_sorted
 
-# what a split may lack -> what then stands in its rows
-_OPTIONAL = {"human": 255, "detected_bbox_xywh_px": np.nan, "detected_wrist_depth_mm": np.nan}
+_OPTIONAL = ("detected_bbox_xywh_px", "detected_wrist_depth_mm")
 
 
 def assemble_columns(
@@ -62,14 +61,14 @@ def _offset_references(parts: list[JoinedSplit]) -> None:
 
 
 def _optional_columns(parts: list[JoinedSplit]) -> dict[str, np.ndarray]:
-    """Columns that some splits have, filled with "not known" in the others."""
+    """Return the columns that only some splits have, NaN in the others."""
     found: dict[str, np.ndarray] = {}
     count, first = sum(part.num_images for part in parts), 0
     for part in parts:
-        for name in _OPTIONAL.keys() & part.images.keys():
+        for name in [name for name in _OPTIONAL if name in part.images]:
             values = part.images.pop(name)
             if name not in found:
-                found[name] = np.full((count, *values.shape[1:]), _OPTIONAL[name], values.dtype)
+                found[name] = np.full((count, *values.shape[1:]), np.nan, values.dtype)
             found[name][first : first + part.num_images] = values
         first += part.num_images
     return found

@@ -26,7 +26,6 @@ class AnnotationFiles:
         data, camera, joints: The three files that every release has.
         mano: Fits, or None.
         detections: RootNet's output, or None.
-        human_ids: List of human annotations, or None.
     """
 
     split: str
@@ -36,7 +35,6 @@ class AnnotationFiles:
     joints: Path
     mano: Path | None = None
     detections: Path | None = None
-    human_ids: Path | None = None
 
 
 def find_annotation_files(
@@ -124,8 +122,8 @@ def _files_of(
         return path
 
     mano = folder / f"InterHand2.6M_{split}_MANO_NeuralAnnot.json"
-    detections = f"rootnet_output/rootnet_interhand2.6m_output_{split}.json"
-    human = f"aid_human_annot_{split}.txt"
+    output = f"rootnet_output/rootnet_interhand2.6m_output_{split}.json"
+    detections = [place / output for place in (root, base, base.parent)]
     return AnnotationFiles(
         split,
         image_base / split,
@@ -133,10 +131,5 @@ def _files_of(
         required("camera"),
         required("joint_3d"),
         mano if mano.is_file() else None,
-        _first_file(root / detections, base / detections, base.parent / detections),
-        _first_file(folder / human, base / human, root / human),
+        next((path for path in detections if path.is_file()), None),
     )
-
-
-def _first_file(*candidates: Path) -> Path | None:
-    return next((path for path in candidates if path.is_file()), None)

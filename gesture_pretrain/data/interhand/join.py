@@ -12,7 +12,7 @@ from gesture_pretrain.data.index.record import HANDS, SPLITS
 from gesture_pretrain.data.index.writer import step_key
 from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.data.interhand.images import ImageTable, read_images
-from gesture_pretrain.data.interhand.optional import read_annotation_ids, read_detections
+from gesture_pretrain.data.interhand.optional import read_detections
 from gesture_pretrain.data.interhand.values import Codes, OnBytes, Rounding, find_sorted
 from gesture_pretrain.data.interhand.world import (
     FIT_SIZE,
@@ -204,9 +204,6 @@ def _optional_columns(
     files: AnnotationFiles, annotation_ids: np.ndarray, on_bytes: OnBytes
 ) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
-    if files.human_ids is not None:
-        listed = find_sorted(read_annotation_ids(files.human_ids), annotation_ids) >= 0
-        columns["human"] = listed.astype(np.uint8)
     if files.detections is not None:
         found = read_detections(files.detections, on_bytes)
         order = np.argsort(annotation_ids, kind="stable")

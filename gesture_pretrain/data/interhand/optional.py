@@ -1,4 +1,4 @@
-"""Optional files beside the annotations: RootNet's detections and the list of human annotations."""
+"""RootNet's detections, an optional file beside the annotations."""
 
 from __future__ import annotations
 
@@ -51,11 +51,3 @@ def read_detections(path: Path, on_bytes: OnBytes = None) -> DetectionTable:
 
 def _numbers(values: tuple, count: int) -> np.ndarray:
     return numbers(values, (len(values), count))
-
-
-def read_annotation_ids(path: Path) -> np.ndarray:
-    """Read `aid_human_annot_*.txt`: one annotation id per line, in any order."""
-    try:
-        return np.unique(np.array(path.read_text("utf-8").split(), np.int32))
-    except (ValueError, OverflowError) as error:
-        raise DataError(f"{path}: expected one annotation id per line ({error}).") from None

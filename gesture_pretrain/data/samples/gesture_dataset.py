@@ -83,7 +83,6 @@ class GestureDataset(Dataset):
             many pixels as it has.
         shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
             `data.images.shards`.
-        strict_labels: Refuse unexpected labels, see `Taxonomy.assign`.
         crops: Samples are `HandCrops` with these crops; None for one crop, a `HandSample`.
         announce: Called with the lines of `describe`; None for silence.
 
@@ -94,8 +93,7 @@ class GestureDataset(Dataset):
         label_report: How many images have a class and why the others do not.
 
     Raises:
-        ValueError: A row is not in the index or has no box of `box_source`, or `strict_labels` and
-            an unexpected label.
+        ValueError: A row is not in the index or has no box of `box_source`.
         DataError: The shards are damaged, unfinished, or made of another index.
     """
 
@@ -112,7 +110,6 @@ class GestureDataset(Dataset):
         box_source: str = "annotation",
         reduced_decode: bool = True,
         shards: str | Path | None = None,
-        strict_labels: bool = False,
         crops: CropPlan | None = None,
         announce: Callable[[str], object] | None = print,
     ):
@@ -135,7 +132,6 @@ class GestureDataset(Dataset):
             HANDS,
             rows=self.rows,
             subjects=index.values("subject", self.rows) if "subject" in index.columns else None,
-            strict=strict_labels,
         )
         if announce is not None:
             announce(self.describe())

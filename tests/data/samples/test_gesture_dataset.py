@@ -107,7 +107,7 @@ def dataset_of(index, taxonomy, rows=range(8), **options):
 
 
 def rows_by_label(index):
-    return {(index.label_of(i), index.record(i).hand): i for i in range(len(index))}
+    return {(index.record(i).label, index.record(i).hand): i for i in range(len(index))}
 
 
 def assert_same(first, second):
@@ -279,16 +279,6 @@ def test_the_description_is_printed_once(index, capsys):
     printed = capsys.readouterr().out
     assert "7 of 8 images have a gesture class" in printed
     assert "No flip for 7 of 7 fine classes" in printed
-
-
-def test_strict_labels(index, taxonomy, tmp_path):
-    dataset_of(index, taxonomy, strict_labels=True)  # ROM folders are expected
-    own = tmp_path / "own.csv"
-    own.write_text("label,coarse,fine\n0016_fist,0,0\n")
-    small = Taxonomy.load(own)
-    dataset_of(index, small, rows=[rows_by_label(index)["0016_fist", "right"]], strict_labels=True)
-    with pytest.raises(ValueError, match="is not in taxonomy 'own'"):
-        dataset_of(index, small, strict_labels=True)
 
 
 def test_a_row_outside_of_the_index(index, taxonomy):
