@@ -21,12 +21,8 @@ from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_we
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 from gesture_pretrain.weights.model_card import model_card
 from gesture_pretrain.weights.record import CARD_FILE, HEADS_FILE, MODEL_FILE
-from gesture_pretrain.weights.registry import (
-    HUB_PREFIX,
-    find_backbone,
-    parse_hub_id,
-    registry_home,
-)
+from gesture_pretrain.weights.registry import find_backbone, registry_home
+from gesture_pretrain.weights.released import HUB_PREFIX, parse_hub_id
 
 FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE, TIMM_CONFIG_FILE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")

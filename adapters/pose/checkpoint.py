@@ -40,13 +40,8 @@ from gesture_pretrain.weights.record import (
     Size,
     TaxonomyRecord,
 )
-from gesture_pretrain.weights.registry import from_hub
-from gesture_pretrain.weights.released import (
-    FOLDER,
-    ON_THE_HUB,
-    released_pose_networks,
-    shipped_folder,
-)
+from gesture_pretrain.weights.registry import registry_home
+from gesture_pretrain.weights.released import FOLDER, released_folder, released_pose_networks
 from gesture_pretrain.weights.tensor_file import (
     read_tensors,
     require_usable,
@@ -273,7 +268,7 @@ def find_pose_model(source: str | PathLike) -> Path:
 
     Raises:
         FileNotFoundError: There is neither.
-        ConnectionError: The network is on a hub that cannot be reached.
+        ConnectionError, WeightsError: See `released_folder`.
     """
     if Path(source).exists():
         return Path(source)
@@ -283,7 +278,7 @@ def find_pose_model(source: str | PathLike) -> Path:
             f"there is no folder {source}, and no released pose network of that name. Released: "
             f"{', '.join(sorted(released)) or 'none'}."
         )
-    return shipped_folder(name) or from_hub(ON_THE_HUB[name])
+    return released_folder(name, registry_home())
 
 
 def load_pose_model(

@@ -18,7 +18,6 @@ of exported weights. The package is imported when its name is first used.
 import difflib
 import fnmatch
 import os
-import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -40,15 +39,14 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.folder import StoredWeights, load_weights, open_weights
 from gesture_pretrain.weights.record import CARD_FILE, is_backbone_name
-from gesture_pretrain.weights.released import ON_THE_HUB, released_backbones, shipped_folder
+from gesture_pretrain.weights.released import (
+    HUB_PREFIX,
+    from_hub,
+    released_backbones,
+    released_folder,
+)
 
 HOME_VARIABLE = "GESTURE_PRETRAIN_HOME"
-HUB_PREFIX = "hf-hub:"
-_HUB_PART = r"[A-Za-z0-9](?:[\w.-]*\w)?"
-_HUB_ID = re.compile(
-    rf"(?P<repo>{_HUB_PART}/{_HUB_PART})(@(?P<revision>{_HUB_PART}(/{_HUB_PART})*))?"
-)
-_HUB_FILES = (CARD_FILE, "*.safetensors", "README.md")
 
 _registered_folders: dict[str, Path] = {}
 
@@ -201,7 +199,7 @@ def _named(name: str, home: Path) -> StoredWeights:
         for point in announced(name):
             places[f"package {package_of(point)}"] = _announced_folder(point)
     if not places and name in released_backbones():
-        places["the released weights"] = shipped_folder(name) or from_hub(ON_THE_HUB[name])
+        places["the released weights"] = released_folder(name, home)
     if not places:
         raise UnknownBackbone(_unknown_message(name, home))
     if len(set(places.values())) > 1:
@@ -248,47 +246,3 @@ def _unknown_message(name: str, home: Path) -> str:
         "folder) and the released weights. Add weights with pretrain or export_backbone; build a "
         "bare architecture with build_backbone(arch)."
     )
-
-
-def parse_hub_id(identifier: str) -> tuple[str, str | None]:
-    """Parse `organisation/name[@revision]`, with or without `hf-hub:`.
-
-    Returns:
-        Repository and revision.
-
-    Raises:
-        ValueError: The id has another form. Path components such as `..` are rejected.
-    """
-    match = _HUB_ID.fullmatch(identifier.removeprefix(HUB_PREFIX))
-    if match is None:
-        raise ValueError(
-            f"{identifier!r} is not a repository id. Use {HUB_PREFIX}organisation/name or "
-            f"{HUB_PREFIX}organisation/name@revision."
-        )
-    return match["repo"], match["revision"]
-
-
-def from_hub(identifier: str) -> Path:
-    """Download a Hugging Face repository if necessary; return its folder in the local cache.
-
-    Args:
-        identifier: See `parse_hub_id`.
-
-    Raises:
-        ConnectionError: The hub cannot be reached.
-    """
-    repository, revision = parse_hub_id(identifier)
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ImportError(
-            f"{HUB_PREFIX} needs the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
-        ) from error
-    try:
-        folder = snapshot_download(repository, revision=revision, allow_patterns=list(_HUB_FILES))
-    except (OSError, ValueError) as error:  # what the client raises offline, or without access
-        raise ConnectionError(
-            f"cannot download {identifier!r} from the hub: {error}. Check the id and the network "
-            "connection. To load a folder copied by hand, pass its path."
-        ) from error
-    return Path(folder)

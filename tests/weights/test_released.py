@@ -1,10 +1,13 @@
 """Weights in the package: half precision on disk, found by name, and checked by their hash."""
 
+import hashlib
+import shutil
+
 import pytest
 import torch
 from random_pose_model import store_random_pose_model
 
-from adapters.pose.checkpoint import find_pose_model, load_pose_model, release_pose_model
+from adapters.pose.checkpoint import load_pose_model, release_pose_model
 from gesture_pretrain import export_backbone, list_backbones, load_backbone
 from gesture_pretrain.commands.main import run_commands
 from gesture_pretrain.models.backbone import build_backbone
@@ -91,7 +94,11 @@ def test_a_pose_network_is_found_by_name(folder, tmp_path):
         release_pose_model(source, "with.dot", notes="", out=folder)
 
 
-def test_a_name_on_the_hub_is_downloaded(folder, backbone, tmp_path, monkeypatch):
+def sha256_of(folder) -> str:
+    return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
+
+
+def test_a_name_on_the_hub_is_downloaded(folder, backbone, monkeypatch):
     asked = []
 
     def download(repository, *, revision, allow_patterns):
@@ -100,13 +107,42 @@ def test_a_name_on_the_hub_is_downloaded(folder, backbone, tmp_path, monkeypatch
 
     pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    names = {NAME: "hf-hub:someone/weights@abc", "pose_net": "hf-hub:someone/pose@def"}
-    monkeypatch.setattr(released, "ON_THE_HUB", names)
-    monkeypatch.setattr("gesture_pretrain.weights.registry.ON_THE_HUB", names)
-    monkeypatch.setattr("adapters.pose.checkpoint.ON_THE_HUB", names)
-    load_backbone(NAME)
-    find_pose_model("pose_net")
-    assert asked == [("someone/weights", "abc"), ("someone/pose", "def")]
+    address, sha256 = "hf-hub:someone/weights@abc", sha256_of(backbone[1])
+    monkeypatch.setitem(released.DOWNLOADS, NAME, released.Download(address, sha256))
+    assert load_backbone(NAME).arch == "test_resnet"
+    assert asked == [("someone/weights", "abc")]
+    monkeypatch.setitem(released.DOWNLOADS, NAME, released.Download(address, "f" * 64))
+    with pytest.raises(WeightsError, match=f"{sha256}.*{'f' * 64}"):
+        load_backbone(NAME)
+
+
+def test_a_name_with_a_url_is_downloaded_once(folder, backbone, tmp_path, monkeypatch):
+    pose = store_random_pose_model(tmp_path / "model", taxonomy=None)
+    for name, source in ((NAME, backbone[1]), ("my_network", pose)):
+        entry = released.Download(source.as_uri(), sha256_of(source))
+        monkeypatch.setitem(released.DOWNLOADS, name, entry)
+    assert list_backbones() == [NAME] and released.released_pose_networks() == {"my_network"}
+    for _ in range(2):
+        loaded, first = (next(n.parameters()) for n in (load_backbone(NAME), backbone[0]))
+        assert torch.equal(loaded, first)
+        assert load_pose_model("my_network").card.arch == "test_resnet"
+        shutil.rmtree(backbone[1], ignore_errors=True)
+        shutil.rmtree(pose, ignore_errors=True)
+    with pytest.raises(ConnectionError, match="cannot download"):
+        released.released_folder(NAME, tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("changed", ["card.json", "model.safetensors"])
+def test_a_download_with_another_hash_is_not_stored(folder, backbone, monkeypatch, changed):
+    sha256, file = sha256_of(backbone[1]), backbone[1] / changed
+    expected = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_bytes(file.read_bytes() + b" ")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    entry = released.Download(backbone[1].as_uri(), sha256)
+    monkeypatch.setitem(released.DOWNLOADS, NAME, entry)
+    with pytest.raises(WeightsError, match=f"{found}.*{expected}"):
+        load_backbone(NAME)
+    assert not (folder.parent / "home" / "downloads").exists()
 
 
 def test_an_unknown_name_lists_the_released_ones(folder, backbone):

@@ -20,13 +20,14 @@ from pathlib import Path
 import torch
 
 from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
-from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes, render_index
+from gesture_pretrain.commands.benchmarks.gpu_networks import NAMES, SMALL, Sizes
 from gesture_pretrain.commands.benchmarks.measurement import (
     device_name,
     measurement,
     new_parser,
     write_json,
 )
+from gesture_pretrain.commands.benchmarks.rendered import render_index
 from gesture_pretrain.commands.options import add_device
 from gesture_pretrain.device import use_device
 from gesture_pretrain.files import temporary_folder, write_bytes_atomically
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> None:
     end = time.monotonic() + 60 * arguments.minutes
     with temporary_folder() as folder:
         sizes = SMALL if small else Sizes()
-        index = render_index(folder / "data", sizes)
+        index = render_index(folder / "data", images=sizes.images, size_px=sizes.size_px)
         rows = []
         for name, check in checks(index, sizes, device, arguments, small=small):
             rows.append(outcome(name, check, late=time.monotonic() > end))

@@ -10,7 +10,6 @@ from torch import nn
 
 from adapters.pose.data import PoseDataSection, build_pose_data
 from adapters.targets import find_pose_target
-from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
@@ -18,7 +17,6 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.pretraining.model import GesturePretrainer
-from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.training import build_optimizer
 from gesture_pretrain.training.optimizer import FiniteOptimWrapper, build_optim_wrapper
 
@@ -45,19 +43,6 @@ class Sizes:
 
 
 SMALL = Sizes(arch="test_resnet", eanet_arch="test_resnet", preset="tiny", size_px=64, images=24)
-
-
-def render_index(folder: Path, sizes: Sizes) -> Path:
-    """Render a dataset of single hands and build its index."""
-    write_synthetic(
-        folder,
-        images_per_split={"train": sizes.images},
-        subjects={"train": 2},
-        size_px=sizes.size_px,
-        workers=0,
-        progress=False,
-    )
-    return build_interhand_index(folder, progress=False)
 
 
 def build_network(name: str, index: Path, sizes: Sizes) -> tuple[nn.Module, Any]:

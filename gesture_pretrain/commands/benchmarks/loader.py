@@ -9,11 +9,8 @@ Every candidate reads the same image files and makes crops of the same size:
     ours_shards            `ours` from images decoded beforehand (data.shards)
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
-    eanet     EanetDataset, batch by batch: the crops and targets of EANet, of the images that it
-              can use; synthetic joints lie all over the image, so it is decoded whole for them
-    eanet_reduced          `eanet` with reduced decode, where the images are made up
-    eanet_shards           `eanet` from the same shards; synthetic joints reach beyond most of the
-              stored regions, so give --data
+    eanet     EanetDataset, batch by batch: the crops and targets of EANet
+    eanet_shards           `eanet` from the same shards
     plain     what a hand-written torch Dataset does: decode, warp, colour, a tensor, on ready-made
               boxes (no annotation is looked up)
     mmpose    LoadImage, GetBBoxCenterScale, RandomBBoxTransform, TopdownAffine, on ready-made
@@ -22,8 +19,7 @@ Every candidate reads the same image files and makes crops of the same size:
 
 Candidates take turns batch by batch, so that a slower moment of the machine hits all of them; the
 medians of the rounds are given. OpenCV and torch run on one thread, as in a loading process.
-Without --data, images and annotations of InterHand2.6M's size and structure are made up (about
-20 kB an image).
+Without --data, images of 512 px are rendered first.
 """
 
 import argparse
@@ -37,11 +33,11 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
-from adapters.eanet.dataset import EanetDataset
 from adapters.eanet.target import build_eanet_dataset
-from gesture_pretrain.commands.benchmarks.interhand_annotations import write_images
 from gesture_pretrain.commands.benchmarks.measurement import measurement, new_parser, write_json
+from gesture_pretrain.commands.benchmarks.rendered import render_index
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.augmentation import Augmentation, augmentation_stream
@@ -54,6 +50,7 @@ from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.taxonomy import Taxonomy
 
 BOX_RATIO = 1.25
+RENDERED_PX = 512
 _VERSIONS = ("numpy", "opencv-python", "torch", "mmpose", "mmcv-lite")
 Candidate = Callable[[list[int]], object]  # positions of a batch -> its crops
 
@@ -70,9 +67,6 @@ def main(argv: list[str]) -> None:
             index, rows, folder / "shards", size_px=arguments.size, progress=False
         )
         candidates = _candidates(index, rows, arguments.size, shards)
-        candidates |= _eanet_candidates(
-            index, rows, arguments.size, shards, made_up=arguments.data is None
-        )
         speeds = _alternate(candidates, len(rows), arguments.rounds, arguments.batch)
     results = _summary(speeds)
     print(f"{len(rows)} images, {arguments.size} px crops, {arguments.rounds} rounds, 1 process")
@@ -86,7 +80,7 @@ def main(argv: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("loader", __doc__)
-    parser.add_argument("--data", type=Path, help="index of your own data; made up by default")
+    parser.add_argument("--data", type=Path, help="index (default: rendered images)")
     parser.add_argument("--images", type=int, default=400, help="images per round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=32, help="images asked for at once")
@@ -95,37 +89,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _index(arguments: argparse.Namespace, folder: Path) -> HandIndex:
-    if arguments.data is not None:
-        return HandIndex.open(arguments.data)
-    return write_images(folder, arguments.images)
+    data = arguments.data
+    if data is None:
+        data = render_index(folder / "data", images=arguments.images, size_px=RENDERED_PX)
+    return HandIndex.open(data)
 
 
 def _candidates(
     index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
 ) -> dict[str, Candidate]:
-    dataset, stored = (
-        GestureDataset(
-            index,
-            rows,
-            Taxonomy.load("interhand26m"),
-            size_px,
-            augmentation=Augmentation(),
-            shards=source,
-            announce=None,
-        )
-        for source in (None, shards)
-    )
     records = [index.record(int(row)) for row in rows]
-    pose, stored_pose = _pose_datasets(index, rows, size_px, shards)
+    from_files, from_shards = (_datasets(index, rows, size_px, source) for source in (None, shards))
     candidates = {
         "bare": _one_by_one(_bare(records, size_px)),
-        "ours": dataset.__getitems__,
-        "ours_shards": stored.__getitems__,
-        "pose": pose.__getitems__,
-        "pose_shards": stored_pose.__getitems__,
-        "ours_single": _one_by_one(dataset.__getitem__),
         "plain": _one_by_one(_plain(records, size_px)),
+        "ours_single": _one_by_one(from_files["ours"].__getitem__),
     }
+    for name, dataset in from_files.items():
+        candidates[name] = _in_batches(dataset)
+        candidates[f"{name}_shards"] = _in_batches(from_shards[name])
     if importlib.util.find_spec("mmpose") is None:
         print("mmpose is not installed and left out; `make env` installs it")
         return candidates
@@ -134,52 +116,21 @@ def _candidates(
     return candidates
 
 
-def _pose_datasets(
-    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path
-) -> list[PoseDataset]:
-    """Return the loaders of token fusion, from image files and from shards."""
-    return [
-        PoseDataset(
-            index,
-            rows,
-            Taxonomy.load("interhand26m"),
-            size_px,
-            hand_models={side: load_hand_model(side, "open") for side in ("right", "left")},
-            augmentation=Augmentation(),
-            mirror_left=True,
-            shards=source,
-            announce=None,
-        )
-        for source in (None, shards)
-    ]
-
-
-def _eanet_candidates(
-    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path, *, made_up: bool
-) -> dict[str, Candidate]:
-    sources = {"eanet": {"reduced_decode": not made_up}, "eanet_shards": {"shards": shards}}
-    if made_up:
-        sources["eanet_reduced"] = {}
+def _datasets(
+    index: HandIndex, rows: np.ndarray, size_px: int, shards: Path | None
+) -> dict[str, Dataset]:
+    """Return the datasets of Stage 1, token fusion and EANet."""
+    given = (index, rows, Taxonomy.load("interhand26m"), size_px)
+    options = {"augmentation": Augmentation(), "shards": shards, "announce": None}
+    hands = {side: load_hand_model(side, "open") for side in ("right", "left")}
     return {
-        name: _repeated(_eanet_dataset(index, rows, size_px, **options))
-        for name, options in sources.items()
+        "ours": GestureDataset(*given, **options),
+        "pose": PoseDataset(*given, hand_models=hands, mirror_left=True, **options),
+        "eanet": build_eanet_dataset(*given, hand_models=hands, **options),
     }
 
 
-def _eanet_dataset(index: HandIndex, rows: np.ndarray, size_px: int, **options) -> EanetDataset:
-    return build_eanet_dataset(
-        index,
-        rows,
-        Taxonomy.load("interhand26m"),
-        size_px,
-        hand_models={side: load_hand_model(side, "open") for side in ("right", "left")},
-        augmentation=Augmentation(),
-        announce=None,
-        **options,
-    )
-
-
-def _repeated(dataset: EanetDataset) -> Candidate:
+def _in_batches(dataset: Dataset) -> Candidate:
     """Repeat the first images, because EANet can use fewer images than the others."""
     return lambda positions: dataset.__getitems__([i % len(dataset) for i in positions])
 

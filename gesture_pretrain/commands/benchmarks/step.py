@@ -8,12 +8,6 @@
 Same precision, memory order, batch and learning rate; random tensors on the device; the candidates
 take turns step by step in one process. On CUDA where there is one, by the clock; else on the CPU,
 by the processor time of all threads, which other processes disturb less.
-
-With --workers N also, by the clock and in blocks of steps (see fed_step.py):
-
-    fed       the step of `ours`, its batches from image files through the loader of a run, with N
-              workers (pinned memory on CUDA); images that are made up are soon in the memory of
-              the system, so a slow disk does not show
 """
 
 import argparse
@@ -26,7 +20,6 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from gesture_pretrain.commands.benchmarks import fed_step
 from gesture_pretrain.commands.benchmarks.measurement import (
     device_name,
     measurement,
@@ -42,13 +35,13 @@ Step = Callable[[], None]
 
 def main(argv: list[str]) -> None:
     """Run the benchmark, print a table, write JSON if asked."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    fed_step.check_options(parser, arguments)
+    arguments = _parser().parse_args(argv)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = arguments.batch or (64 if device.type == "cuda" else 4)
-    train, tensors = _ours(arguments, device), _random_batch(arguments, device, batch)
-    steps = {"bare": _bare(arguments, device, batch), "ours": partial(train, tensors)}
+    steps = {
+        "bare": _bare(arguments, device, batch),
+        "ours": partial(_ours(arguments, device), _random_batch(arguments, device, batch)),
+    }
     seconds = _alternate(steps, arguments.rounds, device)
     ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds["ours"], strict=True)]
     results = {
@@ -63,8 +56,6 @@ def main(argv: list[str]) -> None:
     for name, speed in results["images_per_s"].items():
         print(f"{name:6} {speed:9.2f} images/s")
     print(f"ours at {results['ours_of_bare']:.3f} of bare (median of {len(ratios)} turns)")
-    if arguments.workers is not None:
-        results["fed"] = _fed(arguments, train, tensors, device)
     document = measurement("step", argv, packages=_VERSIONS, results=results)
     write_json(arguments.json, document)
 
@@ -78,33 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16" if cuda else "fp32")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--rounds", type=int, default=50 if cuda else 7)
-    fed_step.add_options(parser, cuda=cuda)
     return parser
 
 
-def _fed(arguments: argparse.Namespace, train, tensors, device: torch.device) -> dict:
-    """Measure and print `fed` beside `ours`."""
-    cuda = device.type == "cuda"
-    with fed_step.fed_batches(arguments, batch=len(tensors.row), cuda=cuda) as loader:
-        measured = fed_step.measure_fed(
-            train,
-            tensors,
-            loader,
-            turns=arguments.turns,
-            steps=arguments.steps,
-            finish=partial(synchronise, device),
-        )
-    source = "files" if arguments.shards is None else "shards"
-    for name, speed in measured["images_per_s"].items():
-        print(f"{name:6} {speed:9.2f} images/s by the clock")
-    print(f"fed from {source} by {measured['workers']} workers at {measured['fed_of_ours']:.3f} of "
-          f"ours, {measured['waiting_share']:.1%} of the time waiting for data "
-          f"(medians of {arguments.turns} turns of {arguments.steps} steps)")  # fmt: skip
-    return {"source": source, **measured}
-
-
 def _random_batch(arguments: argparse.Namespace, device: torch.device, batch: int):
-    """A `HandSample` of random bytes and classes on the device."""
+    """Return a `HandSample` of random bytes and classes on the device."""
     from gesture_pretrain.data.samples.gesture_dataset import HandSample
 
     empty = torch.zeros(batch)
@@ -116,7 +85,7 @@ def _random_batch(arguments: argparse.Namespace, device: torch.device, batch: in
     return HandSample(*(value.to(device) for value in sample))
 
 
-def _ours(arguments: argparse.Namespace, device: torch.device) -> fed_step.TrainStep:
+def _ours(arguments: argparse.Namespace, device: torch.device) -> Callable[[tuple], None]:
     from gesture_pretrain.models.backbone import build_backbone
     from gesture_pretrain.models.gesture_heads import build_gesture_heads
     from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -141,7 +110,6 @@ def _ours(arguments: argparse.Namespace, device: torch.device) -> fed_step.Train
         model.set_epoch(0)
         seed_all(0, next(iteration), 0)
         model.train_step(batch, optim_wrapper=wrapper)
-        return wrapper.verdict
 
     return step
 

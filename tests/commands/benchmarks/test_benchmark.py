@@ -24,7 +24,7 @@ def test_all_runs_every_benchmark_with_its_defaults(ran):
     assert run_commands(["benchmark", "all"]) == 0
     package = "gesture_pretrain.commands.benchmarks"
     assert ran == [(f"{package}.{name}", []) for name in benchmark.names()]
-    assert {"loader", "step", "token_fusion", "eanet"} <= set(benchmark.names())
+    assert {"loader", "step", "token_fusion", "gpu"} <= set(benchmark.names())
 
 
 def test_options_go_to_one_benchmark_and_not_to_all(ran, capsys):
@@ -33,7 +33,7 @@ def test_options_go_to_one_benchmark_and_not_to_all(ran, capsys):
     assert run_commands(["benchmark", "all", "--json", "x"]) == 1
     assert "takes no options" in capsys.readouterr().err
     assert run_commands(["benchmark", "speed"]) == 1
-    assert "Unknown benchmark 'speed'. Known: eanet, " in capsys.readouterr().err
+    assert "Unknown benchmark 'speed'. Known: gpu, " in capsys.readouterr().err
     assert len(ran) == 1
 
 
