@@ -3,7 +3,7 @@
     ROOT/<class>/*.jpg                  all images belong to the split "train"
     ROOT/{train,val,test}/<class>/*     splits, if there are folders with these names
 
-The label of an image is the name of its class folder. Hand, joints, cameras and boxes are unknown.
+The label of an image is the name of its class folder. Hands, joints, cameras and boxes are unknown.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_folder_index(
         root: Folder of the dataset.
         out: Folder of the index; `root/index` by default. An earlier index is replaced.
         data_name: Name for reports; the folder's name by default.
-        licence: Licence of the photographs, stored in the card of everything trained on them.
+        licence: Licence of the photographs, stored in the card of weights trained on them.
         skip_unreadable: Leave out files that are not images, and print their names.
         workers: Threads that read the files.
         progress: Show a progress bar.
@@ -52,8 +52,8 @@ def build_folder_index(
         Folder of the index.
 
     Raises:
-        DataError: There is no such folder, it has no class folders, or files cannot be read (only
-            without `skip_unreadable`).
+        DataError: The folder or its class folders are missing, no image can be read, or, without
+            `skip_unreadable`, some image cannot be read.
     """
     root = Path(root)
     if not root.is_dir():

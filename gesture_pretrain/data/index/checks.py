@@ -1,6 +1,6 @@
 """Checks of every number before it enters an index, so that training needs none.
 
-Each check works on whole columns and yields the image rows for which something cannot be right.
+Each check works on whole columns and finds the images with impossible values.
 Letters: N images, T time steps, K calibrations, F fits.
 """
 
@@ -33,12 +33,12 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of invalid value.
+    """Images with one kind of invalid value.
 
     Attributes:
         kind: Short name, a key of the index's `checked` record.
         why: What is wrong, and in which annotation file.
-        rows: Images concerned, ascending.
+        rows: Rows of the images, ascending.
     """
 
     kind: str
@@ -61,8 +61,8 @@ def gate(
         The columns to store, and the record of the checks for `meta.json`.
 
     Raises:
-        DataError: Something is wrong and `on_invalid` is "error", or no image is left.
-        ValueError: `on_invalid` is something else.
+        DataError: A value is invalid and `on_invalid` is "error", or no image is left.
+        ValueError: `on_invalid` is unknown.
     """
     if on_invalid not in ON_INVALID:
         raise ValueError(f"on_invalid is {on_invalid!r}; possible: {', '.join(ON_INVALID)}")
@@ -204,7 +204,7 @@ def _joint_faults(columns: Columns) -> list[tuple]:
 def _behind_camera(columns: Columns) -> np.ndarray:
     """Return (N,) whether a joint that is marked as visible has a depth <= 0.
 
-    A sphere around the joints of a time step decides most images; the others are computed.
+    A sphere around the joints of a time step decides for most images; the others are computed.
     """
     step, calibration = columns["step"], columns["calibration"]
     joints, known = columns["step_joints_world_mm"], _known_joints(columns)

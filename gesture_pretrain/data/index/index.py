@@ -1,10 +1,10 @@
 """The index of a dataset: its annotations as memory-mapped columns, shared between processes.
 
-An index is a folder of one `.npy` file per column and a `meta.json`. Opening it maps the files and
-reads nothing else, so any number of worker processes share one copy in the system's page cache.
-It holds what the annotation files say, bit for bit (their numbers are float32), joined: images in
-the order of their file, one `step` (time step of a capture) for all its views, one calibration per
-camera and capture. `data/interhand.py` and `data/folders.py` write indexes.
+An index is a folder with one `.npy` file per column and a `meta.json`. Opening it maps the files
+and reads nothing else, so all worker processes share one copy in the system's page cache. It holds
+the annotations bit for bit (their numbers are float32): images in the order of their file, one
+`step` (time step of a capture) for all its views, and one calibration per camera and capture.
+`data.interhand` and `data.folders` write indexes.
 
 Hand axis: 0 = right, 1 = left. Joints: mano21 order (`gesture_pretrain.skeleton`). Joints are in
 millimetres, translations of MANO fits in metres, both in the world frame of the capture; pixels are
@@ -68,7 +68,7 @@ class HandIndex:
 
         Args:
             path: Folder with `meta.json`, or a dataset's folder that holds one as `index`.
-            root: Folder of the dataset, if it was moved since.
+            root: Folder of the dataset, if it was moved.
             verify: Also compare each column with its hash in `meta.json`.
 
         Raises:

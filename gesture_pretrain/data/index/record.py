@@ -15,8 +15,13 @@ HANDS = ("right", "left", "interacting", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class ManoFit:
-    """Parameters of one hand, world frame: pose (48,) radians, axis-angle, minus MANO's mean pose;
-    shape (10,); trans_m (3,) metres."""
+    """MANO parameters of one hand, world frame.
+
+    Attributes:
+        pose: (48,) axis-angle, radians, minus MANO's mean pose.
+        shape: (10,) shape coefficients.
+        trans_m: (3,) translation.
+    """
 
     pose: np.ndarray
     shape: np.ndarray
@@ -63,7 +68,7 @@ class HandRecord:
 
 
 class HandRow(NamedTuple):
-    """The numbers of one image as stored: codes, ids and the step; see `HandIndex.row`."""
+    """Stored numbers of one image: codes, ids and the time step; see `HandIndex.row`."""
 
     image_id: int
     step: int

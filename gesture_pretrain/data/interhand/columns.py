@@ -1,4 +1,4 @@
-"""The joined splits as the columns of one index."""
+"""Assemble the columns of an index from its joined splits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _OPTIONAL = ("detected_bbox_xywh_px", "detected_wrist_depth_mm")
 def assemble_columns(
     parts: list[JoinedSplit], words: Vocabulary
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Put the splits one after the other; takes their columns away from them to save memory.
+    """Concatenate the splits, whose own columns are deleted to save memory.
 
     Returns:
-        The columns, and the labels that `sequence` numbers, in alphabetical order.
+        The columns, and the labels in alphabetical order; `sequence` holds positions in them.
     """
     for part in parts:
         part.images["calibration"] = _calibration_of_images(part)
@@ -32,8 +32,8 @@ def assemble_columns(
     for name in ("subject", "camera", "size", "calibration"):
         columns[name] = smallest(columns[name])
     if np.array_equal(columns["annotation_id"], columns["image_id"]):
-        del columns["annotation_id"]  # as in every published file; do not store it twice
-    del columns["capture"], columns["frame"]  # those of the step
+        del columns["annotation_id"]  # equal in every published file
+    del columns["capture"], columns["frame"]  # stored per time step
     for name in list(parts[0].steps):
         columns[f"step_{name}"] = np.concatenate([part.steps.pop(name) for part in parts])
     columns["step_capture"] = smallest(columns["step_capture"])

@@ -13,7 +13,7 @@ _SIDE = {"right": RIGHT, "left": LEFT}
 def annotated_view(
     record: HandRecord, image: ImagePart, box_xywh_px: np.ndarray, *, coarse: int, fine: int
 ) -> HandView:
-    """Join a record's annotation with its pixels and classes.
+    """Combine a record with its pixels and classes.
 
     Args:
         record: Annotation of the image.
@@ -32,7 +32,7 @@ def annotated_view(
 
 
 def _joints(record: HandRecord) -> dict[str, np.ndarray]:
-    """Fields of a `HandView`: camera, and the joints of the one annotated hand where known."""
+    """Return the fields of a `HandView` for camera and joints, if they are known."""
     if record.bbox_xywh_px is None or record.princpt_px is None:
         return {}
     (fx, fy), (cx, cy) = record.focal_px.tolist(), record.princpt_px.tolist()

@@ -1,9 +1,8 @@
-"""The crop and its augmentation: a planned crop moves everything that belongs to a view of a hand.
+"""Random crops of a hand, which move pixels, joints, camera, handedness and classes together.
 
-`move_annotations` moves box, joints, camera, handedness and gesture classes, and `crop_pixels` the
-pixels. Pixel coordinates follow the convention of `gesture_pretrain.geometry`: the centre of the
-box becomes size / 2. What is random is drawn beforehand (`Augmentation.draw`) from a counter-based
-stream, so a sample depends on (seed, epoch, row) and on nothing else.
+Pixel coordinates follow the convention of `gesture_pretrain.geometry`: the centre of the box
+becomes size / 2. Random numbers are drawn beforehand (`Augmentation.draw`) from a counter-based
+stream, so a sample depends only on (seed, epoch, row).
 """
 
 import math
@@ -33,7 +32,7 @@ class Motion:
 
     Attributes:
         scale: Factor on the side of the box; above 1 shows more around the hand.
-        rotation_deg: rotation of the box; the content rotates by the negative.
+        rotation_deg: Rotation of the box; the content rotates by the negative angle.
         translation: (2,) shift of the box in x and y, as a fraction of its side.
         flip: Mirror left and right, where the classes have a mirror image.
         gain_rgb: (3,) factor on each colour channel.
@@ -48,7 +47,7 @@ class Motion:
     look: Look | None = None
 
     def mirrored(self, flip: bool) -> "Motion":
-        """The same motion, with or without the mirror."""
+        """Return the same motion with or without the mirror."""
         return replace(self, flip=flip)
 
 
@@ -67,7 +66,7 @@ class Augmentation:
             "photographs" for strong changes of tone, sharpness and noise.
 
     Raises:
-        ValueError: A range that makes no sense.
+        ValueError: A range is invalid.
     """
 
     scale: Annotated[float, Field(ge=0, le=0.99)] = 0.25
@@ -96,7 +95,7 @@ NONE = Augmentation(scale=0.0, rotation_deg=0.0, translation=0.0, colour=0.0, fl
 
 
 def augmentation_stream(seed: int, epoch: int, row: int, crop: int = 0) -> np.random.Generator:
-    """The random stream of one crop: Philox, keyed by (seed, epoch), positioned by row and crop."""
+    """Return the random stream of one crop: Philox, keyed by (seed, epoch), at row and crop."""
     counter = np.array([0, crop, row, _AUGMENTATION_STREAM], np.uint64)
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter)
@@ -185,7 +184,7 @@ def plan_crop(
 
     Args:
         view: In image pixels, with a square box.
-        motion: What to do; `Motion()` only crops.
+        motion: Motion of the box; `Motion()` only crops.
         size_px: Side of the crop.
         taxonomy: Gives the classes of the mirror image.
         force_flip: Flip although the taxonomy defines no mirror image; the classes are then -1.
@@ -199,7 +198,7 @@ def plan_crop(
 
 
 def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
-    """The view in the pixels of a planned crop, all but its image, which is left out."""
+    """Move a view without its image to the pixels and the camera of a planned crop."""
     return replace(
         view,
         image=None,
@@ -253,7 +252,7 @@ def crop_maps(
 def crop_pixels(
     image: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> np.ndarray:
-    """The (size_px, size_px, 3) uint8 crop of an image, coloured.
+    """Cut a crop (size_px, size_px, 3) uint8 out of an image, and apply a colour gain.
 
     Args:
         image: The image, or at least the part that the crop shows.
@@ -265,10 +264,10 @@ def crop_pixels(
 
 
 def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
-    """The (size_px, size_px, 3) crop of an image under a (2, 3) map image -> crop, bilinear.
+    """Cut a crop (size_px, size_px, 3) by a (2, 3) map from image to crop pixels, bilinearly.
 
-    OpenCV 5 has vector code for one and four channels, not for three: with a fourth the same bytes
-    come in a third of the time, the two conversions included.
+    OpenCV 5 has vector code for one and four channels, not for three. A fourth channel gives the
+    same bytes in a third of the time, including both conversions.
     """
     four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     four = cv2.warpAffine(four, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
@@ -276,7 +275,7 @@ def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
-    """Multiply each channel, rounds and saturates (OpenCV does it in one pass over the bytes)."""
+    """Multiply each channel by its gain, with rounding and saturation."""
     if tuple(gain_rgb) == (1.0, 1.0, 1.0):
         return image_rgb
     return cv2.transform(image_rgb, np.diag(gain_rgb))

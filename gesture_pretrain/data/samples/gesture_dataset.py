@@ -63,34 +63,34 @@ class HandSample(NamedTuple):
 class GestureDataset(Dataset):
     """Crops of an index's rows with the classes that a taxonomy gives them.
 
-    `dataset[position]` is the sample of epoch 0; `dataset[epoch, position]`, which is what
-    `EpochBatchSampler` asks for, augments anew in every epoch.
+    `dataset[position]` is the sample of epoch 0. `dataset[epoch, position]` has another
+    augmentation in every epoch; `EpochBatchSampler` yields such keys.
 
-    The crop is the square of side ``box_ratio * max(w, h)`` about the annotated box; an image
+    The crop is a square of side ``box_ratio * max(w, h)`` around the annotated box. An image
     without a box is shown whole, with black bars. Pixels outside the image are black.
 
     Args:
         index: The data.
         rows: (N,) rows of the index to use.
-        taxonomy: Classes of the labels, maybe a control variant.
+        taxonomy: Classes of the labels; may be a control variant.
         size_px: Side of the crops (S).
         augmentation: Random motion; None for none.
         seed: Key of the augmentation.
         box_ratio: Side of the crop over the longer side of the annotated box.
-        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
-            shown as they are.
+        box_source: "annotation", or "rootnet" for the boxes detected by RootNet, which are not
+            enlarged.
         reduced_decode: Decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
-        shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
-            `data.images.shards`.
-        crops: Samples are `HandCrops` with these crops; None for one crop, a `HandSample`.
+        shards: Folder made by `write_shards`; None reads the image files. See `images.shards` for
+            the effect on samples.
+        crops: Crops of each image, for samples of type `HandCrops`; None for `HandSample`.
         announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
         annotations: Boxes and joints of the rows.
         images: Their pixels.
         coarse, fine: (N,) int64 classes, -1 where masked.
-        label_report: How many images have a class and why the others do not.
+        label_report: Number of images with a class, and reasons for the others.
 
     Raises:
         ValueError: A row is not in the index or has no box of `box_source`.
@@ -114,7 +114,7 @@ class GestureDataset(Dataset):
         announce: Callable[[str], object] | None = print,
     ):
         self.index = index
-        self.rows = _checked_rows(rows, len(index))
+        self.rows = _rows_within(rows, len(index))
         self.taxonomy = taxonomy
         self.size_px = size_px
         self.augmentation = augmentation
@@ -148,11 +148,7 @@ class GestureDataset(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample] | list[HandCrops]:
-        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
-
-        Raises:
-            DataError: See `__getitem__`.
-        """
+        """Return the samples of a batch, in the order of `keys`; called by the DataLoader."""
         epochs, positions = epochs_and_positions(keys)
         rows = self.rows[positions]
         if self.crops is not None:
@@ -230,7 +226,7 @@ class GestureDataset(Dataset):
         flip: bool,
         affine: np.ndarray,
     ) -> torch.Tensor:
-        """The `k`-th image of a batch; without a box the image is shown whole."""
+        """Return the crop of the `k`-th image of a batch."""
         size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
         part, shown = self.images.read(row, notes.files[k], size_wh, box, motion)
         if shown is not box:
@@ -244,7 +240,7 @@ class GestureDataset(Dataset):
         return still
 
     def view(self, position: int) -> HandView:
-        """The whole image at a position with everything that a crop moves."""
+        """Return the whole image at a position, with all annotations that a crop moves."""
         row = self.rows[[position]]
         record = self.index.record(int(row[0]))
         images = CropImages(ImageFiles(reduced_decode=False), self.size_px)
@@ -301,7 +297,7 @@ def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:
     return torch.from_numpy(kept).unbind()
 
 
-def _checked_rows(rows: Sequence[int], size: int) -> np.ndarray:
+def _rows_within(rows: Sequence[int], size: int) -> np.ndarray:
     rows = np.asarray(rows, np.int64)
     outside = rows[(rows < 0) | (rows >= size)]
     if len(outside):

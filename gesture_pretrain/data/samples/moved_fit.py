@@ -1,4 +1,4 @@
-"""MANO fits as crops show them: in the camera frame and the pixels of the crop."""
+"""MANO fits in the camera frame and the pixels of a crop."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class MovedFit(NamedTuple):
 def move_fits(
     records: Sequence[HandRecord], crops: Sequence[Crop], hands: Mapping[str, HandJoints]
 ) -> list[MovedFit | None]:
-    """The MANO fits of N records' one hand as N crops show them.
+    """Transform the MANO fits of N single hands to the frames of their crops.
 
     With Q the crop's map of vectors, R the camera's rotation and M = diag(-1, 1, 1), the mesh of
     the fit becomes ``Q R mesh``. A mirrored mesh is the mesh of the other hand with every finger
@@ -35,8 +35,8 @@ def move_fits(
 
     Args:
         records: Images of one hand each, "right" or "left".
-        crops: What is shown of each.
-        hands: The hand of each side.
+        crops: Crop of each image.
+        hands: "right" and "left" to the joints of that hand model.
 
     Returns:
         N fits; None without a fit or a camera, or where part of the hand is behind the camera.

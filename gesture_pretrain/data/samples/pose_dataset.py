@@ -1,7 +1,7 @@
 """Crops of single hands with the supervision of a 3D pose.
 
-Everything in a sample is in the camera frame of its crop: what the augmentation did to the image
-it also did to joints, camera and MANO parameters. A sample depends on (seed, epoch, row) only.
+Everything in a sample is in the camera frame of its crop. The augmentation moves image, joints,
+camera and MANO parameters alike. A sample depends only on (seed, epoch, row).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,14 +51,14 @@ class PoseSample(NamedTuple):
         row: int64, row of the index.
         keypoints_px: (21, 2) float32, annotated joints in crop pixels, mano21 order.
         joints_rel_mm: (21, 3) float32, annotated joints minus the annotated wrist.
-        joint_valid: (21,) bool, joint and wrist were triangulated and lie before the camera.
+        joint_valid: (21,) bool, joint and wrist are triangulated and in front of the camera.
         joint_in_view: (21,) bool, valid, annotated as inside the image, and inside the crop.
         mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root rotates into the
             camera frame of the crop.
         mano_shape: (10,) float32.
         mano_joints_rel_mm: (21, 3) float32, the fit's joints minus the fit's wrist.
         mano_keypoints_px: (21, 2) float32, the fit's joints in crop pixels.
-        mano_valid: bool, there is a fit, a camera to see it from, and all of it is before it.
+        mano_valid: bool, the hand has a fit and a camera, and is in front of the camera.
         wrist_depth_mm: float32, z of the annotated wrist; NaN where unknown.
         crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
         has_camera: bool.
@@ -101,21 +101,20 @@ class PoseDataset(Dataset):
         augmentation: Random motion; None for none.
         seed: Key of the augmentation.
         box_ratio: Side of the crop over the longer side of the annotated box.
-        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are square
-            and enlarged already and are taken as they are; published numbers on InterHand2.6M's
-            test split use these.
-        mirror_left: Mirror every left hand, so that all crops show a right one; its MANO parameters
-            are then those of the right hand. Classes without a mirror image become -1.
-        reduced_decode, shards: Where the pixels come from, see `GestureDataset`; all else of a
-            sample is the same to the last digit.
+        box_source: "annotation", or "rootnet" for the boxes detected by RootNet, which are already
+            square and enlarged. Published numbers on InterHand2.6M's test split use these.
+        mirror_left: Mirror every left hand, so that all crops show a right one, with MANO
+            parameters of the right hand. Classes without a mirror image become -1.
+        reduced_decode, shards: Source of the pixels, see `GestureDataset`. They do not affect
+            anything else.
         announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
         coarse, fine: (N,) int64 classes as the image shows them, -1 where masked.
 
     Raises:
-        ValueError: A row that is not in the index, not of a single hand or without a box of
-            `box_source`, a missing hand model, or random flips together with `mirror_left`.
+        ValueError: A row is not in the index, does not show a single hand, or has no box of
+            `box_source`; a hand model is missing; or flips are combined with `mirror_left`.
         DataError: The shards are damaged, unfinished, or made of another index.
     """
 
@@ -178,11 +177,7 @@ class PoseDataset(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[PoseSample]:
-        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
-
-        Raises:
-            DataError: See `__getitem__`.
-        """
+        """Return the samples of a batch, in the order of `keys`; called by the DataLoader."""
         epochs, positions = epochs_and_positions(keys)
         records = [self.index.record(row) for row in self.rows[positions].tolist()]
         motions = self._motions(epochs, records)
@@ -216,7 +211,7 @@ class PoseDataset(Dataset):
     def _view(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
     ) -> HandView:
-        """The annotated image, at least as much of it as the crop shows."""
+        """Return the annotations with the part of the image that the crop shows."""
         image, box = self._gestures.images.read(
             record.row,
             str(record.image_path),

@@ -1,8 +1,8 @@
 """Endless, counter-based stream of batches of samples.
 
-Batch k depends on (seed, k) alone, never on what was drawn before, on the number of loading workers
-or on the number of training processes. A run can therefore go on from any iteration, and N
-processes together see exactly the batches of one.
+Batch k depends only on (seed, k): not on earlier batches, on the number of loading workers, or on
+the number of training processes. A run can therefore continue from any iteration, and N processes
+together see exactly the batches of one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,23 +19,23 @@ SampleKey = int | tuple[int, int]  # a position, or (epoch, position) as `EpochB
 class EpochBatchSampler(Sampler):
     """Endless batches of (epoch, position) for `DataLoader(batch_sampler=...)`.
 
-    An epoch is one random order of all samples, cut into whole batches; what is left over at its
-    end is not used in that epoch. With `weights` samples are drawn with replacement instead.
+    An epoch is one random order of all samples, cut into whole batches; the remainder is not used
+    in that epoch. With `weights`, samples are drawn with replacement instead.
 
     Args:
         num_samples: Size of the dataset (N).
         batch_size: Samples per iteration over all processes together.
         seed: Key of the order.
-        rank: Which process this is, from 0.
+        rank: Index of this process, from 0.
         world_size: Number of processes; each gets an equal, contiguous part of every batch.
-        start_iteration: First batch to give; may be set later, before the loader is iterated.
-        weights: (N,) non-negative weight of every sample, for draws with replacement; see
+        start_iteration: First batch; may be set later, before the loader is iterated.
+        weights: (N,) non-negative weights for draws with replacement, such as
             `class_balanced_weights`.
         groups: (N,) group of every sample, such as its time step; None to ignore groups.
         together: Number of samples of a group that follow one another in the order.
 
     Raises:
-        ValueError: The numbers do not fit together.
+        ValueError: The arguments contradict each other.
     """
 
     def __init__(
