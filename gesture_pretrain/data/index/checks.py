@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gesture_pretrain.data.index.errors import DataError
-from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.data.index.record import SPLITS, unpack_flags
 from gesture_pretrain.data.index.writer import path_columns
 from gesture_pretrain.skeleton import BONES_MANO21
 
@@ -176,9 +176,8 @@ def _bad_calibrations(columns: Columns) -> np.ndarray:
 
 def _known_joints(columns: Columns) -> np.ndarray:
     """Return (T, 2, 21) bool: triangulated joints."""
-    bits = columns["step_triangulated_bits"]
-    flags = np.unpackbits(bits, axis=1, count=42, bitorder="little").astype(bool)
-    return (flags & (columns["step_has_joints"] > 0)[:, None]).reshape(-1, 2, 21)
+    flags = unpack_flags(columns["step_triangulated_bits"])
+    return flags & (columns["step_has_joints"] > 0)[:, None, None]
 
 
 def _joint_faults(columns: Columns) -> list[tuple]:
@@ -223,8 +222,7 @@ def _behind_camera(columns: Columns) -> np.ndarray:
         near = np.flatnonzero(seen & (depth - radius[step] <= 0))
         exact = np.einsum("njk,nk->nj", points[step[near]], forward[calibration[near]])
         exact -= offset[calibration[near], None]
-    in_view = np.unpackbits(columns["in_view_bits"][near], axis=1, count=42, bitorder="little")
-    visible = in_view.astype(bool) & known.reshape(-1, 42)[step[near]]
+    visible = (unpack_flags(columns["in_view_bits"][near]) & known[step[near]]).reshape(-1, 42)
     behind = np.zeros(len(step), bool)
     behind[near] = (visible & (exact <= 0)).any(axis=1)
     return behind

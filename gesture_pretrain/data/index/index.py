@@ -24,7 +24,14 @@ import numpy as np
 
 from gesture_pretrain.data.index.errors import IndexFormatError
 from gesture_pretrain.data.index.meta import INDEX_FORMAT, index_folder, read_meta
-from gesture_pretrain.data.index.record import HANDS, SPLITS, HandRecord, HandRow, ManoFit
+from gesture_pretrain.data.index.record import (
+    HANDS,
+    SPLITS,
+    HandRecord,
+    HandRow,
+    ManoFit,
+    unpack_flags,
+)
 from gesture_pretrain.data.index.selection import select_rows
 
 _HASH_BLOCK_BYTES = 1 << 22
@@ -194,7 +201,7 @@ class HandIndex:
             bbox_xywh_px=self._box(i),
             joints_world_mm=joints,
             joint_triangulated=triangulated,
-            joint_in_view=_unpack_flags(self._arrays.get("in_view_bits"), i),
+            joint_in_view=self._in_view(i),
             R_cam_world=rotation,
             camera_center_mm=center,
             focal_px=focal,
@@ -210,11 +217,15 @@ class HandIndex:
             return None
         return boxes[i].copy()
 
+    def _in_view(self, i: int) -> np.ndarray:
+        bits = self._arrays.get("in_view_bits")
+        return np.zeros((2, 21), bool) if bits is None else unpack_flags(bits[i])
+
     def _joints(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
         known = self._arrays.get("step_has_joints")
         if known is None or not known[step]:
             return np.zeros((2, 21), bool), None
-        triangulated = _unpack_flags(self._arrays["step_triangulated_bits"], step)
+        triangulated = unpack_flags(self._arrays["step_triangulated_bits"][step])
         joints = self._arrays["step_joints_world_mm"][step].copy()
         joints[~triangulated] = np.nan
         return triangulated, joints
@@ -291,10 +302,3 @@ def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
             f"{spec['dtype']} {tuple(spec['shape'])}; build the index again"
         )
     return column
-
-
-def _unpack_flags(bits: np.ndarray | None, i: int) -> np.ndarray:
-    """Return (2, 21) bool of row `i`; all False if the dataset has no such flags."""
-    if bits is None:
-        return np.zeros((2, 21), bool)
-    return np.unpackbits(bits[i], count=42, bitorder="little").view(bool).reshape(2, 21)

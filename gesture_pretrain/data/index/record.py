@@ -13,6 +13,12 @@ SPLITS = ("train", "val", "test")
 HANDS = ("right", "left", "interacting", "unknown")
 
 
+def unpack_flags(bits: np.ndarray) -> np.ndarray:
+    """Unpack (..., 6) uint8 to (..., 2, 21) bool: flags of the joints of both hands."""
+    flags = np.unpackbits(bits, axis=-1, count=42, bitorder="little")
+    return flags.view(bool).reshape(*bits.shape[:-1], 2, 21)
+
+
 @dataclass(frozen=True, slots=True)
 class ManoFit:
     """MANO parameters of one hand, world frame.

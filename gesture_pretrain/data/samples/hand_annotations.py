@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import unpack_flags
 
 BOX_SOURCES = ("annotation", "rootnet")
 _SINGLE_HANDS = 2  # codes 0 right and 1 left of the index
@@ -94,11 +95,10 @@ class AnnotationReader:
         camera = columns["calibration"][rows]
         known = (hands >= 0) & (camera >= 0) & columns["step_has_joints"][steps].astype(bool)
         side = np.maximum(hands, 0)
-        bits = columns["step_triangulated_bits"][steps]
-        flags = np.unpackbits(bits, axis=1, count=42, bitorder="little").reshape(count, 2, 21)
+        flags = unpack_flags(columns["step_triangulated_bits"][steps])
         return joints_in_view(
             columns["step_joints_world_mm"][steps, side],
-            flags[np.arange(count), side].view(bool) & known[:, None],
+            flags[np.arange(count), side] & known[:, None],
             R_cam_world=columns["camera_R_cam_world"][camera],
             camera_center_mm=columns["camera_center_mm"][camera],
             focal_px=columns["camera_focal_px"][camera],

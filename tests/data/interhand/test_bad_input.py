@@ -18,12 +18,9 @@ def data_json(root, split="train"):
     return root / "annotations" / split / f"InterHand2.6M_{split}_data.json"
 
 
-def test_missing_root(tmp_path):
+def test_missing_root_or_annotations(tmp_path):
     with pytest.raises(DataError, match="nowhere is not a folder"):
         build(tmp_path / "nowhere")
-
-
-def test_no_annotations(tmp_path):
     with pytest.raises(DataError, match="no folder 'annotations'"):
         build(tmp_path)
     (tmp_path / "annotations").mkdir()

@@ -16,8 +16,7 @@ from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
-from gesture_pretrain.data.interhand.files import AnnotationFiles
+from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.augmentation import (
     Augmentation,
     Motion,
@@ -350,18 +349,11 @@ def test_a_folder_of_photographs_is_shown_whole(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def golden_thumbup(shared_dir, tmp_path_factory):
+def golden_thumbup(shared_dir, sample_index):
     """A published image as a whole view, with what the EANet loader makes of it."""
-    folder = shared_dir / "interhand" / "sample"
     samples = json.loads((shared_dir / "interhand" / "golden.json").read_text())["samples"]
     golden = next(sample for sample in samples if sample["hand_type"] == "right")
-    files = AnnotationFiles(
-        "test",
-        folder,
-        *(folder / f"test_interhand2.6m_{kind}.json" for kind in ("data", "camera", "joint_3d")),
-    )
-    out = tmp_path_factory.mktemp("sample") / "index"
-    index = HandIndex.open(build_index_from_files([files], folder, out, progress=False))
+    index = sample_index
     row = next(i for i in range(len(index)) if index.image_path(i).name == golden["image"])
     dataset = dataset_of(index, Taxonomy.load("interhand26m"), rows=[row])
     box = np.array(golden["eanet"]["bbox_xywh_after_process_bbox"])
