@@ -7,8 +7,8 @@ stream, so a sample depends only on (seed, epoch, row).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -16,9 +16,7 @@ from pydantic import Field
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.photometric import PHOTOMETRIC, Look
-from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.schema import Fraction, section
-from gesture_pretrain.taxonomy import Taxonomy
 
 RIGHT, LEFT, NO_SIDE = 0, 1, -1
 MIRRORED_HAND = {RIGHT: LEFT, LEFT: RIGHT, NO_SIDE: NO_SIDE}
@@ -127,91 +125,6 @@ def draw_motions(
     return motions
 
 
-@dataclass(frozen=True)
-class HandView:
-    """A view of a hand in one image: before the crop in image pixels, after it in crop pixels.
-
-    Attributes:
-        image: The image, or the part that the crop shows, possibly at a reduced scale; None where
-            its pixels are no longer needed.
-        box_xywh_px: (4,) square that the crop shows.
-        keypoints_px: (21, 2) joints in the image; arbitrary where not valid.
-        joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
-        joint_valid: (21,) bool.
-        hand: RIGHT (0), LEFT (1), or NO_SIDE (-1: unknown, or two hands).
-        coarse, fine: Gesture classes, -1 for none.
-        intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``, None without a camera. It is
-            diagonal before the crop; a rotated crop of a camera with fx != fy has a small shear.
-    """
-
-    image: ImagePart | None
-    box_xywh_px: np.ndarray
-    keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
-    joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
-    joint_valid: np.ndarray = field(default_factory=lambda: np.zeros(21, bool))
-    hand: int = NO_SIDE
-    coarse: int = -1
-    fine: int = -1
-    intrinsics: np.ndarray | None = None
-
-    @property
-    def image_rgb(self) -> np.ndarray:
-        """Return (H, W, 3) uint8, the stored pixels of the image."""
-        return self.image.image_rgb
-
-
-class Crop(NamedTuple):
-    """Maps of one crop for the pixels, vectors and classes of a view.
-
-    Attributes:
-        affine: (2, 3) map from image pixels to crop pixels.
-        rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
-        flip: The crop shows a mirror image.
-        coarse, fine: Gesture classes of what the crop shows, -1 for none.
-    """
-
-    affine: np.ndarray
-    rotation: np.ndarray
-    flip: bool
-    coarse: int
-    fine: int
-
-
-def plan_crop(
-    view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy, force_flip: bool = False
-) -> Crop:
-    """Plan the crop of a view: its maps, and what it shows.
-
-    Args:
-        view: In image pixels, with a square box.
-        motion: Motion of the box; `Motion()` only crops.
-        size_px: Side of the crop.
-        taxonomy: Gives the classes of the mirror image.
-        force_flip: Flip although the taxonomy defines no mirror image; the classes are then -1.
-    """
-    mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
-    if motion.flip and force_flip and mirrored is None:
-        mirrored = (-1, -1)
-    flip = mirrored is not None
-    affines, rotations = crop_maps(view.box_xywh_px[None], [motion], [flip], size_px)
-    return Crop(affines[0], rotations[0], flip, *(mirrored if flip else (view.coarse, view.fine)))
-
-
-def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
-    """Move a view without its image to the pixels and the camera of a planned crop."""
-    return replace(
-        view,
-        image=None,
-        box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
-        keypoints_px=apply_affine(view.keypoints_px, crop.affine),
-        joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
-        hand=MIRRORED_HAND[view.hand] if crop.flip else view.hand,
-        coarse=crop.coarse,
-        fine=crop.fine,
-        intrinsics=_move_intrinsics(view.intrinsics, crop.affine, crop.rotation),
-    )
-
-
 def crop_maps(
     boxes_xywh_px: np.ndarray, motions: Sequence[Motion], flips: Sequence[bool], size_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -281,16 +194,17 @@ def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.
     return cv2.transform(image_rgb, np.diag(gain_rgb))
 
 
-def _move_intrinsics(
-    intrinsics: np.ndarray | None, affine: np.ndarray, rotation: np.ndarray
-) -> np.ndarray | None:
-    """Return the camera of the crop, for joints rotated by `rotation`.
+def move_intrinsics(intrinsics: np.ndarray, affine: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Return the camera (2, 3) of a crop, for joints rotated by `rotation`.
 
     With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The rotated
     joints have Q xy for xy, so their camera is [L F Q^T | L c + t].
+
+    Args:
+        intrinsics: (2, 3) matrix K = [F | c] with ``pixel = K @ (x/z, y/z, 1)``.
+        affine: (2, 3) map from image pixels to crop pixels.
+        rotation: (3, 3) map of camera-frame vectors.
     """
-    if intrinsics is None:
-        return None
     moved = affine[:, :2] @ intrinsics
     moved[:, :2] = moved[:, :2] @ rotation[:2, :2].T
     moved[:, 2] += affine[:, 2]

@@ -14,15 +14,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.images import ImageFiles
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS
-from gesture_pretrain.data.samples.annotated_view import annotated_view
 from gesture_pretrain.data.samples.augmentation import (
     MIRRORED_HAND,
     NONE,
     Augmentation,
-    HandView,
     Motion,
     crop_maps,
     draw_motions,
@@ -197,23 +194,33 @@ class GestureDataset(Dataset):
             size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
             part, box = self.images.read_for(row, notes.files[k], size_wh, box, motions, sizes_px)
             cuts = [
-                cut(part, box, motion, size_px, self._classes(positions[k], motion))
+                cut(part, box, motion, size_px, self.classes(positions[k], motion))
                 for motion, size_px in zip(motions, sizes_px, strict=True)
             ]
             samples.append(collect(cuts, self.crops, row=row, step=int(steps[k])))
         return samples
 
-    def _classes(self, position: int, motion: Motion) -> tuple[bool, int, int]:
-        """Return whether a crop is mirrored, and the coarse and fine class it shows."""
+    def classes(
+        self, position: int, motion: Motion, *, force_flip: bool = False
+    ) -> tuple[bool, int, int]:
+        """Return whether a crop is mirrored, and the coarse and fine class it shows.
+
+        Args:
+            position: Position in the dataset.
+            motion: Motion of the box.
+            force_flip: Flip although the taxonomy defines no mirror image; the classes are then -1.
+        """
         classes = int(self.coarse[position]), int(self.fine[position])
         mirrored = self.taxonomy.flip(*classes) if motion.flip else None
+        if mirrored is None and motion.flip and force_flip:
+            mirrored = (-1, -1)
         return (False, *classes) if mirrored is None else (True, *mirrored)
 
     def _shown(self, positions: np.ndarray, hands: np.ndarray, motions: list[Motion]) -> tuple:
         """Return for each crop whether it is mirrored, and the hand and classes it shows."""
         shown = []
         for position, motion, hand in zip(positions, motions, hands.tolist(), strict=True):
-            flip, *classes = self._classes(position, motion)
+            flip, *classes = self.classes(position, motion)
             shown.append((flip, MIRRORED_HAND[hand] if flip else hand, *classes))
         return tuple(zip(*shown, strict=True))
 
@@ -238,21 +245,6 @@ class GestureDataset(Dataset):
         still = copy.copy(self)
         still.augmentation, still.crops = None, None
         return still
-
-    def view(self, position: int) -> HandView:
-        """Return the whole image at a position, with all annotations that a crop moves."""
-        row = self.rows[[position]]
-        record = self.index.record(int(row[0]))
-        images = CropImages(ImageFiles(reduced_decode=False), self.size_px)
-        part, box = images.read(
-            record.row,
-            str(record.image_path),
-            record.image_size_wh,
-            self.annotations.boxes(row)[0],
-            Motion(),
-        )
-        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
-        return annotated_view(record, part, box, **classes)
 
     def describe(self) -> str:
         """Describe labels, masked images with reasons, and whether crops can be mirrored."""

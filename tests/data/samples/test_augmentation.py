@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from moved_view import move_view
+from moved_view import HandView, move_view
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.augmentation import (
@@ -14,7 +14,6 @@ from gesture_pretrain.data.samples.augmentation import (
     NONE,
     RIGHT,
     Augmentation,
-    HandView,
     Motion,
     augmentation_stream,
     draw_motions,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from moved_view import move_view
+from moved_view import move_view, view_of
 from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.folders import build_folder_index
@@ -208,7 +208,7 @@ def test_a_sample_is_the_moved_view(index, taxonomy):
     for epoch in range(4):
         for position in range(8):
             motion = augmentation.draw(augmentation_stream(1, epoch, position))
-            view = move_view(dataset.view(position), motion, size_px=SIZE, taxonomy=taxonomy)
+            view = move_view(view_of(dataset, position), motion, size_px=SIZE, taxonomy=taxonomy)
             sample = dataset[epoch, position]
             assert torch.equal(sample.image, torch.from_numpy(view.image_rgb).permute(2, 0, 1))
             assert (sample.hand, sample.coarse, sample.fine) == (view.hand, view.coarse, view.fine)
@@ -301,9 +301,8 @@ def test_a_missing_image_is_named_with_its_row(tmp_path):
 def test_an_image_of_another_size_than_annotated(index, taxonomy, monkeypatch):
     dataset, small = dataset_of(index, taxonomy), np.zeros((60, 80, 3), np.uint8)
     monkeypatch.setattr("gesture_pretrain.data.images.files.read_image_rgb", lambda *_, **__: small)
-    for read in (dataset.__getitem__, dataset.view):
-        with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x"):
-            read(0)
+    with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x"):
+        dataset[0]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +356,7 @@ def golden_thumbup(shared_dir, sample_index):
     row = next(i for i in range(len(index)) if index.image_path(i).name == golden["image"])
     dataset = dataset_of(index, Taxonomy.load("interhand26m"), rows=[row])
     box = np.array(golden["eanet"]["bbox_xywh_after_process_bbox"])
-    return replace(dataset.view(0), box_xywh_px=box), golden["eanet"]
+    return replace(view_of(dataset, 0), box_xywh_px=box), golden["eanet"]
 
 
 @pytest.mark.parametrize(
