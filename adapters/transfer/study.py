@@ -133,16 +133,10 @@ def open_study(
         say: Receives lines of text.
 
     Raises:
-        PlanError, ValueError: Something in the plan or an override is impossible.
+        PlanError, ValueError: A value of the plan or an override is impossible.
         NotADirectoryError: `out` is a file.
     """
-    chosen = dict(overrides) if isinstance(overrides, Mapping) else list(overrides)
-    if data is not None:
-        if isinstance(chosen, dict):
-            chosen["data.index"] = str(data)
-        else:
-            chosen.append(f"data.index={str(data)!r}")
-    read = read_plan(plan, chosen)
+    read = read_plan(plan, overrides, index=data)
     folder = Path(out or Path("runs") / f"experiment_{read.name}")
     _require_folder(folder)
     cells = cells_of(read)

@@ -15,7 +15,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gesture_pretrain.commands.options import add_data, add_device, add_out
+from gesture_pretrain.commands.options import add_data, add_device, add_number, add_out
 from gesture_pretrain.data.index.record import SPLITS
 
 
@@ -30,16 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, metavar="DIR", help="run folder of the pretraining, for its curves"
     )
     add_device(run)
-    run.add_argument(
-        "--workers", type=int, metavar="N", default=2, help="loading processes (default: 2)"
-    )
-    run.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        default=0,
-        help="random seed of the samples and of t-SNE (default: 0)",
-    )
+    add_number(run, "--workers", 2, "loading processes")
+    add_number(run, "--seed", 0, "random seed of the samples and of t-SNE")
 
 
 def _add_image_options(images: argparse._ArgumentGroup) -> None:
@@ -55,13 +47,7 @@ def _add_image_options(images: argparse._ArgumentGroup) -> None:
         default="train",
         help="split that the probes are fitted on (default: train)",
     )
-    images.add_argument(
-        "--max-train",
-        type=int,
-        metavar="N",
-        default=4000,
-        help="number of images the probes are fitted on (default: 4000)",
-    )
+    add_number(images, "--max-train", 4000, "number of images the probes are fitted on")
     images.add_argument(
         "--max-eval", type=int, metavar="N", help="number of evaluated images (default: all)"
     )
@@ -89,9 +75,7 @@ def _add_comparison_options(comparison: argparse._ArgumentGroup) -> None:
         action="store_false",
         help="evaluate features only; required if --taxonomy is not that of the heads",
     )
-    comparison.add_argument(
-        "--k", type=int, metavar="N", default=20, help="neighbours of k-NN (default: 20)"
-    )
+    add_number(comparison, "--k", 20, "neighbours of k-NN")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture_pretrain.commands.options import add_device, add_out
+from gesture_pretrain.commands.options import add_device, add_number, add_out
 from gesture_pretrain.report.mesh_file import MESH_FORMATS
 from gesture_pretrain.weights.released import POSE_NETWORK
 
@@ -72,26 +72,15 @@ def _add_hand_options(hands: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="the hand fills the image: do not detect it",
     )
-    hands.add_argument(
-        "--box-ratio",
-        type=float,
-        metavar="RATIO",
-        default=1.25,
-        help="side of the crop over the longer side of a box, as in training (default: 1.25)",
-    )
+    text = "side of the crop over the longer side of a box, as in training"
+    add_number(hands, "--box-ratio", 1.25, text, metavar="RATIO")
     hands.add_argument(
         "--hand",
         choices=("right", "left"),
         help="handedness of detected hands, and for boxes that do not state it (default: that of "
         "the detector, or predicted with the gesture)",
     )
-    hands.add_argument(
-        "--every",
-        type=int,
-        default=1,
-        metavar="N",
-        help="take every N-th frame of a video (default: 1)",
-    )
+    add_number(hands, "--every", 1, "take every N-th frame of a video")
     hands.add_argument(
         "--smooth", action="store_true", help="smooth the hands of a video (one-euro filter)"
     )
@@ -127,9 +116,7 @@ def _add_network_options(network: argparse._ArgumentGroup) -> None:
         metavar="PATH",
         help="MANO file or folder, if the network was trained with MANO (default: $MANO_DIR)",
     )
-    network.add_argument(
-        "--batch", type=int, metavar="N", default=16, help="hands per batch (default: 16)"
-    )
+    add_number(network, "--batch", 16, "hands per batch")
     add_device(network)
 
 

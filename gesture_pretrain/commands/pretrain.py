@@ -14,7 +14,14 @@ Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupt
 
 import argparse
 
-from gesture_pretrain.commands.options import add_device, add_out, add_overrides, add_seed
+from gesture_pretrain.commands.options import (
+    add_data,
+    add_device,
+    add_out,
+    add_overrides,
+    add_resume,
+    add_seed,
+)
 
 RESUMABLE = True
 EXISTS_HINT = "See --name, --overwrite, --resume and --out."
@@ -25,9 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("config", help="name of a shipped config of configs/pretrain, or a file")
     run = parser.add_argument_group("run")
-    run.add_argument(
-        "--data", metavar="INDEX", help="index, or dataset with one (default: the config's)"
-    )
+    add_data(run, "the config's")
     run.add_argument(
         "--init",
         metavar="WEIGHTS",
@@ -44,9 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="register the weights as <architecture>.TAG (default: the config's tag, else the "
         "name of its file)",
     )
-    results.add_argument(
-        "--resume", action="store_true", help="continue from the last checkpoint of --out"
-    )
+    add_resume(results)
     results.add_argument(
         "--overwrite", action="store_true", help="replace registered weights of the same name"
     )

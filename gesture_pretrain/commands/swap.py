@@ -5,8 +5,8 @@
     %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \
         --steps 1000 --out DIR [key=value …]
 
-Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name) and the
-parameter counts. With `--data` it runs a transfer study of one target: an arm for the backbone and
+Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name). With `--data`
+it runs a transfer study of one target: an arm for the backbone and
 one for each baseline, which must share its architecture. Finished runs are never repeated, so the
 same command continues after an interruption. The report is in `DIR/reports`. `export` writes files
 for other libraries. EANet's own code takes a backbone through
@@ -18,12 +18,7 @@ Exit status: 0 done, 1 wrong input or a leak, 2 some runs failed, 130 interrupte
 import argparse
 from pathlib import Path
 
-from adapters.targets import (
-    ExportTarget,
-    PoseTarget,
-    describe_targets,
-    find_target,
-)
+from adapters.targets import PoseTarget, describe_targets, find_pose_target
 from gesture_pretrain.commands.options import add_overrides
 from gesture_pretrain.commands.transfer import print_outcome
 from gesture_pretrain.data.index.record import SPLITS
@@ -56,7 +51,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", help="preset of the target: full, tiny, … (default: full)")
     _add_training_arguments(parser.add_argument_group("training and comparing"))
-    parser.add_argument("--eanet-root", help=argparse.SUPPRESS)
     add_overrides(parser, "optimizer.lr=3e-4 data.fraction=0.05 model.width=128 test.images=500")
 
 
@@ -67,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if None in (options.target, options.backbone):
         raise ValueError("--target and --backbone are required; --list shows the targets.")
-    target = find_target(options.target)
-    check_request(options, target)
+    target = find_pose_target(options.target)
+    check_request(options)
     if options.data is None or options.dry_run:
         print(dry_run(target, options))
         return 0
@@ -145,21 +139,8 @@ def _add_training_arguments(training: argparse._ArgumentGroup) -> None:
     )
 
 
-def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget) -> None:
+def check_request(options: argparse.Namespace) -> None:
     """Raise ValueError for options that cannot be combined."""
-    if options.eanet_root is not None:
-        raise ValueError(
-            "--eanet-root no longer exists. In the checkout's model.py use "
-            "adapters.eanet.eanet_checkout_backbone(NAME) instead of its ResNetBackbone; the "
-            "docstring of adapters/eanet/checkout_backbone.py shows the two lines."
-        )
-    if isinstance(target, ExportTarget):
-        idle = [n for n in ("data", "baseline", "size", "steps", "epochs") if getattr(options, n)]
-        if idle:
-            raise ValueError(
-                f"Target {target.name!r} writes a file and is not trained here, so --{idle[0]} "
-                "has no meaning. --list shows the networks that are."
-            )
     if options.data and options.out is None:
         raise ValueError("--data requires --out DIR for the runs and the report.")
     if options.data and not options.baseline:
@@ -171,17 +152,12 @@ def check_request(options: argparse.Namespace, target: PoseTarget | ExportTarget
         raise ValueError("--steps and --epochs both set the length. Give one of them.")
 
 
-def dry_run(target: PoseTarget | ExportTarget, options: argparse.Namespace) -> str:
+def dry_run(target: PoseTarget, options: argparse.Namespace) -> str:
     """Format what would happen to every tensor."""
-    from adapters.swap.dry_run import try_export, try_swap
-    from gesture_pretrain.config.override import apply_overrides
+    from adapters.swap.dry_run import try_swap
 
-    if isinstance(target, ExportTarget):
-        settings = {"stand_in_ops": True} if target.name == "mmpose" else {}
-        apply_overrides(settings, options.overrides)
-        return try_export(target, options.backbone, None, settings)
     model = run_sections(options, target).get("model") or {}
-    return str(try_swap(target, options.backbone, seed=options.seed[0], **model))
+    return try_swap(target, options.backbone, seed=options.seed[0], **model).table()
 
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> int:
@@ -214,20 +190,17 @@ def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
     from adapters.transfer.plan.one_target import pose_sections
     from gesture_pretrain.config.file import read_config
 
-    config = None
-    if options.config is not None:
-        config = read_config(options.config, kind="pose")
-    return pose_sections(
-        target,
-        config=config,
-        index=options.data,
-        hand_model=None if options.data is None else options.mano,
-        size=options.size,
-        allow_projection=options.allow_projection,
-        iterations=options.steps,
-        epochs=options.epochs,
-        overrides=[text for text in options.overrides if not _is_of_plan(text)],
-    )
+    config = {} if options.config is None else read_config(options.config, kind="pose")
+    chosen = {
+        "data.index": options.data,
+        "hand_model.path": None if options.data is None else options.mano,
+        "model.size": options.size,
+        "model.allow_projection": options.allow_projection or None,
+        "schedule.iterations": options.steps,
+        "schedule.epochs": options.epochs,
+    }
+    overrides = [text for text in options.overrides if not _is_of_plan(text)]
+    return pose_sections(target, config, chosen, overrides)
 
 
 def _is_of_plan(override: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from gesture_pretrain.commands.options import add_device, add_out
+from gesture_pretrain.commands.options import add_data, add_device, add_out
 from gesture_pretrain.config.kind import WrongKind
 
 AFTER_INTERRUPTION = " The same command continues."
@@ -25,9 +25,7 @@ AFTER_INTERRUPTION = " The same command continues."
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("config", help="name of a shipped config of pretrain or pose, or a file")
-    parser.add_argument(
-        "--data", metavar="INDEX", help="index, or dataset with one (default: the config's)"
-    )
+    add_data(parser, "the config's")
     add_device(parser)
     add_out(parser, "folder of the runs", required=True)
     parser.add_argument(

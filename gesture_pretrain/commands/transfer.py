@@ -21,7 +21,7 @@ Exit status: 0 done, 1 wrong input or a leak, 2 some cells failed, 130 interrupt
 import argparse
 from pathlib import Path
 
-from gesture_pretrain.commands.options import add_out, add_overrides
+from gesture_pretrain.commands.options import add_data, add_out, add_overrides
 
 SOME_FAILED = 2
 AFTER_INTERRUPTION = " The same command continues."
@@ -39,9 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=("run", "status", "report"),
         help="run the unfinished cells, list the cells and their cost, or write the report",
     )
-    parser.add_argument(
-        "--data", metavar="INDEX", help="index, or dataset with one (default: the plan's)"
-    )
+    add_data(parser, "the plan's")
     add_out(parser, "folder of the study (default: runs/experiment_<plan>)", type=Path)
     run = parser.add_argument_group("run")
     run.add_argument(

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from tempfile import TemporaryDirectory
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _PART = re.compile(r"\.[0-9a-f]{12}\.part$")
+_SYNCED_AT_ONCE = 32
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2
 _RELATIVE_TO_WORKING_FOLDER = -100  # AT_FDCWD
 
@@ -267,11 +269,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(parent, name), "rb+") as file:
-                os.fsync(file.fileno())
-        _sync_folder(Path(parent))
+    """Sync all files and folders to disk, many at once, because a file system combines them."""
+    walked = list(os.walk(folder))
+    files = [Path(parent, name) for parent, _, names in walked for name in names]
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+        list(pool.map(_sync_file, files))
+        list(pool.map(_sync_folder, [Path(parent) for parent, _, _ in walked]))
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

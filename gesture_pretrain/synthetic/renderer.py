@@ -205,7 +205,7 @@ class ChunkRenderer:
             if len(views) == wanted:
                 return placement, frame, views
             rotation = None
-        raise RuntimeError(
+        raise ValueError(
             f"frame {plan.number} of {split} ({plan.folder.folder}): no placement in 50 gave "
             f"{len(plan.image_ids)} good views; use fewer cameras_per_frame or a wider limit"
         )

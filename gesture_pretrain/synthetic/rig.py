@@ -162,7 +162,7 @@ def draw_placement(
         R_world_hand: Rotation to try first; None draws all of them.
 
     Raises:
-        RuntimeError: The limits leave too few cameras in all of many attempts.
+        ValueError: The limits leave too few cameras in all of many attempts.
     """
     offset_m = rng.normal(0.0, 0.012, 3)
     toward = _unit(np.stack([c.center_mm for c in cameras]) / 1000 - offset_m)
@@ -172,7 +172,7 @@ def draw_placement(
         allowed = np.flatnonzero(_allowed(R_world_hand, hand.hand, cameras, toward, limits))
         if len(allowed) >= num_views:
             return _place(hand, R_world_hand, offset_m), list(rng.permutation(allowed))
-    raise RuntimeError(
+    raise ValueError(
         f"no hand orientation found that {num_views} cameras of {len(cameras)} see within "
         f"{limits}; use fewer cameras_per_frame or a wider limit"
     )

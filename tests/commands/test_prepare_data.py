@@ -72,8 +72,7 @@ def test_shards(tool, photographs, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["interhand", "--root", "nowhere"], "nowhere is not a folder"),
-        (["interhand"], "give --root ROOT"),
-        (["interhand", "--data-json", "x.json", "--split", "test"], "also needs --camera-json"),
+        (["interhand", "--root", ".", "--images", "nowhere"], "nowhere, does not exist"),
         (["folders", "--root", "nowhere"], "nowhere is not a folder"),
         (["folders", "--root", "nowhere", "--taxonomy", "none"], "No taxonomy 'none'"),
         (["synthetic", "--root", "nowhere", "--size", "1"], "size_px is 1"),
@@ -84,26 +83,6 @@ def test_bad_input_is_one_line_and_exit_code_1(tool, arguments, message, capsys)
     assert tool.run([*arguments, "--quiet"]) == 1
     error = capsys.readouterr().err.strip()
     assert message in error and error.startswith("Error: ") and "\n" not in error
-
-
-def _index_samples(tool, shared_dir, out):
-    """An index of the four real samples, by their files."""
-    sample = shared_dir / "interhand" / "sample"
-    files = {"data": "data", "camera": "camera", "joints": "joint_3d"}
-    arguments = ["interhand", "--split", "test", "--images", str(sample), "--quiet"]
-    for option, kind in files.items():
-        arguments += [f"--{option}-json", str(sample / f"test_interhand2.6m_{kind}.json")]
-    assert tool.run([*arguments, "--out", str(out)]) == 0
-
-
-def test_one_split_by_its_files(tool, shared_dir, tmp_path, capsys):
-    """The four real samples through the command line; nothing is written beside them."""
-    _index_samples(tool, shared_dir, tmp_path / "index")
-    out = capsys.readouterr().out
-    assert "no published release" in out and "test  2 of 4" in out
-    index = HandIndex.open(tmp_path / "index")
-    assert all(index.image_path(i).is_file() for i in range(4))
-    assert tool.run(["verify", "--data", str(tmp_path / "index"), "--quiet"]) == 0
 
 
 def test_the_stated_numbers_of_persons_are_those_of_the_renderer(tool, monkeypatch):
@@ -169,18 +148,3 @@ def test_numbers_that_cannot_be_meant_are_refused(tool, command, option, value, 
         tool.run([command, *place[command], option, value])
     assert f"argument {option}: {value} is not at least {least}" in capsys.readouterr().err
     assert not Path("nowhere").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        (["--root", ".", "--split", "test"], "--splits chooses"),
-        (["--root", ".", "--mano-json", "fits.json"], "--mano-json"),
-        (["--data-json", "data.json", "--split", "test", "--subset", "all"], "--subset"),
-        (["--root", ".", "--images", "nowhere"], "nowhere is not a folder"),
-    ],
-)
-def test_options_of_the_other_way_are_not_ignored(tool, options, named, capsys):
-    """--root with --split test indexed every split; a wrong --images was found by training."""
-    assert tool.run(["interhand", *options, "--quiet"]) == 1
-    assert named in capsys.readouterr().err

@@ -160,9 +160,7 @@ def cases(inputs: Inputs) -> dict[str, Callable[[Path, str], Words]]:
         "swap": fresh("--out", *swapped),
         "transfer run": fresh("--out", "transfer", inputs.plan, "run", "--workers", 1),
         "transfer report": lambda disk, name: ["transfer", inputs.plan, "report", "--out", disk],
-        "benchmark": fresh(
-            "--json", "benchmark", "loader", "--images", 8, "--rounds", 1, "--size", 32
-        ),
+        "benchmark": fresh("--json", "benchmark", "index", "--scale", 0.001),
         **{f"export {target}": export(target) for target in EXPORTS},
     }  # fmt: skip
 

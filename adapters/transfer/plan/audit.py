@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable
+from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable, config_key
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows, scored_rows
 from gesture_pretrain.data.index.index import HandIndex
@@ -40,20 +40,18 @@ def not_audited(plan: Plan) -> list[str]:
     sentences = []
     index = HandIndex.open(plan.data["index"])
     for name, arm in plan.arms.items():
-        if arm.weights is not None:
-            record = find_backbone(arm.weights).record
-            data = record.data
-            if trained_on(record, index):
-                continue
-            named = "no data" if data is None else f"the data {data.name}"
-            sentences.append(
-                f"Arm {name} ({arm.weights}) was trained elsewhere. Its card names {named}. "
-                "Whether test images are among them is unknown."
-            )
-        elif arm.init not in (None, "random"):
+        if arm.weights is None and arm.init not in (None, "random"):
             sentences.append(
                 f"Arm {name} starts from weights ({arm.init}) whose training images are unknown."
             )
+        elif arm.weights is not None:
+            record = find_backbone(arm.weights).record
+            if not trained_on(record, index):
+                data = "no data" if record.data is None else f"the data {record.data.name}"
+                sentences.append(
+                    f"Arm {name} ({arm.weights}) was trained elsewhere. Its card names {data}. "
+                    "Whether test images are among them is unknown."
+                )
     return sentences
 
 
@@ -64,29 +62,21 @@ def trained_on(record: WeightRecord, index: HandIndex) -> bool:
 
 
 def _rows_of_stored_weights(plan: Plan, index: HandIndex) -> np.ndarray:
-    """Return the rows that stored weights were trained on, of those whose cards state them."""
-    parts = [np.empty(0, np.int64)]
+    """Return the rows that stored weights were trained on, according to their cards."""
+    rows = np.empty(0, np.int64)
     for arm in plan.arms.values():
-        if arm.weights is None:
-            continue
-        record = find_backbone(arm.weights).record
-        if trained_on(record, index):
-            config = record.config
-            parts.append(pretraining_rows(index, config["data"]))
-    return np.unique(np.concatenate(parts))
+        record = None if arm.weights is None else find_backbone(arm.weights).record
+        if record is not None and trained_on(record, index):
+            rows = np.union1d(rows, pretraining_rows(index, record.config["data"]))
+    return rows
 
 
 def _all_rows(index: HandIndex, cells: Iterable[Cell]) -> np.ndarray:
-    """Return the training rows of all cells; cells that differ only in their labels share rows."""
-    parts, seen = [], set()
-    for cell in cells:
-        data = cell.config["sections"]["data"]
-        key = repr(sorted(data.items(), key=lambda item: item[0])) + str(cell.seed)
-        if key in seen:
-            continue
-        seen.add(key)
-        if cell.stage == PRETRAINING:
-            parts.append(pretraining_rows(index, data))
-        else:
-            parts.append(finetuning_rows(index, data))
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+    """Return the training rows of all cells of one stage."""
+    # many cells share one section, so that its rows are selected once
+    sections = {config_key(c.config["sections"]["data"]): c for c in cells}
+    rows = np.empty(0, np.int64)
+    for cell in sections.values():
+        rows_of = pretraining_rows if cell.stage == PRETRAINING else finetuning_rows
+        rows = np.union1d(rows, rows_of(index, cell.config["sections"]["data"]))
+    return rows

@@ -26,7 +26,7 @@ class InitialWeights:
         if arm.weights is not None:
             files = self._files_of_stored(arm.weights, backbone, f"arms.{name}.weights")
             return {"stored": str(arm.weights), "files": files}
-        # where a target reads gesture logits, random heads are as large as pretrained ones
+        # a target that reads gesture logits gets random heads of the size of pretrained ones
         heads = {"heads": dict(self.plan.pretraining.get("heads", {}))}
         init = {"arch": self.plan.backbones[backbone]["arch"], "init": arm.starts_from}
         return {**init, **self.of_init(arm.starts_from, backbone, name), **heads}
@@ -46,9 +46,9 @@ class InitialWeights:
         return {"files": self._files_of_stored(init, backbone, f"arms.{name}.init")}
 
     def _content_of_published(self, init: str, backbone: str) -> dict[str, Any]:
-        """Return the fingerprint of "imagenet" weights; "timm" has only its name, as before.
+        """Return the fingerprint of ImageNet weights; timm's are identified by their name alone.
 
-        Loads the weights in both cases, which shows that they are available.
+        The weights are loaded in both cases, to find out whether they are available.
         """
         if (init, backbone) not in self._published:
             built = build_starting_backbone(**self.plan.backbones[backbone], init=init)

@@ -1,4 +1,4 @@
-"""Which gestures the pretraining of each arm had."""
+"""Gestures that the pretraining of each arm had."""
 
 from typing import NamedTuple
 

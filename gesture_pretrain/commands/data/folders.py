@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from gesture_pretrain.commands.data.index_summary import load_taxonomy, report_index
-from gesture_pretrain.commands.data.options import add_index_options
+from gesture_pretrain.commands.options import add_index_options
 from gesture_pretrain.data.folders import build_folder_index
 
 

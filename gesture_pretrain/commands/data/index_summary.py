@@ -3,17 +3,13 @@
 from pathlib import Path
 
 from gesture_pretrain.data.description import describe_index
-from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.taxonomy import Taxonomy
 
 
 def load_taxonomy(name: str | None) -> Taxonomy | None:
     """Load the taxonomy before indexing, so that a wrong name fails early."""
-    try:
-        return None if name is None else Taxonomy.load(name)
-    except (ValueError, FileNotFoundError) as error:
-        raise DataError(str(error)) from None
+    return None if name is None else Taxonomy.load(name)
 
 
 def report_index(index_folder: Path, taxonomy: Taxonomy | None = None) -> int:

@@ -10,13 +10,7 @@ The detector sees whole images and may miss hands. It requires the extra `detect
 import argparse
 from pathlib import Path
 
-from gesture_pretrain.commands.data.options import (
-    add_data,
-    add_number,
-    add_quiet,
-    add_split,
-    positive_number,
-)
+from gesture_pretrain.commands.options import add_data, add_number, add_quiet, add_split, at_least
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.splits.select import spread
@@ -28,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_split(parser)
     parser.add_argument(
         "--count",
-        type=positive_number,
+        type=at_least(1),
         metavar="N",
         help="this many images, spread evenly (default: all)",
     )

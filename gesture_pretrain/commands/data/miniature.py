@@ -8,14 +8,13 @@ import argparse
 from pathlib import Path
 
 from gesture_pretrain.commands.data.index_summary import report_index
-from gesture_pretrain.commands.data.options import add_number, add_quiet
-from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.commands.options import add_number, add_quiet
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.taxonomy import Taxonomy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add the options of this command."""
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to make")
     add_number(parser, "--gestures", 3, "gestures per hand, 1 to 8")
     add_number(parser, "--frames", 6, "frames per recording")
@@ -30,16 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     # renders through torch; the other subcommands do without
     from gesture_pretrain.synthetic.miniature import write_miniature
 
-    try:
-        root = write_miniature(
-            arguments.out,
-            gestures=arguments.gestures,
-            frames=arguments.frames,
-            cameras=arguments.cameras,
-            long_side_px=arguments.size,
-            seed=arguments.seed,
-        )
-    except ValueError as error:
-        raise DataError(str(error)) from None
+    root = write_miniature(
+        arguments.out,
+        gestures=arguments.gestures,
+        frames=arguments.frames,
+        cameras=arguments.cameras,
+        long_side_px=arguments.size,
+        seed=arguments.seed,
+    )
     index = build_interhand_index(root, progress=not arguments.quiet)
     return report_index(index, Taxonomy.load("interhand26m"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture_pretrain.commands.data.options import add_data, add_number, add_quiet
+from gesture_pretrain.commands.options import add_data, add_number, add_quiet
 from gesture_pretrain.data.images import write_shards
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import SPLITS

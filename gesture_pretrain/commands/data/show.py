@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture_pretrain.commands.data.options import add_data, add_split, positive_number
+from gesture_pretrain.commands.options import add_data, add_number, add_split
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.splits.select import spread
@@ -15,9 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="PNG to write")
     add_split(parser)
-    parser.add_argument(
-        "--count", type=positive_number, default=12, metavar="N", help="images (default: 12)"
-    )
+    add_number(parser, "--count", 12, "images", least=1)
 
 
 def run(arguments: argparse.Namespace) -> int:

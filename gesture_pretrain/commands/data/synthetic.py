@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from gesture_pretrain.commands.data.index_summary import report_index
-from gesture_pretrain.commands.data.options import add_number, add_out_of_index, add_quiet
-from gesture_pretrain.data.index.errors import DataError
+from gesture_pretrain.commands.options import add_number, add_out_of_index, add_quiet
 from gesture_pretrain.data.index.record import SPLITS
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.synthetic.background import PACKAGE_PHOTOGRAPHS as PACKAGES
@@ -86,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     per_split = {split: getattr(arguments, split) for split in SPLITS}
     per_split = {split: count for split, count in per_split.items() if count > 0}
-    options = dict(
+    root = write_synthetic(
+        arguments.root,
         images_per_split=per_split,
         size_px=arguments.size,
         cameras_per_frame=arguments.cameras,
@@ -106,9 +106,5 @@ def run(arguments: argparse.Namespace) -> int:
         package_backgrounds=arguments.package_backgrounds,
         progress=not arguments.quiet,
     )
-    try:
-        root = write_synthetic(arguments.root, **options)
-    except (ValueError, RuntimeError) as error:  # out of range, or limits no camera can meet
-        raise DataError(str(error)) from None
     out = build_interhand_index(root, arguments.out, progress=not arguments.quiet)
     return report_index(out, Taxonomy.load("interhand26m"))

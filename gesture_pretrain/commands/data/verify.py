@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture_pretrain.commands.data.options import add_data, add_number, add_quiet, add_split
+from gesture_pretrain.commands.options import add_data, add_number, add_quiet, add_split
 from gesture_pretrain.data.images.verify import verify_index
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.files import write_bytes_atomically

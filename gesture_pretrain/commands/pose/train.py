@@ -15,7 +15,14 @@ Exit status: 0 done, 1 wrong input, 3 stopped early and resumable, 130 interrupt
 
 import argparse
 
-from gesture_pretrain.commands.options import add_device, add_out, add_overrides, add_seed
+from gesture_pretrain.commands.options import (
+    add_data,
+    add_device,
+    add_out,
+    add_overrides,
+    add_resume,
+    add_seed,
+)
 from gesture_pretrain.data.index.record import SPLITS
 
 RESUMABLE = True
@@ -31,9 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("config", help="name of a shipped config of configs/pose, or a file")
     run = parser.add_argument_group("run")
-    run.add_argument(
-        "--data", metavar="INDEX", help="index, or dataset with one (default: the config's)"
-    )
+    add_data(run, "the config's")
     run.add_argument(
         "--backbone",
         metavar="NAME",
@@ -52,9 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     results.add_argument(
         "--name", metavar="TAG", help="name of the run (default: the config's tag, else its name)"
     )
-    results.add_argument(
-        "--resume", action="store_true", help="continue from the last checkpoint of --out"
-    )
+    add_resume(results)
     results.add_argument(
         "--predict",
         action="append",

@@ -60,6 +60,8 @@ def find_annotation_files(
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the root of the dataset")
+    if images is not None and not Path(images).is_dir():
+        raise DataError(f"the folder of the images, {images}, does not exist")
     base = Path(annotations) if annotations is not None else _annotation_folder(root)
     image_base = Path(images) if images is not None else _image_folder(root)
     folders = _split_folders(base, subset)
