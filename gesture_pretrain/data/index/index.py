@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -92,7 +93,7 @@ class HandIndex:
         return index
 
     def __reduce__(self) -> tuple:
-        return _open_index, (self.path, self.root)
+        return partial(HandIndex.open, root=self.root), (self.path,)
 
     def __len__(self) -> int:
         return len(self._arrays["step"])
@@ -280,10 +281,6 @@ def file_sha256(path: Path) -> str:
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _open_index(path: Path, root: Path) -> HandIndex:
-    return HandIndex.open(path, root=root)
 
 
 def _map_column(path: Path, name: str, spec: dict) -> np.memmap:

@@ -70,7 +70,7 @@ class FeatureTable:
 
     @property
     def has_joints(self) -> bool:
-        """Whether any joint of any sample is known."""
+        """Return whether any joint of any sample is known."""
         return bool(self.joint_valid.any())
 
     def save(self, path: Path | str) -> Path:
@@ -180,7 +180,7 @@ def _sample_columns(samples: list[dict], index: "HandIndex") -> dict[str, np.nda
 
 
 def _group_of(numbers: "HandRow", row: int) -> str:
-    """The moment an image shows. The split is part of it: capture numbers restart per split."""
+    """Name the moment of an image. It includes the split, in which capture numbers restart."""
     if numbers.capture < 0 or numbers.frame < 0:
         return f"row/{row}"
     return f"{numbers.split}/{numbers.capture}/{numbers.frame}"

@@ -1,4 +1,4 @@
-"""Feature tables: what is in them, that they survive the disk, and how moments are told apart."""
+"""Feature tables: content, storage, and the names of moments."""
 
 import numpy as np
 import pytest
