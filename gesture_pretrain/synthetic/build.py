@@ -268,7 +268,7 @@ def _render_in_worker(described: str, chunk: Chunk) -> dict:
 def _worker_renderer(described: str) -> ChunkRenderer:
     settings, files = json.loads(described)
     photographs = {s: {n: Path(path) for n, path in of.items()} for s, of in files.items()}
-    return ChunkRenderer(Settings.from_json(settings), photographs)
+    return ChunkRenderer(Settings(**settings), photographs)
 
 
 def _one_thread_for_good() -> None:

@@ -3,23 +3,18 @@
 Public names are imported on first use, which keeps the import of this package cheap.
 """
 
-from importlib import import_module
+from gesture_pretrain.lazy import lazy_names
 
-_HOME_OF = {
-    "WeightsError": "errors",
-    "build_starting_backbone": "starting_backbone",
-    "export_backbone": "export",
-    "find_backbone": "registry",
-    "list_backbones": "registry",
-    "load_backbone": "registry",
-    "load_initial_weights": "initial_weights",
-    "register_backbone": "registry",
-}
-
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str):
-    if name in _HOME_OF:
-        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"{__name__} has no attribute {name!r}. It offers {__all__}.")
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "WeightsError": "gesture_pretrain.weights.errors",
+        "build_starting_backbone": "gesture_pretrain.weights.starting_backbone",
+        "export_backbone": "gesture_pretrain.weights.export",
+        "find_backbone": "gesture_pretrain.weights.registry",
+        "list_backbones": "gesture_pretrain.weights.registry",
+        "load_backbone": "gesture_pretrain.weights.registry",
+        "load_initial_weights": "gesture_pretrain.weights.initial_weights",
+        "register_backbone": "gesture_pretrain.weights.registry",
+    },
+)
