@@ -10,7 +10,6 @@ as two FLOPs.
 import argparse
 import copy
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -23,7 +22,7 @@ from gesture_pretrain.commands.benchmarks.measurement import (
     device_name,
     measurement,
     new_parser,
-    synchronise,
+    timed,
     write_json,
 )
 from gesture_pretrain.hand.model import load_hand_model
@@ -110,7 +109,7 @@ def _measure(models: dict[str, nn.Module], batch: int, arguments: argparse.Names
     seconds: dict[str, list[float]] = {key: [] for key in ready}
     for _ in range(arguments.runs):
         for key, forward in ready.items():
-            seconds[key].append(_timed(forward, device))
+            seconds[key].append(timed(forward, device))
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     return {
         "batch": batch,
@@ -149,14 +148,6 @@ def _way(model: nn.Module, way: str, crops: CropBatch) -> Forward:
     if way == "compiled":
         model = torch.compile(model, dynamic=False)
     return lambda: model(crops, mode="predict")
-
-
-def _timed(forward: Forward, device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    forward()
-    synchronise(device)
-    return time.perf_counter() - start
 
 
 def _print(results: dict) -> None:
