@@ -102,8 +102,8 @@ def stage_surroundings(
 ) -> Frame:
     """Stage edition 2: also jewellery, objects, another hand and coloured light.
 
-    How much is drawn from the stream does not depend on the pose, so that the frames of a steady
-    take show the same things.
+    The number of random draws does not depend on the pose, so that all frames of a steady take show
+    the same objects.
 
     Args:
         rng: Random stream of the frame.

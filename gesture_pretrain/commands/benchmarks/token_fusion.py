@@ -1,10 +1,9 @@
-"""Inference of token fusion beside our EANet: latency at batch 1, throughput, parameters, FLOPs.
+"""Inference of token fusion and of our EANet: latency at batch 1, throughput, parameters, FLOPs.
 
-Both are built around the same backbone with random weights, take the same bytes of crops and give
-the same kind of hand, mesh included; they take turns in one process. Ways: `eager` float32,
-`channels_last`, `bf16` (autocast), `compiled` (takes minutes) and `onnx` (ONNX Runtime, CPU; the
-export takes minutes). A way that cannot run here is listed with the reason. A multiply-add counts
-as two FLOPs.
+Both use the same backbone with random weights. They map the same crops, as bytes, to hands with
+meshes, and take turns in one process. The ways to run them are `eager` float32, `channels_last`,
+`bf16` (autocast), `compiled` (takes minutes) and `onnx` (ONNX Runtime on the CPU; the export takes
+minutes). A way that cannot run here is listed with the reason. A multiply-add counts as two FLOPs.
 """
 
 import argparse
