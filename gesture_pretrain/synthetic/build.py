@@ -1,9 +1,9 @@
 """The embedded dataset: rendered gesture images in the layout of InterHand2.6M v1.0.
 
-It shows every gesture of the taxonomy on hands of random shape and skin, under random light, seen by
-several calibrated cameras. The reader of the real data accepts its annotation files. A capture holds
-one subject, and a subject belongs to one split. Each image depends only on the seed and on its
-split, frame and camera, not on the number of worker processes.
+It shows every gesture of the taxonomy on hands of random shape and skin, under random light, seen
+by several calibrated cameras. The reader of the real data accepts its annotation files. A capture
+holds one subject, and a subject belongs to one split. Each image depends only on the seed and on
+its split, frame and camera, not on the number of worker processes.
 """
 
 import hashlib
