@@ -7,6 +7,7 @@ one function of it; one that imports an optional package cannot be used without.
 
 import ast
 import graphlib
+import importlib
 import json
 import subprocess
 import sys
@@ -36,6 +37,10 @@ PACKAGES = {
     "third_party/eanet": "eanet",
 }
 MOST_FILES = 15
+HOLD_FOLDERS = (
+    "gesture_pretrain.data",
+    "gesture_pretrain.evaluation",
+)  # their parts offer the names
 # of the extras of setup.cfg and of tools/install.sh; each is imported where it is needed
 OPTIONAL = {"onnx", "onnxruntime", "onnxscript", "submitit", "mmpose", "mmcv", "mmdet", "pytest"}
 OPTIONAL |= {"ai_edge_litert"}
@@ -122,6 +127,18 @@ def test_no_folder_has_more_files_than_a_reader_can_survey(repo_root):
         for f in folders
     }
     assert {name: n for name, n in counts.items() if n > MOST_FILES} == {}
+
+
+def test_public_names_can_be_imported_from_their_folder(modules):
+    files = {name for name in modules if not any(o.startswith(f"{name}.") for o in modules)}
+    folders = {name.rpartition(".")[0] for name in files if name.count(".") > 1}
+    offered = {
+        name: [getattr(package, public) for public in package.__all__]
+        for name in sorted(folders)
+        if not name.startswith(("gesture_pretrain.commands", "eanet")) and name not in HOLD_FOLDERS
+        for package in [importlib.import_module(name)]
+    }
+    assert all(offered.values()), offered
 
 
 def test_eanet_is_met_in_its_adapter_only(repo_root):

@@ -25,7 +25,6 @@ class HandDetector:
         hands = HandDetector()(image_rgb)
 
     Args:
-        least_palm_score: Smallest score of a palm, from 0 to 1.
         least_presence: Smallest `presence` of a hand, from 0 to 1. MediaPipe's is 0.5; on true
             hands it is rarely below 0.95, on other objects rarely above 0.9.
         threads: Number of CPU threads.
@@ -35,16 +34,9 @@ class HandDetector:
         WeightFileError: The file of a network is damaged.
     """
 
-    def __init__(
-        self,
-        *,
-        least_palm_score: float = 0.5,
-        least_presence: float = 0.9,
-        threads: int = 1,
-    ):
-        palm = LiteNetwork("palm_detection_full", threads=threads)
+    def __init__(self, *, least_presence: float = 0.9, threads: int = 1):
         self.least_presence = least_presence
-        self.palms = PalmDetector(palm, least_score=least_palm_score)
+        self.palms = PalmDetector(LiteNetwork("palm_detection_full", threads=threads))
         self.landmarks = HandLandmarks(LiteNetwork("hand_landmark_full", threads=threads))
 
     def __call__(self, image_rgb: np.ndarray) -> list[DetectedHand]:
@@ -59,7 +51,13 @@ class HandDetector:
         Raises:
             TypeError, ValueError: The image has another type or shape, or is too small.
         """
-        require_image(image_rgb)
+        require_image(image_rgb, "the image")
+        height, width = image_rgb.shape[:2]
+        if min(height, width) < SMALLEST_IMAGE_PX:
+            raise ValueError(
+                f"The image has {width} x {height} pixels. Hands are found in images with sides "
+                f"of at least {SMALLEST_IMAGE_PX} pixels."
+            )
         searches = (self._search(image_rgb, margin) for margin in _MARGINS)
         return next((hands for hands in searches if hands), [])
 
@@ -74,15 +72,21 @@ class HandDetector:
         return [hands[i] for i in nms(boxes, presence, _SAME_HAND_IOU).tolist()]
 
 
-def require_image(image_rgb: np.ndarray) -> None:
-    """Raise unless hands can be searched in an image."""
-    if not isinstance(image_rgb, np.ndarray) or image_rgb.dtype != np.uint8:
-        found = getattr(image_rgb, "dtype", type(image_rgb).__name__)
-        raise TypeError(f"The image is {found}. It must be a numpy array of uint8.")
-    if image_rgb.ndim != 3 or image_rgb.shape[2] != 3:
-        raise ValueError(f"The image has shape {image_rgb.shape}. It must be (H, W, 3), RGB.")
-    if min(image_rgb.shape[:2]) < SMALLEST_IMAGE_PX:
+def require_image(image: np.ndarray, name: str) -> None:
+    """Raise unless an image is RGB in bytes; `name` is its name in the message.
+
+    Raises:
+        TypeError: It is not a numpy array of uint8.
+        ValueError: It is not `(H, W, 3)`, or empty.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        found = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(
+            f"{name} is {found}; it must be a numpy array of uint8. "
+            "gesture_pretrain.data.images.read_image_rgb converts files of any depth."
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(
-            f"The image has {image_rgb.shape[1]} x {image_rgb.shape[0]} pixels. Hands are found in "
-            f"images with sides of at least {SMALLEST_IMAGE_PX} pixels."
+            f"{name} has shape {image.shape}; it must be (H, W, 3), RGB. "
+            "gesture_pretrain.data.images.read_image_rgb converts grey and RGBA files."
         )

@@ -18,6 +18,7 @@ from gesture_pretrain.geometry.crop import apply_affine, crop_affine, invert_aff
 # cells along a side of the image, and anchors per cell
 _GRIDS = ((24, 2), (12, 6))
 _SAME_PALM_IOU = 0.3
+_LEAST_SCORE = 0.5  # smallest score of a palm
 
 
 class Palm(NamedTuple):
@@ -40,11 +41,10 @@ class PalmDetector:
 
     Args:
         network: Palm network.
-        least_score: Smallest score of a palm.
     """
 
-    def __init__(self, network: LiteNetwork, *, least_score: float):
-        self.network, self.least_score = network, least_score
+    def __init__(self, network: LiteNetwork):
+        self.network = network
         self._anchors_px = anchor_centres() * network.size_px
 
     def __call__(self, image_rgb: np.ndarray, *, margin: float = 1.0) -> list[Palm]:
@@ -59,7 +59,7 @@ class PalmDetector:
         affine = crop_affine(square, self.network.size_px)
         offsets, logits = self.network(image_rgb, affine, square[2])
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -100, 100)))
-        chosen = np.flatnonzero(scores >= self.least_score)
+        chosen = np.flatnonzero(scores >= _LEAST_SCORE)
         points = decoded_points(offsets[chosen], self._anchors_px[chosen])
         points = apply_affine(points, invert_affine(affine))
         return [

@@ -1,4 +1,4 @@
-"""Atomic writing of tensor files for other libraries, after trying them out."""
+"""Atomic writing of tensor files for other libraries, after a check of their content."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -22,20 +22,20 @@ def write_tensors(
     *,
     pickled: Callable[[dict[str, Tensor]], dict] | None = None,
 ) -> dict[str, Any]:
-    """Write tensors by name, after `check` has accepted the very same bytes.
+    """Write tensors by name, after `check` has accepted a temporary file with the same bytes.
 
     Args:
-        path: `.safetensors`, or `.pth` or `.tar` for torch's own format; an existing file is
+        path: `.safetensors`, or `.pth` or `.tar` for torch's own format. An existing file is
             replaced.
         tensors: Tensors by name.
-        check: Called with a temporary copy; raises to refuse it.
-        pickled: What a `.pth` file holds, from the tensors by name; these alone if not given.
+        check: Called with the temporary file; raises to refuse it.
+        pickled: Makes the content of a `.pth` file from the tensors. Default: the tensors.
 
     Returns:
         The result of `check`.
 
     Raises:
-        ValueError: Another file ending.
+        ValueError: The path has another ending.
         WriteFailed: Writing failed; an existing file is unchanged.
     """
     content = _bytes(path.suffix, tensors, pickled)
@@ -64,4 +64,4 @@ def _bytes(suffix: str, tensors: Mapping[str, Tensor], pickled) -> bytes:
         buffer = io.BytesIO()
         torch.save(plain if pickled is None else pickled(plain), buffer)
         return buffer.getvalue()
-    raise ValueError(f"weight files are written as {' or '.join(ENDINGS)}, not {suffix!r}")
+    raise ValueError(f"Weight files end in {' or '.join(ENDINGS)}, not {suffix!r}.")

@@ -1,10 +1,10 @@
 """Lossless conversion of checkpoints to and from mmpose's tensor names.
 
-mmpose's `HRNet` has timm's names for everything but the classification head, if it is built with
+mmpose's `HRNet` has timm's names for everything except the classification head, if it is built with
 `multiscale_output=True` in stage 4 and `mode="nearest"` upsampling (its default; the released
-hand models use another). Without the former it has no weights for the last fuse layers of three
-branches. The head's tensors travel in the same file beside `state_dict`, under `timm_head`, where
-mmpose does not look; so the way back restores the whole network. `ResNet` has the same names.
+hand models use another). Otherwise the last fuse layers of three branches have no weights. The
+file stores the head's tensors under `timm_head`, which mmpose does not read, so that the whole
+network can be restored. `ResNet` has the same names.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from adapters.export.files import write_tensors
-from adapters.export.mmcv_ops import has_compiled_ops, put_stand_in
+from adapters.export.mmpose_imports import import_mmpose_models
 from adapters.targets import ExportReport, SwapError, backbone_of
 from gesture_pretrain.models.backbone import Backbone, build_backbone
 from gesture_pretrain.models.feature_levels import hrnet_branches
@@ -36,7 +36,7 @@ from gesture_pretrain.weights.keymaps import (
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 
 HEAD_KEY = "timm_head"
-_HEAD_NOTE = "timm's classification head, which mmpose's HRNet does not have; under timm_head"
+_HEAD_NOTE = "timm's classification head, which mmpose's HRNet lacks; stored as timm_head"
 _RESNET_DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101}
 
 
@@ -47,20 +47,20 @@ def export_mmpose(
 
     Args:
         network: Its backbone is written: an HRNet or a plain ResNet of timm.
-        path: Ends in `.pth`.
-        stand_in_ops: As in `register_gesture_backbone`; without mmcv's compiled operations and
-            without this, mmpose itself does not try the file out, which `checks` then says.
+        path: Path that ends in `.pth`.
+        stand_in_ops: See `import_mmpose_models`. If mmpose cannot be imported, the file is not
+            loaded there as a test, which `checks` states.
 
     Returns:
         What was written, with the config that loads it.
 
     Raises:
-        SwapError: mmpose has no such backbone; or it gives other features.
-        ValueError: Another file ending.
+        SwapError: mmpose has no such backbone, or its features differ.
+        ValueError: The path has another ending.
     """
     path = Path(path)
     if path.suffix != ".pth":
-        raise ValueError(f"mmpose's checkpoints are .pth files, not {path.suffix!r}")
+        raise ValueError(f"mmpose's checkpoints are .pth files, not {path.suffix!r}.")
     backbone = backbone_of(network)
     config = mmpose_backbone_config(backbone)
     tensors, head = to_mmpose(backbone)
@@ -95,17 +95,15 @@ def to_mmpose(backbone: Backbone) -> tuple[dict[str, Tensor], dict[str, Tensor]]
     return tensors, {name: state[name] for name in head}
 
 
-def from_mmpose(
-    path: str | Path, arch: str, *, head_of: Backbone | None = None, size_px: int = 256
-) -> Backbone:
+def from_mmpose(path: str | Path, arch: str, *, size_px: int = 256) -> Backbone:
     """Load the backbone of a checkpoint with mmpose's names.
 
+    A classification head that the file lacks stays random and is "fresh" in the ledger.
+
     Args:
-        path: Made by `export_mmpose`, or a state dict of mmpose's own (of a backbone, or of a pose
-            estimator, whose head is left out). Only tensors and plain data are read.
-        arch: Architecture, as `build_backbone` knows it.
-        head_of: Source of the classification head if the file has none. Without it, and without
-            one in the file, the head stays random, as the ledger then says.
+        path: File of `export_mmpose`, or a state dict of mmpose's own backbone or pose estimator.
+            Only tensors and plain data are read.
+        arch: Architecture, see `build_backbone`.
         size_px: Side of the crops.
 
     Raises:
@@ -118,8 +116,6 @@ def from_mmpose(
     tensors, container = open_container(stored, path)
     own = set(backbone.net.state_dict())
     tensors, stripped, beside = strip_wrappers(tensors, own)
-    if head_of is not None and not head:
-        head = to_mmpose(head_of)[1]
     clash = sorted(set(head) & set(tensors))
     if clash:
         raise WeightFileError(f"{path}: {clash[0]} is in both state_dict and {HEAD_KEY}")
@@ -185,19 +181,14 @@ def _try_in_mmpose(
 ) -> dict:
     """Load strictly into mmpose's own class and compare the four maps bit for bit."""
     try:
-        import mmpose  # noqa: F401
-    except ImportError:
-        return {"loaded_by_mmpose": "not tried: mmpose is not installed"}
-    if not has_compiled_ops() and not stand_in_ops:
-        return {"loaded_by_mmpose": "not tried: mmcv has no compiled operations (stand_in_ops)"}
-    if not has_compiled_ops():
-        put_stand_in()
-    import mmpose.models  # noqa: F401
+        import_mmpose_models(stand_in_ops=stand_in_ops)
+    except ImportError as error:
+        return {"loaded_by_mmpose": f"not tried: {error}"}
     from mmpose.registry import MODELS
 
-    # a runner of another scope may have lived in this process
+    # an earlier runner in this process may have set another default scope
     theirs = MODELS.build({**config, "_scope_": "mmpose"})
-    theirs.eval()  # gives None here
+    theirs.eval()  # returns None in mmpose
     theirs.load_state_dict(tensors, strict=True)
     return {"loaded_by_mmpose": "strictly", **_same_maps(backbone, theirs)}
 
@@ -212,7 +203,7 @@ def _same_maps(backbone: Backbone, theirs: nn.Module) -> dict:
         backbone.train(was_training)
     if not all(torch.equal(a, b) for a, b in zip(ours, other, strict=True)):
         largest = max((a - b).abs().max().item() for a, b in zip(ours, other, strict=True))
-        raise SwapError(f"mmpose's maps differ: largest difference {largest:.3g}")
+        raise SwapError(f"mmpose's maps differ by up to {largest:.3g}. Nothing was written.")
     return {"maps_equal_bit_for_bit": True}
 
 
@@ -225,10 +216,10 @@ def _four_maps(backbone: Backbone, image: Tensor) -> list[Tensor]:
 
 def _require_same(given: dict[str, Tensor], back: dict[str, Tensor]) -> None:
     if given.keys() != back.keys():
-        raise SwapError(f"the way back lost or added {sorted(given.keys() ^ back.keys())[:5]}")
+        raise SwapError(f"Reading back lost or added {sorted(given.keys() ^ back.keys())[:5]}.")
     for name, value in given.items():
         if value.dtype != back[name].dtype or not torch.equal(value.cpu(), back[name]):
-            raise SwapError(f"the way back changed {name}")
+            raise SwapError(f"Reading back changed {name}.")
 
 
 def _ledger(backbone: Backbone, tensors: dict[str, Tensor]) -> WeightLedger:

@@ -1,8 +1,7 @@
 """Push and pull of exported weights to and from Hugging Face repositories, with checks.
 
-A repository holds one exported folder: weights, heads, card and README. What is pulled goes into
-the registry under the name on its card. Without a copy, `load_backbone("hf-hub:org/name")`
-reads such a repository directly.
+A repository has one exported folder: weights, heads, card and README. Pulled weights are registered
+under the name on their card. `load_backbone("hf-hub:org/name")` reads a repository directly.
 """
 
 import re
@@ -10,7 +9,7 @@ import shutil
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from adapters.targets import ExportReport, ExportTarget
 from gesture_pretrain.files import atomic_folder
@@ -24,28 +23,11 @@ from gesture_pretrain.weights.record import CARD_FILE, HEADS_FILE, MODEL_FILE
 from gesture_pretrain.weights.registry import find_backbone, registry_home
 from gesture_pretrain.weights.released import HUB_PREFIX, parse_hub_id
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
 FILES = (MODEL_FILE, HEADS_FILE, CARD_FILE, README_FILE, TIMM_CONFIG_FILE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-class HubClient(Protocol):
-    """The required part of `huggingface_hub.HfApi`."""
-
-    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> Any: ...
-
-    def upload_folder(
-        self,
-        *,
-        repo_id: str,
-        folder_path: str,
-        allow_patterns: list[str],
-        revision: str | None,
-        commit_message: str,
-    ) -> Any: ...
-
-    def snapshot_download(
-        self, repo_id: str, *, revision: str | None, allow_patterns: list[str]
-    ) -> str: ...
 
 
 def push_backbone(
@@ -53,9 +35,8 @@ def push_backbone(
     repository: str,
     *,
     private: bool = True,
-    revision: str | None = None,
     home: str | PathLike | None = None,
-    client: HubClient | None = None,
+    client: "HfApi | None" = None,
 ) -> str:
     """Upload exported weights, creating the repository if it is missing.
 
@@ -64,9 +45,8 @@ def push_backbone(
 
     Args:
         source: Name of registered weights, or the path of an exported folder.
-        repository: "organisation/name".
+        repository: "organisation/name", or "organisation/name@branch".
         private: Make a newly created repository private.
-        revision: Branch; the main one if not given.
         home: Registry folder, as in `load_backbone`.
         client: Client of the hub; None for `huggingface_hub.HfApi()` with the user's login.
 
@@ -78,8 +58,7 @@ def push_backbone(
         WeightsError: The weights are missing, damaged or changed.
         ConnectionError: The hub refused the request or is unreachable.
     """
-    repository, named = parse_hub_id(repository)
-    revision = revision or named
+    repository, revision = parse_hub_id(repository)
     stored = find_backbone(source, home=home)
     load_weights(stored.path, with_heads=stored.record.heads is not None)
     hub = _client(client)
@@ -100,16 +79,15 @@ def push_backbone(
 def pull_backbone(
     repository: str,
     *,
-    revision: str | None = None,
     home: str | PathLike | None = None,
     overwrite: bool = False,
-    client: HubClient | None = None,
+    client: "HfApi | None" = None,
 ) -> StoredWeights:
     """Download weights into the registry; they are checked before they get their name.
 
     Args:
-        repository: "organisation/name[@revision]", with or without "hf-hub:" before it.
-        revision: Branch, tag or commit; the main branch if not given.
+        repository: "organisation/name", or "organisation/name@revision" with a branch, tag or
+            commit.
         home: Registry folder, as in `load_backbone`.
         overwrite: Replace weights of the same name.
         client: See `push_backbone`.
@@ -123,8 +101,7 @@ def pull_backbone(
         WeightsError: The repository does not hold a complete, unchanged export.
         ConnectionError: The hub refused the request or is unreachable.
     """
-    repository, named = parse_hub_id(repository)
-    revision = revision or named
+    repository, revision = parse_hub_id(repository)
     try:
         folder = Path(
             _client(client).snapshot_download(
@@ -152,14 +129,10 @@ def export_to_hub(
     path: str | Path,
     *,
     private: bool = True,
-    revision: str | None = None,
-    client: HubClient | None = None,
+    client: "HfApi | None" = None,
 ) -> ExportReport:
     """Call `push_backbone` as an export target, with the repository id as `path`."""
-    repository = str(path).removeprefix(HUB_PREFIX)
-    source = push_backbone(
-        stored.path, repository, private=private, revision=revision, client=client
-    )
+    source = push_backbone(stored.path, str(path), private=private, client=client)
     state = load_weights(stored.path).net.state_dict()
     entries = tuple(LedgerEntry(n, "matched", v.numel()) for n, v in state.items())
     files = tuple(stored.path / name for name in FILES if (stored.path / name).is_file())
@@ -169,30 +142,30 @@ def export_to_hub(
 
 
 def _source(repository: str, revision: str | None, folder: Path) -> str:
-    """Repository and commit; the hub's client names the folder of a download after the commit."""
+    """Return repository and commit, after which the client names the folder of a download."""
     commit = folder.name if _COMMIT.fullmatch(folder.name) else revision or "main"
     return f"{HUB_PREFIX}{repository}@{commit}"
 
 
 def _require_own_file(folder: Path, name: str) -> None:
-    """Refuse links out of the download. The client's own links lead into `blobs` beside it."""
+    """Refuse links out of the download. The client's own links point into `blobs` next to it."""
     real, home = (folder / name).resolve(), folder.resolve()
     places = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
     if not any(real.is_relative_to(place) for place in places):
         raise WeightsError(
-            f"{folder / name} is a link to {real}, outside of what was downloaded. Nothing was "
-            "copied; look at the repository before you use it."
+            f"{folder / name} is a link to {real}, outside of the download. Nothing was copied. "
+            "Inspect the repository before you use it."
         )
 
 
-def _client(client: HubClient | None) -> HubClient:
+def _client(client: "HfApi | None") -> "HfApi":
     if client is not None:
         return client
     try:
         from huggingface_hub import HfApi
     except ImportError as error:
         raise ImportError(
-            "the hub needs the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
+            "The hub requires the package huggingface_hub: pip install 'gesture-pretrain[hub]'"
         ) from error
     return HfApi()
 
@@ -203,7 +176,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
         return OSError, ValueError  # another client was given
-    # Where it cannot connect, the error is one of the HTTP library that its version is built on.
+    # without a connection, the error is one of the client's HTTP library
     return OSError, ValueError, *HfHubHTTPError.__bases__
 
 

@@ -1,4 +1,4 @@
-"""Backbones in mmpose: as a registered module for any of its configs.
+"""Backbones in mmpose, as a registered module for any of its configs.
 
     from adapters.export.to_mmpose import register_gesture_backbone
     register_gesture_backbone(stand_in_ops=True)   # mmcv-lite; without it, mmcv is needed
@@ -10,8 +10,8 @@
                       out_levels=("stride4", "stride8", "stride16", "stride32")),
         ...)
 
-Nothing of mmpose is imported before `register_gesture_backbone` is called. The weights in mmpose's
-own names are `mmpose_checkpoint`'s part.
+Nothing of mmpose is imported before `register_gesture_backbone` is called. `mmpose_names` writes
+checkpoints for mmpose's own backbone classes.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,13 @@ from mmengine.model import BaseModule
 from timm.models.hrnet import HighResolutionNet
 from torch import Tensor
 
-from adapters.export.coco_tools import has_coco_tools, put_pycocotools
-from adapters.export.mmcv_ops import has_compiled_ops, put_stand_in
+from adapters.export.mmpose_imports import import_mmpose_models
 from adapters.export.mmpose_names import export_mmpose
 from adapters.targets import ExportTarget, SwapError
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.feature_levels import hrnet_branch_specs, hrnet_branches
 from gesture_pretrain.weights.ledger import fingerprint
 from gesture_pretrain.weights.registry import load_backbone
-from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 HRNET_HEAD = ("incre_modules", "downsamp_modules", "final_layer")
 
@@ -38,16 +36,13 @@ def register_gesture_backbone(*, stand_in_ops: bool = False) -> type:
     """Register `type="GestureBackbone"` for mmpose's configs; repeated calls have no effect.
 
     Args:
-        stand_in_ops: Put stand-ins in place of what is not installed, each with a warning: for
-            mmcv's compiled operations (missing in mmcv-lite), classes that raise when used; for
-            xtcocotools (it does not build on Python 3.13), pycocotools.
+        stand_in_ops: Replace missing requirements of mmpose, see `mmpose_imports`.
 
     Returns:
         The class.
 
     Raises:
-        ImportError: mmpose is not installed; or mmcv's compiled operations or xtcocotools are
-            missing, and stand-ins are not allowed.
+        ImportError: See `import_mmpose_models`.
         KeyError: mmpose knows another class of that name.
     """
     import_mmpose_models(stand_in_ops=stand_in_ops)
@@ -58,73 +53,40 @@ def register_gesture_backbone(*, stand_in_ops: bool = False) -> type:
     return GestureBackbone
 
 
-def import_mmpose_models(*, stand_in_ops: bool) -> None:
-    """Import `mmpose.models`, which fills mmpose's registries.
-
-    Raises:
-        ImportError: As in `register_gesture_backbone`.
-    """
-    if not has_compiled_ops():
-        if not stand_in_ops:
-            raise ImportError(
-                "mmpose.models needs mmcv's compiled operations, which this installation lacks. "
-                "Install mmcv instead of mmcv-lite, or pass stand_in_ops=True: everything that "
-                "does not compute with them works then, the rest raises when used."
-            )
-        put_stand_in()
-    if not has_coco_tools():
-        if not stand_in_ops:
-            raise ImportError(
-                "mmpose needs xtcocotools, which is not installed. Install it (Python 3.12 or "
-                "earlier), or pass stand_in_ops=True to use pycocotools instead."
-            )
-        put_pycocotools()
-    import mmpose.models  # noqa: F401
-
-
 class GestureBackbone(BaseModule):
     """Backbone with mmpose's interface: from images to a tuple of maps.
 
     Args:
-        name: Name of registered weights, or a path, see `load_backbone`. Alternative: `arch`.
-        arch: Architecture for random or other initial weights; see `build_backbone`.
-        init: Initial weights with `arch`: "random", "timm", or a file.
-        size_px: Side of the crops, for architectures that are built for one size.
-        seed: Random seed of random weights.
-        out_levels: Names of the maps to give, in this order; "high" and "low" stand for the levels
-            in these roles.
-        frozen: The weights stay as they are, batch norm's statistics too.
-        init_cfg: Must be None: the weights come with the name.
+        name: Name of registered weights, or a path, see `load_backbone`.
+        out_levels: Names of the returned maps, in this order. "high" and "low" are the levels with
+            these roles.
+        frozen: Keep the weights and batch norm's statistics unchanged.
+        init_cfg: Must be None, because the weights come with the name.
 
     Attributes:
         out_channels: Channels of each map.
         out_strides: Stride of each map.
 
     Raises:
-        ValueError: An unknown level, both or neither of `name` and
-            `arch`, or an `init_cfg`.
-        UnknownBackbone: See `load_backbone` and `build_backbone`.
+        ValueError: An unknown level, or an `init_cfg`.
+        UnknownBackbone: See `load_backbone`.
     """
 
     def __init__(
         self,
-        name: str | None = None,
+        name: str,
         *,
-        arch: str | None = None,
-        init: str = "random",
-        size_px: int = 256,
-        seed: int = 0,
         out_levels: Sequence[str] = ("high",),
         frozen: bool = False,
         init_cfg: None = None,
     ):
         if init_cfg is not None:
             raise ValueError(
-                "GestureBackbone takes no init_cfg: its weights come from name, or arch and init. "
-                "mmengine would initialise them again."
+                "GestureBackbone takes no init_cfg, because mmengine would initialise its weights "
+                "again. Leave it out."
             )
         super().__init__(init_cfg=None)
-        self.backbone = _load(name, arch, init=init, size_px=size_px, seed=seed).train()
+        self.backbone = load_backbone(name).train()
         self.out_levels = _chosen_levels(self.backbone, out_levels)
         self._branches_only = _drop_unread_head(self.backbone, self.out_levels)
         specs = [self.backbone.feature_specs[level] for level in self.out_levels]
@@ -156,12 +118,12 @@ class GestureBackbone(BaseModule):
         """Check that the loaded weights were not initialised again.
 
         Raises:
-            SwapError: An `init_cfg` further out drew new weights over the loaded ones.
+            SwapError: An `init_cfg` of the model around it replaced the loaded weights.
         """
         if fingerprint(self.backbone.net.state_dict()) != self._loaded:
             raise SwapError(
-                "the weights of GestureBackbone were changed before training, by an init_cfg of "
-                "the model around it. Take it out, or restrict it to the head."
+                "The weights of GestureBackbone were changed before training, by an init_cfg of "
+                "the model around it. Remove it, or restrict it to the head."
             )
         super().init_weights()
 
@@ -183,20 +145,9 @@ def data_preprocessor_config(backbone: Backbone | str) -> dict:
     }
 
 
-def _load(name: str | None, arch: str | None, *, init: str, size_px: int, seed: int) -> Backbone:
-    if (name is None) == (arch is None):
-        raise ValueError(
-            f"GestureBackbone takes either name= (registered weights) or arch=; got name={name!r} "
-            f"and arch={arch!r}"
-        )
-    if name is not None:
-        return load_backbone(name)
-    return build_starting_backbone(arch, init=init, size_px=size_px, seed=seed)
-
-
 def _chosen_levels(backbone: Backbone, wanted: Sequence[str]) -> tuple[str, ...]:
     if isinstance(wanted, str) or not wanted:
-        raise ValueError(f"out_levels is a sequence of names, got {wanted!r}")
+        raise ValueError(f"out_levels must be a sequence of names, got {wanted!r}.")
     roles = {"high": backbone.high, "low": backbone.low}
     names = tuple(roles.get(level, level) for level in wanted)
     unknown = [name for name in names if name not in backbone.feature_specs]
@@ -212,8 +163,7 @@ def _chosen_levels(backbone: Backbone, wanted: Sequence[str]) -> tuple[str, ...]
 def _drop_unread_head(backbone: Backbone, names: tuple[str, ...]) -> bool:
     """Remove HRNet's classification head if only the branches are read.
 
-    It would be computed needlessly, and its parameters, without gradients, stop a distributed
-    run.
+    Its parameters would get no gradients, which stops a distributed run.
     """
     if not isinstance(backbone.net, HighResolutionNet) or backbone.high in names:
         return False

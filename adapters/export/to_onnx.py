@@ -1,8 +1,7 @@
 """Export of backbones as ONNX graphs, checked in onnxruntime against torch.
 
-Input `image`: `(B, 3, S, S)` float32, RGB, normalised; mean, std and S are in the file's
-metadata. Outputs: one map per level, and `pooled`. B is dynamic, called "batch" in the graph; S is
-that of the backbone.
+Input `image`: `(B, 3, S, S)` float32, RGB, normalised. Outputs: one map per level, and `pooled`. B
+is dynamic and called "batch" in the graph. S, mean and std are in the file's metadata.
 """
 
 import io
@@ -29,8 +28,8 @@ from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Both run float32 but sum in another order and with batch norm folded in. 1.4e-6 of a map's largest
-# value was measured for HRNet-W32; a wrong layer changes a map by 1e-2 or more.
+# Both compute in float32, but sum in another order, and batch norm is folded. HRNet-W32 differs by
+# 1.4e-6 of a map's largest value; a wrong layer changes a map by 1e-2 or more.
 TOLERANCE = 1e-4
 CHECKED_BATCHES = (1, 3)
 BATCH = "batch"
@@ -43,7 +42,7 @@ def export_onnx(
 
     Args:
         network: Its backbone is written, in eval mode.
-        path: Ends in `.onnx`.
+        path: Path that ends in `.onnx`.
         tolerance: Largest accepted difference between onnxruntime and torch, as a fraction of the
             largest value of each output.
 
@@ -52,12 +51,12 @@ def export_onnx(
 
     Raises:
         SwapError: onnxruntime's outputs differ; nothing is written.
-        ValueError: Another file ending.
+        ValueError: The path has another ending.
         ImportError: onnx, onnxscript or onnxruntime is not installed.
     """
     path = Path(path)
     if path.suffix != ".onnx":
-        raise ValueError(f"an ONNX file ends in .onnx, not {path.suffix!r}")
+        raise ValueError(f"An ONNX file ends in .onnx, not {path.suffix!r}.")
     onnx, runtime = onnx_libraries()
     backbone = backbone_of(network)
     was_training = backbone.training
@@ -125,16 +124,16 @@ def quiet_exporter() -> Iterator[None]:
 def name_batch_axis(model: "ModelProto") -> None:
     """Rename the dynamic first axis of the inputs to "batch", in place, in all shapes.
 
-    torch's exporter invents a name such as "s40". `torch.export.Dim` sets a name, but
-    fixes the axis of the pose networks to the example's size (torch 2.15).
+    torch's exporter invents a name such as "s40". `torch.export.Dim` would set a name, but fixes
+    the axis of the pose networks to the example's size (torch 2.15).
     """
     graph = model.graph
-    made_up = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
+    invented = {value.type.tensor_type.shape.dim[0].dim_param for value in graph.input}
     for value in (*graph.input, *graph.output, *graph.value_info):
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param:
                 words = re.split(r"(\W+)", axis.dim_param)
-                axis.dim_param = "".join(BATCH if word in made_up else word for word in words)
+                axis.dim_param = "".join(BATCH if word in invented else word for word in words)
 
 
 def _graph(onnx: ModuleType, wrapped: _NamedOutputs, backbone: Backbone) -> bytes:
@@ -204,15 +203,14 @@ def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
         SwapError: Arrays of different shapes.
     """
     if expected.shape != found.shape:
-        raise SwapError(f"onnxruntime gives {found.shape} where torch gives {expected.shape}")
+        raise SwapError(f"onnxruntime returns {found.shape}, but torch {expected.shape}.")
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        return float("inf")  # NaN would compare as no difference
+        return float("inf")  # comparisons with NaN are false
     return float(np.abs(expected - found).max() / max(np.abs(expected).max(), 1e-12))
 
 
 def _ledger(backbone: Backbone) -> WeightLedger:
-    """Account for every tensor; the exporter folds some, so names may differ."""
-    note = "as a constant of the graph, batch norm perhaps folded into a convolution"
+    note = "a constant of the graph; batch norm may be folded into a convolution"
     entries = tuple(
         LedgerEntry(name, "matched", value.numel(), note)
         for name, value in backbone.net.state_dict().items()

@@ -1,10 +1,8 @@
 """Files that timm and torchvision load strictly with their own functions.
 
-The backbones are timm's networks without classifier, so a file for timm has no classifier either
-and is loaded with `num_classes=0`. A gesture head is a network of two layers and cannot be the one
-linear layer of an ImageNet model; where a strict load asks for one (torchvision's `fc`), the file
-holds a *fresh* one, as that library initialises it, and the ledger says so. It is to be replaced or
-trained, never used as it is.
+The backbones are timm's networks without classifier, so a file for timm is loaded with
+`num_classes=0`. If a strict load requires a classifier (torchvision's `fc`), the file has a *fresh*
+one, initialised by that library, and the ledger lists it. Replace or train it before use.
 """
 
 from collections.abc import Callable
@@ -24,8 +22,8 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.keymaps import TORCHVISION_RESNET_FROM_TIMM, covers
 from gesture_pretrain.weights.ledger import WeightLedger, compare_tensors
 
-FRESH_HEAD = "timm's head, which the features do not pass; as timm initialises it"
-FRESH_CLASSIFIER = "classifier that a strict load asks for; as torchvision initialises it"
+FRESH_HEAD = "timm's head, behind the features; initialised by timm"
+FRESH_CLASSIFIER = "classifier that a strict load requires; initialised by torchvision"
 
 
 def export_timm(network: Backbone | GestureNetwork, path: str | Path) -> ExportReport:
@@ -36,11 +34,11 @@ def export_timm(network: Backbone | GestureNetwork, path: str | Path) -> ExportR
         path: `.safetensors`, or `.pth` for torch's own format.
 
     Returns:
-        What was written; timm has loaded it and given the backbone's features bit for bit.
+        What was written. timm has loaded it, with the same features bit for bit.
 
     Raises:
         SwapError: timm has no such architecture, or builds it with other tensors.
-        ValueError: Another file ending.
+        ValueError: The path has another ending.
     """
     backbone = backbone_of(network)
     if backbone.arch in ARCHS or not timm.is_model(backbone.arch):
@@ -79,11 +77,11 @@ def export_torchvision(
         seed: Random seed of the new `fc`.
 
     Returns:
-        What was written; torchvision has loaded it and given the backbone's features bit for bit.
+        What was written. torchvision has loaded it, with the same features bit for bit.
 
     Raises:
         SwapError: torchvision has no such architecture, or builds it with other tensors.
-        ValueError: Another file ending.
+        ValueError: The path has another ending.
     """
     backbone = backbone_of(network)
     build = _torchvision_resnet(backbone)
@@ -120,8 +118,8 @@ def _complete(
     ledger = compare_tensors(own, ours, fresh=fresh, source="backbone")
     if not ledger.is_complete:
         raise SwapError(
-            f"{library} builds this architecture with other tensors than the backbone has; "
-            f"nothing was written. Compare its version with the card.\n{ledger.table()}"
+            f"{library} builds this architecture with other tensors than the backbone has. "
+            f"Nothing was written. Compare its version with the card.\n{ledger.table()}"
         )
     added = {n: v for n, v in own.items() if n not in ours and any(covers(k, n) for k in fresh)}
     return {**ours, **added}, ledger
@@ -157,7 +155,7 @@ def _same_features(backbone: Backbone, theirs: Callable[[Tensor], Tensor]) -> di
         backbone.train(was_training)
     if not torch.equal(ours, other):
         raise SwapError(
-            "the network that loaded the file gives other features: largest difference "
+            "The network that loaded the file has other features: they differ by up to "
             f"{(ours - other).abs().max().item():.3g}. Nothing was written."
         )
     return {"loaded_strictly": True, "features_equal_bit_for_bit": True, "image_px": side}

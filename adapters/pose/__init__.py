@@ -8,5 +8,7 @@ __getattr__, __all__ = lazy_names(
         "TrainedPose": "adapters.pose.stage",
         "load_pose_model": "adapters.pose.checkpoint",
         "train": "adapters.pose.stage",
+        "HandPrediction": "adapters.pose.model",
+        "release_pose_model": "adapters.pose.checkpoint",
     },
 )

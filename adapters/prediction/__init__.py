@@ -8,5 +8,6 @@ __getattr__, __all__ = lazy_names(
         "HandEstimator": "adapters.prediction.hand_estimator",
         "PredictedHands": "adapters.prediction.run",
         "predict": "adapters.prediction.run",
+        "read_image": "adapters.prediction.image_source",
     },
 )

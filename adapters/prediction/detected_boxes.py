@@ -17,6 +17,10 @@ from adapters.prediction.hand_estimator import HandEstimate
 from adapters.prediction.image_source import SeenImage
 from gesture_pretrain.geometry.boxes import tight_box
 
+DETECT_EVERY = 10  # frames between two detections
+LEAST_OVERLAP = 0.3  # intersection over union of a hand's box and the box of its joints
+MISSES = 2  # a hand that so many detections in a row did not find is lost
+
 Detector = Callable[[np.ndarray], list[DetectedHand]]
 
 
@@ -46,38 +50,22 @@ class DetectedBoxes:
     def follow(self, boxes: Sequence[HandBox], hands: Sequence[HandEstimate]) -> None:
         """Ignore the estimates: every image is independent."""
 
-    def at_most(self, name: str) -> int:
-        """Return the number of hands to reserve space for in a drawn video."""
-        return 2
-
 
 class TrackedBoxes(DetectedBoxes):
     """Detect hands once, then use the box of their joints in the previous frame.
 
-    Hands are detected again when a hand was lost, and after every `detect_every` frames. A hand is
-    lost if its joints do not overlap with its box, if they leave the image, or if `misses`
+    Hands are detected again when a hand was lost, and after every `DETECT_EVERY` frames. A hand is
+    lost if its joints do not overlap with its box, if they leave the image, or if `MISSES`
     detections in a row did not find it.
 
     Args:
         detector, hand: See `DetectedBoxes`.
-        detect_every: Number of frames between two detections.
-        least_overlap: Smallest intersection over union of a hand's box and the box of its joints.
-        misses: Number of detections.
     """
 
     at_once = 1  # a box depends on the estimates of the frame before
 
-    def __init__(
-        self,
-        detector: Detector,
-        *,
-        hand: str | None = None,
-        detect_every: int = 10,
-        least_overlap: float = 0.3,
-        misses: int = 2,
-    ):
+    def __init__(self, detector: Detector, *, hand: str | None = None):
         super().__init__(detector, hand=hand)
-        self.detect_every, self.least_overlap, self.misses = detect_every, least_overlap, misses
         self._followed: list[HandBox] = []
         self._missed: dict[int, int] = {}
         self._frames_to_detection = self._tracks = 0
@@ -87,7 +75,7 @@ class TrackedBoxes(DetectedBoxes):
         self._size_wh = seen.image_rgb.shape[1::-1]
         if not self._followed or self._frames_to_detection == 0:
             self._detect(seen)
-            self._frames_to_detection = self.detect_every
+            self._frames_to_detection = DETECT_EVERY
         self._frames_to_detection -= 1
         return self._followed
 
@@ -98,7 +86,7 @@ class TrackedBoxes(DetectedBoxes):
             moved = tight_box(hand.keypoints_px, ratio=BOX_RATIO)
             centre = moved[:2] + moved[2:] / 2
             inside = (centre >= 0).all() and (centre < self._size_wh).all()
-            if inside and overlap(moved, box.box_xywh_px) >= self.least_overlap:
+            if inside and overlap(moved, box.box_xywh_px) >= LEAST_OVERLAP:
                 followed.append(box._replace(box_xywh_px=tuple(moved)))
         if len(followed) < len(self._followed):
             self._frames_to_detection = 0
@@ -108,14 +96,14 @@ class TrackedBoxes(DetectedBoxes):
         old, new = list(self._followed), []
         for found in super().find(seen):
             overlaps = [overlap(box.box_xywh_px, found.box_xywh_px) for box in old]
-            if max(overlaps, default=0.0) >= self.least_overlap:
+            if max(overlaps, default=0.0) >= LEAST_OVERLAP:
                 same = old.pop(int(np.argmax(overlaps)))
                 new.append(found._replace(track=same.track, hand=same.hand))
             else:
                 self._tracks += 1
                 new.append(found._replace(track=self._tracks))
         missed = {box.track: self._missed.get(box.track, 0) + 1 for box in old}
-        self._missed = {track: count for track, count in missed.items() if count < self.misses}
+        self._missed = {track: count for track, count in missed.items() if count < MISSES}
         self._followed = new + [box for box in old if box.track in self._missed]
 
 

@@ -4,8 +4,8 @@ A box is the x and y of its upper left corner, its width and its height, in pixe
 image. Accepted files:
 
 * CSV with the header `image,x,y,width,height` and optional columns `hand` and `frame`;
-* JSON by image name: `{"a.jpg": [x, y, w, h], "b.jpg": [{"box": [x, y, w, h], "hand": "left"}]}`;
-* JSON as a list of `{"image": …, "box": [x, y, w, h], "hand": …, "frame": …}`;
+* JSON by image name: `{"a.jpg": [x, y, w, h], "b.jpg": [{"box": [x, y, w, h], "hand": "left"}]}`,
+  where `frame` is optional, too;
 * JSON in COCO's layout (`images` with `file_name`; `annotations` with `bbox` and an optional
   `hand_type`), as used by InterHand2.6M and mmpose's hand datasets.
 
@@ -78,11 +78,6 @@ class HandBoxes:
         places = [(name, None)] if frame is None else [(name, frame), (name, None)]
         return [box for place in places for box in self.by_image.get(place, ())]
 
-    def at_most(self, name: str) -> int:
-        """Return the largest number of boxes of an image, or of any frame of a video."""
-        frames = {frame for image, frame in self.by_image or {} if image == name}
-        return max((len(self.of(name, frame)) for frame in frames), default=1)
-
     def require_some(self, names: Sequence[str]) -> None:
         """Raise if no image has a box.
 
@@ -146,20 +141,19 @@ def _csv_entries(path: Path) -> list[tuple[str, dict]]:
 
 def _json_entries(path: Path) -> list[tuple[str, dict]]:
     content = read_json(path, ValueError)
-    if isinstance(content, dict) and {"images", "annotations"} <= set(content):
-        return _coco_entries(content, path)
-    if isinstance(content, dict):
-        pairs = [(name, item) for name, items in content.items() for item in _listed(items)]
-        content = [
-            {"image": name, **(item if isinstance(item, dict) else {"box": item})}
-            for name, item in pairs
-        ]
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+    if not isinstance(content, dict):
         raise ValueError(
-            f'{path} has an unknown layout. Allowed: {{"name.jpg": [x, y, w, h]}}, a list of '
-            '{"image": …, "box": [x, y, w, h], "hand": …}, or COCO\'s images and annotations.'
+            f'{path} has an unknown layout. Allowed: {{"name.jpg": [x, y, w, h]}}, '
+            '{"name.jpg": [{"box": [x, y, w, h], "hand": "left"}]}, or COCO\'s images and '
+            "annotations."
         )
-    return [(f"entry {i}", entry) for i, entry in enumerate(content)]
+    if {"images", "annotations"} <= set(content):
+        return _coco_entries(content, path)
+    return [
+        (name, {**(item if isinstance(item, dict) else {"box": item}), "image": name})
+        for name, items in content.items()
+        for item in _listed(items)
+    ]
 
 
 def _coco_entries(content: dict, path: Path) -> list[tuple[str, dict]]:

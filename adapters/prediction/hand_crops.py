@@ -101,23 +101,3 @@ def square_hand_box(
             f"box of image {number} ({box.tolist()}) lies outside its {width} x {height} px"
         )
     return square_box(box, box_ratio)
-
-
-def check_image(image: np.ndarray, number: int) -> None:
-    """Raise unless the image is an RGB image of bytes.
-
-    Raises:
-        TypeError: It is not a numpy array of uint8.
-        ValueError: It is not `(H, W, 3)`, or empty.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        found = getattr(image, "dtype", type(image).__name__)
-        raise TypeError(
-            f"image {number} is {found}; it must be a numpy array of uint8. "
-            "gesture_pretrain.data.images.read_image_rgb converts files of any depth."
-        )
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"image {number} has shape {image.shape}; it must be (H, W, 3), RGB. "
-            "gesture_pretrain.data.images.read_image_rgb converts grey and RGBA files."
-        )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from adapters.detection import DetectedHand, HandDetector
+from adapters.detection.hand_detector import require_image
 from adapters.pose.checkpoint import StoredPoseModel, load_pose_model
 from adapters.pose.frames import CameraPrediction, to_camera_frame
 from adapters.pose.inference import PoseInference
@@ -25,7 +26,7 @@ from adapters.prediction.gesture_reader import (
     stored_gesture_reader,
 )
 from adapters.prediction.hand_boxes import box_of_detected
-from adapters.prediction.hand_crops import HandCrops, check_image, crop_hands, square_hand_box
+from adapters.prediction.hand_crops import HandCrops, crop_hands, square_hand_box
 from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.weights.released import POSE_NETWORK
@@ -159,7 +160,7 @@ class HandEstimator:
         boxes = _per_image("boxes", boxes, len(images))
         squares = []
         for number, (image, box, side) in enumerate(zip(images, boxes, sides, strict=True)):
-            check_image(image, number)
+            require_image(image, f"image {number}")
             self._check_side(side, number)
             squares.append(square_hand_box(image, box, box_ratio=self.box_ratio, number=number))
         estimates: list[HandEstimate] = []

@@ -12,6 +12,7 @@ import numpy as np
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report.hand_overlay import SIDE_COLOURS_RGB, DrawnHand
 
+IMAGES_AT_MOST = 200  # further images are counted, but not shown
 PAGE_FILE = "index.html"
 _TEMPLATE, _VIEWER = (Path(__file__).with_name(name) for name in ("page.html", "mesh_view.js"))
 
@@ -22,11 +23,10 @@ class HtmlPage:
     Args:
         subtitle: Line of text below the title.
         faces: `(F, 3)` faces of the meshes, by handedness.
-        images_at_most: Further images are counted, but not shown.
     """
 
-    def __init__(self, subtitle: str, faces: Mapping[str, np.ndarray], images_at_most: int = 200):
-        self.subtitle, self.faces, self.images_at_most = subtitle, faces, images_at_most
+    def __init__(self, subtitle: str, faces: Mapping[str, np.ndarray]):
+        self.subtitle, self.faces = subtitle, faces
         self._shown: list[dict] = []
         self._images = 0
 
@@ -39,7 +39,7 @@ class HtmlPage:
             hands: Its hands.
         """
         self._images += 1
-        if self._images > self.images_at_most:
+        if self._images > IMAGES_AT_MOST:
             return
         jpeg = cv2.imencode(".jpg", sheet_rgb[..., ::-1])[1].tobytes()
         self._shown.append(
@@ -57,7 +57,7 @@ class HtmlPage:
         page = template.render(
             subtitle=self.subtitle,
             images=self._shown,
-            left_out=self._images - self.images_at_most,
+            left_out=self._images - IMAGES_AT_MOST,
             faces=json.dumps({side: faces.tolist() for side, faces in self.faces.items()}),
             viewer=_VIEWER.read_text(encoding="utf-8"),
         )

@@ -28,9 +28,6 @@ class BoxSource(Protocol):
     def follow(self, boxes: Sequence[HandBox], hands: Sequence[HandEstimate]) -> None:
         """Learn the estimates in the usable boxes of the latest image."""
 
-    def at_most(self, name: str) -> int:
-        """Return the number of hands to reserve space for in a drawn video."""
-
 
 class ImageHands(NamedTuple):
     """The hands of one image.

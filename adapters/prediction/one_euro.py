@@ -9,19 +9,19 @@ import numpy as np
 from adapters.prediction.hand_estimator import HandEstimate, fit_image_from_mm
 from adapters.prediction.image_hands import ImageHands
 
+CUTOFF_HZ = 1.0  # cutoff frequency at rest, and that of the speed
+PER_SPEED = 0.02  # increase of the cutoff frequency, Hz per mm/s
+
 
 class OneEuroFilter:
     """Smooth an array over time.
 
     Args:
-        cutoff_hz: Cutoff frequency at rest.
         per_speed: Increase of the cutoff frequency, in Hz, per unit and second.
-        speed_cutoff_hz: Cutoff frequency of the speed.
     """
 
-    def __init__(self, *, cutoff_hz: float, per_speed: float, speed_cutoff_hz: float = 1.0):
-        self.cutoff_hz, self.per_speed = cutoff_hz, per_speed
-        self.speed_cutoff_hz = speed_cutoff_hz
+    def __init__(self, per_speed: float):
+        self.per_speed = per_speed
         self._value = self._speed = None
 
     def __call__(self, value: np.ndarray, seconds: float) -> np.ndarray:
@@ -30,8 +30,8 @@ class OneEuroFilter:
             self._value, self._speed = value, np.zeros_like(value)
             return value
         speed = (value - self._value) / seconds
-        self._speed = self._speed + _weight(self.speed_cutoff_hz, seconds) * (speed - self._speed)
-        cutoff_hz = self.cutoff_hz + self.per_speed * np.abs(self._speed)
+        self._speed = self._speed + _weight(CUTOFF_HZ, seconds) * (speed - self._speed)
+        cutoff_hz = CUTOFF_HZ + self.per_speed * np.abs(self._speed)
         self._value = self._value + _weight(cutoff_hz, seconds) * (value - self._value)
         return self._value
 
@@ -43,12 +43,10 @@ class HandSmoother:
 
     Args:
         frames_per_s: Frame rate.
-        cutoff_hz, per_speed: See `OneEuroFilter`; `per_speed` is in Hz per mm/s.
     """
 
-    def __init__(self, frames_per_s: float, *, cutoff_hz: float = 1.0, per_speed: float = 0.02):
+    def __init__(self, frames_per_s: float):
         self.seconds = 1 / frames_per_s
-        self.cutoff_hz, self.per_speed = cutoff_hz, per_speed
         self._filters: dict[object, dict[str, OneEuroFilter]] = {}
 
     def __call__(self, hands: dict[object, HandEstimate]) -> dict[object, HandEstimate]:
@@ -63,10 +61,7 @@ class HandSmoother:
         px_per_mm = max(float(hand.image_from_mm[0]), 1e-3)
         units = {"keypoints_px": px_per_mm, "joint_depth_rel_mm": 1.0}
         units |= {"joints_rel_mm": 1.0, "vertices_rel_mm": 1.0}
-        return {
-            name: OneEuroFilter(cutoff_hz=self.cutoff_hz, per_speed=self.per_speed / unit)
-            for name, unit in units.items()
-        }
+        return {name: OneEuroFilter(PER_SPEED / unit) for name, unit in units.items()}
 
     def _smoothed(self, filters: dict[str, OneEuroFilter], hand: HandEstimate) -> HandEstimate:
         values = {name: f(getattr(hand, name), self.seconds) for name, f in filters.items()}

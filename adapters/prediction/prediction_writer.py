@@ -4,19 +4,16 @@
     predictions.csv                         one line per joint
     index.html                              images and meshes to look at, if asked for
     overlays/NAME.png                       joints, mesh and side view of an image
-    overlays/STEM.mp4                       likewise for a video
+    overlays/NAME.mp4                       likewise for a video
     meshes/NAME_HAND.obj or .ply            one mesh per hand; NAME_FRAME_HAND for video frames,
                                             NAME_0_HAND, NAME_1_HAND if there are several
 
-NAME is the input file's name including its suffix, so `a.jpg` and `a.png` do not clash. STEM omits
-the suffix unless two videos would clash (`video_file_names`).
+NAME is the input file's name including its suffix, so `a.jpg` and `a.png` do not clash.
 """
 
 import csv
-import errno
 import io
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -31,16 +28,15 @@ from adapters.prediction.hand_estimator import HandEstimate
 from adapters.prediction.html_page import HtmlPage
 from adapters.prediction.image_hands import ImageHands, title
 from adapters.prediction.intrinsics import Intrinsics, intrinsics_of, wrist_in_camera
-from gesture_pretrain.files import (
-    WriteFailed,
-    write_bytes_atomically,
-    writing,
-)
+from adapters.prediction.overlay_video import PART_ENDING, OverlayVideo
+from gesture_pretrain.files import write_bytes_atomically, writing
 from gesture_pretrain.report.hand_overlay import DrawnHand, hand_sheet
 from gesture_pretrain.report.mesh_file import MESH_FORMATS, write_mesh
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
-FORMAT = 2  # 1: images were called pictures
+FORMAT = 2
+# Frames of a video have one size: the side view and the captions have room for two hands
+HANDS_OF_FRAMES = 2
 PREDICTIONS_FILE, TABLE_FILE = "predictions.json", "predictions.csv"
 UNITS = {
     "keypoints_px": "px of the upright image, (21, 2)",
@@ -94,7 +90,7 @@ class PredictionWriter:
         self.meshes_of_frames, self.page, self.focal_px = meshes_of_frames, page, focal_px
         self.images: list[dict] = []
         self.notes: list[str] = []
-        self._video: _VideoPart | None = None
+        self._video: OverlayVideo | None = None
         if not overwrite and (self.folder / PREDICTIONS_FILE).exists():
             raise FileExistsError(
                 f"{self.folder} holds predictions already. Choose another folder with --out, or "
@@ -117,21 +113,19 @@ class PredictionWriter:
             if self.page is not None:
                 self.page.write(self.folder)
 
-    def begin_video(self, name: str, frames_per_s: float, hands_at_most: int) -> None:
+    def begin_video(self, name: str, frames_per_s: float) -> None:
         """Begin a video; results are its frames until `end_video`.
 
         Args:
-            name: Name of the output file, one of `video_file_names`.
+            name: Name of the video.
             frames_per_s: Frame rate of the results.
-            hands_at_most: Largest number of hands in a frame, which sets the frame height.
         """
         self.end_video()
         if self.draw:
-            self._video = _VideoPart(self._place("overlays", name), frames_per_s)
-            self._video.places = max(hands_at_most, 1)
+            self._video = OverlayVideo(self._place("overlays", f"{name}.mp4"), frames_per_s)
 
     def end_video(self) -> None:
-        """Finish the video, giving its file the final name."""
+        """Finish the drawn video."""
         video, self._video = self._video, None
         if video is not None:
             video.close()
@@ -170,7 +164,7 @@ class PredictionWriter:
 
     def _draw(self, result: ImageHands) -> None:
         drawn = drawn_hands(result.hands, self.faces)
-        places = None if self._video is None else self._video.places
+        places = None if self._video is None else HANDS_OF_FRAMES
         sheet = hand_sheet(result.seen.image_rgb, drawn, places=places)
         if self.page is not None:
             self.page.add(title(result.seen), sheet, drawn)
@@ -198,7 +192,7 @@ class PredictionWriter:
 
     def _remove_leftovers(self) -> None:
         """Delete the unfinished videos of a killed prediction."""
-        for part in (self.folder / "overlays").glob(f".*{_VideoPart.ENDING}"):
+        for part in (self.folder / "overlays").glob(f".*{PART_ENDING}"):
             part.unlink(missing_ok=True)
 
     def _place(self, kind: str, name: str) -> Path:
@@ -253,19 +247,6 @@ def table(images: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def video_file_names(names: Sequence[str]) -> dict[str, str]:
-    """Map names of videos to names of the drawn ones: `clip.avi` to `clip.mp4`.
-
-    If two would clash, as with `clip.avi` and `clip.mov`, both keep their suffix: `clip.avi.mp4`.
-    Case is ignored, as on case-insensitive file systems.
-    """
-    stems = Counter(Path(name).stem.lower() for name in names)
-    wanted = {n: n if stems[Path(n).stem.lower()] > 1 else Path(n).stem for n in names}
-    if len({name.lower() for name in wanted.values()}) < len(wanted):
-        wanted = {name: name for name in names}
-    return {name: f"{drawn}.mp4" for name, drawn in wanted.items()}
-
-
 def caption(hand: HandEstimate) -> str:
     """Format handedness and gesture with their probabilities, one line of ASCII."""
     side = hand.hand
@@ -301,39 +282,3 @@ def _require_finite(hand: HandEstimate, name: str) -> None:
                 f"the network's {part} of {name} are not finite: its weights are broken, or its "
                 "training diverged. Earlier results were written."
             )
-
-
-class _VideoPart:
-    """A video file that gets its final name when it is closed and can be read."""
-
-    ENDING = ".part.mp4"  # OpenCV chooses the container by the ending
-
-    def __init__(self, path: Path, frames_per_s: float):
-        self.path, self.frames_per_s, self.places = path, frames_per_s, 1
-        self._part = path.with_name(f".{path.stem}{self.ENDING}")
-        self._writer: cv2.VideoWriter | None = None
-        self._frames = 0
-
-    def write(self, image_rgb: np.ndarray) -> None:
-        if self._writer is None:
-            height, width = image_rgb.shape[:2]
-            code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(
-                str(self._part), code, self.frames_per_s, (width, height)
-            )
-            if not self._writer.isOpened():
-                raise WriteFailed(None, f"could not begin the video {self.path}", self.path, None)
-        self._writer.write(np.ascontiguousarray(image_rgb[..., ::-1]))
-        self._frames += 1
-
-    def close(self) -> None:
-        if self._writer is None:
-            return
-        self._writer.release()
-        readable = int(cv2.VideoCapture(str(self._part)).get(cv2.CAP_PROP_FRAME_COUNT))
-        if readable == self._frames:
-            self._part.replace(self.path)
-            return
-        self._part.unlink(missing_ok=True)
-        with writing(self.path):  # OpenCV does not report a full disk
-            raise OSError(errno.ENOSPC, f"{readable} of {self._frames} frames were written")

@@ -1,6 +1,6 @@
 """Predicting hands in images and videos, from files to files, as one call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from adapters.prediction.html_page import HtmlPage
 from adapters.prediction.image_hands import BoxSource, estimate_images, title
 from adapters.prediction.image_source import ImageList, UnreadableInput, VideoFile, find_images
 from adapters.prediction.one_euro import HandSmoother, smoothed
-from adapters.prediction.prediction_writer import PredictionWriter, video_file_names
+from adapters.prediction.prediction_writer import PredictionWriter
 from gesture_pretrain.device import use_device
 from gesture_pretrain.weights.released import POSE_NETWORK
 
@@ -139,7 +139,6 @@ def _write_all(
     smooth: bool,
     progress: bool,
 ) -> None:
-    drawn_as = video_file_names([s.path.name for s in sources if isinstance(s, VideoFile)])
     for source in sources:
         found = boxes_of(source)
         batch = estimator.batch_size
@@ -147,7 +146,7 @@ def _write_all(
         if smooth and isinstance(source, VideoFile):
             smoother = HandSmoother(source.frames_per_s)
             results = (smoothed(result, smoother) for result in results)
-        _write_source(source, results, found, writer, drawn_as, progress)
+        _write_source(source, results, found, writer, progress)
     if not any(image["hands"] for image in writer.images):
         raise ValueError("\n".join(["no hand was predicted.", *shown_notes(writer.notes)]))
 
@@ -188,14 +187,13 @@ def _write_source(
     results,
     boxes: BoxSource,
     writer: PredictionWriter,
-    drawn_as: Mapping[str, str],
     progress: bool,
 ) -> None:
     """Write the predictions of a source, and note what could not be used."""
     is_video = isinstance(source, VideoFile)
     label = _file_names(source)[0] if is_video else "images"
     if is_video:
-        writer.begin_video(drawn_as[label], source.frames_per_s, boxes.at_most(label))
+        writer.begin_video(label, source.frames_per_s)
     unit = "frame" if is_video else "image"
     total = len(source) or None
     boxless = 0

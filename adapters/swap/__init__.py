@@ -5,7 +5,7 @@ from gesture_pretrain.lazy import lazy_names
 __getattr__, __all__ = lazy_names(
     __name__,
     {
-        "SwapTrial": "adapters.swap.dry_run",
+        "SwapLedger": "adapters.swap.ledger",
         "try_swap": "adapters.swap.dry_run",
     },
 )

@@ -2,36 +2,19 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.export.backbone_export import export_weights
 from adapters.swap.ledger import SwapLedger
-from adapters.swap.swap import build_swapped, parameter_table
+from adapters.swap.swap import build_swapped
 from adapters.targets import ExportTarget, PoseTarget, find_pose_target, model_options
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.weights.registry import find_backbone, load_network
 
 
-@dataclass(frozen=True)
-class SwapTrial:
-    """Result of a trial swap.
-
-    Attributes:
-        ledger: Every tensor of the backbone: matched, fresh or dropped by name.
-        parameters: Table of parameter counts.
-    """
-
-    ledger: SwapLedger
-    parameters: str
-
-    def __str__(self) -> str:
-        return f"{self.ledger.table()}\n{self.parameters}"
-
-
-def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model: Any) -> SwapTrial:
+def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model: Any) -> SwapLedger:
     """Build a target around registered weights and account for every tensor; write nothing.
 
     Args:
@@ -46,16 +29,16 @@ def try_swap(target: str | PoseTarget, backbone: str, *, seed: int = 0, **model:
         UnknownTarget, UnknownBackbone: No such name.
     """
     chosen = find_pose_target(target) if isinstance(target, str) else target
-    network, ledger = build_swapped(
+    _, ledger = build_swapped(
         chosen,
         load_network(backbone),
         backbone_name=find_backbone(backbone).name,
         seed=seed,
-        # the hand model holds no weights; any will do to count tensors
+        # the hand model has no weights, so any hand model gives the same tensors
         hand_models={side: load_hand_model(side, "open") for side in HANDS},
         **model_options(chosen, model),
     )
-    return SwapTrial(ledger, parameter_table(network, ledger))
+    return ledger
 
 
 def try_export(
@@ -77,4 +60,4 @@ def try_export(
         return f"would export the folder {stored.path} of {stored.name}"
     with tempfile.TemporaryDirectory() as folder:
         report = export_weights(target, backbone, Path(folder) / Path(path).name, options)
-    return f"{target.name}: tried out, nothing was kept\n{report.ledger.table()}"
+    return f"{target.name}: exported to a temporary file and deleted\n{report.ledger.table()}"

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import SwapError
@@ -24,14 +25,13 @@ _NOT_READ = "The target does not read them, or detaches them."
 class FirstStepCheck(Hook):
     """Raise `SwapError` unless the backbone is in the optimiser, gets gradients and changes.
 
-    Before the first step: every backbone parameter requires a gradient and is in the optimiser.
-    After it: every one got a gradient, all are finite, and the parameters' fingerprint changed.
-    Within `patience_steps`: every one got a gradient that is not all zero. (Not at once: a residual
-    branch whose last batch norm starts at zero passes no gradient on in the very first step.)
+    Before the first step, every backbone parameter must require a gradient and be in the optimiser.
+    In the first step, every parameter must get a finite gradient, and the step must change them.
+    Within `patience_steps`, every gradient must be non-zero once. (Not in the first step: a
+    residual branch whose last batch norm starts at zero passes no gradient on.)
 
-    A backbone that the ledger declares frozen must not change, and no parameter of it may be in
-    the optimiser. A run that continues from a checkpoint is not at its first step; there only the
-    optimiser is checked.
+    A backbone that the ledger declares frozen must not be in the optimiser and must not change. A
+    run that continues from a checkpoint is past its first step, so only the optimiser is checked.
 
     Args:
         ledger: Ledger of the swap.
@@ -45,93 +45,73 @@ class FirstStepCheck(Hook):
     priority = "VERY_LOW"
 
     def __init__(self, ledger: SwapLedger, *, out: Path | None = None, patience_steps: int = 5):
-        self.ledger, self.out = ledger, out
-        self.patience_steps = patience_steps
-        self._steps_seen, self._overflows, self._active = 0, 0, False
-        self._largest: dict[str, float] = {}  # name -> largest absolute gradient so far
-        self._broken: list[str] = []
-        self._watches: list = []
+        self.ledger, self.out, self.patience_steps = ledger, out, patience_steps
+        self._steps = self._overflows = 0
+        self._gradients: dict[str, float] | None = None  # of the step that was taken last
+        self._nonzero: set[str] = set()
+        self._watch: torch.utils.hooks.RemovableHandle | None = None
 
     def before_train(self, runner: Runner) -> None:
-        parameters, frozen = self._parameters(runner), self.ledger.frozen_backbone
-        check_optimizer(parameters, runner.optim_wrapper.optimizer, frozen=frozen)
-        self._active = runner.iter == 0
-        if not self._active:
-            return
-        self._before = fingerprint(parameters)
-        if not frozen:
-            self._watches = [
-                parameter.register_post_accumulate_grad_hook(self._watch(name))
-                for name, parameter in parameters.items()
-            ]
+        optimizer = runner.optim_wrapper.optimizer
+        self._parameters = dict(unwrapped(runner.model).backbone.net.named_parameters())
+        check_optimizer(self._parameters, optimizer, frozen=self.ledger.frozen_backbone)
+        if runner.iter == 0:
+            self._before = fingerprint(self._parameters)
+            self._watch = optimizer.register_step_pre_hook(self._note_gradients)
+
+    def _note_gradients(self, *_) -> None:
+        self._gradients = largest_gradients(self._parameters)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if not self._active or self._overflowed(runner):
+        gradients, self._gradients = self._gradients, None
+        if self._watch is None or self._overflowed(runner, gradients):
             return
-        settle = getattr(getattr(runner, "train_loop", None), "settle", None)
-        if settle is not None:
-            settle()  # a skipped step does not show that the backbone does not train
-        self._steps_seen += 1
-        parameters = self._parameters(runner)
-        if self._steps_seen == 1:
-            self._check_first_step(parameters, runner)
-        silent = [] if self.ledger.frozen_backbone else sorted(set(parameters) - self._moved())
-        if silent and self._steps_seen < self.patience_steps:
+        runner.train_loop.settle()  # raises if the step was skipped, which is another problem
+        self._steps += 1
+        self._nonzero |= {name for name, largest in gradients.items() if largest > 0}
+        if self._steps == 1:
+            self._check_first_step(runner, gradients)
+        silent = [name for name in self._parameters if name not in self._nonzero]
+        if self.ledger.frozen_backbone:
+            silent = []
+        if silent and self._steps < self.patience_steps:
             return
         self.after_train(runner)
-        problem = f"had a gradient of exactly zero in each of the first {self._steps_seen} steps"
-        refuse(silent, parameters, problem, _NOT_READ)
+        problem = f"had a gradient of exactly zero in each of the first {self._steps} steps"
+        refuse(silent, self._parameters, problem, _NOT_READ)
 
     def after_train(self, runner) -> None:
-        self._active = False
-        while self._watches:
-            self._watches.pop().remove()
+        if self._watch is not None:
+            self._watch.remove()
+            self._watch = None
 
-    def _parameters(self, runner: Runner) -> dict[str, nn.Parameter]:
-        """Return the backbone's parameters under timm's names."""
-        return dict(unwrapped(runner.model).backbone.net.named_parameters())
-
-    def _watch(self, name: str):
-        def look(parameter: Tensor) -> None:
-            largest = float(parameter.grad.abs().amax())
-            if not math.isfinite(largest):
-                self._broken.append(name)
-                largest = 0.0
-            self._largest[name] = max(largest, self._largest.get(name, 0.0))
-
-        return look
-
-    def _moved(self) -> set[str]:
-        return {name for name, largest in self._largest.items() if largest > 0}
-
-    def _overflowed(self, runner: Runner) -> bool:
+    def _overflowed(self, runner: Runner, gradients: Mapping[str, float] | None) -> bool:
         """Return whether gradients overflowed, for which a loss scaler skips the step."""
-        if not self._broken or getattr(runner.optim_wrapper, "loss_scaler", None) is None:
+        if getattr(runner.optim_wrapper, "loss_scaler", None) is None:
+            return False
+        if gradients is not None and all(map(math.isfinite, gradients.values())):
             return False
         self._overflows += 1
         if self._overflows > _MOST_OVERFLOWS:
             raise SwapError(
-                f"The backbone's gradient overflowed {self._overflows} times in a row: "
-                f"{first_few(self._broken)}. Use training.precision=bf16 or fp32."
+                f"Gradients overflowed in each of the first {self._overflows} steps. Use "
+                "training.precision=bf16 or fp32."
             )
-        self._broken = []
         return True
 
-    def _check_first_step(self, parameters: dict[str, nn.Parameter], runner: Runner) -> None:
-        after, frozen = fingerprint(parameters), self.ledger.frozen_backbone
+    def _check_first_step(self, runner: Runner, gradients: Mapping[str, float]) -> None:
+        after, frozen = fingerprint(self._parameters), self.ledger.frozen_backbone
         if not frozen:
-            remedy = "Lower the learning rate or use fp32."
-            refuse(self._broken, parameters, "got a gradient that is not finite", remedy)
-            without = sorted(set(parameters) - set(self._largest))
-            refuse(without, parameters, "got no gradient in the first step", _NOT_READ)
+            check_gradients(self._parameters, gradients)
         check_change(self._before, after, frozen=frozen, target=self.ledger.target)
         trunk = unwrapped(runner.model).backbone.net.state_dict()
-        self.ledger = self.ledger.with_first_step(
-            fingerprint({f"net.{name}": value for name, value in trunk.items()}),
-            {
-                "backbone_parameters": len(parameters),
-                "with_gradient": len(self._largest),
-                "with_gradient_other_than_zero": len(self._moved()),
+        self.ledger = replace(
+            self.ledger,
+            after_first_step=fingerprint({f"net.{n}": value for n, value in trunk.items()}),
+            first_step={
+                "backbone_parameters": len(self._parameters),
+                "with_gradient": len(gradients),
+                "with_gradient_other_than_zero": len(self._nonzero),
                 "parameters_before": self._before,
                 "parameters_after": after,
             },
@@ -140,28 +120,24 @@ class FirstStepCheck(Hook):
             self.ledger.save(self.out)
 
 
+def largest_gradients(parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
+    """Return the largest absolute gradient of each parameter that has a gradient."""
+    return {n: float(p.grad.abs().amax()) for n, p in parameters.items() if p.grad is not None}
+
+
 def refuse(names: Collection[str], parameters: Collection[str], problem: str, remedy: str) -> None:
     """Raise `SwapError` if parameters of the backbone have a problem."""
     if names:
         raise SwapError(
             f"{len(names)} of {len(parameters)} backbone parameters {problem}: "
-            f"{first_few(list(names))}. {remedy}".rstrip()
+            f"{first_few(list(names))}. {remedy}"
         )
 
 
 def check_optimizer(
     parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, frozen: bool
 ) -> None:
-    """Check that an optimiser trains a backbone, or does not if it is frozen on purpose.
-
-    Args:
-        parameters: Parameters of the backbone, by name.
-        optimizer: The optimiser.
-        frozen: The backbone is frozen on purpose.
-
-    Raises:
-        SwapError: Parameters do not require a gradient or are not in the optimiser.
-    """
+    """Raise `SwapError` unless an optimiser trains a backbone, or leaves a frozen one alone."""
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     outside = [name for name, p in parameters.items() if id(p) not in held]
     fixed = [name for name, p in parameters.items() if not p.requires_grad]
@@ -175,12 +151,17 @@ def check_optimizer(
     refuse(outside, parameters, "are not in the optimiser", remedy)
 
 
-def check_change(before: str, after: str, *, frozen: bool, target: str) -> None:
-    """Check a backbone's fingerprints around the first step.
+def check_gradients(parameters: Mapping[str, nn.Parameter], gradients: Mapping[str, float]) -> None:
+    """Raise `SwapError` unless every parameter got a finite gradient, see `largest_gradients`."""
+    broken = [name for name, largest in gradients.items() if not math.isfinite(largest)]
+    remedy = "Lower the learning rate or use fp32."
+    refuse(broken, parameters, "got a gradient that is not finite", remedy)
+    without = [name for name in parameters if name not in gradients]
+    refuse(without, parameters, "got no gradient in the first step", _NOT_READ)
 
-    Raises:
-        SwapError: It did not change, or changed although it is frozen.
-    """
+
+def check_change(before: str, after: str, *, frozen: bool, target: str) -> None:
+    """Raise `SwapError` unless a step changed the fingerprint of a backbone that is not frozen."""
     if frozen and before != after:
         raise SwapError(
             f"The backbone in {target} is declared frozen, but the first step changed it."

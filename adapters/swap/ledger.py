@@ -1,19 +1,20 @@
 """Ledger of every tensor when a backbone is put into a target.
 
-The ledger compares the given backbone with the one in the built model, bit for
-bit, and lists the target's own tensors beside it. `FirstStepCheck` adds that the first step of the
-optimiser changed it. Anything undeclared is an error, never a warning.
+The ledger compares the given backbone bit for bit with the one in the built model, and lists the
+target's own tensors. `FirstStepCheck` adds what the optimiser's first step did to the backbone. A
+tensor that is not accounted for is an error, never a warning.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from adapters.targets import SwapError
 from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.names import first_few
 from gesture_pretrain.tables import text_table
 from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 
@@ -29,8 +30,7 @@ class SwapLedger:
         backbone_name: `arch.tag`, or another name of the backbone's source.
         backbone: The backbone's tensors, under timm's names: matched, missing, of a wrong shape,
             unexpected. Gesture heads that the target does not use are dropped by name.
-        own: The tensors that the target adds, under the model's names: matched if they came
-            from a checkpoint of the target, else fresh.
+        own: The tensors that the target adds, under the model's names.
         changed: Tensors of the backbone whose values differ in the model.
         projections: Module name to description of each declared 1x1 projection.
         frozen_backbone: The backbone is frozen on purpose.
@@ -53,23 +53,18 @@ class SwapLedger:
     first_step: Mapping[str, Any] | None = None
 
     @property
-    def carries_heads(self) -> bool:
-        """Return whether the target reads gesture heads loaded with the backbone."""
-        return any(name.startswith("heads.") for name in self.backbone.matched)
-
-    @property
     def is_complete(self) -> bool:
         """Return whether all tensors are accounted for and the backbone is bitwise unchanged."""
-        return not (self.problems() or self.before_swap != self.after_swap)
+        return not self.problems()
 
     def problems(self) -> list[str]:
-        """Describe undeclared deviations, one line each."""
-        lines = [f"changed on the way: {name}" for name in self.changed]
-        for part, ledger in (("backbone", self.backbone), ("target", self.own)):
-            for status in ("missing", "wrong_shape", "unexpected"):
-                entries = (entry for entry in ledger.entries if entry.status == status)
-                lines += [f"{status} ({part}): {entry}" for entry in entries]
-        return lines
+        """Describe undeclared deviations of the backbone, one line each."""
+        return [f"changed on the way: {name}" for name in self.changed] + [
+            f"{status}: {entry}"
+            for status in ("missing", "wrong_shape", "unexpected")
+            for entry in self.backbone.entries
+            if entry.status == status
+        ]
 
     def require_complete(self) -> None:
         """Raise unless every tensor is accounted for.
@@ -77,16 +72,13 @@ class SwapLedger:
         Raises:
             SwapError: Names the tensors.
         """
-        if self.is_complete:
-            return
-        problems = self.problems() or ["the fingerprints before and after the swap differ"]
-        shown = problems[:10] + [f"... and {len(problems) - 10} more"] * (len(problems) > 10)
-        raise SwapError(
-            f"{self.backbone_name} was not transferred completely to {self.target}:\n  "
-            + "\n  ".join(shown)
-            + "\nThe target must use the given backbone itself, and may add to it but not "
-            "rename, reshape, partly copy or re-initialise it."
-        )
+        problems = self.problems()
+        if problems:
+            raise SwapError(
+                f"{self.backbone_name} was not transferred completely to {self.target}: "
+                f"{first_few(problems)}. The target must use the given backbone itself, and must "
+                "not rename, reshape, copy or re-initialise its tensors."
+            )
 
     def counts(self) -> list[dict[str, Any]]:
         """Return a row per kind of tensor: part, status, tensors, numbers and fraction."""
@@ -101,55 +93,40 @@ class SwapLedger:
         return [row for part, entries in groups for row in _rows(part, entries, numbers=numbers)]
 
     def table(self) -> str:
-        """Format the ledger as a short table."""
+        """Format as a short table."""
         lines = [f"swap: {self.backbone_name} into {self.target}", counts_table(self.counts())]
         for name, text in self.projections.items():
             lines.append(f"declared: {text} ({name}), which changes the experiment")
         if self.frozen_backbone:
             lines.append("declared: the backbone is frozen")
-        stages = {
-            "before the swap": self.before_swap,
-            "after": self.after_swap,
-            "after the first step": self.after_first_step,
-        }
-        fingerprints = (
-            f"{stage} {value[:12]}" for stage, value in stages.items() if value is not None
-        )
-        return "\n".join([*lines, f"backbone {', '.join(fingerprints)}"])
-
-    def to_json(self) -> str:
-        """Return the ledger as JSON."""
-        return json.dumps(
-            {
-                "target": self.target,
-                "backbone_name": self.backbone_name,
-                "complete": self.is_complete,
-                "counts": self.counts(),
-                "projections": dict(self.projections),
-                "frozen_backbone": self.frozen_backbone,
-                "fingerprints": {
-                    "before_swap": self.before_swap,
-                    "after_swap": self.after_swap,
-                    "after_first_step": self.after_first_step,
-                },
-                "first_step": None if self.first_step is None else dict(self.first_step),
-                "changed": list(self.changed),
-                "backbone": json.loads(self.backbone.to_json()),
-                "own": json.loads(self.own.to_json()),
-            },
-            indent=1,
-        )
+        stages = ("before the swap", "after", "after the first step")
+        found = zip(stages, self._fingerprints().values(), strict=True)
+        shown = ", ".join(f"{stage} {value[:12]}" for stage, value in found if value is not None)
+        return "\n".join([*lines, f"backbone {shown}"])
 
     def save(self, folder: str | PathLike) -> Path:
         """Write `ledger.json` into a run folder and return its path."""
+        content = {
+            "target": self.target,
+            "backbone_name": self.backbone_name,
+            "complete": self.is_complete,
+            "counts": self.counts(),
+            "projections": dict(self.projections),
+            "frozen_backbone": self.frozen_backbone,
+            "fingerprints": self._fingerprints(),
+            "first_step": self.first_step,
+            "changed": self.changed,
+            "backbone": json.loads(self.backbone.to_json()),
+            "own": json.loads(self.own.to_json()),
+        }
         path = Path(folder) / LEDGER_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(path, self.to_json().encode())
+        write_bytes_atomically(path, json.dumps(content, indent=1).encode())
         return path
 
-    def with_first_step(self, after: str, seen: Mapping[str, Any]) -> "SwapLedger":
-        """Return the ledger with the findings of the first step."""
-        return replace(self, after_first_step=after, first_step=dict(seen))
+    def _fingerprints(self) -> dict[str, str | None]:
+        names = ("before_swap", "after_swap", "after_first_step")
+        return {name: getattr(self, name) for name in names}
 
     def _projects(self, entry: LedgerEntry) -> bool:
         return any(entry.name.startswith(f"{name}.") for name in self.projections)

@@ -1,7 +1,5 @@
 """Check that any training loop trains a backbone, in its next optimiser step."""
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.optim.optimizer import (
@@ -9,13 +7,18 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from adapters.swap.first_step import check_change, check_optimizer, refuse
+from adapters.swap.first_step import (
+    check_change,
+    check_gradients,
+    check_optimizer,
+    largest_gradients,
+)
 from adapters.targets import SwapError
 from gesture_pretrain.weights.ledger import fingerprint
 
 
 class NextStepCheck:
-    """Check of the next step of any optimiser of this process, once.
+    """Check the next step of any optimiser of this process, once.
 
     The step raises `SwapError` if a parameter of the backbone is frozen, not in the optimiser, or
     without a finite gradient, or if the step changes none of them.
@@ -28,7 +31,6 @@ class NextStepCheck:
     def __init__(self, backbone: nn.Module, *, target: str):
         self._parameters = dict(backbone.named_parameters())
         self._target = target
-        self._before = ""
         self._handles = (
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
@@ -39,16 +41,16 @@ class NextStepCheck:
         for handle in self._handles:
             handle.remove()
 
-    def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, *_) -> None:
         try:
             check_optimizer(self._parameters, optimizer, frozen=False)
-            check_gradients(self._parameters, target=self._target)
+            check_gradients(self._parameters, largest_gradients(self._parameters))
         except SwapError:
             self.cancel()
             raise
         self._before = fingerprint(self._parameters)
 
-    def _after_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+    def _after_step(self, optimizer: torch.optim.Optimizer, *_) -> None:
         self.cancel()
         after = fingerprint(self._parameters)
         check_change(self._before, after, frozen=False, target=self._target)
@@ -56,20 +58,3 @@ class NextStepCheck:
             f"First step of {type(optimizer).__name__}: all {len(self._parameters)} parameters of "
             f"the backbone in {self._target} have a gradient, and the step changed them."
         )
-
-
-def check_gradients(parameters: dict[str, nn.Parameter], *, target: str) -> None:
-    """Check that every parameter has a finite gradient.
-
-    Raises:
-        SwapError: Names the parameters without one.
-    """
-    without = [name for name, p in parameters.items() if p.grad is None]
-    broken = [n for n, p in parameters.items() if n not in without and not _finite(p)]
-    where = f"in the first step of {target}"
-    refuse(without, parameters, f"have no gradient {where}", "")
-    refuse(broken, parameters, f"have a non-finite gradient {where}", "")
-
-
-def _finite(parameter: nn.Parameter) -> bool:
-    return bool(torch.isfinite(parameter.grad).all())

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from adapters.swap.ledger import SwapLedger
-from adapters.swap.projection import ChannelProjection, find_projections
+from adapters.swap.projection import find_projections
 from adapters.targets import PoseTarget, SwapError, backbone_of
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHead
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.tables import text_table
 from gesture_pretrain.weights.ledger import (
     LedgerEntry,
     WeightLedger,
@@ -51,7 +50,7 @@ def build_swapped(
     Raises:
         SwapError: The two are incompatible, or a tensor is not accounted for.
     """
-    given = {name: value.clone() for name, value in network_state(network).items()}
+    given = {name: value.clone() for name, value in _given_state(network).items()}
     model = target.build_model(
         network,
         seed=seed,
@@ -59,140 +58,77 @@ def build_swapped(
         allow_projection=allow_projection,
         **options,
     )
+    _require_backbone(model, target.name)
     if frozen_backbone:
         model.backbone.requires_grad_(False)
-    ledger = swap_ledger(
-        model,
-        given,
+    projections = find_projections(model)
+    if projections and not allow_projection:
+        raise SwapError(
+            f"{target.name} put a projection behind the backbone "
+            f"({', '.join(projections.values())}), but none was allowed."
+        )
+    arrived = _arrived_state(model, with_heads=_parts(given) != {"net"})
+    used = {name: value for name, value in given.items() if _part(name) in _parts(arrived)}
+    dropped = {name: value for name, value in given.items() if name not in used}
+    ledger = SwapLedger(
         target=target.name,
         backbone_name=backbone_name,
+        backbone=compare_tensors(arrived, used, dropped=dropped, source=backbone_name),
+        own=_own_tensors(model, arrived, projections),
+        changed=tuple(n for n in arrived if n in used and not _same(arrived[n], used[n])),
+        projections=projections,
         frozen_backbone=frozen_backbone,
-        allow_projection=allow_projection,
+        before_swap=fingerprint(_trunk(given)),
+        after_swap=fingerprint(_trunk(arrived)),
     )
     ledger.require_complete()
     return model, ledger
 
 
-def swap_ledger(
-    model: nn.Module,
-    given: Mapping[str, Tensor],
-    *,
-    target: str,
-    backbone_name: str,
-    frozen_backbone: bool = False,
-    allow_projection: bool = False,
-) -> SwapLedger:
-    """Account for every tensor of a built model, without raising for undeclared ones.
-
-    Args:
-        model: Model with a `backbone`. If it also has `target_ledger`, the `WeightLedger` of a
-            checkpoint of the target, the tensors matched there are not fresh.
-        given: `network_state` of the network before the swap, as a copy.
-        target: Name of the target.
-        backbone_name: Source of the backbone.
-        frozen_backbone: See `SwapLedger`.
-        allow_projection: A projection in the model is declared.
-
-    Raises:
-        SwapError: The model has no `Backbone`, or a projection that is not allowed.
-    """
+def _require_backbone(model: nn.Module, target: str) -> None:
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, Backbone):
         raise SwapError(
-            f"the model that {target} built has no attribute 'backbone' with a Backbone, but "
-            f"{type(backbone).__name__}; then nothing shows that the weights arrived"
+            f"The model that {target} built has no Backbone as attribute 'backbone', but "
+            f"{type(backbone).__name__}. Without it, nothing shows that the weights arrived."
         )
-    projections = find_projections(model)
-    if projections and not allow_projection:
-        raise SwapError(
-            f"{target} put a projection behind the backbone ({', '.join(projections.values())}) "
-            "though none was allowed"
-        )
-    arrived = carried_state(model, with_heads=_parts(given) != {"net"})
-    used = {name: value for name, value in given.items() if _part(name) in _parts(arrived)}
-    left_out = {name: value for name, value in given.items() if name not in used}
-    trunk = {name: value for name, value in given.items() if _part(name) == "net"}
-    return SwapLedger(
-        target=target,
-        backbone_name=backbone_name,
-        backbone=compare_tensors(arrived, used, dropped=left_out, source=backbone_name),
-        own=_own_tensors(model, arrived),
-        changed=tuple(n for n in arrived if n in used and not _same(arrived[n], used[n])),
-        projections=projections,
-        frozen_backbone=frozen_backbone,
-        before_swap=fingerprint(trunk),
-        after_swap=fingerprint({f"net.{n}": v for n, v in backbone.net.state_dict().items()}),
-    )
 
 
-def network_state(network: Backbone | GestureNetwork) -> dict[str, Tensor]:
-    """Return the tensors of a swap: `net.` of the backbone, `heads.` of the gesture heads."""
+def _given_state(network: Backbone | GestureNetwork) -> dict[str, Tensor]:
+    """Return the tensors to swap: `net.` of the backbone, `heads.` of the gesture heads."""
     state = {f"net.{n}": v for n, v in backbone_of(network).net.state_dict().items()}
     if isinstance(network, GestureNetwork):
         state |= {f"heads.{n}": v for n, v in network.heads.state_dict().items()}
     return state
 
 
-def carried_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
-    """Return `network_state` of a model's backbone and gesture heads.
-
-    Args:
-        model: Model with a `backbone`. It may keep only one of the two heads.
-        with_heads: Whether heads were given; otherwise those in the model are its own.
-    """
+def _arrived_state(model: nn.Module, *, with_heads: bool) -> dict[str, Tensor]:
+    """Return the same tensors of a built model, which may keep only one of the two heads."""
     state = {f"net.{n}": v for n, v in model.backbone.net.state_dict(keep_vars=True).items()}
     for path, head in model.named_modules():
         if with_heads and isinstance(head, GestureHead):
-            carried = head.state_dict(keep_vars=True)
             level = path.rpartition(".")[2]
-            state |= {f"heads.{level}.{name}": value for name, value in carried.items()}
+            tensors = head.state_dict(keep_vars=True)
+            state |= {f"heads.{level}.{name}": value for name, value in tensors.items()}
     return state
 
 
-def parameter_table(model: nn.Module, ledger: SwapLedger) -> str:
-    """Format a table of total and trainable parameters of each part of a swapped model."""
-    parts = {id(p): "backbone" for p in model.backbone.parameters()}
-    if ledger.carries_heads:
-        heads = (module for module in model.modules() if isinstance(module, GestureHead))
-        parts |= {id(p): "heads" for head in heads for p in head.parameters()}
-    for name in ledger.projections:
-        parts |= {id(p): "projection" for p in model.get_submodule(name).parameters()}
-    counts: dict[str, list[int]] = {}
-    for parameter in model.parameters():
-        row = counts.setdefault(parts.get(id(parameter), "target"), [0, 0])
-        row[0] += parameter.numel()
-        row[1] += parameter.numel() * parameter.requires_grad
-    counts["all"] = [sum(row[i] for row in counts.values()) for i in (0, 1)]
-    rows = [(part, f"{total:,}", f"{some:,}") for part, (total, some) in counts.items()]
-    return text_table(("parameters", "all", "trained"), rows)
-
-
-def _own_tensors(model: nn.Module, carried: Mapping[str, Tensor]) -> WeightLedger:
-    """Return the model's other tensors, whatever the carried ones are called in it."""
-    arrived = {id(value) for value in carried.values()}
-    own = {
-        name: value
-        for name, value in model.state_dict(keep_vars=True).items()
-        if id(value) not in arrived
-    }
-    from_checkpoint: WeightLedger | None = getattr(model, "target_ledger", None)
-    loaded = set() if from_checkpoint is None else set(from_checkpoint.matched)
-    projected = {
-        f"{name}."
-        for name, module in model.named_modules()
-        if isinstance(module, ChannelProjection)
-    }
-    entries = tuple(
-        LedgerEntry(name, "matched", value.numel())
-        if name in loaded
-        else LedgerEntry(name, "fresh", value.numel(), _why(name, projected))
-        for name, value in own.items()
+def _own_tensors(
+    model: nn.Module, arrived: Mapping[str, Tensor], projections: Mapping[str, str]
+) -> WeightLedger:
+    """Return the model's other tensors, whatever names the arrived ones have in it."""
+    seen = {id(value) for value in arrived.values()}
+    return WeightLedger(
+        tuple(
+            LedgerEntry(name, "fresh", value.numel(), _why_fresh(name, projections))
+            for name, value in model.state_dict(keep_vars=True).items()
+            if id(value) not in seen
+        )
     )
-    return WeightLedger(entries, source="" if from_checkpoint is None else from_checkpoint.source)
 
 
-def _why(name: str, projected: set[str]) -> str:
-    if any(name.startswith(prefix) for prefix in projected):
+def _why_fresh(name: str, projections: Mapping[str, str]) -> str:
+    if any(name.startswith(f"{module}.") for module in projections):
         return "declared 1x1 projection"
     return "the target's own"
 
@@ -203,6 +139,10 @@ def _same(one: Tensor, other: Tensor) -> bool:
         return False
     pair = (t.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for t in (one, other))
     return torch.equal(*pair)
+
+
+def _trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if _part(name) == "net"}
 
 
 def _part(name: str) -> str:

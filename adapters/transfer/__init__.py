@@ -8,5 +8,6 @@ __getattr__, __all__ = lazy_names(
         "Study": "adapters.transfer.study",
         "one_target_plan": "adapters.transfer.plan.one_target",
         "open_study": "adapters.transfer.study",
+        "register_pose_backbone": "adapters.transfer.pose_backbone",
     },
 )

@@ -49,13 +49,13 @@ class Study:
         audits = audit_plan(self.plan, self.cells)
         for stage, audit in audits.items():
             self.say(f"Leakage audit, {stage}: " + " ".join(audit.sentences()))
-        for sentence in not_audited(self.plan):
+        for sentence in not_audited(self.plan, self.cells):
             self.say(sentence)
         if write:
             content = {
                 "stages": {s: a.to_dict() for s, a in audits.items()},
                 "plan": asdict(self.plan),
-                "not_audited": not_audited(self.plan),
+                "not_audited": not_audited(self.plan, self.cells),
             }
             path = self.out / "plans" / f"{self.plan.name}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,16 +133,10 @@ def open_study(
         say: Receives lines of text.
 
     Raises:
-        PlanError, ValueError: Something in the plan or an override is impossible.
+        PlanError, ValueError: A value of the plan or an override is impossible.
         NotADirectoryError: `out` is a file.
     """
-    chosen = dict(overrides) if isinstance(overrides, Mapping) else list(overrides)
-    if data is not None:
-        if isinstance(chosen, dict):
-            chosen["data.index"] = str(data)
-        else:
-            chosen.append(f"data.index={str(data)!r}")
-    read = read_plan(plan, chosen)
+    read = read_plan(plan, overrides, index=data)
     folder = Path(out or Path("runs") / f"experiment_{read.name}")
     _require_folder(folder)
     cells = cells_of(read)

@@ -5,8 +5,8 @@
     %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \
         --steps 1000 --out DIR [key=value …]
 
-Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name) and the
-parameter counts. With `--data` it runs a transfer study of one target: an arm for the backbone and
+Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name). With `--data`
+it runs a transfer study of one target: an arm for the backbone and
 one for each baseline, which must share its architecture. Finished runs are never repeated, so the
 same command continues after an interruption. The report is in `DIR/reports`. `export` writes files
 for other libraries. EANet's own code takes a backbone through
@@ -157,7 +157,7 @@ def dry_run(target: PoseTarget, options: argparse.Namespace) -> str:
     from adapters.swap.dry_run import try_swap
 
     model = run_sections(options, target).get("model") or {}
-    return str(try_swap(target, options.backbone, seed=options.seed[0], **model))
+    return try_swap(target, options.backbone, seed=options.seed[0], **model).table()
 
 
 def compare(target: PoseTarget, options: argparse.Namespace) -> int:
@@ -190,20 +190,17 @@ def run_sections(options: argparse.Namespace, target: PoseTarget) -> dict:
     from adapters.transfer.plan.one_target import pose_sections
     from gesture_pretrain.config.file import read_config
 
-    config = None
-    if options.config is not None:
-        config = read_config(options.config, kind="pose")
-    return pose_sections(
-        target,
-        config=config,
-        index=options.data,
-        hand_model=None if options.data is None else options.mano,
-        size=options.size,
-        allow_projection=options.allow_projection,
-        iterations=options.steps,
-        epochs=options.epochs,
-        overrides=[text for text in options.overrides if not _is_of_plan(text)],
-    )
+    config = {} if options.config is None else read_config(options.config, kind="pose")
+    chosen = {
+        "data.index": options.data,
+        "hand_model.path": None if options.data is None else options.mano,
+        "model.size": options.size,
+        "model.allow_projection": options.allow_projection or None,
+        "schedule.iterations": options.steps,
+        "schedule.epochs": options.epochs,
+    }
+    overrides = [text for text in options.overrides if not _is_of_plan(text)]
+    return pose_sections(target, config, chosen, overrides)
 
 
 def _is_of_plan(override: str) -> bool:

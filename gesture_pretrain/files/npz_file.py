@@ -47,7 +47,7 @@ def read_npz(
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files if names is None or name in names}
-    except Exception as fault:
+    except Exception as fault:  # as above
         raise _damaged(path, error, fault) from None
 
 

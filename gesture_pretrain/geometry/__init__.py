@@ -7,3 +7,24 @@ size / 2. There are no half-pixel shifts.
 
 All computations and results use float64.
 """
+
+from gesture_pretrain.lazy import lazy_names
+
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "Similarity": "gesture_pretrain.geometry.similarity",
+        "apply_affine": "gesture_pretrain.geometry.crop",
+        "crop_affine": "gesture_pretrain.geometry.crop",
+        "crop_rotation": "gesture_pretrain.geometry.crop",
+        "invert_affine": "gesture_pretrain.geometry.crop",
+        "mirror_pose": "gesture_pretrain.geometry.axis_angle",
+        "procrustes_align": "gesture_pretrain.geometry.similarity",
+        "project_px": "gesture_pretrain.geometry.camera",
+        "rodrigues": "gesture_pretrain.geometry.axis_angle",
+        "rotation_vector": "gesture_pretrain.geometry.axis_angle",
+        "square_box": "gesture_pretrain.geometry.boxes",
+        "tight_box": "gesture_pretrain.geometry.boxes",
+        "world_to_camera_mm": "gesture_pretrain.geometry.camera",
+    },
+)

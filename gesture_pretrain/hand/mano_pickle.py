@@ -135,6 +135,7 @@ def dense_array(value: object, name: str) -> np.ndarray:
         return _DENSE_OF[kind](value, name)
     except RecursionError:
         raise ManoFileError(f"{name}: the {value.origin} contains itself") from None
+    # what attributes that are absent, of another type or out of range raise
     except (AttributeError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise ManoFileError(f"{name}: broken {value.origin}: {error}") from error
 

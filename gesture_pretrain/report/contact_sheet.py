@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -57,14 +58,10 @@ def spread_over_classes(classes: np.ndarray, count: int, *, seed: int = 0) -> np
         Positions of the samples.
     """
     shuffled = np.random.default_rng(seed).permutation(len(classes))
-    ordinal = np.zeros(len(classes), dtype=int)
-    seen: dict[int, int] = {}
-    for position in shuffled:
-        label = int(classes[position])
-        ordinal[position] = seen[label] = seen.get(label, -1) + 1
-    # first one of every class in random order, then a second one, ...
-    first_ones_first = shuffled[np.argsort(ordinal[shuffled], kind="stable")][:count]
-    return first_ones_first[np.argsort(classes[first_ones_first], kind="stable")]
+    # the first sample of every class in random order, then a second one of each, ...
+    round_of = pd.Series(shuffled).groupby(classes[shuffled]).cumcount()
+    chosen = shuffled[np.argsort(round_of, kind="stable")][:count]
+    return chosen[np.argsort(classes[chosen], kind="stable")]
 
 
 def _draw(axes, tile: Tile) -> None:

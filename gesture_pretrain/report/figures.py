@@ -29,6 +29,14 @@ def to_png(figure: Figure, *, dpi: int = DPI) -> bytes:
     return stream.getvalue()
 
 
+def plain(axes, title: str) -> None:
+    """Set the title, a grid behind the data, and no frame above and to the right."""
+    axes.set_title(title, fontsize=10)
+    axes.grid(color="#e6eaee")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def confusion_figure(confusion: np.ndarray, names: Sequence[str], title: str) -> bytes:
     """Draw a confusion matrix with normalised rows, without empty classes.
 
@@ -120,10 +128,8 @@ def curve_figure(
             axes.plot(
                 x, y, label=name, linewidth=1.6, marker="o" if len(x) < 15 else None, markersize=3
             )
-        axes.set_title(panel, fontsize=10)
+        plain(axes, panel)
         axes.set_xlabel(x_label)
-        axes.grid(color="#e6eaee")
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8)
     return to_png(figure)
 
@@ -155,8 +161,6 @@ def joint_error_figure(
     axes.set_xlim(first - 0.5, len(joint_names) - 0.5)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean error, mm")
-    axes.set_title(title, fontsize=11)
-    axes.grid(color="#e6eaee")
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes, title)
     axes.legend(fontsize=8)
     return to_png(figure)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+DASH = "–"
 # what pandas does not escape and LaTeX's default fonts do not have
 _LATEX = str.maketrans(
     {"<": "$<$", ">": "$>$", "≤": r"$\leq$", "–": "--", "±": r"$\pm$", "→": r"$\to$", "−": "$-$"}
@@ -14,6 +15,11 @@ _LATEX = str.maketrans(
 def numbers_frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """Build a frame of numbers from its rows; counts stay integers where some are missing."""
     return pd.DataFrame(list(rows), columns=list(columns), dtype=object).convert_dtypes()
+
+
+def texts_frame(rows: Iterable[Mapping[str, str | None]], columns: Sequence[str]) -> pd.DataFrame:
+    """Build a frame of texts from its rows, with a dash where a text is missing."""
+    return pd.DataFrame(list(rows), columns=list(columns), dtype=object).fillna(DASH)
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -31,14 +31,15 @@ def write_mesh(
         comment: One line for the header of the file.
 
     Raises:
-        ValueError: An unknown format, a wrong shape, or an index out of range.
+        ValueError: An unknown format, or vertices that are not finite.
         WriteFailed: The file could not be written.
     """
     if mesh_format not in MESH_FORMATS:
-        raise ValueError(f"mesh format {mesh_format!r}; possible: {', '.join(MESH_FORMATS)}")
-    vertices, faces = np.asarray(vertices_mm, np.float32), np.asarray(faces)
-    _check(vertices, faces)
-    content = {"obj": _obj, "ply": _ply}[mesh_format](vertices, faces, " ".join(comment.split()))
+        raise ValueError(f"Unknown mesh format {mesh_format!r}. Known: {', '.join(MESH_FORMATS)}.")
+    if not np.isfinite(vertices_mm).all():
+        raise ValueError("vertices_mm contains values that are not finite.")
+    vertices, encode = np.asarray(vertices_mm, np.float32), {"obj": _obj, "ply": _ply}[mesh_format]
+    content = encode(vertices, np.asarray(faces), " ".join(comment.split()))
     write_bytes_atomically(path, content)
 
 
@@ -61,13 +62,3 @@ def _ply(vertices: np.ndarray, faces: np.ndarray, comment: str) -> bytes:
     rows = np.zeros(len(faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
     rows["count"], rows["corners"] = 3, faces
     return head.encode("ascii", "replace") + vertices.astype("<f4").tobytes() + rows.tobytes()
-
-
-def _check(vertices: np.ndarray, faces: np.ndarray) -> None:
-    for name, values in (("vertices_mm", vertices), ("faces", faces)):
-        if values.ndim != 2 or values.shape[1] != 3 or len(values) == 0:
-            raise ValueError(f"{name} has shape {values.shape}; expected (N, 3) with N above 0")
-    if not np.isfinite(vertices).all():
-        raise ValueError("vertices_mm contains values that are not finite")
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError(f"faces refer to vertices outside of 0 .. {len(vertices) - 1}")

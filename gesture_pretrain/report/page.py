@@ -38,23 +38,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG or SVG image with its caption; Markdown leaves it out.
+    """A PNG image with its caption; Markdown leaves it out."""
 
-    Raises:
-        ValueError: The bytes are neither PNG nor SVG.
-    """
-
-    image: bytes
+    png: bytes
     caption: str
-    width_px: int | None = None
-
-    def __post_init__(self) -> None:
-        _media_type(self.image)
 
     @property
     def uri(self) -> str:
         """The image as a data URI."""
-        return f"data:{_media_type(self.image)};base64,{base64.b64encode(self.image).decode()}"
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 @dataclass(frozen=True)
@@ -134,11 +126,3 @@ def _kind(block: Block) -> str:
 def _keep_whole(cell: object) -> str:
     """Keep a browser from breaking an interval or a spread at the end of a line."""
     return _KEPT_WHOLE.sub(lambda m: m[0].replace(" ", "\u00a0").replace("-", "\u2011"), str(cell))
-
-
-def _media_type(image: bytes) -> str:
-    if image.startswith(b"\x89PNG"):
-        return "image/png"
-    if b"<svg" in image[:1000]:
-        return "image/svg+xml"
-    raise ValueError("An image must be PNG or SVG bytes; found neither signature.")

@@ -48,16 +48,12 @@ class ScoreTable:
         for score in self.scores:
             if not isinstance(score, Score):
                 raise ProtocolError(
-                    f"a score table requires Score objects, got {type(score).__name__}"
+                    f"A score table requires Score objects, got {type(score).__name__}."
                 )
             key = (score.system, score.protocol.name)
             if key in seen:
-                raise ValueError(f"'{key[0]}' is given twice under {key[1]}; rename one system")
+                raise ValueError(f"'{key[0]}' is given twice under {key[1]}. Rename one system.")
             seen.add(key)
-
-    def protocols(self) -> list[Protocol]:
-        """List one protocol per name, with the boxes and splits that differ between systems."""
-        return [_merged(scores) for scores in self._by_protocol().values()]
 
     def to_text(self) -> str:
         """Format cards and aligned tables for a terminal."""
@@ -150,7 +146,7 @@ def _merged(scores: list[Score]) -> Protocol:
         if replace(score.protocol, box_source=merged.box_source, split=merged.split) != merged:
             raise ProtocolError(
                 f"'{score.system}' was scored under a different protocol with the same name "
-                f"'{first.name}'; rename one of them"
+                f"'{first.name}'. Rename one of them."
             )
     return merged
 

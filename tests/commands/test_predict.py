@@ -14,7 +14,7 @@ from tool_module import load_tool
 
 from adapters.pose.hand_models import HandModelSource
 from adapters.prediction.hand_estimator import HandEstimator
-from adapters.prediction.prediction_writer import ESTIMATED, video_file_names
+from adapters.prediction.prediction_writer import ESTIMATED
 from adapters.prediction.run import shown_notes
 from gesture_pretrain.hand.mano_file import open_hand
 from gesture_pretrain.taxonomy import Taxonomy
@@ -192,10 +192,10 @@ def test_a_video_gives_a_video(tool, model, tmp_path):
     assert [entry["frame"] for entry in content["images"]] == [0, 1, 2, 3, 4]
     assert [len(entry["hands"]) for entry in content["images"]] == [1, 1, 2, 1, 0]
     assert content["notes"] == [f"1 frames of v.avi have no box in {boxes}."]
-    drawn = frames_of(out / "overlays" / "v.mp4")
+    drawn = frames_of(out / "overlays" / "v.avi.mp4")
     assert len(drawn) == 5 and drawn[0].shape[1] == 2 * 96 + 32
     assert (out / "meshes" / "v.avi_000002_1_left.obj").is_file()
-    assert [path.name for path in (out / "overlays").iterdir()] == ["v.mp4"]
+    assert [path.name for path in (out / "overlays").iterdir()] == ["v.avi.mp4"]
 
 
 def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
@@ -207,40 +207,18 @@ def test_a_video_that_ends_early(tool, model, tmp_path, capsys):
     count = len(read(out)["images"])
     assert 2 <= count < 8
     assert f"v.mkv ends early: only {count} of the stated 8 frames" in capsys.readouterr().err
-    assert len(frames_of(out / "overlays" / "v.mp4")) == count
+    assert len(frames_of(out / "overlays" / "v.mkv.mp4")) == count
     assert not (out / "meshes").exists()  # of videos only where asked for
 
 
 def test_videos_of_one_stem_keep_their_endings(tool, model, tmp_path):
-    for name in ("clip.avi", "clip.mkv", "other.avi"):
+    for name in ("clip.avi", "clip.mkv"):
         write_video(tmp_path / name, 2)
     out = tmp_path / "out"
     assert predict(tool, model, tmp_path, "--hand", "right", "--out", out) == 0
     drawn = {path.name for path in (out / "overlays").iterdir()}
-    assert drawn == {"clip.avi.mp4", "clip.mkv.mp4", "other.mp4"}
-    assert {entry["image"] for entry in read(out)["images"]} == {
-        "clip.avi",
-        "clip.mkv",
-        "other.avi",
-    }
-
-
-@pytest.mark.parametrize(
-    ("names", "drawn"),
-    [
-        ([], []),
-        (["clip.mp4"], ["clip.mp4"]),  # was clip.mp4.mp4
-        (["a.mp4", "b.mov"], ["a.mp4", "b.mp4"]),
-        (["clip.mp4", "Clip.avi", "b.mov"], ["clip.mp4.mp4", "Clip.avi.mp4", "b.mp4"]),
-        # the third would be called clip.avi.mp4 as the first is
-        (
-            ["clip.avi", "clip.mkv", "clip.avi.mov"],
-            ["clip.avi.mp4", "clip.mkv.mp4", "clip.avi.mov.mp4"],
-        ),
-    ],
-)
-def test_names_of_drawn_videos_never_meet(names, drawn):
-    assert list(video_file_names(names).values()) == drawn
+    assert drawn == {"clip.avi.mp4", "clip.mkv.mp4"}
+    assert {entry["image"] for entry in read(out)["images"]} == {"clip.avi", "clip.mkv"}
 
 
 # --- wrong input -----------------------------------------------------------------------------
@@ -416,8 +394,8 @@ def test_a_network_that_gives_nan_is_named(tool, model, folder, tmp_path, monkey
 def test_many_notes_are_counted(tool, model, tmp_path, capsys):
     video, out = write_video(tmp_path / "v.avi", 12), tmp_path / "out"
     boxes = tmp_path / "boxes.json"
-    rows = [{"image": "v.avi", "box": [500, 0, 9, 9], "frame": frame} for frame in range(11)]
-    boxes.write_text(json.dumps([*rows, {"image": "v.avi", "box": [0, 0, 40, 40], "frame": 11}]))
+    rows = [{"box": [500, 0, 9, 9], "frame": frame} for frame in range(11)]
+    boxes.write_text(json.dumps({"v.avi": [*rows, {"box": [0, 0, 40, 40], "frame": 11}]}))
     arguments = [video, "--boxes", boxes, "--hand", "right"]
     assert predict(tool, model, *arguments, "--out", out) == 2
     said = capsys.readouterr().err

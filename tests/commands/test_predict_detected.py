@@ -224,7 +224,7 @@ def test_hands_of_a_video_are_followed_and_smoothed(tmp_path):
     assert contents["smooth"]["network"]["smoothed"]
     assert smooth[0]["joints_rel_mm"] == raw[0]["joints_rel_mm"]
     assert smooth[0]["mano_pose"] == raw[0]["mano_pose"]
-    assert (tmp_path / "raw" / "overlays" / "v.mp4").is_file()
+    assert (tmp_path / "raw" / "overlays" / "v.avi.mp4").is_file()
 
 
 def test_the_unfinished_video_of_a_killed_prediction_is_deleted(tmp_path):
@@ -233,7 +233,7 @@ def test_the_unfinished_video_of_a_killed_prediction_is_deleted(tmp_path):
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half a video")
     assert predict(video, "--out", out) == 0
-    assert [path.name for path in left.parent.iterdir()] == ["v.mp4"]
+    assert [path.name for path in left.parent.iterdir()] == ["v.avi.mp4"]
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF0000AVI LIST"], ids=["empty", "header only"])

@@ -36,14 +36,13 @@ def test_the_list_shows_every_target(capsys):
 
 
 @pytest.mark.parametrize("target", ["eanet", "token_fusion"])
-def test_a_dry_run_prints_ledger_and_parameters(capsys, tmp_path, target):
+def test_a_dry_run_prints_the_ledger(capsys, tmp_path, target):
     assert run(["--target", target, "--backbone", NAME, "--size", "tiny", "--dry-run"]) == 0
     text = capsys.readouterr().out
     assert f"swap: {NAME} into {target}" in text
     tensors = len(build_backbone("hrnet_w16_tiny").net.state_dict())
     rows = [line.split() for line in text.splitlines()]
     assert [row[2] for row in rows if row[:2] == ["backbone", "matched"]] == [str(tensors)]
-    assert "parameters" in text
 
 
 def test_a_dry_run_of_the_full_eanet_asks_for_a_projection(capsys):
@@ -57,7 +56,7 @@ def test_a_dry_run_of_a_file_writes_nothing(capsys, tmp_path):
     path = tmp_path / "w.safetensors"
     arguments = ["--target", "timm", "--backbone", "resnet18.x", "--dry-run", "--export", str(path)]
     assert run(arguments) == 0
-    assert "nothing was kept" in capsys.readouterr().out
+    assert "deleted" in capsys.readouterr().out
     assert not path.exists()
 
 

@@ -30,17 +30,10 @@ def test_ply(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("vertices", "faces", "mesh_format", "message"),
-    [
-        (VERTICES, FACES, "stl", "mesh format 'stl'; possible: obj, ply"),
-        (VERTICES[:, :2], FACES, "obj", "vertices_mm has shape"),
-        (VERTICES, FACES[:0], "obj", "faces has shape"),
-        (VERTICES * np.nan, FACES, "obj", "not finite"),
-        (VERTICES[:3], FACES, "obj", "faces refer to vertices outside of 0 .. 2"),
-        (VERTICES, FACES - 1, "obj", "faces refer to vertices outside of 0 .. 3"),
-    ],
+    ("vertices", "mesh_format", "message"),
+    [(VERTICES, "stl", "'stl'.* obj, ply"), (VERTICES * np.nan, "obj", "not finite")],
 )
-def test_what_is_no_mesh_is_refused(tmp_path, vertices, faces, mesh_format, message):
+def test_what_cannot_be_written_is_refused(tmp_path, vertices, mesh_format, message):
     with pytest.raises(ValueError, match=message):
-        write_mesh(tmp_path / "a", vertices, faces, mesh_format=mesh_format)
+        write_mesh(tmp_path / "a", vertices, FACES, mesh_format=mesh_format)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,6 @@
 """One run of a plan, identified by the hash of its whole configuration.
 
-The configuration contains the fingerprints of data and weights, not their paths. All that changes a
+The configuration contains the fingerprints of data and weights, not their paths. Whatever changes a
 result changes the key. Two plans that require the same run share it.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 PRETRAINING, FINETUNING = "pretraining", "finetuning"
 SELECTION = "selection"  # a fine-tuning with one of several learning rates
-FORMAT = 1  # of cell folders; another number makes all earlier ones unknown
+FORMAT = 1  # of cell folders; part of every key
 
 
 @dataclass(frozen=True)

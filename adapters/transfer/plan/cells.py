@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from adapters.pose.backbone import DEFAULT_SIZE_PX
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
 from adapters.transfer.plan.cell import (
     FINETUNING,
@@ -16,7 +18,6 @@ from adapters.transfer.plan.cell import (
 from adapters.transfer.plan.initial_weights import InitialWeights
 from adapters.transfer.plan.plan import (
     AS_MANY_IMAGES_AS_PRETRAINING,
-    Arm,
     Plan,
     PlanError,
     merged,
@@ -24,10 +25,9 @@ from adapters.transfer.plan.plan import (
 from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows
 from gesture_pretrain.data.index.fraction import require_distinct_fractions
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.pretraining.data_section import DataSection
 from gesture_pretrain.training.schedule import Schedule
 from gesture_pretrain.weights.errors import WeightsError
-
-DEFAULT_SIZE_PX = 256
 
 
 def cells_of(plan: Plan) -> CellTable:
@@ -37,22 +37,17 @@ def cells_of(plan: Plan) -> CellTable:
         PlanError: Weights of the plan are missing, or of another architecture.
         DataError: There is no index.
     """
-    source = _Source(plan)
-    source.require_distinct_fractions()
-    left_out = source.unavailable_arms()
-    pretraining = {
-        (arm, backbone, seed): source.pretraining_cell(arm, backbone, seed)
-        for arm, settings in plan.arms.items()
-        if settings.pretrained_here and arm not in left_out
-        for backbone in dict.fromkeys(plan.backbone_of(t) for t in _targets_with(plan, arm))
-        for seed in dict.fromkeys(plan.pretraining_seed(seed) for seed in plan.seeds)
-    }
+    builder = _CellBuilder(plan)
+    builder.require_distinct_fractions()
+    left_out = builder.unavailable_arms()
     pairs = [(t, arm) for t in plan.targets for arm in plan.arms_of(t) if arm not in left_out]
-    selection = {
-        (target, arm): source.selection_cells(arm, target, pretraining) for target, arm in pairs
-    }
+    for arm in plan.arms:
+        backbones = dict.fromkeys(plan.backbone_of(t) for t, other in pairs if other == arm)
+        if plan.arms[arm].pretrained_here:
+            builder.add_pretrainings(arm, backbones)
+    selection = {(target, arm): builder.selection_cells(target, arm) for target, arm in pairs}
     finetuning = [
-        source.finetuning_cell(arm, target, fraction, seed, pretraining, selection[target, arm])
+        builder.finetuning_cell(_Place(target, arm, fraction, seed), selection[target, arm])
         for seed in plan.seeds
         for fraction in plan.fractions
         for target, arm in pairs
@@ -60,18 +55,28 @@ def cells_of(plan: Plan) -> CellTable:
     tried = [cell for cells in selection.values() for cell in cells.values()]
     # a seed's results are complete before the next one begins
     ordered = sorted(
-        [*pretraining.values(), *tried, *finetuning], key=lambda c: plan.seeds.index(c.seed)
+        [*builder.pretraining.values(), *tried, *finetuning],
+        key=lambda cell: plan.seeds.index(cell.seed),
     )
-    unique = {cell.key: cell for cell in ordered}
-    return CellTable(tuple(unique.values()), left_out)
+    return CellTable(tuple({cell.key: cell for cell in ordered}.values()), left_out)
 
 
-def _targets_with(plan: Plan, arm: str) -> list[str]:
-    return [name for name in plan.targets if arm in plan.arms_of(name)]
+@dataclass(frozen=True)
+class _Place:
+    """Place of a run of a pose network in the plan."""
+
+    target: str
+    arm: str
+    fraction: float
+    seed: int
 
 
-class _Source:
-    """Index, weights and hand models of a plan, from which its cells are built."""
+class _CellBuilder:
+    """Builds cells from a plan's index, weights and hand models.
+
+    Attributes:
+        pretraining: (arm, backbone, seed) -> cell; see `add_pretrainings`.
+    """
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -79,6 +84,7 @@ class _Source:
         test = plan.test.index
         self.test_index = self.index if test is None else HandIndex.open(test)
         self.weights = InitialWeights(plan)
+        self.pretraining: dict[tuple[str, str, int], Cell] = {}
         self._hands: dict[HandModelSource, dict[str, str]] = {}
 
     def require_distinct_fractions(self) -> None:
@@ -95,8 +101,9 @@ class _Source:
     def unavailable_arms(self) -> dict[str, str]:
         """Return the optional arms whose weights cannot be loaded, with the reason."""
         found = {}
-        for name, arm in self.plan.arms.items():
-            for target in _targets_with(self.plan, name):
+        for target in self.plan.targets:
+            for name in self.plan.arms_of(target):
+                arm = self.plan.arms[name]
                 try:
                     self.weights.of_arm(arm, self.plan.backbone_of(target), name)
                 except (WeightsError, OSError) as error:
@@ -105,21 +112,24 @@ class _Source:
                     found[name] = str(error).splitlines()[0]
         return found
 
-    def pretraining_cell(self, arm: str, backbone: str, seed: int) -> Cell:
-        """Build the cell of Stage 1 of an arm."""
-        plan = self.plan
+    def add_pretrainings(self, arm: str, backbones: Mapping[str, Any]) -> None:
+        """Build the cells of Stage 1 of an arm."""
+        for backbone in backbones:
+            for seed in dict.fromkeys(map(self.plan.pretraining_seed, self.plan.seeds)):
+                cell = self._pretraining_cell(arm, backbone, seed)
+                self.pretraining[arm, backbone, seed] = cell
+
+    def _pretraining_cell(self, arm: str, backbone: str, seed: int) -> Cell:
+        plan, init = self.plan, self.plan.arms[arm].starts_from
         sections = merged(plan.pretraining, plan.arms[arm].pretrain)
         data = {**plan.data, **sections.get("data", {})}
-        trunk = {**plan.backbones[backbone], "init": plan.arms[arm].starts_from}
         if data.get("label_variant") in ("shuffled", "cluster_shuffled"):
             data.setdefault("label_seed", seed)  # another seed, another shuffle
         if "fraction" in data:
             data.setdefault("fraction_seed", seed)  # another seed, another part of the labels
-        sections |= {"data": data, "backbone": trunk}
-        batch = data.get("batch_size", 64)
-        rows = pretraining_rows(self.index, data)
-        iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
-        sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
+        sections |= {"data": data, "backbone": {**plan.backbones[backbone], "init": init}}
+        images = len(pretraining_rows(self.index, data))
+        iterations = _set_iterations(sections, images)
         return Cell(
             stage=PRETRAINING,
             label=_label("pretrain", arm, backbone, f"s{seed}"),
@@ -129,105 +139,99 @@ class _Source:
                 "sections": _without_places(sections),
                 "index": self.index.fingerprint,
                 "seed": seed,
-                **self.weights.of_init(plan.arms[arm].starts_from, backbone, arm),
+                **self.weights.of_init(init, backbone, arm),
             },
             places={"index": str(self.index.path)},
             arm=arm,
             backbone=backbone,
             seed=seed,
             iterations=iterations,
-            batch_size=min(batch, len(rows)),
+            batch_size=min(_batch_size(data), images),
         )
 
-    def selection_cells(self, arm: str, target: str, pretraining: Mapping) -> dict[float, Cell]:
+    def selection_cells(self, target: str, arm: str) -> dict[float, Cell]:
         """Return a fine-tuning for each candidate learning rate; {} without a rule."""
         rule = self.plan.learning_rate
         if rule is None:
             return {}
-        fraction, seed = self.plan.fractions[0], self.plan.seeds[0]
-        sections, images = self._finetuning_sections(arm, target, fraction, seed, pretraining)
+        place = _Place(target, arm, self.plan.fractions[0], self.plan.seeds[0])
+        sections, images = self._pose_sections(place)
         sections["data"] |= {"val_split": rule.split, "val_images": rule.images}
-        training = {"validate_every": sections["schedule"]["iterations"]}  # at the end
-        sections["training"] = {**sections.get("training", {}), **training}
-        return {
-            rate: self._pose_cell(
-                SELECTION,
-                _label("select", target, arm, f"lr{rate:g}"),
-                (arm, target, fraction, seed),
-                {**sections, "optimizer": {**sections.get("optimizer", {}), "lr": rate}},
-                images,
-                pretraining,
-            )
-            for rate in rule.candidates
-        }
+        at_the_end = {"validate_every": sections["schedule"]["iterations"]}
+        sections["training"] = {**sections.get("training", {}), **at_the_end}
+        cells = {}
+        for rate in rule.candidates:
+            optimizer = {**sections.get("optimizer", {}), "lr": rate}
+            tried = {**sections, "optimizer": optimizer}
+            label = _label("select", target, arm, f"lr{rate:g}")
+            cells[rate] = self._pose_cell(SELECTION, label, place, tried, images)
+        return cells
 
-    def finetuning_cell(
-        self,
-        arm: str,
-        target: str,
-        fraction: float,
-        seed: int,
-        pretraining: Mapping,
-        tried: Mapping[float, Cell],
-    ) -> Cell:
-        """Build the cell of Stage 2 of an arm in a target."""
-        plan = self.plan
-        candidates = {rate: cell.key for rate, cell in tried.items()}
-        rule = {f"{rate:g}": key for rate, key in candidates.items()}
+    def finetuning_cell(self, place: _Place, tried: Mapping[float, Cell]) -> Cell:
+        """Build the cell of Stage 2 of an arm in a target.
+
+        Args:
+            place: Place in the plan.
+            tried: Cells of the candidate learning rates; {} without a rule.
+        """
+        plan, test = self.plan, self.plan.test
+        percent = f"{100 * place.fraction:g}pc"
+        config: dict[str, Any] = {
+            "test": {
+                "split": test.split,
+                "images": test.images,
+                "hands": list(test.hands),
+                **({} if test.box_source is None else {"box_source": test.box_source}),
+                "index": self.test_index.fingerprint,
+            }
+        }
+        if tried:
+            config["learning_rate_of"] = {f"{rate:g}": cell.key for rate, cell in tried.items()}
+        if plan.curve:
+            config["curve"] = list(plan.curve)
         return self._pose_cell(
             FINETUNING,
-            _label(target, arm, f"{100 * fraction:g}pc", f"s{seed}"),
-            (arm, target, fraction, seed),
-            *self._finetuning_sections(arm, target, fraction, seed, pretraining),
-            pretraining,
-            candidates,
-            test={**_test_config(plan), "index": self.test_index.fingerprint},
-            **({"learning_rate_of": rule} if rule else {}),
-            **({"curve": list(plan.curve)} if plan.curve else {}),
+            _label(place.target, place.arm, percent, f"s{place.seed}"),
+            place,
+            *self._pose_sections(place),
+            candidates={rate: cell.key for rate, cell in tried.items()},
+            **config,
         )
 
-    def _finetuning_sections(
-        self, arm: str, target: str, fraction: float, seed: int, pretraining: Mapping
-    ) -> tuple[dict[str, Any], int]:
-        """Return the sections of a fine-tuning and its number of training images."""
-        plan = self.plan
-        sections = merged(plan.finetuning, plan.targets[target].finetuning)
-        sections = merged(sections, plan.arms[arm].finetuning)
-        data = {"fraction_seed": seed, **plan.data, **sections.get("data", {})}
-        data["fraction"] = fraction
-        batch = data.get("batch_size", 64)
-        rows = finetuning_rows(self.index, data)
-        iterations = _iterations(sections.get("schedule", {}), len(rows), batch)
+    def _pose_sections(self, place: _Place) -> tuple[dict[str, Any], int]:
+        """Return the sections of a run and its number of training images."""
+        plan, arm = self.plan, self.plan.arms[place.arm]
+        sections = merged(plan.finetuning, plan.targets[place.target].finetuning)
+        sections = merged(sections, arm.finetuning)
+        data = {"fraction_seed": place.seed, **plan.data, **sections.get("data", {})}
+        sections["data"] = data | {"fraction": place.fraction}
+        images = len(finetuning_rows(self.index, sections["data"]))
+        iterations = _set_iterations(sections, images)
         if plan.curve and plan.curve[-1] >= iterations:
             raise PlanError(
-                f"curve ends at {plan.curve[-1]} steps, but {target} is trained for {iterations}. "
-                "The end is always scored; list earlier steps."
+                f"curve ends at {plan.curve[-1]} steps, but {place.target} is trained for "
+                f"{iterations}. The end is always scored; list earlier steps."
             )
-        iterations += self._extra_iterations(
-            plan.arms[arm], plan.backbone_of(target), seed, batch, pretraining
-        )
-        sections["schedule"] = {**sections.get("schedule", {}), "iterations": iterations}
-        sections["data"] = data
-        return sections, len(rows)
+        sections["schedule"]["iterations"] += self._extra_iterations(place, _batch_size(data))
+        return sections, images
 
     def _pose_cell(
         self,
         stage: str,
         label: str,
-        place: tuple[str, str, float, int],
+        place: _Place,
         sections: dict[str, Any],
         images: int,
-        pretraining: Mapping,
         candidates: Mapping[float, str] | None = None,
         **config: Any,
     ) -> Cell:
-        """Build a cell that trains a pose network; `place` is (arm, target, fraction, seed)."""
-        arm, target, fraction, seed = place
+        """Build a cell that trains a pose network; `config` is added to its configuration."""
         plan = self.plan
-        settings, backbone = plan.targets[target], plan.backbone_of(target)
-        before = pretraining.get((arm, backbone, plan.pretraining_seed(seed)))
+        target, backbone = plan.targets[place.target], plan.backbone_of(place.target)
+        hand_model = sections.get("hand_model", {})
+        before = self.pretraining.get((place.arm, backbone, plan.pretraining_seed(place.seed)))
         if before is None:
-            weights = self.weights.of_arm(plan.arms[arm], backbone, arm)
+            weights = self.weights.of_arm(plan.arms[place.arm], backbone, place.arm)
         else:
             weights = {"pretraining": before.key}
         return Cell(
@@ -236,28 +240,28 @@ class _Source:
             config={
                 "format": FORMAT,
                 "stage": stage,
-                "target": settings.target,
-                "model": dict(settings.model),
+                "target": target.target,
+                "model": dict(target.model),
                 "weights": weights,
                 "size_px": plan.backbones[backbone].get("size_px", DEFAULT_SIZE_PX),
                 "sections": _without_places(sections),
-                "hand_models": self._hand_fingerprints(sections.get("hand_model", {})),
+                "hand_models": self._hand_fingerprints(hand_model),
                 "index": self.index.fingerprint,
                 **config,
-                "seed": seed,
+                "seed": place.seed,
             },
             places={
                 "index": str(self.index.path),
                 "test_index": str(self.test_index.path),
-                "hand_model": sections.get("hand_model", {}).get("path"),
+                "hand_model": hand_model.get("path"),
             },
-            arm=arm,
+            arm=place.arm,
             backbone=backbone,
-            seed=seed,
+            seed=place.seed,
             iterations=sections["schedule"]["iterations"],
-            batch_size=min(sections["data"].get("batch_size", 64), images),
-            target=target,
-            fraction=fraction,
+            batch_size=min(_batch_size(sections["data"]), images),
+            target=place.target,
+            fraction=place.fraction,
             needs=None if before is None else before.key,
             candidates=candidates or {},
         )
@@ -268,36 +272,36 @@ class _Source:
             self._hands[source] = hand_fingerprints(source.load())
         return self._hands[source]
 
-    def _extra_iterations(self, arm: Arm, backbone, seed, batch, pretraining) -> int:
-        if arm.extra != AS_MANY_IMAGES_AS_PRETRAINING:
-            return arm.extra
-        of_seed = (backbone, self.plan.pretraining_seed(seed))
-        costs = [
-            cell.images for (_, *place), cell in pretraining.items() if tuple(place) == of_seed
-        ]
+    def _extra_iterations(self, place: _Place, batch_size: int) -> int:
+        extra = self.plan.arms[place.arm].extra
+        if extra != AS_MANY_IMAGES_AS_PRETRAINING:
+            return extra
+        start = (self.plan.backbone_of(place.target), self.plan.pretraining_seed(place.seed))
+        costs = [cell.images for (_, *key), cell in self.pretraining.items() if tuple(key) == start]
         if not costs:
-            raise PlanError("an arm's extra is 'pretraining', but no arm of the plan is pretrained")
-        return -(-max(costs) // batch)
+            raise PlanError(
+                f"arms.{place.arm}.extra is 'pretraining', but no arm is pretrained for "
+                f"{place.target}. Give a number of iterations."
+            )
+        return -(-max(costs) // batch_size)
 
 
-def _test_config(plan: Plan) -> dict[str, Any]:
-    boxes = plan.test.box_source
-    return {
-        "split": plan.test.split,
-        "images": plan.test.images,
-        "hands": list(plan.test.hands),
-        **({} if boxes is None else {"box_source": boxes}),
-    }
+def _batch_size(data: Mapping[str, Any]) -> int:
+    return data.get("batch_size", DataSection.batch_size)
 
 
-def _iterations(schedule: Mapping[str, Any], images: int, batch_size: int) -> int:
+def _set_iterations(sections: dict[str, Any], images: int) -> int:
+    """Replace the length of a schedule by its number of iterations, and return it."""
     if not images:
-        raise PlanError("no training image is left after the filters of the plan's data.")
-    per_epoch = max(1, images // min(batch_size, images))
+        raise PlanError("No training image is left after the filters of the plan's data.")
+    schedule = sections.get("schedule", {})
+    per_epoch = images // min(_batch_size(sections["data"]), images)
     try:
-        return Schedule(**schedule).total_iterations(per_epoch)
+        iterations = Schedule(**schedule).total_iterations(per_epoch)
     except (TypeError, ValueError) as error:
         raise PlanError(f"schedule: {error}") from error
+    sections["schedule"] = {**schedule, "iterations": iterations}
+    return iterations
 
 
 def _without_places(sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Checks of the parts of a plan against each other.
 
-All names are looked up when the plan is read, and not when they are first used. Registered weights
-and indexes are looked up when the cells are made, also before anything runs.
+Names are checked when the plan is read, and registered weights and indexes when its cells are made:
+both before anything runs.
 """
 
 from pathlib import Path

@@ -5,7 +5,9 @@ from typing import Any
 
 from adapters.transfer.plan.plan import RANDOM, Arm, Plan, PlanError
 from gesture_pretrain.data.index.index import file_sha256
+from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import fingerprint
+from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
 from gesture_pretrain.weights.starting_backbone import (
     WORDS,
@@ -26,7 +28,7 @@ class InitialWeights:
         if arm.weights is not None:
             files = self._files_of_stored(arm.weights, backbone, f"arms.{name}.weights")
             return {"stored": str(arm.weights), "files": files}
-        # where a target reads gesture logits, random heads are as large as pretrained ones
+        # a target that reads gesture logits gets random heads of the size of pretrained ones
         heads = {"heads": dict(self.plan.pretraining.get("heads", {}))}
         init = {"arch": self.plan.backbones[backbone]["arch"], "init": arm.starts_from}
         return {**init, **self.of_init(arm.starts_from, backbone, name), **heads}
@@ -46,9 +48,9 @@ class InitialWeights:
         return {"files": self._files_of_stored(init, backbone, f"arms.{name}.init")}
 
     def _content_of_published(self, init: str, backbone: str) -> dict[str, Any]:
-        """Return the fingerprint of "imagenet" weights; "timm" has only its name, as before.
+        """Return the fingerprint of ImageNet weights; timm's are identified by their name alone.
 
-        Loads the weights in both cases, which shows that they are available.
+        The weights are loaded in both cases, to find out whether they are available.
         """
         if (init, backbone) not in self._published:
             built = build_starting_backbone(**self.plan.backbones[backbone], init=init)
@@ -65,3 +67,16 @@ class InitialWeights:
                 "arms of a target share one architecture."
             )
         return {file: facts.sha256 for file, facts in record.files.items()}
+
+
+def stored_records(plan: Plan) -> dict[str, WeightRecord]:
+    """Return arm -> card of its stored weights, without optional arms that lack their weights."""
+    records = {}
+    for name, arm in plan.arms.items():
+        if arm.weights is not None:
+            try:
+                records[name] = find_backbone(arm.weights).record
+            except (WeightsError, OSError):
+                if not arm.optional:
+                    raise
+    return records

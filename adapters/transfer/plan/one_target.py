@@ -8,7 +8,7 @@ from typing import Any
 from adapters.pose.sections import check_pose_config
 from adapters.targets import PoseTarget, model_options
 from adapters.transfer.plan.plan import FINETUNING_SECTIONS
-from gesture_pretrain.config.override import apply_override, set_key
+from gesture_pretrain.config.override import apply_overrides
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
@@ -69,55 +69,38 @@ def one_target_plan(
 
 def pose_sections(
     target: PoseTarget,
-    *,
-    config: Mapping[str, Any] | None = None,
-    index: str | None = None,
-    hand_model: str | None = None,
-    size: str | None = None,
-    allow_projection: bool = False,
-    iterations: int | None = None,
-    epochs: float | None = None,
+    config: Mapping[str, Any],
+    options: Mapping[str, Any],
     overrides: Sequence[str] = (),
+    *,
     announce: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Return the sections that all runs of a comparison share.
 
     Args:
         target: Network that is trained.
-        config: Sections of a pose config to begin with; `backbone`, `seed` and `tag` are left out.
-        index: Index or data root.
-        hand_model: "open", a MANO file or a folder. Default: the config's, else the bundled hand
-            model for rendered data.
-        size: Preset of the target.
-        allow_projection: Let the target put a 1x1 projection behind the backbone.
-        iterations: Steps of the optimiser.
-        epochs: Passes over the training images, instead of steps.
+        config: Sections of a pose config, or {}; `backbone`, `seed` and `tag` are left out.
+        options: Dotted keys and their values, such as `schedule.iterations`. None changes nothing,
+            and `schedule.epochs` replaces the iterations of the config.
         overrides: `section.key=value`, applied last.
-        announce: Receives a line of text when a hand model is chosen.
+        announce: Receives a line of text when the bundled hand model is chosen, which is the
+            default for data that were rendered with it.
 
     Raises:
         ValueError: A section or key is unknown.
     """
-    given = copy.deepcopy(dict(config or {}))
+    given = copy.deepcopy(dict(config))
     sections = {name: value for name, value in given.items() if name not in _OTHER_SECTIONS}
     sections["target"] = target.name
-    for key, value in (
-        ("data.index", index),
-        ("hand_model.path", hand_model),
-        ("model.size", size),
-        ("model.allow_projection", allow_projection or None),
-        ("schedule.iterations", iterations),
-        ("schedule.epochs", epochs),
-    ):
-        if value is not None:
-            set_key(sections, key, value)
-    if epochs is not None:
+    chosen = {key: value for key, value in options.items() if value is not None}
+    apply_overrides(sections, chosen)
+    if "schedule.epochs" in chosen:
         sections["schedule"].pop("iterations", None)
+    index = chosen.get("data.index")
     if index is not None and sections.get("hand_model") is None and _is_rendered(index):
         sections["hand_model"] = {"path": "open", "tip_convention": "smplx"}
         announce("The data are rendered with the bundled hand model, so that model is used.")
-    for override in overrides:
-        apply_override(sections, override)
+    apply_overrides(sections, overrides)
     check_pose_config({"data": {"index": ""}, **sections, "backbone": {}})
     return sections
 

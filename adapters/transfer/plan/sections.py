@@ -1,6 +1,6 @@
 """Checks of the sections of all runs of a plan.
 
-Errors are found when the plan is read, and not when the first fine-tuning begins, hours later.
+An error in a section is found when the plan is read, and not hours later in the first fine-tuning.
 """
 
 from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
+from adapters.transfer.plan.audit import audit_plan, not_audited, stored_pretrainings
 from adapters.transfer.plan.cell import CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.rows import finetuning_rows, scored_rows
@@ -17,20 +17,18 @@ from adapters.transfer.score.comparing import (
     cluster_columns,
     compare_external,
     compare_plan,
-    marked_untrained,
-    write_pairs_json,
 )
 from adapters.transfer.score.equivalents import equivalents
 from adapters.transfer.score.exposure import exposure_of_arms
-from adapters.transfer.score.feature_scores import feature_points, feature_score, feature_tables
-from adapters.transfer.score.learning_rates import choice_lines, learning_rate_choices
-from adapters.transfer.score.pose_pairs import TEXT, pose_pairs
-from adapters.transfer.score.pretraining import pretraining_lines
+from adapters.transfer.score.feature_scores import feature_score, feature_tables
+from adapters.transfer.score.pose_pairs import pose_tiles
+from adapters.transfer.score.pretraining import pretraining_table
 from adapters.transfer.score.record import (
-    cell_lines,
+    cell_table,
     compute,
     compute_of_stored,
     facts,
+    learning_rate_lines,
     ledgers,
     noted_values,
 )
@@ -50,10 +48,13 @@ from adapters.transfer.score.scoring import (
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.statistics.paired_scores import mean_interval
-from gesture_pretrain.pretraining.labels import load_taxonomy
-from gesture_pretrain.weights.registry import find_backbone
+from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.report.frames import numbers_frame
+
+CURVE_COLUMNS = ("arm", "target", "fraction", "seed", "steps", "error_mm")
 
 
 def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") -> Path:
@@ -62,34 +63,28 @@ def write_report(plan: Plan, table: CellTable, out: Path, *, command: str = "") 
     Returns:
         The path of report.html.
     """
-    results, pairs = collect_results(plan, table, out, command=command)
+    results = collect_results(plan, table, out, command=command)
     folder = Path(out) / "reports" / plan.name
     page = write_transfer_report(folder, results)
-    write_pairs_json(folder / "comparisons.json", pairs)
+    pairs = [{**asdict(pair), "finding": pair.finding} for pair in results.pairs]
+    write_bytes_atomically(folder / "comparisons.json", json.dumps(pairs, indent=1).encode())
     return page
 
 
 def collect_results(
     plan: Plan, table: CellTable, out: Path, *, command: str = ""
-) -> tuple[TransferResults, list[ComparedPair]]:
+) -> TransferResults:
     """Collect everything that the report shows."""
-    reader = truth_reader(plan)
-    audits = audit_plan(plan, table)
+    reader, audits = truth_reader(plan), audit_plan(plan, table)
     scored = score_plan(plan, table, out, reader)
     mean_pose_mm = mean_pose_errors(plan, reader, _labelled_rows(plan))
-    tested = plan.protocols[0]
-    pairs = marked_untrained(
-        compare_plan(plan, scored, exposure=exposure_of_arms(plan, table)),
-        mean_pose_mm.get(tested, float("nan")),
-        scored,
-        tested,
-    )
-    features, points = _features(plan, table, out, scored)
+    rows = _rows(plan, scored, mean_pose_mm.get(plan.protocols[0], np.nan))
+    pairs = compare_plan(plan, scored, exposure=exposure_of_arms(plan, table))
+    pairs = _mark_unlearned(pairs, rows)
     compared = [pair for pair in pairs if pair.joints is not None]
-    examples = pose_pairs(plan, table, out, scored, compared[0], reader) if compared else ()
+    tiles = pose_tiles(plan, table, out, scored, compared[0], reader) if compared else ()
     source = reader.index.meta
-    choices = learning_rate_choices(table, out)
-    results = TransferResults(
+    return TransferResults(
         name=plan.name,
         question=plan.question,
         data_title=source["data_name"],
@@ -97,38 +92,43 @@ def collect_results(
         test_text=_test_text(plan, reader),
         protocols=plan.protocols,
         cards=_cards(scored),
-        rows=tuple(_rows(plan, scored)),
+        rows=tuple(rows),
         pairs=tuple(pairs),
         external_pairs=tuple(compare_external(plan, scored)),
         arms={name: arm.text or _arm_text(arm) for name, arm in plan.arms.items()},
         targets={name: target.text or target.target for name, target in plan.targets.items()},
-        seeds=plan.seeds,
-        audit=tuple(_audit_sentences(plan, audits)),
-        features=features,
-        feature_points=points,
-        feature_classes=_num_coarse(plan),
-        pose_pairs=examples,
-        pose_pairs_text=TEXT,
+        audit=tuple(_audit_sentences(plan, table, audits)),
+        features=_features(plan, table, out, scored),
+        pose_tiles=tiles,
         ledgers=ledgers(table, out),
         confounds=tuple(_confounds(plan)),
         compute=(
             *compute_of_stored(plan),
             *compute(table),
-            *choice_lines(choices),
+            *learning_rate_lines(table, out),
             *noted_values(table, out),
         ),
         trouble=tuple(_trouble(table, out, scored)),
-        pretraining=pretraining_lines(plan, table, out),
+        pretraining=pretraining_table(plan, table, out),
         mean_pose_mm=mean_pose_mm,
         facts=facts(table, out),
-        cells=cell_lines(table, out),
-        curves=tuple(scored.curves),
+        cells=cell_table(table, out),
+        curves=numbers_frame(scored.curves, CURVE_COLUMNS),
         equivalents=equivalents(plan, scored),
-        learning_rates=choices,
         plan_text=json.dumps(asdict(plan), indent=1),
-        commands=(command,) if command else (),
+        command=command,
     )
-    return results, pairs
+
+
+def _mark_unlearned(pairs: list[ComparedPair], rows: list[TableRow]) -> list[ComparedPair]:
+    """Name the arms of each comparison that are not better than the mean training pose."""
+    unlearned = {(row.target, row.arm, row.fraction) for row in rows if row.did_not_learn}
+    found = []
+    for pair in pairs:
+        sides = ((pair.target, pair.arm), (pair.reference_target, pair.reference))
+        names = [f"{t}, {a}" for t, a in sides if (t, a, pair.fraction) in unlearned]
+        found.append(replace(pair, did_not_learn=tuple(names)))
+    return found
 
 
 def _labelled_rows(plan: Plan) -> np.ndarray:
@@ -138,7 +138,7 @@ def _labelled_rows(plan: Plan) -> np.ndarray:
     return finetuning_rows(HandIndex.open(plan.data["index"]), data)
 
 
-def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
+def _rows(plan: Plan, scored: Scored, mean_pose_mm: float) -> list[TableRow]:
     rows = [
         TableRow(
             target=system.name,
@@ -147,35 +147,36 @@ def _rows(plan: Plan, scored: Scored) -> list[TableRow]:
             seeds=(),
             **_values(plan, [scored.external[system.name]]),
             refused=scored.refused[system.name],
-            text=system.text,
         )
         for system in plan.external
     ]
-    settings = (
-        (target, arm, fraction)
-        for target in plan.targets
-        for fraction in plan.fractions
-        for arm in plan.arms_of(target)
-    )
-    return rows + [row for setting in settings if (row := _row(plan, scored, *setting))]
+    for target in plan.targets:
+        for fraction in plan.fractions:
+            for arm in plan.arms_of(target):
+                places = [(target, arm, fraction, seed) for seed in plan.seeds]
+                places = [place for place in places if place in scored.cells]
+                if places:
+                    rows.append(_row(plan, scored, places, mean_pose_mm))
+    return rows
 
 
-def _row(plan: Plan, scored: Scored, target: str, arm: str, fraction: float) -> TableRow | None:
-    places = [(target, arm, fraction, seed) for seed in plan.seeds]
-    places = [place for place in places if place in scored.cells]
-    if not places:
-        return None
+def _row(plan: Plan, scored: Scored, places: list[tuple], mean_pose_mm: float) -> TableRow:
+    """Build the row of the finished runs that differ only in their seed."""
+    target, arm, fraction, _ = places[0]
     scores, first = [scored.cells[place] for place in places], scored.results[places[0]]
+    values = _values(plan, scores)
+    errors_mm = values["mpjpe_mm"].get(plan.protocols[0], ())
     return TableRow(
         target=target,
         arm=arm,
         fraction=fraction,
         seeds=tuple(place[3] for place in places),
-        **_values(plan, scores),
+        **values,
         train_images=first["train_images"],
         train_moments=first.get("train_moments"),
         refused=scored.refused[places[0]],
         interval_mm=_interval(plan, scores),
+        did_not_learn=bool(errors_mm) and did_not_learn(float(np.mean(errors_mm)), mean_pose_mm),
     )
 
 
@@ -199,20 +200,19 @@ def _interval(plan: Plan, of_seeds: list[dict]) -> tuple[float, float] | None:
     return mean_interval(on_shared_hands(scores), cluster_by=cluster_columns(plan))
 
 
-def _features(plan, table, out, scored: Scored) -> tuple[tuple[FeatureScore, ...], dict]:
+def _features(plan: Plan, table: CellTable, out: Path, scored: Scored) -> tuple[FeatureScore, ...]:
     if plan.diagnostics is None:
-        return (), {}
-    tables = feature_tables(plan, table, out)
+        return ()
     found = []
-    for key, pair in tables.items():
+    for key, pair in feature_tables(plan, table, out).items():
         if pair[0].has_joints and pair[1].has_joints:
             score = feature_score(key, pair)
             found.append(replace(score, gain_mm=_gains(plan, scored, score)))
-    return tuple(found), feature_points(plan, tables)
+    return tuple(found)
 
 
 def _gains(plan: Plan, scored: Scored, score: FeatureScore) -> dict[str, float]:
-    """Target -> error of the main reference arm minus this arm's, same seed, fewest labels."""
+    """Return target -> error of the main reference minus this arm's: same seed, fewest labels."""
     if not plan.comparisons or plan.comparisons[0].reference == score.arm:
         return {}
     reference, fraction = plan.comparisons[0].reference, min(plan.fractions)
@@ -232,11 +232,11 @@ def _error_mm(plan: Plan, scored: Scored, place: tuple) -> float:
     return np.nan if score is None else score.averages.mpjpe_mm["single"]
 
 
-def _audit_sentences(plan: Plan, audits: dict[str, LeakageAudit]) -> list[str]:
+def _audit_sentences(plan: Plan, table: CellTable, audits: dict[str, LeakageAudit]) -> list[str]:
     found = [f"{stage}: " + " ".join(audit.sentences()) for stage, audit in audits.items()]
     if plan.allowed_leaks:
         found.append(f"Leaks that the plan allows: {', '.join(plan.allowed_leaks)}.")
-    return found + not_audited(plan)
+    return found + not_audited(plan, table)
 
 
 def _cards(scored: Scored) -> dict[str, tuple[str, ...]]:
@@ -263,13 +263,8 @@ def _arm_text(arm) -> str:
     return f"weights {arm.weights}" if arm.weights else f"initialised by '{arm.init}'"
 
 
-def _num_coarse(plan: Plan) -> int:
-    index = HandIndex.open(plan.data["index"])
-    return load_taxonomy(plan.data.get("taxonomy", "interhand26m"), None, 0, index).num_coarse
-
-
 def _confounds(plan: Plan) -> list[str]:
-    stored = _trained_on_the_same_index(plan)
+    stored = list(stored_pretrainings(plan, HandIndex.open(plan.data["index"])))
     untrained, trained, longer, elsewhere, tuned = [], [], [], [], []
     for name, arm in plan.arms.items():
         if arm.pretrained_here or name in stored:
@@ -299,14 +294,6 @@ def _confounds(plan: Plan) -> list[str]:
         else "Each seed draws its own subset of the pose labels: the spread over seeds includes it."
     )
     return [*(f"{', '.join(arms)}: {text}" for text, arms in found.items() if arms), labels]
-
-
-def _trained_on_the_same_index(plan: Plan) -> list[str]:
-    index = HandIndex.open(plan.data["index"])
-    named = {name: arm.weights for name, arm in plan.arms.items() if arm.weights is not None}
-    return [
-        name for name, weights in named.items() if trained_on(find_backbone(weights).record, index)
-    ]
 
 
 def _trouble(table: CellTable, out: Path, scored: Scored) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from adapters.transfer.report.figures import (
@@ -10,10 +11,9 @@ from adapters.transfer.report.figures import (
     distinct,
     draw_interval,
     finding_legend,
-    plain,
 )
-from adapters.transfer.score.results import ComparedPair, CurvePoint, TableRow, percent
-from gesture_pretrain.report.figures import INK, SOFT, to_png
+from adapters.transfer.score.results import ComparedPair, TableRow, percent
+from gesture_pretrain.report.figures import INK, SOFT, plain, to_png
 
 _STYLES = ("-", "--", ":", "-.")
 
@@ -76,7 +76,7 @@ def _differences_over_labels(axes, pairs: Sequence[ComparedPair]) -> None:
     for number, kind in enumerate(kinds):
         mine = [p for p in pairs if (p.arm, p.reference, p.reference_target) == kind]
         mine.sort(key=lambda pair: pair.fraction)
-        # a part of the axis aside, so that no interval covers another
+        # shift along the axis, so that intervals do not overlap
         aside = (max(fractions) / min(fractions)) ** (0.022 * (number - (len(kinds) - 1) / 2))
         x = [100 * pair.fraction * aside for pair in mine]
         label = f"{kind[0]} – {kind[1]}"
@@ -92,28 +92,22 @@ def _differences_over_labels(axes, pairs: Sequence[ComparedPair]) -> None:
         axes.legend(fontsize=8)
 
 
-def step_curves(points: Sequence[CurvePoint], *, title: str, colours: Mapping[str, str]) -> bytes:
+def step_curves(curves: pd.DataFrame, *, title: str, colours: Mapping[str, str]) -> bytes:
     """Draw the error over fine-tuning steps, a row per fraction and a column per target."""
-    targets = distinct(points, "target")
-    fractions = sorted(distinct(points, "fraction"))
+    targets, fractions = curves["target"].unique(), sorted(curves["fraction"].unique())
     size = (max(6.4, 4.8 * len(targets)), 0.8 + 3.2 * len(fractions))
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=11)
     panels = figure.subplots(len(fractions), len(targets), squeeze=False)
     for row, fraction in zip(panels, fractions, strict=True):
         for axes, target in zip(row, targets, strict=True):
-            mine = [p for p in points if (p.target, p.fraction) == (target, fraction)]
-            for arm in distinct(mine, "arm"):
-                _curve_of_arm(axes, [p for p in mine if p.arm == arm], colours[arm])
+            mine = curves[(curves["target"] == target) & (curves["fraction"] == fraction)]
+            for arm, points in mine.groupby("arm", sort=False):
+                axes.plot(points["steps"], points["error_mm"], ".", color=colours[arm])
+                means = points.groupby("steps")["error_mm"].mean()
+                axes.plot(means.index, means, color=colours[arm], label=arm)
             plain(axes, f"{target}, {percent(fraction)} of the labels")
             axes.set_xlabel("fine-tuning steps")
             axes.legend(fontsize=8)
         row[0].set_ylabel("MPJPE, mm")
     return to_png(figure)
-
-
-def _curve_of_arm(axes, points: Sequence[CurvePoint], colour: str) -> None:
-    axes.plot([p.steps for p in points], [p.error_mm for p in points], ".", color=colour)
-    steps = sorted(distinct(points, "steps"))
-    means = [np.mean([p.error_mm for p in points if p.steps == step]) for step in steps]
-    axes.plot(steps, means, color=colour, label=points[0].arm)

@@ -7,14 +7,14 @@ from matplotlib.lines import Line2D
 
 from adapters.transfer.score.results import ComparedPair, FeatureScore, GroupGain
 from gesture_pretrain.evaluation.statistics.comparison import PairedDifference
-from gesture_pretrain.report.figures import INK, SOFT, to_png
+from gesture_pretrain.report.figures import INK, SOFT, plain, to_png
 
 BETTER, WORSE, UNDECIDED = "#1a7f37", "#c62828", "#7a8694"
 FINDING_COLOURS = {
     "better": BETTER, "worse": WORSE, "undecided": UNDECIDED, "not run": UNDECIDED,
     "did not learn": UNDECIDED,
 }  # fmt: skip
-# no green and no red, which stand for better and worse; also visible on photographs
+# neither green nor red, which mean better and worse
 _ARMS = ("#ef8a17", "#1f8fe0", "#8e44ad", "#8d6e63", "#d81b9a", "#607d8b", "#00a3a3", "#b59f00")
 
 
@@ -117,11 +117,3 @@ def prediction_figure(
 def distinct(items: Sequence, attribute: str) -> list:
     """List the values of an attribute once each, in order."""
     return list(dict.fromkeys(getattr(item, attribute) for item in items))
-
-
-def plain(axes, title: str) -> None:
-    """Set the title, a grid behind the data, and no frame above and to the right."""
-    axes.set_title(title, fontsize=10)
-    axes.grid(color="#e6eaee", axis="both")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

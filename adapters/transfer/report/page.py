@@ -1,4 +1,4 @@
-"""The report of a transfer experiment: one page, and its tables as Markdown, CSV and LaTeX."""
+"""The report of a transfer study: one page, and its tables as Markdown, CSV and LaTeX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +6,13 @@ from pathlib import Path
 from adapters.transfer.report import figures
 from adapters.transfer.report.curves import label_curves, step_curves
 from adapters.transfer.report.gains import part_blocks, seen_blocks
-from adapters.transfer.report.pose_figure import pose_pairs_figure
 from adapters.transfer.report.tables import (
-    cell_table,
     comparison_numbers,
     comparison_table,
-    curve_numbers,
-    equivalent_numbers,
-    equivalent_texts,
+    equivalent_table,
     feature_table,
     gain_numbers,
     metrics,
-    pretraining_table,
     transfer_numbers,
     transfer_table,
 )
@@ -30,7 +25,7 @@ from adapters.transfer.report.verdict import (
 )
 from adapters.transfer.score.results import ComparedPair, TransferResults
 from gesture_pretrain.files import write_bytes_atomically
-from gesture_pretrain.report.figures import embedding_figure
+from gesture_pretrain.report.contact_sheet import contact_sheet
 from gesture_pretrain.report.frames import to_csv, to_latex
 from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 
@@ -72,9 +67,9 @@ def write_transfer_report(folder: Path | str, results: TransferResults) -> Path:
         "comparisons.csv": comparison_numbers(results.pairs),
         "other_systems.csv": comparison_numbers(results.external_pairs),
         "gains.csv": gain_numbers(results),
-        "curves.csv": curve_numbers(results),
-        "equivalents.csv": equivalent_numbers(results),
-        "cells.csv": cell_table(results),
+        "curves.csv": results.curves,
+        "equivalents.csv": results.equivalents,
+        "cells.csv": results.cells,
     }
     texts = {name: to_csv(frame) for name, frame in frames.items()}
     texts["table.tex"] = "\n".join(latex)
@@ -88,9 +83,9 @@ def transfer_page(results: TransferResults) -> Page:
     """Build the page: the verdict first, then tables, then everything that supports them."""
     return Page(
         f"{headline(results)}: {results.question}",
-        f"Transfer experiment {results.name} on {results.kind}.",
+        f"Transfer study {results.name} on {results.kind}.",
         summary=verdict(results),
-        notices=[f"Trouble: {' '.join(results.trouble)}"] if results.trouble else [],
+        notices=[f"Problems: {' '.join(results.trouble)}"] if results.trouble else [],
         sections={
             "Differences": _differences(results),
             "Transfer table": _transfer_tables(results),
@@ -187,13 +182,13 @@ def _curves(results: TransferResults) -> list[Block]:
             "correction over all declared comparisons."
         )
         blocks.append(Figure(image, caption))
-    if results.curves:
+    if len(results.curves):
         title = f"Error over fine-tuning steps: {results.kind}"
         image = step_curves(results.curves, title=title, colours=colours)
         caption = "Lines are means over seeds, a dot is a seed. All points are in curves.csv."
         blocks.append(Figure(image, f"{results.protocols[0]}, mm. {caption}"))
-    if results.equivalents:
-        blocks += [Table(equivalent_texts(results)), _EQUIVALENTS]
+    if len(results.equivalents):
+        blocks += [Table(equivalent_table(results)), _EQUIVALENTS]
     return blocks
 
 
@@ -219,10 +214,10 @@ def _arms(results: TransferResults) -> list[Block]:
 
 
 def _pretraining(results: TransferResults) -> list[Block]:
-    if not results.pretraining:
+    if not len(results.pretraining):
         return []
     return [
-        Table(pretraining_table(results)),
+        Table(results.pretraining),
         "Top-1 accuracy on each arm's own labels, mean over seeds; training images without "
         "augmentation. A control whose labels were not learned proves little.",
     ]
@@ -232,7 +227,7 @@ def _threats(results: TransferResults) -> list[Block]:
     return [
         "Held equal, so not confounded:",
         CONTROLLED,
-        "Confounded, or not tested by this experiment:",
+        "Confounded, or not tested by this study:",
         confounded(results),
     ]
 
@@ -253,36 +248,20 @@ def _features(results: TransferResults) -> list[Block]:
             colours=figures.arm_colours(list(results.arms)),
         )
         blocks.append(Figure(image, "One dot per arm and seed."))
-    if results.feature_points:
-        image = embedding_figure(
-            results.feature_points,
-            title=f"t-SNE of pooled features before fine-tuning: {results.kind}",
-            num_classes=results.feature_classes,
-        )
-        caption = (
-            "Coloured by coarse gesture, which the gesture arm was trained with: circular, for "
-            "visual inspection only. The numbers above are not circular."
-        )
-        blocks.append(Figure(image, caption))
     return blocks
 
 
 def _poses(results: TransferResults) -> list[Block]:
-    if not results.pose_pairs:
+    if not results.pose_tiles:
         return []
     pair = next(pair for pair in results.pairs if pair.joints is not None)
-    crossed = pair.target != pair.reference_target
-    colours = figures.arm_colours([*results.arms, "the same arm in another target"])
-    same = pair.arm == pair.reference
-    image = pose_pairs_figure(
-        results.pose_pairs,
-        title=f"{pair.label}\n{results.kind}",
-        arm=f"{pair.target}, {pair.arm}" if crossed else pair.arm,
-        reference=f"{pair.reference_target}, {pair.reference}" if crossed else pair.reference,
-        arm_colour=colours[pair.arm],
-        reference_colour=colours["the same arm in another target" if same else pair.reference],
+    image = contact_sheet(results.pose_tiles, title=f"{pair.label}\n{results.kind}", dpi=150)
+    caption = (
+        "Hands of the first declared comparison and the first seed: where the arm gains least, in "
+        "the middle, and most. Predicted joints are drawn from the true wrist, as they are scored. "
+        "Numbers: mean error of the hand's joints."
     )
-    return [Figure(image, f"{results.pose_pairs_text} Numbers: mean error of the hand's joints.")]
+    return [Figure(image, caption)]
 
 
 def _protocols(results: TransferResults) -> list[Block]:
@@ -294,9 +273,9 @@ def _protocols(results: TransferResults) -> list[Block]:
 
 def _record(results: TransferResults) -> list[Block]:
     return [
-        facts_table({**results.facts, "commands": "; ".join(results.commands)}),
+        facts_table({**results.facts, "command": results.command}),
         "The complete configuration of each run is cell.json in its folder.",
-        Table(cell_table(results)),
+        Table(results.cells),
         "The plan:",
         Code(results.plan_text),
     ]

@@ -1,27 +1,24 @@
-"""The tables of a transfer experiment as pandas frames.
+"""The tables of a transfer study as pandas frames.
 
-`…_numbers` have a column per number, for a program to read; missing values are empty. `…_table`
-have texts as a reader sees them on the page, in Markdown and in LaTeX.
+`…_numbers` have a column per number, for programs; missing values are empty. `…_table` have the
+texts that readers see on the page, in Markdown and in LaTeX.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
 
 from adapters.transfer.score.results import (
     ComparedPair,
-    Equivalent,
     GroupGain,
     TableRow,
     TransferResults,
     percent,
 )
 from gesture_pretrain.evaluation.statistics.comparison import PairedDifference
-from gesture_pretrain.report.frames import numbers_frame
+from gesture_pretrain.report.frames import DASH, numbers_frame, texts_frame
 
-DASH = "–"
 DIFFERENCE = "difference to its reference [95 % interval]"
 _MEAN_POSE = "mean training pose"
 _EXPOSURE = "seen and unseen"
@@ -41,7 +38,7 @@ def transfer_table(results: TransferResults) -> pd.DataFrame:
         poses = results.mean_pose_mm.items()
         errors = {metric_name("MPJPE", name): f"{error_mm:.2f}" for name, error_mm in poses}
         rows.append({"method": _MEAN_POSE, **errors})
-    return _texts(rows, columns)
+    return texts_frame(rows, columns)
 
 
 def _transfer_row(results: TransferResults, row: TableRow) -> dict[str, str | None]:
@@ -122,7 +119,7 @@ def comparison_table(pairs: Sequence[ComparedPair]) -> pd.DataFrame:
         "finding", "interval over subjects", "MPVPE, mm", "detectable, mm",
         "seeds, clusters, hands",
     ]  # fmt: skip
-    return _texts([_comparison_row(pair) for pair in pairs], columns)
+    return texts_frame([_comparison_row(pair) for pair in pairs], columns)
 
 
 def _comparison_row(pair: ComparedPair) -> dict[str, str | None]:
@@ -224,27 +221,7 @@ def gain_numbers(results: TransferResults) -> pd.DataFrame:
     return numbers_frame(rows, columns)
 
 
-# --- arms, features, cells -------------------------------------------------------------------
-
-
-def pretraining_table(results: TransferResults) -> pd.DataFrame:
-    """Build the table of how well each pretraining arm learned its own labels."""
-    rows = [
-        {
-            "arm": f"{line.arm}, {line.backbone}",
-            "starts from": line.starts_from,
-            "labels": line.labels,
-            "images": _count(line.images),
-            "runs": str(line.seeds),
-            **{
-                f"{part} top-1, {level}": None if np.isnan(value) else f"{100 * value:.1f} %"
-                for part, top1 in (("train", line.train_top1), ("validation", line.val_top1))
-                for level, value in zip(("coarse", "fine"), top1, strict=True)
-            },
-        }
-        for line in results.pretraining
-    ]
-    return _texts(rows, list(rows[0]) if rows else [])
+# --- features, equivalents -------------------------------------------------------------------
 
 
 def feature_table(results: TransferResults) -> pd.DataFrame:
@@ -261,36 +238,8 @@ def feature_table(results: TransferResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def cell_table(results: TransferResults) -> pd.DataFrame:
-    """Build the table of every run, its cost, and the folder with its configuration."""
-    rows = [
-        {
-            "cell": cell.folder,
-            "state": cell.state,
-            "steps x images": f"{cell.iterations:,} x {cell.batch_size}",
-            "minutes": None if cell.minutes is None else f"{cell.minutes:.1f}",
-            "device": cell.device,
-            "commit": cell.commit[:12],
-        }
-        for cell in results.cells
-    ]
-    return _texts(rows, ["cell", "state", "steps x images", "minutes", "device", "commit"])
-
-
-def curve_numbers(results: TransferResults) -> pd.DataFrame:
-    """Build the table of errors over fine-tuning steps, a row per scored step of a run."""
-    columns = ["arm", "target", "fraction", "seed", "steps", "error_mm"]
-    return numbers_frame(map(asdict, results.curves), columns)
-
-
-def equivalent_numbers(results: TransferResults) -> pd.DataFrame:
+def equivalent_table(results: TransferResults) -> pd.DataFrame:
     """Build the table of what pretraining is worth in steps and in labels."""
-    columns = [item.name for item in fields(Equivalent)]
-    return numbers_frame(map(asdict, results.equivalents), columns)
-
-
-def equivalent_texts(results: TransferResults) -> pd.DataFrame:
-    """Build the same table for the page; "not reached" where no amount suffices."""
     rows = [
         {
             "in": row.kind,
@@ -300,14 +249,13 @@ def equivalent_texts(results: TransferResults) -> pd.DataFrame:
             "arm needs": _amount(row.arm_amount),
             "reference needs": _amount(row.reference_amount),
         }
-        for row in results.equivalents
+        for row in results.equivalents.itertuples()
     ]
-    columns = ["in", "comparison", "labels", "error, mm", "arm needs", "reference needs"]
-    return _texts(rows, columns)
+    return pd.DataFrame(rows)
 
 
-def _amount(amount: float | None) -> str:
-    return "not reached" if amount is None else f"{amount:,.0f}"
+def _amount(amount: float) -> str:
+    return "not reached" if pd.isna(amount) else f"{amount:,.0f}"
 
 
 # --- texts of cells --------------------------------------------------------------------------
@@ -352,8 +300,3 @@ def _mean_and_sd(metric: str, values: Sequence[float]) -> dict[str, float]:
     if len(values) > 1:
         found[f"{metric}_sd_mm"] = float(np.std(values, ddof=1))
     return found
-
-
-def _texts(rows: Sequence[dict[str, str | None]], columns: Sequence[str]) -> pd.DataFrame:
-    """Build a frame of texts, with a dash where nothing is known."""
-    return pd.DataFrame(list(rows), columns=list(columns), dtype=object).fillna(DASH)

@@ -1,4 +1,4 @@
-"""What a transfer experiment says, in sentences: the verdict first."""
+"""The findings of a transfer study in sentences, the verdict first."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -6,13 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from adapters.transfer.report.tables import interval_text, p_text
-from adapters.transfer.score.results import (
-    ComparedPair,
-    TableRow,
-    TransferResults,
-    percent,
-)
-from gesture_pretrain.evaluation.poses.mean_pose import did_not_learn
+from adapters.transfer.score.results import ComparedPair, TransferResults, percent
 
 _WORDS = {
     "better": "HELPS",
@@ -55,27 +49,18 @@ def verdict(results: TransferResults) -> list[str]:
 
 def _learning_sentences(results: TransferResults) -> list[str]:
     """List the networks that are no better than the mean training pose, if any."""
-    limit = results.mean_pose_mm.get(results.protocols[0], float("nan"))
-    lazy = [
-        f"{row.target}, {row.arm}, {percent(row.fraction)}"
-        for row in results.rows
-        if not row.is_external and did_not_learn(_mean_error(results, row), limit)
-    ]
-    if not lazy:
+    names = [f"{r.target}, {r.arm}, {percent(r.fraction)}" for r in results.rows if r.did_not_learn]
+    if not names:
         return []
+    limit_mm = results.mean_pose_mm[results.protocols[0]]
     return [
-        f"Did not learn: the error of {'; '.join(lazy)} is not below that of the mean training pose"
-        f" ({limit:.1f} mm). Their comparisons are not evidence about pretraining."
+        f"Did not learn: the error of {'; '.join(names)} is not below that of the mean training "
+        f"pose ({limit_mm:.1f} mm). Their comparisons are not evidence about pretraining."
     ]
-
-
-def _mean_error(results: TransferResults, row: TableRow) -> float:
-    values = row.mpjpe_mm.get(results.protocols[0], ())
-    return float(np.mean(values)) if len(values) else -np.inf
 
 
 def headline(results: TransferResults) -> str:
-    """The verdict in one word."""
+    """Return the verdict in one word."""
     if not results.pairs:
         return "NO COMPARISON"
     return _WORDS[_overall(_groups(results.pairs)[0])]

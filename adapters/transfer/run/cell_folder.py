@@ -6,7 +6,7 @@ cells/<label>-<key>/cell.json       the whole configuration and its key
                     predictions.npz poses predicted for the test images (fine-tuning)
                     predictions_STEPS.npz the same after fewer steps (points of a curve)
                     result.json     written last: the cell is finished
-                    failure.json    the last attempt failed, and why
+                    failure.json    error of the last attempt, if it failed
 """
 
 import json
@@ -23,6 +23,7 @@ from gesture_pretrain.data.index.index import file_sha256
 from gesture_pretrain.files import write_bytes_atomically
 
 FINISHED, FAILED, RUNNING, STARTED, WAITING = "finished", "failed", "running", "started", "waiting"
+UNUSABLE = "unusable"
 
 
 class CellFolderError(ValueError):
@@ -114,9 +115,12 @@ class CellFolder:
             shutil.rmtree(self.run / name, ignore_errors=True)
 
     def state(self) -> str:
-        """`FINISHED`, `FAILED`, `RUNNING`, `STARTED` or `WAITING`."""
-        if self.result() is not None:
-            return FINISHED
+        """Return one of the states above; `UNUSABLE` if `result` refuses the folder."""
+        try:
+            if self.result() is not None:
+                return FINISHED
+        except CellFolderError:
+            return UNUSABLE
         if is_held(self.path):
             return RUNNING
         if self.failure() is not None:
@@ -131,7 +135,7 @@ class CellFolder:
         if stored.get("key") == self.cell.key == config_key(stored.get("config", {})):
             return
         raise CellFolderError(
-            f"{self.path} holds the configuration of another cell (cell.json was changed or is "
-            "missing, or the folder was renamed). Its results are not used. Delete the folder to "
+            f"{self.path} does not have the configuration of this cell: cell.json was changed or "
+            "is missing, or the folder was renamed. Its results are not used. Delete the folder to "
             "run the cell again."
         )

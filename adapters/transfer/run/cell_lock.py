@@ -1,8 +1,8 @@
-"""One process per cell, also across machines that share a folder.
+"""Lock for one process per cell, also across machines that share a folder.
 
-The system releases the file lock when its process ends, however it ends. `holder.json` tells who
-holds it (process id, host, heartbeat): for people, and for machines between which the file system
-passes no locks. There a holder counts as gone when its heartbeat is old.
+The operating system releases the file lock when its process ends, even if it is killed. Some
+network file systems do not share locks between machines. For these, `holder.json` states process
+id, host and heartbeat; a holder on another machine counts as gone when its heartbeat is old.
 """
 
 import json
@@ -24,10 +24,14 @@ GONE_AFTER_S = 120.0
 
 @contextmanager
 def cell_lock(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> Iterator[bool]:
-    """Try to become the only process that works in `folder`; made if it is missing.
+    """Try to become the only process that works in `folder`, without waiting.
+
+    Args:
+        folder: Folder of a cell; created if it is missing.
+        gone_after_s: Age of a heartbeat after which its process counts as gone.
 
     Yields:
-        Whether this process has the lock. Never waits for another to end.
+        Whether this process has the lock.
     """
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +54,7 @@ def cell_lock(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> Iterator[b
 
 
 def holder_of(folder: Path) -> dict | None:
-    """Who works in a cell's folder by its own account; None where nobody says so."""
+    """Return the content of `holder.json`; None without one."""
     try:
         return json.loads((Path(folder) / "holder.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -58,7 +62,7 @@ def holder_of(folder: Path) -> dict | None:
 
 
 def is_held(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> bool:
-    """Whether a process works in the folder now; may be out of date when it is read."""
+    """Return whether a process works in the folder at this moment."""
     folder = Path(folder).resolve()
     if not folder.exists():
         return False
@@ -70,7 +74,7 @@ def is_held(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> bool:
 
 
 def _take(folder: Path, gone_after_s: float) -> FileLock | None:
-    """The acquired lock; None where another worker has it."""
+    """Return the acquired lock; None if another process has it."""
     lock = FileLock(folder / "lock", blocking=False)
     try:
         lock.acquire()
@@ -83,7 +87,7 @@ def _take(folder: Path, gone_after_s: float) -> FileLock | None:
 
 
 def _held_elsewhere(folder: Path, gone_after_s: float) -> bool:
-    """Whether a process of another machine says that it is at work and was heard of lately."""
+    """Return whether a process on another machine has written a recent heartbeat."""
     holder = holder_of(folder)
     if holder is None or holder["host"] == socket.gethostname():
         return False

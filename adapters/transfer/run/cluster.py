@@ -1,5 +1,6 @@
-"""Workers as jobs, by submitit. They share the experiment's folder, as local workers do."""
+"""Workers as jobs of a cluster, through submitit. They share the folder of the study."""
 
+import ast
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,17 +16,17 @@ _FRAME = f"\n{'-' * 22}\n"  # above and below the traceback in a message of subm
 
 
 class ClusterError(ValueError):
-    """Jobs cannot be submitted as asked for."""
+    """Jobs cannot be submitted with these settings, or on this machine."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What a job does: runs cells of a plan until none is left.
+    """The function of a job: run cells of a plan until none is left.
 
     Attributes:
-        values: of the plan.
-        out: folder of the experiment.
-        invocation: what was submitted together.
+        values: Values of the plan.
+        out: Folder of the study.
+        invocation: Name that all jobs of one submission share.
     """
 
     values: Mapping[str, Any]
@@ -33,7 +34,7 @@ class Worker:
     invocation: str
 
     def __call__(self) -> None:
-        """Works."""
+        """Run the cells."""
         from submitit.core.utils import UncompletedJobError
 
         from adapters.transfer.plan.cells import cells_of
@@ -46,13 +47,13 @@ class Worker:
             Path(self.out),
             device=_device(),
             invocation=self.invocation,
-            ends_work=(UncompletedJobError,),  # raised wherever the job is when its time is over
+            ends_work=(UncompletedJobError,),  # raised at any point when the time limit is reached
         )
 
     def checkpoint(self):
-        """What submitit queues again after preemption or the end of a job's time: the same.
+        """Return what submitit queues after a preemption or time limit: the same worker.
 
-        Its cells go on from their last checkpoints.
+        Its cells continue from their last checkpoints.
         """
         from submitit.helpers import DelayedSubmission
 
@@ -60,33 +61,33 @@ class Worker:
 
 
 def submit_workers(plan: Plan, out: Path, settings: Mapping[str, Any]) -> list:
-    """Submits workers through submitit.
+    """Submit workers through submitit.
 
     Args:
-        plan: the plan, audited for leaks.
-        out: folder of the experiment, on a file system that all machines see.
-        settings: `jobs`, their number (1 by default); `cluster`, "slurm" (by default) or "local",
-            which runs the jobs on this machine; all else goes to
-            `submitit.AutoExecutor.update_parameters`, e.g. `timeout_min`, which has to be there
-            (or `slurm_time`), `slurm_partition`, `gpus_per_node`.
+        plan: The plan, audited for leaks by the caller.
+        out: Folder of the study, on a file system that all machines share.
+        settings: `jobs` is their number (default 1). `cluster` is "slurm" (default), or "local" to
+            run the jobs on this machine. `timeout_min` or `slurm_time` is required. These and all
+            others (`slurm_partition`, `gpus_per_node`, …) are passed to
+            `submitit.AutoExecutor.update_parameters`.
 
     Returns:
-        The jobs, `submitit.Job`.
+        The jobs, as `submitit.Job`.
 
     Raises:
-        ClusterError: submitit is not installed, there is no SLURM here, or a setting is wrong.
+        ClusterError: submitit is not installed, there is no SLURM, or a setting is wrong.
     """
     chosen = dict(settings)
     jobs, cluster = chosen.pop("jobs", 1), chosen.pop("cluster", "slurm")
     if not isinstance(jobs, int) or jobs < 1:
-        raise ClusterError(f"--slurm jobs={jobs}: a whole number from 1 on is needed.")
+        raise ClusterError(f"--slurm jobs={jobs}: must be a whole number from 1 on.")
     if cluster not in CLUSTERS:
-        raise ClusterError(f"--slurm cluster={cluster}: possible are {', '.join(CLUSTERS)}.")
+        raise ClusterError(f"--slurm cluster={cluster}: must be {' or '.join(CLUSTERS)}.")
     if not any(name in chosen for name in _LIMITS):
         raise ClusterError(
-            "--slurm needs timeout_min=MINUTES, how long a job may take: submitit would end it "
-            "after 5. A job that reaches it is queued again, up to three times, and goes on from "
-            "its last checkpoint."
+            "--slurm requires timeout_min=MINUTES, the time limit of a job; submitit's default is "
+            "5. A job that reaches its limit is queued again, up to three times, and continues "
+            "from its last checkpoint."
         )
     executor = _executor(Path(out) / "jobs", cluster, chosen)
     invocation = uuid4().hex
@@ -94,34 +95,36 @@ def submit_workers(plan: Plan, out: Path, settings: Mapping[str, Any]) -> list:
 
 
 def failed_jobs(jobs: Sequence) -> dict[str, str]:
-    """Waits until all jobs have ended; job's number -> what ended it, for those that failed.
+    """Wait until all jobs have ended, and return job id -> error of those that failed.
 
-    A cell that fails is no failure of its job: see `execution.outcome`.
+    A failed cell does not make its job fail: see `execution.outcome`.
     """
     errors = {job.job_id: job.exception() for job in jobs}
-    return {number: _in_short(error) for number, error in errors.items() if error is not None}
+    return {number: _summary(error) for number, error in errors.items() if error is not None}
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """`key=value` texts as a dict; numbers as such.
+    """Parse `key=value` texts; values that are Python literals become numbers and so on.
 
     Raises:
-        ClusterError: a setting without "=".
+        ClusterError: A setting has no "=".
     """
     chosen = {}
     for text in settings:
         key, sign, value = text.partition("=")
         if not sign:
             raise ClusterError(f"--slurm {text!r} is not of the form key=value.")
-        chosen[key] = _number_or_text(value)
+        try:
+            chosen[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            chosen[key] = value
     return chosen
 
 
-def _in_short(error: BaseException) -> str:
-    """The error that a job ended with, of submitit's message with a framed traceback.
+def _summary(error: BaseException) -> str:
+    """Return the last line of the traceback in a message of submitit.
 
-    Where the job ended without a word of its own the message has no frame; its first two lines are
-    a sentence that says so.
+    The message about a job that was killed has no traceback. Its first two lines are a sentence.
     """
     parts = str(error).split(_FRAME)
     if len(parts) > 2:
@@ -129,22 +132,13 @@ def _in_short(error: BaseException) -> str:
     return " ".join(line.strip() for line in parts[0].splitlines()[:2])
 
 
-def _number_or_text(value: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
-
-
 def _executor(folder: Path, cluster: str, parameters: Mapping[str, Any]):
     try:
         import submitit
     except ImportError as error:
         raise ClusterError(
-            "submitting jobs needs the package submitit: pip install submitit. Without it, start "
-            "'transfer_experiment.py PLAN run' on each machine; they share the folder."
+            "Submitting jobs requires the package submitit: pip install submitit. Without it, "
+            "start the command on each machine; they share the folder."
         ) from error
     try:
         executor = submitit.AutoExecutor(folder=str(folder), cluster=cluster)
@@ -153,13 +147,13 @@ def _executor(folder: Path, cluster: str, parameters: Mapping[str, Any]):
         raise ClusterError(
             f"--slurm: {error} On a machine without SLURM, cluster=local runs the jobs here."
         ) from error
-    except (NameError, AssertionError) as error:  # submitit's for wrong parameters
+    except (NameError, AssertionError) as error:  # submitit's errors for wrong parameters
         raise ClusterError(f"--slurm: {error}") from error
     return executor
 
 
 def _device() -> str:
-    """One device for each task of a job."""
+    """Return the device of this task; each task of a job has its own."""
     import torch
 
     count = torch.cuda.device_count()

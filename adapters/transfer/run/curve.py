@@ -1,8 +1,8 @@
 """Scores of one training run after several numbers of steps.
 
-With a constant learning rate after the warm-up, a step does not depend on the length of the run,
-and neither does the moving average of the weights. The averaged weights after k steps therefore
-equal those of a run of k steps, bit for bit: no point of the curve has an advantage over another.
+With a constant learning rate after the warm-up, neither a step nor the moving average of the
+weights depends on the length of the run. The averaged weights after k steps therefore equal those
+of a run of k steps, bit for bit.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,11 +8,11 @@ by another plan, or on another machine.
 import gc
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -100,9 +100,7 @@ def work(
         ends_work: Errors that end the worker instead of failing the cell, which can be resumed.
     """
     if run_cell is None:
-        from adapters.transfer.run.stages import (
-            run_cell,  # torch, mmengine and timm; a status needs none of them
-        )
+        from adapters.transfer.run.stages import run_cell  # slow to import; a status needs none
     folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
     while True:
         waiting, did_one = 0, False
@@ -181,7 +179,7 @@ def outcome(table: CellTable, out: Path) -> Outcome:
 
 
 def _turn(cell: Cell, folders: Mapping[str, CellFolder], invocation: str) -> str:
-    """ "ready", "wait" (for another cell), or "done" (finished, failed here, or blocked)."""
+    """Return "ready", "wait" (for another cell), or "done" (finished, failed here, or blocked)."""
     folder = folders[cell.key]
     if _failed_in(folder, invocation) or _result(folder) is not None:
         return "done"
@@ -220,10 +218,10 @@ def _attempt(cell, folders, device, invocation, say, run_cell: RunCell, ends_wor
             run_cell(folder, _weights(cell, folders), device=device, **_rate(cell, folders))
     except ends_work:
         raise
-    except Exception as error:  # whatever it is: the other cells are worth running
+    except Exception as error:  # the other cells still run
         folder.fail(error, invocation)
         say(f"    failed: {type(error).__name__}: {str(error).splitlines()[0]}")
-        say(f"    the whole message: {folder.path / 'failure.json'}; the other cells go on")
+        say(f"    see {folder.path / 'failure.json'}; continuing with the other cells")
         return
     finally:
         if device != "cpu":
@@ -287,11 +285,8 @@ def _start_workers(plan: Plan, out: Path, devices: list[str], invocation: str, s
 def _worker(values: dict, out: str, device: str, invocation: str) -> None:
     quiet_warnings()
     torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
-    work(cells_of(plan_from(values)), Path(out), device=device, invocation=invocation, say=_say)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True, file=sys.stdout)
+    say = partial(print, flush=True)  # lines of several workers appear in their order
+    work(cells_of(plan_from(values)), Path(out), device=device, invocation=invocation, say=say)
 
 
 def quiet_warnings() -> None:
@@ -301,14 +296,3 @@ def quiet_warnings() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message="Multi-processing start method")  # mmengine's
-
-
-def states(table: CellTable, out: Path) -> dict[str, str]:
-    """Return the state of each cell by label."""
-    found = {}
-    for cell in table.cells:
-        try:
-            found[cell.label] = CellFolder(out, cell).state()
-        except CellFolderError as error:
-            found[cell.label] = f"unusable: {error}"
-    return found

@@ -83,7 +83,6 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
     sections = _sections(cell)
     index = HandIndex.open(cell.places["index"])
     audited = pretraining_rows(index, sections["data"])
-
     built: dict[str, Any] = {}
 
     def check_rows(runner) -> None:
@@ -99,7 +98,7 @@ def _pretrain(folder: CellFolder, device: str, resumed: bool) -> tuple[dict, lis
         resume=resumed,
         progress=False,
         export_to=folder.weights,
-        notes=f"Cell {cell.label} of a transfer experiment.",
+        notes=f"Cell {cell.label} of a transfer study.",
         before_training=check_rows,
     )
     if result.weights is None:
@@ -145,7 +144,7 @@ def _finetune(
         _require_rows(rows, audited, cell, some_left_out=True)
         built.update(rows=rows, run=run)
         if cell.stage != SELECTION:
-            # before the training, so that missing boxes cost no run
+            # before the training, so that missing boxes are found at once
             built.update(test=_test_set(run, cell))
 
     trained = train(
@@ -210,10 +209,7 @@ def _predict(built: Mapping[str, Any], model: nn.Module, cell: Cell) -> PosePred
         model,
         built["test"],
         system=cell.label,
-        provenance={
-            "cell": cell.key,
-            "split": cell.config["test"]["split"],
-        },
+        provenance={"cell": cell.key, "split": cell.config["test"]["split"]},
         batch_size=_PREDICTED_AT_ONCE,
         workers=cell.config["sections"]["data"].get("workers", 0),
         progress=False,

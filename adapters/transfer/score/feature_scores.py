@@ -1,12 +1,10 @@
-"""What the frozen features of each arm's initial weights know of the pose, before any fine-tuning.
+"""Pose errors of the frozen features of each arm's initial weights, before any fine-tuning.
 
-Linear probe and k-NN to joints (`gesture_pretrain.evaluation.features`), which pretraining has
-never seen. Beside the gains after fine-tuning they show whether the one foretells the other.
+A linear probe and k-NN predict the joints, which pretraining never used. Compared with the gains
+after fine-tuning, they show whether frozen features predict the gain.
 """
 
 from pathlib import Path
-
-import numpy as np
 
 from adapters.transfer.plan.cell import FINETUNING, CellTable, config_key
 from adapters.transfer.plan.plan import Plan
@@ -16,14 +14,9 @@ from adapters.transfer.score.results import FeatureScore
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.data.splits.select import spread
-from gesture_pretrain.evaluation.features.embedding import tsne_2d
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.evaluation.features.joint_error import mpjpe_mm
-from gesture_pretrain.evaluation.features.linear_probe import probe_joints
-from gesture_pretrain.evaluation.features.nearest_neighbours import (
-    average_joints,
-    nearest_neighbours,
-)
+from gesture_pretrain.evaluation.features.measures import joint_predictions
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.pretraining.labels import load_taxonomy
 from gesture_pretrain.weights.registry import load_backbone
@@ -36,9 +29,9 @@ TablePair = tuple[FeatureTable, FeatureTable]  # train, test
 
 
 def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, TablePair]:
-    """Features of every arm's initial weights on some training and test images.
+    """Extract features of every arm's initial weights on some training and test images.
 
-    What was extracted before is read from `out/features`.
+    They are cached in `out/features`.
     """
     index = HandIndex.open(plan.data["index"])
     test_index = HandIndex.open(plan.test.index) if plan.test.index else index
@@ -61,53 +54,19 @@ def feature_tables(plan: Plan, table: CellTable, out: Path) -> dict[ArmKey, Tabl
 
 
 def feature_score(key: ArmKey, tables: TablePair) -> FeatureScore:
-    """Linear probe and k-NN to joints."""
+    """Score a linear probe and k-NN to joints."""
     train, test = tables
-    arm, backbone, seed = key
-    known = train.joint_valid.all(1)
-    features, joints, valid = (
-        values[known] for values in (train.features, train.joints_rel_mm, train.joint_valid)
-    )
-    probe = probe_joints(
-        features,
-        joints,
-        valid,
-        test.features,
-        subjects=train.subjects[known],
-        groups=train.groups[known],
-    )
-    neighbours = nearest_neighbours(
-        features,
-        test.features,
-        k=min(_NEIGHBOURS, len(features) // 4),
-        gallery_groups=train.groups[known],
-        query_groups=test.groups,
-    )
-    averaged = average_joints(neighbours, joints, valid)
-    truth = test.joints_rel_mm, test.joint_valid
+    k = min(_NEIGHBOURS, int(train.joint_valid.all(1).sum()) // 4)
+    predicted, truth = joint_predictions(train, test, k, {}), (test.joints_rel_mm, test.joint_valid)
     return FeatureScore(
-        arm=arm,
-        backbone=backbone,
-        seed=seed,
-        probe_mpjpe_mm=mpjpe_mm(probe.predictions, *truth),
-        knn_mpjpe_mm=mpjpe_mm(averaged, *truth),
+        *key,
+        probe_mpjpe_mm=mpjpe_mm(predicted["probe_joints_mm"], *truth),
+        knn_mpjpe_mm=mpjpe_mm(predicted["knn_joints_mm"], *truth),
     )
-
-
-def feature_points(
-    plan: Plan, tables: dict[ArmKey, TablePair]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """t-SNE of the test features by arm, first backbone and seed: points and coarse classes."""
-    backbone = next(iter(plan.backbones))
-    return {
-        arm: (tsne_2d(test.features), test.coarse)
-        for (arm, name, seed), (_, test) in tables.items()
-        if name == backbone and seed == plan.seeds[0] and len(test) > 3
-    }
 
 
 def _initial_weights(table: CellTable, out: Path) -> dict[ArmKey, dict]:
-    """Description of the initial weights of each (arm, backbone, seed) that are there."""
+    """Describe the initial weights of each (arm, backbone, seed) whose weights exist."""
     found = {}
     for cell in table.cells:
         key = (cell.arm, cell.backbone, cell.seed)

@@ -1,7 +1,7 @@
-"""Where a difference is: by gesture, by joint, and on gestures that pretraining had and had not.
+"""Differences by gesture, by joint, and on gestures that pretraining had or did not have.
 
-Each part is compared as the whole is: paired, with the same clusters, seeds and pretrainings.
-Intervals are not corrected for the number of parts; p-values are, by Holm.
+Each part is compared like the whole: paired, with the same clusters, seeds and pretrainings. The
+p-values are corrected by Holm for the number of parts, the intervals are not.
 """
 
 from collections.abc import Sequence
@@ -17,67 +17,58 @@ from gesture_pretrain.evaluation.statistics.comparison import holm
 from gesture_pretrain.evaluation.statistics.paired_scores import compare_scores
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
-FEWEST_HANDS = 3  # of a gesture, to be shown
-FEWEST_CLUSTERS = 3  # of a part, for an interval: of two, Student's t is 12.7 and says nothing
+FEWEST_HANDS = 3  # gestures with fewer are not shown
+FEWEST_CLUSTERS = 3  # parts with fewer get no interval: with two, the quantile of t is 12.7
 
 Scores = Sequence[Score]
 
 
 def gains_by_gesture(
-    ours: Scores,
-    theirs: Scores,
-    *,
-    seen: frozenset[str] | None,
-    **runs: Any,
+    ours: Scores, theirs: Scores, *, seen: frozenset[str] | None, **runs: Any
 ) -> tuple[GroupGain, ...]:
-    """Difference on each gesture of at least three hands, the best first.
+    """Compare on each gesture of at least three hands, the best first.
 
     Args:
-        ours, theirs: of the arm and its reference, equal seeds at equal places, on the same hands.
-        seen: labels that pretraining has; None where that is not known.
+        ours, theirs: Scores of the arm and of its reference on the same hands, paired by seed.
+        seen: Labels that pretraining had; None if unknown.
         **runs: `pretrainings` and `cluster_by` of `compare_scores`.
     """
     labels = ours[0].info["label"]
-    counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
-    names, hands = np.unique(labels[counted], return_counts=True)
-    names = names[hands >= FEWEST_HANDS]
+    names, hands = np.unique(labels[_counted(ours)], return_counts=True)
     found = [
         _gain(
             str(name),
             ours,
             theirs,
-            seen=_is_in(name, seen),
+            seen=None if seen is None else str(name) in seen,
             hands=labels == name,
             **runs,
         )
-        for name in names
+        for name in names[hands >= FEWEST_HANDS]
     ]
     return tuple(sorted(_corrected(found), key=lambda gain: gain.difference_mm))
 
 
 def gains_by_joint(ours: Scores, theirs: Scores, **runs: Any) -> tuple[GroupGain, ...]:
-    """Difference of each joint; a root, which has no error, is left out; see `gains_by_gesture`."""
+    """Compare the error of each joint, without a root, whose error is 0; see `gains_by_gesture`."""
     errors = np.stack([score.errors.joint_mm for score in (*ours, *theirs)])
-    joints = [joint for joint in range(len(JOINT_NAMES_MANO21)) if _has_errors(errors[..., joint])]
-    gains = [
-        _gain(JOINT_NAMES_MANO21[joint], ours, theirs, joint=joint, **runs) for joint in joints
-    ]
+    joints = np.flatnonzero((np.nan_to_num(errors) > 0).any((0, 1)))
+    gains = [_gain(JOINT_NAMES_MANO21[j], ours, theirs, joint=int(j), **runs) for j in joints]
     return tuple(_corrected(gains))
 
 
 def gains_by_exposure(
     ours: Scores, theirs: Scores, *, exposure: Exposure | None, **runs: Any
 ) -> tuple[GroupGain, ...]:
-    """Difference on gestures seen in pretraining, on other gestures, and on poses without gesture.
+    """Compare on gestures that pretraining had, on others, and on poses without a gesture.
 
     Args:
         ours, theirs, **runs: See `gains_by_gesture`.
-        exposure: Gestures that pretraining had; None, which gives (), if that is not known.
+        exposure: Gestures that pretraining had; None if unknown, which gives ().
     """
     if exposure is None:
         return ()
-    counted = ~np.isnan(ours[0].errors.joint_mm).all(1)
-    labels = ours[0].info["label"]
+    counted, labels = _counted(ours), ours[0].info["label"]
     seen, gestures = (np.isin(labels, sorted(names)) for names in exposure)
     found = []
     for part, kind, text in (
@@ -94,7 +85,7 @@ def gains_by_exposure(
 
 
 def correct_exposure(pairs: Sequence[ComparedPair]) -> list[ComparedPair]:
-    """The same pairs with Holm over the gestures seen and unseen of all of them: one table."""
+    """Return the pairs with one Holm correction over `by_exposure` of all: they share a table."""
     corrected = iter(_corrected([gain for pair in pairs for gain in pair.by_exposure]))
     return [
         replace(pair, by_exposure=tuple(next(corrected) for _ in pair.by_exposure))
@@ -102,16 +93,13 @@ def correct_exposure(pairs: Sequence[ComparedPair]) -> list[ComparedPair]:
     ]
 
 
-def _is_in(label: str, seen: frozenset[str] | None) -> bool | None:
-    return None if seen is None else str(label) in seen
-
-
-def _has_errors(errors_mm: np.ndarray) -> bool:
-    return bool((np.nan_to_num(errors_mm) > 0).any())
+def _counted(scores: Scores) -> np.ndarray:
+    """Return which hands (N,) have a counted joint."""
+    return ~np.isnan(scores[0].errors.joint_mm).all(1)
 
 
 def _gain(name: str, ours, theirs, *, seen: bool | None = None, **part) -> GroupGain:
-    """One part; its p-value is not corrected yet."""
+    """Compare one part, with an uncorrected p-value."""
     d = compare_scores(ours, theirs, **part)
     gain = GroupGain(name, d.difference_mm, d.samples, seen, d.clusters)
     if d.clusters < FEWEST_CLUSTERS:
@@ -120,7 +108,7 @@ def _gain(name: str, ours, theirs, *, seen: bool | None = None, **part) -> Group
 
 
 def _corrected(gains: Sequence[GroupGain]) -> list[GroupGain]:
-    """Parts without an interval are not tested and do not count."""
+    """Correct the p-values by Holm; parts without an interval are not tested and do not count."""
     tested = [place for place, gain in enumerate(gains) if not np.isnan(gain.p_holm)]
     adjusted = holm([gains[place].p_holm for place in tested])
     corrected = list(gains)

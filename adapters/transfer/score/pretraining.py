@@ -1,71 +1,70 @@
-"""Whether the pretraining arms of a plan learned their labels, from what their cells noted."""
+"""Accuracy of each pretraining on its own labels: did it learn them?"""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from adapters.transfer.plan.cell import PRETRAINING, CellTable
+from adapters.transfer.plan.initial_weights import stored_records
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
-from adapters.transfer.score.results import PretrainingLine
-from gesture_pretrain.weights.registry import find_backbone
+from gesture_pretrain.report.frames import texts_frame
+from gesture_pretrain.weights.record import WeightRecord
 
-_LEVELS = ("coarse_top1", "fine_top1")
+_ACCURACIES = {
+    f"{part} top-1, {level}": f"{prefix}_{level}_top1"
+    for part, prefix in (("train", "train"), ("validation", "val"))
+    for level in ("coarse", "fine")
+}
+_COLUMNS = ("arm", "starts from", "labels", "images", "runs", *_ACCURACIES)
 
 
-def pretraining_lines(plan: Plan, table: CellTable, out: Path) -> tuple[PretrainingLine, ...]:
-    """A line per arm and backbone that was pretrained, here or, by its card, elsewhere."""
-    noted: dict[tuple[str, str], list[dict]] = {}
+def pretraining_table(plan: Plan, table: CellTable, out: Path) -> pd.DataFrame:
+    """Build a row per arm and backbone that was pretrained, by this plan or according to a card."""
+    results: dict[tuple[str, str], list[dict]] = {}
     for cell in table.cells:
         result = CellFolder(out, cell).result() if cell.stage == PRETRAINING else None
         if result is not None:
-            noted.setdefault((cell.arm, cell.backbone), []).append(result)
-    lines = [_line(plan, *place, results) for place, results in noted.items()]
-    return (*lines, *_stored_lines(plan))
+            results.setdefault((cell.arm, cell.backbone), []).append(result)
+    rows = [_row(plan, *place, found) for place, found in results.items()]
+    rows += [_stored_row(arm, record) for arm, record in stored_records(plan).items()]
+    return texts_frame(rows, _COLUMNS)
 
 
-def _line(plan: Plan, arm: str, backbone: str, results: list[dict]) -> PretrainingLine:
+def _row(plan: Plan, arm: str, backbone: str, results: list[dict]) -> dict[str, str | None]:
     first = results[0]
     withheld = len(first.get("withheld", ()))
-    labels = first.get("labels") or "gesture"
-    labels += f", {withheld} labels withheld" if withheld else ""
-    return PretrainingLine(
-        arm=arm,
-        backbone=backbone,
-        labels=labels,
-        starts_from=plan.arms[arm].starts_from,
-        seeds=len(results),
-        train_top1=_means(results, "train_"),
-        val_top1=_means(results, "val_"),
-        images=first.get("train_images"),
-    )
+    return {
+        "arm": f"{arm}, {backbone}",
+        "starts from": plan.arms[arm].starts_from,
+        "labels": (first.get("labels") or "gesture")
+        + (f", {withheld} labels withheld" if withheld else ""),
+        "images": _count(first.get("train_images")),
+        "runs": str(len(results)),
+        **_accuracies([result["metrics"] for result in results]),
+    }
 
 
-def _stored_lines(plan: Plan) -> list[PretrainingLine]:
-    lines = []
-    for name, arm in plan.arms.items():
-        if arm.weights is None:
-            continue
-        record = find_backbone(arm.weights).record
-        noted = [{"metrics": record.metrics}]
-        lines.append(
-            PretrainingLine(
-                arm=name,
-                backbone=record.arch,
-                labels=record.label_variant,
-                starts_from=str(record.config.get("backbone", {}).get("init", "not in its card")),
-                seeds=1,
-                train_top1=_means(noted, "train_"),
-                val_top1=_means(noted, "val_"),
-                images=record.metrics.get("train_images"),
-            )
-        )
-    return lines
+def _stored_row(arm: str, record: WeightRecord) -> dict[str, str | None]:
+    return {
+        "arm": f"{arm}, {record.arch}",
+        "starts from": str(record.config.get("backbone", {}).get("init", "not in its card")),
+        "labels": record.label_variant,
+        "images": _count(record.metrics.get("train_images")),
+        "runs": "1",
+        **_accuracies([record.metrics]),
+    }
 
 
-def _means(results: list[dict], prefix: str) -> tuple[float, float]:
-    """Coarse and fine accuracy, mean over runs; NaN where a run did not measure it."""
-    return tuple(
-        float(np.mean([result["metrics"].get(prefix + level, np.nan) for result in results]))
-        for level in _LEVELS
-    )
+def _accuracies(metrics: list[dict]) -> dict[str, str | None]:
+    """Format the mean of each accuracy over runs; None if a run did not measure it."""
+    means = {
+        column: np.mean([each.get(key, np.nan) for each in metrics])
+        for column, key in _ACCURACIES.items()
+    }
+    return {name: None if np.isnan(m) else f"{100 * m:.1f} %" for name, m in means.items()}
+
+
+def _count(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.0f}"

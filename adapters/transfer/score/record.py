@@ -1,4 +1,4 @@
-"""What was run: cells, cost, versions, and which weights arrived."""
+"""Record of a study: cells, cost, versions, chosen learning rates, and ledgers."""
 
 import json
 from collections import Counter
@@ -6,41 +6,42 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from adapters.swap.ledger import counts_table
-from adapters.transfer.plan.cell import FINETUNING, CellTable
+from adapters.transfer.plan.cell import FINETUNING, SELECTION, CellTable
+from adapters.transfer.plan.initial_weights import stored_records
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
-from adapters.transfer.score.results import CellLine, percent
-from gesture_pretrain.weights.registry import find_backbone
+from adapters.transfer.score.results import percent
+from gesture_pretrain.report.frames import texts_frame
 
 
-def cell_lines(table: CellTable, out: Path) -> tuple[CellLine, ...]:
-    """Every cell of the plan; its configuration is `cell.json` in its folder."""
-    lines = []
+def cell_table(table: CellTable, out: Path) -> pd.DataFrame:
+    """Build the table of every run, its cost, and the folder with its configuration."""
+    rows = []
     for cell in table.cells:
         folder = CellFolder(out, cell)
         result = folder.result() or {}
-        lines.append(
-            CellLine(
-                folder=f"cells/{cell.folder_name}",
-                state=folder.state() + (", resumed" if result.get("resumed") else ""),
-                iterations=cell.iterations,
-                batch_size=cell.batch_size,
-                minutes=result["seconds"] / 60 if result else None,
-                device=result.get("device", ""),
-                commit=_commit(result) if result else "",
-            )
+        rows.append(
+            {
+                "cell": f"cells/{cell.folder_name}",
+                "state": folder.state() + (", resumed" if result.get("resumed") else ""),
+                "steps x images": f"{cell.iterations:,} x {cell.batch_size}",
+                "minutes": f"{result['seconds'] / 60:.1f}" if result else None,
+                "device": result.get("device", ""),
+                "commit": _commit(result)[:12] if result else "",
+            }
         )
-    return tuple(lines)
+    return texts_frame(rows, ["cell", "state", "steps x images", "minutes", "device", "commit"])
 
 
 def _commit(result: Mapping) -> str:
-    return result["commit"] or "unknown"  # run outside of a git checkout
+    return result["commit"] or "unknown"  # if run outside of a git checkout
 
 
 def ledgers(table: CellTable, out: Path) -> dict[str, str]:
-    """Counts of the swap ledgers, one for each target and arm."""
+    """Format the counts of the swap ledgers, by target and arm."""
     found = {}
     for cell in table.cells:
         path = CellFolder(out, cell).run / "ledger.json"
@@ -54,21 +55,18 @@ def ledgers(table: CellTable, out: Path) -> dict[str, str]:
 
 
 def compute_of_stored(plan: Plan) -> list[str]:
-    """What the stored weights cost, as their cards tell."""
+    """Describe what the stored weights cost according to their cards, a line each."""
     lines = []
-    for name, arm in plan.arms.items():
-        if arm.weights is None:
-            continue
-        record = find_backbone(arm.weights).record
+    for arm, record in stored_records(plan).items():
         steps = record.metrics.get("iterations")
         batch = (record.config or {}).get("data", {}).get("batch_size")
-        told = "cost not in its card" if steps is None else f"{steps:,.0f} steps of {batch} images"
-        lines.append(f"pretraining, {name}: {told}, 1 run, stored as {arm.weights}")
+        cost = "cost not in its card" if steps is None else f"{steps:,.0f} steps of {batch} images"
+        lines.append(f"pretraining, {arm}: {cost}, 1 run, stored as {record.name}")
     return lines
 
 
 def compute(table: CellTable) -> list[str]:
-    """What each stage has in steps and images, a line per arm."""
+    """Describe the steps and images of each stage, a line per arm."""
     costs = Counter(
         (cell.stage, cell.arm, cell.iterations, cell.batch_size) for cell in table.cells
     )
@@ -78,8 +76,28 @@ def compute(table: CellTable) -> list[str]:
     ]
 
 
+def learning_rate_lines(table: CellTable, out: Path) -> list[str]:
+    """Describe the choice for each arm in each target, a line each; [] without a rule."""
+    tried: dict[tuple[str, str], dict[float, float | None]] = {}
+    for cell in table.cells:
+        if cell.stage == SELECTION:
+            result = CellFolder(out, cell).result()
+            rate = cell.config["sections"]["optimizer"]["lr"]
+            error_mm = None if result is None else result["metrics"]["mpjpe_mm"]
+            tried.setdefault((cell.target, cell.arm), {})[rate] = error_mm
+    return [_rate_line(*place, errors) for place, errors in tried.items()]
+
+
+def _rate_line(target: str, arm: str, errors_mm: dict[float, float | None]) -> str:
+    finished = {rate: error for rate, error in errors_mm.items() if error is not None}
+    complete = len(finished) == len(errors_mm)
+    chosen = f"{min(finished, key=finished.get):g}" if complete else "not chosen yet"
+    errors = ", ".join(f"{error:.1f} mm at {rate:g}" for rate, error in finished.items())
+    return f"learning rate, {target}, {arm}: {chosen}; validation MPJPE {errors}"
+
+
 def noted_values(table: CellTable, out: Path) -> list[str]:
-    """What trained networks note about themselves, such as guidance gates: means over the seeds."""
+    """Describe values that networks report after training, such as gates: means over the seeds."""
     noted: dict[tuple, dict[str, list[float]]] = {}
     for cell in table.cells:
         result = CellFolder(out, cell).result() if cell.stage == FINETUNING else None
@@ -94,7 +112,7 @@ def noted_values(table: CellTable, out: Path) -> list[str]:
 
 
 def facts(table: CellTable, out: Path) -> dict[str, str]:
-    """Hours, devices, commits and versions of what is finished."""
+    """Return hours, devices, commits and library versions of the finished cells."""
     results = [CellFolder(out, cell).result() for cell in table.cells]
     results = [result for result in results if result is not None]
     if not results:
@@ -105,7 +123,11 @@ def facts(table: CellTable, out: Path) -> dict[str, str]:
     found = {
         "cells": f"{len(results)} of {len(table.cells)} finished",
         "hours": f"{seconds / 3600:.2f}"
-        + (f" (without what {resumed} resumed cells did before)" if resumed else ""),
+        + (
+            f" (without the time of {resumed} resumed cells before their last start)"
+            if resumed
+            else ""
+        ),
         "devices": ", ".join(sorted({result["device"] for result in results})),
         "commits": ", ".join(commits),
     }
@@ -113,6 +135,6 @@ def facts(table: CellTable, out: Path) -> dict[str, str]:
         found["note"] = "The cells were run by several versions of the code; see their result.json."
     names = dict.fromkeys(name for result in results for name in result["versions"])
     for name in names:
-        versions = dict.fromkeys(str(r["versions"].get(name, "not there")) for r in results)
+        versions = dict.fromkeys(str(r["versions"].get(name, "not installed")) for r in results)
         found[name] = ", ".join(versions)
     return found

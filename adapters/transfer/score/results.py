@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from gesture_pretrain.evaluation.statistics.comparison import PairedDifference
+from gesture_pretrain.report.contact_sheet import Tile
 
 SIGNIFICANCE = 0.05
 
@@ -23,8 +25,8 @@ class TableRow:
         train_images, train_moments: Numbers of images with pose labels, and of the moments that
             they show from several views; None if unknown.
         refused: Protocol -> reason why it cannot be applied.
-        text: Description.
         interval_mm: 95 % interval of the mean MPJPE under the tested protocol; None without one.
+        did_not_learn: Whether the mean MPJPE is not below that of the mean training pose.
     """
 
     target: str
@@ -37,12 +39,12 @@ class TableRow:
     train_images: int | None = None
     train_moments: int | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
-    text: str = ""
     interval_mm: tuple[float, float] | None = None
+    did_not_learn: bool = False
 
     @property
     def is_external(self) -> bool:
-        """Return whether the row has the predictions of another system."""
+        """Whether the predictions are those of another system."""
         return self.fraction is None
 
 
@@ -116,7 +118,7 @@ class ComparedPair:
 
     @property
     def label(self) -> str:
-        """Short name."""
+        """Name for tables and figures."""
         if not self.arm:
             return (
                 f"{self.target} against {self.reference_target}, {self.reference}, "
@@ -131,11 +133,12 @@ class ComparedPair:
     def finding(self) -> str:
         """ "better", "worse", "undecided", "did not learn" or "not run".
 
-        If an arm did not learn, "did not learn" replaces "undecided".
+        "did not learn" if both arms did not learn, or if one did not and the difference is not
+        significant.
         """
         if self.joints is None:
             return "not run"
-        if len(self.did_not_learn) == 2:  # whatever their difference
+        if len(self.did_not_learn) == 2:
             return "did not learn"
         if not self.joints_p_holm < SIGNIFICANCE or np.isnan(self.joints.low_mm):
             return "did not learn" if self.did_not_learn else "undecided"
@@ -162,146 +165,14 @@ class FeatureScore:
 
 
 @dataclass(frozen=True)
-class DrawnPose:
-    """A pose in the pixels of a crop.
-
-    Attributes:
-        joints_px: (21, 2) joints; NaN if unknown.
-        mesh: (S, S, 2) uint8, brightness and coverage of the mesh; None without one.
-    """
-
-    joints_px: np.ndarray
-    mesh: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class PosePair:
-    """One test image with the poses of two systems.
-
-    Attributes:
-        crop_rgb: (S, S, 3) uint8 crop.
-        truth, reference, arm: Poses.
-        place: Place in the order of differences, and the gesture.
-        reference_mm, arm_mm: Errors.
-    """
-
-    crop_rgb: np.ndarray
-    truth: DrawnPose
-    reference: DrawnPose
-    arm: DrawnPose
-    place: str
-    reference_mm: float
-    arm_mm: float
-
-
-@dataclass(frozen=True)
-class CellLine:
-    """One run of the study.
-
-    Attributes:
-        folder: Path relative to the folder of the study; its `cell.json` is the configuration.
-        state: "finished", "failed", …
-        iterations, batch_size: Of the training.
-        minutes: Duration of the last process; None if unfinished.
-        device, commit: "" if unfinished.
-    """
-
-    folder: str
-    state: str
-    iterations: int
-    batch_size: int
-    minutes: float | None
-    device: str
-    commit: str
-
-
-@dataclass(frozen=True)
-class PretrainingLine:
-    """Accuracy of a pretraining arm on its own labels, over all seeds.
-
-    Attributes:
-        arm, backbone: Names in the plan.
-        labels: "gesture" or the name of a control, with the number of withheld labels.
-        starts_from: Initial weights.
-        seeds: Number of runs.
-        train_top1, val_top1: (coarse, fine) accuracy, mean over seeds; NaN if not measured.
-        images: Number of training images.
-    """
-
-    arm: str
-    backbone: str
-    labels: str
-    starts_from: str
-    seeds: int
-    train_top1: tuple[float, float]
-    val_top1: tuple[float, float]
-    images: int | None
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Error of one run after a number of fine-tuning steps: a row of `curves.csv`.
-
-    Attributes:
-        target, arm, fraction, seed: The run.
-        steps: Optimiser steps of fine-tuning.
-        error_mm: MPJPE under the first protocol.
-    """
-
-    target: str
-    arm: str
-    fraction: float
-    seed: int
-    steps: int
-    error_mm: float
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """What a pretraining is worth: a row of `equivalents.csv`.
-
-    Attributes:
-        kind: "steps" or "labels".
-        target, arm, reference: Of a declared comparison.
-        fraction: Of the pose labels of the arm.
-        error_mm: MPJPE that both reach, mean over seeds: in steps the last one of the reference, in
-            labels that of the arm at `fraction`.
-        arm_amount, reference_amount: Steps, or images with pose labels, that each needs for it;
-            None if it does not reach it.
-    """
-
-    kind: str
-    target: str
-    arm: str
-    reference: str
-    fraction: float
-    error_mm: float
-    arm_amount: float | None
-    reference_amount: float | None
-
-
-@dataclass(frozen=True)
-class LearningRateChoice:
-    """A learning rate that the rule of the plan chose.
-
-    Attributes:
-        target, arm: Whose.
-        errors_mm: Validation MPJPE of each finished candidate.
-        chosen: The rate with the least error; None until all candidates are finished.
-    """
-
-    target: str
-    arm: str
-    errors_mm: Mapping[float, float]
-    chosen: float | None
-
-
-@dataclass(frozen=True)
 class TransferResults:
     """Everything that a report shows.
 
+    Tables are frames of numbers (`curves`, `equivalents`) or of texts (`cells`, `pretraining`).
+
     Attributes:
-        name, question: Of the plan.
+        name: Name of the plan.
+        question: Question of the plan.
         data_title: Short name of the data.
         synthetic: Whether the images are rendered.
         test_text: Description of the scored images, clusters and subjects.
@@ -309,14 +180,12 @@ class TransferResults:
         cards: Protocol -> lines of its card.
         rows: Rows of the transfer table.
         pairs: Declared comparisons, the main one first.
+        arms: Name -> description.
+        targets: Name -> description.
         external_pairs: External systems against arms of the plan.
-        arms, targets: Name -> description.
-        seeds: Seeds of the plan.
         audit: Sentences of the leakage audit.
-        features: Diagnostics of frozen features; may be empty.
-        feature_points: Title -> (points (N, 2), classes (N,)) of t-SNE figures.
-        feature_classes: Number of their classes.
-        pose_pairs: Images with two poses; `pose_pairs_text` describes their selection.
+        features: Pose errors of frozen features; may be empty.
+        pose_tiles: Single hands, each as ground truth, pose of the reference, and pose of the arm.
         ledgers: Target and arm -> table of the weight ledger.
         confounds: Sentences about differences between arms apart from their initial weights.
         compute: Lines about steps and images of each stage.
@@ -325,11 +194,10 @@ class TransferResults:
         mean_pose_mm: Protocol -> MPJPE of the mean training pose; empty if unknown.
         facts: Name -> text: commit, versions, hours, devices.
         cells: All runs.
-        curves: Errors after several numbers of steps; empty if only the last step is scored.
+        curves: Error of each run after several numbers of steps; empty without a curve.
         equivalents: Worth of the pretraining in steps and labels.
-        learning_rates: Choices by the rule of the plan.
         plan_text: The plan as it was run.
-        commands: Commands that reproduce the report.
+        command: Command that reproduces the report.
     """
 
     name: str
@@ -343,34 +211,29 @@ class TransferResults:
     pairs: tuple[ComparedPair, ...]
     arms: Mapping[str, str]
     targets: Mapping[str, str]
-    seeds: tuple[int, ...]
     external_pairs: tuple[ComparedPair, ...] = ()
     audit: tuple[str, ...] = ()
     features: tuple[FeatureScore, ...] = ()
-    feature_points: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    feature_classes: int = 0
-    pose_pairs: tuple[PosePair, ...] = ()
-    pose_pairs_text: str = ""
+    pose_tiles: tuple[Tile, ...] = ()
     ledgers: Mapping[str, str] = field(default_factory=dict)
     confounds: tuple[str, ...] = ()
     compute: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
-    pretraining: tuple[PretrainingLine, ...] = ()
+    pretraining: pd.DataFrame = field(default_factory=pd.DataFrame)
     mean_pose_mm: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
-    cells: tuple[CellLine, ...] = ()
-    curves: tuple[CurvePoint, ...] = ()
-    equivalents: tuple[Equivalent, ...] = ()
-    learning_rates: tuple[LearningRateChoice, ...] = ()
+    cells: pd.DataFrame = field(default_factory=pd.DataFrame)
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    equivalents: pd.DataFrame = field(default_factory=pd.DataFrame)
     plan_text: str = ""
-    commands: tuple[str, ...] = ()
+    command: str = ""
 
     @property
     def kind(self) -> str:
-        """Return the description of the data in titles of figures."""
+        """Describe the data for titles of figures."""
         return f"{self.data_title}, SYNTHETIC" if self.synthetic else self.data_title
 
 
-def percent(share: float) -> str:
+def percent(fraction: float) -> str:
     """Format a fraction in percent: 0.05 as "5 %"."""
-    return f"{100 * share:g} %"
+    return f"{100 * fraction:g} %"

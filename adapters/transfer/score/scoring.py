@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
@@ -12,7 +13,6 @@ from adapters.transfer.plan.cell import FINETUNING, Cell, CellTable
 from adapters.transfer.plan.plan import RANDOM, Plan
 from adapters.transfer.plan.rows import scored_rows
 from adapters.transfer.run.cell_folder import CellFolder
-from adapters.transfer.score.results import CurvePoint
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
@@ -24,15 +24,16 @@ from gesture_pretrain.files import writing
 
 @dataclass
 class Scored:
-    """Scores by where they stand in the plan.
+    """Scores of a plan. A place is (target, arm, fraction, seed).
 
     Attributes:
-        cells: (target, arm, fraction, seed) -> protocol -> score.
-        external: name -> protocol -> score.
-        refused: the same keys -> protocol -> why it cannot be applied.
-        results: the same keys -> what the cell noted.
-        pretrainings: The same keys -> pretraining that the cell starts from; None for random.
-        curves: Errors under the first protocol after the steps of the plan's curve and at the end.
+        cells: Place -> protocol -> score.
+        external: Name of an external system -> protocol -> score.
+        refused: Place or name -> protocol -> reason why it cannot be applied.
+        results: Place -> result of the cell.
+        pretrainings: Place -> pretraining that the cell starts from; None for random weights.
+        curves: Errors under the first protocol after the steps of the plan's curve and at the end:
+            target, arm, fraction, seed, steps, error_mm.
     """
 
     cells: dict[tuple, dict[str, Score]] = field(default_factory=dict)
@@ -40,14 +41,14 @@ class Scored:
     refused: dict[object, dict[str, str]] = field(default_factory=dict)
     results: dict[tuple, dict] = field(default_factory=dict)
     pretrainings: dict[tuple, str | None] = field(default_factory=dict)
-    curves: list[CurvePoint] = field(default_factory=list)
+    curves: list[dict] = field(default_factory=list)
     folder: TemporaryDirectory = field(default_factory=TemporaryDirectory)
     _info: list[dict] = field(default_factory=list)
 
     def spilled(self, score: Score) -> Score:
-        """The same score with the errors of its hands in a temporary file, read where needed.
+        """Return a score with its errors memory-mapped, so that many cells fit into memory.
 
-        All cells of a plan are of the same hands, whose description is kept once.
+        All cells of a plan score the same hands, whose description is kept once.
         """
         return replace(
             score,
@@ -74,12 +75,12 @@ class Scored:
 
 
 def place_of(cell: Cell) -> tuple:
-    """Where a fine-tuning cell stands: (target, arm, fraction, seed)."""
+    """Return (target, arm, fraction, seed) of a fine-tuning cell."""
     return cell.target, cell.arm, cell.fraction, cell.seed
 
 
 def pretraining_of(cell: Cell) -> str | None:
-    """Name the pretraining of a fine-tuning cell: a cell's key or initial weights; None for random.
+    """Return what identifies the pretraining of a fine-tuning cell; None for random weights.
 
     Runs that start from the same stored or published weights share one pretraining.
     """
@@ -89,7 +90,7 @@ def pretraining_of(cell: Cell) -> str | None:
 
 
 def truth_reader(plan: Plan) -> GroundTruthReader:
-    """Truth of the test index, with the hand models that the plan is trained with."""
+    """Return the reader of the test index, with the hand models that the plan is trained with."""
     index = HandIndex.open(plan.test.index or plan.data["index"])
     source = HandModelSource(**plan.finetuning.get("hand_model", {}))
     return GroundTruthReader(index, hand_models=source.load())
@@ -128,7 +129,8 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
 
 def _curve(
     plan: Plan, cell: Cell, folder: CellFolder, end: Mapping[str, Score], reader: GroundTruthReader
-) -> list[CurvePoint]:
+) -> list[dict]:
+    """Score the points of the plan's curve."""
     tested = plan.protocols[0]
     if not plan.curve or tested not in end:
         return []
@@ -138,18 +140,19 @@ def _curve(
         (score,), _ = score_predictions(predictions, reader, find_protocols([tested]))
         errors[steps] = score.averages.mpjpe_mm["single"]
     errors[cell.iterations] = end[tested].averages.mpjpe_mm["single"]
-    return [CurvePoint(*place_of(cell), steps, error) for steps, error in errors.items()]
+    place = dict(zip(("target", "arm", "fraction", "seed"), place_of(cell), strict=True))
+    return [{**place, "steps": steps, "error_mm": error} for steps, error in errors.items()]
 
 
 def mean_pose_errors(
     plan: Plan, reader: GroundTruthReader, train_rows: np.ndarray
 ) -> dict[str, float]:
-    """Protocol to the MPJPE of the mean training pose; protocols that need meshes are left out.
+    """Return the MPJPE of the mean training pose by protocol, without protocols that need meshes.
 
     Args:
-        plan: the plan.
-        reader: of the test index.
-        train_rows: images whose pose labels are trained on, of the plan's own index.
+        plan: The plan.
+        reader: Ground-truth reader of the test index.
+        train_rows: Rows of the plan's own index with the pose labels that are trained on.
     """
     index = HandIndex.open(plan.data["index"])
     pose = mean_training_pose(GroundTruthReader(index), train_rows)
@@ -164,14 +167,11 @@ def mean_pose_errors(
     return {score.protocol.name: score.averages.mpjpe_mm["single"] for score in scores}
 
 
-def on_shared_hands(scores: Mapping[str, Score] | list[Score]) -> list[Score]:
-    """The same scores on the hands that all of them have, in one order; means are not remade."""
-    listed = list(scores)
-    keys = [2 * score.info["rows"] + score.info["hand"] for score in listed]
-    shared = keys[0]
-    for key in keys[1:]:
-        shared = np.intersect1d(shared, key)
-    return [_taken(score, key, shared) for score, key in zip(listed, keys, strict=True)]
+def on_shared_hands(scores: list[Score]) -> list[Score]:
+    """Restrict scores to the hands that all of them have, in one order; `averages` stay."""
+    keys = [2 * score.info["rows"] + score.info["hand"] for score in scores]
+    shared = reduce(np.intersect1d, keys)
+    return [_taken(score, key, shared) for score, key in zip(scores, keys, strict=True)]
 
 
 def _taken(score: Score, keys: np.ndarray, wanted: np.ndarray) -> Score:

@@ -1,10 +1,10 @@
 """The index of a dataset: its annotations as memory-mapped columns, shared between processes.
 
-An index is a folder of one `.npy` file per column and a `meta.json`. Opening it maps the files and
-reads nothing else, so any number of worker processes share one copy in the system's page cache.
-It holds what the annotation files say, bit for bit (their numbers are float32), joined: images in
-the order of their file, one `step` (time step of a capture) for all its views, one calibration per
-camera and capture. `data/interhand.py` and `data/folders.py` write indexes.
+An index is a folder with one `.npy` file per column and a `meta.json`. Opening it maps the files
+and reads nothing else, so all worker processes share one copy in the system's page cache. It holds
+the annotations bit for bit (their numbers are float32): images in the order of their file, one
+`step` (time step of a capture) for all its views, and one calibration per camera and capture.
+`data.interhand` and `data.folders` write indexes.
 
 Hand axis: 0 = right, 1 = left. Joints: mano21 order (`gesture_pretrain.skeleton`). Joints are in
 millimetres, translations of MANO fits in metres, both in the world frame of the capture; pixels are
@@ -30,7 +30,7 @@ from gesture_pretrain.data.index.record import (
     HandRecord,
     HandRow,
     ManoFit,
-    StoredFits,
+    unpack_flags,
 )
 from gesture_pretrain.data.index.selection import select_rows
 
@@ -75,7 +75,7 @@ class HandIndex:
 
         Args:
             path: Folder with `meta.json`, or a dataset's folder that holds one as `index`.
-            root: Folder of the dataset, if it was moved since.
+            root: Folder of the dataset, if it was moved.
             verify: Also compare each column with its hash in `meta.json`.
 
         Raises:
@@ -110,10 +110,6 @@ class HandIndex:
         """Return the hex hash of the content, which predictions refer to."""
         content = {key: self.meta[key] for key in ("columns", "labels", "cameras")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def label_of(self, row: int) -> str:
-        """Return the source label of an image."""
-        return self.labels[self._arrays["sequence"][row]]
 
     def hand_of(self, row: int) -> str:
         """Return the hand annotated in an image: a member of `HANDS`."""
@@ -205,7 +201,7 @@ class HandIndex:
             bbox_xywh_px=self._box(i),
             joints_world_mm=joints,
             joint_triangulated=triangulated,
-            joint_in_view=_unpack_flags(self._arrays.get("in_view_bits"), i),
+            joint_in_view=self._in_view(i),
             R_cam_world=rotation,
             camera_center_mm=center,
             focal_px=focal,
@@ -221,11 +217,15 @@ class HandIndex:
             return None
         return boxes[i].copy()
 
+    def _in_view(self, i: int) -> np.ndarray:
+        bits = self._arrays.get("in_view_bits")
+        return np.zeros((2, 21), bool) if bits is None else unpack_flags(bits[i])
+
     def _joints(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
         known = self._arrays.get("step_has_joints")
         if known is None or not known[step]:
             return np.zeros((2, 21), bool), None
-        triangulated = _unpack_flags(self._arrays["step_triangulated_bits"], step)
+        triangulated = unpack_flags(self._arrays["step_triangulated_bits"][step])
         joints = self._arrays["step_joints_world_mm"][step].copy()
         joints[~triangulated] = np.nan
         return triangulated, joints
@@ -242,11 +242,14 @@ class HandIndex:
             )
         )  # fmt: skip
 
-    def _fits(self, step: int) -> Mapping[str, ManoFit | None]:
-        rows = self._arrays.get("step_mano")
-        if rows is None:
-            return {"right": None, "left": None}
-        return StoredFits(self._arrays["mano"], rows.item(step, 0), rows.item(step, 1))
+    def _fits(self, step: int) -> dict[str, ManoFit | None]:
+        fits = dict.fromkeys(HANDS[:2])
+        if "step_mano" in self._arrays:
+            for hand, row in zip(fits, self._arrays["step_mano"][step].tolist(), strict=True):
+                if row >= 0:
+                    numbers = self._arrays["mano"][row].copy()
+                    fits[hand] = ManoFit(numbers[:48], numbers[48:58], numbers[58:])
+        return fits
 
     def select(self, split: str | None = None, **filters: Any) -> np.ndarray:
         """Select the rows that pass every filter; see `data.index.selection.select_rows`."""
@@ -299,10 +302,3 @@ def _map_column(path: Path, name: str, spec: dict) -> np.memmap:
             f"{spec['dtype']} {tuple(spec['shape'])}; build the index again"
         )
     return column
-
-
-def _unpack_flags(bits: np.ndarray | None, i: int) -> np.ndarray:
-    """Return (2, 21) bool of row `i`; all False if the dataset has no such flags."""
-    if bits is None:
-        return np.zeros((2, 21), bool)
-    return np.unpackbits(bits[i], count=42, bitorder="little").view(bool).reshape(2, 21)

@@ -6,3 +6,12 @@ not, because pretraining uses no joints. Functions take arrays and return predic
 
 Letters: N gallery (train) samples, M query samples, C channels, K classes, J = 21 joints.
 """
+
+from gesture_pretrain.lazy import lazy_names
+
+__getattr__, __all__ = lazy_names(
+    __name__,
+    {
+        "evaluate_features": "gesture_pretrain.evaluation.features.run",
+    },
+)

@@ -87,7 +87,7 @@ def probe_predictions(
                 train, evaluated, level, labelled, num_classes[level], k, fits
             )
     if train.has_joints and evaluated.has_joints:
-        arrays |= _joint_predictions(train, evaluated, k, fits)
+        arrays |= joint_predictions(train, evaluated, k, fits)
     if not arrays:
         raise ValueError(
             f"The {len(train)} train samples and the {len(evaluated)} evaluated samples have "
@@ -158,7 +158,10 @@ def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits
     }
 
 
-def _joint_predictions(train, evaluated, k, fits) -> dict:
+def joint_predictions(
+    train: FeatureTable, evaluated: FeatureTable, k: int, fits: dict
+) -> dict[str, np.ndarray]:
+    """Predict joints (M, J, 3) by k-NN, linear probe and mean pose; note the probe in `fits`."""
     known = train.joint_valid.all(1)
     features, groups = train.features[known], train.groups[known]
     joints, valid = train.joints_rel_mm[known], train.joint_valid[known]

@@ -155,8 +155,8 @@ def step(slot, parameters, loss) -> None:
     [
         ("frozen", "2 of 2 backbone parameters are frozen"),
         ("outside", "2 of 2 backbone parameters are not in the optimiser"),
-        ("detached", "2 of 2 backbone parameters have no gradient"),
-        ("infinite", "non-finite gradient"),
+        ("detached", "2 of 2 backbone parameters got no gradient"),
+        ("infinite", "gradient that is not finite"),
     ],
 )
 def test_a_backbone_that_would_not_train_is_refused(fault, message):

@@ -16,7 +16,7 @@ from adapters.pose.model import PoseModel, check_prediction
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
 from adapters.swap.swap import build_swapped
-from adapters.targets import SwapError, find_pose_target
+from adapters.targets import SwapError
 from eanet import CORRECT, UPSTREAM
 from eanet.checkpoint import load_snapshot, save_snapshot
 from eanet.key_maps import their_names
@@ -80,6 +80,11 @@ def backbone():
 
 def tiny_model(backbone, hands, **options):
     return build_eanet(backbone, hand_models=hands, **{**TINY, **options})
+
+
+def swap(network, hands, **options):
+    options = {**TINY, **options}
+    return build_swapped(TARGET, network, backbone_name="t", seed=0, hand_models=hands, **options)
 
 
 def with_heads(backbone) -> GestureNetwork:
@@ -158,22 +163,6 @@ def test_a_step_lowers_the_loss_and_moves_the_backbone(backbone, hands, batch):
     assert without == []
 
 
-def test_losses_are_computed_in_float32_under_autocast(backbone, hands, batch):
-    model = tiny_model(backbone, hands).eval()
-    exact = model(batch)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        coarse = model(batch)
-        prediction = model(batch, mode="predict")
-    assert {value.dtype for value in coarse.values()} == {torch.float32}
-    assert prediction.vertices_rel_mm.dtype == torch.float32
-    # bfloat16 keeps 8 bits: 0.4 % per operation, a few hundred operations deep
-    for name, value in coarse.items():
-        torch.testing.assert_close(value, exact[name], rtol=0.3, atol=0.05)
-
-
-# --- predictions ------------------------------------------------------------------------------
-
-
 def test_predictions_are_of_the_hand_that_is_shown(backbone, hands, batch):
     model = tiny_model(backbone, hands).eval()
     assert isinstance(model, PoseModel)
@@ -228,9 +217,7 @@ def test_crops_of_two_hands_are_not_predicted_unasked(backbone, hands, batch):
 
 
 def test_every_tensor_of_the_swap_is_accounted_for(backbone, hands):
-    model, ledger = build_swapped(
-        TARGET, backbone, backbone_name="test", seed=3, hand_models=hands, **TINY
-    )
+    model, ledger = swap(backbone, hands)
     assert ledger.is_complete and not ledger.projections
     assert model.backbone is backbone
     assert not [name for name in model.state_dict() if "hands" in name]  # no MANO in checkpoints
@@ -244,18 +231,9 @@ def test_the_hands_move_with_the_model(backbone, hands):
 
 
 def test_other_channels_are_refused_unless_a_projection_is_declared(backbone, hands):
-    options = {**TINY, "backbone_channels": 2048}
     with pytest.raises(SwapError, match=r"eanet reads 2048 channels.*has 512.*allow_projection"):
-        build_swapped(TARGET, backbone, backbone_name="t", seed=0, hand_models=hands, **options)
-    _, ledger = build_swapped(
-        TARGET,
-        backbone,
-        backbone_name="t",
-        seed=0,
-        hand_models=hands,
-        allow_projection=True,
-        **options,
-    )
+        swap(backbone, hands, backbone_channels=2048)
+    _, ledger = swap(backbone, hands, backbone_channels=2048, allow_projection=True)
     name = "network.backbone.backbone_projection"
     assert ledger.projections == {name: "1x1 projection, 512 to 2048 channels"}
     assert "1x1 projection, 512 to 2048" in ledger.table()
@@ -278,15 +256,7 @@ def test_crops_of_another_size_than_the_grid_are_refused(backbone, hands, batch)
 @pytest.mark.parametrize("quirks", ["correct", "upstream"])
 def test_gesture_logits_are_those_of_the_heads_that_came_along(backbone, hands, batch, quirks):
     network = with_heads(backbone)
-    model, ledger = build_swapped(
-        TARGET,
-        network,
-        backbone_name="t",
-        seed=0,
-        hand_models=hands,
-        gesture_logits="logits",
-        **{**TINY, "quirks": quirks},
-    )
+    model, ledger = swap(network, hands, gesture_logits="logits", quirks=quirks)
     model.eval()
     assert {"heads.coarse.layers.0.weight", "heads.fine.layers.3.bias"} <= set(
         ledger.backbone.matched
@@ -465,8 +435,3 @@ def test_the_upstream_preset_reaches_the_data(index, hands):
     for size, expected in (("full", CORRECT), ("upstream", UPSTREAM)):
         dataset = TARGET.dataset_for(**TARGET.options(size))(*arguments, **common)
         assert dataset.quirks == expected
-
-
-def test_it_is_found_by_name():
-    assert find_pose_target("eanet") is TARGET
-    assert TARGET.needs_for().channels == 2048 and TARGET.needs_for().input_px == 256

@@ -17,7 +17,7 @@ from gesture_pretrain.weights.registry import load_backbone
 
 
 class LocalHub:
-    """Folders that behave as the hub does, as far as `HubClient` asks."""
+    """Folders that behave as the hub does, as far as push and pull require."""
 
     def __init__(self, root: Path):
         self.root, self.private = root, {}
@@ -102,8 +102,8 @@ def test_a_new_repository_is_private_unless_said(registered, hub):
 
 
 def test_a_revision_is_kept_apart(registered, hub, tmp_path):
-    assert push_backbone(registered.name, "lab/x", revision="v2", client=hub).endswith("@v2")
-    pull_backbone("lab/x", revision="v2", home=tmp_path / "a", client=hub)
+    assert push_backbone(registered.name, "lab/x@v2", client=hub).endswith("@v2")
+    pull_backbone("lab/x@v2", home=tmp_path / "a", client=hub)
     with pytest.raises(WeightsError, match="no card"):
         pull_backbone("lab/x", home=tmp_path / "b", client=hub)
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from adapters.detection import DetectedHand
-from adapters.prediction.detected_boxes import DetectedBoxes, TrackedBoxes, overlap
+from adapters.prediction.detected_boxes import (
+    DETECT_EVERY,
+    DetectedBoxes,
+    TrackedBoxes,
+    overlap,
+)
 from adapters.prediction.hand_estimator import HandEstimate
 from adapters.prediction.image_source import SeenImage
 
@@ -53,7 +58,7 @@ def test_each_image_is_detected_and_the_users_handedness_wins():
 
 def test_a_hand_is_followed_without_detection():
     detector = Detector([detected(100, 100)])
-    boxes = TrackedBoxes(detector, detect_every=100)
+    boxes = TrackedBoxes(detector)
     seen = [follow(boxes, i, (100 + 20 * i, 100))[0] for i in range(10)]
     assert detector.calls == 1 and {box.track for box in seen} == {1}
     assert seen[9].box_xywh_px == pytest.approx((100 + 20 * 8, 100, 100, 100))
@@ -61,25 +66,26 @@ def test_a_hand_is_followed_without_detection():
 
 def test_hands_are_detected_again_after_some_frames():
     detector = Detector([detected(0, 0)], [detected(5, 5), detected(300, 300)])
-    boxes = TrackedBoxes(detector, detect_every=4)
-    for i in range(4):
+    boxes = TrackedBoxes(detector)
+    for i in range(DETECT_EVERY):
         assert [box.track for box in follow(boxes, i, (0, 0))] == [1]
-    assert [box.track for box in boxes.find(frame(4))] == [1, 2]
+    assert [box.track for box in boxes.find(frame(DETECT_EVERY))] == [1, 2]
 
 
 @pytest.mark.parametrize("place", [(350, 300), (-90, 0)], ids=["elsewhere", "outside"])
 def test_a_lost_hand_is_detected_again_and_is_another_track(place):
     detector = Detector([detected(0, 0)], [], [detected(200, 200)])
-    boxes = TrackedBoxes(detector, detect_every=100)
+    boxes = TrackedBoxes(detector)
     follow(boxes, 0, place)
     assert follow(boxes, 1) == []
     assert [box.track for box in follow(boxes, 2, (200, 200))] == [2]
     assert detector.calls == 3
 
 
-def test_a_hand_that_detections_miss_twice_ends():
+def test_a_hand_that_detections_miss_twice_ends(monkeypatch):
+    monkeypatch.setattr("adapters.prediction.detected_boxes.DETECT_EVERY", 1)
     detector = Detector([detected(0, 0)], [])
-    boxes = TrackedBoxes(detector, detect_every=1, misses=2)
+    boxes = TrackedBoxes(detector)
     assert [len(follow(boxes, i, (0, 0))) for i in range(4)] == [1, 1, 0, 0]
 
 

@@ -25,7 +25,7 @@ document.title = before === view.toDataURL() ? "the same" : "rotated";
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     hands = {side: open_hand(side) for side in ("right", "left")}
-    page = HtmlPage("a network", {side: hand["f"] for side, hand in hands.items()}, 2)
+    page = HtmlPage("a network", {side: hand["f"] for side, hand in hands.items()})
     drawn = [
         DrawnHand(
             side, 1000 * hand["v_template"], hand["f"], np.zeros((21, 2)), np.ones(3),
@@ -33,9 +33,11 @@ def page(tmp_path_factory):
         )
         for side, hand in hands.items()
     ]  # fmt: skip
-    for name in ("a.jpg", "<b>.jpg", "c.jpg"):
-        page.add(name, np.full((40, 60, 3), 120, np.uint8), drawn)
-    page.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adapters.prediction.html_page.IMAGES_AT_MOST", 2)
+        for name in ("a.jpg", "<b>.jpg", "c.jpg"):
+            page.add(name, np.full((40, 60, 3), 120, np.uint8), drawn)
+        page.write(folder)
     return folder / "index.html"
 
 

@@ -9,8 +9,8 @@ from adapters.prediction.one_euro import HandSmoother, OneEuroFilter
 SECONDS = 1 / 30
 
 
-def run(values: np.ndarray, **settings) -> np.ndarray:
-    smooth = OneEuroFilter(**{"cutoff_hz": 1.0, "per_speed": 0.02, **settings})
+def run(values: np.ndarray, per_speed: float = 0.02) -> np.ndarray:
+    smooth = OneEuroFilter(per_speed)
     return np.stack([smooth(value, SECONDS) for value in values])
 
 

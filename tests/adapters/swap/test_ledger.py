@@ -8,10 +8,9 @@ from torch import nn
 from toy_target import TOY, Toy, ToyPose
 
 from adapters.swap.projection import fit_backbone
-from adapters.swap.swap import build_swapped, parameter_table
+from adapters.swap.swap import build_swapped
 from adapters.targets import BackboneNeeds, SwapError
 from gesture_pretrain.models.gesture_network import GestureNetwork
-from gesture_pretrain.weights.ledger import LedgerEntry, WeightLedger
 
 NARROW = BackboneNeeds(channels=64, stride=32)
 
@@ -59,14 +58,8 @@ def test_gesture_heads_that_the_target_reads_are_matched(gesture_network):
     assert isinstance(model.guide, GestureNetwork)
     assert not ledger.backbone.dropped_by_name
     assert any(name.startswith("heads.coarse") for name in ledger.backbone.matched)
-    assert ledger.carries_heads
     parts = {row["part"]: row["numbers"] for row in ledger.counts()}
     assert parts["heads"] == sum(p.numel() for p in gesture_network.heads.parameters())
-    counted = {
-        line.split()[0]: line.split()[1] for line in parameter_table(model, ledger).split("\n")
-    }
-    assert int(counted["heads"].replace(",", "")) == parts["heads"]
-    assert int(counted["all"].replace(",", "")) == sum(p.numel() for p in model.parameters())
     assert ledger.own.fresh == ("head.weight", "head.bias")  # no alias counted as the target's
 
 
@@ -108,7 +101,7 @@ def test_a_projection_that_nobody_allowed_is_refused(backbone):
     def sneak_in(model):
         model.projection = fit_backbone(model.backbone, NARROW, target="toy", allow_projection=True)
 
-    with pytest.raises(SwapError, match="though none was allowed"):
+    with pytest.raises(SwapError, match="none was allowed"):
         swap(backbone, spoil=sneak_in)
 
 
@@ -117,65 +110,49 @@ def test_another_stride_is_refused(backbone):
         swap(backbone, needs=BackboneNeeds(channels=512, stride=16))
 
 
-def test_a_missing_tensor_is_refused_by_name(backbone):
-    def lose(model):
-        del model.backbone.net.conv1.weight
-        model.backbone.net.conv1.weight = None
-
-    with pytest.raises(SwapError, match=r"unexpected \(backbone\): net\.conv1\.weight"):
-        swap(backbone, spoil=lose)
+def lose(net):
+    del net.conv1.weight
+    net.conv1.weight = None
 
 
-def test_a_wrong_shape_is_refused_with_both_shapes(backbone):
-    def reshape(model):
-        model.backbone.net.conv1 = nn.Conv2d(3, 8, 3, bias=False)
-
-    expected = r"wrong_shape \(backbone\): net\.conv1\.weight \(file \(16, 3, 3, 3\), network \(8,"
-    with pytest.raises(SwapError, match=expected):
-        swap(backbone, spoil=reshape)
+def reshape(net):
+    net.conv1 = nn.Conv2d(3, 8, 3, bias=False)
 
 
-def test_a_tensor_that_nobody_gave_is_refused(backbone):
-    def add(model):
-        model.backbone.net.extra = nn.Linear(2, 2)
-
-    with pytest.raises(SwapError, match=r"missing \(backbone\): net\.extra\.weight"):
-        swap(backbone, spoil=add)
+def add(net):
+    net.extra = nn.Linear(2, 2)
 
 
-def test_weights_that_are_drawn_again_are_refused(backbone):
-    def initialise(model):
-        nn.init.normal_(model.backbone.net.conv2.weight)
-
-    with pytest.raises(SwapError, match=r"changed on the way: net\.conv2\.weight"):
-        swap(backbone, spoil=initialise)
+def initialise_again(net):
+    nn.init.normal_(net.conv2.weight)
 
 
-def test_one_bit_of_a_buffer_is_seen(backbone):
-    def nudge(model):
-        mean = model.backbone.net.bn1.running_mean
-        mean[0] = torch.nextafter(mean[0], torch.tensor(1.0))
+def change_one_bit(net):
+    mean = net.bn1.running_mean
+    mean[0] = torch.nextafter(mean[0], torch.tensor(1.0))
 
-    with pytest.raises(SwapError, match=r"changed on the way: net\.bn1\.running_mean"):
-        swap(backbone, spoil=nudge)
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lose, r"unexpected: net\.conv1\.weight"),
+        (reshape, r"wrong_shape: net\.conv1\.weight \(file \(16, 3, 3, 3\), network \(8,"),
+        (add, r"missing: net\.extra\.weight"),
+        (initialise_again, r"changed on the way: net\.conv2\.weight"),
+        (change_one_bit, r"changed on the way: net\.bn1\.running_mean"),
+    ],
+)
+def test_a_tensor_that_did_not_arrive_as_it_was_is_refused(backbone, spoil, problem):
+    with pytest.raises(SwapError, match=problem):
+        swap(backbone, spoil=lambda model: spoil(model.backbone.net))
 
 
 def test_a_model_without_our_backbone_is_refused(backbone):
     def replace(model):
         model.backbone = nn.Identity()
 
-    with pytest.raises(SwapError, match="no attribute 'backbone' with a Backbone, but Identity"):
+    with pytest.raises(SwapError, match="no Backbone .* Identity"):
         swap(backbone, spoil=replace)
-
-
-def test_tensors_of_a_checkpoint_of_the_target_are_not_fresh(backbone):
-    def load(model):
-        entry = LedgerEntry("head.weight", "matched", 1536)
-        model.target_ledger = WeightLedger((entry,), source="snapshot_29")
-
-    _, ledger = swap(backbone, spoil=load)
-    assert ledger.own.matched == ("head.weight",)
-    assert ledger.own.fresh == ("head.bias",)
 
 
 def test_the_ledger_is_stored_as_json(backbone, tmp_path):
@@ -186,10 +163,3 @@ def test_the_ledger_is_stored_as_json(backbone, tmp_path):
     assert stored["fingerprints"]["after_first_step"] is None
     assert len(stored["backbone"]["matched"]) == len(backbone.net.state_dict())
     assert {entry["name"] for entry in stored["own"]["fresh"]} == {"head.weight", "head.bias"}
-
-
-def test_the_table_is_short(backbone):
-    _, ledger = swap(backbone)
-    lines = ledger.table().splitlines()
-    assert len(lines) == 5
-    assert lines[0] == "swap: hrnet_w16_tiny.x into toy"

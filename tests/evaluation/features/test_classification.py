@@ -51,11 +51,6 @@ def test_unlabelled_samples_change_no_score():
     assert ours.to_json() == {**reference.to_json(), "num_masked": 50}
 
 
-def test_class_never_predicted_counts_zero():
-    scores = classification_metrics(np.array([0, 1]), np.array([0, 0]), 2)
-    assert scores.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
-
-
 def test_nothing_labelled_is_an_error():
     with pytest.raises(ValueError, match="None of the 3 samples has a label"):
         classification_metrics(np.full(3, -1), np.zeros(3, int), 4)

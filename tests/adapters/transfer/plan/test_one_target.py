@@ -15,9 +15,8 @@ NAME = "hrnet_w16_tiny.tiny"
 
 def plan_of(index, *baselines, backbone=NAME, overrides=(), **options) -> dict:
     target = find_pose_target("eanet")
-    sections = pose_sections(
-        target, index=str(index), size="tiny", iterations=5, overrides=overrides
-    )
+    chosen = {"data.index": str(index), "model.size": "tiny", "schedule.iterations": 5}
+    sections = pose_sections(target, {}, chosen, overrides)
     return one_target_plan(target, backbone, baselines, sections=sections, **options)
 
 

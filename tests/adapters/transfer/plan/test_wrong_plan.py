@@ -1,24 +1,15 @@
-"""Every key of a plan with a wrong value is refused when the plan is read, by its name."""
+"""A plan with a wrong value is refused when it is read, and the message names the key.
+
+The types of values are tested with the schema; here are ranges, names, and values that contradict.
+"""
 
 import json
-from dataclasses import fields
 
 import pytest
 from toy_pose import toy_plan
 
 from adapters.transfer.plan.file import plan_from
-from adapters.transfer.plan.plan import (
-    Arm,
-    Comparison,
-    Diagnostics,
-    External,
-    LearningRate,
-    Plan,
-    PlanError,
-    Planning,
-    Target,
-    TestImages,
-)
+from adapters.transfer.plan.plan import PlanError
 
 # what is added to the toy plan, so that every part of a plan is there
 PARTS = {
@@ -65,13 +56,10 @@ NEAR = [
     (["learning_rate", "split"], "vals", "learning_rate.split", "val"),
     (["seads"], [0], "Unknown key seads", "seeds"),
 ]
-# values of another kind, out of range, or that do not go together
+# values out of range, or that contradict each other
 WRONG = [
     (["name"], "a/b", "name"),
-    (["name"], 3, "name"),
-    (["question"], 3, "question"),
     (["data"], {}, "data.index"),
-    (["data"], "here", "data"),
     (["data", "fraction"], 0.5, "data.fraction"),
     (["data", "batch_size"], 0, "data.batch_size"),
     (["data", "workers"], -1, "data.workers"),
@@ -79,33 +67,20 @@ WRONG = [
     (["backbones", "tiny", "init"], "timm", "backbones.tiny.init"),
     (["backbones", "tiny", "size_px"], 0, "backbones.tiny.size_px"),
     (["arms"], {}, "arms"),
-    (["arms"], ["random"], "arms"),
     (["arms", "random"], {}, "arms.random"),
-    (["arms", "random", "init"], 3, "arms.random.init"),
     (["arms", "random", "weights"], "test_resnet.any", "arms.random"),
     (["arms", "random", "finetuning"], {"schedule": {}}, "arms.random.finetuning.schedule"),
     (["arms", "gesture", "pretrain"], {"optimizer": {"rate": 1}}, "optimizer.rate"),
-    (["arms", "gesture", "pretrain"], 3, "arms.gesture.pretrain"),
-    (["arms", "random", "weights"], 3, "arms.random.weights"),
     (["arms", "random", "extra"], -1, "arms.random.extra"),
     (["arms", "random", "extra"], "finetuning", "arms.random.extra"),
-    (["arms", "random", "extra"], 0.5, "arms.random.extra"),
-    (["arms", "random", "optional"], "yes", "arms.random.optional"),
-    (["arms", "random", "text"], 3, "arms.random.text"),
     (["arms"], {"random": {"init": "random", "extra": "pretraining"}}, "arms.random.extra"),
     (["targets"], {}, "targets"),
     (["targets", "toy", "target"], "onnx", "targets.toy.target"),  # it writes a file
-    (["targets", "toy", "backbone"], 3, "targets.toy.backbone"),
     (["targets", "toy", "model"], {"size": "huge"}, "targets.toy.model"),
     (["targets", "toy", "model"], {"colour": 1}, "targets.toy.model"),
-    (["targets", "toy", "arms"], "gesture", "targets.toy.arms"),
-    (["targets", "toy", "finetuning"], {"optimizer": 3}, "targets.toy.finetuning.optimizer"),
     (["targets", "toy", "finetuning"], {"heads": {}}, "targets.toy.finetuning.heads"),
-    (["targets", "toy", "text"], 3, "targets.toy.text"),
-    (["pretraining"], [], "pretraining"),
     (["pretraining", "schedule", "iterations"], 0, "pretraining: schedule.iterations"),
     (["pretraining", "objective"], {"ramp": {"start": 2}}, "pretraining: objective.ramp"),
-    (["finetuning"], [], "finetuning"),
     (["finetuning", "data"], {"fraction": 1.0}, "finetuning: data.fraction"),
     (["finetuning", "data"], {"augmentation": {"flip": 2}}, "finetuning: data.augmentation.flip"),
     (["finetuning", "data"], {"augmentation": {"turn": 2}}, "data.augmentation.turn"),
@@ -113,51 +88,22 @@ WRONG = [
     (["finetuning", "training", "threads"], 0, "finetuning: training.threads"),
     (["seeds"], [], "seeds"),
     (["seeds"], [1, 1], "seeds"),
-    (["seeds"], 3, "seeds"),
     (["seeds"], [0.5], "seeds[0]"),
-    (["seeds"], [True], "seeds[0]"),
     (["seeds"], [-1], "seeds"),
     (["fractions"], [0.0], "fractions"),
     (["fractions"], [0.5, 1.5], "fractions"),
-    (["fractions"], [float("nan")], "fractions"),
-    (["fractions"], ["half"], "fractions[0]"),
-    (["comparisons"], "gesture", "comparisons"),
-    (["comparisons", 0, "arm"], 3, "comparisons[0].arm"),
     (["comparisons", 0, "reference"], "gesture", "comparisons[0] compares 'gesture' with itself"),
-    (["comparisons", 0, "target"], 3, "comparisons[0].target"),
-    (["comparisons", 0, "reference_target"], 3, "comparisons[0].reference_target"),
-    (["comparisons", 0, "text"], 3, "comparisons[0].text"),
     (["targets", "toy", "arms"], ["gesture"], "comparisons[0]: no target is run with both"),
     (["protocols"], [], "protocols"),
-    (["protocols"], "interhand_wrist", "protocols"),
-    (["protocols"], ["all"], "protocols"),
-    (["test"], [], "test"),
-    (["test", "split"], 3, "test.split"),
     (["test", "images"], 0, "test.images"),
-    (["test", "images"], "all", "test.images"),
     (["test", "hands"], [], "test.hands"),
-    (["test", "hands"], "right", "test.hands"),
-    (["test", "index"], 3, "test.index"),
     (["test", "box_source"], "annotation", "test.box_source"),
-    (["external"], "theirs.npz", "external"),
-    (["external", 0, "name"], 3, "external[0].name"),
     (["external", 0, "path"], "nowhere.npz", "external[0].path"),
-    (["external", 0, "text"], 3, "external[0].text"),
-    (["external", 0, "reference"], 3, "external[0].reference"),
     (["external"], 2 * PARTS["external"], "external[0].name"),
     (["external"], [{"name": "theirs"}], "external[0].path is required"),
-    (["allowed_leaks"], "pretraining:other_view", "allowed_leaks"),
-    (["leakage_by_content"], "yes", "leakage_by_content"),
-    (["planning"], 3, "planning"),
     (["planning", "cluster_sd_mm"], -1, "planning.cluster_sd_mm"),
-    (["planning", "seed_sd_mm"], "small", "planning.seed_sd_mm"),
     (["planning", "images_per_s"], 0, "planning.images_per_s"),
-    (["planning", "pretraining_images_per_s"], 0, "planning.pretraining_images_per_s"),
-    (["planning", "prediction_images_per_s"], -1, "planning.prediction_images_per_s"),
-    (["planning", "source"], 3, "planning.source"),
-    (["diagnostics"], 3, "diagnostics"),
     (["diagnostics", "train_images"], 0, "diagnostics.train_images"),
-    (["diagnostics", "test_images"], 2.5, "diagnostics.test_images"),
     (["pretrainings"], 0, "pretrainings"),
     (["pretrainings"], 3, "pretrainings"),
     (["curve"], [2, 1], "curve"),
@@ -166,7 +112,6 @@ WRONG = [
     (["learning_rate", "candidates"], [1e-3], "learning_rate.candidates"),
     (["learning_rate", "candidates"], [1e-3, -1e-3], "learning_rate.candidates"),
     (["learning_rate", "split"], "test", "learning_rate.split"),
-    (["learning_rate", "images"], 0, "learning_rate.images"),
     (["arms", "random", "finetuning"], {"optimizer": {"lr": 1e-3}}, "finetuning.optimizer.lr"),
 ]
 
@@ -177,10 +122,6 @@ OPTIONS = [
     ("token_fusion", {"witdh": 64}, "Unknown key model.witdh"),
     ("token_fusion", {"weights": {"joint": 1}}, "Unknown key model.weights.joint"),
     ("eanet", {"gesture_logits": "both"}, "gesture_logits is 'both'"),
-    ("eanet", {"reduction": "sum"}, "reduction is 'sum'"),
-    ("eanet", {"cell_origin": "middle"}, "cell_origin is 'middle'"),
-    ("eanet", {"input_normalisation": "imagenet"}, "input_normalisation is 'imagenet'"),
-    ("eanet", {"quirks": "all"}, "unknown quirks preset 'all'"),
 ]
 
 
@@ -225,24 +166,3 @@ def test_a_wrong_option_of_a_network_is_refused_at_reading(whole, target, model,
     with pytest.raises(PlanError) as caught:
         plan_from({**whole, "targets": {"toy": {"target": target, "model": model}}})
     assert "targets.toy.model: " in str(caught.value) and named in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("kind", "place"),
-    [
-        (Plan, []),
-        (Arm, ["arms"]),
-        (Target, ["targets"]),
-        (Comparison, ["comparisons"]),
-        (External, ["external"]),
-        (TestImages, ["test"]),
-        (Planning, ["planning"]),
-        (Diagnostics, ["diagnostics"]),
-        (LearningRate, ["learning_rate"]),
-    ],
-)
-def test_no_key_of_a_plan_is_left_out_above(kind, place):
-    depth = len(place) + (kind in (Arm, Target, Comparison, External))
-    paths = [path for path, *_ in WRONG + NEAR if path[: len(place)] == place]
-    tried = {path[depth] for path in paths if len(path) > depth}
-    assert {item.name for item in fields(kind)} <= tried

@@ -20,7 +20,6 @@ from adapters.transfer.run import cluster
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.comparing import compare_plan
 from adapters.transfer.score.exposure import Exposure
-from adapters.transfer.score.pose_pairs import hidden_joints
 from adapters.transfer.score.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
@@ -41,7 +40,8 @@ def plan_file(toy_index, tmp_path) -> Path:
 
 
 def test_report_of_a_finished_experiment(finished):
-    results, pairs = collect_results(finished.plan, finished.table, finished.out)
+    results = collect_results(finished.plan, finished.table, finished.out)
+    pairs = results.pairs
     assert [row.arm for row in results.rows] == ["random", "gesture", "shuffled"]
     assert len(pairs) == 2 and results.trouble == () and results.synthetic
     for pair in pairs:
@@ -57,13 +57,15 @@ def test_report_of_a_finished_experiment(finished):
         assert not any("pretraining" in caveat for caveat in pair.joints.caveats)
     assert results.facts["cells"] == "10 of 10 finished"
     assert all("complete: True" in text for text in results.ledgers.values())
-    assert {line.state for line in results.cells} == {"finished"} and len(results.cells) == 10
-    assert all((finished.out / line.folder / "cell.json").exists() for line in results.cells)
-    assert all(line.minutes > 0 and line.device == "cpu" for line in results.cells)
-    assert {line.commit for line in results.cells} == {results.facts["commits"]} != {"None"}
-    learned = {line.arm: line for line in results.pretraining}
-    assert set(learned) == {"gesture", "shuffled"} and learned["shuffled"].labels == "shuffled"
-    assert all(0 <= top1 <= 1 for line in learned.values() for top1 in line.train_top1)
+    assert set(results.cells["state"]) == {"finished"} and len(results.cells) == 10
+    assert all((finished.out / name / "cell.json").exists() for name in results.cells["cell"])
+    assert set(results.cells["device"]) == {"cpu"}
+    (commit,) = set(results.cells["commit"])
+    assert results.facts["commits"].startswith(commit) and commit != "None"
+    learned = results.pretraining.set_index("arm")
+    assert learned["labels"].to_dict() == {"gesture, tiny": "gesture", "shuffled, tiny": "shuffled"}
+    top1 = learned["train top-1, fine"].str.removesuffix(" %").astype(float)
+    assert top1.between(0, 100).all()
     assert results.rows[0].train_moments < results.rows[0].train_images
     page = write_report(finished.plan, finished.table, finished.out, command="the command")
     assert "the command" in page.read_text() and "toy, gesture" in page.read_text()
@@ -75,12 +77,11 @@ def test_frozen_features_are_scored_and_kept(finished, toy_index):
     plan = plan_from(
         toy_plan(toy_index, diagnostics={"train_images": 50, "test_images": 30}, name="probed")
     )
-    results, _ = collect_results(plan, finished.table, finished.out)
+    results = collect_results(plan, finished.table, finished.out)
     assert {(s.arm, s.seed) for s in results.features} == {
         (arm, seed) for arm in ("random", "gesture", "shuffled") for seed in (0, 1)
     }
     assert all(20 < score.probe_mpjpe_mm < 300 for score in results.features)
-    assert set(results.feature_points) == {"random", "gesture", "shuffled"}
     for score in results.features:
         assert set(score.gain_mm) == (set() if score.arm == "random" else {"toy"})
     written = {p.name: p.stat().st_mtime_ns for p in (finished.out / "features").iterdir()}
@@ -91,11 +92,12 @@ def test_frozen_features_are_scored_and_kept(finished, toy_index):
 
 def test_missing_cells_are_said_and_the_rest_is_reported(finished, toy_index, tmp_path):
     plan = plan_from(toy_plan(toy_index, seeds=[0, 1, 2]))
-    results, pairs = collect_results(plan, cells_of(plan), finished.out)
-    assert pairs[0].joints.seeds == 2 and "2 of 3 seeds" in pairs[0].missing
+    results = collect_results(plan, cells_of(plan), finished.out)
+    pair = results.pairs[0]
+    assert pair.joints.seeds == 2 and "2 of 3 seeds" in pair.missing
     assert any("toy_random_50pc_s2 failed: did not run" in text for text in results.trouble)
-    nothing, pairs = collect_results(finished.plan, finished.table, tmp_path / "empty")
-    assert nothing.rows == () and pairs[0].finding == "not run"
+    nothing = collect_results(finished.plan, finished.table, tmp_path / "empty")
+    assert nothing.rows == () and nothing.pairs[0].finding == "not run"
     assert write_report(finished.plan, finished.table, tmp_path / "empty").exists()
 
 
@@ -109,9 +111,9 @@ def test_changed_predictions_are_not_scored(finished, toy_index, tmp_path):
     stored = PosePredictions.load(path)
     stored.joints_rel_mm[:] = 0
     stored.save(path)
-    results, pairs = collect_results(finished.plan, finished.table, out)
+    results = collect_results(finished.plan, finished.table, out)
     row = next(row for row in results.rows if row.arm == "random")
-    assert row.seeds == (1,) and pairs[0].joints.seeds == 1
+    assert row.seeds == (1,) and results.pairs[0].joints.seeds == 1
 
 
 def test_other_systems_join_the_table_through_their_predictions(finished, toy_index, tmp_path):
@@ -120,7 +122,7 @@ def test_other_systems_join_the_table_through_their_predictions(finished, toy_in
     stored.take(slice(0, 30)).save(tmp_path / "theirs.npz")
     external = [{"name": "theirs", "path": str(tmp_path / "theirs.npz"), "text": "another system"}]
     plan = plan_from(toy_plan(toy_index, external=external))
-    results, _ = collect_results(plan, cells_of(plan), finished.out)
+    results = collect_results(plan, cells_of(plan), finished.out)
     row = results.rows[0]
     assert row.is_external and row.target == "theirs" and row.hands["interhand_wrist"] == 30
     assert row.interval_mm is None and results.rows[1].interval_mm is not None
@@ -139,10 +141,10 @@ def test_other_systems_are_compared_on_the_hands_of_both(finished, toy_index, tm
         {"name": "again", "path": str(tmp_path / "theirs.npz"), "reference": "shuffled"},
     ]
     plan = plan_from(toy_plan(toy_index, external=external))
-    results, declared = collect_results(plan, cells_of(plan), finished.out)
-    alone, _ = collect_results(finished.plan, finished.table, finished.out)
+    results = collect_results(plan, cells_of(plan), finished.out)
+    alone = collect_results(finished.plan, finished.table, finished.out)
     # the declared comparisons and their correction are as without other systems
-    assert [p.joints_p_holm for p in declared] == [p.joints_p_holm for p in alone.pairs]
+    assert [p.joints_p_holm for p in results.pairs] == [p.joints_p_holm for p in alone.pairs]
     theirs, again = results.external_pairs
     assert theirs.label == "theirs against toy, gesture, 50 % labels"
     assert again.label == "again against toy, shuffled, 50 % labels"
@@ -154,23 +156,8 @@ def test_other_systems_are_compared_on_the_hands_of_both(finished, toy_index, tm
     assert "theirs against toy, gesture, 50 % labels" in page
 
 
-def test_other_system_without_a_finished_reference_is_said_to_be_missing(
-    finished, toy_index, tmp_path
-):
-    cell = next(c for c in finished.table.cells if c.label == "toy_gesture_50pc_s0")
-    PosePredictions.load(CellFolder(finished.out, cell).predictions).save(tmp_path / "theirs.npz")
-    external = [{"name": "theirs", "path": str(tmp_path / "theirs.npz")}]
-    plan = plan_from(toy_plan(toy_index, external=external))
-    results, _ = collect_results(plan, cells_of(plan), tmp_path / "empty")
-    (pair,) = results.external_pairs
-    assert pair.finding == "not run" and pair.missing == (
-        "no seed has the cell of its reference finished"
-    )
-
-
 def test_gains_of_parts_are_paired_and_corrected_among_themselves(finished):
-    results, pairs = collect_results(finished.plan, finished.table, finished.out)
-    first = pairs[0]
+    first = collect_results(finished.plan, finished.table, finished.out).pairs[0]
     # the weighted joints make the whole; the wrist is the root, without an error
     assert len(first.by_joint) == 20 and "wrist" not in [g.name for g in first.by_joint]
     mean = sum(gain.difference_mm for gain in first.by_joint) / 21
@@ -213,22 +200,19 @@ def test_gestures_that_pretraining_had_and_had_not_are_two_parts(finished, monke
     assert compare_plan(finished.plan, scored, exposure={})[0].by_exposure == ()
 
 
-def test_pose_pairs_have_the_meshes_of_truth_and_prediction(finished):
-    """The toy's meshes are all at the wrist: behind nothing, a layer without anything on it."""
-    results, _ = collect_results(finished.plan, finished.table, finished.out)
-    kinds = [pair.place.split(":")[0] for pair in results.pose_pairs]
+def test_pose_tiles_show_truth_reference_and_arm_of_each_hand(finished):
+    tiles = collect_results(finished.plan, finished.table, finished.out).pose_tiles
+    truths, references, arms = tiles[::3], tiles[1::3], tiles[2::3]
+    kinds = [re.search(r"\n(\w+):", tile.caption)[1] for tile in truths]
     assert kinds == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
-    for pair in results.pose_pairs:
-        brightness, coverage = np.moveaxis(pair.truth.mesh, -1, 0)
-        assert pair.crop_rgb.shape == (*coverage.shape, 3)
-        share = (coverage > 0).mean()
-        assert 0.03 < share < 0.7 and brightness[coverage == 255].mean() > 60
-        inside = np.round(pair.truth.joints_px).astype(int)
-        # annotated joints are inside of the hand, so nearly all of them lie on the mesh
-        assert (coverage[inside[:, 1], inside[:, 0]] > 0).mean() > 0.8
-        assert pair.arm.mesh is None or pair.arm.mesh[..., 1].max() == 0
-    gains = [pair.reference_mm - pair.arm_mm for pair in results.pose_pairs]
-    assert gains == sorted(gains)
+    for truth, reference, arm in zip(truths, references, arms, strict=True):
+        assert truth.image is reference.image is arm.image
+        assert truth.joint_valid.all() and ((truth.keypoints_px > 0).all(1)).all()
+        # drawn from the true wrist
+        np.testing.assert_allclose(arm.keypoints_px[0], truth.keypoints_px[0], atol=1e-3)
+    errors_mm = [[int(t.caption.split()[-2]) for t in side] for side in (references, arms)]
+    gains = np.subtract(*errors_mm)
+    assert gains[0] <= gains[2] <= gains[-1]
 
 
 def test_leak_stops_the_experiment_before_anything_runs(plan_file, toy_index, tmp_path, capsys):
@@ -239,16 +223,12 @@ def test_leak_stops_the_experiment_before_anything_runs(plan_file, toy_index, tm
     error = capsys.readouterr().err
     assert "pretraining:same_image: 40 of 40 test images" in error and "allowed_leaks" in error
     assert not (out / "cells").exists()
+    assert tool().run([*arguments[:4], "--dry-run", "finetuning.data.train_split=test"]) == 1
+    assert "finetuning:same_image" in capsys.readouterr().err
     # a dry run and a report say so as well; the plan may name the leak
     assert tool().run([*arguments, "--dry-run"]) == 1
     allowed = "allowed_leaks=['pretraining:same_image']"
     assert tool().run([*arguments, "--dry-run", allowed]) == 0
-
-
-def test_leak_into_fine_tuning_is_found_too(plan_file, tmp_path, capsys):
-    arguments = [str(plan_file), "run", "--dry-run", "--out", str(tmp_path / "out")]
-    assert tool().run([*arguments, "finetuning.data.train_split=test"]) == 1
-    assert re.search(r"finetuning:same_image: \d+ of 40", capsys.readouterr().err)
 
 
 def test_dry_run_prints_cells_steps_hours_and_the_smallest_difference(plan_file, tmp_path, capsys):
@@ -341,19 +321,6 @@ def test_some_failed_cells_make_the_exit_status_2(plan_file, tmp_path, capsys):
     ]
     assert tool().run([str(plan_file), "run", "--out", str(tmp_path / "out"), *broken]) == 2
     assert "Failed: toy_random_50pc_s0: RuntimeError: this toy is broken" in capsys.readouterr().out
-
-
-def test_hidden_joint_is_one_behind_another_finger():
-    joints = np.zeros((1, 21, 3))
-    joints[..., 0] = 50.0 * np.arange(21)
-    joints[..., 2] = 600
-    assert not hidden_joints(joints).any()
-    joints[0, 5] = 1.1 * joints[0, 20]  # behind joint 20, on its ray
-    assert np.flatnonzero(hidden_joints(joints)[0]).tolist() == [5]
-    joints[0, 17] = 1.1 * joints[0, 18]  # behind a joint of its own finger
-    assert not hidden_joints(joints)[0, 17]
-    joints[0, 20] = np.nan
-    assert not hidden_joints(joints)[0, 5]
 
 
 def test_all_cells_of_a_seed_were_trained_on_the_same_images(finished):

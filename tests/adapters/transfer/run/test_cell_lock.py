@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
@@ -55,23 +54,6 @@ def test_lock_keeps_its_own_process_out_and_is_released(tmp_path):
         raise RuntimeError
     with cell_lock(tmp_path) as again:
         assert again
-
-
-def test_one_of_several_threads_that_ask_at_once_gets_the_lock(tmp_path):
-    together, given = threading.Barrier(3, timeout=60), []
-
-    def ask():
-        together.wait()
-        with cell_lock(tmp_path) as mine:
-            given.append(mine)
-            together.wait()  # nobody lets go before all have their answer
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert sorted(given) == [False, False, True]
 
 
 def test_looking_at_a_lock_does_not_lose_it(tmp_path):

@@ -1,13 +1,12 @@
 """What a pretraining is worth in steps and labels."""
 
-from dataclasses import asdict
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from adapters.transfer.plan.plan import Comparison
 from adapters.transfer.score.equivalents import amount_for, equivalents
-from adapters.transfer.score.results import CurvePoint, Equivalent
 from adapters.transfer.score.scoring import Scored
 
 PROTOCOL = "interhand_wrist"
@@ -46,14 +45,20 @@ def test_steps_and_labels_of_a_plan():
                 scored.cells[place] = score(error + offset)
                 scored.results[place] = {"train_images": round(1000 * fraction)}
                 for steps, factor in ((100, 2.0), (400, 1.0)):
-                    scored.curves.append(CurvePoint(*place, steps, factor * error + offset))
-    rows = equivalents(plan, scored)
-    at = ("net", "gesture", "random")
-    wanted = (
-        Equivalent("steps", *at, 0.1, 40.0, 100.0, 400),
-        Equivalent("steps", *at, 1.0, 20.0, 100.0, 400),
-        Equivalent("labels", *at, 0.1, 20.0, 100, 1000.0),
-        Equivalent("labels", *at, 1.0, 10.0, 1000, None),
-    )
-    for row, other in zip(rows, wanted, strict=True):
-        assert asdict(row) == pytest.approx(asdict(other))
+                    point = dict(zip(("target", "arm", "fraction", "seed"), place, strict=True))
+                    point |= {"steps": steps, "error_mm": factor * error + offset}
+                    scored.curves.append(point)
+    found = equivalents(plan, scored)
+    assert {tuple(row) for row in found[["target", "arm", "reference"]].to_numpy()} == {
+        ("net", "gesture", "random")
+    }
+    expected = [
+        ("steps", 0.1, 40.0, 100.0, 400),
+        ("steps", 1.0, 20.0, 100.0, 400),
+        ("labels", 0.1, 20.0, 100, 1000.0),
+        ("labels", 1.0, 10.0, 1000, None),
+    ]
+    columns = ["kind", "fraction", "error_mm", "arm_amount", "reference_amount"]
+    for row, other in zip(found[columns].to_dict("records"), expected, strict=True):
+        values = [None if pd.isna(value) else value for value in row.values()]
+        assert values == pytest.approx(list(other))
