@@ -11,6 +11,7 @@ from shared_fixtures import (  # noqa: F401  fixtures of several folders
     hand_models,
     miniature,
     registered,
+    sample_index,
     swap_index,
     tiny_index,
 )

@@ -3,7 +3,7 @@
     ROOT/<class>/*.jpg                  all images belong to the split "train"
     ROOT/{train,val,test}/<class>/*     splits, if there are folders with these names
 
-The label of an image is the name of its class folder. Hand, joints, cameras and boxes are unknown.
+The label of an image is the name of its class folder. Hands, joints, cameras and boxes are unknown.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_folder_index(
         root: Folder of the dataset.
         out: Folder of the index; `root/index` by default. An earlier index is replaced.
         data_name: Name for reports; the folder's name by default.
-        licence: Licence of the photographs, stored in the card of everything trained on them.
+        licence: Licence of the photographs, stored in the card of weights trained on them.
         skip_unreadable: Leave out files that are not images, and print their names.
         workers: Threads that read the files.
         progress: Show a progress bar.
@@ -52,15 +52,17 @@ def build_folder_index(
         Folder of the index.
 
     Raises:
-        DataError: There is no such folder, it has no class folders, or files cannot be read (only
-            without `skip_unreadable`).
+        DataError: The folder or its class folders are missing, no image can be read, or, without
+            `skip_unreadable`, some image cannot be read.
     """
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the folder that contains the class folders")
     out = Path(out) if out is not None else root / "index"
     found = _find_images(root, out)
-    sizes, broken = _read_sizes(root, found, workers, progress)
+    sizes = _read_sizes(root, found, workers, progress)
+    checked = list(zip(found, sizes, strict=True))
+    broken = {path: size for (*_, path), size in checked if isinstance(size, str)}
     if broken and not skip_unreadable:
         raise DataError(
             f"{len(broken)} of {len(found)} images below {root} cannot be read: "
@@ -68,7 +70,7 @@ def build_folder_index(
         )
     if broken:
         print(f"left out {len(broken)} unreadable images: {_some(broken)}")
-    kept = [(entry, size) for entry, size in zip(found, sizes, strict=True) if size is not None]
+    kept = [(entry, size) for entry, size in checked if not isinstance(size, str)]
     if not kept:
         raise DataError(f"{root}: none of the {len(found)} images can be read: {_some(broken)}")
     columns, labels, image_sizes = _columns(kept)
@@ -113,18 +115,12 @@ def _find_images(root: Path, out: Path) -> list[tuple[str, str, str]]:
 
 def _read_sizes(
     root: Path, found: list[tuple[str, str, str]], workers: int, progress: bool
-) -> tuple[list[tuple[int, int] | None], dict[str, str]]:
-    sizes: list[tuple[int, int] | None] = []
-    broken: dict[str, str] = {}
-    paths = [path for *_, path in found]
+) -> list[tuple[int, int] | str]:
+    """Return width and height of each image, or the reason why it cannot be read."""
     with ThreadPoolExecutor(workers) as pool:
-        tasks = pool.map(lambda path: _size_or_reason(root / path), paths)
-        bar = tqdm(tasks, total=len(paths), unit="image", desc="indexing", disable=not progress)
-        for path, result in zip(paths, bar, strict=True):
-            if isinstance(result, str):
-                broken[path] = result
-            sizes.append(None if isinstance(result, str) else result)
-    return sizes, broken
+        tasks = pool.map(lambda entry: _size_or_reason(root / entry[-1]), found)
+        bar = tqdm(tasks, total=len(found), unit="image", desc="indexing", disable=not progress)
+        return list(bar)
 
 
 def _size_or_reason(path: Path) -> tuple[int, int] | str:

@@ -20,10 +20,8 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
         Factors of the parameters in these networks. All other parameters keep 1.
 
     Raises:
-        ValueError: The decay is out of range, or no network defines its layers.
+        ValueError: No network defines its layers.
     """
-    if not 0 < decay <= 1:
-        raise ValueError(f"optimizer.layer_decay is {decay}; it must be above 0 and at most 1.")
     scales = {}
     for place, net in model.named_modules():
         if hasattr(net, "group_matcher"):

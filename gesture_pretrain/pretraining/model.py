@@ -71,10 +71,6 @@ class GesturePretrainer(BaseModel):
         distillation: Distillation | None = None,
     ):
         super().__init__(data_preprocessor=BatchToDevice(non_blocking=True))
-        if not 0.0 <= label_smoothing <= 1.0:
-            raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-        if coarse_weight < 0:
-            raise ValueError(f"coarse_weight must not be negative, got {coarse_weight}")
         self.network = network
         self.normalise = ImageNormaliser(network.backbone.input_spec, channels_last=channels_last)
         self.ramp = FineWeightRamp() if ramp is None else ramp

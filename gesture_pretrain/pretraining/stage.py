@@ -1,6 +1,5 @@
 """Stage 1 as one call: build, lock the run folder, train, export to the registry."""
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -176,9 +175,7 @@ def _begin_run_folder(
         say("Resuming with changed settings: " + "; ".join(changed))
     ledger = _network(runner).backbone.ledger
     if ledger is not None:
-        content = ledger.to_json()
-        text = content if isinstance(content, str) else json.dumps(content, indent=1)
-        write_bytes_atomically(out / "initial_weights.json", text.encode())
+        write_bytes_atomically(out / "initial_weights.json", ledger.to_json().encode())
         say(ledger.table())
     say(f"Run folder {out}")
 

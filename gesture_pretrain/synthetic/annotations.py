@@ -20,7 +20,7 @@ _BOX_RATIO = 1.2
 _FILLER_MM = [1.0, 1.0, 1.0]
 
 
-def _floats(values) -> list:
+def floats(values) -> list:
     """Convert to nested lists of doubles with exact float32 values, as in the real files."""
     return np.asarray(values, dtype=np.float32).tolist()
 
@@ -32,7 +32,7 @@ def _hand_rows(hand: str, rows: list, other: list) -> list:
 
 def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
     """Make an entry of the 3D joint file from (21, 3) mano21 joints, world frame, m."""
-    joints_mm = _floats(1000 * joints_m[list(INTERHAND_FROM_MANO21)])
+    joints_mm = floats(1000 * joints_m[list(INTERHAND_FROM_MANO21)])
     return {
         "world_coord": _hand_rows(folder.hand, joints_mm, _FILLER_MM),
         "joint_valid": _hand_rows(folder.hand, [[True]] * 21, [False]),
@@ -45,9 +45,9 @@ def joint_note(folder: GestureFolder, joints_m: np.ndarray) -> dict:
 def mano_note(hand: str, placement: Placement, pose: np.ndarray, shape: np.ndarray) -> dict:
     """Make an entry of the MANO file from finger pose (45,), rad, and shape (10,) of a hand."""
     fit = {
-        "pose": _floats(np.concatenate([placement.rotation_vector, pose])),
-        "shape": _floats(shape),
-        "trans": _floats(placement.trans_m),
+        "pose": floats(np.concatenate([placement.rotation_vector, pose])),
+        "shape": floats(shape),
+        "trans": floats(placement.trans_m),
     }
     return {"right": None, "left": None, hand: fit}
 
@@ -73,7 +73,7 @@ def image_notes(
     annotation = {
         "id": image_id,
         "image_id": image_id,
-        "bbox": _floats(tight_box(view.keypoints_px, view.in_view, ratio=_BOX_RATIO)),
+        "bbox": floats(tight_box(view.keypoints_px, view.in_view, ratio=_BOX_RATIO)),
         "joint_valid": _hand_rows(folder.hand, valid, [0]),
         "hand_type": folder.hand,
         "hand_type_valid": 1,
@@ -84,10 +84,10 @@ def image_notes(
 def camera_note(cameras: list[Camera]) -> dict:
     """Return a capture's calibration: centres in mm, world frame; rotations world to camera."""
     return {
-        "campos": {c.name: _floats(c.center_mm) for c in cameras},
-        "camrot": {c.name: _floats(c.R_cam_world) for c in cameras},
-        "focal": {c.name: _floats(c.focal_px) for c in cameras},
-        "princpt": {c.name: _floats(c.princpt_px) for c in cameras},
+        "campos": {c.name: floats(c.center_mm) for c in cameras},
+        "camrot": {c.name: floats(c.R_cam_world) for c in cameras},
+        "focal": {c.name: floats(c.focal_px) for c in cameras},
+        "princpt": {c.name: floats(c.princpt_px) for c in cameras},
     }
 
 
@@ -136,19 +136,31 @@ def write_skeleton(root: Path) -> None:
 
 def write_lists(staging: Path, settings: Settings, chunks: list[Chunk]) -> None:
     """Write the files shared by all splits: skeleton, subjects and the card of the data."""
-    write_skeleton(staging)
     people = {chunk.subject.number: chunk.subject for chunk in chunks}
+    write_skeleton(staging)
+    write_subjects(staging, [(n, s.split, s.capture) for n, s in sorted(people.items())])
+    write_card(
+        staging,
+        {
+            "synthetic": True,
+            "description": "Rendered hands in the layout of InterHand2.6M v1.0; not photographs.",
+            "licence": LICENCE + _photograph_licences(settings),
+            "seed": settings.seed,
+            "images": settings.images_per_split,
+            "tip_convention": TIP_CONVENTION,
+            "parameters": settings.as_json(),
+        },
+    )
+
+
+def write_subjects(root: Path, recorded: list[tuple[int, str, int]]) -> None:
+    """Write who was recorded: subject, split and capture."""
     rows = ["# subject_id subject_directory gender"]
-    rows += [f"{n} {s.split}/Capture{s.capture} unspecified" for n, s in sorted(people.items())]
-    (staging / "annotations" / "subject.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    card = {
-        "synthetic": True,
-        "description": "Rendered hands in the layout of InterHand2.6M v1.0; not photographs.",
-        "licence": LICENCE + _photograph_licences(settings),
-        "seed": settings.seed,
-        "images": settings.images_per_split,
-        "tip_convention": TIP_CONVENTION,
-        "parameters": settings.as_json(),
-    }
+    rows += [f"{subject} {split}/Capture{c} unspecified" for subject, split, c in recorded]
+    (root / "annotations" / "subject.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def write_card(root: Path, card: dict) -> None:
+    """Write the description of a rendered dataset."""
     text = json.dumps(card, indent=2, sort_keys=True) + "\n"
-    (staging / "synthetic.json").write_text(text, encoding="utf-8")
+    (root / "synthetic.json").write_text(text, encoding="utf-8")

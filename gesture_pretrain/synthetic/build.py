@@ -1,10 +1,9 @@
 """The embedded dataset: rendered gesture images in the layout of InterHand2.6M v1.0.
 
-Every gesture folder of the taxonomy, on hands of random shape, skin and pose variation, under
-random light, seen by several calibrated cameras, with annotation files that
-the reader of the real data accepts. One capture holds one subject, and a subject belongs to
-one split. Each image depends on the seed, its split, frame and camera only, never on the number
-of worker processes.
+It shows every gesture of the taxonomy on hands of random shape and skin, under random light, seen
+by several calibrated cameras. The reader of the real data accepts its annotation files. A capture
+holds one subject, and a subject belongs to one split. Each image depends only on the seed and on
+its split, frame and camera, not on the number of worker processes.
 """
 
 import hashlib
@@ -268,7 +267,7 @@ def _render_in_worker(described: str, chunk: Chunk) -> dict:
 def _worker_renderer(described: str) -> ChunkRenderer:
     settings, files = json.loads(described)
     photographs = {s: {n: Path(path) for n, path in of.items()} for s, of in files.items()}
-    return ChunkRenderer(Settings.from_json(settings), photographs)
+    return ChunkRenderer(Settings(**settings), photographs)
 
 
 def _one_thread_for_good() -> None:

@@ -1,9 +1,9 @@
 """Simulated detections of the rendered images, in the format of RootNet's published output.
 
-For val and test the published files hold the boxes and wrist depths that evaluation uses
-instead of annotations. The simulated errors have a realistic size: a box
-centre that is off by 3 % of its side, a side by 6 %, a depth by 4 %, and in one image of 50 all
-of them four times as large.
+The published files hold boxes and wrist depths of val and test, which evaluation uses instead of
+annotations. The simulated errors are of realistic size. Their standard deviations are 3 % of the
+side for the centre of a box, 6 % for its side and 4 % for the depth. In one image of 50 they are
+four times as large.
 """
 
 import json

@@ -30,6 +30,7 @@ CONTINUOUS, FRAMES_PER_TAKE = 0.4, 6
 GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
 
 _FRAMES_PER_CHUNK = 16  # fixed: the batch of the hand model decides its rounding
+_FRAMES_BETWEEN_TAKES = 10
 _FRAME_STEP = {"train": 18, "val": 6, "test": 6}
 _STREAMS = {"split": 1, "subject": 2, "frame": 3, "view": 4, "detection": 5, "grey": 6, "take": 7}
 
@@ -50,9 +51,9 @@ class FramePlan(NamedTuple):
     frame_idx: int  # as written in the files, unique in the capture
     folder: GestureFolder
     image_ids: list[int]  # one per view
-    take: int = 0  # number of the frame's take, unique in the split
-    moment: int = 0  # which frame of the take it is
-    take_length: int = 1
+    take: int  # number of the frame's take, unique in the split
+    moment: int  # which frame of the take it is
+    take_length: int
 
 
 class Chunk(NamedTuple):
@@ -113,11 +114,6 @@ class Settings:
             del values["second_edition"]
         return values
 
-    @classmethod
-    def from_json(cls, values: dict) -> "Settings":
-        """Rebuild the settings from `as_json`."""
-        return cls(**values)
-
 
 def stream(seed: int, kind: str, split: str, number: int, slot: int = 0) -> np.random.Generator:
     """Return the random stream of a split, subject, frame or view."""
@@ -131,65 +127,39 @@ def make_plan(settings: Settings, folders: list[GestureFolder], images_root: Pat
     for split in SPLITS:
         first_subject, number = number, number + settings.subjects[split]
         if split in settings.images_per_split:
-            plan_split = _plan_split if settings.second_edition is None else _plan_takes
-            chunks += plan_split(settings, split, first_subject, folders, images_root)
+            chunks += _plan_split(settings, split, first_subject, folders, images_root)
     return chunks
 
 
 def _plan_split(settings, split, first_subject, folders, images_root) -> list[Chunk]:
-    """Deal frames to a split's subjects, in shuffled rounds through the gestures."""
+    """Deal takes to a split's subjects. A take of edition 1 is one frame."""
     rng = stream(settings.seed, "split", split, 0)
-    views = settings.cameras_per_frame
+    views, edition = settings.cameras_per_frame, settings.second_edition
+    length, gap = (1, 0) if edition is None else (edition.frames_per_take, _FRAMES_BETWEEN_TAKES)
     num_frames = -(-settings.images_per_split[split] // views)
-    rounds = -(-num_frames // len(folders))
-    order = np.concatenate([rng.permutation(len(folders)) for _ in range(rounds)])[:num_frames]
+    num_takes = -(-num_frames // length)
+    if edition is None:
+        shown = _rounds(rng, folders, num_takes)
+    else:
+        shown = _folders_of_takes(rng, num_takes, edition.continuous[split], folders)
     ids = np.cumsum(rng.choice([1, 1, 1, 2, 4], settings.images_per_split[split])).tolist()
     first_idx = 1000 + int(rng.integers(20000))
     chunks = []
-    shares = np.array_split(np.arange(num_frames), settings.subjects[split])
-    for capture, numbers in enumerate(shares):
-        subject = _subject(settings, split, capture, first_subject + capture)
-        plans = [
-            FramePlan(
-                number=int(n),
-                frame_idx=first_idx + _FRAME_STEP[split] * int(n),
-                folder=folders[order[n]],
-                image_ids=ids[views * n : views * (n + 1)],
-            )
-            for n in numbers
-        ]
-        for start in range(0, len(plans), _FRAMES_PER_CHUNK):
-            part = plans[start : start + _FRAMES_PER_CHUNK]
-            chunks.append(Chunk(subject, part, str(images_root / split)))
-    return chunks
-
-
-def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Chunk]:
-    """Deal takes to a split's subjects in random order; the last take may be shorter."""
-    rng = stream(settings.seed, "split", split, 0)
-    views, length = settings.cameras_per_frame, settings.second_edition.frames_per_take
-    num_frames = -(-settings.images_per_split[split] // views)
-    continuous = settings.second_edition.continuous[split]
-    shown = _folders_of_takes(rng, -(-num_frames // length), continuous, folders)
-    ids = np.cumsum(rng.choice([1, 1, 1, 2, 4], settings.images_per_split[split])).tolist()
-    first_idx = 1000 + int(rng.integers(20000))
-    chunks = []
-    takes_of = np.array_split(np.arange(len(shown)), settings.subjects[split])
+    takes_of = np.array_split(np.arange(num_takes), settings.subjects[split])
     for capture, takes in enumerate(takes_of):
         subject = _subject(settings, split, capture, first_subject + capture)
         plans = [
             FramePlan(
                 number=n,
-                # takes of one capture are ten frames apart
-                frame_idx=first_idx + _FRAME_STEP[split] * (n + 10 * int(take)),
+                frame_idx=first_idx + _FRAME_STEP[split] * (n + gap * take),
                 folder=shown[take],
                 image_ids=ids[views * n : views * (n + 1)],
-                take=int(take),
+                take=take,
                 moment=n % length,
                 take_length=length,
             )
-            for take in takes
-            for n in range(length * int(take), min(length * int(take + 1), num_frames))
+            for take in takes.tolist()
+            for n in range(length * take, min(length * (take + 1), num_frames))
         ]
         per_chunk = length * max(1, _FRAMES_PER_CHUNK // length)  # whole takes
         for start in range(0, len(plans), per_chunk):
@@ -199,16 +169,20 @@ def _plan_takes(settings, split, first_subject, folders, images_root) -> list[Ch
 
 
 def _folders_of_takes(rng, num_takes: int, continuous: float, folders) -> list[GestureFolder]:
-    """Choose the folder of each take: rounds through the gestures, and continuous poses."""
+    """Choose the folder of each take of edition 2: a gesture, or continuous poses."""
     num_continuous = round(continuous * num_takes)
     hands = {folder.hand for folder in folders}
     without_gesture = [folder for folder in CONTINUOUS_FOLDERS if folder.hand in hands]
-    shown = []
-    for choice, count in ((folders, num_takes - num_continuous), (without_gesture, num_continuous)):
-        rounds = -(-count // len(choice))
-        order = [k for _ in range(rounds) for k in rng.permutation(len(choice))][:count]
-        shown += [choice[k] for k in order]
+    shown = _rounds(rng, folders, num_takes - num_continuous)
+    shown += _rounds(rng, without_gesture, num_continuous)
     return [shown[k] for k in rng.permutation(num_takes)]
+
+
+def _rounds(rng: np.random.Generator, folders: list, count: int) -> list[GestureFolder]:
+    """List `count` folders in shuffled rounds through all of them."""
+    rounds = -(-count // len(folders))
+    order = [k for _ in range(rounds) for k in rng.permutation(len(folders))]
+    return [folders[k] for k in order[:count]]
 
 
 def _subject(settings: Settings, split: str, capture: int, number: int) -> Subject:

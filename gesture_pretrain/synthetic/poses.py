@@ -26,7 +26,7 @@ CONTINUOUS_FOLDERS = tuple(
 )
 
 _ATTEMPTS = 12
-_PENETRATION_LIMIT_M = 0.004  # what soft tissue gives way
+_PENETRATION_LIMIT_M = 0.004  # soft tissue yields this much
 # Where each finger starts in mano21 order, and radii of its three bones
 _FIRST_JOINT = {"thumb": 1, "index": 5, "middle": 9, "ring": 13, "pinky": 17}
 _RADII_M = np.array(
@@ -38,7 +38,7 @@ _RADII_M = np.array(
         [0.0080, 0.0066, 0.0054],
     ]
 )
-_ROUND_TIP = 0.25  # the last capsule ends so much of its bone before the tip
+_ROUND_TIP = 0.25  # the last capsule ends this fraction of its bone before the tip
 _PALM_RADIUS_M = 0.010
 _SAMPLES = (np.arange(4) + 0.5) / 4  # points along a capsule's axis
 

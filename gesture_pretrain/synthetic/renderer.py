@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues
+from gesture_pretrain.hand.bundled_hands import BundledHands
 from gesture_pretrain.synthetic.annotations import (
     TIP_CONVENTION,
     image_notes,
@@ -34,38 +35,20 @@ class ChunkRenderer:
     def __init__(self, settings: Settings, photographs: dict[str, dict[str, Path]]):
         self._photographs, self._pools = photographs, {}
         self._skin_of: tuple[int, SkinTexture | None] = (-1, None)
-        from gesture_pretrain.hand.model import load_hand_model  # imports torch
-
         self.settings = settings
         self._take_of: tuple = (None, None)
         self.angles_deg = gesture_angles_deg()
-        self.models = {
-            hand: load_hand_model(hand, path="open", tip_convention=TIP_CONVENTION)
-            for hand in ("right", "left")
-        }
-        right = self.models["right"]
-        flat = -_as_array(right.hands_mean).reshape(1, 45)
-        rest = self._meshes("right", np.concatenate([np.zeros((1, 3)), flat], 1), np.zeros((1, 10)))
-        self.rest_joints_m = rest[1][0].astype(np.float64)
+        self.hands = BundledHands(TIP_CONVENTION)
+        right = self.hands.models["right"]
         self.studio = Studio(
-            rest_vertices_m=rest[0][0].astype(np.float64),
-            rest_joints_m=self.rest_joints_m,
+            rest_vertices_m=self.hands.rest_vertices_m,
+            rest_joints_m=self.hands.rest_joints_m,
             faces=_as_array(right.faces).astype(np.int64),
             weights=_as_array(right.weights),
             size_px=settings.size_px,
             seed=settings.seed,
             rules=RULES[1 if settings.second_edition is None else 2],
         )
-
-    def _meshes(self, hand: str, pose: np.ndarray, shape: np.ndarray):
-        """Pose hands: vertices (B, 778, 3) and joints (B, 21, 3), m, without translation."""
-        import torch
-
-        arrays = pose, shape, np.zeros((len(pose), 3))
-        batch = [torch.tensor(array, dtype=torch.float32) for array in arrays]
-        with torch.inference_mode():
-            mesh = self.models[hand](*batch)
-        return mesh.vertices_m.numpy(), mesh.joints_m.numpy()
 
     def posed_hands(self, chunk: Chunk) -> list[tuple[PosedHand, np.ndarray, np.ndarray]]:
         """Return each frame's unplaced hand, 45 pose values (mean subtracted) and shape."""
@@ -81,7 +64,7 @@ class ChunkRenderer:
                 rng = stream(seed, "take", split, plan.take)
                 angles.append(self._take_deg(split, plan)[plan.moment])
             shapes.append(betas + rng.normal(0.0, 0.1, 10))
-        right = hand_pose_from_angles(np.array(angles), self.rest_joints_m)
+        right = hand_pose_from_angles(np.array(angles), self.hands.rest_joints_m)
         shape = np.array(shapes, dtype=np.float32)
         posed = [None] * len(chunk.frames)
         for hand in ("right", "left"):
@@ -89,10 +72,9 @@ class ChunkRenderer:
             if not rows:
                 continue
             full = right[rows] if hand == "right" else mirror_pose(right[rows])
-            mean = _as_array(self.models[hand].hands_mean).reshape(1, 45)
-            pose = (full - mean).astype(np.float32)
+            pose = (full - self.hands.mean_pose(hand)).astype(np.float32)
             root = np.zeros((len(rows), 3), np.float32)
-            vertices, joints = self._meshes(hand, np.concatenate([root, pose], 1), shape[rows])
+            vertices, joints = self.hands.posed(hand, np.concatenate([root, pose], 1), shape[rows])
             for k, i in enumerate(rows):
                 mesh = vertices[k].astype(np.float64), joints[k].astype(np.float64)
                 posed[i] = PosedHand(hand, *mesh), pose[k], shape[i]
@@ -104,7 +86,7 @@ class ChunkRenderer:
         if self._take_of[0] != key:
             rng = stream(self.settings.seed, "take", split, plan.take, slot=1)
             name, length = plan.folder.pose_name, plan.take_length
-            angles = draw_take_deg(rng, name, length, self.angles_deg, self.rest_joints_m)
+            angles = draw_take_deg(rng, name, length, self.angles_deg, self.hands.rest_joints_m)
             self._take_of = key, angles
         return self._take_of[1]
 

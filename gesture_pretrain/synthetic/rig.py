@@ -181,9 +181,7 @@ def draw_placement(
 def draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> np.ndarray:
     """Draw R_world_hand uniformly, or within the limits of a random camera."""
     if limits.view_limit_deg is None and limits.roll_limit_deg is None:
-        w, x, y, z = _unit(rng.normal(size=4))
-        axis = np.array([x, y, z])
-        return rodrigues(2 * np.arctan2(np.linalg.norm(axis), w) * _unit(axis))
+        return random_rotation(rng)
     camera = cameras[rng.integers(len(cameras))]
     limit = 90.0 if limits.view_limit_deg is None else limits.view_limit_deg
     cosine = rng.uniform(np.cos(np.deg2rad(limit)), 1.0)
@@ -196,6 +194,12 @@ def draw_rotation(rng, hand: str, cameras: list[Camera], limits: ViewLimits) -> 
     roll = 180.0 if limits.roll_limit_deg is None else limits.roll_limit_deg
     R_cam_hand = rodrigues([0.0, 0.0, np.deg2rad(rng.uniform(-roll, roll))]) @ upright
     return camera.R_cam_world.T.astype(np.float64) @ R_cam_hand
+
+
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
+    """Draw a rotation (3, 3) uniformly."""
+    w, *axis = _unit(rng.normal(size=4))
+    return rodrigues(2 * np.arctan2(np.linalg.norm(axis), w) * _unit(np.array(axis)))
 
 
 def _allowed(R_world_hand, hand: str, cameras, toward, limits: ViewLimits) -> np.ndarray:

@@ -5,16 +5,13 @@ Those of a left hand are mirrored. The second hand of a scene is a distractor: t
 the same person, visible but not annotated, as in many recordings of InterHand2.6M.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from gesture_pretrain.geometry.axis_angle import rodrigues
 from gesture_pretrain.rendering import unit, vertex_normals
 from gesture_pretrain.synthetic.background import BackgroundPool
 from gesture_pretrain.synthetic.forearm import NUM_FOREARM_VERTICES, with_forearm
 from gesture_pretrain.synthetic.lighting import draw_environment, draw_lighting
-from gesture_pretrain.synthetic.rig import Placement, PosedHand
+from gesture_pretrain.synthetic.rig import Placement, PosedHand, random_rotation
 from gesture_pretrain.synthetic.scene import (
     Frame,
     Material,
@@ -105,8 +102,8 @@ def stage_surroundings(
 ) -> Frame:
     """Stage edition 2: also jewellery, objects, another hand and coloured light.
 
-    How much is drawn from the stream does not depend on the pose, so that the frames of a steady
-    take show the same things.
+    The number of random draws does not depend on the pose, so that all frames of a steady take show
+    the same objects.
 
     Args:
         rng: Random stream of the frame.
@@ -206,7 +203,9 @@ def _add_second_hand(rng, stage: Stage, other: PosedHand, material: SkinMaterial
     hand = body[:-NUM_FOREARM_VERTICES]
     body, hand = ((points - hand.mean(axis=0)) * [-1.0, 1.0, 1.0] for points in (body, hand))
     away = unit(rng.normal(size=3))
-    turn = next(turn for turn in _rotations(rng) if turn[:, 0] @ away < -0.3)  # its arm is at -x
+    turn = random_rotation(rng)
+    while turn[:, 0] @ away >= -0.3:  # its arm is at -x
+        turn = random_rotation(rng)
     middle, first_m = stage.vertices_m.mean(axis=0), rng.uniform(0.07, 0.16)
     for distance in np.arange(first_m, 0.5, 0.02):
         offset = middle + distance * away
@@ -214,12 +213,6 @@ def _add_second_hand(rng, stage: Stage, other: PosedHand, material: SkinMaterial
         if np.linalg.norm(gaps, axis=-1).min() > 0.012:
             break
     stage.add(Mesh(body @ turn.T + offset, stage.studio.faces), material, winding=-1.0)
-
-
-def _rotations(rng: np.random.Generator) -> Iterator[np.ndarray]:
-    while True:
-        w, *axis = unit(rng.normal(size=4))
-        yield rodrigues(2 * np.arctan2(np.linalg.norm(axis), w) * unit(np.array(axis)))
 
 
 def _frame_about(rng: np.random.Generator, axis: np.ndarray) -> np.ndarray:

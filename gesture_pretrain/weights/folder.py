@@ -23,7 +23,6 @@ from gesture_pretrain.weights.record import (
     WeightRecord,
 )
 from gesture_pretrain.weights.tensor_file import read_tensors, require_usable
-from gesture_pretrain.weights.undrawn import UndrawnWeights
 
 
 @dataclass(frozen=True)
@@ -151,17 +150,12 @@ def _filled(
     tensors: dict[str, Tensor],
     record: WeightRecord,
 ) -> nn.Module:
-    """Build a module and load the tensors strictly into `part` of it.
-
-    Random weights that the tensors replace are not drawn, unless the network derives a value from
-    them or keeps one of them outside of its state dict.
-    """
+    """Build a module and load the tensors strictly into `part` of it."""
     with torch.random.fork_rng(devices=[]), _on_the_cpu():
-        with UndrawnWeights() as undrawn:
-            module = build()
-        if not undrawn.all_replaced(part(module)):
-            module = build()
-    _put(part(module), tensors, record)
+        module = build()
+    _require_fit(part(module), tensors, record)
+    require_usable(tensors, record.name)
+    part(module).load_state_dict(tensors, strict=True, assign=True)
     return module
 
 
@@ -169,12 +163,6 @@ def _on_the_cpu():
     """Return a context with the CPU as default device."""
     is_cpu = torch.get_default_device().type == "cpu"  # entering the context slows every call
     return nullcontext() if is_cpu else torch.device("cpu")
-
-
-def _put(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:
-    _require_fit(module, tensors, record)
-    require_usable(tensors, record.name)
-    module.load_state_dict(tensors, strict=True, assign=True)
 
 
 def _require_fit(module: nn.Module, tensors: dict[str, Tensor], record: WeightRecord) -> None:

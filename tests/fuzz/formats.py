@@ -85,8 +85,6 @@ def _annotations(root: Path) -> dict[str, Format]:
     detections = root / "rootnet_output/rootnet_interhand2.6m_output_train.json"
     one = {"bbox": [1.0, 2.0, 99.0, 99.0], "abs_depth": [900.0, 900.0], "root_valid": [1.0, 1.0]}
     detections.write_text(json.dumps([{"annot_id": number, **one} for number in ids]))
-    human = root / "annotations/aid_human_annot_train.txt"
-    human.write_text("\n".join(map(str, ids)))
 
     def read() -> Numbers:
         index = HandIndex.open(build_interhand_index(root, progress=False))
@@ -103,7 +101,6 @@ def _annotations(root: Path) -> dict[str, Format]:
     return {
         **{f"annotation {k}.json": Format(f, read, (DataError,), True) for k, f in files.items()},
         "rootnet.json": Format(detections, read, (DataError,), True),
-        "human ids": Format(human, read, (DataError,)),
     }
 
 

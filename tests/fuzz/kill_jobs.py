@@ -101,7 +101,8 @@ def _shards(inputs: Path, folder: Path) -> None:
 
 
 def _shards_are_whole(inputs: Path, folder: Path) -> None:
-    if (folder / "shards" / "shards.json").exists():
+    card = folder / "shards" / "shards.json"
+    if card.exists() and read_json(card, ValueError)["files"] is not None:
         Shards(folder / "shards", HandIndex.open(inputs / "hands"), ImageFiles())
 
 

@@ -7,7 +7,8 @@ from miniature_runs import write_small_miniature
 from tiny_run import write_tiny_index
 
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
+from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
@@ -81,3 +82,14 @@ def registered(tmp_path, monkeypatch, backbone):
     """A registry folder of its own with one backbone in it."""
     monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
     return export_backbone(backbone, tag="tiny")
+
+
+@pytest.fixture(scope="session")
+def sample_index(shared_dir, tmp_path_factory) -> HandIndex:
+    """Index of the four published images of InterHand2.6M; it must not be changed."""
+    folder = shared_dir / "interhand" / "sample"
+    kinds = ("data", "camera", "joint_3d")
+    files = [folder / f"test_interhand2.6m_{kind}.json" for kind in kinds]
+    out = tmp_path_factory.mktemp("sample") / "index"
+    files = [AnnotationFiles("test", folder, *files)]
+    return HandIndex.open(build_index_from_files(files, folder, out, progress=False), verify=True)

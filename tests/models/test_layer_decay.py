@@ -38,12 +38,6 @@ def test_factors_multiply_the_ones_by_prefix():
     assert len(found) == len(list(net.parameters()))
 
 
-@pytest.mark.parametrize("decay", [0.0, 1.5, float("nan")])
-def test_decay_out_of_range_is_named(decay):
-    with pytest.raises(ValueError, match=r"optimizer\.layer_decay"):
-        layer_scales(build_backbone("test_vit", size_px=64), decay)
-
-
 def test_networks_without_layers_are_refused():
     with pytest.raises(ValueError, match="group_matcher"):
         build_optimizer(nn.Linear(1, 1), layer_decay=0.75)

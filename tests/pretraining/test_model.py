@@ -13,6 +13,7 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 from gesture_pretrain.pretraining.model import GestureLogits, GesturePretrainer
 from gesture_pretrain.pretraining.objective import FineWeightRamp
+from gesture_pretrain.pretraining.sections import Objective
 
 SIZE_PX = 32
 
@@ -140,7 +141,7 @@ def test_nan_weights_give_a_nan_loss():
 @pytest.mark.parametrize("wrong", [{"label_smoothing": 1.5}, {"coarse_weight": -1.0}])
 def test_settings_out_of_range(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        pretrainer(**wrong)
+        Objective(**wrong)
 
 
 def test_state_dict_holds_the_network_alone():

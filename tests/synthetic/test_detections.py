@@ -96,10 +96,10 @@ def test_a_data_set_crops_the_detected_boxes(index):
     dataset = GestureDataset(index, rows, taxonomy, 32, box_source="rootnet", announce=None)
     box = index.values("detected_bbox_xywh_px", rows)[3]
     annotated = GestureDataset(index, rows, taxonomy, 32, announce=None)
-    assert np.array_equal(dataset.view(3).box_xywh_px, box)
+    notes = dataset.annotations.read(rows[[3]])
+    assert np.array_equal(notes.boxes_xywh_px[0], box)
     # a joint is where the box puts it: pixel p of the image at 32 (p - corner) / side
-    original = dataset.view(3).keypoints_px
-    expected = 32 * (original - box[:2]) / box[2]
+    expected = 32 * (notes.keypoints_px[0] - box[:2]) / box[2]
     np.testing.assert_allclose(dataset[3].keypoints_px, expected, rtol=1e-5, atol=1e-4)
     assert not np.allclose(annotated[3].keypoints_px, expected, atol=0.01)
 

@@ -74,7 +74,7 @@ def test_takes_have_their_frames_and_a_fraction_of_them_no_gesture(root, split, 
 
 def test_continuous_poses_have_joints_and_no_class(root):
     index = HandIndex.open(build_interhand_index(root, progress=False))
-    labels = [index.label_of(row) for row in range(len(index))]
+    labels = [index.record(row).label for row in range(len(index))]
     hands = [index.hand_of(row) for row in range(len(index))]
     coarse, _, _ = Taxonomy.load("interhand26m").assign(labels, hands, strict=True)
     assert [c == -1 for c in coarse] == [label.startswith("ROM") for label in labels]

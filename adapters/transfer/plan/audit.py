@@ -1,16 +1,16 @@
 """Leakage audit of a plan: the training rows of all its cells against the test rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from adapters.transfer.plan.cell import FINETUNING, PRETRAINING, Cell, CellTable, config_key
+from adapters.transfer.plan.initial_weights import stored_records
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.rows import finetuning_rows, pretraining_rows, scored_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.leakage import LeakageAudit, audit_leakage
-from gesture_pretrain.weights.record import WeightRecord
-from gesture_pretrain.weights.registry import find_backbone
 
 
 def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
@@ -27,7 +27,8 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
         # the cells that choose a learning rate are trained on rows of the first seed's fine-tuning
         rows = _all_rows(index, [cell for cell in table.cells if cell.stage == stage])
         if stage == PRETRAINING:
-            rows = np.union1d(rows, _rows_of_stored_weights(plan, index))
+            for data in stored_pretrainings(plan, index).values():
+                rows = np.union1d(rows, pretraining_rows(index, data))
         if len(rows):
             audits[stage] = audit_leakage(
                 index, rows, test_index, tested, by_content=plan.leakage_by_content
@@ -35,40 +36,35 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
     return audits
 
 
-def not_audited(plan: Plan) -> list[str]:
-    """Return sentences about weights with unknown training images."""
-    sentences = []
-    index = HandIndex.open(plan.data["index"])
-    for name, arm in plan.arms.items():
-        if arm.weights is None and arm.init not in (None, "random"):
+def not_audited(plan: Plan, table: CellTable) -> list[str]:
+    """Return sentences about the arms whose weights have unknown training images."""
+    sentences = [
+        f"Arm {name} starts from weights ({arm.init}) whose training images are unknown."
+        for name, arm in plan.arms.items()
+        if arm.weights is None and arm.init not in (None, "random") and name not in table.left_out
+    ]
+    known = stored_pretrainings(plan, HandIndex.open(plan.data["index"]))
+    for name, record in stored_records(plan).items():
+        if name not in known:
+            data = "no data" if record.data is None else f"the data {record.data.name}"
             sentences.append(
-                f"Arm {name} starts from weights ({arm.init}) whose training images are unknown."
+                f"Arm {name} ({record.name}) was trained elsewhere. Its card names {data}. "
+                "Whether test images are among them is unknown."
             )
-        elif arm.weights is not None:
-            record = find_backbone(arm.weights).record
-            if not trained_on(record, index):
-                data = "no data" if record.data is None else f"the data {record.data.name}"
-                sentences.append(
-                    f"Arm {name} ({arm.weights}) was trained elsewhere. Its card names {data}. "
-                    "Whether test images are among them is unknown."
-                )
     return sentences
 
 
-def trained_on(record: WeightRecord, index: HandIndex) -> bool:
-    """Return whether weights were trained on rows of this index, according to their card."""
-    stated = record.data is not None and record.data.details.get("index_fingerprint")
-    return stated == index.fingerprint and "data" in (record.config or {})
+def stored_pretrainings(plan: Plan, index: HandIndex) -> dict[str, Mapping[str, Any]]:
+    """Return arm -> section `data` of the stored weights that were pretrained on this index.
 
-
-def _rows_of_stored_weights(plan: Plan, index: HandIndex) -> np.ndarray:
-    """Return the rows that stored weights were trained on, according to their cards."""
-    rows = np.empty(0, np.int64)
-    for arm in plan.arms.values():
-        record = None if arm.weights is None else find_backbone(arm.weights).record
-        if record is not None and trained_on(record, index):
-            rows = np.union1d(rows, pretraining_rows(index, record.config["data"]))
-    return rows
+    Their cards state the fingerprint of the index.
+    """
+    found = {}
+    for name, record in stored_records(plan).items():
+        stated = record.data is not None and record.data.details.get("index_fingerprint")
+        if stated == index.fingerprint and "data" in (record.config or {}):
+            found[name] = record.config["data"]
+    return found
 
 
 def _all_rows(index: HandIndex, cells: Iterable[Cell]) -> np.ndarray:

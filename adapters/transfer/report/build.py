@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.transfer.plan.audit import audit_plan, not_audited, trained_on
+from adapters.transfer.plan.audit import audit_plan, not_audited, stored_pretrainings
 from adapters.transfer.plan.cell import CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.rows import finetuning_rows, scored_rows
@@ -53,7 +53,6 @@ from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.statistics.paired_scores import mean_interval
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.report.frames import numbers_frame
-from gesture_pretrain.weights.registry import find_backbone
 
 CURVE_COLUMNS = ("arm", "target", "fraction", "seed", "steps", "error_mm")
 
@@ -98,7 +97,7 @@ def collect_results(
         external_pairs=tuple(compare_external(plan, scored)),
         arms={name: arm.text or _arm_text(arm) for name, arm in plan.arms.items()},
         targets={name: target.text or target.target for name, target in plan.targets.items()},
-        audit=tuple(_audit_sentences(plan, audits)),
+        audit=tuple(_audit_sentences(plan, table, audits)),
         features=_features(plan, table, out, scored),
         pose_tiles=tiles,
         ledgers=ledgers(table, out),
@@ -233,11 +232,11 @@ def _error_mm(plan: Plan, scored: Scored, place: tuple) -> float:
     return np.nan if score is None else score.averages.mpjpe_mm["single"]
 
 
-def _audit_sentences(plan: Plan, audits: dict[str, LeakageAudit]) -> list[str]:
+def _audit_sentences(plan: Plan, table: CellTable, audits: dict[str, LeakageAudit]) -> list[str]:
     found = [f"{stage}: " + " ".join(audit.sentences()) for stage, audit in audits.items()]
     if plan.allowed_leaks:
         found.append(f"Leaks that the plan allows: {', '.join(plan.allowed_leaks)}.")
-    return found + not_audited(plan)
+    return found + not_audited(plan, table)
 
 
 def _cards(scored: Scored) -> dict[str, tuple[str, ...]]:
@@ -265,7 +264,7 @@ def _arm_text(arm) -> str:
 
 
 def _confounds(plan: Plan) -> list[str]:
-    stored = _trained_on_the_same_index(plan)
+    stored = list(stored_pretrainings(plan, HandIndex.open(plan.data["index"])))
     untrained, trained, longer, elsewhere, tuned = [], [], [], [], []
     for name, arm in plan.arms.items():
         if arm.pretrained_here or name in stored:
@@ -295,14 +294,6 @@ def _confounds(plan: Plan) -> list[str]:
         else "Each seed draws its own subset of the pose labels: the spread over seeds includes it."
     )
     return [*(f"{', '.join(arms)}: {text}" for text, arms in found.items() if arms), labels]
-
-
-def _trained_on_the_same_index(plan: Plan) -> list[str]:
-    index = HandIndex.open(plan.data["index"])
-    named = {name: arm.weights for name, arm in plan.arms.items() if arm.weights is not None}
-    return [
-        name for name, weights in named.items() if trained_on(find_backbone(weights).record, index)
-    ]
 
 
 def _trouble(table: CellTable, out: Path, scored: Scored) -> list[str]:

@@ -4,13 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.transfer.plan.audit import trained_on
+from adapters.transfer.plan.audit import stored_pretrainings
 from adapters.transfer.plan.cell import PRETRAINING, CellTable
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.plan.rows import pretraining_rows
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.pretraining.labels import load_taxonomy
-from gesture_pretrain.weights.registry import find_backbone
 
 
 class Exposure(NamedTuple):
@@ -34,11 +33,7 @@ def exposure_of_arms(plan: Plan, table: CellTable) -> dict[str, Exposure]:
         for cell in table.cells
         if cell.stage == PRETRAINING
     }
-    for name, arm in plan.arms.items():
-        if arm.weights is not None and name not in table.left_out:
-            record = find_backbone(arm.weights).record
-            if trained_on(record, index):
-                sections[name] = record.config["data"]
+    sections |= stored_pretrainings(plan, index)
     return {
         arm: Exposure(frozenset(_labels(index, pretraining_rows(index, data))), gestures)
         for arm, data in sections.items()

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from adapters.transfer.plan.cell import PRETRAINING, CellTable
+from adapters.transfer.plan.initial_weights import stored_records
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from gesture_pretrain.report.frames import texts_frame
-from gesture_pretrain.weights.registry import find_backbone
+from gesture_pretrain.weights.record import WeightRecord
 
 _ACCURACIES = {
     f"{part} top-1, {level}": f"{prefix}_{level}_top1"
@@ -27,7 +28,7 @@ def pretraining_table(plan: Plan, table: CellTable, out: Path) -> pd.DataFrame:
         if result is not None:
             results.setdefault((cell.arm, cell.backbone), []).append(result)
     rows = [_row(plan, *place, found) for place, found in results.items()]
-    rows += [_stored_row(name, arm.weights) for name, arm in plan.arms.items() if arm.weights]
+    rows += [_stored_row(arm, record) for arm, record in stored_records(plan).items()]
     return texts_frame(rows, _COLUMNS)
 
 
@@ -45,8 +46,7 @@ def _row(plan: Plan, arm: str, backbone: str, results: list[dict]) -> dict[str, 
     }
 
 
-def _stored_row(arm: str, weights: str) -> dict[str, str | None]:
-    record = find_backbone(weights).record
+def _stored_row(arm: str, record: WeightRecord) -> dict[str, str | None]:
     return {
         "arm": f"{arm}, {record.arch}",
         "starts from": str(record.config.get("backbone", {}).get("init", "not in its card")),

@@ -10,11 +10,11 @@ import pandas as pd
 
 from adapters.swap.ledger import counts_table
 from adapters.transfer.plan.cell import FINETUNING, SELECTION, CellTable
+from adapters.transfer.plan.initial_weights import stored_records
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.score.results import percent
 from gesture_pretrain.report.frames import texts_frame
-from gesture_pretrain.weights.registry import find_backbone
 
 
 def cell_table(table: CellTable, out: Path) -> pd.DataFrame:
@@ -57,14 +57,11 @@ def ledgers(table: CellTable, out: Path) -> dict[str, str]:
 def compute_of_stored(plan: Plan) -> list[str]:
     """Describe what the stored weights cost according to their cards, a line each."""
     lines = []
-    for name, arm in plan.arms.items():
-        if arm.weights is None:
-            continue
-        record = find_backbone(arm.weights).record
+    for arm, record in stored_records(plan).items():
         steps = record.metrics.get("iterations")
         batch = (record.config or {}).get("data", {}).get("batch_size")
         cost = "cost not in its card" if steps is None else f"{steps:,.0f} steps of {batch} images"
-        lines.append(f"pretraining, {name}: {cost}, 1 run, stored as {arm.weights}")
+        lines.append(f"pretraining, {arm}: {cost}, 1 run, stored as {record.name}")
     return lines
 
 

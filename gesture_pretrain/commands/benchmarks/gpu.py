@@ -10,13 +10,13 @@ as left out. With --small, and on a CPU, all networks are tiny, which only tests
 """
 
 import argparse
-import html
 import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from gesture_pretrain.commands.benchmarks import gpu_checks, gpu_speed
@@ -30,10 +30,11 @@ from gesture_pretrain.commands.benchmarks.measurement import (
 from gesture_pretrain.commands.benchmarks.rendered import render_index
 from gesture_pretrain.commands.options import add_device
 from gesture_pretrain.device import use_device
-from gesture_pretrain.files import temporary_folder, write_bytes_atomically
+from gesture_pretrain.files import temporary_folder
+from gesture_pretrain.report.page import Code, Page, Table
 
 _VERSIONS = ("torch", "torchvision", "timm", "mmengine", "numpy")
-_COLOURS = {"passed": "#0a7d2c", "failed": "#b00020", "left out": "#777"}
+_COLUMNS = ("check", "result", "seconds", "found")
 Check = Callable[[], object]
 
 
@@ -54,8 +55,7 @@ def main(argv: list[str]) -> None:
     results = {"device": device_name(device), "small": small, "checks": rows}
     document = measurement("gpu", argv, packages=_VERSIONS, results=results)
     write_json(arguments.json, document)
-    write_bytes_atomically(arguments.page, page(document).encode())
-    print(f"written: {arguments.page}")
+    print(f"written: {page(document).write(arguments.page)}")
     if any(row["status"] == "failed" for row in rows):
         raise SystemExit(1)
 
@@ -100,26 +100,23 @@ def outcome(name: str, check: Check, *, late: bool) -> dict:
     return {"name": name, "status": status, "seconds": time.perf_counter() - start, "found": found}
 
 
-def page(document: dict) -> str:
-    """Format the results as one self-contained HTML page."""
+def page(document: dict) -> Page:
+    """Make a page of the results."""
     results, machine = document["results"], document["machine"]
-    rows = "\n".join(
-        f"<tr><td>{html.escape(row['name'])}</td>"
-        f"<td style='color:{_COLOURS[row['status']]}'>{row['status']}</td>"
-        f"<td>{row['seconds']:.1f}</td><td>{html.escape(_text(row['found']))}</td></tr>"
+    rows = [
+        (row["name"], row["status"], f"{row['seconds']:.1f}", _text(row["found"]))
         for row in results["checks"]
+    ]
+    facts = [document["time"], f"{machine['cores']} cores", f"{machine['memory_gb']} GB"]
+    facts += [f"{name} {version}" for name, version in document["versions"].items()]
+    return Page(
+        title=f"GPU benchmark: {results['device']}{', small form' if results['small'] else ''}",
+        subtitle=", ".join(facts),
+        sections={
+            "Checks": [Table(pd.DataFrame(rows, columns=_COLUMNS), is_text=True)],
+            "Command": [Code(document["command"])],
+        },
     )
-    facts = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>GPU benchmark</title>
-<style>body {{ font: 15px sans-serif; margin: 2em }} td, th {{ padding: .2em .8em; text-align: left;
-border-bottom: 1px solid #ddd }}</style></head><body>
-<h1>{html.escape(results["device"])}{", small form" if results["small"] else ""}</h1>
-<p>{html.escape(document["time"])}, {machine["cores"]} cores, {machine["memory_gb"]} GB;
-{html.escape(facts)}<br><code>{html.escape(document["command"])}</code></p>
-<table><tr><th>check</th><th>result</th><th>seconds</th><th>found</th></tr>
-{rows}</table></body></html>
-"""
 
 
 def _text(found: object) -> str:

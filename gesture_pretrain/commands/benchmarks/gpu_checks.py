@@ -1,4 +1,4 @@
-"""What only a GPU can prove: each check raises AssertionError, or returns what it measured."""
+"""Checks that need a GPU. Each raises AssertionError or returns what it measured."""
 
 import copy
 from pathlib import Path

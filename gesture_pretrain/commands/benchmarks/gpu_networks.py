@@ -17,8 +17,11 @@ from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.pretraining.data import build_gesture_data
 from gesture_pretrain.pretraining.data_section import GestureDataSection
 from gesture_pretrain.pretraining.model import GesturePretrainer
-from gesture_pretrain.training import build_optimizer
-from gesture_pretrain.training.optimizer import FiniteOptimWrapper, build_optim_wrapper
+from gesture_pretrain.training.optimizer import (
+    FiniteOptimWrapper,
+    build_optim_wrapper,
+    build_optimizer,
+)
 
 NAMES = ("stage_1", "token_fusion", "eanet")
 

@@ -16,7 +16,7 @@ from gesture_pretrain.commands.benchmarks.gpu_networks import (
     step_of,
     wrapper_of,
 )
-from gesture_pretrain.commands.benchmarks.measurement import synchronise
+from gesture_pretrain.commands.benchmarks.measurement import timed
 from gesture_pretrain.files import temporary_folder
 from gesture_pretrain.precision import choose_precision
 from gesture_pretrain.pretraining.data import build_gesture_data
@@ -38,7 +38,7 @@ def training_speed(
         step()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = _timed(step, steps, device) / steps
+    seconds = timed(step, device, steps) / steps
     found = {
         "images_per_s": batch / seconds,
         "gflop_per_image": counter.get_total_flops() / batch / 1e9,
@@ -98,14 +98,5 @@ def latency(name: str, index: Path, sizes: Sizes, device: torch.device, *, runs:
     model, one = model.to(device), of_size(samples, 1, device)
     for _ in range(3):
         predict_batch(model, one)
-    times = [_timed(lambda: predict_batch(model, one), 1, device) for _ in range(runs)]
+    times = [timed(lambda: predict_batch(model, one), device) for _ in range(runs)]
     return {"median_ms": 1000 * statistics.median(times)}
-
-
-def _timed(call, count: int, device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    for _ in range(count):
-        call()
-    synchronise(device)
-    return time.perf_counter() - start

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -63,3 +63,13 @@ def synchronise(device: torch.device) -> None:
     """Wait for a GPU; a CPU has always finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def timed(call: Callable[[], object], device: torch.device, count: int = 1) -> float:
+    """Return the seconds that `count` calls take on the device."""
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    synchronise(device)
+    return time.perf_counter() - start

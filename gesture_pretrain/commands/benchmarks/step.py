@@ -5,9 +5,9 @@
     bare      timm.create_model(arch, num_classes=70), one cross entropy, AdamW, on images that are
               normalised floats already
 
-Same precision, memory order, batch and learning rate; random tensors on the device; the candidates
-take turns step by step in one process. On CUDA where there is one, by the clock; else on the CPU,
-by the processor time of all threads, which other processes disturb less.
+Both use the same precision, memory order, batch and learning rate, and random tensors on the
+device. They take turns step by step in one process. On CUDA the wall-clock time is measured; on a
+CPU it is the processor time of all threads, which other processes disturb less.
 """
 
 import argparse

@@ -1,16 +1,14 @@
-"""Inference of token fusion beside our EANet: latency at batch 1, throughput, parameters, FLOPs.
+"""Inference of token fusion and of our EANet: latency at batch 1, throughput, parameters, FLOPs.
 
-Both are built around the same backbone with random weights, take the same bytes of crops and give
-the same kind of hand, mesh included; they take turns in one process. Ways: `eager` float32,
-`channels_last`, `bf16` (autocast), `compiled` (takes minutes) and `onnx` (ONNX Runtime, CPU; the
-export takes minutes). A way that cannot run here is listed with the reason. A multiply-add counts
-as two FLOPs.
+Both use the same backbone with random weights. They map the same crops, as bytes, to hands with
+meshes, and take turns in one process. The ways to run them are `eager` float32, `channels_last`,
+`bf16` (autocast), `compiled` (takes minutes) and `onnx` (ONNX Runtime on the CPU; the export takes
+minutes). A way that cannot run here is listed with the reason. A multiply-add counts as two FLOPs.
 """
 
 import argparse
 import copy
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -23,7 +21,7 @@ from gesture_pretrain.commands.benchmarks.measurement import (
     device_name,
     measurement,
     new_parser,
-    synchronise,
+    timed,
     write_json,
 )
 from gesture_pretrain.hand.model import load_hand_model
@@ -110,7 +108,7 @@ def _measure(models: dict[str, nn.Module], batch: int, arguments: argparse.Names
     seconds: dict[str, list[float]] = {key: [] for key in ready}
     for _ in range(arguments.runs):
         for key, forward in ready.items():
-            seconds[key].append(_timed(forward, device))
+            seconds[key].append(timed(forward, device))
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     return {
         "batch": batch,
@@ -149,14 +147,6 @@ def _way(model: nn.Module, way: str, crops: CropBatch) -> Forward:
     if way == "compiled":
         model = torch.compile(model, dynamic=False)
     return lambda: model(crops, mode="predict")
-
-
-def _timed(forward: Forward, device: torch.device) -> float:
-    synchronise(device)
-    start = time.perf_counter()
-    forward()
-    synchronise(device)
-    return time.perf_counter() - start
 
 
 def _print(results: dict) -> None:

@@ -29,12 +29,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder of the annotations (default: ROOT/annotations)",
     )
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder above the splits (default: ROOT/images)"
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder with a folder of images per split (default: ROOT/images)",
     )
     parser.add_argument(
         "--expect-release",
         choices=RELEASES,
-        help="refuse any other release, known by its counts (default: accept any)",
+        help="stop unless the numbers of images are those of this release (default: accept any)",
     )
     parser.add_argument(
         "--name", help="name of a dataset of your own in this layout (default: InterHand2.6M)"
@@ -42,8 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--licence",
         metavar="TEXT",
-        help="licence of that dataset, for the cards of trained weights (default: with "
-        "--name 'not stated')",
+        help="licence of the dataset of --name, for the cards of trained weights (default: not "
+        "stated)",
     )
     parser.add_argument(
         "--drop-invalid",

@@ -13,7 +13,6 @@ from gesture_pretrain.files.json_file import read_json
 
 SHARDS_FORMAT = 3
 CARD = "shards.json"
-UNFINISHED_CARD = "unfinished.json"
 
 
 class StaleShards(DataError):
@@ -23,6 +22,7 @@ class StaleShards(DataError):
 def new_card(index: HandIndex, rows: np.ndarray, **settings) -> dict:
     """Describe shards before any pixels are written; `finish_shards` adds the files."""
     return {
+        "files": None,
         "format": SHARDS_FORMAT,
         "index": index.fingerprint,
         "data_name": index.meta["data_name"],
@@ -40,31 +40,27 @@ def begin_shards(out: Path, card: dict) -> bool:
         DataError: The folder holds something else.
     """
     remove_abandoned_parts(out)  # a folder of nothing else is new
-    path = next((p for p in (out / CARD, out / UNFINISHED_CARD) if p.is_file()), None)
-    if path is None:
+    if not (out / CARD).is_file():
         if out.exists() and any(out.iterdir()):
             raise DataError(f"{out} exists and holds no shards; choose another folder.")
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
-        _write_json(out / UNFINISHED_CARD, card)
+        _write_json(out / CARD, card)
         return True
-    found = _read(path)
-    different = sorted(key for key in card if found.get(key) != card[key])
+    found = _read(out / CARD)
+    different = sorted(key for key in card.keys() - {"files"} if found.get(key) != card[key])
     if different:
         raise StaleShards(
             f"{out} holds shards with other {', '.join(different)}. Remove it, or choose another "
             "folder."
         )
-    if path.name == CARD:
-        (out / UNFINISHED_CARD).unlink(missing_ok=True)  # of a process killed at the very end
-    return path.name == UNFINISHED_CARD
+    return found.get("files") is None
 
 
 def finish_shards(out: Path, card: dict) -> None:
     """Write the finished card, with the size of each file in bytes."""
     files = {path.name: path.stat().st_size for path in sorted(out.glob("[0-9]*.*"))}
     _write_json(out / CARD, {**card, "files": files})
-    (out / UNFINISHED_CARD).unlink()
 
 
 def read_card(folder: Path, index: HandIndex) -> dict:
@@ -75,8 +71,6 @@ def read_card(folder: Path, index: HandIndex) -> dict:
         DataError: There are none, or they are damaged or unfinished.
     """
     path = folder / CARD
-    if (folder / UNFINISHED_CARD).is_file() and not path.is_file():
-        raise DataError(f"{folder} is not finished. Repeat the command that makes the shards.")
     if not path.is_file():
         raise DataError(
             f"{folder} holds no shards (no {CARD}). Make them: gesture-pretrain data shards."
@@ -88,7 +82,10 @@ def read_card(folder: Path, index: HandIndex) -> dict:
             "Make the shards again."
         )
     if not isinstance(card.get("files"), dict):
-        raise DataError(f"{path} is damaged (no 'files'). Make the shards again.")
+        raise DataError(
+            f"{folder} is not finished, or {CARD} is damaged. Repeat the command that makes the "
+            "shards."
+        )
     if card.get("index") != index.fingerprint:
         raise StaleShards(
             f"{folder} was made of another index than {index.path}, or the index was rebuilt. "

@@ -106,7 +106,7 @@ def write_shards(
     Raises:
         StaleShards: `out` holds shards of another index, of other rows or with other settings.
         DataError: `out` holds something else, or an image is missing or unreadable.
-        DiskFull: No space is left. What is finished stays, and the next call continues from there.
+        DiskFull: No space is left. The next call continues from the last finished shard.
     """
     out, rows = Path(out), np.unique(np.asarray(rows, np.int64))
     card = new_card(index, rows, size_px=size_px, ratio=ratio)
@@ -156,7 +156,7 @@ class Shards:
         return Shards, (self.folder, self._index, self._files)
 
     def describe(self, rows: np.ndarray) -> str:
-        """Tell how many of some rows are stored."""
+        """Report how many of some rows are stored."""
         stored = int(np.isin(rows, self._rows).sum())
         return (
             f"Shards {self.folder} hold {stored} of {len(rows)} images. The others, and crops "

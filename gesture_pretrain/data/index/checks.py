@@ -1,6 +1,6 @@
 """Checks of every number before it enters an index, so that training needs none.
 
-Each check works on whole columns and yields the image rows for which something cannot be right.
+Each check works on whole columns and finds the images with impossible values.
 Letters: N images, T time steps, K calibrations, F fits.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gesture_pretrain.data.index.errors import DataError
-from gesture_pretrain.data.index.record import SPLITS
+from gesture_pretrain.data.index.record import SPLITS, unpack_flags
 from gesture_pretrain.data.index.writer import path_columns
 from gesture_pretrain.skeleton import BONES_MANO21
 
@@ -33,12 +33,12 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of invalid value.
+    """Images with one kind of invalid value.
 
     Attributes:
         kind: Short name, a key of the index's `checked` record.
         why: What is wrong, and in which annotation file.
-        rows: Images concerned, ascending.
+        rows: Rows of the images, ascending.
     """
 
     kind: str
@@ -61,8 +61,8 @@ def gate(
         The columns to store, and the record of the checks for `meta.json`.
 
     Raises:
-        DataError: Something is wrong and `on_invalid` is "error", or no image is left.
-        ValueError: `on_invalid` is something else.
+        DataError: A value is invalid and `on_invalid` is "error", or no image is left.
+        ValueError: `on_invalid` is unknown.
     """
     if on_invalid not in ON_INVALID:
         raise ValueError(f"on_invalid is {on_invalid!r}; possible: {', '.join(ON_INVALID)}")
@@ -176,9 +176,8 @@ def _bad_calibrations(columns: Columns) -> np.ndarray:
 
 def _known_joints(columns: Columns) -> np.ndarray:
     """Return (T, 2, 21) bool: triangulated joints."""
-    bits = columns["step_triangulated_bits"]
-    flags = np.unpackbits(bits, axis=1, count=42, bitorder="little").astype(bool)
-    return (flags & (columns["step_has_joints"] > 0)[:, None]).reshape(-1, 2, 21)
+    flags = unpack_flags(columns["step_triangulated_bits"])
+    return flags & (columns["step_has_joints"] > 0)[:, None, None]
 
 
 def _joint_faults(columns: Columns) -> list[tuple]:
@@ -204,7 +203,7 @@ def _joint_faults(columns: Columns) -> list[tuple]:
 def _behind_camera(columns: Columns) -> np.ndarray:
     """Return (N,) whether a joint that is marked as visible has a depth <= 0.
 
-    A sphere around the joints of a time step decides most images; the others are computed.
+    A sphere around the joints of a time step decides for most images; the others are computed.
     """
     step, calibration = columns["step"], columns["calibration"]
     joints, known = columns["step_joints_world_mm"], _known_joints(columns)
@@ -223,8 +222,7 @@ def _behind_camera(columns: Columns) -> np.ndarray:
         near = np.flatnonzero(seen & (depth - radius[step] <= 0))
         exact = np.einsum("njk,nk->nj", points[step[near]], forward[calibration[near]])
         exact -= offset[calibration[near], None]
-    in_view = np.unpackbits(columns["in_view_bits"][near], axis=1, count=42, bitorder="little")
-    visible = in_view.astype(bool) & known.reshape(-1, 42)[step[near]]
+    visible = (unpack_flags(columns["in_view_bits"][near]) & known[step[near]]).reshape(-1, 42)
     behind = np.zeros(len(step), bool)
     behind[near] = (visible & (exact <= 0)).any(axis=1)
     return behind

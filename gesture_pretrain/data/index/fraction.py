@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gesture_pretrain.data.index.record import SPLITS
 
-
-class IndexedImages(Protocol):
-    """The part of a `HandIndex` that rows are selected from."""
-
-    meta: Mapping[str, Any]
-    columns: Mapping[str, np.ndarray]
-
-    def __len__(self) -> int: ...
-
-    @property
-    def labels(self) -> list[str]: ...
-
-    def values(self, name: str, rows: np.ndarray | None = None) -> np.ndarray: ...
+if TYPE_CHECKING:
+    from gesture_pretrain.data.index.index import HandIndex
 
 
 def select_fraction(
-    index: IndexedImages, rows: np.ndarray, fraction: float, *, seed: int = 0
+    index: HandIndex, rows: np.ndarray, fraction: float, *, seed: int = 0
 ) -> np.ndarray:
     """Select a fraction of some rows, as exactly as whole time steps allow.
 
@@ -77,7 +66,7 @@ def _in_turn(group: np.ndarray, random: np.ndarray) -> np.ndarray:
 
 
 class RowCounts(NamedTuple):
-    """Count images, time steps (moments) and distinct labels of some rows."""
+    """Numbers of images, time steps (moments) and distinct labels."""
 
     images: int
     moments: int
@@ -87,7 +76,7 @@ class RowCounts(NamedTuple):
         return f"{self.images:,} images of {self.moments:,} moments and {self.labels:,} labels"
 
 
-def count_rows(index: IndexedImages, rows: np.ndarray) -> RowCounts:
+def count_rows(index: HandIndex, rows: np.ndarray) -> RowCounts:
     """Count the images, moments and labels of some rows."""
     moments = np.unique(index.values("step", rows))
     labels = np.unique(index.values("sequence", rows))
@@ -117,7 +106,7 @@ def require_distinct_fractions(
 
 
 def _scrambled(keys: np.ndarray, seed: int) -> np.ndarray:
-    """A 64-bit hash of (seed, key): the mixing steps of splitmix64 (Steele et al., 2014)."""
+    """Hash (seed, key) to 64 bits by the mixing steps of splitmix64 (Steele et al., 2014)."""
     with np.errstate(over="ignore"):
         x = keys.astype(np.uint64) + np.uint64(seed % 2**64) * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -10,9 +10,8 @@ are found by comparing file contents, on request.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +24,7 @@ KINDS = (SAME_IMAGE, OTHER_VIEW)
 
 
 class LeakageError(ValueError):
-    """Training images leak into the test set.
-
-    Attributes:
-        audits: All findings, by the use of the training rows.
-    """
-
-    def __init__(self, message: str, audits: Mapping[str, "LeakageAudit"]):
-        super().__init__(message)
-        self.audits = dict(audits)
+    """Training images leak into the test set."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +181,7 @@ def require_no_leaks(audits: Mapping[str, LeakageAudit], allowed: Collection[str
         raise LeakageError(
             "Test images leak into training:\n  "
             + "\n  ".join(lines)
-            + "\nExclude these rows, or allow the leaks in the plan (allowed_leaks).",
-            audits,
+            + "\nExclude these rows, or allow the leaks in the plan (allowed_leaks)."
         )
 
 
@@ -209,57 +199,37 @@ def _moments(index: HandIndex, rows: np.ndarray) -> np.ndarray:
     return np.asarray(index.columns["step_key"])[index.values("step", rows)]
 
 
-def _cameras(index: HandIndex, rows: np.ndarray, names: Mapping[str, int]) -> np.ndarray:
-    codes = np.array([names[name] for name in index.meta["cameras"]] + [-1], np.int64)
-    if "camera" not in index.columns:
-        return np.full(len(rows), -1, np.int64)
-    return codes[index.values("camera", rows)]
+def _image_keys(index: HandIndex, rows: np.ndarray, other: HandIndex) -> list:
+    """Name each image so that images of two indexes are the same if their names are equal."""
+    if index.path == other.path:
+        return rows.tolist()
+    if not _same_source(index, other):
+        return [str(index.image_path(row).resolve()) for row in rows.tolist()]
+    cameras = [index.meta["cameras"][code] for code in index.values("camera", rows).tolist()]
+    return list(zip(_moments(index, rows).tolist(), cameras, strict=True))
 
 
 def _same_images(index, rows, test_index, test_rows) -> np.ndarray:
     """Return (N,) bool: test rows that are training rows."""
-    if index.path == test_index.path:
-        return np.isin(test_rows, rows)
-    if not _same_source(index, test_index):
-        paths = {str(index.image_path(int(row)).resolve()) for row in rows}
-        return _flags(str(test_index.image_path(int(row)).resolve()) in paths for row in test_rows)
-    names = {}
-    for name in (*index.meta["cameras"], *test_index.meta["cameras"]):
-        names.setdefault(name, len(names))
-    trained = set(
-        zip(_moments(index, rows).tolist(), _cameras(index, rows, names).tolist(), strict=True)
+    trained = set(_image_keys(index, rows, test_index))
+    return np.array([key in trained for key in _image_keys(test_index, test_rows, index)])
+
+
+def _same_files(index, rows, test_index, test_rows) -> np.ndarray:
+    """Return (N,) bool: test images whose bytes are those of a training image."""
+    trained, tested = (
+        [(path, path.stat().st_size) for path in map(of.image_path, part.tolist())]
+        for of, part in ((index, rows), (test_index, test_rows))
     )
-    tested = zip(
-        _moments(test_index, test_rows).tolist(),
-        _cameras(test_index, test_rows, names).tolist(),
-        strict=True,
-    )
-    return _flags(key in trained for key in tested)
+    shared = {size for _, size in trained} & {size for _, size in tested}
+    hashes = {file_sha256(path) for path, size in trained if size in shared}
+    return np.array([size in shared and file_sha256(path) in hashes for path, size in tested])
 
 
 def _shared_moments(index, rows, test_index, test_rows) -> np.ndarray:
     if not _same_source(index, test_index):
         return np.zeros(len(test_rows), bool)
     return np.isin(_moments(test_index, test_rows), _moments(index, rows))
-
-
-def _same_files(index, rows, test_index, test_rows) -> np.ndarray:
-    """Return (N,) bool: test images whose bytes are those of a training image."""
-    paths = [index.image_path(int(row)) for row in rows]
-    by_size: dict[int, list[Path]] = {}
-    for path in paths:
-        by_size.setdefault(path.stat().st_size, []).append(path)
-    hashes: dict[int, set[str]] = {}
-
-    def is_trained_on(path: Path) -> bool:
-        size = path.stat().st_size
-        if size not in by_size:
-            return False
-        if size not in hashes:
-            hashes[size] = {file_sha256(other) for other in by_size[size]}
-        return file_sha256(path) in hashes[size]
-
-    return _flags(is_trained_on(test_index.image_path(int(row))) for row in test_rows)
 
 
 def _subjects(index: HandIndex, rows: np.ndarray) -> set[int] | None:
@@ -287,10 +257,6 @@ def _gestures(index, rows, test_index, test_rows) -> tuple[tuple[str, ...], tupl
     seen = tuple(sorted(tested.keys() & trained))
     unseen = tuple(sorted(tested.keys() - trained))
     return seen, unseen, sum(tested[label] for label in unseen)
-
-
-def _flags(values: Iterable[bool]) -> np.ndarray:
-    return np.fromiter(values, bool)
 
 
 def rows_fingerprint(index: HandIndex, rows: Sequence[int]) -> str:

@@ -43,7 +43,7 @@ class IndexMeta:
         format: Format of the index.
         created_by: Version that built it.
         root: Folder of the dataset, absolute or relative to the index.
-        kind: Which reader built it.
+        kind: Reader that built it.
         data_name: Name of the dataset, for reports.
         licence: Licence of the images.
         synthetic: How the images were rendered; None for recorded ones.
@@ -53,10 +53,10 @@ class IndexMeta:
         image_sizes: Width and height; `size` numbers them.
         counts: Images per split, hand and label.
         columns: Column name to its file.
-        checked: What was checked when the index was built, and what was found.
+        checked: Result of the checks when the index was built.
         release: Name and subset of the release of InterHand2.6M.
-        rounded_to_float32: Column to how many of its numbers were rounded.
-        notes: Split to what was counted on the way.
+        rounded_to_float32: Column to the number of its values that were rounded.
+        notes: Split to counts of incomplete entries.
         sources: Annotation files with their hashes.
     """
 
@@ -92,7 +92,7 @@ class IndexMeta:
 
 
 def read_meta(folder: Path) -> dict:
-    """The checked content of an index's `meta.json`.
+    """Read and check an index's `meta.json`.
 
     Raises:
         IndexFormatError: It is damaged, incomplete, or of another format.
@@ -110,7 +110,7 @@ def read_meta(folder: Path) -> dict:
 
 
 def index_folder(path: Path) -> Path:
-    """Folder of an index, from it or from the folder of its dataset.
+    """Find the folder of an index, given that folder or the folder of its dataset.
 
     Raises:
         DataError: There is none.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,46 +12,25 @@ SPLITS = ("train", "val", "test")
 HANDS = ("right", "left", "interacting", "unknown")
 
 
+def unpack_flags(bits: np.ndarray) -> np.ndarray:
+    """Unpack (..., 6) uint8 to (..., 2, 21) bool: flags of the joints of both hands."""
+    flags = np.unpackbits(bits, axis=-1, count=42, bitorder="little")
+    return flags.view(bool).reshape(*bits.shape[:-1], 2, 21)
+
+
 @dataclass(frozen=True, slots=True)
 class ManoFit:
-    """Parameters of one hand, world frame: pose (48,) radians, axis-angle, minus MANO's mean pose;
-    shape (10,); trans_m (3,) metres."""
+    """MANO parameters of one hand, world frame.
+
+    Attributes:
+        pose: (48,) axis-angle, radians, minus MANO's mean pose.
+        shape: (10,) shape coefficients.
+        trans_m: (3,) translation.
+    """
 
     pose: np.ndarray
     shape: np.ndarray
     trans_m: np.ndarray
-
-
-class StoredFits(Mapping):
-    """The fits of a time step by hand, "right" and "left"; each is read when it is asked for.
-
-    Args:
-        numbers: (F, 61) all fits of the index.
-        right, left: Row of each hand's fit, -1 for none.
-    """
-
-    __slots__ = ("_numbers", "_rows")
-
-    def __init__(self, numbers: np.ndarray, right: int, left: int):
-        self._numbers = numbers
-        self._rows = {"right": right, "left": left}
-
-    def __getitem__(self, hand: str) -> ManoFit | None:
-        row = self._rows[hand]
-        if row < 0:
-            return None
-        numbers = self._numbers[row].copy()
-        return ManoFit(numbers[:48], numbers[48:58], numbers[58:])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __reduce__(self) -> tuple:
-        """Pickled as the fits themselves, not with all the index."""
-        return dict, (list(self.items()),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +44,7 @@ class HandRecord:
         bbox_xywh_px: (4,) float32, the annotation's box (1.2 times the tight one).
         R_cam_world, camera_center_mm: x_cam = R (x_world - centre).
         hand: What is annotated in this view; "interacting" is both.
+        mano: "right" and "left" to the fit of that hand; None without a fit.
         grey_camera: A monochrome camera (three equal channels).
     """
 
@@ -91,19 +70,3 @@ class HandRecord:
     mano: Mapping[str, ManoFit | None]
     image_id: int
     grey_camera: bool
-
-
-class HandRow(NamedTuple):
-    """The numbers of one image as stored: codes, ids and the step; see `HandIndex.row`."""
-
-    image_id: int
-    step: int
-    split: int
-    capture: int
-    frame: int
-    subject: int
-    sequence: int
-    camera: int
-    size: int
-    hand: int
-    hand_valid: int

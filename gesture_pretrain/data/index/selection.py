@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gesture_pretrain.data.index.fraction import IndexedImages, select_fraction
+from gesture_pretrain.data.index.fraction import select_fraction
 from gesture_pretrain.data.index.record import HANDS, SPLITS
 
 if TYPE_CHECKING:
+    from gesture_pretrain.data.index.index import HandIndex
     from gesture_pretrain.taxonomy import Taxonomy
 
 
 def select_rows(
-    index: IndexedImages,
+    index: HandIndex,
     *,
     split: str | None = None,
     hands: Iterable[str] | None = None,
@@ -25,7 +26,6 @@ def select_rows(
     labelled_by: Taxonomy | None = None,
     fraction: float = 1.0,
     seed: int = 0,
-    human_annotated: bool | None = None,
     exclude_rows: Iterable[int] | None = None,
 ) -> np.ndarray:
     """Select the rows of an index that pass every filter.
@@ -41,16 +41,13 @@ def select_rows(
         fraction: Fraction of the images that pass the other filters, in (0, 1]; see
             `select_fraction`.
         seed: Seed of the fraction.
-        human_annotated: Keep only images in (True) or not in (False) the lists of human
-            annotations.
         exclude_rows: Rows to leave out, such as the black images that `verify` found.
 
     Returns:
         Ascending int64 rows; may be empty.
 
     Raises:
-        ValueError: The index has no such name, the fraction is outside (0, 1], or
-            `human_annotated` is given and the index was built without the lists.
+        ValueError: The index has no such name, or the fraction is outside (0, 1].
     """
     keep = np.ones(len(index), bool)
     if split is not None:
@@ -66,8 +63,6 @@ def select_rows(
         keep &= index.values("hand") < 2
     if labelled_by is not None:
         keep &= _labelled_mask(index, labelled_by)
-    if human_annotated is not None:
-        keep &= _human_mask(index, human_annotated)
     if exclude_rows is not None:
         keep[np.asarray(list(exclude_rows), np.int64)] = False
     rows = np.flatnonzero(keep).astype(np.int64)
@@ -75,10 +70,8 @@ def select_rows(
 
 
 def _positions(names: Iterable[str], known: Iterable[str], what: str) -> np.ndarray:
-    if isinstance(names, str):
-        names = [names]
     place = {name: k for k, name in enumerate(known)}
-    names = list(names)
+    names = [names] if isinstance(names, str) else list(names)
     unknown = [name for name in names if name not in place]
     if unknown:
         listed = ", ".join(list(place)[:12]) + (", ..." if len(place) > 12 else "")
@@ -86,7 +79,7 @@ def _positions(names: Iterable[str], known: Iterable[str], what: str) -> np.ndar
     return np.array([place[name] for name in names], np.int64)
 
 
-def _subject_mask(index: IndexedImages, subjects: Iterable[int]) -> np.ndarray:
+def _subject_mask(index: HandIndex, subjects: Iterable[int]) -> np.ndarray:
     if "subject" not in index.columns:
         raise ValueError(f"{index.meta['data_name']} does not tell subjects apart")
     of_image = index.values("subject")
@@ -98,7 +91,7 @@ def _subject_mask(index: IndexedImages, subjects: Iterable[int]) -> np.ndarray:
     return np.isin(of_image, wanted)
 
 
-def _labelled_mask(index: IndexedImages, taxonomy: Taxonomy) -> np.ndarray:
+def _labelled_mask(index: HandIndex, taxonomy: Taxonomy) -> np.ndarray:
     """Return whether each image gets a gesture: asked once per (label, hand) that could occur."""
     fits = [
         [label in taxonomy.coarse_of and taxonomy.accepts(label, hand) for hand in HANDS]
@@ -106,13 +99,3 @@ def _labelled_mask(index: IndexedImages, taxonomy: Taxonomy) -> np.ndarray:
     ]
     table = np.array(fits, bool).reshape(len(index.labels), len(HANDS))
     return table[index.values("sequence"), index.values("hand")]
-
-
-def _human_mask(index: IndexedImages, human_annotated: bool) -> np.ndarray:
-    if "human" not in index.columns:
-        raise ValueError(
-            "this index does not know which images people annotated; put "
-            "aid_human_annot_train.txt and aid_human_annot_test.txt beside the annotations and "
-            "build it again"
-        )
-    return index.values("human") == int(human_annotated)

@@ -1,4 +1,4 @@
-"""Writing an index: columns with their hashes, whole or not at all."""
+"""Write an index atomically: columns with their hashes, and `meta.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gesture_pretrain.files import atomic_folder, writing
 
 
 def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dict) -> Path:
-    """Write an index under its final name in one step, in place of an earlier index.
+    """Write an index, which replaces an earlier index in one step.
 
     Args:
         out: Folder of the index.
@@ -34,7 +34,7 @@ def write_index(out: Path, root: Path, columns: dict[str, np.ndarray], meta: dic
     """
     if out.exists() and not (out / META_FILE).is_file() and not _is_empty_folder(out):
         raise DataError(
-            f"{out} exists and is not an index, so it is left alone; choose another folder"
+            f"{out} exists and is not an index. It is left alone; choose another folder."
         )
     out, root = out.resolve(), root.resolve()
     inside = out.is_relative_to(root)
@@ -67,7 +67,7 @@ def _write_column(folder: Path, name: str, array: np.ndarray, bytes_needed: int)
 
 
 def smallest(values: np.ndarray) -> np.ndarray:
-    """The same integers in the narrowest type that holds them all."""
+    """Convert integers to the narrowest type that holds them all."""
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
     names = ("u1", "u2", "u4") if low >= 0 else ("i1", "i2", "i4")
     for name in names:
@@ -78,15 +78,15 @@ def smallest(values: np.ndarray) -> np.ndarray:
 
 
 def step_key(text: str) -> int:
-    """A 64-bit number that depends on a time step's name only, not on what else is indexed."""
+    """Hash the name of a time step to 64 bits, so that its key does not depend on other data."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def path_columns(paths: dict[int, str], count: int) -> dict[str, np.ndarray]:
-    """Columns for paths that are not spelled by the other columns.
+    """Return the columns of paths that do not follow from the other columns.
 
     Args:
-        paths: Image -> path; images that are not in it get an empty text.
+        paths: Image -> path; other images get an empty text.
         count: Number of images.
     """
     encoded = {i: path.encode() for i, path in paths.items()}

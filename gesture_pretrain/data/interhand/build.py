@@ -33,7 +33,7 @@ from gesture_pretrain.files.json_file import read_json
 
 LICENCE = "CC BY-NC 4.0 (InterHand2.6M; research use only)"
 EMBEDDED_NAME = "embedded synthetic set"
-OWN_KIND = "interhand26m layout"  # a dataset of somebody's own, in InterHand2.6M's layout
+OWN_KIND = "interhand26m layout"  # another dataset in InterHand2.6M's layout
 
 
 def build_interhand_index(
@@ -53,24 +53,23 @@ def build_interhand_index(
     """Read the annotations of a dataset in InterHand2.6M's layout into an index.
 
     Args:
-        root: Folder of the dataset; see `find_annotation_files` for what may lie where.
+        root: Folder of the dataset; see `find_annotation_files` for its layout.
         out: Folder of the index; `root/index` by default. An earlier index there is replaced.
         splits: Some of "train", "val" and "test"; None for all available.
-        progress: Show one bar over the bytes of all files.
+        progress: Show a progress bar.
         subset, annotations, images: See `find_annotation_files`.
-        expect_release: "v1.0" or "v0.0": refuse anything whose counts are not that release's.
+        expect_release: Refuse data whose counts are not those of this release, "v1.0" or "v0.0".
         data_name: Name of your own dataset in this layout; None for InterHand2.6M itself.
         licence: Licence of that dataset, copied to weights trained on it. Default: "not stated".
-        on_invalid: "error" refuses annotations that cannot be right, see `index.checks`; "drop"
-            leaves their images out.
+        on_invalid: "error" refuses impossible annotations, see `index.checks`; "drop" leaves their
+            images out.
 
     Returns:
         Folder of the index. Open it with `HandIndex.open`.
 
     Raises:
-        DataError: Files missing, damaged or contradictory, or not the release expected; a licence
-            without a name, or an expected release with one. Nothing is written then, and an
-            earlier index stays.
+        DataError: Files are missing, damaged or contradictory, the release is not the expected
+            one, or arguments contradict each other. An earlier index is unchanged.
     """
     files = find_annotation_files(
         root, splits=splits, subset=subset, annotations=annotations, images=images
@@ -98,8 +97,8 @@ def build_index_from_files(
     licence: str | None = None,
     on_invalid: str = "error",
 ) -> Path:
-    """The same for annotation files named one by one; see `build_interhand_index`."""
-    _check_what_it_is(expect_release, data_name, licence)
+    """Build an index of explicitly named annotation files; see `build_interhand_index`."""
+    _check_arguments(expect_release, data_name, licence)
     root = Path(root)
     words = Vocabulary(Codes(), Codes(), Codes(), Rounding())
     with _byte_progress(files, progress) as on_bytes:
@@ -132,20 +131,20 @@ def _byte_progress(files: list[AnnotationFiles], show: bool) -> Iterator[OnBytes
         yield bar.update
 
 
-def _check_what_it_is(
+def _check_arguments(
     expect_release: str | None, data_name: str | None, licence: str | None
 ) -> None:
     if expect_release is not None and expect_release not in RELEASES:
         raise DataError(f"unknown release {expect_release!r}; there are {', '.join(RELEASES)}")
     if data_name is not None and expect_release is not None:
         raise DataError(
-            f"{data_name!r} is a dataset of your own, and a release of InterHand2.6M is expected "
-            f"({expect_release}). Leave one of the two out."
+            f"{data_name!r} names a dataset of your own, but InterHand2.6M {expect_release} is "
+            "expected. Leave out one of the two."
         )
     if licence is not None and data_name is None:
         raise DataError(
-            "a licence is given and no name of the dataset. Unnamed data count as InterHand2.6M, "
-            "whose licence is known; name a dataset of your own (data_name)."
+            "a licence is given, but no name. Data without a name count as InterHand2.6M, whose "
+            "licence is known. Name your dataset (data_name)."
         )
 
 
@@ -159,7 +158,7 @@ def _check_release(parts: list[JoinedSplit], expected: str | None) -> Release:
         )
         raise DataError(
             f"expected InterHand2.6M {expected}, but these counts are of {release}: {listed}. "
-            "Get the other annotations, or expect no release (expect_release)."
+            "Download the annotations of that release, or leave out expect_release."
         )
     return release
 

@@ -1,4 +1,4 @@
-"""The joined splits as the columns of one index."""
+"""Assemble the columns of an index from its joined splits."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from gesture_pretrain.data.index.writer import path_columns, smallest
 from gesture_pretrain.data.interhand.join import JoinedSplit, Vocabulary, time_key
 from gesture_pretrain.data.interhand.values import find_sorted
 
-# what a split may lack -> what then stands in its rows
-_OPTIONAL = {"human": 255, "detected_bbox_xywh_px": np.nan, "detected_wrist_depth_mm": np.nan}
+_OPTIONAL = ("detected_bbox_xywh_px", "detected_wrist_depth_mm")
 
 
 def assemble_columns(
     parts: list[JoinedSplit], words: Vocabulary
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Put the splits one after the other; takes their columns away from them to save memory.
+    """Concatenate the splits, whose own columns are deleted to save memory.
 
     Returns:
-        The columns, and the labels that `sequence` numbers, in alphabetical order.
+        The columns, and the labels in alphabetical order; `sequence` holds positions in them.
     """
     for part in parts:
         part.images["calibration"] = _calibration_of_images(part)
@@ -33,8 +32,8 @@ def assemble_columns(
     for name in ("subject", "camera", "size", "calibration"):
         columns[name] = smallest(columns[name])
     if np.array_equal(columns["annotation_id"], columns["image_id"]):
-        del columns["annotation_id"]  # as in every published file; do not store it twice
-    del columns["capture"], columns["frame"]  # those of the step
+        del columns["annotation_id"]  # equal in every published file
+    del columns["capture"], columns["frame"]  # stored per time step
     for name in list(parts[0].steps):
         columns[f"step_{name}"] = np.concatenate([part.steps.pop(name) for part in parts])
     columns["step_capture"] = smallest(columns["step_capture"])
@@ -62,14 +61,14 @@ def _offset_references(parts: list[JoinedSplit]) -> None:
 
 
 def _optional_columns(parts: list[JoinedSplit]) -> dict[str, np.ndarray]:
-    """Columns that some splits have, filled with "not known" in the others."""
+    """Return the columns that only some splits have, NaN in the others."""
     found: dict[str, np.ndarray] = {}
     count, first = sum(part.num_images for part in parts), 0
     for part in parts:
-        for name in _OPTIONAL.keys() & part.images.keys():
+        for name in [name for name in _OPTIONAL if name in part.images]:
             values = part.images.pop(name)
             if name not in found:
-                found[name] = np.full((count, *values.shape[1:]), _OPTIONAL[name], values.dtype)
+                found[name] = np.full((count, *values.shape[1:]), np.nan, values.dtype)
             found[name][first : first + part.num_images] = values
         first += part.num_images
     return found

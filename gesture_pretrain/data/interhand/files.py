@@ -1,8 +1,8 @@
-"""Finding InterHand2.6M's annotation files in either of its two layouts.
+"""Find InterHand2.6M's annotation files in either of its two layouts.
 
 v1.0 keeps them in `annotations/{train,val,test}/`, v0.0 in
-`annotations/{all,human_annot,machine_annot}/`. The layout does not tell the release: files with the
-numbers of v0.0 were also published under the name v1.0. Only counting tells (`published_counts`).
+`annotations/{all,human_annot,machine_annot}/`. The layout does not determine the release, because
+the files of v0.0 were also published as v1.0. Only the counts do, see `published_counts`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ class AnnotationFiles:
 
     Attributes:
         split: "train", "val" or "test".
-        images: Folder below which the image names lie.
-        data, camera, joints: The three files that every release has.
-        mano: Fits, or None.
-        detections: RootNet's output, or None.
-        human_ids: List of human annotations, or None.
+        images: Folder that image names are relative to.
+        data, camera, joints: Annotation files of every release.
+        mano: MANO fits; None without fits.
+        detections: Output of RootNet; None without detections.
     """
 
     split: str
@@ -36,7 +35,6 @@ class AnnotationFiles:
     joints: Path
     mano: Path | None = None
     detections: Path | None = None
-    human_ids: Path | None = None
 
 
 def find_annotation_files(
@@ -47,18 +45,17 @@ def find_annotation_files(
     annotations: str | Path | None = None,
     images: str | Path | None = None,
 ) -> list[AnnotationFiles]:
-    """Look for the splits of a dataset.
+    """Find the annotation files of a dataset's splits.
 
     Args:
         root: Folder that holds `annotations` and `images`, or the `InterHand2.6M_*fps_batch*`
             folder that holds `images`.
-        splits: Which to take; None for all that are there.
-        subset: For the v0.0 layout: "all" (the default), "human_annot" or "machine_annot".
-        annotations, images: Where they lie if not below `root`.
+        splits: Splits to find; None for all available.
+        subset: Subset of the v0.0 layout: "all" (the default), "human_annot" or "machine_annot".
+        annotations, images: Folders of annotations and images, if they are not in `root`.
 
     Raises:
-        DataError: No such folder, no annotations, a split asked for is not there, or a split lacks
-            one of its files.
+        DataError: The folder, its annotations, a requested split, or a file of a split is missing.
     """
     root = Path(root)
     if not root.is_dir():
@@ -126,8 +123,8 @@ def _files_of(
         return path
 
     mano = folder / f"InterHand2.6M_{split}_MANO_NeuralAnnot.json"
-    detections = f"rootnet_output/rootnet_interhand2.6m_output_{split}.json"
-    human = f"aid_human_annot_{split}.txt"
+    output = f"rootnet_output/rootnet_interhand2.6m_output_{split}.json"
+    detections = [place / output for place in (root, base, base.parent)]
     return AnnotationFiles(
         split,
         image_base / split,
@@ -135,10 +132,5 @@ def _files_of(
         required("camera"),
         required("joint_3d"),
         mano if mano.is_file() else None,
-        _first_file(root / detections, base / detections, base.parent / detections),
-        _first_file(folder / human, base / human, root / human),
+        next((path for path in detections if path.is_file()), None),
     )
-
-
-def _first_file(*candidates: Path) -> Path | None:
-    return next((path for path in candidates if path.is_file()), None)

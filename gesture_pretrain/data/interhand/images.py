@@ -1,7 +1,7 @@
-"""`data.json` of InterHand2.6M as arrays: the images of a split, and what each view shows.
+"""Read InterHand2.6M's `data.json`: the images of a split, and what each view shows.
 
-The flags here are per view: a joint is annotated and inside the image. Those of `joint_3d.json`
-bear the same name and differ (see `world_annotations`). Nothing is joined here.
+The flags in this file are per view: a joint is annotated and inside the image. The flags in
+`joint_3d.json` have the same name and another meaning (see `world`).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class ImageTable:
     Attributes:
         images: Name -> (N,) arrays `id`, `size`, `capture`, `subject`, `sequence`, `camera`,
             `frame`; `size`, `sequence` and `camera` are codes.
-        irregular_names: Position -> file name, where it is not the one its fields spell.
+        irregular_names: Position -> file name, where it does not follow from the other fields.
         annotations: Name -> arrays `image_id` (A,), `id` (A,), `bbox` (A, 4) float32,
-            `in_view_bits` (A, 6) uint8 (42 flags, ours order), `hand` (A,), `hand_valid` (A,).
+            `in_view_bits` (A, 6) uint8 (42 flags, mano21 order), `hand` (A,), `hand_valid` (A,).
     """
 
     images: dict[str, np.ndarray]
@@ -56,7 +56,7 @@ class ImageTable:
 
 
 def regular_name(capture: int, sequence: str, camera: str, frame: int) -> str:
-    """The path of an image below `images/{split}` in both releases."""
+    """Return the path of an image below `images/{split}` in both releases."""
     return f"Capture{capture}/{sequence}/cam{camera}/image{frame}.jpg"
 
 
@@ -68,7 +68,7 @@ def read_images(
     rounding: Rounding,
     on_bytes: OnBytes = None,
 ) -> ImageTable:
-    """Streams a `*_data.json` once.
+    """Stream a `*_data.json` once.
 
     Raises:
         DataError: A key or list is missing, a flag is neither 0 nor 1, or the JSON is damaged.
@@ -105,10 +105,10 @@ def _stack(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def columns_of(batch: list[dict], keys: tuple[str, ...], what: str, path: Path) -> list[tuple]:
-    """The values of each key over a batch of entries.
+    """Return the values of each key over a batch of entries.
 
     Raises:
-        DataError: An entry lacks a key; the message names entry, key and file.
+        DataError: An entry lacks a key.
     """
     try:
         return list(zip(*map(itemgetter(*keys), batch), strict=True))
@@ -126,7 +126,7 @@ def columns_of(batch: list[dict], keys: tuple[str, ...], what: str, path: Path) 
 def _arrays_of(
     batch: list[dict], make: Callable[[list[dict]], dict], what: str, path: Path
 ) -> dict[str, np.ndarray]:
-    """The arrays of a batch; an entry that cannot be read is named."""
+    """Convert a batch to arrays; the error for an invalid entry shows it."""
     try:
         return make(batch)
     except DataError:
@@ -135,9 +135,7 @@ def _arrays_of(
         if len(batch) > 1:
             for entry in batch:
                 _arrays_of([entry], make, what, path)
-        raise DataError(
-            f"{path}: {what} {str(batch[0])[:80]}... is not as expected ({error})."
-        ) from None
+        raise DataError(f"{path}: {what} {str(batch[0])[:80]}... is invalid: {error}.") from None
 
 
 def _image_arrays(
@@ -152,7 +150,7 @@ def _image_arrays(
     columns = columns_of(batch, _IMAGE_KEYS, "image", path)
     ids, names, widths, heights, captures, subjects, sequence, camera, frames = columns
     if {*map(type, names), *map(type, sequence)} != {str}:
-        raise ValueError("file_name and seq_name are texts")
+        raise ValueError("file_name and seq_name must be texts")
     spelled = map(regular_name, captures, sequence, camera, frames)
     for offset, (name, expected) in enumerate(zip(names, spelled, strict=True)):
         if name != expected:
@@ -178,11 +176,11 @@ def _annotation_arrays(path: Path, rounding: Rounding, batch: list[dict]) -> dic
         hand = np.array([HANDS.index(name) for name in hands], np.uint8)
     except ODD_VALUES as error:
         raise ValueError(
-            f"{error}: bbox has 4 numbers, joint_valid {NUM_JOINTS_BOTH} flags, hand_type is one "
-            f"of {', '.join(HANDS[:3])}"
+            f"{error}; bbox must have 4 numbers, joint_valid {NUM_JOINTS_BOTH} flags, and "
+            f"hand_type must be one of {', '.join(HANDS[:3])}"
         ) from None
     if not set(hands_valid) <= {0, 1}:
-        raise ValueError("hand_type_valid is 0 or 1")
+        raise ValueError("hand_type_valid must be 0 or 1")
     hand_valid = np.array(hands_valid, np.uint8)
     return {
         "image_id": integers(image_ids, "image_id", 0),

@@ -1,4 +1,4 @@
-"""Joining the annotation files of one split: images, annotations, time steps, fits."""
+"""Join the annotation files of one split: images, annotations, time steps and fits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gesture_pretrain.data.index.record import HANDS, SPLITS
 from gesture_pretrain.data.index.writer import step_key
 from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.data.interhand.images import ImageTable, read_images
-from gesture_pretrain.data.interhand.optional import read_annotation_ids, read_detections
+from gesture_pretrain.data.interhand.optional import read_detections
 from gesture_pretrain.data.interhand.values import Codes, OnBytes, Rounding, find_sorted
 from gesture_pretrain.data.interhand.world import (
     FIT_SIZE,
@@ -27,7 +27,7 @@ from gesture_pretrain.data.interhand.world import (
 
 @dataclass
 class Vocabulary:
-    """Names that the splits share, numbered in the order in which they are met."""
+    """Names shared by all splits, numbered in the order of their appearance."""
 
     sequences: Codes
     cameras: Codes
@@ -37,15 +37,15 @@ class Vocabulary:
 
 @dataclass
 class JoinedSplit:
-    """One split, joined; references (`step`, `mano`) count inside the split.
+    """One joined split; references (`step`, `mano`) are positions within the split.
 
     Attributes:
         images: Columns with a row per image, in the order of the file.
-        irregular_names: Position -> file name, where the fields do not spell it.
+        irregular_names: Position -> file name, where it does not follow from the other fields.
         steps: Columns with a row per time step, ascending by (capture, frame).
         fits: (F, 61) float32.
-        sources: File, bytes and sha256 of each file read.
-        notes: What was counted on the way.
+        sources: Name, bytes and sha256 of each file.
+        notes: Counts of incomplete entries.
     """
 
     split: str
@@ -63,7 +63,7 @@ class JoinedSplit:
 
 
 def read_split(files: AnnotationFiles, words: Vocabulary, on_bytes: OnBytes) -> JoinedSplit:
-    """Streams and joins the files of one split.
+    """Stream and join the files of one split.
 
     Raises:
         DataError: A file is damaged, or its entries contradict each other.
@@ -107,7 +107,7 @@ def read_split(files: AnnotationFiles, words: Vocabulary, on_bytes: OnBytes) -> 
 def _join_annotations(
     files: AnnotationFiles, table: ImageTable
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Give each image its annotation; images without one keep NaN, no flags, hand "unknown"."""
+    """Assign the annotations to images; an image without one gets NaN and the hand "unknown"."""
     ids = table.images["id"]
     _refuse_repeats(files.data, "image id", ids)
     of_image = table.annotations["image_id"]
@@ -118,8 +118,8 @@ def _join_annotations(
     strays = of_image[place < 0]
     if len(strays):
         raise DataError(
-            f"{files.data}: {len(strays)} annotations name an image that is not in the file, "
-            f"first image_id {strays[0]}; images and annotations do not belong together."
+            f"{files.data}: {len(strays)} annotations refer to an image that is not in the file, "
+            f"first image_id {strays[0]}. Images and annotations do not belong together."
         )
     rows = order[place]
     count = len(ids)
@@ -147,8 +147,8 @@ def _refuse_repeats(path: Path, what: str, numbers: np.ndarray) -> None:
     if counts.max(initial=0) > 1:
         repeated = values[counts > 1]
         raise DataError(
-            f"{path}: {len(repeated)} repeated {what}s, first {repeated[0]}; each image has one "
-            "entry and one annotation in this dataset."
+            f"{path}: {len(repeated)} repeated {what}s, first {repeated[0]}. Each image must have "
+            "one entry and one annotation."
         )
 
 
@@ -160,7 +160,7 @@ def time_key(capture: np.ndarray, number: np.ndarray) -> np.ndarray:
 def _time_steps(
     split: str, table: ImageTable, joints: JointTable, fits: FitTable | None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The distinct (capture, frame) of the images, with their joints and fits where known."""
+    """Return columns of the distinct (capture, frame), and the time step of each image."""
     keys, step_of_image = np.unique(
         time_key(table.images["capture"], table.images["frame"]), return_inverse=True
     )
@@ -204,9 +204,6 @@ def _optional_columns(
     files: AnnotationFiles, annotation_ids: np.ndarray, on_bytes: OnBytes
 ) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
-    if files.human_ids is not None:
-        listed = find_sorted(read_annotation_ids(files.human_ids), annotation_ids) >= 0
-        columns["human"] = listed.astype(np.uint8)
     if files.detections is not None:
         found = read_detections(files.detections, on_bytes)
         order = np.argsort(annotation_ids, kind="stable")
@@ -214,7 +211,7 @@ def _optional_columns(
         if (place < 0).any():
             raise DataError(
                 f"{files.detections}: {np.count_nonzero(place < 0)} of {len(place)} annotation ids "
-                f"are not in {files.data}; the 5 fps and the 30 fps files are easily confused."
+                f"are not in {files.data}. Are these the 5 fps and the 30 fps files?"
             )
         rows = order[place]
         box = np.full((len(annotation_ids), 4), np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""Optional files beside the annotations: RootNet's detections and the list of human annotations."""
+"""RootNet's detections, an optional file beside the annotations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ _DETECTION_KEYS = ("annot_id", "bbox", "abs_depth", "root_valid")
 
 @dataclass
 class DetectionTable:
-    """RootNet's output for a split: annotation ids (D,), boxes (D, 4) as xywh px that are already
-    square and enlarged, wrist depths (D, 2) in mm of right and left, and their validity (D, 2)."""
+    """RootNet's output for a split.
+
+    Attributes:
+        annotation_id: (D,) annotation ids.
+        bbox_xywh_px: (D, 4) boxes, which are square and enlarged.
+        wrist_depth_mm: (D, 2) wrist depths of the right and the left hand.
+        wrist_valid: (D, 2) bool.
+    """
 
     annotation_id: np.ndarray
     bbox_xywh_px: np.ndarray
@@ -28,7 +34,7 @@ class DetectionTable:
 
 
 def read_detections(path: Path, on_bytes: OnBytes = None) -> DetectionTable:
-    """Streams a `rootnet_interhand2.6m_output_*.json`."""
+    """Stream a `rootnet_interhand2.6m_output_*.json`."""
     ids: list[np.ndarray] = [np.zeros(0, np.int32)]
     rows: list[np.ndarray] = [np.zeros((0, 8))]
     with JsonStream(path, on_bytes) as stream:
@@ -42,7 +48,7 @@ def read_detections(path: Path, on_bytes: OnBytes = None) -> DetectionTable:
             except ODD_VALUES as error:
                 raise DataError(
                     f"{path}: detection {columns[0][0]} or one of the {len(batch) - 1} after it is "
-                    f"not as expected ({error})."
+                    f"invalid: {error}."
                 ) from None
         stream.finish()
     found = np.concatenate(rows).astype(np.float32)
@@ -51,11 +57,3 @@ def read_detections(path: Path, on_bytes: OnBytes = None) -> DetectionTable:
 
 def _numbers(values: tuple, count: int) -> np.ndarray:
     return numbers(values, (len(values), count))
-
-
-def read_annotation_ids(path: Path) -> np.ndarray:
-    """Read `aid_human_annot_*.txt`: one annotation id per line, in any order."""
-    try:
-        return np.unique(np.array(path.read_text("utf-8").split(), np.int32))
-    except (ValueError, OverflowError) as error:
-        raise DataError(f"{path}: expected one annotation id per line ({error}).") from None

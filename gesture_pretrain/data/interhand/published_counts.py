@@ -14,7 +14,7 @@ _MACHINE = "machine annotations"
 
 
 class HandCounts(NamedTuple):
-    """Images by what is annotated in them."""
+    """Number of images with one and with two annotated hands."""
 
     single: int
     interacting: int
@@ -53,7 +53,7 @@ PUBLISHED_FITS = {
 
 
 class Release(NamedTuple):
-    """The release that a split's counts match; `name` is None if none matches."""
+    """Release and subset that counts match; `name` is None if none matches."""
 
     name: str | None
     subset: str | None
@@ -63,7 +63,7 @@ class Release(NamedTuple):
 
 
 def release_of_split(split: str, counts: HandCounts) -> Release:
-    """The release and subset whose published numbers equal `counts`."""
+    """Return the release and subset whose published numbers equal `counts`."""
     for (release, subset, of_split), published in PUBLISHED.items():
         if of_split == split and published == counts:
             return Release(release, subset)
@@ -71,7 +71,7 @@ def release_of_split(split: str, counts: HandCounts) -> Release:
 
 
 def release_of(counts: dict[str, HandCounts]) -> Release:
-    """The one release that all splits fit.
+    """Return the release that all splits match.
 
     Args:
         counts: Split -> images.

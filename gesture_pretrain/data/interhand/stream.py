@@ -1,4 +1,4 @@
-"""Reading one large JSON file piece by piece, at the speed of the standard library's C decoder.
+"""Read one large JSON file piece by piece, at the speed of the standard library's C decoder.
 
 The annotation files of InterHand2.6M reach 0.85 GB (3.7 GB at 30 fps) and become ten times that as
 Python objects. `JsonStream` walks such a file with a window of a few megabytes: the caller steps
@@ -26,9 +26,9 @@ _LONGEST_VALUE = 1 << 26
 # most two characters ("e+"); wait for more text while fewer than this many follow.
 _CUT_NUMBER_TAIL = 4
 
-# "false": what may stand between the last whole value and the end of a cut file.
+# "false", the longest text that can follow the last complete value of a truncated file.
 _LONGEST_LITERAL = 5
-_SHOWN = 40  # characters on either side of a fault, in its message
+_SHOWN = 40  # characters shown on either side of a fault
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -38,8 +38,8 @@ class JsonStream:
 
     Args:
         path: The file.
-        on_bytes: Called with the number of bytes after each read (for a progress display).
-        block_bytes: Bytes per read; the memory used is a small multiple of it.
+        on_bytes: Called with the number of bytes after each read, for a progress bar.
+        block_bytes: Bytes per read; memory use is a small multiple.
 
     Attributes:
         sha256: Hash of the bytes read so far; of the file after `finish`.
@@ -70,7 +70,7 @@ class JsonStream:
         self._file.close()
 
     def members(self) -> Iterator[str]:
-        """Steps through an object: yields each key; the caller then consumes that key's value."""
+        """Yield the keys of an object; the caller consumes the value of each key."""
         self._take("{")
         if self._next_character() == "}":
             self._position += 1
@@ -85,7 +85,7 @@ class JsonStream:
                 return
 
     def element_batches(self, size: int) -> Iterator[list[Any]]:
-        """Steps through an array: yields lists of up to `size` decoded elements."""
+        """Yield the elements of an array in lists of up to `size`."""
         self._take("[")
         if self._next_character() == "]":
             self._position += 1
@@ -120,7 +120,7 @@ class JsonStream:
             self._read()
 
     def finish(self) -> str:
-        """Check that nothing but white space follows; returns the file's sha256 (hex)."""
+        """Check that only white space follows, and return the file's sha256 (hex)."""
         self._skip_space()
         if self._position < len(self._text):
             raise self._damaged("expected the end of the file")

@@ -1,8 +1,7 @@
-"""Vocabulary that the readers of the annotation files share: codes, flags, exactness, look-up.
+"""Conversions shared by the readers of the annotation files: numbers, flags, codes and look-up.
 
-Facts that shape it: every number in the files is a float32 printed as a double, so float32 columns
-hold it exactly (`Rounding` counts the exceptions); flags come as 0/1, as booleans, bare or in
-lists of one.
+Every number in the files is a float32 printed as a double, so float32 columns hold it exactly;
+`Rounding` counts the exceptions. Flags are 0/1 or booleans, bare or in lists of one.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ OURS_FROM_FILE = np.concatenate(
     [np.asarray(MANO21_FROM_INTERHAND) + hand * NUM_JOINTS for hand in (0, 1)]
 )
 
-# What converting an entry of an unexpected form raises
+# Raised by the conversion of an entry of unexpected form
 ODD_VALUES = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 OnBytes = Callable[[int], object] | None
@@ -56,7 +55,7 @@ def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Convert `values` to float64 of a shape; strings, booleans and other shapes raise."""
     array = np.array(values)
     if array.dtype.kind not in "fiu" or array.shape != shape:
-        raise ValueError(f"needed are numbers of shape {shape}, found {str(values)[:60]}")
+        raise ValueError(f"expected numbers of shape {shape}, found {str(values)[:60]}")
     return array.astype(np.float64, copy=False)
 
 
@@ -65,19 +64,19 @@ def integers(values: Sequence[Any], name: str, least: int = -(2**31)) -> np.ndar
     array = np.array(values)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         odd = next((value for value in values if type(value) is not int), values[0])
-        raise ValueError(f"{name} is {odd!r}, needed is a whole number")
+        raise ValueError(f"{name} is {odd!r}, expected an integer")
     if array.size and not (least <= array.min() and array.max() < 2**31):
         odd = next(value for value in values if not least <= value < 2**31)
-        raise ValueError(f"{name} is {odd}, needed is a number from {least} to {2**31 - 1}")
+        raise ValueError(f"{name} is {odd}, expected {least} to {2**31 - 1}")
     return array.astype(np.int32)
 
 
 def key_number(text: str, name: str) -> int:
-    """A key of a JSON object as a whole number; ValueError if it is none."""
+    """Convert a key of a JSON object to an integer, or raise ValueError."""
     try:
         return int(integers([int(text)], name)[0])
     except ValueError:
-        raise ValueError(f"the key {text!r} is not the number of a {name}") from None
+        raise ValueError(f"the key {text!r} is not a {name} number") from None
 
 
 def pack_flags(flags: np.ndarray) -> np.ndarray:
@@ -86,13 +85,13 @@ def pack_flags(flags: np.ndarray) -> np.ndarray:
 
 
 def read_flags(joint_valid: Sequence[Sequence[Any]]) -> np.ndarray:
-    """B lists of 42 flags, each bare or in a list of one -> (B, 42) uint8 of 0 and 1."""
+    """Convert B lists of 42 flags, each bare or in a list of one, to (B, 42) uint8."""
     bare = chain.from_iterable(joint_valid)
     nested = isinstance(joint_valid[0][0], list)
     raw = bytes(chain.from_iterable(bare) if nested else bare)
     flags = np.frombuffer(raw, np.uint8).reshape(len(joint_valid), NUM_JOINTS_BOTH)
     if flags.max() > 1:
-        raise ValueError(f"a joint_valid of {flags.max()}")
+        raise ValueError(f"a joint_valid of {flags.max()}, expected 0 or 1")
     return flags
 
 

@@ -1,9 +1,8 @@
-"""The files of InterHand2.6M that hold one entry per time step or camera, not per view, as arrays.
+"""Read InterHand2.6M's files with one entry per time step or camera: joints, cameras, MANO fits.
 
-`joint_3d.json`: 42 triangulated joints (fillers of 1.0 where that failed), `camera.json`,
-`MANO_NeuralAnnot.json`: a fit per hand, null or absent where there is none. `seq` and single
-capture or frame keys may be absent. Keys are (capture, frame) and (capture, camera): they are
-unique inside a split only.
+`joint_3d.json` has 42 triangulated joints, 1.0 where that failed. `MANO_NeuralAnnot.json` has a fit
+per hand, which may be null or absent. Captures and frames may be absent. Their numbers and those of
+cameras are unique within a split only.
 """
 
 from __future__ import annotations
@@ -41,8 +40,14 @@ _CAMERA_SHAPES = {"campos": (3,), "camrot": (3, 3), "focal": (2,), "princpt": (2
 
 @dataclass
 class CameraTable:
-    """Calibrations of one split: K of (capture, camera), with world-to-camera rotation, camera
-    centre in mm (world frame), focal lengths and principal point in pixels, all float32."""
+    """K calibrations of one split, float32.
+
+    Attributes:
+        capture, camera: (K,) capture number and camera code.
+        R_cam_world: (K, 3, 3) rotation.
+        camera_center_mm: (K, 3) world frame.
+        focal_px, princpt_px: (K, 2).
+    """
 
     capture: np.ndarray
     camera: np.ndarray
@@ -95,12 +100,13 @@ def read_cameras(
 
 @dataclass
 class JointTable:
-    """`joint_3d.json`: T time steps of (capture, frame).
+    """Joints of T time steps.
 
     Attributes:
-        joints_world_mm: (T, 2, 21, 3) float32, ours order, fillers as in the file.
-        triangulated_bits: (T, 6) uint8, 42 flags in ours order.
-        hand: (T,) code of the hand type that the sequence (not the view) implies.
+        capture, frame: (T,) numbers.
+        joints_world_mm: (T, 2, 21, 3) float32, mano21 order, 1.0 where not triangulated.
+        triangulated_bits: (T, 6) uint8, 42 flags in mano21 order.
+        hand: (T,) code of the hand type of the sequence, not of the view.
     """
 
     capture: np.ndarray
@@ -112,7 +118,7 @@ class JointTable:
 
 
 def read_joints(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> JointTable:
-    """Streams a `*_joint_3d.json`; both the v1.0 entries and the bare lists of the first files."""
+    """Stream a `*_joint_3d.json` with the entries of v1.0, or the bare lists of the first files."""
     keys: list[tuple[int, int]] = []
     joints: list[np.ndarray] = []
     flags: list[np.ndarray] = []
@@ -126,8 +132,8 @@ def read_joints(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> Joi
                     keys.append((key_number(capture, "capture"), key_number(frame, "frame")))
                 except ODD_VALUES as error:
                     raise DataError(
-                        f"{path}: capture {capture} frame {frame} is not as expected "
-                        f"({_reason(error)}): 42 x 3 world_coord, 42 joint_valid."
+                        f"{path}: capture {capture} frame {frame} is invalid ({_reason(error)}). "
+                        "It must have 42 x 3 world_coord and 42 joint_valid."
                     ) from None
                 joints.append(rounding.float32("step_joints_world_mm", world))
                 flags.append(valid)
@@ -158,8 +164,12 @@ def _joint_entry(entry: dict | list) -> tuple[np.ndarray, np.ndarray, int]:
 
 @dataclass
 class FitTable:
-    """MANO fits, world frame: F rows of pose (48, radians, minus the mean pose), shape (10) and
-    trans (3, metres), with the capture, frame and hand (0 right, 1 left) of each."""
+    """F MANO fits, world frame.
+
+    Attributes:
+        capture, frame, hand: (F,) numbers; hand 0 is right, 1 is left.
+        fit: (F, 61) pose (48, radians, minus the mean pose), shape (10), translation (3, metres).
+    """
 
     capture: np.ndarray
     frame: np.ndarray
@@ -169,7 +179,7 @@ class FitTable:
 
 
 def read_fits(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> FitTable:
-    """Streams a `*_MANO_NeuralAnnot.json`; hands that are null or absent leave no row."""
+    """Stream a `*_MANO_NeuralAnnot.json`; hands that are null or absent have no row."""
     keys: list[tuple[int, int, int]] = []
     fits: list[np.ndarray] = []
     with JsonStream(path, on_bytes) as stream:
@@ -185,8 +195,8 @@ def read_fits(path: Path, rounding: Rounding, on_bytes: OnBytes = None) -> FitTa
                         fits.append(_fit_numbers(entry[name]))
                 except ODD_VALUES as error:
                     raise DataError(
-                        f"{path}: the fit of capture {capture} frame {frame} is not as expected "
-                        f"({_reason(error)}); it has {FIT_SIZES}."
+                        f"{path}: the fit of capture {capture} frame {frame} is invalid "
+                        f"({_reason(error)}). It must have {FIT_SIZES}."
                     ) from None
         sha256 = stream.finish()
     _refuse_repeats(path, keys, "capture, frame and hand")
@@ -203,7 +213,7 @@ def _refuse_repeats(path: Path, keys: Iterable[tuple], what: str) -> None:
     repeated = [key for key, count in Counter(keys).items() if count > 1]
     if repeated:
         raise DataError(
-            f"{path}: {len(repeated)} entries have the same {what} as another one, the first is "
+            f"{path}: {len(repeated)} entries repeat the {what} of another one, first "
             f"{repeated[0]}. Keep one of each."
         )
 

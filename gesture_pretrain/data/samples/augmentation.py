@@ -1,15 +1,14 @@
-"""The crop and its augmentation: a planned crop moves everything that belongs to a view of a hand.
+"""Random crops of a hand, which move pixels, joints, camera, handedness and classes together.
 
-`move_annotations` moves box, joints, camera, handedness and gesture classes, and `crop_pixels` the
-pixels. Pixel coordinates follow the convention of `gesture_pretrain.geometry`: the centre of the
-box becomes size / 2. What is random is drawn beforehand (`Augmentation.draw`) from a counter-based
-stream, so a sample depends on (seed, epoch, row) and on nothing else.
+Pixel coordinates follow the convention of `gesture_pretrain.geometry`: the centre of the box
+becomes size / 2. Random numbers are drawn beforehand (`Augmentation.draw`) from a counter-based
+stream, so a sample depends only on (seed, epoch, row).
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -17,9 +16,7 @@ from pydantic import Field
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.photometric import PHOTOMETRIC, Look
-from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.schema import Fraction, section
-from gesture_pretrain.taxonomy import Taxonomy
 
 RIGHT, LEFT, NO_SIDE = 0, 1, -1
 MIRRORED_HAND = {RIGHT: LEFT, LEFT: RIGHT, NO_SIDE: NO_SIDE}
@@ -33,7 +30,7 @@ class Motion:
 
     Attributes:
         scale: Factor on the side of the box; above 1 shows more around the hand.
-        rotation_deg: rotation of the box; the content rotates by the negative.
+        rotation_deg: Rotation of the box; the content rotates by the negative angle.
         translation: (2,) shift of the box in x and y, as a fraction of its side.
         flip: Mirror left and right, where the classes have a mirror image.
         gain_rgb: (3,) factor on each colour channel.
@@ -48,7 +45,7 @@ class Motion:
     look: Look | None = None
 
     def mirrored(self, flip: bool) -> "Motion":
-        """The same motion, with or without the mirror."""
+        """Return the same motion with or without the mirror."""
         return replace(self, flip=flip)
 
 
@@ -67,7 +64,7 @@ class Augmentation:
             "photographs" for strong changes of tone, sharpness and noise.
 
     Raises:
-        ValueError: A range that makes no sense.
+        ValueError: A range is invalid.
     """
 
     scale: Annotated[float, Field(ge=0, le=0.99)] = 0.25
@@ -96,7 +93,7 @@ NONE = Augmentation(scale=0.0, rotation_deg=0.0, translation=0.0, colour=0.0, fl
 
 
 def augmentation_stream(seed: int, epoch: int, row: int, crop: int = 0) -> np.random.Generator:
-    """The random stream of one crop: Philox, keyed by (seed, epoch), positioned by row and crop."""
+    """Return the random stream of one crop: Philox, keyed by (seed, epoch), at row and crop."""
     counter = np.array([0, crop, row, _AUGMENTATION_STREAM], np.uint64)
     return np.random.Generator(
         np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter)
@@ -126,91 +123,6 @@ def draw_motions(
         bits.state = state
         motions.append(augmentation.draw(stream))
     return motions
-
-
-@dataclass(frozen=True)
-class HandView:
-    """A view of a hand in one image: before the crop in image pixels, after it in crop pixels.
-
-    Attributes:
-        image: The image, or the part that the crop shows, possibly at a reduced scale; None where
-            its pixels are no longer needed.
-        box_xywh_px: (4,) square that the crop shows.
-        keypoints_px: (21, 2) joints in the image; arbitrary where not valid.
-        joints_rel_mm: (21, 3) joints minus the wrist, camera frame; arbitrary where not valid.
-        joint_valid: (21,) bool.
-        hand: RIGHT (0), LEFT (1), or NO_SIDE (-1: unknown, or two hands).
-        coarse, fine: Gesture classes, -1 for none.
-        intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``, None without a camera. It is
-            diagonal before the crop; a rotated crop of a camera with fx != fy has a small shear.
-    """
-
-    image: ImagePart | None
-    box_xywh_px: np.ndarray
-    keypoints_px: np.ndarray = field(default_factory=lambda: np.zeros((21, 2)))
-    joints_rel_mm: np.ndarray = field(default_factory=lambda: np.zeros((21, 3)))
-    joint_valid: np.ndarray = field(default_factory=lambda: np.zeros(21, bool))
-    hand: int = NO_SIDE
-    coarse: int = -1
-    fine: int = -1
-    intrinsics: np.ndarray | None = None
-
-    @property
-    def image_rgb(self) -> np.ndarray:
-        """Return (H, W, 3) uint8, the stored pixels of the image."""
-        return self.image.image_rgb
-
-
-class Crop(NamedTuple):
-    """Maps of one crop for the pixels, vectors and classes of a view.
-
-    Attributes:
-        affine: (2, 3) map from image pixels to crop pixels.
-        rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
-        flip: The crop shows a mirror image.
-        coarse, fine: Gesture classes of what the crop shows, -1 for none.
-    """
-
-    affine: np.ndarray
-    rotation: np.ndarray
-    flip: bool
-    coarse: int
-    fine: int
-
-
-def plan_crop(
-    view: HandView, motion: Motion, *, size_px: int, taxonomy: Taxonomy, force_flip: bool = False
-) -> Crop:
-    """Plan the crop of a view: its maps, and what it shows.
-
-    Args:
-        view: In image pixels, with a square box.
-        motion: What to do; `Motion()` only crops.
-        size_px: Side of the crop.
-        taxonomy: Gives the classes of the mirror image.
-        force_flip: Flip although the taxonomy defines no mirror image; the classes are then -1.
-    """
-    mirrored = taxonomy.flip(view.coarse, view.fine) if motion.flip else None
-    if motion.flip and force_flip and mirrored is None:
-        mirrored = (-1, -1)
-    flip = mirrored is not None
-    affines, rotations = crop_maps(view.box_xywh_px[None], [motion], [flip], size_px)
-    return Crop(affines[0], rotations[0], flip, *(mirrored if flip else (view.coarse, view.fine)))
-
-
-def move_annotations(view: HandView, crop: Crop, *, size_px: int) -> HandView:
-    """The view in the pixels of a planned crop, all but its image, which is left out."""
-    return replace(
-        view,
-        image=None,
-        box_xywh_px=np.array([0.0, 0.0, size_px, size_px]),
-        keypoints_px=apply_affine(view.keypoints_px, crop.affine),
-        joints_rel_mm=view.joints_rel_mm @ crop.rotation.T,
-        hand=MIRRORED_HAND[view.hand] if crop.flip else view.hand,
-        coarse=crop.coarse,
-        fine=crop.fine,
-        intrinsics=_move_intrinsics(view.intrinsics, crop.affine, crop.rotation),
-    )
 
 
 def crop_maps(
@@ -253,7 +165,7 @@ def crop_maps(
 def crop_pixels(
     image: ImagePart, affine: np.ndarray, size_px: int, gain_rgb: tuple[float, float, float]
 ) -> np.ndarray:
-    """The (size_px, size_px, 3) uint8 crop of an image, coloured.
+    """Cut a crop (size_px, size_px, 3) uint8 out of an image, and apply a colour gain.
 
     Args:
         image: The image, or at least the part that the crop shows.
@@ -265,10 +177,10 @@ def crop_pixels(
 
 
 def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
-    """The (size_px, size_px, 3) crop of an image under a (2, 3) map image -> crop, bilinear.
+    """Cut a crop (size_px, size_px, 3) by a (2, 3) map from image to crop pixels, bilinearly.
 
-    OpenCV 5 has vector code for one and four channels, not for three: with a fourth the same bytes
-    come in a third of the time, the two conversions included.
+    OpenCV 5 has vector code for one and four channels, not for three. A fourth channel gives the
+    same bytes in a third of the time, including both conversions.
     """
     four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     four = cv2.warpAffine(four, affine, (size_px, size_px), flags=cv2.INTER_LINEAR)
@@ -276,22 +188,23 @@ def warp(image: np.ndarray, affine: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.ndarray:
-    """Multiply each channel, rounds and saturates (OpenCV does it in one pass over the bytes)."""
+    """Multiply each channel by its gain, with rounding and saturation."""
     if tuple(gain_rgb) == (1.0, 1.0, 1.0):
         return image_rgb
     return cv2.transform(image_rgb, np.diag(gain_rgb))
 
 
-def _move_intrinsics(
-    intrinsics: np.ndarray | None, affine: np.ndarray, rotation: np.ndarray
-) -> np.ndarray | None:
-    """Return the camera of the crop, for joints rotated by `rotation`.
+def move_intrinsics(intrinsics: np.ndarray, affine: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Return the camera (2, 3) of a crop, for joints rotated by `rotation`.
 
     With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The rotated
     joints have Q xy for xy, so their camera is [L F Q^T | L c + t].
+
+    Args:
+        intrinsics: (2, 3) matrix K = [F | c] with ``pixel = K @ (x/z, y/z, 1)``.
+        affine: (2, 3) map from image pixels to crop pixels.
+        rotation: (3, 3) map of camera-frame vectors.
     """
-    if intrinsics is None:
-        return None
     moved = affine[:, :2] @ intrinsics
     moved[:, :2] = moved[:, :2] @ rotation[:2, :2].T
     moved[:, 2] += affine[:, 2]

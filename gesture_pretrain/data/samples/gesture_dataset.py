@@ -14,15 +14,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from gesture_pretrain.data.images import ImageFiles
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS
-from gesture_pretrain.data.samples.annotated_view import annotated_view
 from gesture_pretrain.data.samples.augmentation import (
     MIRRORED_HAND,
     NONE,
     Augmentation,
-    HandView,
     Motion,
     crop_maps,
     draw_motions,
@@ -63,39 +60,37 @@ class HandSample(NamedTuple):
 class GestureDataset(Dataset):
     """Crops of an index's rows with the classes that a taxonomy gives them.
 
-    `dataset[position]` is the sample of epoch 0; `dataset[epoch, position]`, which is what
-    `EpochBatchSampler` asks for, augments anew in every epoch.
+    `dataset[position]` is the sample of epoch 0. `dataset[epoch, position]` has another
+    augmentation in every epoch; `EpochBatchSampler` yields such keys.
 
-    The crop is the square of side ``box_ratio * max(w, h)`` about the annotated box; an image
+    The crop is a square of side ``box_ratio * max(w, h)`` around the annotated box. An image
     without a box is shown whole, with black bars. Pixels outside the image are black.
 
     Args:
         index: The data.
         rows: (N,) rows of the index to use.
-        taxonomy: Classes of the labels, maybe a control variant.
+        taxonomy: Classes of the labels; may be a control variant.
         size_px: Side of the crops (S).
         augmentation: Random motion; None for none.
         seed: Key of the augmentation.
         box_ratio: Side of the crop over the longer side of the annotated box.
-        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
-            shown as they are.
+        box_source: "annotation", or "rootnet" for the boxes detected by RootNet, which are not
+            enlarged.
         reduced_decode: Decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
-        shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
-            `data.images.shards`.
-        strict_labels: Refuse unexpected labels, see `Taxonomy.assign`.
-        crops: Samples are `HandCrops` with these crops; None for one crop, a `HandSample`.
+        shards: Folder made by `write_shards`; None reads the image files. See `images.shards` for
+            the effect on samples.
+        crops: Crops of each image, for samples of type `HandCrops`; None for `HandSample`.
         announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
         annotations: Boxes and joints of the rows.
         images: Their pixels.
         coarse, fine: (N,) int64 classes, -1 where masked.
-        label_report: How many images have a class and why the others do not.
+        label_report: Number of images with a class, and reasons for the others.
 
     Raises:
-        ValueError: A row is not in the index or has no box of `box_source`, or `strict_labels` and
-            an unexpected label.
+        ValueError: A row is not in the index or has no box of `box_source`.
         DataError: The shards are damaged, unfinished, or made of another index.
     """
 
@@ -112,12 +107,11 @@ class GestureDataset(Dataset):
         box_source: str = "annotation",
         reduced_decode: bool = True,
         shards: str | Path | None = None,
-        strict_labels: bool = False,
         crops: CropPlan | None = None,
         announce: Callable[[str], object] | None = print,
     ):
         self.index = index
-        self.rows = _checked_rows(rows, len(index))
+        self.rows = _rows_within(rows, len(index))
         self.taxonomy = taxonomy
         self.size_px = size_px
         self.augmentation = augmentation
@@ -135,7 +129,6 @@ class GestureDataset(Dataset):
             HANDS,
             rows=self.rows,
             subjects=index.values("subject", self.rows) if "subject" in index.columns else None,
-            strict=strict_labels,
         )
         if announce is not None:
             announce(self.describe())
@@ -152,11 +145,7 @@ class GestureDataset(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[HandSample] | list[HandCrops]:
-        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
-
-        Raises:
-            DataError: See `__getitem__`.
-        """
+        """Return the samples of a batch, in the order of `keys`; called by the DataLoader."""
         epochs, positions = epochs_and_positions(keys)
         rows = self.rows[positions]
         if self.crops is not None:
@@ -205,23 +194,33 @@ class GestureDataset(Dataset):
             size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
             part, box = self.images.read_for(row, notes.files[k], size_wh, box, motions, sizes_px)
             cuts = [
-                cut(part, box, motion, size_px, self._classes(positions[k], motion))
+                cut(part, box, motion, size_px, self.classes(positions[k], motion))
                 for motion, size_px in zip(motions, sizes_px, strict=True)
             ]
             samples.append(collect(cuts, self.crops, row=row, step=int(steps[k])))
         return samples
 
-    def _classes(self, position: int, motion: Motion) -> tuple[bool, int, int]:
-        """Return whether a crop is mirrored, and the coarse and fine class it shows."""
+    def classes(
+        self, position: int, motion: Motion, *, force_flip: bool = False
+    ) -> tuple[bool, int, int]:
+        """Return whether a crop is mirrored, and the coarse and fine class it shows.
+
+        Args:
+            position: Position in the dataset.
+            motion: Motion of the box.
+            force_flip: Flip although the taxonomy defines no mirror image; the classes are then -1.
+        """
         classes = int(self.coarse[position]), int(self.fine[position])
         mirrored = self.taxonomy.flip(*classes) if motion.flip else None
+        if mirrored is None and motion.flip and force_flip:
+            mirrored = (-1, -1)
         return (False, *classes) if mirrored is None else (True, *mirrored)
 
     def _shown(self, positions: np.ndarray, hands: np.ndarray, motions: list[Motion]) -> tuple:
         """Return for each crop whether it is mirrored, and the hand and classes it shows."""
         shown = []
         for position, motion, hand in zip(positions, motions, hands.tolist(), strict=True):
-            flip, *classes = self._classes(position, motion)
+            flip, *classes = self.classes(position, motion)
             shown.append((flip, MIRRORED_HAND[hand] if flip else hand, *classes))
         return tuple(zip(*shown, strict=True))
 
@@ -234,7 +233,7 @@ class GestureDataset(Dataset):
         flip: bool,
         affine: np.ndarray,
     ) -> torch.Tensor:
-        """The `k`-th image of a batch; without a box the image is shown whole."""
+        """Return the crop of the `k`-th image of a batch."""
         size_wh, box = tuple(notes.sizes_wh[k].tolist()), notes.boxes_xywh_px[k]
         part, shown = self.images.read(row, notes.files[k], size_wh, box, motion)
         if shown is not box:
@@ -246,21 +245,6 @@ class GestureDataset(Dataset):
         still = copy.copy(self)
         still.augmentation, still.crops = None, None
         return still
-
-    def view(self, position: int) -> HandView:
-        """The whole image at a position with everything that a crop moves."""
-        row = self.rows[[position]]
-        record = self.index.record(int(row[0]))
-        images = CropImages(ImageFiles(reduced_decode=False), self.size_px)
-        part, box = images.read(
-            record.row,
-            str(record.image_path),
-            record.image_size_wh,
-            self.annotations.boxes(row)[0],
-            Motion(),
-        )
-        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
-        return annotated_view(record, part, box, **classes)
 
     def describe(self) -> str:
         """Describe labels, masked images with reasons, and whether crops can be mirrored."""
@@ -305,7 +289,7 @@ def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:
     return torch.from_numpy(kept).unbind()
 
 
-def _checked_rows(rows: Sequence[int], size: int) -> np.ndarray:
+def _rows_within(rows: Sequence[int], size: int) -> np.ndarray:
     rows = np.asarray(rows, np.int64)
     outside = rows[(rows < 0) | (rows >= size)]
     if len(outside):

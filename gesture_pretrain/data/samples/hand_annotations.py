@@ -1,14 +1,15 @@
 """Batched annotations of an index: boxes, handedness, joints in the camera and in the image.
 
-A loader reads whole batches here. Per image the interpreter would spend as much time on these small
-arrays as a quarter of the decoding of an image.
+Reading them image by image would take a quarter of the time of decoding.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import unpack_flags
 
 BOX_SOURCES = ("annotation", "rootnet")
 _SINGLE_HANDS = 2  # codes 0 right and 1 left of the index
@@ -42,11 +43,11 @@ class AnnotationReader:
     Args:
         index: The index.
         box_ratio: Side of the square over the longer side of the annotated box.
-        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are
-            square and enlarged already and are taken as they are.
+        box_source: "annotation", or "rootnet" for the boxes detected by RootNet, which are already
+            square and enlarged.
 
     Raises:
-        ValueError: Another source, or the index has no detections.
+        ValueError: The source is unknown, or the index has no detections.
     """
 
     def __init__(self, index: HandIndex, *, box_ratio: float, box_source: str = "annotation"):
@@ -56,16 +57,17 @@ class AnnotationReader:
             raise ValueError(f"box_source is {box_source!r}; possible: {', '.join(BOX_SOURCES)}")
         if box_source == "rootnet" and "detected_bbox_xywh_px" not in self._columns:
             raise ValueError(
-                "the index has no RootNet boxes. Put rootnet_interhand2.6m_output_*.json where "
-                "the dataset's page says, build the index again, or use box_source='annotation'."
+                "the index has no RootNet boxes. Put rootnet_interhand2.6m_output_*.json into "
+                "rootnet_output and build the index again, or use box_source='annotation'."
             )
         self._sizes_wh = np.asarray(index.meta["image_sizes"], np.int64).reshape(-1, 2)
 
     def __reduce__(self) -> tuple:
-        return _reader, (self.index, self.box_ratio, self.box_source)
+        options = {"box_ratio": self.box_ratio, "box_source": self.box_source}
+        return partial(AnnotationReader, **options), (self.index,)
 
     def read(self, rows: np.ndarray) -> HandAnnotations:
-        """The annotations of some rows."""
+        """Return the annotations of some rows."""
         columns = self._columns
         hands = columns["hand"][rows].astype(np.int64)
         hands[hands >= _SINGLE_HANDS] = -1
@@ -95,11 +97,10 @@ class AnnotationReader:
         camera = columns["calibration"][rows]
         known = (hands >= 0) & (camera >= 0) & columns["step_has_joints"][steps].astype(bool)
         side = np.maximum(hands, 0)
-        bits = columns["step_triangulated_bits"][steps]
-        flags = np.unpackbits(bits, axis=1, count=42, bitorder="little").reshape(count, 2, 21)
+        flags = unpack_flags(columns["step_triangulated_bits"][steps])
         return joints_in_view(
             columns["step_joints_world_mm"][steps, side],
-            flags[np.arange(count), side].view(bool) & known[:, None],
+            flags[np.arange(count), side] & known[:, None],
             R_cam_world=columns["camera_R_cam_world"][camera],
             camera_center_mm=columns["camera_center_mm"][camera],
             focal_px=columns["camera_focal_px"][camera],
@@ -116,10 +117,10 @@ def joints_in_view(
     focal_px: np.ndarray,
     princpt_px: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints of one hand in a camera, for one image or a batch (leading axes ...).
+    """Transform the joints of one hand to a camera and its image (leading axes ...).
 
     Args:
-        joints_world_mm: (..., 21, 3); whatever it holds where not triangulated is not used.
+        joints_world_mm: (..., 21, 3); ignored where not triangulated.
         triangulated: (..., 21) bool.
         R_cam_world: (..., 3, 3).
         camera_center_mm: (..., 3).
@@ -128,8 +129,7 @@ def joints_in_view(
 
     Returns:
         (..., 21, 2) pixels; (..., 21, 3) joints minus wrist, camera frame, mm; and (..., 21) bool,
-        which of them are valid: without a wrist nothing is relative to it, and behind the camera
-        nothing has a pixel.
+        whether joint and wrist are triangulated, and the joint is in front of the camera.
     """
     joints = np.where(triangulated[..., None], joints_world_mm, 0).astype(np.float64)
     rotation, centre = (np.asarray(a, np.float64) for a in (R_cam_world, camera_center_mm))
@@ -140,7 +140,3 @@ def joints_in_view(
     keypoints_px = joints_cam_mm[..., :2] / np.where(in_front, depth, np.nan) * focal + princpt
     valid = triangulated & triangulated[..., :1] & in_front[..., 0]
     return keypoints_px, joints_cam_mm - joints_cam_mm[..., :1, :], valid
-
-
-def _reader(index: HandIndex, box_ratio: float, box_source: str) -> AnnotationReader:
-    return AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)

@@ -1,18 +1,37 @@
-"""MANO fits as crops show them: in the camera frame and the pixels of the crop."""
+"""MANO fits in the camera frame and the pixels of a crop."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from gesture_pretrain.data.index.record import HandRecord, ManoFit
-from gesture_pretrain.data.samples.augmentation import Crop
 from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues, rotation_vector
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.geometry.crop import apply_affine
 from gesture_pretrain.hand.joints import HandJoints
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+class HandCrop(NamedTuple):
+    """The crop of a hand, and its maps.
+
+    Attributes:
+        image: (3, S, S) uint8.
+        affine: (2, 3) map from image pixels to crop pixels.
+        rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
+        flip: Whether the crop shows a mirror image.
+        coarse, fine: Gesture classes of the crop, -1 for none.
+    """
+
+    image: Tensor
+    affine: np.ndarray
+    rotation: np.ndarray
+    flip: bool
+    coarse: int
+    fine: int
 
 
 class MovedFit(NamedTuple):
@@ -25,9 +44,9 @@ class MovedFit(NamedTuple):
 
 
 def move_fits(
-    records: Sequence[HandRecord], crops: Sequence[Crop], hands: Mapping[str, HandJoints]
+    records: Sequence[HandRecord], crops: Sequence[HandCrop], hands: Mapping[str, HandJoints]
 ) -> list[MovedFit | None]:
-    """The MANO fits of N records' one hand as N crops show them.
+    """Transform the MANO fits of N single hands to the frames of their crops.
 
     With Q the crop's map of vectors, R the camera's rotation and M = diag(-1, 1, 1), the mesh of
     the fit becomes ``Q R mesh``. A mirrored mesh is the mesh of the other hand with every finger
@@ -35,8 +54,8 @@ def move_fits(
 
     Args:
         records: Images of one hand each, "right" or "left".
-        crops: What is shown of each.
-        hands: The hand of each side.
+        crops: Crop of each image.
+        hands: "right" and "left" to the joints of that hand model.
 
     Returns:
         N fits; None without a fit or a camera, or where part of the hand is behind the camera.
@@ -64,7 +83,7 @@ def _stacked(fits) -> tuple[np.ndarray, ...]:
 
 
 def _moved(
-    fit: ManoFit, joints_world_mm: np.ndarray, root: np.ndarray, record: HandRecord, crop: Crop
+    fit: ManoFit, joints_world_mm: np.ndarray, root: np.ndarray, record: HandRecord, crop: HandCrop
 ) -> MovedFit | None:
     joints_cam_mm = world_to_camera_mm(joints_world_mm, record.R_cam_world, record.camera_center_mm)
     if not np.all(joints_cam_mm[:, 2] > 0):

@@ -1,9 +1,8 @@
-"""Photometric augmentation: what a camera, its light and a file format do to a crop.
+"""Photometric augmentation: the effects of a camera, its light and a file format on a crop.
 
-A preset draws a `Look` from the stream of a sample, and `apply_look` gives the crop that look. A
-look is drawn beforehand and holds all random numbers, so a crop depends on (seed, epoch, row) only.
-OpenCV does the work: on byte images of the loader it takes a fraction of the time of
-torchvision.transforms.v2.
+A preset draws a `Look` from the random stream of a sample, and `apply_look` applies it. The look
+holds all random numbers, so a crop depends only on (seed, epoch, row). OpenCV takes a fraction of
+the time of torchvision.transforms.v2 on byte images.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ class Look(NamedTuple):
     """One photometric change; the defaults change nothing.
 
     Attributes:
-        grey: The crop is shown in shades of grey.
+        grey: Whether the crop is converted to grey.
         gains_rgb: Factor on each channel: exposure and white balance.
         gamma: Exponent on levels in [0, 1].
         contrast: From -1 (flatter) to 1 (steeper) about the middle level.
@@ -55,7 +54,7 @@ class Look(NamedTuple):
 
 
 def draw_photograph_look(stream: np.random.Generator) -> Look:
-    """A strong change, so that networks trained on rendered hands work on photographs."""
+    """Draw a strong change, so that networks trained on rendered hands work on photographs."""
     u = iter(stream.random(_NUM_DRAWS).tolist())
 
     def chosen(probability: float) -> bool:
@@ -102,7 +101,7 @@ PHOTOMETRIC: dict[str, Callable[[np.random.Generator], Look] | None] = {
 
 
 def apply_look(image_rgb: np.ndarray, look: Look) -> np.ndarray:
-    """The look of a crop (S, S, 3) uint8, as a new array of the same shape."""
+    """Apply a look to a crop (S, S, 3) uint8, and return a new array."""
     size = len(image_rgb)
     scale = size / _REFERENCE_PX
     image = _with_tone(image_rgb, look)
@@ -126,11 +125,11 @@ def apply_look(image_rgb: np.ndarray, look: Look) -> np.ndarray:
 
 
 def with_looks(samples: Sequence[Sample], looks: Sequence[Look | None]) -> list[Sample]:
-    """The samples with the looks of their images applied; None changes nothing.
+    """Apply looks to the images of samples.
 
     Args:
         samples: Named tuples with an `image`, (3, S, S) uint8.
-        looks: One per sample.
+        looks: Look of each sample; None changes nothing.
 
     Raises:
         ValueError: An image is not made of bytes.
@@ -142,7 +141,7 @@ def with_looks(samples: Sequence[Sample], looks: Sequence[Look | None]) -> list[
 
 
 def with_look(image: Tensor, look: Look | None) -> Tensor:
-    """The look of an image (3, S, S) uint8; None changes nothing.
+    """Apply a look to an image (3, S, S) uint8; None changes nothing.
 
     Raises:
         ValueError: The image is not made of bytes.
@@ -159,7 +158,7 @@ def with_look(image: Tensor, look: Look | None) -> Tensor:
 
 
 def _with_tone(image: np.ndarray, look: Look) -> np.ndarray:
-    """Grey-scale, then gains, gamma and contrast by one look-up table."""
+    """Convert to grey, then apply gains, gamma and contrast by one look-up table."""
     if look.grey:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     level = np.linspace(0.0, 1.0, 256)[:, None] * look.gains_rgb
@@ -169,7 +168,7 @@ def _with_tone(image: np.ndarray, look: Look) -> np.ndarray:
 
 
 def blur_motion(image: np.ndarray, length_px: float, angle_rad: float) -> np.ndarray:
-    """The image as it would be if it moved along a line during the exposure."""
+    """Blur an image along a line, as by motion during the exposure."""
     size = 2 * int(np.ceil(length_px / 2)) + 1
     kernel = np.zeros((size, size), np.float32)
     half = length_px / 2 * np.array([np.cos(angle_rad), np.sin(angle_rad)])
@@ -187,7 +186,7 @@ def _with_cutout(image: np.ndarray, look: Look) -> np.ndarray:
 
 
 def _compressed(image_rgb: np.ndarray, quality: int) -> np.ndarray:
-    """The image after it was saved as JPEG; red and blue are swapped for that and back."""
+    """Compress an image as JPEG and decode it again."""
     swapped = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -1,7 +1,7 @@
 """Crops of single hands with the supervision of a 3D pose.
 
-Everything in a sample is in the camera frame of its crop: what the augmentation did to the image
-it also did to joints, camera and MANO parameters. A sample depends on (seed, epoch, row) only.
+Everything in a sample is in the camera frame of its crop. The augmentation moves image, joints,
+camera and MANO parameters alike. A sample depends only on (seed, epoch, row).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,23 +15,22 @@ from torch.utils.data import Dataset
 
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HANDS, HandRecord
-from gesture_pretrain.data.samples.annotated_view import annotated_view
 from gesture_pretrain.data.samples.augmentation import (
+    MIRRORED_HAND,
     Augmentation,
-    Crop,
-    HandView,
     Motion,
+    crop_maps,
     draw_motions,
-    move_annotations,
-    plan_crop,
+    move_intrinsics,
 )
 from gesture_pretrain.data.samples.crop_images import cropped_image
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
-from gesture_pretrain.data.samples.moved_fit import MovedFit, move_fits
+from gesture_pretrain.data.samples.hand_annotations import joints_in_view
+from gesture_pretrain.data.samples.moved_fit import HandCrop, MovedFit, move_fits
 from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.samples.supervision import count_supervision
-from gesture_pretrain.geometry.crop import invert_affine
+from gesture_pretrain.geometry.crop import apply_affine, invert_affine
 from gesture_pretrain.hand.joints import HandJoints
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
@@ -51,14 +50,14 @@ class PoseSample(NamedTuple):
         row: int64, row of the index.
         keypoints_px: (21, 2) float32, annotated joints in crop pixels, mano21 order.
         joints_rel_mm: (21, 3) float32, annotated joints minus the annotated wrist.
-        joint_valid: (21,) bool, joint and wrist were triangulated and lie before the camera.
+        joint_valid: (21,) bool, joint and wrist are triangulated and in front of the camera.
         joint_in_view: (21,) bool, valid, annotated as inside the image, and inside the crop.
         mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root rotates into the
             camera frame of the crop.
         mano_shape: (10,) float32.
         mano_joints_rel_mm: (21, 3) float32, the fit's joints minus the fit's wrist.
         mano_keypoints_px: (21, 2) float32, the fit's joints in crop pixels.
-        mano_valid: bool, there is a fit, a camera to see it from, and all of it is before it.
+        mano_valid: bool, the hand has a fit and a camera, and is in front of the camera.
         wrist_depth_mm: float32, z of the annotated wrist; NaN where unknown.
         crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
         has_camera: bool.
@@ -101,21 +100,20 @@ class PoseDataset(Dataset):
         augmentation: Random motion; None for none.
         seed: Key of the augmentation.
         box_ratio: Side of the crop over the longer side of the annotated box.
-        box_source: "annotation", or "rootnet" for the boxes that RootNet detected, which are square
-            and enlarged already and are taken as they are; published numbers on InterHand2.6M's
-            test split use these.
-        mirror_left: Mirror every left hand, so that all crops show a right one; its MANO parameters
-            are then those of the right hand. Classes without a mirror image become -1.
-        reduced_decode, shards: Where the pixels come from, see `GestureDataset`; all else of a
-            sample is the same to the last digit.
+        box_source: "annotation", or "rootnet" for the boxes detected by RootNet, which are already
+            square and enlarged. Published numbers on InterHand2.6M's test split use these.
+        mirror_left: Mirror every left hand, so that all crops show a right one, with MANO
+            parameters of the right hand. Classes without a mirror image become -1.
+        reduced_decode, shards: Source of the pixels, see `GestureDataset`. They do not affect
+            anything else.
         announce: Called with the lines of `describe`; None for silence.
 
     Attributes:
         coarse, fine: (N,) int64 classes as the image shows them, -1 where masked.
 
     Raises:
-        ValueError: A row that is not in the index, not of a single hand or without a box of
-            `box_source`, a missing hand model, or random flips together with `mirror_left`.
+        ValueError: A row is not in the index, does not show a single hand, or has no box of
+            `box_source`; a hand model is missing; or flips are combined with `mirror_left`.
         DataError: The shards are damaged, unfinished, or made of another index.
     """
 
@@ -178,54 +176,28 @@ class PoseDataset(Dataset):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[PoseSample]:
-        """Return the samples of a batch, in the order of `keys`, as a DataLoader requests.
-
-        Raises:
-            DataError: See `__getitem__`.
-        """
+        """Return the samples of a batch, in the order of `keys`; called by the DataLoader."""
         epochs, positions = epochs_and_positions(keys)
         records = [self.index.record(row) for row in self.rows[positions].tolist()]
         motions = self._motions(epochs, records)
         boxes = self._gestures.annotations.boxes(self.rows[positions])
-        shown = [
+        crops = [
             self._crop(*of_one)
             for of_one in zip(positions.tolist(), records, boxes, motions, strict=True)
         ]
-        crops, views, images = zip(*shown, strict=True)
         fits = move_fits(records, crops, self._hands)
-        samples = [
-            _to_sample(*of_one) for of_one in zip(records, images, views, crops, fits, strict=True)
-        ]
+        samples = [_to_sample(*of_one) for of_one in zip(records, crops, fits, strict=True)]
         return with_looks(samples, [motion.look for motion in motions])
 
     def _crop(
         self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
-    ) -> tuple[Crop, HandView, Tensor]:
-        """Plan and make a crop: its maps, annotations without pixels, and image."""
-        view = self._view(position, record, box_xywh_px, motion)
-        crop = plan_crop(
-            view,
-            motion,
-            size_px=self.size_px,
-            taxonomy=self.taxonomy,
-            force_flip=self.mirror_left,
-        )
-        image = cropped_image(view.image, crop.affine, self.size_px, motion.gain_rgb)
-        return crop, move_annotations(view, crop, size_px=self.size_px), image
-
-    def _view(
-        self, position: int, record: HandRecord, box_xywh_px: np.ndarray, motion: Motion
-    ) -> HandView:
-        """The annotated image, at least as much of it as the crop shows."""
-        image, box = self._gestures.images.read(
-            record.row,
-            str(record.image_path),
-            record.image_size_wh,
-            box_xywh_px,
-            motion,
-        )
-        classes = {"coarse": int(self.coarse[position]), "fine": int(self.fine[position])}
-        return annotated_view(record, image, box, **classes)
+    ) -> HandCrop:
+        file, size_wh = str(record.image_path), record.image_size_wh
+        part, box = self._gestures.images.read(record.row, file, size_wh, box_xywh_px, motion)
+        flip, *classes = self._gestures.classes(position, motion, force_flip=self.mirror_left)
+        affines, rotations = crop_maps(box[None], [motion], [flip], self.size_px)
+        image = cropped_image(part, affines[0], self.size_px, motion.gain_rgb)
+        return HandCrop(image, affines[0], rotations[0], flip, *classes)
 
     def describe(self) -> str:
         """Describe the labels, and count hands with joints, a MANO fit and a camera."""
@@ -246,25 +218,22 @@ class PoseDataset(Dataset):
         ]
 
 
-def _to_sample(
-    record: HandRecord, image: Tensor, view: HandView, crop: Crop, fit: MovedFit | None
-) -> PoseSample:
+def _to_sample(record: HandRecord, crop: HandCrop, fit: MovedFit | None) -> PoseSample:
     side = HANDS.index(record.hand)
-    valid = view.joint_valid
-    keypoints_px = _masked(view.keypoints_px, valid)
-    inside = np.all((keypoints_px >= 0) & (keypoints_px <= image.shape[-1]), axis=1)
-    has_camera = view.intrinsics is not None
-    if fit is None:
-        fit = _NO_FIT
+    keypoints_px, joints_rel_mm, valid = _joints(record, side)
+    keypoints_px = _masked(apply_affine(keypoints_px, crop.affine), valid)
+    inside = np.all((keypoints_px >= 0) & (keypoints_px <= crop.image.shape[-1]), axis=1)
+    has_camera = record.princpt_px is not None
+    fit = _NO_FIT if fit is None else fit
     return PoseSample(
-        image=image,
-        coarse=view.coarse,
-        fine=view.fine,
-        hand=view.hand,
+        image=crop.image,
+        coarse=crop.coarse,
+        fine=crop.fine,
+        hand=MIRRORED_HAND[side] if crop.flip else side,
         row=record.row,
         keypoints_px=torch.from_numpy(keypoints_px),
-        joints_rel_mm=torch.from_numpy(_masked(view.joints_rel_mm, valid)),
-        joint_valid=torch.from_numpy(valid.copy()),
+        joints_rel_mm=torch.from_numpy(_masked(joints_rel_mm @ crop.rotation.T, valid)),
+        joint_valid=torch.from_numpy(valid),
         joint_in_view=torch.from_numpy(valid & record.joint_in_view[side] & inside),
         mano_pose=_float32(fit.pose),
         mano_shape=_float32(fit.shape),
@@ -272,7 +241,7 @@ def _to_sample(
         mano_keypoints_px=_float32(fit.keypoints_px),
         mano_valid=fit is not _NO_FIT,
         wrist_depth_mm=_float32(_wrist_depth_mm(record, side)),
-        crop_camera=_float32(view.intrinsics if has_camera else np.zeros((2, 3))),
+        crop_camera=_float32(_camera(record, crop) if has_camera else np.zeros((2, 3))),
         has_camera=has_camera,
         image_from_crop=_float32(invert_affine(crop.affine)),
         mirrored=crop.flip,
@@ -280,6 +249,26 @@ def _to_sample(
 
 
 _NO_FIT = MovedFit(np.zeros(48), np.zeros(10), np.zeros((21, 3)), np.zeros((21, 2)))
+
+
+def _joints(record: HandRecord, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixels (21, 2), joints minus wrist (21, 3), mm, and validity (21,) in the image."""
+    if record.joints_world_mm is None or record.princpt_px is None:
+        return np.zeros((21, 2)), np.zeros((21, 3)), np.zeros(21, bool)
+    return joints_in_view(
+        record.joints_world_mm[side],
+        record.joint_triangulated[side],
+        R_cam_world=record.R_cam_world,
+        camera_center_mm=record.camera_center_mm,
+        focal_px=record.focal_px,
+        princpt_px=record.princpt_px,
+    )
+
+
+def _camera(record: HandRecord, crop: HandCrop) -> np.ndarray:
+    (fx, fy), (cx, cy) = record.focal_px.tolist(), record.princpt_px.tolist()
+    intrinsics = np.array([[fx, 0.0, cx], [0.0, fy, cy]])
+    return move_intrinsics(intrinsics, crop.affine, crop.rotation)
 
 
 def _wrist_depth_mm(record: HandRecord, side: int) -> float:

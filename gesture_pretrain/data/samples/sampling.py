@@ -1,8 +1,8 @@
 """Endless, counter-based stream of batches of samples.
 
-Batch k depends on (seed, k) alone, never on what was drawn before, on the number of loading workers
-or on the number of training processes. A run can therefore go on from any iteration, and N
-processes together see exactly the batches of one.
+Batch k depends only on (seed, k): not on earlier batches, on the number of loading workers, or on
+the number of training processes. A run can therefore continue from any iteration, and N processes
+together see exactly the batches of one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,24 +19,23 @@ SampleKey = int | tuple[int, int]  # a position, or (epoch, position) as `EpochB
 class EpochBatchSampler(Sampler):
     """Endless batches of (epoch, position) for `DataLoader(batch_sampler=...)`.
 
-    An epoch is one random order of all samples, cut into whole batches; what is left over at its
-    end is not used in that epoch. With `weights` samples are drawn with replacement instead.
+    An epoch is one random order of all samples, cut into whole batches; the remainder is not used
+    in that epoch. With `weights`, samples are drawn with replacement instead.
 
     Args:
         num_samples: Size of the dataset (N).
         batch_size: Samples per iteration over all processes together.
         seed: Key of the order.
-        rank: Which process this is, from 0.
+        rank: Index of this process, from 0.
         world_size: Number of processes; each gets an equal, contiguous part of every batch.
-        start_iteration: First batch to give; may be set later, before the loader is iterated.
-        shuffle: Random order; False goes through the positions as they are.
-        weights: (N,) non-negative weight of every sample, for draws with replacement; see
+        start_iteration: First batch; may be set later, before the loader is iterated.
+        weights: (N,) non-negative weights for draws with replacement, such as
             `class_balanced_weights`.
         groups: (N,) group of every sample, such as its time step; None to ignore groups.
         together: Number of samples of a group that follow one another in the order.
 
     Raises:
-        ValueError: The numbers do not fit together.
+        ValueError: The arguments contradict each other.
     """
 
     def __init__(
@@ -48,23 +47,19 @@ class EpochBatchSampler(Sampler):
         rank: int = 0,
         world_size: int = 1,
         start_iteration: int = 0,
-        shuffle: bool = True,
         weights: Sequence[float] | None = None,
         groups: Sequence[int] | None = None,
         together: int = 1,
     ):
         _check_sizes(num_samples, batch_size, rank, world_size)
-        if weights is not None and not shuffle:
-            raise ValueError("weights draw at random; they cannot be combined with shuffle=False.")
-        if groups is not None and (weights is not None or not shuffle):
-            raise ValueError("groups require shuffle=True and no weights.")
+        if groups is not None and weights is not None:
+            raise ValueError("Samples are drawn by groups or by weights; give one of the two.")
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self.start_iteration = start_iteration
-        self.shuffle = shuffle
         self.groups = None if groups is None else np.asarray(groups)
         self.together = together
         self._cumulative = None if weights is None else _cumulative(weights, num_samples)
@@ -95,8 +90,6 @@ class EpochBatchSampler(Sampler):
 
     def _epoch_positions(self, epoch: int) -> np.ndarray:
         """Return (N,) positions in the order in which the epoch visits them."""
-        if not self.shuffle:
-            return np.arange(self.num_samples)
         key = np.array([self.seed, epoch], np.uint64)
         counter = np.array([0, 0, 0, _ORDER_STREAM], np.uint64)
         stream = np.random.Generator(np.random.Philox(key=key, counter=counter))

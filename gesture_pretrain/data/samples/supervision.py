@@ -6,9 +6,7 @@ import numpy as np
 
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.index.record import HANDS
-
-_NUM_JOINTS = 21
+from gesture_pretrain.data.index.record import HANDS, unpack_flags
 
 
 class Supervision(NamedTuple):
@@ -65,8 +63,7 @@ def _has_joints(index: HandIndex, steps: np.ndarray) -> np.ndarray:
     bits = index.columns.get("step_triangulated_bits")
     if bits is None:
         return np.zeros((len(steps), 2), bool)
-    flags = np.unpackbits(bits[steps], axis=1, count=2 * _NUM_JOINTS, bitorder="little")
-    flags = flags.reshape(-1, 2, _NUM_JOINTS).astype(bool)
+    flags = unpack_flags(bits[steps])
     known = np.asarray(index.columns["step_has_joints"][steps], bool)
     return flags[..., 0] & flags[..., 1:].any(-1) & known[:, None]
 

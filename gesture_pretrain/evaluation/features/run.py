@@ -11,10 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.facts import evaluation_context
@@ -97,12 +94,19 @@ def evaluate_features(
     split = images.split
     out.mkdir(parents=True, exist_ok=True)
     parts = {train_split: (images.train, max_train), split: (images.evaluated, max_eval)}
-    sets = _probed_sets(index, classes, parts, common_size(models), seed)
+    size_px = common_size(models)
+    sets = {
+        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
+        for part, (rows, limit) in parts.items()
+    }
     tables = {
         part: feature_tables(models, sets[part], index, out, part, device=device, workers=workers)
         for part in sets
     }
-    results = _results(tables[train_split], tables[split], classes, k, out)
+    results = [
+        _result(model, tables[train_split][model], tables[split][model], classes, k, out)
+        for model in models
+    ]
     left_out += _not_scored(results[0], classes, tables)
     context = evaluation_context(
         index=index,
@@ -122,39 +126,16 @@ def evaluate_features(
     return FeatureEvaluation(out, results, context, sets[split])
 
 
-def _probed_sets(
-    index: HandIndex,
-    classes: Taxonomy,
-    parts: Mapping[str, tuple[np.ndarray, int | None]],
-    size_px: int,
-    seed: int,
-) -> dict[str, GestureDataset]:
-    return {
-        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
-        for part, (rows, limit) in parts.items()
-    }
-
-
-def _results(
-    train: Mapping[str, FeatureTable],
-    evaluated: Mapping[str, FeatureTable],
-    classes: Taxonomy,
-    k: int,
-    out: Path,
-) -> list[BackboneResult]:
-    num_classes = {"coarse": classes.num_coarse, "fine": classes.num_fine}
-    return [_result(name, train[name], evaluated[name], num_classes, k, out) for name in train]
-
-
 def _result(
     model: str,
     train: FeatureTable,
     evaluated: FeatureTable,
-    num_classes: dict[str, int],
+    classes: Taxonomy,
     k: int,
     out: Path,
 ) -> BackboneResult:
     """Write the predictions from a model's features to a file, and score that file."""
+    num_classes = {"coarse": classes.num_coarse, "fine": classes.num_fine}
     path = probe_predictions(train, evaluated, num_classes=num_classes, k=k).save(
         out / f"{file_name(model)}.predictions.npz"
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gesture_pretrain.evaluation.poses.metrics import mean_known
 from gesture_pretrain.evaluation.poses.protocol import Protocol
 from gesture_pretrain.skeleton import HANDS, JOINT_NAMES_MANO21
 
@@ -76,10 +77,7 @@ def average(
 
 def joint_means(joint_mm: np.ndarray) -> np.ndarray:
     """Average each joint over images: (I, 2, J) to (2 J,); NaN without a counted image."""
-    flat = joint_mm.reshape(len(joint_mm), 2 * joint_mm.shape[-1])
-    counted = ~np.isnan(flat)
-    with np.errstate(invalid="ignore"):
-        return np.where(counted, flat, 0.0).sum(0) / counted.sum(0)
+    return mean_known(joint_mm.reshape(len(joint_mm), 2 * joint_mm.shape[-1]), axis=0)
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def _mean_of_joints(protocol: Protocol, joint_mm: np.ndarray) -> float:
     if protocol.averaging == "pairs":
         return _mean(joint_mm, "left out")
     if protocol.averaging == "sample":
-        return _mean(_row_means(joint_mm), "left out")
+        return _mean(mean_known(joint_mm, axis=-1), "left out")
     return _mean(np.array([_mean(joint_mm[:, side], "left out") for side in (0, 1)]), "nan")
 
 
@@ -114,13 +112,7 @@ def _mean_of_meshes(protocol: Protocol, vertex_mm: np.ndarray, interacting: np.n
         return _mean(np.array([_mean(vertex_mm[:, side], "left out") for side in (0, 1)]), "nan")
     # an interacting image counts if both of its meshes do
     both = vertex_mm.mean(1) if len(vertex_mm) else np.zeros(0)
-    return _mean(np.where(interacting, both, _row_means(vertex_mm)), "left out")
-
-
-def _row_means(values: np.ndarray) -> np.ndarray:
-    counted = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(counted, values, 0.0).sum(-1) / counted.sum(-1)
+    return _mean(np.where(interacting, both, mean_known(vertex_mm, axis=-1)), "left out")
 
 
 def _mean(values: np.ndarray, empty: str) -> float:

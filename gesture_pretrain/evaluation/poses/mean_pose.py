@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
+from gesture_pretrain.evaluation.poses.metrics import mean_known
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 
 MEAN_POSE = "mean training pose"
@@ -69,7 +70,7 @@ def mean_training_pose(reader: GroundTruthReader, train_rows: np.ndarray) -> Mea
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), MAX_HANDS)).astype(int)
     truth = reader.read(rows[chosen], hand[chosen])
     relative_mm = truth.joints_cam_mm - truth.joints_cam_mm[:, :1]
-    means = np.stack([_mean_known(relative_mm[truth.hand == side]) for side in (0, 1)])
+    means = np.stack([mean_known(relative_mm[truth.hand == side], 0) for side in (0, 1)])
     empty = np.isnan(means).all((1, 2))
     if empty.all():
         return None
@@ -81,10 +82,3 @@ def mean_training_pose(reader: GroundTruthReader, train_rows: np.ndarray) -> Mea
 def did_not_learn(error_mm: float, mean_pose_mm: float) -> bool:
     """Return whether an error is not below that of the mean training pose; False if it is NaN."""
     return not (math.isnan(mean_pose_mm) or error_mm < mean_pose_mm)
-
-
-def _mean_known(joints_mm: np.ndarray) -> np.ndarray:
-    """Average joints (N, J, 3) over hands, ignoring NaN: (J, 3)."""
-    known = ~np.isnan(joints_mm)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, joints_mm, 0.0).sum(0) / known.sum(0)

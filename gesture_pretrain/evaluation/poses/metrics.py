@@ -21,6 +21,13 @@ def distances(predicted: ArrayLike, target: ArrayLike) -> np.ndarray:
     return np.sqrt(np.einsum("...i,...i->...", difference, difference))
 
 
+def mean_known(values: np.ndarray, axis: int) -> np.ndarray:
+    """Average over an axis without the NaN values; NaN where there are no others."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis) / known.sum(axis)
+
+
 def bone_scale(predicted_joints: ArrayLike, target_joints: ArrayLike) -> np.ndarray:
     """Compute the ratio of |wrist - middle1| of ground truth and prediction, (N,).
 

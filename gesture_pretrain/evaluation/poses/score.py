@@ -3,7 +3,7 @@
 Letters: N hands, J = 21 joints, V = 778 vertices.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,13 +20,14 @@ from gesture_pretrain.evaluation.poses.hand_errors import (
     require_available,
 )
 from gesture_pretrain.evaluation.poses.mesh_scores import MeshScores
+from gesture_pretrain.evaluation.poses.metrics import mean_known
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 BLOCK_HANDS = 512
 _INFO = ("rows", "hand", "interacting", "capture", "subject", "frame", "camera", "label")
-_INFO_ALL = (*_INFO, "coarse", "fine")
+_INFO += ("coarse", "fine")
 
 
 class MissingPredictions(ValueError):
@@ -77,17 +78,9 @@ class Score:
             found |= {f"{kind} {group}": means[group] for group in means}
         return found | dict(self.extra)
 
-    def hand_means_mm(self) -> np.ndarray:
-        """Compute the mean (N,) over the counted joints of each hand; NaN without any."""
-        counted = ~np.isnan(self.errors.joint_mm)
-        with np.errstate(invalid="ignore"):
-            return np.where(counted, self.errors.joint_mm, 0.0).sum(1) / counted.sum(1)
-
     def by_joint(self) -> dict[str, float]:
         """Compute the mean error of each joint over hands, mm."""
-        counted = ~np.isnan(self.errors.joint_mm)
-        with np.errstate(invalid="ignore"):
-            means = np.where(counted, self.errors.joint_mm, 0.0).sum(0) / counted.sum(0)
+        means = mean_known(self.errors.joint_mm, axis=0)
         return dict(zip(JOINT_NAMES_MANO21, means.tolist(), strict=True))
 
     def by_group(self, names: np.ndarray) -> dict[str, tuple[float, int]]:
@@ -99,7 +92,7 @@ class Score:
         Returns:
             Group name -> (mean over hands of their mean joint error in mm, number of hands).
         """
-        means = self.hand_means_mm()
+        means = mean_known(self.errors.joint_mm, axis=1)
         found = {}
         for name in np.unique(names):
             values = means[(names == name) & ~np.isnan(means)]
@@ -160,15 +153,16 @@ def score_predictions(
     usable, refused = _usable(protocols, predictions, reader)
     gathered = {protocol.name: _Accumulated() for protocol in usable}
     info: list[dict[str, np.ndarray]] = []
-    for part in _blocks(len(predictions), progress, predictions.system):
-        block = predictions.take(part)
+    starts = range(0, len(predictions), BLOCK_HANDS)
+    for start in tqdm(starts, desc=f"scoring {predictions.system}", disable=not progress):
+        block = predictions.take(slice(start, start + BLOCK_HANDS))
         if reader.hand_models is not None:
             block = block.with_vertices(reader.hand_models)
         truth = reader.read(block.rows, block.hand)
-        info.append({name: getattr(truth, name) for name in _INFO_ALL})
+        info.append({name: getattr(truth, name) for name in _INFO})
         for protocol in usable:
             _add_block(gathered[protocol.name], protocol, block, truth, reader)
-    columns = {name: np.concatenate([i[name] for i in info]) for name in _INFO_ALL}
+    columns = {name: np.concatenate([i[name] for i in info]) for name in _INFO}
     split = _split_name(reader, predictions.rows)
     scores = [
         _score(predictions, protocol, gathered[protocol.name], columns, counts, split)
@@ -218,12 +212,6 @@ def _usable(protocols, predictions, reader) -> tuple[list[Protocol], dict[str, s
         except NotAvailable as error:
             refused[protocol.name] = str(error)
     return usable, refused
-
-
-def _blocks(count: int, progress: bool, system: str) -> Iterable[slice]:
-    starts = range(0, count, BLOCK_HANDS)
-    for start in tqdm(starts, desc=f"scoring {system}", disable=not progress):
-        yield slice(start, start + BLOCK_HANDS)
 
 
 def _add_block(gathered, protocol, block, truth: GroundTruth, reader) -> None:

@@ -10,6 +10,7 @@ Letters: B images, C channels, h and w the size of F_lo, K = h * w cells, D proj
 """
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,13 +34,11 @@ class CropEquivariance(nn.Module):
         in_channels: int,
         *,
         weight: float = 0.5,
-        temperature: float = 0.2,
+        temperature: PositiveFloat = 0.2,
         hidden: int = 256,
         vectors: int = 32,
     ):
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature is {temperature}; it must be above 0.")
         self.weight, self.temperature = weight, temperature
         self.projection = build_mlp(in_channels, hidden, 2 * vectors)
 

@@ -5,7 +5,6 @@ than images, fits that are null or absent, joints that were not triangulated, ha
 annotated in one view and not in another, and the same file names in val and test.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,14 @@ import numpy as np
 from gesture_pretrain.files import atomic_folder
 from gesture_pretrain.geometry.boxes import tight_box
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21
-from gesture_pretrain.synthetic.annotations import camera_note, write_skeleton, write_split
+from gesture_pretrain.synthetic.annotations import (
+    camera_note,
+    floats,
+    write_card,
+    write_skeleton,
+    write_split,
+    write_subjects,
+)
 from gesture_pretrain.synthetic.detections import (
     DETECTED_SPLITS,
     detection_note,
@@ -143,7 +149,7 @@ class _SplitWriter:
             return
         hand_type = _hand_type(shown)
         image = self._image_note(recording, frame, view)
-        box = _floats(tight_box(keypoints.reshape(-1, 2), shown.ravel(), ratio=_BOX_RATIO))
+        box = floats(tight_box(keypoints.reshape(-1, 2), shown.ravel(), ratio=_BOX_RATIO))
         self.parts["data"]["images"].append(image)
         self.parts["data"]["annotations"].append(
             {
@@ -164,7 +170,7 @@ class _SplitWriter:
 
     def _mesh(self, hands: dict[str, PosedHands], k: int) -> tuple[np.ndarray, np.ndarray]:
         vertices = [posed.vertices_mm[k] for posed in hands.values()]
-        faces = [self.poser.models[hand].faces + 778 * i for i, hand in enumerate(hands)]
+        faces = [self.poser.bundled.models[hand].faces + 778 * i for i, hand in enumerate(hands)]
         return np.concatenate(vertices), np.concatenate(faces)
 
     def _image_note(self, recording: Recording, frame: int, view: View) -> dict:
@@ -184,7 +190,7 @@ class _SplitWriter:
 
     def _joint_note(self, recording: Recording, joints: np.ndarray, known: np.ndarray) -> dict:
         flags = _in_file_order(known)
-        rows = _floats(_in_file_order(joints))
+        rows = floats(_in_file_order(joints))
         kind = int if self.split == "val" else bool  # both occur
         note = {
             "world_coord": [
@@ -199,7 +205,7 @@ class _SplitWriter:
     def _fit_note(self, hands: dict[str, PosedHands], k: int) -> dict:
         fits = {hand: None for hand in HANDS}
         for hand, posed in hands.items():
-            fits[hand] = {name: _floats(values[k]) for name, values in posed.fit.items()}
+            fits[hand] = {name: floats(values[k]) for name, values in posed.fit.items()}
         if self.steps % 13 == 5:
             fits[next(iter(hands))] = None
         return fits
@@ -250,16 +256,9 @@ def _hand_type(shown: np.ndarray) -> str:
     return BOTH if right and left else HANDS[int(left)]
 
 
-def _floats(values) -> list:
-    """Convert to nested lists of doubles with float32 values, as in the real files."""
-    return np.asarray(values, np.float32).tolist()
-
-
 def _write_lists(root: Path, seed: int) -> None:
-    rows = ["# subject_id subject_directory gender"]
-    for split, captures in SUBJECTS.items():
-        rows += [f"{subject} {split}/Capture{c} unspecified" for c, subject in captures.items()]
-    (root / "annotations" / "subject.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    recorded = [(who, split, c) for split, of in SUBJECTS.items() for c, who in of.items()]
+    write_subjects(root, recorded)
     card = {
         "synthetic": True,
         "name": NAME,
@@ -267,4 +266,4 @@ def _write_lists(root: Path, seed: int) -> None:
         "licence": LICENCE,
         "seed": seed,
     }
-    (root / "synthetic.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_card(root, card)

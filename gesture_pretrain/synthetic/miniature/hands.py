@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gesture_pretrain.geometry.axis_angle import mirror_pose, rodrigues, rotation_vector
+from gesture_pretrain.hand.bundled_hands import BundledHands
 from gesture_pretrain.synthetic.gestures import gesture_angles_deg, hand_pose_from_angles
-from gesture_pretrain.synthetic.miniature.recordings import HANDS, Recording
+from gesture_pretrain.synthetic.miniature.recordings import Recording
 
 TIP_CONVENTION = "interhand"
 
@@ -32,42 +33,25 @@ class HandPoser:
     """Pose the bundled hand models along recordings."""
 
     def __init__(self):
-        from gesture_pretrain.hand.model import load_hand_model  # imports torch
-
-        self.models = {
-            hand: load_hand_model(hand, path="open", tip_convention=TIP_CONVENTION)
-            for hand in HANDS
-        }
+        self.bundled = BundledHands(TIP_CONVENTION)
         self.angles_deg = gesture_angles_deg()
-        flat = -np.asarray(self.models["right"].hands_mean).reshape(1, 45)
-        pose = np.concatenate([np.zeros((1, 3)), flat], axis=1)
-        _, joints = self._mesh("right", pose, np.zeros((1, 10)))
-        self.rest_joints_m = joints[0].astype(np.float64)
-
-    def _mesh(self, hand: str, pose: np.ndarray, shape: np.ndarray) -> tuple:
-        import torch
-
-        arrays = (pose, shape, np.zeros((len(pose), 3)))
-        with torch.inference_mode():
-            mesh = self.models[hand](*(torch.tensor(a, dtype=torch.float32) for a in arrays))
-        return mesh.vertices_m.numpy(), mesh.joints_m.numpy()
 
     def posed(self, rng: np.random.Generator, recording: Recording) -> dict[str, PosedHands]:
         """Pose each hand of a recording in all of its frames."""
         start, end = (self.angles_deg[name] for name in recording.poses)
         amount = np.array(recording.amount)[:, None]
         angles = start + amount * (end - start) + rng.normal(0, 2, (len(amount), 21))
-        right = hand_pose_from_angles(angles, self.rest_joints_m)
+        right = hand_pose_from_angles(angles, self.bundled.rest_joints_m)
         person = np.random.default_rng(recording.subject).normal(0, 0.8, 10)
         shape = person + rng.normal(0, 0.1, (len(amount), 10))  # fits vary from frame to frame
         return {hand: self._placed(rng, recording, hand, right, shape) for hand in recording.hands}
 
     def _placed(self, rng, recording: Recording, hand: str, right, shape) -> PosedHands:
         fingers = right if hand == "right" else mirror_pose(right)
-        fingers = fingers - np.asarray(self.models[hand].hands_mean).reshape(1, 45)
+        fingers = fingers - self.bundled.mean_pose(hand)
         pose = np.concatenate([_root_rotations(rng, len(fingers)), fingers], axis=1)
         pose, shape = pose.astype(np.float32), shape.astype(np.float32)
-        vertices, joints = self._mesh(hand, pose, shape)
+        vertices, joints = self.bundled.posed(hand, pose, shape)
         side = {"right": -1.0, "left": 1.0}[hand] if len(recording.hands) == 2 else 0.0
         goal = rng.normal(0, 0.008, (len(pose), 3)) + [side * _HALF_DISTANCE_M, 0, 0]
         trans = (goal - (vertices.min(axis=1) + vertices.max(axis=1)) / 2).astype(np.float32)

@@ -42,4 +42,4 @@ def test_a_failure_is_reported_and_escaped(gpu):
     assert gpu.outcome("y", broken, late=True)["status"] == "left out"
     measured = {"checks": [row], "device": "CPU", "small": True}
     document = gpu.measurement("gpu", [], packages=(), results=measured)
-    assert "<b>" not in gpu.page(document)
+    assert "<b>" not in gpu.page(document).html()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture_pretrain.data.images.verify import verify_index
+from gesture_pretrain.data.images.verify import KINDS, verify_index
 from gesture_pretrain.data.index.errors import IndexFormatError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
@@ -33,7 +33,7 @@ def test_every_fault_is_found_under_its_name(index):
     cv2.imwrite(str(index.image_path(5)), np.full((334, 512, 3), 9, np.uint8))
     cv2.imwrite(str(index.image_path(7)), np.full((100, 100, 3), 90, np.uint8))
     report = verify_index(index, workers=2, progress=False)
-    rows = {kind: [finding.row for finding in found] for kind, found in report.kinds.items()}
+    rows = {kind: [finding.row for finding in report.of_kind(kind)] for kind in KINDS}
     assert rows == {"missing": [1], "unreadable": [2, 4], "black": [5], "wrong_size": [7]}
     assert not report.ok and report.rows == [1, 2, 4, 5, 7]
     text = report.describe()

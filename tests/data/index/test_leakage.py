@@ -52,9 +52,8 @@ def test_planted_view_of_a_test_moment_is_found(index):
     first = np.flatnonzero(moment == moment[0])
     audit = audit_leakage(index, [*train, test[first[0]]], index, test[first[1:]])
     assert audit.leaks == {"other_view": 1} and audit.shared_recordings == 1
-    with pytest.raises(LeakageError, match="other_view.*\n.*allowed_leaks") as caught:
+    with pytest.raises(LeakageError, match="other_view.*\n.*allowed_leaks"):
         require_no_leaks({"fine-tuning": audit})
-    assert caught.value.audits["fine-tuning"] is audit
     require_no_leaks({"fine-tuning": audit}, allowed=["fine-tuning:other_view"])
 
 
@@ -72,7 +71,7 @@ def test_the_same_data_indexed_twice_is_recognised(index, tiny_release, tmp_path
 
 def test_gestures_that_only_the_test_has_are_listed(index):
     train, test = split_rows(index)
-    without = [row for row in train if index.label_of(row) != "0107_thumbup_normal"]
+    without = [row for row in train if index.record(row).label != "0107_thumbup_normal"]
     audit = audit_leakage(index, without, index, test)
     assert audit.gestures_unseen == ("0107_thumbup_normal",) and audit.unseen_images == 2
     assert "2 of 3 test gestures" in " ".join(audit.sentences())

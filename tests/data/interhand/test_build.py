@@ -81,7 +81,7 @@ def check_world(record, image, files):
 def test_the_column_keeps_the_files_fillers_and_the_record_masks_them(tiny_release, tmp_path):
     index = build(tiny_release.write(tmp_path))
     record = index.record(0)
-    stored = index.columns["step_joints_world_mm"][index.row(0).step]
+    stored = index.columns["step_joints_world_mm"][index.values("step")[0]]
     assert (stored[~record.joint_triangulated] == 1.0).all()
     assert np.isnan(record.joints_world_mm[~record.joint_triangulated]).all()
 
@@ -167,7 +167,7 @@ def test_numbers_that_are_not_float32_are_counted(tiny_release, tmp_path):
     assert index.meta["rounded_to_float32"] == {"bbox_xywh_px": 1}
 
 
-def test_detections_and_human_lists_are_optional_columns(tiny_release, tmp_path):
+def test_detections_are_optional_columns(tiny_release, tmp_path):
     root = tiny_release.write(tmp_path)
     ids = [a["id"] for a in tiny_release.json["val"]["data"]["annotations"]]
     folder = root / "rootnet_output"
@@ -180,15 +180,12 @@ def test_detections_and_human_lists_are_optional_columns(tiny_release, tmp_path)
     }
     path = folder / "rootnet_interhand2.6m_output_val.json"
     path.write_text(json.dumps([detection]))
-    (root / "annotations" / "aid_human_annot_val.txt").write_text(f"{ids[1]}\n{ids[0]}\n")
     index = build(root)
     row = int(np.flatnonzero(index.values("image_id") == ids[0])[-1])
     np.testing.assert_array_equal(index.values("detected_bbox_xywh_px")[row], detection["bbox"])
     assert np.isnan(index.values("detected_bbox_xywh_px")[0]).all()
     assert index.values("detected_wrist_depth_mm")[row, 0] == 1000.0
     assert np.isnan(index.values("detected_wrist_depth_mm")[row, 1])
-    assert len(index.select("val", human_annotated=True)) == 2
-    assert len(index.select("train", human_annotated=True)) == 0
     path.write_text(json.dumps([{**detection, "annot_id": 999_999}]))
     with pytest.raises(DataError, match="5 fps and the 30 fps"):
         build(root)

@@ -5,9 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.interhand.build import build_index_from_files
-from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
@@ -21,18 +18,6 @@ TOLERANCE_BOX_PX = 1e-2
 def in_ours_order(rows_of_file):
     both = np.asarray(rows_of_file, np.float32).reshape(2, 21, -1)
     return both[:, list(MANO21_FROM_INTERHAND)].squeeze(-1 if both.shape[-1] == 1 else ())
-
-
-@pytest.fixture(scope="module")
-def sample_index(shared_dir, tmp_path_factory):
-    sample = shared_dir / "interhand" / "sample"
-    files = AnnotationFiles(
-        "test",
-        sample,
-        *(sample / f"test_interhand2.6m_{kind}.json" for kind in ("data", "camera", "joint_3d")),
-    )
-    out = tmp_path_factory.mktemp("sample") / "index"
-    return HandIndex.open(build_index_from_files([files], sample, out, progress=False), verify=True)
 
 
 def golden_cases(shared_dir):

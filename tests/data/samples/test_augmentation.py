@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from moved_view import move_view
+from moved_view import HandView, move_view
 
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.samples.augmentation import (
@@ -14,10 +14,8 @@ from gesture_pretrain.data.samples.augmentation import (
     NONE,
     RIGHT,
     Augmentation,
-    HandView,
     Motion,
     augmentation_stream,
-    crop_maps,
     draw_motions,
     warp,
 )
@@ -155,14 +153,6 @@ def test_rotation_rotates_joints_and_image_alike(view, taxonomy):
     np.testing.assert_allclose(in_crop, moved.joints_rel_mm[:, :2] * scale, atol=1e-6)
 
 
-def test_translation_moves_the_box_by_a_share_of_its_side(view, taxonomy):
-    moved = move_view(view, Motion(translation=(0.25, 0.0)), size_px=SIZE, taxonomy=taxonomy)
-    affine = crop_affine([80 + 40, 40, 160, 160], SIZE)
-    np.testing.assert_allclose(
-        moved.keypoints_px, view.keypoints_px @ affine[:, :2].T + affine[:, 2]
-    )
-
-
 def test_colour_gain_multiplies_rounds_and_saturates(taxonomy):
     image = np.full((8, 8, 3), (100, 200, 51), np.uint8)
     view = HandView(image=ImagePart(image), box_xywh_px=np.array([0.0, 0.0, 8.0, 8.0]))
@@ -225,18 +215,6 @@ def test_one_generator_moved_from_stream_to_stream_draws_the_same():
     epochs, rows = zip(*keys, strict=True)
     alone = [augmentation.draw(augmentation_stream(11, *key)) for key in keys]
     assert draw_motions(augmentation, 11, epochs, rows) == alone
-
-
-def test_maps_are_those_of_the_geometry():
-    """Within 1e-4 px: `crop_affine` rounds the box to float32 as other loaders do."""
-    box = np.array([[31.25, 40.5, 120.0, 120.0]])
-    for flip in (False, True):
-        motion = Motion(scale=1.2, rotation_deg=-50.0)
-        affines, rotations = crop_maps(box, [motion], [flip], SIZE)
-        options = {"rotation_deg": motion.rotation_deg, "flip": flip}
-        expected = crop_affine(box[0], SIZE, scale=motion.scale, **options)
-        np.testing.assert_allclose(affines[0], expected, atol=1e-4)
-        np.testing.assert_allclose(rotations[0], crop_rotation(**options), atol=1e-15)
 
 
 def test_the_crop_is_opencvs_own():

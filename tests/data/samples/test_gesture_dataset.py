@@ -1,4 +1,4 @@
-"""The loader: samples that depend on (seed, epoch, row) alone, and what is said of bad input."""
+"""Samples depend only on (seed, epoch, row), and invalid input is refused."""
 
 import json
 import pickle
@@ -9,15 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from moved_view import move_view
+from moved_view import move_view, view_of
 from torch.utils.data import DataLoader, Subset
 
 from gesture_pretrain.data.folders import build_folder_index
 from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
-from gesture_pretrain.data.interhand.files import AnnotationFiles
+from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.augmentation import (
     Augmentation,
     Motion,
@@ -107,7 +106,7 @@ def dataset_of(index, taxonomy, rows=range(8), **options):
 
 
 def rows_by_label(index):
-    return {(index.label_of(i), index.record(i).hand): i for i in range(len(index))}
+    return {(index.record(i).label, index.record(i).hand): i for i in range(len(index))}
 
 
 def assert_same(first, second):
@@ -209,7 +208,7 @@ def test_a_sample_is_the_moved_view(index, taxonomy):
     for epoch in range(4):
         for position in range(8):
             motion = augmentation.draw(augmentation_stream(1, epoch, position))
-            view = move_view(dataset.view(position), motion, size_px=SIZE, taxonomy=taxonomy)
+            view = move_view(view_of(dataset, position), motion, size_px=SIZE, taxonomy=taxonomy)
             sample = dataset[epoch, position]
             assert torch.equal(sample.image, torch.from_numpy(view.image_rgb).permute(2, 0, 1))
             assert (sample.hand, sample.coarse, sample.fine) == (view.hand, view.coarse, view.fine)
@@ -281,16 +280,6 @@ def test_the_description_is_printed_once(index, capsys):
     assert "No flip for 7 of 7 fine classes" in printed
 
 
-def test_strict_labels(index, taxonomy, tmp_path):
-    dataset_of(index, taxonomy, strict_labels=True)  # ROM folders are expected
-    own = tmp_path / "own.csv"
-    own.write_text("label,coarse,fine\n0016_fist,0,0\n")
-    small = Taxonomy.load(own)
-    dataset_of(index, small, rows=[rows_by_label(index)["0016_fist", "right"]], strict_labels=True)
-    with pytest.raises(ValueError, match="is not in taxonomy 'own'"):
-        dataset_of(index, small, strict_labels=True)
-
-
 def test_a_row_outside_of_the_index(index, taxonomy):
     with pytest.raises(ValueError, match=r"Row 8 is not in the index, which has rows 0 .. 7"):
         dataset_of(index, taxonomy, rows=[0, 8])
@@ -312,9 +301,8 @@ def test_a_missing_image_is_named_with_its_row(tmp_path):
 def test_an_image_of_another_size_than_annotated(index, taxonomy, monkeypatch):
     dataset, small = dataset_of(index, taxonomy), np.zeros((60, 80, 3), np.uint8)
     monkeypatch.setattr("gesture_pretrain.data.images.files.read_image_rgb", lambda *_, **__: small)
-    for read in (dataset.__getitem__, dataset.view):
-        with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x"):
-            read(0)
+    with pytest.raises(DataError, match="row 0 is 80 x 60 px, but its annotation says 160 x"):
+        dataset[0]
 
 
 @pytest.mark.parametrize(
@@ -360,22 +348,15 @@ def test_a_folder_of_photographs_is_shown_whole(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def golden_thumbup(shared_dir, tmp_path_factory):
+def golden_thumbup(shared_dir, sample_index):
     """A published image as a whole view, with what the EANet loader makes of it."""
-    folder = shared_dir / "interhand" / "sample"
     samples = json.loads((shared_dir / "interhand" / "golden.json").read_text())["samples"]
     golden = next(sample for sample in samples if sample["hand_type"] == "right")
-    files = AnnotationFiles(
-        "test",
-        folder,
-        *(folder / f"test_interhand2.6m_{kind}.json" for kind in ("data", "camera", "joint_3d")),
-    )
-    out = tmp_path_factory.mktemp("sample") / "index"
-    index = HandIndex.open(build_index_from_files([files], folder, out, progress=False))
+    index = sample_index
     row = next(i for i in range(len(index)) if index.image_path(i).name == golden["image"])
     dataset = dataset_of(index, Taxonomy.load("interhand26m"), rows=[row])
     box = np.array(golden["eanet"]["bbox_xywh_after_process_bbox"])
-    return replace(dataset.view(0), box_xywh_px=box), golden["eanet"]
+    return replace(view_of(dataset, 0), box_xywh_px=box), golden["eanet"]
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from moved_view import move_view
 from torch.utils.data import DataLoader
 
-from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.interhand.build import build_index_from_files, build_interhand_index
-from gesture_pretrain.data.interhand.files import AnnotationFiles
-from gesture_pretrain.data.samples.augmentation import Augmentation, HandView, Motion
+from gesture_pretrain.data.interhand.build import build_interhand_index
+from gesture_pretrain.data.samples.augmentation import Augmentation
 from gesture_pretrain.data.samples.pose_dataset import PoseDataset
 from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
@@ -189,32 +186,6 @@ def test_mirrored_left_hand_is_a_right_hand_in_every_field(dataset, index, exact
         assert (there - back).abs().mean() < 1.0
 
 
-def test_mirrored_twice_is_the_same(index):
-    taxonomy = Taxonomy.load("interhand26m")
-    rng = np.random.default_rng(0)
-    view = HandView(
-        image=ImagePart(np.zeros((50, 60, 3), np.uint8)),
-        box_xywh_px=np.array([0.0, 0.0, SIZE_PX, SIZE_PX]),
-        keypoints_px=rng.uniform(0, SIZE_PX, (21, 2)),
-        joints_rel_mm=rng.normal(0, 50, (21, 3)),
-        hand=1,
-        coarse=30,
-        fine=40,
-        intrinsics=np.array([[500.0, 3.0, 30.0], [2.0, 510.0, 31.0]]),
-    )
-    mirror = Motion(flip=True)
-    once = move_view(view, mirror, size_px=SIZE_PX, taxonomy=taxonomy)
-    twice = move_view(once, mirror, size_px=SIZE_PX, taxonomy=taxonomy)
-    assert (once.hand, twice.hand) == (0, 1)
-    assert (twice.coarse, twice.fine) == (view.coarse, view.fine) != (once.coarse, once.fine)
-    for name in ("keypoints_px", "joints_rel_mm", "intrinsics"):
-        np.testing.assert_allclose(
-            getattr(twice, name), getattr(view, name), rtol=1e-13, atol=1e-13
-        )
-    pose = rng.normal(0, 1, 48)
-    assert np.array_equal(mirror_pose(mirror_pose(pose)), pose)
-
-
 def test_labels_without_a_mirror_image_are_masked(index, hands):
     labels = Taxonomy.from_index_labels(index.labels)
     lefts = index.select(hands=["left"])[:1]
@@ -374,15 +345,8 @@ def test_detected_boxes_that_are_not_there_are_refused(dataset):
 
 
 @pytest.mark.parametrize("options", ARMS, ids=["plain", "strong", "mirror_left"])
-def test_real_annotations_without_fits_agree_and_are_flagged(shared_dir, tmp_path, hands, options):
-    sample = shared_dir / "interhand" / "sample"
-    kinds = ("data", "camera", "joint_3d")
-    files = [sample / f"test_interhand2.6m_{kind}.json" for kind in kinds]
-    real = HandIndex.open(
-        build_index_from_files(
-            [AnnotationFiles("test", sample, *files)], sample, tmp_path / "index", progress=False
-        )
-    )
+def test_real_annotations_without_fits_agree_and_are_flagged(sample_index, hands, options):
+    real = sample_index
     rows = real.select(hands=["right", "left"])
     assert len(rows) == 2
     options = {"hand_models": hands, "announce": None, **options}

@@ -27,7 +27,7 @@ def test_ranks_together_see_the_batch_of_one_process(weights):
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 5, 12])
-@pytest.mark.parametrize("options", [{}, {"weights": [0, 1, 1] * 7 + [2, 2]}, {"shuffle": False}])
+@pytest.mark.parametrize("options", [{}, {"weights": [0, 1, 1] * 7 + [2, 2]}])
 def test_starting_late_goes_on_with_the_same_batches(start, options):
     assert batches(4, start_iteration=start, **options) == batches(16, **options)[start : start + 4]
 
@@ -62,17 +62,12 @@ def test_samples_of_a_group_follow_one_another():
 
 
 def test_groups_are_drawn_without_weights_only():
-    for options in ({"weights": [1] * 23}, {"shuffle": False}):
-        with pytest.raises(ValueError, match="groups"):
-            batches(1, groups=GROUPS, together=2, **options)
+    with pytest.raises(ValueError, match="groups"):
+        batches(1, groups=GROUPS, together=2, weights=[1] * 23)
 
 
 def test_seeds_give_other_orders():
     assert batches(3) == batches(3) != batches(3, seed=6)
-
-
-def test_without_shuffle_in_order():
-    assert sum(batches(2, shuffle=False), []) == [(0, position) for position in range(8)]
 
 
 def test_class_balanced_frequencies():
@@ -107,7 +102,6 @@ def test_class_balanced_weights():
         ({"weights": [1]}, "1 weights for 23 samples"),
         ({"weights": [0] * 23}, "not all zero"),
         ({"weights": [-1] + [1] * 22}, "not negative"),
-        ({"weights": [1] * 23, "shuffle": False}, "shuffle=False"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):

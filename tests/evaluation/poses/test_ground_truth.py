@@ -1,4 +1,4 @@
-"""The truth in the camera's frame, from annotations and from fits."""
+"""Ground truth in the camera frame, from annotations and from fits."""
 
 import dataclasses
 
@@ -57,7 +57,7 @@ def test_metric_joints_differ_from_the_models_at_tips_only_where_they_should(tru
 def test_gestures_and_people_are_told(truth, rendered_index):
     assert set(truth.subject) == {rendered_index.record(i).subject for i in range(24)}
     assert (truth.coarse >= 0).any() and truth.split.tolist() == ["test"] * 24
-    assert truth.label[3] == rendered_index.label_of(3)
+    assert truth.label[3] == rendered_index.record(3).label
 
 
 def test_wrong_hand_model_is_refused(rendered_index, hand_models):

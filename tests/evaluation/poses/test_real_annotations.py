@@ -1,4 +1,4 @@
-"""The whole way on real annotations: index, truth, predictions file, score."""
+"""From real annotations to scores: index, ground truth, predictions file, score."""
 
 import dataclasses
 import json
@@ -7,25 +7,11 @@ import numpy as np
 import pytest
 from back_projection import back_projected
 
-from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.interhand.build import build_index_from_files
-from gesture_pretrain.data.interhand.files import AnnotationFiles
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import PROTOCOLS
 from gesture_pretrain.evaluation.poses.score import score_predictions
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
-
-
-@pytest.fixture(scope="module")
-def sample_index(shared_dir, tmp_path_factory):
-    sample = shared_dir / "interhand" / "sample"
-    kinds = ("data", "camera", "joint_3d")
-    files = AnnotationFiles(
-        "test", sample, *(sample / f"test_interhand2.6m_{kind}.json" for kind in kinds)
-    )
-    out = tmp_path_factory.mktemp("sample") / "index"
-    return HandIndex.open(build_index_from_files([files], sample, out, progress=False))
 
 
 @pytest.fixture(scope="module")

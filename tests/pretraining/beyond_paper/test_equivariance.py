@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 
+from gesture_pretrain.data.samples.hand_crops import CropPlan
 from gesture_pretrain.pretraining.beyond_paper.equivariance import (
     CropEquivariance,
     equivariance_loss,
     moved_cells,
     turned,
 )
+from gesture_pretrain.pretraining.beyond_paper.section import BeyondPaperSection
 
 SIZE_PX = 64
 UNMOVED = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
@@ -113,4 +115,4 @@ def test_bfloat16_loss_is_computed_in_float32():
 
 def test_temperature_of_0_is_refused():
     with pytest.raises(ValueError, match="temperature"):
-        CropEquivariance(8, temperature=0.0)
+        BeyondPaperSection(crops=CropPlan(), equivariance={"temperature": 0.0})
