@@ -74,6 +74,8 @@ def test_transfer_experiment_names_the_key_of_its_plan(index, tmp_path):
 
 
 def test_evaluate(index, tmp_path):
-    said = refusal("evaluate", ["predictions", "a.npz", "--data", index, "--out", tmp_path / "out"])
+    said = refusal(
+        "evaluate", ["predictions", "A=a.npz", "--data", index, "--out", tmp_path / "out"]
+    )
     for option in ("MANO_DIR", "--mano PATH", "--mano open", "--mano none"):
         assert option in said
