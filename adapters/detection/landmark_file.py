@@ -4,7 +4,6 @@
 metres, camera axes, mano21 order. It moves the wrist to the origin.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from adapters.detection.hand_detector import HandDetector
 from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.index.record import HandRecord
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files.npz_file import write_npz
 from gesture_pretrain.skeleton import HANDS
 
 
@@ -46,19 +45,15 @@ class DatasetLandmarks:
         Raises:
             WriteFailed: Writing to disk failed.
         """
-        content = io.BytesIO()
-        np.savez(
-            content,
-            system="MediaPipe Hands",
-            box_source="MediaPipe's palm detector on the whole image",
-            joint_order="mano21",
-            unit="m",
-            row=self.rows,
-            hand=self.hand,
-            joints=self.joints_m,
-        )
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(path, content.getvalue())
+        stated = {
+            "system": "MediaPipe Hands",
+            "box_source": "MediaPipe's palm detector on the whole image",
+            "joint_order": "mano21",
+            "unit": "m",
+        }
+        hands = {"row": self.rows, "hand": self.hand, "joints": self.joints_m}
+        write_npz(path, stated | hands)
 
 
 def find_dataset_landmarks(

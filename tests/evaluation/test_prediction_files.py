@@ -1,4 +1,4 @@
-"""tools/evaluate.py predictions: files of two systems to one table."""
+"""`pose evaluate`: predictions files of several systems in one table."""
 
 import json
 import re
@@ -102,15 +102,6 @@ def test_systems_of_one_name_are_refused_at_once(
     # two names, but one file of errors: the second would have replaced the first
     said = refusal(tool, [f"a b={ours}", f"a_b={other}"], rendered_index, tmp_path, monkeypatch)
     assert str(ours) in said and str(other) in said and "special characters" in said
-
-
-def test_two_files_of_one_name_are_told_apart_by_new_names(tool, files, rendered_index, tmp_path):
-    again = PosePredictions.load(files[0]).save(tmp_path / "again.npz")
-    command = ["predictions", str(files[0]), f"second={again}", "--data", str(rendered_index.path)]
-    command += ["--mano", "none", "--protocol", "mmpose_interhand", "--out", str(tmp_path / "out")]
-    tool.run(command)
-    content = json.loads((tmp_path / "out" / "scores.json").read_text())
-    assert set(content["systems"]) == {"truth", "second"}
 
 
 def test_a_broken_archive_is_one_message(tool, files, rendered_index, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="[NAME=]FILE",
-        help="predictions: .npz of this toolkit, or .npz or .json of another system",
+        help="predictions of this toolkit or of another system, .npz",
     )
     add_data(parser)
     add_out(parser, "folder of the report", type=Path, required=True)

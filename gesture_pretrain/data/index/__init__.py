@@ -8,7 +8,7 @@ from gesture_pretrain.data.index.fraction import (
     select_fraction,
 )
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.index.record import HANDS, SPLITS, HandRecord, HandRow, ManoFit
+from gesture_pretrain.data.index.record import HANDS, SPLITS, HandRecord, ManoFit
 
 __all__ = [
     "HANDS",
@@ -16,7 +16,6 @@ __all__ = [
     "DataError",
     "HandIndex",
     "HandRecord",
-    "HandRow",
     "IndexFormatError",
     "ManoFit",
     "RowCounts",

@@ -10,7 +10,7 @@ from gesture_pretrain.data.index.record import HANDS, SPLITS
 
 
 def count_images(columns: Mapping[str, np.ndarray], labels: list[str]) -> dict:
-    """Count for `meta.json`.
+    """Count the images of each split for `meta.json`.
 
     Returns:
         Split -> {"images", "time_steps", "hands": {hand: images}, "hand_type_invalid",

@@ -66,7 +66,7 @@ def _in_turn(group: np.ndarray, random: np.ndarray) -> np.ndarray:
 
 
 class RowCounts(NamedTuple):
-    """Count images, time steps (moments) and distinct labels of some rows."""
+    """Numbers of images, time steps (moments) and distinct labels."""
 
     images: int
     moments: int
@@ -106,7 +106,7 @@ def require_distinct_fractions(
 
 
 def _scrambled(keys: np.ndarray, seed: int) -> np.ndarray:
-    """A 64-bit hash of (seed, key): the mixing steps of splitmix64 (Steele et al., 2014)."""
+    """Hash (seed, key) to 64 bits by the mixing steps of splitmix64 (Steele et al., 2014)."""
     with np.errstate(over="ignore"):
         x = keys.astype(np.uint64) + np.uint64(seed % 2**64) * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +29,6 @@ from gesture_pretrain.data.index.record import (
     HANDS,
     SPLITS,
     HandRecord,
-    HandRow,
     ManoFit,
     unpack_flags,
 )
@@ -36,7 +36,7 @@ from gesture_pretrain.data.index.selection import select_rows
 
 _HASH_BLOCK_BYTES = 1 << 22
 
-__all__ = ["HANDS", "INDEX_FORMAT", "SPLITS", "HandIndex", "HandRecord", "HandRow", "ManoFit"]
+__all__ = ["HANDS", "INDEX_FORMAT", "SPLITS", "HandIndex", "HandRecord", "ManoFit"]
 
 
 class HandIndex:
@@ -56,13 +56,6 @@ class HandIndex:
         self.columns: Mapping[str, np.ndarray] = MappingProxyType(columns)
         # plain views of the same memory: indexing a np.memmap costs several times as much
         self._arrays = {name: column.view(np.ndarray) for name, column in columns.items()}
-        self._row_columns = tuple(
-            self._arrays.get(name)
-            for name in ("image_id", "subject", "sequence", "camera", "size", "hand", "hand_valid")
-        )
-        self._step_columns = tuple(
-            self._arrays[name] for name in ("step", "step_split", "step_capture", "step_frame")
-        )
         self._image_folders = {
             split: str(root / folder) for split, folder in meta["image_folders"].items()
         }
@@ -92,7 +85,7 @@ class HandIndex:
         return index
 
     def __reduce__(self) -> tuple:
-        return _open_index, (self.path, self.root)
+        return partial(HandIndex.open, root=self.root), (self.path,)
 
     def __len__(self) -> int:
         return len(self._arrays["step"])
@@ -145,14 +138,10 @@ class HandIndex:
     def _names_grey(self, camera: str) -> bool:
         return self.meta["kind"] == "interhand26m" and camera.startswith("41")
 
-    def row(self, i: int) -> HandRow:
-        """Return the stored numbers of image `i`; -1 for missing columns."""
-        step_of, splits, captures, frames = self._step_columns
-        step = step_of.item(i)
-        image_id, *rest = (-1 if c is None else c.item(i) for c in self._row_columns)
-        return HandRow(
-            image_id, step, splits.item(step), captures.item(step), frames.item(step), *rest
-        )
+    def _number(self, column: str, i: int) -> int:
+        """Return entry `i` of a column; -1 if the index has no such column."""
+        values = self._arrays.get(column)
+        return -1 if values is None else values.item(i)
 
     def image_path(self, i: int) -> Path:
         """Return the absolute path of image `i`, which may not exist."""
@@ -160,17 +149,20 @@ class HandIndex:
 
     def image_file(self, i: int) -> str:
         """Return `image_path` as a string, in a third of the time."""
-        row = self.row(i)
-        return f"{self._image_folders[SPLITS[row.split]]}/{self._relative_path(i, row)}"
+        step = self._number("step", i)
+        folder = self._image_folders[SPLITS[self._number("step_split", step)]]
+        return f"{folder}/{self._relative_path(i, step)}"
 
-    def _relative_path(self, i: int, row: HandRow) -> str:
+    def _relative_path(self, i: int, step: int) -> str:
         starts = self._arrays.get("path_start")
         if starts is not None:
             start, end = starts.item(i), starts.item(i + 1)
             if end > start:
                 return self._arrays["path_text"][start:end].tobytes().decode()
-        label, camera = self.meta["labels"][row.sequence], self.meta["cameras"][row.camera]
-        return f"Capture{row.capture}/{label}/cam{camera}/image{row.frame}.jpg"
+        capture, frame = self._number("step_capture", step), self._number("step_frame", step)
+        label = self.labels[self._number("sequence", i)]
+        camera = self.meta["cameras"][self._number("camera", i)]
+        return f"Capture{capture}/{label}/cam{camera}/image{frame}.jpg"
 
     def record(self, i: int) -> HandRecord:
         """Return all annotations of image `i`.
@@ -181,23 +173,22 @@ class HandIndex:
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of an index with {len(self)} images")
         i = int(i)
-        row = self.row(i)
-        split = SPLITS[row.split]
-        triangulated, joints = self._joints(row.step)
+        step, camera = self._number("step", i), self._number("camera", i)
+        triangulated, joints = self._joints(step)
         rotation, center, focal, princpt = self._calibration(i)
-        camera = self.meta["cameras"][row.camera] if row.camera >= 0 else ""
+        camera_name = self.meta["cameras"][camera] if camera >= 0 else ""
         return HandRecord(
             row=i,
-            image_path=Path(f"{self._image_folders[split]}/{self._relative_path(i, row)}"),
-            split=split,
-            capture=row.capture,
-            subject=row.subject,
-            label=self.meta["labels"][row.sequence],
-            camera=camera,
-            frame=row.frame,
-            image_size_wh=tuple(self.meta["image_sizes"][row.size]),
-            hand=HANDS[row.hand],
-            hand_type_valid=row.hand_valid == 1,
+            image_path=self.image_path(i),
+            split=SPLITS[self._number("step_split", step)],
+            capture=self._number("step_capture", step),
+            subject=self._number("subject", i),
+            label=self.labels[self._number("sequence", i)],
+            camera=camera_name,
+            frame=self._number("step_frame", step),
+            image_size_wh=tuple(self.meta["image_sizes"][self._number("size", i)]),
+            hand=self.hand_of(i),
+            hand_type_valid=self._number("hand_valid", i) == 1,
             bbox_xywh_px=self._box(i),
             joints_world_mm=joints,
             joint_triangulated=triangulated,
@@ -206,9 +197,9 @@ class HandIndex:
             camera_center_mm=center,
             focal_px=focal,
             princpt_px=princpt,
-            mano=self._fits(row.step),
-            image_id=row.image_id,
-            grey_camera=self._names_grey(camera),
+            mano=self._fits(step),
+            image_id=self._number("image_id", i),
+            grey_camera=self._names_grey(camera_name),
         )
 
     def _box(self, i: int) -> np.ndarray | None:
@@ -280,10 +271,6 @@ def file_sha256(path: Path) -> str:
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _open_index(path: Path, root: Path) -> HandIndex:
-    return HandIndex.open(path, root=root)
 
 
 def _map_column(path: Path, name: str, spec: dict) -> np.memmap:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -71,19 +70,3 @@ class HandRecord:
     mano: Mapping[str, ManoFit | None]
     image_id: int
     grey_camera: bool
-
-
-class HandRow(NamedTuple):
-    """Stored numbers of one image: codes, ids and the time step; see `HandIndex.row`."""
-
-    image_id: int
-    step: int
-    split: int
-    capture: int
-    frame: int
-    subject: int
-    sequence: int
-    camera: int
-    size: int
-    hand: int
-    hand_valid: int

@@ -39,7 +39,7 @@ class CropImages:
         box_xywh_px: np.ndarray,
         motion: Motion,
     ) -> tuple[ImagePart, np.ndarray]:
-        """Read the image of a crop; for the arguments see `read_for`."""
+        """Read the image of one crop, see `read_for`."""
         return self.read_for(row, file, size_wh, box_xywh_px, [motion], [self.size_px])
 
     def read_for(
@@ -58,7 +58,7 @@ class CropImages:
             file: Path of its image.
             size_wh: Original size according to the index.
             box_xywh_px: (4,) box to show; NaN to show the whole image, with black bars.
-            motions: How the augmentation moves the box, for each crop.
+            motions: Motion of the box, for each crop.
             sizes_px: Side length of each crop.
 
         Returns:
@@ -85,17 +85,11 @@ class CropImages:
 
 def joint_bounds(box_xywh_px: np.ndarray, motions: Sequence[Motion]) -> np.ndarray:
     """Return (4,) left, top, right and bottom of what several crops of a box show together."""
-    bounds = np.stack([crop_bounds(box_xywh_px, motion) for motion in motions])
+    bounds = np.stack([_crop_bounds(box_xywh_px, motion) for motion in motions])
     return np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)])
 
 
-def crop_bounds(box_xywh_px: np.ndarray, motion: Motion) -> np.ndarray:
-    """Return (4,) left, top, right and bottom of what the crop of a moved box shows.
-
-    Args:
-        box_xywh_px: (4,) box.
-        motion: What moves it.
-    """
+def _crop_bounds(box_xywh_px: np.ndarray, motion: Motion) -> np.ndarray:
     turn = math.radians(motion.rotation_deg)
     cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
     size = np.asarray(box_xywh_px[2:], np.float64)

@@ -3,6 +3,7 @@
 Reading them image by image would take a quarter of the time of decoding.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,8 @@ class AnnotationReader:
         self._sizes_wh = np.asarray(index.meta["image_sizes"], np.int64).reshape(-1, 2)
 
     def __reduce__(self) -> tuple:
-        return _reader, (self.index, self.box_ratio, self.box_source)
+        options = {"box_ratio": self.box_ratio, "box_source": self.box_source}
+        return partial(AnnotationReader, **options), (self.index,)
 
     def read(self, rows: np.ndarray) -> HandAnnotations:
         """Return the annotations of some rows."""
@@ -138,7 +140,3 @@ def joints_in_view(
     keypoints_px = joints_cam_mm[..., :2] / np.where(in_front, depth, np.nan) * focal + princpt
     valid = triangulated & triangulated[..., :1] & in_front[..., 0]
     return keypoints_px, joints_cam_mm - joints_cam_mm[..., :1, :], valid
-
-
-def _reader(index: HandIndex, box_ratio: float, box_source: str) -> AnnotationReader:
-    return AnnotationReader(index, box_ratio=box_ratio, box_source=box_source)

@@ -102,8 +102,6 @@ def own_batches(count: int, batch_size: int, rank: int, world_size: int) -> list
 def check_batch_size(batch_size: int) -> None:
     """Raise ValueError unless the batch divides evenly among the processes."""
     _, world_size = rank_and_world_size()
-    if batch_size < 1:
-        raise ValueError(f"data.batch_size must be at least 1, got {batch_size}.")
     if batch_size % world_size:
         raise ValueError(
             f"data.batch_size is the batch over all processes: {batch_size} does not divide among "

@@ -106,8 +106,10 @@ def _require_present(kind: str, names: Sequence[int], values: np.ndarray) -> Non
 
 
 def _fewest_groups(values: np.ndarray) -> list[int]:
-    """The smallest group with enough images, else several small ones; none where that is not
-    possible within the limits."""
+    """Choose the smallest group with enough images, or else several small ones.
+
+    The result is empty if that is not possible within the limits.
+    """
     groups, counts = np.unique(values, return_counts=True)
     if len(groups) < 2:
         return []

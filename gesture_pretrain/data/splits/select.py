@@ -7,7 +7,7 @@ import numpy as np
 
 from gesture_pretrain.data.index.fraction import select_fraction
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.data.splits.held_out import HeldOut, hold_out_named, hold_out_some
+from gesture_pretrain.data.splits.held_out import hold_out_named, hold_out_some
 from gesture_pretrain.data.splits.neutral_ends import NeutralEnds
 from gesture_pretrain.taxonomy import Taxonomy
 
@@ -91,7 +91,8 @@ def select_splits(
         if len(validation) == 0:
             held = hold_out_some(index, train)
     if held is not None:
-        train, validation, source = _without(train, held, train_split)
+        train, validation = np.setdiff1d(train, held.rows), held.rows
+        source = {"split": train_split, **held.source}
     validation = spread(validation, val_images)
     if source is not None:
         source = {**source, "images": len(validation)}
@@ -126,10 +127,6 @@ def spread(rows: np.ndarray, count: int | None) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
 
 
-def _without(train: np.ndarray, held: HeldOut, split: str) -> tuple[np.ndarray, np.ndarray, dict]:
-    return np.setdiff1d(train, held.rows), held.rows, {"split": split, **held.source}
-
-
 def _training_part(
     index: HandIndex,
     rows: np.ndarray,
@@ -137,7 +134,7 @@ def _training_part(
     fraction: float,
     fraction_seed: int,
 ) -> np.ndarray:
-    """The training rows without masked ends, and the fraction of them."""
+    """Leave masked ends out of the training rows, and select the fraction."""
     if neutral_ends is not None and neutral_ends.mode == "mask":
         rows = rows[neutral_ends.weights(index, rows) > 0]
         if len(rows) == 0:

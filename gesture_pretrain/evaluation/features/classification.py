@@ -40,7 +40,7 @@ class ClassificationMetrics:
     majority: float
 
     def to_json(self) -> dict:
-        """Plain dictionary of the fields."""
+        """Return the fields as a dictionary."""
         return asdict(self)
 
 

@@ -22,7 +22,7 @@ from gesture_pretrain.models.backbone import InputSpec
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
 
 if TYPE_CHECKING:
-    from gesture_pretrain.data.index.index import HandIndex, HandRow
+    from gesture_pretrain.data.index.index import HandIndex
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FeatureTable:
 
     @property
     def has_joints(self) -> bool:
-        """Whether any joint of any sample is known."""
+        """Return whether any joint of any sample is known."""
         return bool(self.joint_valid.any())
 
     def save(self, path: Path | str) -> Path:
@@ -173,17 +173,22 @@ def _sample_columns(samples: list[dict], index: "HandIndex") -> dict[str, np.nda
         for key in ("coarse", "fine", "hand", "joints_rel_mm", "joint_valid", "row")
     }
     columns["rows"] = rows = columns.pop("row")
-    numbers = [index.row(int(row)) for row in rows]
-    columns["groups"] = np.array([_group_of(n, row) for n, row in zip(numbers, rows, strict=True)])
-    columns["subjects"] = np.array([n.subject for n in numbers], dtype=np.int64)
+    columns["groups"] = _groups(index, rows)
+    columns["subjects"] = np.full(len(rows), -1)
+    if "subject" in index.columns:
+        columns["subjects"] = index.values("subject", rows).astype(np.int64)
     return columns
 
 
-def _group_of(numbers: "HandRow", row: int) -> str:
-    """The moment an image shows. The split is part of it: capture numbers restart per split."""
-    if numbers.capture < 0 or numbers.frame < 0:
-        return f"row/{row}"
-    return f"{numbers.split}/{numbers.capture}/{numbers.frame}"
+def _groups(index: "HandIndex", rows: np.ndarray) -> np.ndarray:
+    """Name the moment of each image, with its split, because capture numbers restart in it."""
+    numbers = (index.values(name, rows).tolist() for name in ("split", "capture", "frame"))
+    return np.array(
+        [
+            f"row/{row}" if capture < 0 or frame < 0 else f"{split}/{capture}/{frame}"
+            for row, split, capture, frame in zip(rows.tolist(), *numbers, strict=True)
+        ]
+    )
 
 
 def _concatenate(parts: list[dict]) -> dict[str, np.ndarray]:

@@ -135,7 +135,7 @@ def probe_joints(
 
 
 def mean_pose(joints_rel_mm: np.ndarray, joint_valid: np.ndarray) -> np.ndarray:
-    """Mean wrist-relative pose (J, 3) of the training set in mm, which features must improve on."""
+    """Return the mean wrist-relative pose (J, 3) of the training set, mm, as a baseline."""
     return joints_rel_mm[complete_hands(joint_valid)].mean(0, dtype=np.float64)
 
 
@@ -205,7 +205,7 @@ def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _logistic_path(x, labels, z, penalties, max_iterations) -> Iterator[np.ndarray]:
-    """Predicted classes of z for each penalty in turn, each fit started at the one before."""
+    """Yield the predicted classes of z for each penalty; each fit starts at the previous one."""
     x, z = x.astype(np.float32), z.astype(np.float32)
     if len(np.unique(labels)) == 1:  # scikit-learn refuses a single class
         yield from (np.full(len(z), labels[0]) for _ in penalties)

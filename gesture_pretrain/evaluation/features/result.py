@@ -70,5 +70,5 @@ class FeatureEvaluation:
 
     @property
     def scores(self) -> dict[str, dict]:
-        """Scores of each backbone by name, such as `scores[name]["knn_coarse"]["top1"]`."""
+        """Return the scores by backbone, such as `scores[name]["knn_coarse"]["top1"]`."""
         return {result.name: result.scores for result in self.results}

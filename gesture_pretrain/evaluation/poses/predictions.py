@@ -105,7 +105,7 @@ class PosePredictions:
 
     @property
     def has_mesh(self) -> bool:
-        """Whether there are meshes, as vertices or as parameters."""
+        """Return whether there are meshes, as vertices or as parameters."""
         return self.vertices_rel_mm is not None or self.mesh is not None
 
     def take(self, positions: np.ndarray | slice) -> "PosePredictions":

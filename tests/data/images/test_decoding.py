@@ -1,4 +1,4 @@
-"""Image files that are cut off, too large, or no files at all are refused without decoding."""
+"""Image files that are truncated, too large, or not regular files are refused."""
 
 import io
 import os

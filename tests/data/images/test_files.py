@@ -1,4 +1,4 @@
-"""Pixels of an image: reduced decode shows the same place, better, and sizes are checked."""
+"""Reduced decoding shows the same place with less error, and image sizes are checked."""
 
 import cv2
 import numpy as np

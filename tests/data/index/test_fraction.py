@@ -1,4 +1,4 @@
-"""Fractions of an index: the share they name, whole time steps, nested."""
+"""Fractions of an index have the requested size, keep time steps whole, and are nested."""
 
 import numpy as np
 import pytest

@@ -46,7 +46,7 @@ def test_pickles_by_path_and_not_by_content(index):
     data = pickle.dumps(index)
     copy = pickle.loads(data)
     assert len(data) < 1000
-    assert copy.row(3) == index.row(3) and copy.root == index.root
+    assert copy.image_path(3) == index.image_path(3) and copy.root == index.root
 
 
 def test_nothing_there(tmp_path):

@@ -1,4 +1,4 @@
-"""What the InterHand2.6M reader says of missing, damaged and odd files."""
+"""Missing, damaged and invalid files of InterHand2.6M are refused by name."""
 
 import json
 

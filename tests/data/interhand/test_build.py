@@ -81,7 +81,7 @@ def check_world(record, image, files):
 def test_the_column_keeps_the_files_fillers_and_the_record_masks_them(tiny_release, tmp_path):
     index = build(tiny_release.write(tmp_path))
     record = index.record(0)
-    stored = index.columns["step_joints_world_mm"][index.row(0).step]
+    stored = index.columns["step_joints_world_mm"][index.values("step")[0]]
     assert (stored[~record.joint_triangulated] == 1.0).all()
     assert np.isnan(record.joints_world_mm[~record.joint_triangulated]).all()
 

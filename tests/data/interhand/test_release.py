@@ -1,4 +1,4 @@
-"""Which release of InterHand2.6M the annotations are: only the counts tell."""
+"""Releases of InterHand2.6M are recognised by their counts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The loader: samples that depend on (seed, epoch, row) alone, and what is said of bad input."""
+"""Samples depend only on (seed, epoch, row), and invalid input is refused."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""From data sets to the loaders of a run."""
+"""Loaders of a run."""
 
 import torch
 from torch.utils.data import TensorDataset

@@ -1,4 +1,4 @@
-"""What a run trains and validates on: held-out people, captures, moments; neutral ends."""
+"""Training and validation rows: held-out subjects, captures and moments; neutral ends."""
 
 import numpy as np
 import pytest

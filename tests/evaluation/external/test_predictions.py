@@ -1,4 +1,4 @@
-"""Other systems' files: what they must state, and what is refused."""
+"""Predictions files of other systems: required statements, and refusals."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, masking, and the errors that are promised."""
+"""Scores compared with scikit-learn, masking, and refusals."""
 
 import numpy as np
 import pytest

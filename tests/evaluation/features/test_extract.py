@@ -1,10 +1,9 @@
-"""Feature tables: what is in them, that they survive the disk, and how moments are told apart."""
+"""Feature tables: content, storage, and the names of moments."""
 
 import numpy as np
 import pytest
 import torch
 
-from gesture_pretrain.data.index.index import HandRow
 from gesture_pretrain.data.samples.gesture_dataset import HandSample
 from gesture_pretrain.evaluation.features.extract import FeatureTable, extract_features
 from gesture_pretrain.models.backbone import build_backbone
@@ -38,23 +37,17 @@ class FewSamples(torch.utils.data.Dataset):
 
 
 class FewRows:
-    """As much of an index as feature tables ask for."""
+    """The parts of an index that feature tables require."""
 
-    def row(self, i):
-        capture = -1 if i == 16 else 0
-        return HandRow(
-            image_id=i,
-            step=0,
-            split=(i - 10) // 4,
-            capture=capture,
-            frame=i // 2,
-            subject=i - 10,
-            sequence=0,
-            camera=0,
-            size=0,
-            hand=0,
-            hand_valid=1,
-        )
+    columns = {"subject": None}
+
+    def values(self, name, rows):
+        return {
+            "split": (rows - 10) // 4,
+            "capture": np.where(rows == 16, -1, 0),
+            "frame": rows // 2,
+            "subject": rows - 10,
+        }[name]
 
 
 @pytest.fixture(scope="module")

@@ -52,16 +52,6 @@ def test_gesture_probe_minimises_the_mean_cross_entropy_with_penalty():
     assert ours.held_out_by == "subject"
 
 
-def test_gesture_probe_is_deterministic():
-    features, labels, subjects, groups = _blobs(spread=2.0)
-    first, second = (
-        probe_gesture(features, labels, features, subjects=subjects, groups=groups)
-        for _ in range(2)
-    )
-    np.testing.assert_array_equal(first.predictions, second.predictions)
-    assert first.scores == second.scores
-
-
 def _linear_joints(samples=300, channels=16, noise=0.0, seed=5):
     rng = np.random.default_rng(seed)
     weight = np.random.default_rng(77).normal(size=(channels, 21 * 3)) * 20

@@ -1,4 +1,4 @@
-"""The truth in the camera's frame, from annotations and from fits."""
+"""Ground truth in the camera frame, from annotations and from fits."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The constant prediction that a network has to beat, and what is said of one that does not."""
+"""The mean training pose as a baseline, and the flag of networks that do not beat it."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The file that scores are made from."""
+"""Predictions files."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What every protocol must do with truth, turned truth, mirrored truth, and gaps."""
+"""Every protocol on perfect, rotated, scaled and mirrored predictions, and on missing data."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The whole way on real annotations: index, truth, predictions file, score."""
+"""From real annotations to scores: index, ground truth, predictions file, score."""
 
 import dataclasses
 import json

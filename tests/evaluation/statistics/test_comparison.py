@@ -1,4 +1,4 @@
-"""The statistics of the transfer table, checked against simulated data whose truth is known."""
+"""The statistics of the transfer table, on simulated data with a known truth."""
 
 from functools import cache
 
