@@ -13,6 +13,7 @@ from adapters.transfer.score.scoring import Scored, on_shared_hands, place_of
 from gesture_pretrain.data.images import read_image_rgb
 from gesture_pretrain.data.index.record import HandRecord
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruth, GroundTruthReader
+from gesture_pretrain.evaluation.poses.metrics import mean_known
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.geometry.camera import project_px
 from gesture_pretrain.report.contact_sheet import Tile
@@ -46,7 +47,7 @@ def pose_tiles(
     """
     places = _places(plan, scored, pair)
     scores = on_shared_hands([scored.cells[place][plan.protocols[0]] for place in places])
-    reference_mm, arm_mm = (score.hand_means_mm() for score in scores)
+    reference_mm, arm_mm = (mean_known(score.errors.joint_mm, axis=1) for score in scores)
     names, chosen = _choose(reference_mm - arm_mm, each)
     if not names:
         return ()
