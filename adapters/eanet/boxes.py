@@ -13,20 +13,6 @@ from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box, tight_bo
 BOX_RATIO = 1.25
 
 
-def joint_box(joints_px: ArrayLike, valid: ArrayLike, ratio: float = BOX_RATIO) -> np.ndarray:
-    """Return the tight box around the valid joints of one hand, enlarged by ``ratio``.
-
-    Args:
-        joints_px: (21, 2) pixels.
-        valid: (21,) bool.
-        ratio: Factor on width and height.
-
-    Raises:
-        ValueError: No joint is valid.
-    """
-    return tight_box(joints_px, valid, ratio)
-
-
 def box_of_hands(
     joints_px: ArrayLike, valid: ArrayLike, hand: str, *, box_bug: bool = False
 ) -> np.ndarray:
@@ -50,13 +36,13 @@ def box_of_hands(
     points, known = np.asarray(joints_px, np.float64), np.asarray(valid, bool)
     if hand in ("right", "left"):
         side = ("right", "left").index(hand)
-        return joint_box(points[side], known[side])
+        return tight_box(points[side], known[side], BOX_RATIO)
     if hand != "interacting":
         raise ValueError(f"no box for hand {hand!r}; possible: 'right', 'left', 'interacting'")
     seen = [side for side in (0, 1) if known[side].any()]
     if not seen:
         raise ValueError("neither hand has a valid joint; test the mask first")
-    right, left = (joint_box(points[s], known[s]) for s in (seen[0], seen[-1]))
+    right, left = (tight_box(points[s], known[s], BOX_RATIO) for s in (seen[0], seen[-1]))
     both = union_box(right, left)
     if box_bug:
         both[2:] += both[:2] - right[:2]

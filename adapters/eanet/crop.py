@@ -120,7 +120,7 @@ def crop_image(
 
 
 def camera_of_crop(focal_px: np.ndarray, princpt_px: np.ndarray, view: CropView) -> np.ndarray:
-    """The camera of the crop for joints that `view.rotation` has turned.
+    """Compute the camera of the crop, for joints that are rotated by `view.rotation`.
 
     Returns:
         (2, 3) K with crop pixel = K @ (x/z, y/z, 1).

@@ -116,9 +116,9 @@ class EanetDataset(Dataset):
         image_as: "uint8", interpolated and coloured in whole grey levels; or "float", as upstream
             has it, four times the bytes.
         with_mesh: Also return the fits' vertices, which take longer than the rest of a sample.
-        reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size where the
-            crop shows at least as many pixels per pixel; it then shows averages of pixels instead
-            of some of them. Upstream decodes all of every file. Targets do not depend on it.
+        reduced_decode: Decode JPEG files at a half, a quarter or an eighth of their size if the
+            crop shrinks the image by at least that factor. Pixels are then averaged instead of
+            skipped. Upstream decodes every file in full. Targets do not depend on it.
         shards: Folder made by `write_shards`; None reads the image files. Samples are the same, see
             `data.images.shards`.
         announce: Called with a line about omitted images; None for silence.

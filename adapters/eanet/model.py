@@ -88,8 +88,7 @@ class EanetModel(BaseModel):
             what is known, see `gesture_pretrain.training.step_mean.StepCounts`.
 
         Raises:
-            ValueError: Unknown mode, crops of another size, or a prediction for crops of two hands
-                (`predict_side` gives either).
+            ValueError: Unknown mode, crops of another size, or a prediction for crops of two hands.
         """
         if mode not in (*MODES, "tensor", "count"):
             raise ValueError(
@@ -111,10 +110,6 @@ class EanetModel(BaseModel):
             if mode == "loss":
                 return self._losses(batch, output, right, left)
             return self._of_the_hand_shown(batch, output, (right, left))
-
-    def predict_side(self, batch: EanetSample, side: int) -> HandPrediction:
-        """Predict the right (0) or left (1) hand of every crop, whatever the crops show."""
-        return self(batch._replace(hand=torch.full_like(batch.hand, side)), mode="predict")
 
     def _losses(
         self, batch: EanetSample, output: EANetOutput, right: PlacedHand, left: PlacedHand
@@ -180,8 +175,8 @@ def _require_one_hand(hand: Tensor) -> None:
     looked_at = hand.device.type == "cpu" and not torch.compiler.is_compiling()
     if looked_at and bool(((hand != 0) & (hand != 1)).any()):
         raise ValueError(
-            "the batch holds crops of two hands, but a prediction is of one; "
-            "predict_side(batch, 0) gives the right, predict_side(batch, 1) the left hands"
+            "the batch holds crops of two hands, but a prediction is of one; choose the hands in "
+            "`batch.hand`: 0 right, 1 left"
         )
 
 

@@ -26,7 +26,7 @@ class CapturedHands(NamedTuple):
 
     Attributes:
         joints_cam_mm: (2, 21, 3); 1, 1, 1 where not valid.
-        joints_px: (2, 21, 2); of that filler where not valid.
+        joints_px: (2, 21, 2), their projections.
         valid: (2, 21) bool, the joint and its wrist were triangulated, in front of the camera.
         in_view: (2, 21) bool, the joint and its wrist are annotated inside the image.
     """

@@ -1,11 +1,9 @@
 """EANet as a target: building it around a backbone, its dataset and its sizes."""
 
-import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
 from adapters.eanet.backbone_map import (
@@ -20,8 +18,8 @@ from adapters.eanet.encoder_file import export_encoder
 from adapters.eanet.mano import mano_hands
 from adapters.eanet.model import CELL_ORIGINS, EanetModel
 from adapters.eanet.objective import REDUCTIONS
-from adapters.swap.projection import ChannelProjection, fit_backbone
-from adapters.targets import BackboneNeeds, PoseTarget, SwapError, backbone_of
+from adapters.swap.projection import fit_backbone
+from adapters.targets import BackboneNeeds, PoseTarget, backbone_of
 from eanet.initialise import initialise_for_training
 from eanet.network import EANet
 from eanet.quirks import Quirks, find_quirks
@@ -42,8 +40,8 @@ _NAMED = {
 PRESETS = {
     "full": {},
     "upstream": {"quirks": "upstream", "reduction": "mean", "input_normalisation": "unit"},
-    # one that a CPU trains; at three or four cells a side the published origin of the cells would
-    # put a third or a quarter of the crop out of the network's reach
+    # For training on a CPU. With a grid of three or four cells, the published origin of the cells
+    # would put a third or a quarter of the crop out of the network's reach
     "tiny": {
         "backbone_channels": None,
         "grid": None,
@@ -167,29 +165,6 @@ def eanet_dataset_with(*, quirks: str | Quirks = "correct", **_options) -> Calla
     """Return `build_eanet_dataset` with the quirks of the model, for training."""
     chosen = find_quirks(quirks) if isinstance(quirks, str) else quirks
     return partial(build_eanet_dataset, quirks=chosen)
-
-
-def published_layout(model: EanetModel) -> EANet:
-    """Return the network with tensor names for `eanet.checkpoint`.
-
-    It shares every tensor with the model, so loading a snapshot into it loads the model. The
-    backbone's tensors have timm's names, which for a ResNet are torchvision's, as upstream's are.
-
-    Raises:
-        SwapError: There is a projection, which no published layout has.
-    """
-    slot: BackboneMap = model.network.backbone
-    if isinstance(slot.backbone_projection, ChannelProjection):
-        raise SwapError("a snapshot of EANet has no place for a backbone projection")
-    view = copy.copy(model.network)
-    view._modules = dict(model.network._modules)
-    view._modules["backbone"] = slot.backbone.net
-    heads = model.network.gesture_heads
-    if isinstance(heads, CarriedHeads):
-        view._modules["gesture_heads"] = nn.ModuleDict(
-            {"main": heads.heads.coarse.layers, "sub": heads.heads.fine.layers}
-        )
-    return view
 
 
 def _fresh_eanet(slot: BackboneMap, heads: GestureHeads | None, *, seed: int, **sizes) -> EANet:

@@ -192,7 +192,7 @@ def save_pose_model(
     tensors, aliases = _unshared(model.state_dict())
     backbone: Backbone = model.backbone
     hand = HandRecord(
-        "open" if hand_source.is_open else None,
+        "open" if hand_source.path == "open" else None,  # never a user's path
         hand_source.tip_convention,
         hand_fingerprints(hand_models),
     )

@@ -69,10 +69,9 @@ def build_pose_data(
 ) -> PoseData:
     """Open the index and build both loaders.
 
-    Which images are in which batch, and how each is augmented, depends on the section and the run's
-    seed alone, not on the network: runs of one target that differ in backbone or options see the
-    same samples in the same order. (Two targets may: one can leave out rows that it cannot use, and
-    says so.)
+    The batches and their augmentation depend on the section and the run's seed alone: runs of a
+    target that differ in backbone or options see the same samples in the same order. Runs of two
+    targets may differ, because a target leaves out rows that it cannot use.
 
     Args:
         section: Which images, and how they are loaded.

@@ -10,7 +10,7 @@ from adapters.pose.model import HandPrediction
 from gesture_pretrain.evaluation.poses.mesh_parameters import MIRROR_X
 from gesture_pretrain.geometry.axis_angle import rodrigues, rotation_vector
 
-# A crop is stretched alike in both directions; its map is float32, numbers up to 1e3 px.
+# Crops are scaled equally in x and y. Their maps are float32, with values up to 1e3 px.
 _STRETCH_TOLERANCE = 1e-3
 
 

@@ -23,11 +23,6 @@ class HandModelSource:
     path: str | Path | None = None
     tip_convention: Literal[tuple(TIP_VERTICES)] = "interhand"
 
-    @property
-    def is_open(self) -> bool:
-        """Return whether it is the bundled hand model; cards never name a user's path."""
-        return self.path == "open"
-
     def load(self) -> dict[str, HandModel]:
         """Load the "right" and the "left" hand.
 

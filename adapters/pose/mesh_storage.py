@@ -61,7 +61,7 @@ class MeshStorage:
         return {**content, **{f"mesh_{name}": values for name, values in mesh.items()}}
 
     def predictions(self, arrays: Mapping[str, np.ndarray]) -> dict:
-        """Return the arguments of `PosePredictions` that all batches' arrays come to."""
+        """Convert the joined arrays of all batches to arguments of `PosePredictions`."""
         own = {name: values for name, values in arrays.items() if not name.startswith("mesh_")}
         if len(own) == len(arrays):
             return own

@@ -25,11 +25,9 @@ from adapters.targets import SwapError
 from gesture_pretrain.files import temporary_folder, write_bytes_atomically
 
 OUTPUTS = tuple(name for name in HandPrediction._fields if name != "hand")
-# float32 in another order, batch norm folded in, then a network and kinematics on top: of the
-# largest value of each output
+# Fraction of the largest value of an output: float32 sums in another order, folded batch norms
 TOLERANCE = 1e-3
-# mm; an untrained network can put all joints at one depth, and of its differences only rounding is
-# left: differences are then fractions of this
+# Untrained networks may put all joints at one depth. Differences are then fractions of this depth.
 _SMALLEST_DEPTH_MM = 1.0
 
 

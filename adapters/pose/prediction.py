@@ -84,9 +84,8 @@ def predict_split(
         workers: Loading processes.
         precision: Precision of the network, see `predict_batch`.
         progress: Show a progress bar on a terminal.
-        shared: All processes of the run call this together; each predicts a part of the batches,
-            with the first one's buffers, and all get the whole: to the last digit, and in the same
-            order, what one process would have given.
+        shared: All processes of the run call this together. Each predicts part of the batches, with
+            the buffers of the first process. All return what a single process would, bit for bit.
         hand_models: "right" and "left" of the network, to store meshes as their parameters; None
             to store vertices, 9.3 kB for each hand.
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from adapters.prediction.box_file import boxes_from_file
 from adapters.prediction.detected_boxes import DetectedBoxes, TrackedBoxes
-from adapters.prediction.hand_boxes import HandBox, HandBoxes, box_of_four, boxes_from_file
+from adapters.prediction.hand_boxes import HandBox, HandBoxes
 from adapters.prediction.hand_estimator import HandEstimator
 from adapters.prediction.html_page import HtmlPage
 from adapters.prediction.image_hands import BoxSource, estimate_images, title
@@ -163,7 +165,9 @@ def _given_boxes(
         read.require_some([name for source in sources for name in _file_names(source)])
         return read
     if box is not None:
-        return HandBoxes(HandBox(box_of_four(list(box), "box")))
+        if len(box) != 4 or not np.isfinite(box).all():
+            raise ValueError(f"box is {list(box)}; it must be x, y, width, height in pixels.")
+        return HandBoxes(HandBox(tuple(box)))
     return HandBoxes() if whole_image else None
 
 

@@ -359,7 +359,7 @@ def test_results_are_not_replaced_unasked(tool, model, folder, tmp_path, capsys)
         (["--batch", "0"], "batch must be above 0"),
         (["--every", "-1"], "every must be above 0"),
         (["--box-ratio", "0"], "box_ratio must be above 0"),
-        (["--box", "1", "2", "nan", "4"], "box: box is"),
+        (["--box", "1", "2", "nan", "4"], "box is [1.0, 2.0, nan, 4.0]"),
         (["--boxes", "absent.csv"], "there is no file of boxes absent.csv"),
         (["--gestures", "absent.weights"], "absent.weights"),
     ],

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from adapters.pose.checkpoint import read_pose_card
-from adapters.prediction.hand_boxes import boxes_from_file
+from adapters.prediction.box_file import boxes_from_file
 from gesture_pretrain.commands.main import run_commands
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index

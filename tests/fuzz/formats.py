@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from adapters.pose.checkpoint import read_pose_card
-from adapters.prediction.hand_boxes import boxes_from_file
+from adapters.prediction.box_file import boxes_from_file
 from adapters.prediction.image_source import UnreadableInput, read_image
 from adapters.transfer.plan.file import read_plan
 from gesture_pretrain.config.override import apply_override
@@ -291,9 +291,9 @@ def _texts(root: Path) -> dict[str, Format]:
     taxonomy, override = root / "taxonomy.csv", root / "override.txt"
     taxonomy.write_text("label,coarse,fine,hand\na,fist,fist1,right\nb,fist,fist2,left\nc,o,o,\n")
     override.write_text("data.batch_size=[1,dict(a=2.5),x]")
-    table, listed, coco = root / "boxes.csv", root / "boxes.json", root / "coco.json"
+    table, named, coco = root / "boxes.csv", root / "boxes.json", root / "coco.json"
     table.write_text("image,x,y,width,height,hand,frame\na.jpg,1,2,30,40,left,0\nb.jpg,1,2,3,4,,\n")
-    listed.write_text(json.dumps([{"image": "a.jpg", "box": [1, 2, 3, 4], "hand": "left"}]))
+    named.write_text(json.dumps({"a.jpg": [{"box": [1, 2, 3, 4], "hand": "left"}]}))
     images = [{"id": 1, "file_name": "a.jpg"}]
     annotations = [{"image_id": 1, "bbox": [1, 2, 3, 4], "hand_type": "right"}]
     coco.write_text(json.dumps({"images": images, "annotations": annotations}))
@@ -323,7 +323,7 @@ def _texts(root: Path) -> dict[str, Format]:
         return [np.array(read_pose_card(pose).input.std)]
 
     family = (ValueError,)
-    files = {"boxes .csv": table, "boxes .json": listed, "boxes, COCO": coco}
+    files = {"boxes .csv": table, "boxes .json": named, "boxes, COCO": coco}
     return {
         "taxonomy .csv": Format(taxonomy, lambda: [] * len(Taxonomy.load(taxonomy).labels), family),
         "override": Format(override, set_option, family),

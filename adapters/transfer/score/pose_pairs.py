@@ -47,7 +47,7 @@ def pose_tiles(
     """
     places = _places(plan, scored, pair)
     scores = on_shared_hands([scored.cells[place][plan.protocols[0]] for place in places])
-    reference_mm, arm_mm = (mean_known(score.errors.joint_mm, axis=1) for score in scores)
+    reference_mm, arm_mm = (mean_known(s.errors.joint_mm, axis=1) for s in scores)
     names, chosen = _choose(reference_mm - arm_mm, each)
     if not names:
         return ()

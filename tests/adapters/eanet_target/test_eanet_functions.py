@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.eanet.boxes import box_of_hands, boxes_are_usable, crop_box, joint_box
+from adapters.eanet.boxes import box_of_hands, boxes_are_usable, crop_box
 from adapters.eanet.crop import CropView, EanetAugmentation, crop_image, view_of_box
 from adapters.eanet.targets import Camera, captured_targets, mano_targets
 from gesture_pretrain.data.images import ImagePart
 from gesture_pretrain.data.index.record import ManoFit
 from gesture_pretrain.data.samples.augmentation import Motion, augmentation_stream
 from gesture_pretrain.geometry.axis_angle import rodrigues
-from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box
+from gesture_pretrain.geometry.boxes import clip_box_eanet, square_box, tight_box
 from gesture_pretrain.geometry.crop import invert_affine
 from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHAND
 
@@ -71,7 +71,7 @@ def test_squares_are_as_published(function_golden):
 def test_boxes_about_joints_are_as_published(function_golden, recipes, name, ratio):
     joints = recipes.uniform("gb_pts", 12, 21, 2) * (334, 512)
     valid = recipes.uniform("gb_val", 12, 21) < 0.7
-    boxes = [joint_box(points, known, ratio) for points, known in zip(joints, valid, strict=True)]
+    boxes = [tight_box(points, known, ratio) for points, known in zip(joints, valid, strict=True)]
     np.testing.assert_allclose(boxes, function_golden[f"get_bbox.{name}"], rtol=0, atol=PIXELS)
 
 

@@ -11,6 +11,8 @@ import torch
 
 from adapters.export.to_hub import pull_backbone, push_backbone
 from adapters.targets import find_target
+from gesture_pretrain.models.gesture_heads import build_gesture_heads
+from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.export import export_backbone
 from gesture_pretrain.weights.registry import load_backbone
@@ -71,19 +73,21 @@ def test_only_checked_content_is_pulled(registered, hub, tmp_path):
         pull_backbone("lab/x", home=tmp_path / "b", client=hub)
 
 
-@pytest.mark.parametrize("repository", ["a/b@../../c", "../b", "a/..", "a/b@", "a"])
-def test_an_id_that_is_a_path_is_refused(repository, hub):
-    for source in (pull_backbone, load_backbone):
-        with pytest.raises(ValueError, match="repository id"):
-            source(f"hf-hub:{repository}", **({"client": hub} if source is pull_backbone else {}))
+@pytest.mark.parametrize(
+    "repository", ["lab", "lab/x/y", "", "a/b@../../c", "../b", "a/..", "a/b@"]
+)
+def test_an_impossible_id_is_refused(registered, repository, hub):
+    for call in (
+        lambda: push_backbone(registered.name, repository, client=hub),
+        lambda: pull_backbone(repository, client=hub),
+        lambda: load_backbone(f"hf-hub:{repository}"),
+    ):
+        with pytest.raises(ValueError, match="not a repository id"):
+            call()
 
 
 def test_heads_travel_along(gesture_network, hub, tmp_path):
-    from gesture_pretrain.taxonomy import Taxonomy
-
     taxonomy = Taxonomy.from_index_labels(["a", "b", "c"])
-    from gesture_pretrain.models.gesture_heads import build_gesture_heads
-
     gesture_network.heads = build_gesture_heads(
         512, num_coarse=taxonomy.num_coarse, num_fine=taxonomy.num_fine, hidden=8
     )
@@ -169,12 +173,6 @@ def test_the_real_client_takes_what_it_is_given(registered, hub, tmp_path):
     push_backbone(registered.name, "lab/x", client=Recorder())
     pull_backbone("lab/x", home=tmp_path / "other", client=Recorder())
     assert seen == ["create_repo", "upload_folder", "snapshot_download"]
-
-
-@pytest.mark.parametrize("repository", ["lab", "lab/x/y", ""])
-def test_an_impossible_id_is_refused(registered, hub, repository):
-    with pytest.raises(ValueError, match="not a repository id"):
-        push_backbone(registered.name, repository, client=hub)
 
 
 def test_the_hub_is_a_target_for_exports(registered, hub):

@@ -213,8 +213,9 @@ def test_validation_error_is_that_of_the_scored_predictions(run):
     found = run.runner.last_metrics
     # of another batch size, see above
     tolerance = 2000 * 100 * 2**-24
-    means = mean_known(scores[0].errors.joint_mm, axis=1)
-    assert means.mean() == pytest.approx(found["mpjpe_mm"], abs=tolerance)
+    assert mean_known(scores[0].errors.joint_mm, axis=1).mean() == pytest.approx(
+        found["mpjpe_mm"], abs=tolerance
+    )
 
 
 def test_card_of_a_gesture_backbone_is_called_something_else(tmp_path):

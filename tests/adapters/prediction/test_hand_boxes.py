@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from adapters.prediction.hand_boxes import HandBox, HandBoxes, boxes_from_file
+from adapters.prediction.box_file import boxes_from_file
+from adapters.prediction.hand_boxes import HandBox, HandBoxes
 from adapters.prediction.hand_crops import square_hand_box
 
 A, B = (1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 7.0, 8.0)
@@ -57,16 +58,17 @@ def test_boxes_of_other_images_only_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("b.json", '{"a.jpg": [1, 2, 3]}', r"a\.jpg: box is \[1, 2, 3\]"),
-        ("b.json", '{"a.jpg": [1, 2, 3, "wide"]}', "a.jpg: box is"),
+        ("b.json", '{"a.jpg": [1, 2, 3]}', r"a\.jpg: box\[3\]"),
+        ("b.json", '{"a.jpg": [1, 2, 3, "wide"]}', r"a\.jpg: box\[3\] is 'wide'"),
         ("b.json", '{"a.jpg": [1, 2, 3, NaN]}', "not JSON"),
         ("b.json", '{"a": [{"box": [1,2,3,4], "hand": "both"}]}', "both"),
-        ("b.json", '{"": [1, 2, 3, 4]}', "names no image"),
+        ("b.json", '{"": [1, 2, 3, 4]}', "image is ''"),
+        ("b.json", '{"a": [{"box": [1,2,3,4], "score": 1}]}', "score"),
         ("b.json", "[1, 2, 3, 4]", "unknown layout"),
         ("b.json", "{", "not JSON"),
         ("b.json", '{"images": [{"id": 1}], "annotations": []}', "COCO"),
         ("b.csv", "image,x,y\na,1,2\n", "lacks the columns width, height"),
-        ("b.csv", "image,x,y,width,height\na,1,2,3,\n", "line 2: box is"),
+        ("b.csv", "image,x,y,width,height\na,1,2,3,\n", r"line 2: box\[3\]"),
         ("b.csv", "image,x,y,width,height,frame\na,1,2,3,4,x\n", "line 2: frame is 'x'"),
         ("b.txt", "", "read from .csv or .json, not '.txt'"),
     ],

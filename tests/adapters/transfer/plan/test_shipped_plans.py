@@ -243,5 +243,4 @@ def test_a_reduced_study_runs_to_the_end(tmp_path):
     assert any("without a gesture" in name for name in parts)
     assert any("gestures in pretraining" in name for name in parts)
     assert (folder / "equivalents.csv").read_text().count("steps") == 2
-    page = (folder / "report.html").read_text()
-    assert "gate_coarse" in page and "learning rate, EANet, imagenet" in page
+    assert "gate_coarse" in (folder / "report.html").read_text()

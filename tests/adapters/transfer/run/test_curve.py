@@ -13,6 +13,7 @@ from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
 from adapters.transfer.run.cell_folder import CellFolder
 from adapters.transfer.run.execution import outcome, run_plan, work
+from adapters.transfer.score.record import learning_rate_lines
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 
 RANDOM_ONLY = {"arms": {"random": {"init": "random"}}, "comparisons": [], "seeds": [0]}
@@ -74,6 +75,8 @@ def test_the_rate_with_the_lowest_validation_error_is_used_for_all_seeds(chosen)
         stored = json.loads((CellFolder(out, cell).run / "config.json").read_text())
         assert stored["optimizer"]["lr"] == best
     assert audit_plan(plan, table)[FINETUNING].leaks == {}
+    (line,) = learning_rate_lines(table, out)
+    assert line.startswith(f"learning rate, toy, random: {best:g}; validation MPJPE")
 
 
 def test_a_cell_whose_candidates_failed_is_blocked(toy_index, tmp_path):
