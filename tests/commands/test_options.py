@@ -48,7 +48,7 @@ def shown_default(default: object) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_is_explained_with_its_default(name):
     parser = parser_of(name)
-    assert parser.description
+    assert "    %(prog)s" in parser.description  # an example
     for action in actions_of(parser):
         told = f"{name}: {action.option_strings or action.dest}: {action.help}"
         assert action.help, told

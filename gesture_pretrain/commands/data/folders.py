@@ -1,4 +1,11 @@
-"""Index photographs that are sorted into one folder per class."""
+"""Index photographs that are sorted into one folder per class.
+
+    %(prog)s --root PHOTOS
+    %(prog)s --root PHOTOS --taxonomy signs.csv --licence CC-BY-4.0
+
+Folders train, val and test above the class folders define the splits. Without them, all images are
+training images.
+"""
 
 import argparse
 from pathlib import Path

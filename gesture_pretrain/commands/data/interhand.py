@@ -1,4 +1,10 @@
-"""Index InterHand2.6M, or a dataset in its layout."""
+"""Index InterHand2.6M, or a dataset in its layout.
+
+    %(prog)s --root INTERHAND
+    %(prog)s --root MY_POSES --name "my poses" --licence CC-BY-4.0
+
+Every `--data INTERHAND` finds the index, which is written to `INTERHAND/index`.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Write a small rendered dataset with the shape of the InterHand2.6M release, and index it.
 
+    %(prog)s --out INTERHAND
+
 It serves to try commands and configs before the real data are downloaded. Nothing can be learned
 from it.
 """

@@ -1,4 +1,9 @@
-"""Decode all images once, for faster loading."""
+"""Decode all images once, for faster loading.
+
+    %(prog)s --data INDEX --out SHARDS
+
+Training reads them with `data.shards=SHARDS`.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,9 @@
-"""Draw joints and boxes on some images."""
+"""Draw joints and boxes on some images.
+
+    %(prog)s --data INDEX --out joints.png --split test --count 20
+
+The drawing shows whether the joints lie on the hands.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,11 @@
-"""Render the embedded dataset and index it."""
+"""Render the embedded dataset and index it.
+
+    %(prog)s --root data/synthetic
+    %(prog)s --root data/small --train 400 --val 80 --test 80 --size 128
+    %(prog)s --root data/takes --edition 2 --backgrounds PHOTOS
+
+docs/embedded_dataset.md describes the dataset and its two editions.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,9 @@
-"""Decode every image of a dataset; name those that are missing, broken or black."""
+"""Decode every image of a dataset; name those that are missing, broken or black.
+
+    %(prog)s --data INDEX --report findings.json
+
+Exit status: 0 all images are sound, 1 some are not.
+"""
 
 import argparse
 from pathlib import Path
