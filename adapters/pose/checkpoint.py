@@ -375,7 +375,8 @@ def _hands_of(card: PoseCard, path: str | PathLike | None) -> dict[str, HandMode
             f"{card.target} was trained with the bundled hand model; its parameters mean nothing "
             f"for {path}"
         )
-    hands = HandModelSource(path if stored is None else stored, card.hand.tip_convention).load()
+    source = HandModelSource(path if stored is None else stored, card.hand.tip_convention)
+    hands = source.load(with_smplx=stored != "open")
     found = hand_fingerprints(hands)
     other = [side for side in found if found[side] != card.hand.sha256[side]]
     if other:

@@ -23,14 +23,19 @@ class HandModelSource:
     path: str | Path | None = None
     tip_convention: Literal[tuple(TIP_VERTICES)] = "interhand"
 
-    def load(self) -> dict[str, HandModel]:
+    def load(self, *, with_smplx: bool = True) -> dict[str, HandModel]:
         """Load the "right" and the "left" hand.
+
+        Args:
+            with_smplx: See `load_hand_model`.
 
         Raises:
             MissingManoFile, ManoFileError: See `load_hand_model`.
         """
         return {
-            side: load_hand_model(side, self.path, tip_convention=self.tip_convention)
+            side: load_hand_model(
+                side, self.path, tip_convention=self.tip_convention, with_smplx=with_smplx
+            )
             for side in HANDS
         }
 

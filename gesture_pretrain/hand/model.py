@@ -1,6 +1,6 @@
 """A MANO-format hand as a torch module (Romero et al., SIGGRAPH Asia 2017).
 
-smplx poses the hands of MANO files, and `ManoKinematics` the bundled hand model.
+smplx poses the hand. `ManoKinematics` can do so without smplx; the two agree up to rounding.
 """
 
 import os
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gesture_pretrain.extras import missing_extra
 from gesture_pretrain.hand.kinematics import HandMesh, ManoKinematics
-from gesture_pretrain.hand.mano_file import OPEN_HAND, read_hand
+from gesture_pretrain.hand.mano_file import read_hand
 
 
 class HandModel(nn.Module):
@@ -37,14 +37,14 @@ class HandModel(nn.Module):
         hand: str,
         tip_convention: str = "smplx",
         flat_hand_mean: bool = False,
-        with_smplx: bool = False,
+        with_smplx: bool = True,
     ) -> None:
         """Build the module, see ``load_hand_model``.
 
         Args:
             arrays: Result of ``mano_file.read_hand``.
             hand, tip_convention, flat_hand_mean: See the attributes.
-            with_smplx: Pose the hand with smplx.
+            with_smplx: Pose the hand with smplx, else with `ManoKinematics`.
 
         Raises:
             ModuleNotFoundError: smplx is not installed.
@@ -124,6 +124,7 @@ def load_hand_model(
     *,
     tip_convention: str = "smplx",
     flat_hand_mean: bool = False,
+    with_smplx: bool = True,
 ) -> HandModel:
     """Load one hand.
 
@@ -136,16 +137,18 @@ def load_hand_model(
             ``skeleton.TIP_VERTICES``.
         flat_hand_mean: True if poses are relative to the flat hand instead of MANO's mean pose.
             The fits of InterHand2.6M need False.
+        with_smplx: Pose the hand with smplx. Without it, as predictions of networks with the
+            bundled hand model are, results differ by rounding.
 
     Raises:
         ValueError: Unknown hand or tip convention.
         MissingManoFile, ManoFileError: See ``mano_file.read_hand``.
-        ModuleNotFoundError: smplx is not installed, which MANO files need.
+        ModuleNotFoundError: smplx is needed and not installed.
     """
     return HandModel(
         read_hand(hand, path),
         hand=hand,
         tip_convention=tip_convention,
         flat_hand_mean=flat_hand_mean,
-        with_smplx=path != OPEN_HAND,
+        with_smplx=with_smplx,
     )

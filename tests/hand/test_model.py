@@ -128,10 +128,10 @@ def test_state_dict_is_empty_and_a_network_around_it_saves_nothing_of_it(with_sm
     assert list(holder.state_dict()) == ["0.weight", "0.bias"]
 
 
-def test_only_mano_files_need_smplx(monkeypatch, tmp_path):
+def test_the_bundled_hand_model_can_do_without_smplx(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "smplx", None)
     monkeypatch.delitem(sys.modules, "gesture_pretrain.hand.smplx_hand", raising=False)
-    assert load_hand_model("right", "open").hand == "right"
+    assert load_hand_model("right", "open", with_smplx=False).hand == "right"
     np.savez(tmp_path / "MANO_RIGHT.npz", **open_hand("right"))
     with pytest.raises(ModuleNotFoundError, match=r"gesture-pretrain\[mano\]"):
         load_hand_model("right", tmp_path)
