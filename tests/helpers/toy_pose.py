@@ -1,5 +1,6 @@
 """A pose network of one linear layer, data for it, and a plan that takes seconds."""
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -68,7 +69,9 @@ class Toy(PoseTarget):
 TOY = Toy()
 
 
+@cache
 def register_toy() -> None:
+    """Register the target, once in a process."""
     register_target(TOY)
 
 
