@@ -53,6 +53,13 @@ def cell_lock(folder: Path, *, gone_after_s: float = GONE_AFTER_S) -> Iterator[b
         lock.release()
 
 
+def delete_dead_holder(folder: Path) -> None:
+    """Delete the `holder.json` of a process that was killed just after it had finished a cell."""
+    if (Path(folder) / "holder.json").exists():
+        with cell_lock(folder):
+            pass
+
+
 def holder_of(folder: Path) -> dict | None:
     """Return the content of `holder.json`; None without one."""
     try:

@@ -23,7 +23,7 @@ from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import plan_from
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
-from adapters.transfer.run.cell_lock import cell_lock
+from adapters.transfer.run.cell_lock import cell_lock, delete_dead_holder
 
 _LOOK_AGAIN_S = 0.5
 
@@ -102,6 +102,8 @@ def work(
     if run_cell is None:
         from adapters.transfer.run.stages import run_cell  # slow to import; a status needs none
     folders = {cell.key: CellFolder(out, cell) for cell in table.cells}
+    for folder in folders.values():
+        delete_dead_holder(folder.path)
     while True:
         waiting, did_one = 0, False
         for number, cell in enumerate(table.cells, 1):

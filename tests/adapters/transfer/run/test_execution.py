@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import socket
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_finished_cells_are_not_run_again(toy):
     first, second = FakeStage(), FakeStage()
     assert go(toy, first).is_complete and len(first.ran) == len(toy.table.cells) == 10
     assert go(toy, second, "two").is_complete and second.ran == []
+
+
+def test_the_holder_of_a_worker_that_was_killed_after_its_cell_is_deleted(toy):
+    """A kill between the result and the end of the lock left holder.json for good."""
+    go(toy, FakeStage())
+    left = next(toy.out.glob("cells/*")) / "holder.json"
+    left.write_text(json.dumps({"pid": 1, "host": socket.gethostname(), "heartbeat": 0.0}))
+    assert go(toy, FakeStage(), "two").is_complete
+    assert not list(toy.out.glob("cells/*/holder.json"))
 
 
 def test_failing_cell_is_reported_and_the_others_go_on(toy):
