@@ -1,4 +1,4 @@
-"""Annotations of InterHand2.6M's structure, made up, at any fraction of its size.
+"""Generated annotations with the structure of InterHand2.6M, at any fraction of its size.
 
 1,361,062 images at scale 1: 19,444 time steps with 70 views each, in 27 captures with 139 cameras,
 folder names of the real dataset, numbers that are float32 as in the real files, ids with gaps,

@@ -2,10 +2,10 @@
 
 Every candidate reads the same image files and makes crops of the same size:
 
-    bare      cv2.imread, then cv2.warpAffine with the matrices of `ours`, made beforehand
-    ours      GestureDataset, batch by batch as a DataLoader asks for them: index, box, joints,
+    bare      cv2.imread, then cv2.warpAffine with precomputed matrices of `ours`
+    ours      GestureDataset, in batches, as a DataLoader requests them: index, box, joints,
               classes, random crop and colour
-    ours_single            the same, asked for one image at a time
+    ours_single            the same, one image at a time
     ours_shards            `ours` from images decoded beforehand (data.shards)
     pose      PoseDataset, batch by batch: `ours` and camera, visibility and MANO fit of each crop
     pose_shards            `pose` from the same shards
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="index (default: rendered images)")
     parser.add_argument("--images", type=int, default=400, help="images per round")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=32, help="images asked for at once")
+    parser.add_argument("--batch", type=int, default=32, help="images per call")
     parser.add_argument("--size", type=int, default=256, help="side of the crop, pixels")
     return parser
 
