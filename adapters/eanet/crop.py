@@ -1,7 +1,7 @@
 """The crop of EANet and its augmentation.
 
-One `CropView` moves pixels, joints and rotations alike. It is drawn as `transforms.Motion`, from
-the same counter-based streams as all other crops of this toolkit.
+One `CropView` moves pixels, joints and rotations. Its `Motion` is drawn from the same counter-based
+streams as all other crops of this toolkit.
 """
 
 from dataclasses import dataclass

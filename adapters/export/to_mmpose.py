@@ -1,7 +1,7 @@
 """Backbones in mmpose, as a registered module for any of its configs.
 
     from adapters.export.to_mmpose import register_gesture_backbone
-    register_gesture_backbone(stand_in_ops=True)   # mmcv-lite; without it, mmcv is needed
+    register_gesture_backbone(stand_in_ops=True)   # for mmcv-lite; not needed with mmcv
 
     model = dict(
         type="TopdownPoseEstimator",
@@ -147,7 +147,7 @@ def data_preprocessor_config(backbone: Backbone | str) -> dict:
 
 def _chosen_levels(backbone: Backbone, wanted: Sequence[str]) -> tuple[str, ...]:
     if isinstance(wanted, str) or not wanted:
-        raise ValueError(f"out_levels must be a sequence of names, got {wanted!r}.")
+        raise ValueError(f"out_levels is {wanted!r}; it must be a non-empty sequence of names.")
     roles = {"high": backbone.high, "low": backbone.low}
     names = tuple(roles.get(level, level) for level in wanted)
     unknown = [name for name in names if name not in backbone.feature_specs]

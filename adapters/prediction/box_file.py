@@ -63,9 +63,10 @@ def _csv_entries(path: Path) -> list[tuple[str, dict]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = [(f"line {reader.line_num}", row) for row in reader]
+            columns = reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
-    missing = [name for name in _CSV_COLUMNS if name not in (reader.fieldnames or ())]
+    missing = [name for name in _CSV_COLUMNS if name not in columns]
     if missing:
         raise ValueError(
             f"{path} lacks the columns {', '.join(missing)}; its first line must name "

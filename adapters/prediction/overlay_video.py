@@ -40,7 +40,7 @@ class OverlayVideo:
         self._frames += 1
 
     def close(self) -> None:
-        """Finish the file; without frames there is none.
+        """Finish the file. Without frames, no file is written.
 
         Raises:
             DiskFull: Frames are missing in the file.

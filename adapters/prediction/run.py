@@ -70,7 +70,7 @@ def predict(
         whole_image: Assume that the hand fills the image, instead of detecting it.
         box_ratio: Side of the crop over the longer side of a box, as in training.
         hand: "right" or "left" for boxes that do not state it, and for all detected hands.
-        every, smooth: Of videos: take every n-th frame; smooth hands with the one-euro filter.
+        every, smooth: For videos: use every n-th frame; apply the one-euro filter to the hands.
         focal_px: Focal length of the images; None to assume a field of view of 60 degrees.
         gestures: Name or path of a gesture network that predicts handedness and gesture.
         taxonomy: Packaged name or CSV of the gestures.

@@ -1,4 +1,4 @@
-"""Hand models: joints, kinematics and mesh, from MANO files or the bundled open hand."""
+"""Hand models: joints, kinematics and mesh, from MANO files or the bundled hand model."""
 
 from gesture_pretrain.lazy import lazy_names
 

@@ -137,8 +137,8 @@ def load_hand_model(
             ``skeleton.TIP_VERTICES``.
         flat_hand_mean: True if poses are relative to the flat hand instead of MANO's mean pose.
             The fits of InterHand2.6M need False.
-        with_smplx: Pose the hand with smplx. Without it, as predictions of networks with the
-            bundled hand model are, results differ by rounding.
+        with_smplx: Pose the hand with smplx, else with `ManoKinematics`. Results differ by
+            rounding. Predictions of networks with the bundled hand model do not use smplx.
 
     Raises:
         ValueError: Unknown hand or tip convention.

@@ -1,4 +1,4 @@
-"""MANO's forward kinematics by smplx, for MANO files.
+"""MANO's forward kinematics by smplx.
 
 This is the only module that imports smplx, whose licence is for non-commercial research.
 """

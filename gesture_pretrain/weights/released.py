@@ -94,7 +94,7 @@ def _download(address: str, sha256: str, folder: Path) -> None:
     """Write the card and the files that it lists; nothing is written unless all hashes match."""
     contents = {CARD_FILE: _fetched(f"{address}/{CARD_FILE}", sha256)}
     card = parse_json(contents[CARD_FILE], f"{address}/{CARD_FILE}", WeightsError)
-    # the card of a backbone lists its files; a pose network has one
+    # the card of a backbone lists its files; that of a pose network has the entry `weights`
     files = card["files"] if "files" in card else {MODEL_FILE: card["weights"]}
     for name, file in files.items():
         contents[name] = _fetched(f"{address}/{name}", file["sha256"])

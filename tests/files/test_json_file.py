@@ -54,7 +54,7 @@ def test_sound_values_are_read(tmp_path):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_damaged_npz_is_named(tmp_path, method):
-    """Decompression, CRC, header and zip directory each raise other errors."""
+    """Damage to the data, checksum, header or zip directory raises errors of different classes."""
     path = tmp_path / "a.npz"
     np.savez(tmp_path / "stored.npz", a=np.arange(100.0), b=np.ones(3))
     with zipfile.ZipFile(tmp_path / "stored.npz") as stored, zipfile.ZipFile(path, "w") as archive:
