@@ -1,6 +1,6 @@
 # make env    a virtual environment in .venv with everything; VENV and PYTHON choose others
-# make demo   embedded data set -> pretrained backbone -> registry -> pose networks -> report
-# make study  the larger transfer study on the embedded data set, from ImageNet weights
+# make demo   embedded dataset -> pretrained backbone -> registry -> pose networks -> report
+# make study  the larger transfer study on the embedded dataset, from ImageNet weights
 # make test   the fast tests: CPU, offline, no licensed file
 # make lint   ruff;   make fuzz   damaged files and kills;   make bench   speed and memory as ratios
 PYTHON ?= python3

@@ -1,7 +1,7 @@
 """Backbones in mmpose, as a registered module for any of its configs.
 
     from adapters.export.to_mmpose import register_gesture_backbone
-    register_gesture_backbone(stand_in_ops=True)   # mmcv-lite; without it, mmcv is needed
+    register_gesture_backbone(stand_in_ops=True)   # for mmcv-lite; not needed with mmcv
 
     model = dict(
         type="TopdownPoseEstimator",

@@ -22,7 +22,7 @@ name = "controls"
 question = "What in gesture pretraining helps?"
 
 backbones = dict(hrnet=dict(arch="hrnet_w18", size_px=256))
-# a control must be told from gestures by its labels alone: same start, images and steps
+# a control differs from gestures in its labels alone: same start, images and steps
 arms = dict(
     imagenet=dict(init="imagenet", text="ImageNet weights, no pretraining by the plan"),
     imagenet_gesture=dict(
@@ -41,7 +41,7 @@ arms = dict(
     sequence_identity=dict(
         init="imagenet",
         pretrain=dict(data=dict(label_variant="sequence_identity")),
-        text="ImageNet, then each subject's sequences as classes of their own",
+        text="ImageNet, then one class per sequence of a subject",
     ),
     handedness_only=dict(
         init="imagenet",
@@ -66,7 +66,7 @@ arms = dict(
     longer=dict(
         init="imagenet",
         extra="pretraining",
-        text="ImageNet; as many images more of fine-tuning as pretraining has",
+        text="ImageNet; fine-tuning is longer by the images of the pretraining",
     ),
     random=dict(init="random", finetuning=dict(optimizer=dict(lr=3e-4)), text="no pretraining"),
     gesture=dict(
@@ -89,9 +89,13 @@ comparisons = [
     dict(
         arm="imagenet_gesture",
         reference="sequence_identity",
-        text="What gestures add to telling sequences apart.",
+        text="What gestures add to distinguishing sequences.",
     ),
-    dict(arm="imagenet_gesture", reference="handedness_only", text="What is more than handedness."),
+    dict(
+        arm="imagenet_gesture",
+        reference="handedness_only",
+        text="What gestures add to handedness.",
+    ),
     dict(
         arm="imagenet_gesture", reference="longer", text="Against the same compute spent on pose."
     ),
@@ -100,7 +104,7 @@ comparisons = [
     dict(
         arm="most_gestures",
         reference="imagenet",
-        text="On gestures that pretraining had and had not.",
+        text="Gestures that were withheld from pretraining, and the others.",
     ),
     dict(arm="gesture", reference="random", text="Pretraining from random weights."),
 ]

@@ -19,6 +19,11 @@ Expected: token fusion 42.1 mm with gestures, 49.1 random, 49.9 shuffled; EANet 
 all four differences are significant (once, torch 2.14.1, 2 idle cores; docs/lab/experiments.md).
 """
 
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.tiny_targets import *
+
 name = "demo"
 question = "Does gesture pretraining lower the error of hand poses?"
 
@@ -38,18 +43,6 @@ arms = dict(
         text="the same pretraining, gestures exchanged among the sequences of all subjects",
     ),
 )
-targets = {
-    "token fusion": dict(
-        target="token_fusion",
-        model=dict(size="tiny", guidance="none"),
-        text="token fusion, tiny, without guidance",
-    ),
-    "EANet": dict(
-        target="eanet",
-        model=dict(size="tiny", allow_projection=True),
-        text="EANet, tiny, without gesture logits",
-    ),
-}
 
 finetuning = dict(
     data=dict(

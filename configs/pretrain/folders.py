@@ -2,7 +2,7 @@
 
 Reproduces nothing of the paper.
 
-Each folder name is a class of its own, at both levels, so the fine head repeats the coarse one. For
+Each folder name is a class at both levels, so the fine head repeats the coarse one. For
 classes that belong together, write a CSV (label, coarse, fine) and set data.taxonomy to it.
 No flip: a folder does not say what the mirror image of its class is.
 

@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> None:
     target = find_target(options.target)
     if target.export is None:
         raise ValueError(
-            f"Target {target.name!r} has no code of its own that reads a backbone file. For other "
-            "libraries use the targets timm, torchvision, mmpose or onnx."
+            f"Target {target.name!r} does not read backbone files. For other libraries use the "
+            "targets timm, torchvision, mmpose or onnx."
         )
     settings = {"stand_in_ops": True} if target.name == "mmpose" else {}
     apply_overrides(settings, options.overrides)

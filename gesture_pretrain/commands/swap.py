@@ -2,15 +2,14 @@
 
     %(prog)s --list
     %(prog)s --target eanet --backbone NAME
-    %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \
+    %(prog)s --target eanet --backbone NAME --baseline random --data INDEX --size tiny \\
         --steps 1000 --out DIR [key=value …]
 
 Without `--data` it prints the ledger (every tensor: matched, fresh, dropped by name). With `--data`
-it runs a transfer study of one target: an arm for the backbone and
-one for each baseline, which must share its architecture. Finished runs are never repeated, so the
-same command continues after an interruption. The report is in `DIR/reports`. `export` writes files
-for other libraries. EANet's own code takes a backbone through
-`adapters.eanet.eanet_checkout_backbone`.
+it runs a transfer study of one target: an arm for the backbone and one for each baseline, which
+must share its architecture. Finished runs are never repeated, so the same command continues after
+an interruption. The report is in `DIR/reports`. `export` writes files for other libraries. EANet's
+own code takes a backbone through `adapters.eanet.eanet_checkout_backbone`.
 
 Exit status: 0 done, 1 wrong input or a leak, 2 some runs failed, 130 interrupted.
 """

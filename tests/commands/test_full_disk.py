@@ -20,7 +20,7 @@ SLOW = [
 
 
 def outcomes(folder: Path, repo_root: Path, names: list[str], rooms: str) -> list[dict]:
-    """Run the driver in a mount namespace of its own."""
+    """Run the driver in a new mount namespace."""
     if not shutil.which("unshare"):
         pytest.skip("no unshare command here, so a test cannot mount a file system")
     driver = [sys.executable, str(HELPERS / "full_disk_driver.py"), str(folder), rooms, *names]

@@ -96,7 +96,7 @@ def test_an_unknown_option_of_an_export_is_refused(capsys, tmp_path):
         ),
         (
             ["--target", "token_fusion", "--backbone", NAME, "--export", "x.pth"],
-            "has no code of its own",
+            "does not read backbone files",
         ),
         (["--target", "eanet", "--backbone", NAME, "--export", "x.pth"], "has other tensors"),
     ],

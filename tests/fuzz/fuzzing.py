@@ -95,7 +95,7 @@ def without_fsync():
 
 
 def fuzz_apart(name: str, make, *, files: int, seed: int) -> tuple[Counter, list[str]]:
-    """As `fuzz`, in a process of its own, so that a signal ends only that one."""
+    """As `fuzz`, in a separate process, so that a signal ends only that one."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
         child = os.fork()

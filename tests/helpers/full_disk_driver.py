@@ -2,7 +2,7 @@
 
     unshare -rm python full_disk_driver.py FOLDER ROOMS [CASE…]
 
-FOLDER gets the inputs, and a file system of its own for the outputs. Each command first runs with
+FOLDER gets the inputs, and a new file system for the outputs. Each command first runs with
 room, then with little (ROOMS, fractions of what it had written, such as 0,0.5), then with room
 again. The commands are forks of this process. Prints one JSON line per case and room.
 """
@@ -245,7 +245,7 @@ def _whole(path: Path) -> bool:
     }
     try:
         readers.get(path.suffix, lambda: None)()
-    except Exception:
+    except Exception:  # of any reader: the file is not whole
         return False
     return True
 

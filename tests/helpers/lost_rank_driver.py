@@ -73,7 +73,7 @@ def start(rank: int, port: int, index: Path, out: Path, *, resume: bool, hooks: 
         except TrainingStopped as error:
             (out / f"message_{rank}.txt").write_text(f"{type(error).__name__}: {error}")
             status = STOPPED
-    except Exception:
+    except Exception:  # os._exit would end the process before its traceback is printed
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -79,7 +79,7 @@ def gesture_network(backbone):
 
 @pytest.fixture
 def registered(tmp_path, monkeypatch, backbone):
-    """A registry folder of its own with one backbone in it."""
+    """A new registry folder with one backbone in it."""
     monkeypatch.setenv("GESTURE_PRETRAIN_HOME", str(tmp_path / "home"))
     return export_backbone(backbone, tag="tiny")
 

@@ -88,8 +88,8 @@ class ComparedPair:
         target, reference_target, fraction, arm, reference, text: As in the plan. An external
             system has its name as target and arm "", and the fraction is that of its reference.
         joints: Difference of MPJPE under the tested protocol; None if cells are missing.
-        joints_p_holm: Its p-value after Holm's correction over all declared pairs of the plan;
-            external systems have a correction of their own.
+        joints_p_holm: Its p-value after Holm's correction over all declared pairs of the plan.
+            Pairs with external systems are corrected separately.
         meshes: Difference of MPVPE under the first protocol with meshes; None without one.
         meshes_protocol: Name of that protocol.
         by_subject: As `joints`, with whole subjects as clusters.

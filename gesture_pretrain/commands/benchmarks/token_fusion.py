@@ -101,7 +101,7 @@ def _measure(models: dict[str, nn.Module], batch: int, arguments: argparse.Names
             try:
                 forward = _way(model, way, crops)
                 forward()
-            except Exception as error:  # a compiler may be missing: told, not hidden
+            except Exception as error:  # a compiler may be missing; the reason is printed
                 failed[f"{name} {way}"] = f"{type(error).__name__}: {error}".splitlines()[0]
             else:
                 ready[f"{name} {way}"] = forward

@@ -95,10 +95,10 @@ def read_flags(joint_valid: Sequence[Sequence[Any]]) -> np.ndarray:
     return flags
 
 
-def find_sorted(sorted_keys: np.ndarray, wanted: Iterable | np.ndarray) -> np.ndarray:
-    """Return the position of each wanted key in an ascending array, -1 if absent."""
-    wanted = np.asarray(wanted)
+def find_sorted(sorted_keys: np.ndarray, keys: Iterable | np.ndarray) -> np.ndarray:
+    """Return where each key is in an ascending array, -1 if absent."""
+    keys = np.asarray(keys)
     if len(sorted_keys) == 0:
-        return np.full(len(wanted), -1, np.int64)
-    place = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)
-    return np.where(sorted_keys[place] == wanted, place, -1)
+        return np.full(len(keys), -1, np.int64)
+    place = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+    return np.where(sorted_keys[place] == keys, place, -1)
