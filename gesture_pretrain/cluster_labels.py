@@ -62,7 +62,7 @@ def cluster_shuffled(taxonomy: Taxonomy, clusters: Sequence[Cluster], seed: int)
 
 
 def sequence_identity(taxonomy: Taxonomy, clusters: Sequence[Cluster], seed: int) -> Taxonomy:
-    """Make each cluster a class of its own, at both levels; a mirror image keeps its class."""
+    """Give each cluster its own class at both levels; a mirror image keeps its class."""
     del seed  # nothing is drawn
     distinct = dict.fromkeys((c.subject, c.label) for c in clusters)
     ids = {key: k for k, key in enumerate(distinct)}

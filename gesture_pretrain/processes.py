@@ -21,7 +21,7 @@ def rank_and_world_size() -> tuple[int, int]:
 
 
 def launched_by_torchrun() -> bool:
-    """Whether the environment describes a process group, as torchrun does.
+    """Return whether the environment describes a process group, as torchrun does.
 
     Raises:
         ValueError: several processes were started without it, or its description is incomplete.
@@ -95,7 +95,7 @@ def exact_sums(terms: np.ndarray | None, columns: int) -> list[float]:
 
 
 def _cpu_group():
-    """The default group where it runs over gloo, else a gloo group of the same processes."""
+    """Return None for a default group over gloo, or else a gloo group of the same processes."""
     if dist.get_backend() == "gloo":
         return None
     world = dist.group.WORLD

@@ -1,6 +1,6 @@
 """Checks of plain data against types, with one sentence per fault: place, value, what is allowed.
 
-pydantic does the checking. Its own error lists every branch of a union on lines of their own and
+pydantic does the checking. Its own error lists every branch of a union on a separate line, and
 does not list the known keys.
 """
 

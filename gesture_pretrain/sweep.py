@@ -39,7 +39,7 @@ class SweepRun:
 
     @property
     def setting(self) -> str:
-        """The swept values except the seed."""
+        """Return the swept values except the seed."""
         return _joined({key: value for key, value in self.values.items() if key != SEED})
 
 

@@ -37,10 +37,8 @@ PACKAGES = {
     "third_party/eanet": "eanet",
 }
 MOST_FILES = 15
-HOLD_FOLDERS = (
-    "gesture_pretrain.data",
-    "gesture_pretrain.evaluation",
-)  # their parts offer the names
+# folders whose subfolders offer the public names
+WITHOUT_NAMES = ("gesture_pretrain.data", "gesture_pretrain.evaluation")
 # of the extras of setup.cfg and of tools/install.sh; each is imported where it is needed
 OPTIONAL = {"onnx", "onnxruntime", "onnxscript", "submitit", "mmpose", "mmcv", "mmdet", "pytest"}
 OPTIONAL |= {"ai_edge_litert"}
@@ -135,7 +133,7 @@ def test_public_names_can_be_imported_from_their_folder(modules):
     offered = {
         name: [getattr(package, public) for public in package.__all__]
         for name in sorted(folders)
-        if not name.startswith(("gesture_pretrain.commands", "eanet")) and name not in HOLD_FOLDERS
+        if not name.startswith(("gesture_pretrain.commands", "eanet")) and name not in WITHOUT_NAMES
         for package in [importlib.import_module(name)]
     }
     assert all(offered.values()), offered
@@ -197,7 +195,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def imported(repo_root, tmp_path_factory) -> dict:
-    """What importing every module did, in a process and a home of its own."""
+    """Changes made by importing every module, in a new process with an empty home folder."""
     home = tmp_path_factory.mktemp("home")
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, str(repo_root)],

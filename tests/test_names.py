@@ -1,11 +1,11 @@
-"""What is said of a name that is not possible."""
+"""Errors for unknown names suggest the nearest known one."""
 
 import pytest
 
 from gesture_pretrain.names import did_you_mean, require_choice
 
 
-def test_the_nearest_name_is_asked_for_and_a_far_one_is_not():
+def test_the_nearest_name_is_suggested_and_a_far_one_is_not():
     assert did_you_mean("rootnets", ["annotation", "rootnet", None]) == " Did you mean 'rootnet'?"
     assert did_you_mean("x", ["annotation", "rootnet"]) == ""
     assert did_you_mean(3, ["annotation"]) == did_you_mean("x", []) == ""

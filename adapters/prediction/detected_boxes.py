@@ -19,7 +19,7 @@ from gesture_pretrain.geometry.boxes import tight_box
 
 DETECT_EVERY = 10  # frames between two detections
 LEAST_OVERLAP = 0.3  # intersection over union of a hand's box and the box of its joints
-MISSES = 2  # a hand that so many detections in a row did not find is lost
+MISSES = 2  # detections in a row without a hand, after which it is lost
 
 Detector = Callable[[np.ndarray], list[DetectedHand]]
 

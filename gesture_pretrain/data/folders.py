@@ -138,7 +138,7 @@ def _columns(
     sizes = Codes()
     count = len(kept)
     columns = {
-        "step": np.arange(count, dtype=np.int32),  # each photograph is a moment of its own
+        "step": np.arange(count, dtype=np.int32),  # each photograph is its own moment
         "sequence": smallest(np.array([code[label] for (_, label, _), _ in kept], np.int64)),
         "size": smallest(np.array([sizes[size] for _, size in kept], np.int64)),
         "hand": np.full(count, HANDS.index("unknown"), np.uint8),

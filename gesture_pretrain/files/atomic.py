@@ -132,7 +132,11 @@ def _clean_once(folder: Path) -> None:
 
 @contextmanager
 def temporary_folder(parent: str | os.PathLike | None = None) -> Iterator[Path]:
-    """Provide a folder in `parent` that is deleted afterwards. Raises `DiskFull` with its path."""
+    """Provide a folder in `parent`, or where temporary files go, and delete it afterwards.
+
+    Raises:
+        DiskFull: There is no space. The error names the folder.
+    """
     with TemporaryDirectory(dir=parent) as folder, writing(Path(folder), only_no_room=True):
         yield Path(folder)
 
@@ -269,7 +273,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    """Sync all files and folders to disk, many at once, because a file system combines them."""
+    """Sync all files and folders to disk. File systems combine concurrent syncs."""
     walked = list(os.walk(folder))
     files = [Path(parent, name) for parent, _, names in walked for name in names]
     with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:

@@ -52,7 +52,7 @@ def read_npz(
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, ArrayLike]) -> Path:
-    """Write arrays, numbers and texts atomically to an npz file."""
+    """Write arrays, numbers and strings atomically to an npz file."""
     content = io.BytesIO()
     np.savez(content, **arrays)
     write_bytes_atomically(path, content.getvalue())

@@ -18,8 +18,6 @@ from gesture_pretrain.names import did_you_mean
 from gesture_pretrain.taxonomy.file import read_taxonomy_file
 
 UNLABELLED = -1
-# InterHand2.6M folders without a gesture label: range of motion, two hands
-_KNOWN_UNLABELLED_PREFIXES = ("ROM", "02", "03")
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Taxonomy:
 
     @property
     def has_flip(self) -> bool:
-        """Whether the mirror image of every class has a class."""
+        """Return whether the mirror image of every class has a class."""
         return None not in self.fine_flip and len(self.fine_flip) == self.num_fine
 
     def to_dict(self) -> dict:
@@ -173,7 +171,6 @@ class Taxonomy:
         hands: Sequence[str],
         *,
         rows: Sequence[int] | None = None,
-        strict: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
         """Assign classes to N images; masked images have -1 at both levels.
 
@@ -182,22 +179,18 @@ class Taxonomy:
             hands: (N,) annotated hand: "right", "left", "interacting" or "unknown".
             rows: (N,) identity of each image. Default: its position. Used only by the shuffled
                 control, whose result must not depend on the order of the images.
-            strict: Raise for a label that is neither in the taxonomy nor one of InterHand2.6M's
-                range-of-motion (ROM*) and two-hand (02xx, 03xx) folders.
 
         Returns:
             Coarse classes (N,) int64, fine classes (N,) int64, report.
 
         Raises:
-            ValueError: Lengths differ, or a label is unexpected and `strict` is set.
+            ValueError: Lengths differ.
         """
         if len(labels) != len(hands):
             raise ValueError(f"{len(labels)} labels but {len(hands)} hands; one hand per image.")
         label_names, label_codes = _encode(labels)
         hand_names, hand_codes = _encode(hands)
-        return self.assign_codes(
-            label_codes, label_names, hand_codes, hand_names, rows=rows, strict=strict
-        )
+        return self.assign_codes(label_codes, label_names, hand_codes, hand_names, rows=rows)
 
     def assign_codes(
         self,
@@ -208,20 +201,17 @@ class Taxonomy:
         *,
         rows: Sequence[int] | None = None,
         subjects: Sequence[int] | None = None,
-        strict: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
         """Assign classes like `assign`, with labels and hands given as codes into lists of names.
 
         Args:
             label_codes, hand_codes: (N,) codes into the names.
             label_names, hand_names: Lists of names.
-            rows, strict: See `assign`.
+            rows: See `assign`.
             subjects: (N,) subject numbers. Required only with `class_of_cluster`.
         """
         label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
         unknown = _count_unknown(label_codes, label_names, self.coarse_of)
-        if strict:
-            _refuse_unexpected(list(unknown), self.name)
         ids = np.array([self.ids(name) for name in label_names], np.int64).reshape(-1, 2)
         fits = np.array([[self.accepts(n, h) for h in hand_names] for n in label_names], bool)
         pairs = ids[label_codes]
@@ -387,17 +377,6 @@ def _count_unknown(
         for name, count in zip(label_names, counts, strict=True)
         if count and name not in known
     }
-
-
-def _refuse_unexpected(unknown: Sequence[str], taxonomy: str) -> None:
-    news = [label for label in unknown if not label.startswith(_KNOWN_UNLABELLED_PREFIXES)]
-    if news:
-        raise ValueError(
-            f"Label {news[0]!r} is not in taxonomy {taxonomy!r}"
-            + (f" ({len(news) - 1} more like it)" if len(news) > 1 else "")
-            + ". Only ROM*, 02xx and 03xx folders are expected to have no class. Add it to the "
-            "taxonomy, or assign with strict=False to mask its images."
-        )
 
 
 def _shuffle_labelled(pairs: np.ndarray, identity: np.ndarray, seed: int) -> np.ndarray:

@@ -71,7 +71,7 @@ class Region(NamedTuple):
         return True
 
     def averaged(self, step: int) -> ImagePart:
-        """Return the region at a step that is a multiple of its own."""
+        """Return the region at a step that is a multiple of the stored one."""
         factor = step // self.step
         image = self.image_rgb if factor == 1 else averaged(self.image_rgb, factor)
         centre = (step - 1) / 2

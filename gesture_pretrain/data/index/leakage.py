@@ -190,7 +190,7 @@ def _same_source(index: HandIndex, other: HandIndex) -> bool:
     return index.path == other.path or (
         index.meta["data_name"] == other.meta["data_name"]
         and index.meta["synthetic"] == other.meta["synthetic"]
-        and bool(index.meta["cameras"])
+        and bool(index.meta["cameras"] and other.meta["cameras"])
     )
 
 
@@ -200,7 +200,7 @@ def _moments(index: HandIndex, rows: np.ndarray) -> np.ndarray:
 
 
 def _image_keys(index: HandIndex, rows: np.ndarray, other: HandIndex) -> list:
-    """Name each image so that images of two indexes are the same if their names are equal."""
+    """Return a key for each image; images of the two indexes with equal keys are the same."""
     if index.path == other.path:
         return rows.tolist()
     if not _same_source(index, other):

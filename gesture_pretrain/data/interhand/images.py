@@ -150,7 +150,7 @@ def _image_arrays(
     columns = columns_of(batch, _IMAGE_KEYS, "image", path)
     ids, names, widths, heights, captures, subjects, sequence, camera, frames = columns
     if {*map(type, names), *map(type, sequence)} != {str}:
-        raise ValueError("file_name and seq_name must be texts")
+        raise ValueError("file_name and seq_name must be strings")
     spelled = map(regular_name, captures, sequence, camera, frames)
     for offset, (name, expected) in enumerate(zip(names, spelled, strict=True)):
         if name != expected:

@@ -60,7 +60,7 @@ class Augmentation:
         colour: Each channel is multiplied by 1 +- colour.
         flip: Probability of a mirrored crop. A view whose classes have no mirror image in the
             taxonomy is never mirrored.
-        photometric: A preset of `PHOTOMETRIC`: "eanet" for nothing but the gain of `colour`, or
+        photometric: A preset of `PHOTOMETRIC`: "eanet" for the gain of `colour` only, or
             "photographs" for strong changes of tone, sharpness and noise.
 
     Raises:
@@ -75,7 +75,7 @@ class Augmentation:
     photometric: Literal[tuple(PHOTOMETRIC)] = "eanet"
 
     def draw(self, stream: np.random.Generator) -> Motion:
-        """Draw a motion, always with eight numbers for geometry and gain, whatever the ranges."""
+        """Draw a motion, always with eight numbers for geometry and gain, for any ranges."""
         numbers = stream.random(8).tolist()
         scale, turn, right, down, *gains = (2 * number - 1 for number in numbers[:7])
         draw_look = PHOTOMETRIC[self.photometric]

@@ -78,8 +78,8 @@ class GestureDataset(Dataset):
             enlarged.
         reduced_decode: Decode JPEG files at a reduced scale where a crop shows at least twice as
             many pixels as it has.
-        shards: Folder made by `write_shards`; None reads the image files. See `images.shards` for
-            the effect on samples.
+        shards: Folder made by `write_shards`; None reads the image files. See `data.images.shards`
+            for the effect on samples.
         crops: Crops of each image, for samples of type `HandCrops`; None for `HandSample`.
         announce: Called with the lines of `describe`; None for silence.
 

@@ -131,7 +131,7 @@ def _stated(content: Mapping[str, np.ndarray], **asked: str | None) -> dict[str,
     stated = {name: content[name].tolist() for name in _PER_FILE if name in content}
     for name, value in stated.items():
         if not isinstance(value, str):
-            raise PredictionError(f"{name} must be a text, got {str(value)[:60]}")
+            raise PredictionError(f"{name} must be a string, got {str(value)[:60]}")
     for name, value in asked.items():
         if value is not None and stated.setdefault(name, value) != value:
             raise PredictionError(

@@ -38,7 +38,7 @@ class FeatureTable:
         joint_valid: (N, 21) bool.
         rows: (N,) int64 rows of the index.
         groups: (N,) text "split/capture/frame": samples of one group show one moment from
-            several cameras. An image that is no frame of a capture is a group of its own.
+            several cameras. An image without a capture or frame is its own group.
         subjects: (N,) int64, -1 = unknown.
         coarse_logits, fine_logits: (N, K) float32, or None for a backbone without heads.
         meta: Plain values: backbone name, data, taxonomy.
@@ -105,7 +105,7 @@ def extract_features(
     """Run several backbones over one dataset, decoding each image once.
 
     Args:
-        models: Name -> Backbone or GestureNetwork. All must have the dataset's image size.
+        models: Name -> Backbone or GestureNetwork. All must take images of the dataset's size.
         dataset: Yields HandSample without augmentation; `row` points into `index`.
         index: Where the groups and subjects are looked up.
         meta: Plain values kept with each table, beside the model's name.
@@ -181,7 +181,7 @@ def _sample_columns(samples: list[dict], index: "HandIndex") -> dict[str, np.nda
 
 
 def _groups(index: "HandIndex", rows: np.ndarray) -> np.ndarray:
-    """Name the moment of each image, with its split, because capture numbers restart in it."""
+    """Name the moment of each image with its split, since splits reuse capture numbers."""
     numbers = (index.values(name, rows).tolist() for name in ("split", "capture", "frame"))
     return np.array(
         [

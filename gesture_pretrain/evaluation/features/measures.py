@@ -161,7 +161,7 @@ def _gesture_predictions(train, evaluated, level, labelled, num_classes, k, fits
 def joint_predictions(
     train: FeatureTable, evaluated: FeatureTable, k: int, fits: dict
 ) -> dict[str, np.ndarray]:
-    """Predict joints (M, J, 3) by k-NN, linear probe and mean pose; note the probe in `fits`."""
+    """Predict joints (M, J, 3) by k-NN, linear probe and mean pose; add the fit to `fits`."""
     known = train.joint_valid.all(1)
     features, groups = train.features[known], train.groups[known]
     joints, valid = train.joints_rel_mm[known], train.joint_valid[known]

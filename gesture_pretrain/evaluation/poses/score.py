@@ -26,8 +26,10 @@ from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
 BLOCK_HANDS = 512
-_INFO = ("rows", "hand", "interacting", "capture", "subject", "frame", "camera", "label")
-_INFO += ("coarse", "fine")
+_INFO = (
+    "rows", "hand", "interacting", "capture", "subject", "frame", "camera", "label",
+    "coarse", "fine",
+)  # fmt: skip
 
 
 class MissingPredictions(ValueError):

@@ -27,7 +27,7 @@ def split_rows(index):
     return index.select(split="train"), index.select(split="val")
 
 
-def test_separate_splits_have_no_leak_but_their_subjects_and_gestures_are_told(index):
+def test_separate_splits_have_no_leak_but_share_subjects_and_gestures(index):
     audit = audit_leakage(index, split_rows(index)[0], index, split_rows(index)[1])
     assert audit.leaks == {} and audit.shared_recordings == 0
     # the made-up release has the same people in both splits, under the same capture numbers
@@ -91,6 +91,19 @@ def test_copy_under_another_name_is_found_by_content_only(index, tiny_release, t
     assert found.leaks == {"same_image": 1}
     assert found.examples["same_image"] == (str(index.image_path(int(test[3]))),)
     assert found.shared_subjects is None  # photographs in folders are of nobody known
+
+
+def test_a_link_in_a_folder_of_the_same_name_is_found_in_both_directions(
+    index, tiny_release, tmp_path
+):
+    tiny_release.write_images(tmp_path / "a")
+    test = split_rows(index)[1]
+    (tmp_path / "mine" / "fist").mkdir(parents=True)
+    (tmp_path / "mine" / "fist" / "a.jpg").symlink_to(index.image_path(int(test[3])))
+    name = index.meta["data_name"]
+    mine = HandIndex.open(build_folder_index(tmp_path / "mine", data_name=name, progress=False))
+    assert audit_leakage(mine, [0], index, test).leaks == {"same_image": 1}
+    assert audit_leakage(index, test, mine, [0]).leaks == {"same_image": 1}
 
 
 def test_impossible_arguments_are_named(index):

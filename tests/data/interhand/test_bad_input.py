@@ -38,7 +38,7 @@ def test_split_or_file_that_is_not_there(tiny_release, tmp_path):
 
 
 def test_a_subset_of_a_release_without_subsets(tiny_release, tmp_path):
-    """The message said that nothing was found, with all splits lying there."""
+    """The error once claimed that there are no annotations."""
     root = tiny_release.write(tmp_path)
     with pytest.raises(DataError, match="Without the subset 'human_annot' there are train, val"):
         build(root, subset="human_annot")

@@ -1,5 +1,7 @@
 """Predictions files of other systems: required statements, and refusals."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -85,12 +87,10 @@ def test_meshes_alone_give_joints_by_regression(write, rendered_index, hand_mode
 # --- joint order -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("actual", list(JOINT_ORDERS))
-@pytest.mark.parametrize("stated", list(JOINT_ORDERS))
+@pytest.mark.parametrize(("actual", "stated"), list(itertools.permutations(JOINT_ORDERS, 2)))
 def test_an_order_mistaken_for_another_is_refused(write, rendered_index, actual, stated):
-    if actual != stated:
-        with pytest.raises(JointOrderError, match="bones"):
-            read_external_predictions(write(actual, joint_order=stated), rendered_index)
+    with pytest.raises(JointOrderError, match="bones"):
+        read_external_predictions(write(actual, joint_order=stated), rendered_index)
 
 
 @pytest.mark.parametrize("seed", range(5))

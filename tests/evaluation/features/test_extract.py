@@ -85,11 +85,11 @@ def test_labels_and_joints_are_the_samples_own(tables):
 
 
 def test_groups_are_moments_of_a_split(tables):
-    """Guards two leaks: views of a moment told apart, captures 0 of two splits not."""
+    """Views of a moment share a group; captures of two splits with one number do not."""
     groups = tables["bare"].groups
     assert groups[0] == groups[1] != groups[2]
     assert len({groups[0].split("/")[0], groups[4].split("/")[0]}) == 2
-    assert groups[6] == "row/16"  # no capture: a group of its own
+    assert groups[6] == "row/16"  # no capture: its own group
 
 
 def test_table_survives_the_disk(tables, tmp_path):

@@ -54,7 +54,7 @@ def test_metric_joints_differ_from_the_models_at_tips_only_where_they_should(tru
     np.testing.assert_array_equal(joints["interhand"][:, 12], truth.fit_vertices_cam_mm[:, 445])
 
 
-def test_gestures_and_people_are_told(truth, rendered_index):
+def test_gestures_and_subjects_are_read(truth, rendered_index):
     assert set(truth.subject) == {rendered_index.record(i).subject for i in range(24)}
     assert (truth.coarse >= 0).any() and truth.split.tolist() == ["test"] * 24
     assert truth.label[3] == rendered_index.record(3).label
