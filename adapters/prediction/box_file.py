@@ -24,6 +24,7 @@ from gesture_pretrain.skeleton import HANDS
 
 Pixels = Annotated[float, Field(allow_inf_nan=False)]
 _CSV_COLUMNS = ("image", "x", "y", "width", "height")
+_OPTIONAL_COLUMNS = ("hand", "frame")
 
 
 @section
@@ -66,18 +67,20 @@ def _csv_entries(path: Path) -> list[tuple[str, dict]]:
             columns = reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
-    missing = [name for name in _CSV_COLUMNS if name not in columns]
-    if missing:
+    missing = sorted(set(_CSV_COLUMNS).difference(columns), key=_CSV_COLUMNS.index)
+    unknown = sorted(set(columns).difference(_CSV_COLUMNS, _OPTIONAL_COLUMNS))
+    if missing or unknown:
+        problem = f"lacks the columns {', '.join(missing)}" if missing else f"has {unknown}"
         raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}; its first line must name "
-            f"{','.join(_CSV_COLUMNS)} and may name hand,frame"
+            f"{path} {problem}; its first line must name {','.join(_CSV_COLUMNS)} and may name "
+            f"{','.join(_OPTIONAL_COLUMNS)}."
         )
     return [(place, _csv_entry(row)) for place, row in rows]
 
 
 def _csv_entry(row: dict[str, str]) -> dict[str, Any]:
     image, *box = (row[name] for name in _CSV_COLUMNS)
-    optional = {name: row.get(name) or None for name in ("hand", "frame")}
+    optional = {name: row.get(name) or None for name in _OPTIONAL_COLUMNS}
     return {"image": image, "box": box, **optional}
 
 

@@ -12,7 +12,7 @@ Command:
 Controls: data.label_variant=cluster_shuffled, and beyond_paper.contrast.fine=0
 beyond_paper.contrast.coarse=0 for contrast between views only (the cross-entropies keep gestures).
 
-Expected: unknown. Only three iterations were run.
+Expected: not measured yet. Only three iterations were run.
 """
 
 from mmengine.config import read_base

@@ -69,6 +69,7 @@ def test_boxes_of_other_images_only_are_refused(tmp_path):
         ("b.json", '{"images": [{"id": 1}], "annotations": []}', "COCO"),
         ("b.csv", "", "lacks the columns image"),
         ("b.csv", "image,x,y\na,1,2\n", "lacks the columns width, height"),
+        ("b.csv", "image,x,y,width,height,hands\na,1,2,9,9,left\n", "has .'hands'"),
         ("b.csv", "image,x,y,width,height\na,1,2,3,\n", r"line 2: box\[3\]"),
         ("b.csv", "image,x,y,width,height,frame\na,1,2,3,4,x\n", "line 2: frame is 'x'"),
         ("b.txt", "", "read from .csv or .json, not '.txt'"),
