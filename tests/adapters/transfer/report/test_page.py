@@ -287,7 +287,7 @@ def test_verdict_over_many_settings_gives_their_range():
     means = {0.01: -9.0, 0.05: -7.0, 0.1: -5.0, 1.0: -0.1}
     pairs = [pair(mean, fraction=fraction) for fraction, mean in means.items()]
     sentence = verdict(results(*pairs))[0]
-    assert "from -9.00 mm" in sentence and "to -0.10 mm" in sentence and "net, 5 %" not in sentence
+    assert "from -9.0" in sentence and "to -0.1" in sentence and "net, 5 %" not in sentence
     assert "net, 5 % of the labels" in verdict(results(*pairs[:2]))[0]
 
 
