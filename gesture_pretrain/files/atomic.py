@@ -79,7 +79,9 @@ def write_bytes_atomically(path: str | os.PathLike, data: bytes | bytearray | me
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(
+    path: str | os.PathLike, *, overwrite: bool = False, bytes_needed: int | None = None
+) -> Iterator[Path]:
     """Provide a folder to fill, which receives its name when the block ends without an error.
 
     Several processes may write the same folder at once. Without `overwrite`, the first to finish
@@ -88,6 +90,7 @@ def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterat
     Args:
         path: Final path of the folder. Missing parents are created.
         overwrite: Replace an existing folder.
+        bytes_needed: Least size of the content, if known. With less free space, nothing is written.
 
     Yields:
         The hidden folder to write to.
@@ -103,11 +106,12 @@ def atomic_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Iterat
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clean_once(path.parent)
+        require_space(path, bytes_needed)
         part, handle = _new_part(path, _new_folder)
     try:
-        with writing(path, only_no_room=True):
+        with writing(path, bytes_needed, only_no_room=True):
             yield part
-        with writing(path):
+        with writing(path, bytes_needed):
             _sync_tree(part)
             _take_name(part, path, overwrite)
             _sync_folder(path.parent)
@@ -131,14 +135,37 @@ def _clean_once(folder: Path) -> None:
 
 
 @contextmanager
-def temporary_folder(parent: str | os.PathLike | None = None) -> Iterator[Path]:
+def temporary_folder(
+    parent: str | os.PathLike | None = None, bytes_needed: int | None = None
+) -> Iterator[Path]:
     """Provide a folder in `parent`, or where temporary files go, and delete it afterwards.
+
+    Args:
+        parent: Where to make it; None for the system's folder of temporary files.
+        bytes_needed: Least size of the content, if known; see `require_space`.
 
     Raises:
         DiskFull: There is no space. The error names the folder.
     """
-    with TemporaryDirectory(dir=parent) as folder, writing(Path(folder), only_no_room=True):
-        yield Path(folder)
+    with TemporaryDirectory(dir=parent) as folder:
+        with writing(Path(folder), bytes_needed, only_no_room=True):
+            require_space(Path(folder), bytes_needed)
+            yield Path(folder)
+
+
+def require_space(path: str | os.PathLike, bytes_needed: int | None) -> None:
+    """Refuse to begin writing what cannot fit.
+
+    Args:
+        path: File or folder to be written.
+        bytes_needed: Least size of the content; None if unknown.
+
+    Raises:
+        DiskFull: Less space is free. The error names the path, the space needed and the free space.
+    """
+    path = Path(path)
+    if bytes_needed is not None and shutil.disk_usage(_existing_parent(path)).free < bytes_needed:
+        raise _named(OSError(errno.ENOSPC, ""), path, bytes_needed)
 
 
 def named(error: OSError) -> OSError:
@@ -314,7 +341,7 @@ def _named(error: OSError, path: Path, size: int | None) -> WriteFailed:
         if path.exists()
         else "Nothing was left under that name."
     )
-    need = "" if size is None else f" ({_readable(size)} needed)"
+    need = "" if size is None else f" (at least {_readable(size)} needed)"
     free = shutil.disk_usage(_existing_parent(path)).free
     # numpy reports a short write without a number
     if error.errno in NO_ROOM or (error.errno is None and size is not None and free < size):

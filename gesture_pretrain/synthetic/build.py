@@ -41,7 +41,7 @@ from gesture_pretrain.synthetic.plan import (
     Subject,
     make_plan,
 )
-from gesture_pretrain.synthetic.renderer import ChunkRenderer
+from gesture_pretrain.synthetic.renderer import ChunkRenderer, least_bytes
 
 DEFAULT_SUBJECTS = {"train": 24, "val": 6, "test": 6}
 
@@ -104,6 +104,8 @@ def write_synthetic(
     Raises:
         ValueError: An argument is out of range, or a gesture or split is unknown.
         FileExistsError: ``root`` holds anything else.
+        DiskFull: There is less space than the images need at least; found before rendering. Or
+            the disk became full.
     """
     root = Path(root)
     photographs = find_photographs(backgrounds, package_backgrounds)
@@ -187,11 +189,15 @@ def _write_and_move(root: Path, settings: Settings, photographs, workers, progre
     if root.is_dir():
         root.rmdir()  # it is empty
     try:
-        with atomic_folder(root) as staging:
+        with atomic_folder(root, bytes_needed=_least_bytes(settings)) as staging:
             _write(staging, settings, folders, photographs, workers, progress)
     except FileExistsError:  # another process was faster
         if not _is_there(root, settings):
             raise
+
+
+def _least_bytes(settings: Settings) -> int:
+    return least_bytes(sum(settings.images_per_split.values()), (settings.size_px,) * 2)
 
 
 def _write(

@@ -243,3 +243,16 @@ def save_jpeg(path: Path, image_bgr: np.ndarray, quality: int) -> None:
     if not ok:
         raise OSError(f"could not encode {path} as JPEG")
     path.write_bytes(data.tobytes())
+
+
+def least_bytes(images: float, size_wh: tuple[int, int]) -> int:
+    """Estimate how much space rendered images and their annotations take at least.
+
+    At 32 to 1024 px, it is 80 to 90 % of the size of the first edition, 65 to 94 % of that of the
+    second.
+
+    Args:
+        images: Number of images.
+        size_wh: Their width and height, px.
+    """
+    return round(images * (2500 + 0.12 * size_wh[0] * size_wh[1]))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from gesture_pretrain.files import (
     DiskFull,
     WriteFailed,
     atomic_folder,
+    temporary_folder,
     write_bytes_atomically,
 )
 from gesture_pretrain.files import atomic as atomic_write
@@ -134,6 +136,17 @@ def test_folder_takes_its_name_only_at_the_end(tmp_path):
         (part / "b").write_bytes(b"2")
         assert not target.exists()
     assert _names(target) == ["a", "b"] and _names(target.parent) == ["net.one"]
+
+
+@pytest.mark.parametrize("writer", [atomic_folder, temporary_folder])
+def test_what_cannot_fit_is_refused_before_it_is_written(tmp_path, monkeypatch, writer):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2_000_000))
+    with writer(tmp_path / "a" if writer is atomic_folder else tmp_path, bytes_needed=2_000_000):
+        pass
+    with pytest.raises(DiskFull, match="at least 2.5 MB needed.*2.0 MB free"):
+        with writer(tmp_path / "b" if writer is atomic_folder else tmp_path, bytes_needed=2500000):
+            pytest.fail("the block ran")
+    assert set(_names(tmp_path)) <= {"a"}
 
 
 def test_folder_is_dropped_on_error(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from gesture_pretrain.skeleton import INTERHAND_FROM_MANO21, MANO21_FROM_INTERHA
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.synthetic.gestures import gesture_folders
 from gesture_pretrain.synthetic.poses import CONTINUOUS_FOLDERS
+from gesture_pretrain.synthetic.renderer import least_bytes
 
 ARGUMENTS = {
     "images_per_split": {"train": 120, "val": 12},
@@ -310,9 +312,23 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gesture_pretrain.synthetic.renderer.save_jpeg", full_disk)
-    with pytest.raises(DiskFull, match="set"):
+    with pytest.raises(DiskFull, match="set .*MB needed"):
         write_synthetic(tmp_path / "set", workers=0, **ARGUMENTS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_that_cannot_fit_is_refused_before_it_is_rendered(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=200_000))
+    monkeypatch.setattr("gesture_pretrain.synthetic.build.ChunkRenderer", None)
+    with pytest.raises(DiskFull, match="set .*MB needed.*0.2 MB free"):
+        write_synthetic(tmp_path / "set", workers=0, **ARGUMENTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_estimated_size_is_somewhat_less_than_the_real_one(root, arguments):
+    size_bytes = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    images = sum(arguments["images_per_split"].values())
+    assert 0.6 * size_bytes < least_bytes(images, (64, 64)) < size_bytes
 
 
 @pytest.mark.parametrize(

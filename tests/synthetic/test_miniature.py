@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from gesture_pretrain.data.index import HandIndex
 from gesture_pretrain.data.interhand import build_interhand_index
+from gesture_pretrain.files import DiskFull
 from gesture_pretrain.synthetic.miniature import write_miniature
 from gesture_pretrain.synthetic.miniature.recordings import plan_recordings
 from gesture_pretrain.taxonomy import Taxonomy
@@ -163,6 +165,17 @@ def test_the_same_seed_gives_the_same_bytes_and_the_index_says_what_it_is(root, 
             assert path.read_bytes() == (root / path.relative_to(again)).read_bytes(), path
     index = HandIndex.open(root)
     assert index.meta["data_name"] == "InterHand2.6M miniature" and index.meta["synthetic"]
+
+
+def test_the_space_is_estimated_before_anything_is_rendered(root, tmp_path, monkeypatch):
+    size_bytes = sum(
+        path.stat().st_size for path in root.rglob("*.j*") if "index" not in path.parts
+    )
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(DiskFull, match="MB needed") as caught:
+        write_miniature(tmp_path / "data", **SIZES)
+    assert 0.5 * size_bytes < caught.value.bytes_needed < size_bytes
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("options", [{"gestures": 0}, {"frames": 3}, {"cameras": 2}])

@@ -83,7 +83,7 @@ def transfer_page(results: TransferResults) -> Page:
     """Build the page: the verdict first, then tables, then everything that supports them."""
     return Page(
         f"{headline(results)}: {results.question}",
-        f"Transfer study {results.name} on {results.kind}.",
+        f"Plan {results.name}, {results.kind}.",
         summary=verdict(results),
         notices=[f"Problems: {' '.join(results.trouble)}"] if results.trouble else [],
         sections={

@@ -16,7 +16,11 @@ _WORDS = {
     "mixed": "MIXED",
     "not run": "NOT RUN",
 }
-_OTHERWISE = {"worse": "higher", "undecided": "not decided", "did not learn": "did not learn"}
+_OTHERWISE = {
+    "worse": "significantly higher",
+    "undecided": "not decided",
+    "did not learn": "did not learn",
+}
 
 CONTROLLED = (
     "All arms of a target have the same architecture, schedule, number of steps, batch size, "
@@ -31,7 +35,7 @@ EXTERNAL = (
     "Each is a single set of weights, so its interval does not include the variance of training "
     "it again. Holm's correction is over the rows of this table."
 )
-_ALL_SHOWN = 3  # with more settings, the text quotes the two extremes
+_SHOWN = 2  # with more settings, the text gives the range of their differences
 
 
 def verdict(results: TransferResults) -> list[str]:
@@ -94,21 +98,25 @@ def _finding_sentence(results: TransferResults, pairs: Sequence[ComparedPair]) -
     compared = [pair for pair in pairs if pair.joints is not None]
     count = len(compared)
     found = Counter(pair.finding for pair in compared)
-    tally = f"lower error in {found['better']} of {count} setting{'s' * (count > 1)}"
+    settings = f"{count} setting{'s' * (count > 1)}"
+    tally = f"significantly lower error in {found['better']} of {settings}"
     for finding, words in _OTHERWISE.items():
         if found[finding]:
             tally += f", {words} in {found[finding]}"
-    details = "; ".join(_detail(results, pair) for pair in _extremes(compared))
-    more = "" if count <= _ALL_SHOWN else f" (largest and smallest gain of {count})"
+    details = _range(compared)
+    if count <= _SHOWN:
+        details = "; ".join(_detail(results, pair) for pair in compared)
     text = f" {first.text}" if first.text else ""
-    return f"{_WORDS[overall]} – {what}: {tally}. MPJPE{more}: {details}.{text}"
+    return f"{_WORDS[overall]} – {what}: {tally}. MPJPE: {details}.{text}"
 
 
-def _extremes(pairs: Sequence[ComparedPair]) -> Sequence[ComparedPair]:
-    if len(pairs) <= _ALL_SHOWN:
-        return pairs
-    ordered = sorted(pairs, key=lambda pair: pair.joints.difference_mm)
-    return ordered[0], ordered[-1]
+def _range(pairs: Sequence[ComparedPair]) -> str:
+    ordered = sorted((pair.joints for pair in pairs), key=lambda d: d.difference_mm)
+    low, high = ordered[0], ordered[-1]
+    return (
+        f"differences from {low.difference_mm:+.2f} mm ({low.percent:+.1f} %) to "
+        f"{high.difference_mm:+.2f} mm ({high.percent:+.1f} %)"
+    )
 
 
 def labels_of(results: TransferResults, pair: ComparedPair) -> str:

@@ -25,13 +25,14 @@ from gesture_pretrain.commands.benchmarks.measurement import measurement, new_pa
 from gesture_pretrain.files import temporary_folder
 
 _RECORDS = 20_000
+_FULL_BYTES = 950_000_000  # of annotations and index at scale 1
 
 
 def main(argv: list[str]) -> None:
     """Run the benchmark and print a table."""
     arguments = _parser().parse_args(argv)
     results = []
-    with temporary_folder(arguments.work) as folder:
+    with temporary_folder(arguments.work, round(_FULL_BYTES * arguments.scale)) as folder:
         write_annotations(folder, arguments.scale)
         print(f"{round(FULL_IMAGES * arguments.scale):,} images")
         for name in CANDIDATES:

@@ -23,10 +23,10 @@ import numpy as np
 from tqdm import tqdm
 
 from gesture_pretrain.data.images.card import begin_shards, finish_shards, new_card, read_card
-from gesture_pretrain.data.images.files import ImageFiles, ImagePart, averaged
+from gesture_pretrain.data.images.files import ImageFiles, ImagePart, averaged, reduction
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import require_space, write_bytes_atomically
 
 _TABLE = np.dtype(
     [
@@ -106,14 +106,17 @@ def write_shards(
     Raises:
         StaleShards: `out` holds shards of another index, of other rows or with other settings.
         DataError: `out` holds something else, or an image is missing or unreadable.
-        DiskFull: No space is left. The next call continues from the last finished shard.
+        DiskFull: There is less space than the shards need, found before decoding; or no space is
+            left. The next call continues from the last finished shard.
     """
     out, rows = Path(out), np.unique(np.asarray(rows, np.int64))
     card = new_card(index, rows, size_px=size_px, ratio=ratio)
+    parts = [rows[i : i + _ROWS_PER_SHARD] for i in range(0, len(rows), _ROWS_PER_SHARD)]
+    missing = [part for k, part in enumerate(parts) if not (out / f"{k:05d}.npy").is_file()]
+    require_space(out, sum(_least_bytes(index, size_px, ratio, part) for part in missing))
     if not begin_shards(out, card):
         return out
     read = partial(_decode, index, size_px, ratio)
-    parts = [rows[i : i + _ROWS_PER_SHARD] for i in range(0, len(rows), _ROWS_PER_SHARD)]
     with tqdm(total=len(rows), desc="shards", unit="image", disable=not progress) as bar:
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for number, part in enumerate(parts):
@@ -202,6 +205,22 @@ def _decode(index: HandIndex, size_px: int, ratio: float, row: int) -> Region:
         bounds = np.concatenate([centre - ratio * side / 2, centre + ratio * side / 2])
     part = ImageFiles().read(row, index.image_file(row), size_wh, _CLOSEST * side / size_px, bounds)
     return _cut(part, bounds)
+
+
+def _least_bytes(index: HandIndex, size_px: int, ratio: float, rows: np.ndarray) -> int:
+    """Sum the sizes of the regions of some rows, if all files are JPEG and nothing is aligned."""
+    columns = index.columns
+    size = np.asarray(index.meta["image_sizes"], np.float64)[columns["size"][rows]]
+    side, region = size.max(axis=1), size
+    if _has_boxes(index):
+        box = np.asarray(columns["bbox_xywh_px"][rows], np.float64)
+        longer, centre = box[:, 2:].max(axis=1), box[:, :2] + box[:, 2:] / 2
+        known, reach = ~np.isnan(longer), ratio * longer[:, None] / 2
+        around = np.minimum(centre + reach, size) - np.maximum(centre - reach, 0)
+        side = np.where(known, longer, side)
+        region = np.where(known[:, None], around, size)
+    step = np.array([reduction(shrink) for shrink in _CLOSEST * side / size_px])
+    return int((3 * region.prod(axis=1) / step**2).sum())
 
 
 def _has_boxes(index: HandIndex) -> bool:

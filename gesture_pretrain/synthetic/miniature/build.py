@@ -25,7 +25,7 @@ from gesture_pretrain.synthetic.detections import (
     detection_note,
     write_detections,
 )
-from gesture_pretrain.synthetic.miniature.cameras import NAMES, View, capture_views
+from gesture_pretrain.synthetic.miniature.cameras import ASPECT, NAMES, View, capture_views
 from gesture_pretrain.synthetic.miniature.hands import HandPoser, PosedHands
 from gesture_pretrain.synthetic.miniature.recordings import (
     BOTH,
@@ -35,7 +35,7 @@ from gesture_pretrain.synthetic.miniature.recordings import (
     Recording,
     plan_recordings,
 )
-from gesture_pretrain.synthetic.renderer import save_jpeg
+from gesture_pretrain.synthetic.renderer import least_bytes, save_jpeg
 
 NAME = "InterHand2.6M miniature"
 LICENCE = "CC0-1.0 (rendered; the hand derives from MakeHuman's CC0 base mesh)"
@@ -44,6 +44,7 @@ HUMAN_SPLITS = ("train", "test")  # the splits with a list of human annotations
 _FILLER_MM = [1.0, 1.0, 1.0]
 _BOX_RATIO = 1.2
 _LEAST_JOINTS_IN_VIEW = 8
+_LEAST_FRACTION = 0.8  # of the views that are rendered; the others show too little
 _MOST_JOINTS_OF_ONE_HAND = 30  # with more of them, a view of two hands has a valid hand type
 
 
@@ -72,11 +73,16 @@ def write_miniature(
     Raises:
         ValueError: An argument is out of range.
         FileExistsError: The folder exists.
+        DiskFull: There is less space than the images need at least; found before rendering. Or
+            the disk became full.
     """
     root = Path(root)
     _check(gestures=gestures, frames=frames, cameras=cameras, long_side_px=long_side_px)
     recordings = plan_recordings(gestures=gestures, frames=frames, seed=seed)
-    with atomic_folder(root, overwrite=False) as folder:
+    views = cameras * sum(len(recording.frames) for recording in recordings)
+    size_wh = long_side_px, round(ASPECT * long_side_px)
+    needed = least_bytes(_LEAST_FRACTION * views, size_wh)
+    with atomic_folder(root, bytes_needed=needed) as folder:
         poser = HandPoser()
         for split in SUBJECTS:
             writer = _SplitWriter(folder, split, poser, cameras, long_side_px, seed)

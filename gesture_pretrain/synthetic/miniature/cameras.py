@@ -12,7 +12,7 @@ from gesture_pretrain.synthetic.rig import Camera, make_rig
 # 40xxxx is a colour camera and 41xxxx a monochrome one
 NAMES = ("400012", "410015", "400263", "400026", "410033", "400041", "410068", "400053")
 _LANDSCAPE = "400263"
-_ASPECT = 334 / 512
+ASPECT = 334 / 512
 _WIDER = 0.7  # of the focal length of a rig that sees one hand
 
 
@@ -64,7 +64,7 @@ def capture_views(rng: np.random.Generator, *, count: int, long_side_px: int) ->
 
 
 def _view(camera: Camera, name: str, long_side_px: int) -> View:
-    short = round(_ASPECT * long_side_px)
+    short = round(ASPECT * long_side_px)
     size = (long_side_px, short) if name == _LANDSCAPE else (short, long_side_px)
     shift = (np.array(size) - long_side_px) / 2
     camera = camera._replace(

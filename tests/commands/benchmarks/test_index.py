@@ -30,3 +30,5 @@ def test_made_up_annotations_have_the_real_structure(tmp_path):
     data = root / "annotations" / "train" / "InterHand2.6M_train_data.json"
     per_image = data.stat().st_size / len(built)
     assert 560 < per_image < 680  # the real file has 622 bytes per image
+    total = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    assert 0.5 * total < index._FULL_BYTES * 0.004 < total

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.augmentation import Augmentation
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.files import DiskFull
 from gesture_pretrain.taxonomy import Taxonomy
 
 SIZE = 64
@@ -148,6 +150,17 @@ def test_an_interrupted_call_is_resumed(index, tmp_path, monkeypatch):
     names = sorted(path.name for path in whole.iterdir())
     assert names == sorted(path.name for path in out.iterdir())
     assert all((whole / name).read_bytes() == (out / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("size_px", [SIZE, 512])
+def test_shards_that_cannot_fit_are_refused_before_decoding(index, tmp_path, monkeypatch, size_px):
+    whole = _write(index, tmp_path / "whole", size_px=size_px)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull, match="shards .*needed") as caught:
+        _write(index, tmp_path / "shards", size_px=size_px)
+    written = sum(path.stat().st_size for path in whole.glob("*.bytes"))
+    assert 0.8 * written < caught.value.bytes_needed <= written
+    assert not (tmp_path / "shards").exists()
 
 
 def test_finished_shards_are_left_alone(index, tmp_path, monkeypatch):
