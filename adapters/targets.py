@@ -1,7 +1,7 @@
-"""What a target is: another hand-pose network, or another library's file, that takes a backbone.
+"""Targets: hand-pose networks and file formats that take a backbone.
 
-A `PoseTarget` builds a pose network around a backbone and states what it requires of it; an
-`ExportTarget` writes the backbone as other people's code reads it. Both are found by their name.
+A `PoseTarget` builds a pose network around a backbone and states its requirements for the backbone.
+An `ExportTarget` writes the backbone in the format of another library. Both are found by name.
 Those of this package are imported when first needed. Another package announces its own in its
 `setup.cfg`,
 
@@ -52,14 +52,14 @@ _registered: dict[str, "PoseTarget | ExportTarget"] = {}
 
 
 class UnknownTarget(LookupError):
-    """No target of that name; the message lists those there are."""
+    """There is no target of that name; the message lists the known ones."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class SwapError(ValueError):
-    """A backbone and a target do not go together, or a weight did not arrive where it should."""
+    """A backbone does not fit a target, or a weight did not arrive where it should."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class BackboneNeeds:
     """Requirements of a target for its backbone.
 
     Attributes:
-        channels: Channels of the map at `levels[0]`; None where any number will do.
-        stride: Stride of that map; None where any will do.
-        levels: Which maps are read: "high" (F_hi), "low" (F_lo).
-        input_px: The only possible side of the square crop; None where any will do.
-        gesture_logits: Gesture heads are required too.
+        channels: Channels of the map at `levels[0]`; None for any number.
+        stride: Stride of that map; None for any stride.
+        levels: Maps that are read: "high" (F_hi), "low" (F_lo).
+        input_px: The only possible side of the square crop; None for any size.
+        gesture_logits: Whether gesture heads are required, too.
     """
 
     channels: int | None = None
@@ -90,11 +90,11 @@ class PoseTarget(ABC):
     """A hand-pose network that can be built around any backbone; see docs/targets.md.
 
     Attributes:
-        name: Name it is found by.
-        summary: One line for a list.
-        presets: Options of `build_model` by the name of a size; "full" is the published one.
-        export: Writes the backbone as the target's own code reads it, as `ExportTarget.export`
-            does; None where there is no such code.
+        name: Name of the target.
+        summary: One line for a list of targets.
+        presets: Options of `build_model` by name of the size; "full" is the published size.
+        export: Function like `ExportTarget.export` that writes the backbone for the target's
+            original code; None if there is none.
     """
 
     name: str
@@ -115,15 +115,15 @@ class PoseTarget(ABC):
         """Build the network, a `PoseModel`.
 
         Args:
-            network: The backbone, or a `GestureNetwork` where the gesture logits are used. The
-                model holds this very backbone as `model.backbone`, not a copy, and names gesture
-                heads that it keeps `coarse` and `fine`.
-            seed: Of the new weights.
-            hand_models: "right" and "left".
-            allow_projection: The backbone's channels may be brought to those that the target
-                requires by a 1x1 convolution, see `adapters.swap.projection.fit_backbone`.
-            **options: Of this network. Name them in the signature: an unknown key of `model=` is
-                then refused with the list of known ones.
+            network: The backbone, or a `GestureNetwork` if gesture logits are used. The model
+                keeps the same object, not a copy, as `model.backbone`. Gesture heads that it keeps
+                are called `coarse` and `fine`.
+            seed: Random seed of the new weights.
+            hand_models: "right" and "left" hand.
+            allow_projection: Whether a 1x1 convolution may convert the backbone's channels to the
+                required number, see `adapters.swap.projection.fit_backbone`.
+            **options: Options of this network. Name them in the signature: an unknown key of
+                `model=` is then refused with the list of known keys.
 
         Raises:
             SwapError: The backbone does not fit.
@@ -143,27 +143,27 @@ class PoseTarget(ABC):
         announce: Callable[[str], object] | None,
         **options: Any,
     ) -> Dataset:
-        """Build the data set that the network is trained on, validated on and predicts.
+        """Build the dataset for training, validation and prediction.
 
         Args:
             index: The data.
-            rows: Images of one hand each.
+            rows: Rows of the index, each with a single hand.
             taxonomy: Gesture classes of their labels.
             size_px: Side of the square crops.
-            hand_models: "right" and "left".
+            hand_models: "right" and "left" hand.
             augmentation: Random motion; None for none.
             seed: Key of the augmentation.
-            announce: Is handed one line about the data; None for silence.
-            **options: `box_source` ("rootnet" for RootNet's boxes) and `shards`, each only where
-                it is set. Those of `PoseDataset` are what most targets pass on.
+            announce: Called with one line about the data; None for silence.
+            **options: `box_source` ("rootnet" for RootNet's boxes) and `shards`, if they are set.
+                Most targets pass them to `PoseDataset`.
 
         Returns:
-            A data set with `index`, `rows` and `box_source`. Its samples are named tuples with at
+            A dataset with `index`, `rows` and `box_source`. Its samples are named tuples with at
             least `image`, `row`, `hand` and `image_from_crop`.
         """
 
     def needs_for(self, **options: Any) -> BackboneNeeds:
-        """Return what a network built with these options requires of its backbone."""
+        """Return the backbone requirements of a network with these options."""
         return BackboneNeeds()
 
     def dataset_for(self, **options: Any) -> Callable[..., Dataset]:
@@ -171,10 +171,10 @@ class PoseTarget(ABC):
         return self.build_dataset
 
     def options(self, size: str) -> dict[str, Any]:
-        """Options of `build_model` for a preset.
+        """Return the options of `build_model` for a preset.
 
         Raises:
-            ValueError: No preset of that name.
+            ValueError: There is no preset of that name.
         """
         if size not in self.presets:
             known = ", ".join(self.presets)
@@ -188,10 +188,10 @@ class ExportReport:
 
     Attributes:
         target: Name of the export target.
-        files: What was written.
-        ledger: Every tensor of the backbone and of what the other library builds.
-        how_to_load: Code that loads it in the other library.
-        checks: Name of each check to its result, plain data.
+        files: The written files.
+        ledger: Every tensor of the backbone and of the other library's network.
+        how_to_load: Code that loads the files in the other library.
+        checks: Result of each check by name, plain data.
     """
 
     target: str
@@ -201,7 +201,7 @@ class ExportReport:
     checks: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self) -> str:
-        """Ledger, checks, what was written and how it is loaded, as text."""
+        """Format ledger, checks, files and how to load them."""
         lines = [self.ledger.table()]
         lines += [f"check: {name}: {value}" for name, value in self.checks.items()]
         lines += [f"Wrote {', '.join(str(file) for file in self.files)}. Load it with:", ""]
@@ -213,12 +213,11 @@ class ExportTarget:
     """A file format of another library.
 
     Attributes:
-        name: By which it is found.
-        summary: One line for a list.
-        export: `export(network, path, **options)` writes a `Backbone` or `GestureNetwork` and gives
-            an `ExportReport`; nothing is at `path` if a check fails.
-        takes: "network", or "folder" where `export` takes the `StoredWeights` of an exported
-            folder instead.
+        name: Name of the target.
+        summary: One line for a list of targets.
+        export: Function `export(network, path, **options)` that writes a `Backbone` or
+            `GestureNetwork` and returns an `ExportReport`. It writes nothing if a check fails.
+        takes: "network", or "folder" if `export` takes the `StoredWeights` of an exported folder.
     """
 
     name: str
@@ -232,7 +231,7 @@ class ExportTarget:
 
 
 def register_target(target: PoseTarget | ExportTarget) -> None:
-    """Make a target known in this process.
+    """Register a target in this process.
 
     Raises:
         TypeError: It is neither kind of target.
@@ -246,13 +245,13 @@ def register_target(target: PoseTarget | ExportTarget) -> None:
 
 
 def find_target(name: str) -> PoseTarget | ExportTarget:
-    """The target of a name.
+    """Find a target by name.
 
     Raises:
-        UnknownTarget: There is none; lists those there are.
-        ValueError: Two packages announce the name, or what is announced has another name.
-        TypeError: What is announced is no target.
-        ImportError: The target needs a package that is not installed.
+        UnknownTarget: There is no target of that name.
+        ValueError: Two packages announce the name, or the announced target has another name.
+        TypeError: The announced object is not a target.
+        ImportError: The target requires a package that is not installed.
         BrokenPackage: The package that announces it cannot be imported, or lacks it.
     """
     announced = _announced(name)
@@ -277,11 +276,11 @@ def find_target(name: str) -> PoseTarget | ExportTarget:
 
 
 def find_pose_target(name: str) -> PoseTarget:
-    """A target that can be trained.
+    """Find a pose network by name.
 
     Raises:
-        ValueError: The target writes files and is no network; lists what can be trained.
-        As `find_target`.
+        ValueError: The target is a file format.
+        UnknownTarget, TypeError, ImportError, BrokenPackage: See `find_target`.
     """
     target = find_target(name)
     if isinstance(target, PoseTarget):
@@ -297,8 +296,8 @@ def model_options(target: PoseTarget, model: Mapping[str, Any]) -> dict[str, Any
 
     Args:
         target: The target.
-        model: `size` (a preset of the target; default "full") and further options. None stands for
-            the word "none" in an option whose default is a word (`guidance="none"`).
+        model: `size` (preset of the target, default "full") and further options. None means "none"
+            for options whose default is a string, such as `guidance`.
     """
     parameters = inspect.signature(target.build_model).parameters
     words = {name for name, p in parameters.items() if isinstance(p.default, str)}
@@ -311,13 +310,13 @@ def model_options(target: PoseTarget, model: Mapping[str, Any]) -> dict[str, Any
 
 
 def list_targets() -> list[str]:
-    """Names of all targets, sorted; nothing is imported."""
+    """List the names of all targets, sorted, without importing them."""
     points = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
     return sorted({*BUILT_IN, *_registered, *points})
 
 
 def describe_targets() -> str:
-    """A line per target: name, kind and summary; one that cannot be imported says why."""
+    """Format a line per target: name, kind and summary, or why it is not available."""
     lines = []
     for name in list_targets():
         try:
@@ -331,10 +330,10 @@ def describe_targets() -> str:
 
 
 def backbone_of(network: Backbone | GestureNetwork) -> Backbone:
-    """The backbone of a network of ours.
+    """Return the backbone of a network.
 
     Raises:
-        TypeError: It is neither a backbone nor a gesture network.
+        TypeError: `network` is neither a backbone nor a gesture network.
     """
     if isinstance(network, GestureNetwork):
         return network.backbone
@@ -347,15 +346,15 @@ def backbone_of(network: Backbone | GestureNetwork) -> Backbone:
 
 
 def level_spec(backbone: Backbone, level: str) -> FeatureSpec:
-    """Channels and stride of the map in a role, "high" or "low"."""
+    """Return channels and stride of the map with a role, "high" or "low"."""
     return backbone.feature_specs[level_name(backbone, level)]
 
 
 def level_name(backbone: Backbone, level: str) -> str:
-    """Name among `feature_specs` of the map in a role, "high" or "low".
+    """Return the name in `feature_specs` of the map with a role, "high" or "low".
 
     Raises:
-        ValueError: Unknown role.
+        ValueError: The role is unknown.
     """
     if level not in LEVELS:
         raise ValueError(f"unknown level {level!r}; possible: {', '.join(LEVELS)}")
@@ -365,8 +364,8 @@ def level_name(backbone: Backbone, level: str) -> str:
 def _require_target(target: object, origin: str) -> None:
     if not isinstance(target, PoseTarget | ExportTarget):
         raise TypeError(
-            f"{origin} gives a {type(target).__name__}; it must give a PoseTarget or an "
-            "ExportTarget of adapters.targets"
+            f"{origin} provides a {type(target).__name__}; a PoseTarget or an ExportTarget of "
+            "adapters.targets is required."
         )
 
 
@@ -381,7 +380,6 @@ def _package(point: EntryPoint) -> str:
 def _unknown_message(name: str) -> str:
     known = list_targets()
     return (
-        f"unknown target {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}. A package "
-        f"adds one with an entry point of the group {ENTRY_POINT_GROUP!r}, a process with "
-        "register_target."
+        f"unknown target {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}. Add one "
+        f"with an entry point of the group {ENTRY_POINT_GROUP!r}, or with register_target."
     )

@@ -6,14 +6,14 @@ from typing import Any
 
 
 def did_you_mean(name: Any, known: Collection[Any]) -> str:
-    """ " Did you mean 'near'?" with a blank before it, or "" where no known name is near."""
+    """Suggest the most similar name, as a sentence after a space; "" if none is similar."""
     names = [other for other in known if isinstance(other, str)]
     near = difflib.get_close_matches(str(name), names, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def require_choice(key: str, value: Any, choices: Collection[Any]) -> None:
-    """Raises ValueError where a value is not one of the choices; names the key and the near one."""
+    """Raise ValueError, which names the key, unless a value is one of the choices."""
     if value not in choices:
         listed = ", ".join(str(choice) for choice in choices)
         near = did_you_mean(value, choices)

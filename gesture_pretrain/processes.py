@@ -48,8 +48,8 @@ def join_process_group(device: torch.device, *, timeout_s: float = 600.0) -> Non
     """Join the group described in the environment, over NCCL for CUDA and gloo for a CPU.
 
     Args:
-        device: Of this process.
-        timeout_s: How long a process waits for the others before it gives up.
+        device: Device of this process.
+        timeout_s: Time after which a process stops waiting for the others, s.
     """
     if dist.is_initialized():
         return

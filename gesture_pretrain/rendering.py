@@ -120,7 +120,6 @@ def shade(
     lights_free: Sequence[np.ndarray],
     openness: np.ndarray | None = None,
     gloss: np.ndarray | None = None,
-    wrap_rgb: np.ndarray = SKIN_WRAP,
 ) -> np.ndarray:
     """Shade N surface points in linear RGB (N, 3): wrapped diffuse plus Blinn-Phong highlight.
 
@@ -133,7 +132,6 @@ def shade(
             other lights cast no shadows.
         openness: (N, 1) fraction of ambient light that reaches the point. Default: 1.
         gloss: (N,) in [0, 1], from skin (0) to nail (1). Default: 0.
-        wrap_rgb: (3,) amount by which light wraps around the terminator, per channel.
     """
     light = lighting.ambient_rgb(normals)
     if openness is not None:
@@ -144,7 +142,7 @@ def shade(
     ):
         cosine = (normals @ direction)[:, None]
         reach = lights_free[index][:, None] if index < len(lights_free) else 1.0
-        light += np.maximum((cosine + wrap_rgb) / (1 + wrap_rgb), 0.0) * (colour * reach)
+        light += np.maximum((cosine + SKIN_WRAP) / (1 + SKIN_WRAP), 0.0) * (colour * reach)
         strength = _highlight(normals, to_camera, direction, gloss) * (cosine[:, 0] > 0)
         highlight += strength[:, None] * (colour * reach)
     return albedo_rgb * light + highlight

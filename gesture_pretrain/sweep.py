@@ -17,6 +17,7 @@ import numpy as np
 from gesture_pretrain.files import write_bytes_atomically
 from gesture_pretrain.plain_data import plain_data
 from gesture_pretrain.processes import launched_by_torchrun
+from gesture_pretrain.tables import text_table
 from gesture_pretrain.training.stopped import NonFiniteLoss
 
 RESULT_FILE = "result.json"
@@ -116,14 +117,12 @@ def sweep_table(runs: Sequence[SweepRun]) -> str:
     """
     names = list(dict.fromkeys(name for run in runs for name in run.scores))
     settings = list(dict.fromkeys(run.setting for run in runs))
-    rows = [["setting", "seeds", *names]]
+    rows = []
     for setting in settings:
         cells = [_cell(runs, settings[0], setting, name) for name in names]
         count = sum(run.setting == setting and bool(run.scores) for run in runs)
         rows.append([setting or "config", str(count), *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return text_table(("setting", "seeds", *names), rows)
 
 
 def _cell(runs: Sequence[SweepRun], first: str, setting: str, name: str) -> str:

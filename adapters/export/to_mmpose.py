@@ -1,6 +1,6 @@
 """Backbones in mmpose, as a registered module for any of its configs.
 
-    from adapters.export.to_mmpose import register_gesture_backbone
+    from adapters.export import data_preprocessor_config, register_gesture_backbone
     register_gesture_backbone(stand_in_ops=True)   # for mmcv-lite; not needed with mmcv
 
     model = dict(

@@ -35,16 +35,12 @@ CHECKED_BATCHES = (1, 3)
 BATCH = "batch"
 
 
-def export_onnx(
-    network: Backbone | GestureNetwork, path: str | Path, *, tolerance: float = TOLERANCE
-) -> ExportReport:
+def export_onnx(network: Backbone | GestureNetwork, path: str | Path) -> ExportReport:
     """Write an ONNX file of the backbone.
 
     Args:
         network: Its backbone is written, in eval mode.
         path: Path that ends in `.onnx`.
-        tolerance: Largest accepted difference between onnxruntime and torch, as a fraction of the
-            largest value of each output.
 
     Returns:
         What was written, and the difference of each output.
@@ -63,7 +59,7 @@ def export_onnx(
     try:
         wrapped = _NamedOutputs(backbone).eval()
         content = _graph(onnx, wrapped, backbone)
-        differences = _compare(runtime, content, wrapped, backbone, tolerance)
+        differences = _compare(runtime, content, wrapped, backbone)
     finally:
         backbone.train(was_training)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +69,7 @@ def export_onnx(
         f"session = onnxruntime.InferenceSession({str(path)!r})\n"
         f"{', '.join(wrapped.names)} = session.run(None, {{'image': normalised}})"
     )
-    checks = {"largest_difference": differences, "tolerance": tolerance}
+    checks = {"largest_difference": differences, "tolerance": TOLERANCE}
     return ExportReport("onnx", (path,), _ledger(backbone), how, checks)
 
 
@@ -173,7 +169,7 @@ def _metadata(backbone: Backbone) -> dict[str, str]:
 
 
 def _compare(
-    runtime: ModuleType, content: bytes, wrapped: _NamedOutputs, backbone: Backbone, limit: float
+    runtime: ModuleType, content: bytes, wrapped: _NamedOutputs, backbone: Backbone
 ) -> dict[str, float]:
     """Return each output's largest difference over its largest value, on random images."""
     options = runtime.SessionOptions()
@@ -188,10 +184,10 @@ def _compare(
         found = session.run(None, {"image": image.numpy()})
         for name, one, other in zip(wrapped.names, expected, found, strict=True):
             worst[name] = max(worst[name], relative_difference(one.numpy(), other))
-    if max(worst.values()) > limit:
+    if max(worst.values()) > TOLERANCE:
         raise SwapError(
-            f"onnxruntime and torch differ by more than {limit:g} of an output's largest value: "
-            f"{worst}. Nothing was written."
+            f"onnxruntime and torch differ by more than {TOLERANCE:g} of an output's largest "
+            f"value: {worst}. Nothing was written."
         )
     return worst
 

@@ -60,9 +60,9 @@ class TokenFusionNetwork(nn.Module):
         encoder_layers: Layers of the encoder of the image's tokens.
         fusion_layers: Layers of the encoder of the joints' tokens.
         num_heads: Attention heads of both.
-        volume_hidden: Channels inside the volumetric head; a multiple of 8. C where None.
+        volume_hidden: Channels inside the volumetric head; a multiple of 8. Default: C.
         head_hidden: Hidden units of the MANO heads.
-        dropout: In both encoders.
+        dropout: Dropout of both encoders.
         gate: First value of the guidance gates.
         guidance_detach: Keep the gesture heads unchanged, and pass no gradient through the
             logits. Otherwise pose training changes the heads, and their dropout makes the

@@ -26,7 +26,7 @@ class FeatureTokens(nn.Module):
         layers: Layers of the encoder.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of its MLPs over 2C.
-        dropout: In the encoder.
+        dropout: Dropout of the encoder.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class TokenFusion(nn.Module):
         layers: Layers of the encoder.
         num_heads: Heads of each.
         mlp_ratio: Hidden units of its MLPs over d.
-        dropout: In the encoder.
+        dropout: Dropout of the encoder.
     """
 
     def __init__(

@@ -49,13 +49,13 @@ class Study:
         audits = audit_plan(self.plan, self.cells)
         for stage, audit in audits.items():
             self.say(f"Leakage audit, {stage}: " + " ".join(audit.sentences()))
-        for sentence in not_audited(self.plan, self.cells):
+        for sentence in not_audited(self.plan):
             self.say(sentence)
         if write:
             content = {
                 "stages": {s: a.to_dict() for s, a in audits.items()},
                 "plan": asdict(self.plan),
-                "not_audited": not_audited(self.plan, self.cells),
+                "not_audited": not_audited(self.plan),
             }
             path = self.out / "plans" / f"{self.plan.name}.json"
             path.parent.mkdir(parents=True, exist_ok=True)

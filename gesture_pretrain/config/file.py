@@ -63,11 +63,6 @@ def read_python_file(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"Config {path} cannot be read: {kind}: {error}") from error
 
 
-def write_config(config: Mapping[str, Any]) -> str:
-    """Format a config as Python source that `read_config` reads back unchanged."""
-    return Config(dict(config)).pretty_text
-
-
 def plain(value: Any) -> Any:
     """Copy nested values with mmengine's dictionaries replaced by builtin ones."""
     if isinstance(value, Mapping):

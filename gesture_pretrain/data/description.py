@@ -14,20 +14,13 @@ from gesture_pretrain.data.interhand.published_counts import (
 from gesture_pretrain.tables import text_table
 
 
-def describe_index(index: HandIndex, labels: bool = True) -> str:
-    """Describe an index: its release, and its images per split, hand and label.
-
-    Args:
-        index: The index.
-        labels: Also list the number of images of every label.
-    """
+def describe_index(index: HandIndex) -> str:
+    """Describe an index: its release, and its images per split, hand and label."""
     counts = index.meta["counts"]
     lines = [f"{index.meta['data_name']}, {len(index):,} images in {index.root}"]
     if index.meta["kind"] == "interhand26m":
         lines += _release_lines(index, counts)
-    lines += ["", *_split_table(counts), *_notes(index)]
-    if labels:
-        lines += ["", *_label_table(counts)]
+    lines += ["", *_split_table(counts), *_notes(index), "", *_label_table(counts)]
     return "\n".join(lines)
 
 

@@ -78,7 +78,7 @@ def evaluate_predictions(
         mano: Hand models: None to look in the documented places, "open", or a MANO file or folder;
             "none" to do without, which leaves out the protocols that need fits.
         taxonomy: Gestures of the tables in scores.json.
-        joint_order, unit, box_source: Of other systems' files that do not state them.
+        joint_order, unit, box_source: For files of other systems that do not state them.
         allow_missing: Score although hands have no prediction; they are counted in the table.
         check_skeleton: See `read_external_predictions`.
         command: Command line to record.

@@ -107,7 +107,7 @@ def stage_surroundings(
 
     Args:
         rng: Random stream of the frame.
-        stage: Where the parts go.
+        stage: Collector of the parts.
         pool: Images for the background.
         other: A posed hand of the same person, of which the second hand is made.
     """

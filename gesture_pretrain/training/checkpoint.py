@@ -66,7 +66,7 @@ def save_checkpoint(folder: Path, iteration: int, state: dict, *, keep: int = 2)
     return path
 
 
-def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint | None:
+def load_newest_checkpoint(folder: Path) -> LoadedCheckpoint | None:
     """Load the newest complete checkpoint, or return None if there is none.
 
     Raises:
@@ -76,7 +76,7 @@ def load_newest_checkpoint(folder: Path, map_location="cpu") -> LoadedCheckpoint
     for record_path in sorted(Path(folder).glob("iteration_*.json"), reverse=True):
         path = record_path.with_suffix(".pt")
         fault = _fault(path, record_path)
-        found = _read_state(path, map_location) if fault is None else fault
+        found = _read_state(path) if fault is None else fault
         if isinstance(found, dict):
             return LoadedCheckpoint(path, found, tuple(notes))
         notes.append(f"Checkpoint {path} is damaged: {found}. Using the one before it.")
@@ -137,10 +137,10 @@ def _fault(path: Path, record_path: Path) -> str | None:
     return None if digest == expected_sha256 else "its SHA-256 is not the one that was written"
 
 
-def _read_state(path: Path, map_location) -> dict | str:
+def _read_state(path: Path) -> dict | str:
     """Read a checkpoint; return what is wrong with it as text."""
     try:
-        state = torch.load(path, map_location=map_location, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a file that it did not write
         return f"torch cannot read it ({type(error).__name__})"
     if not isinstance(state, dict) or state.get("format") != FORMAT:

@@ -85,7 +85,7 @@ def test_a_name_is_given_once():
 
 
 def test_what_is_registered_must_be_a_target():
-    with pytest.raises(TypeError, match="gives a dict"):
+    with pytest.raises(TypeError, match="provides a dict"):
         register_target({"name": "toy"})
 
 
@@ -106,7 +106,7 @@ def test_broken_packages_do_not_hide_the_other_targets(install):
     """One package whose object was renamed, or is no target, ended the whole list in an error."""
     install("theirs = other_targets:RENAMED\nothers = other_targets:NO_TARGET")
     lines = {line.split()[0]: line for line in base.describe_targets().splitlines()}
-    assert "no attribute 'RENAMED'" in lines["theirs"] and "gives a int" in lines["others"]
+    assert "no attribute 'RENAMED'" in lines["theirs"] and "provides a int" in lines["others"]
     assert "not available" not in lines["timm"]
     with pytest.raises(ValueError, match="announces 'theirs' as other_targets:RENAMED"):
         find_target("theirs")
@@ -120,7 +120,7 @@ def test_an_announced_target_must_have_the_announced_name(install):
 
 def test_an_announced_object_must_be_a_target(install):
     install("theirs = other_targets:NO_TARGET")
-    with pytest.raises(TypeError, match="other_targets gives a int"):
+    with pytest.raises(TypeError, match="other_targets provides a int"):
         find_target("theirs")
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from pose_run import write_pose_index
 
 from adapters.pose.sections import check_pose_config
 from adapters.pose.stage import resolve_config
 from adapters.pose.training import build_pose_runner
 from adapters.targets import find_pose_target, model_options
-from gesture_pretrain.config.file import read_config, write_config
+from gesture_pretrain.config.file import read_config
 
 REPO_ROOT = Path(__file__).parents[2]
 FOLDER = REPO_ROOT / "configs" / "pose"
@@ -84,7 +85,7 @@ def test_small_config_runs_a_batch_and_every_parameter_gets_a_gradient(path, ind
 def test_resolved_config_reads_back_to_itself(path, tmp_path):
     config = read(path, ["data.fraction=0.5"])
     copy = tmp_path / "config.py"
-    copy.write_text(write_config(config))
+    copy.write_text(Config(config).pretty_text)
     assert read(copy) == config
 
 
@@ -97,7 +98,7 @@ def test_header_gives_the_command_and_what_to_expect(path):
 
 def test_twin_without_pretraining_differs_in_one_line():
     with_it, without = (
-        write_config(read(FOLDER / f"token_fusion_hrnet_w32_interhand{end}.py")).splitlines()
+        Config(read(FOLDER / f"token_fusion_hrnet_w32_interhand{end}.py")).pretty_text.splitlines()
         for end in ("", "_no_pt")
     )
     start = [line for line in with_it if line not in without]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from tiny_run import write_tiny_index
 
 from gesture_pretrain.config import file
-from gesture_pretrain.config.file import write_config
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.pretraining.sections import check_config
 
@@ -55,7 +55,7 @@ def undo_zero_initialisation(model):
 def test_resolved_config_reads_back_to_itself(path, tmp_path):
     config = read_config(path, ["data.fraction=0.5"])
     copy = tmp_path / "config.py"
-    copy.write_text(write_config(config))
+    copy.write_text(Config(config).pretty_text)
     assert read_config(copy) == config
 
 

@@ -1,9 +1,9 @@
-"""Joints of a mesh and the left hand's mended shape directions."""
+"""Joints of a mesh."""
 
 import pytest
 import torch
 
-from eanet.mano_joints import correct_left_shape, joint_regressor, place_hand
+from eanet.mano_joints import joint_regressor, place_hand
 
 
 def test_regressor_rows_are_in_mano21_order():
@@ -19,13 +19,6 @@ def test_regressor_rows_are_in_mano21_order():
 def test_regressor_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(21, 778\), expected \(16, 778\)"):
         joint_regressor(torch.zeros(21, 778))
-
-
-def test_left_shape_is_mended_if_it_is_the_right_ones():
-    right = torch.rand(778, 3, 10)
-    mirrored = right * torch.tensor([-1.0, 1, 1])[:, None]
-    assert torch.equal(correct_left_shape(right, right), mirrored)
-    assert torch.equal(correct_left_shape(right, mirrored), mirrored)
 
 
 def test_a_hand_is_projected_where_it_is_and_then_centred_on_its_wrist():

@@ -17,7 +17,6 @@ _MANO21_FROM_MANO16_TIPS = (
 MIDDLE_TIP_OF_MODEL = 445  # in the network's losses
 MIDDLE_TIP_OF_METRIC = 444  # in upstream's evaluation
 _NUM_VERTICES = 778
-_LEFT_FAULT_LIMIT = 1.0
 
 
 class ManoLayer(Protocol):
@@ -77,16 +76,3 @@ def place_hand(vertices: Tensor, cam: Tensor, regressor21: Tensor) -> PlacedHand
     projected = joints[..., :2] * cam[:, None, :1] + cam[:, None, 1:]
     wrist = joints[:, :1]
     return PlacedHand(projected, joints - wrist, vertices - wrist, wrist)
-
-
-def correct_left_shape(right_shapedirs: Tensor, left_shapedirs: Tensor) -> Tensor:
-    """Return the left hand's shape directions (778, 3, 10), correcting an error in MANO files.
-
-    The distributed left hand has the right hand's x parts where the mirror image belongs. If the
-    summed absolute difference of both x parts is below 1, the left one's is negated.
-    """
-    difference = (right_shapedirs[:, 0] - left_shapedirs[:, 0]).abs().sum()
-    if difference >= _LEFT_FAULT_LIMIT:
-        return left_shapedirs
-    mirror = left_shapedirs.new_tensor([-1.0, 1.0, 1.0])
-    return left_shapedirs * mirror[:, None]

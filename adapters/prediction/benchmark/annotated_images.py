@@ -59,12 +59,10 @@ def images_of_interhand(folder: Path) -> Iterator[AnnotatedHand]:
         )
 
 
-def images_of_index(
-    index: HandIndex, split: str, most: int, seed: int = 0
-) -> Iterator[AnnotatedHand]:
+def images_of_index(index: HandIndex, split: str, most: int) -> Iterator[AnnotatedHand]:
     """Yield at most `most` single hands of a split of a dataset, drawn at random."""
     rows = index.select(split=split, single_hand_only=True)
-    drawn = np.random.default_rng(seed).permutation(rows)[:most]
+    drawn = np.random.default_rng(0).permutation(rows)[:most]
     for row in np.sort(drawn):
         yield hand_of_row(index, int(row))
 

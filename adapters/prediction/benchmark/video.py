@@ -23,14 +23,14 @@ from gesture_pretrain.synthetic.build import write_synthetic
 FRAMES_PER_S = 30.0
 
 
-def rendered_video(folder: Path, frames: int, *, seed: int = 2026) -> list[AnnotatedHand]:
+def rendered_video(folder: Path, frames: int) -> list[AnnotatedHand]:
     """Render a hand of the second edition that moves through continuous poses, 256 px."""
     root = write_synthetic(
         folder / "video",
         images_per_split={"test": frames},
         cameras_per_frame=1,
         subjects={"test": 1},
-        seed=seed,
+        seed=2026,
         edition=2,
         continuous={"test": 1.0},
         frames_per_take=frames,

@@ -36,12 +36,12 @@ def audit_plan(plan: Plan, table: CellTable) -> dict[str, LeakageAudit]:
     return audits
 
 
-def not_audited(plan: Plan, table: CellTable) -> list[str]:
+def not_audited(plan: Plan) -> list[str]:
     """Return sentences about the arms whose weights have unknown training images."""
     sentences = [
         f"Arm {name} starts from weights ({arm.init}) whose training images are unknown."
         for name, arm in plan.arms.items()
-        if arm.weights is None and arm.init not in (None, "random") and name not in table.left_out
+        if arm.weights is None and arm.init not in (None, "random")
     ]
     known = stored_pretrainings(plan, HandIndex.open(plan.data["index"]))
     for name, record in stored_records(plan).items():

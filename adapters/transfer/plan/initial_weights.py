@@ -5,7 +5,6 @@ from typing import Any
 
 from adapters.transfer.plan.plan import RANDOM, Arm, Plan, PlanError
 from gesture_pretrain.data.index.index import file_sha256
-from gesture_pretrain.weights.errors import WeightsError
 from gesture_pretrain.weights.ledger import fingerprint
 from gesture_pretrain.weights.record import WeightRecord
 from gesture_pretrain.weights.registry import find_backbone
@@ -70,13 +69,9 @@ class InitialWeights:
 
 
 def stored_records(plan: Plan) -> dict[str, WeightRecord]:
-    """Return arm -> card of its stored weights, without optional arms that lack their weights."""
-    records = {}
-    for name, arm in plan.arms.items():
-        if arm.weights is not None:
-            try:
-                records[name] = find_backbone(arm.weights).record
-            except (WeightsError, OSError):
-                if not arm.optional:
-                    raise
-    return records
+    """Return arm -> card of its stored weights."""
+    return {
+        name: find_backbone(arm.weights).record
+        for name, arm in plan.arms.items()
+        if arm.weights is not None
+    }

@@ -236,7 +236,7 @@ def _audit_sentences(plan: Plan, table: CellTable, audits: dict[str, LeakageAudi
     found = [f"{stage}: " + " ".join(audit.sentences()) for stage, audit in audits.items()]
     if plan.allowed_leaks:
         found.append(f"Leaks that the plan allows: {', '.join(plan.allowed_leaks)}.")
-    return found + not_audited(plan, table)
+    return found + not_audited(plan)
 
 
 def _cards(scored: Scored) -> dict[str, tuple[str, ...]]:

@@ -20,6 +20,7 @@ from gesture_pretrain.report.contact_sheet import Tile
 
 CROP_PX = 224
 _MARGIN = 1.5
+_OF_EACH_KIND = 2
 _BESIDE_THE_IMAGE_RGB = (236, 239, 242)
 
 
@@ -30,8 +31,6 @@ def pose_tiles(
     scored: Scored,
     pair: ComparedPair,
     reader: GroundTruthReader,
-    *,
-    each: int = 2,
 ) -> tuple[Tile, ...]:
     """Draw hands where an arm gains least, those in the middle, and those where it gains most.
 
@@ -39,7 +38,6 @@ def pose_tiles(
         plan, table, out, scored: The plan, its cells, their folder and their scores.
         pair: Comparison of the arm with its reference.
         reader: Ground-truth reader of the test index.
-        each: Number of hands of each kind.
 
     Returns:
         Three tiles per hand: ground truth, the reference's pose, and the arm's pose. Predicted
@@ -48,7 +46,7 @@ def pose_tiles(
     places = _places(plan, scored, pair)
     scores = on_shared_hands([scored.cells[place][plan.protocols[0]] for place in places])
     reference_mm, arm_mm = (mean_known(s.errors.joint_mm, axis=1) for s in scores)
-    names, chosen = _choose(reference_mm - arm_mm, each)
+    names, chosen = _choose(reference_mm - arm_mm)
     if not names:
         return ()
     info = scores[0].info
@@ -74,11 +72,11 @@ def _places(plan: Plan, scored: Scored, pair: ComparedPair) -> list[tuple]:
     return next(places for places in by_seed if all(place in scored.cells for place in places))
 
 
-def _choose(gain_mm: np.ndarray, each: int) -> tuple[list[str], np.ndarray]:
+def _choose(gain_mm: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return what each chosen hand is an example of, and its position."""
     order = np.argsort(gain_mm, kind="stable")
     order = order[~np.isnan(gain_mm[order])]
-    each = min(each, len(order) // 3)
+    each = min(_OF_EACH_KIND, len(order) // 3)
     middle = (len(order) - each) // 2
     parts = {"worst": order[:each], "median": order[middle : middle + each]}
     parts["best"] = order[len(order) - each :]

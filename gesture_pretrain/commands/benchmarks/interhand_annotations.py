@@ -25,7 +25,7 @@ _DISTANCE_MM = 1_200.0
 _JOINT_RADII_MM = np.array([145.0, 120.0, 95.0, 70.0])  # fingertip to knuckle
 
 
-def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
+def write_annotations(root: Path, scale: float) -> Path:
     """Write `root/annotations/train/*.json` in the v1.0 layout.
 
     Args:
@@ -37,7 +37,7 @@ def write_annotations(root: Path, scale: float, seed: int = 0) -> Path:
     """
     folder = root / "annotations" / "train"
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     count = max(_VIEWS, round(FULL_IMAGES * scale))
     steps = _time_steps(-(-count // _VIEWS))
     cameras = [str((400002 if k < 80 else 410001) + k) for k in range(_CAMERAS)]

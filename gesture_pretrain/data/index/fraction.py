@@ -26,7 +26,7 @@ def select_fraction(
     Args:
         index: The index.
         rows: (N,) ascending rows.
-        fraction: In (0, 1].
+        fraction: Fraction in (0, 1].
         seed: Seed of the random order.
 
     Returns:

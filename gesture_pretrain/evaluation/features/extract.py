@@ -100,15 +100,13 @@ def extract_features(
     device: str = "cpu",
     workers: int = 0,
     progress: bool = True,
-    meta: Mapping | None = None,
 ) -> dict[str, FeatureTable]:
     """Run several backbones over one dataset, decoding each image once.
 
     Args:
         models: Name -> Backbone or GestureNetwork. All must take images of the dataset's size.
         dataset: Yields HandSample without augmentation; `row` points into `index`.
-        index: Where the groups and subjects are looked up.
-        meta: Plain values kept with each table, beside the model's name.
+        index: Index with the groups and subjects.
 
     Returns:
         name -> FeatureTable, in the order of the dataset.
@@ -122,9 +120,7 @@ def extract_features(
     samples, outputs = _run(models, batches, device)
     columns = _sample_columns(samples, index)
     return {
-        name: FeatureTable(
-            **columns, **_concatenate(outputs[name]), meta={"backbone": name, **(meta or {})}
-        )
+        name: FeatureTable(**columns, **_concatenate(outputs[name]), meta={"backbone": name})
         for name in models
     }
 

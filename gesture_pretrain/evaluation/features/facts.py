@@ -7,6 +7,7 @@ from importlib.metadata import version
 import gesture_pretrain
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
+from gesture_pretrain.evaluation.features.images import ProbedImages
 from gesture_pretrain.evaluation.features.models import UNTRAINED, heads_fit
 from gesture_pretrain.evaluation.features.result import BackboneResult, EvaluationContext
 from gesture_pretrain.taxonomy import Taxonomy
@@ -17,13 +18,12 @@ def evaluation_context(
     *,
     index: HandIndex,
     sets: dict[str, GestureDataset],
-    split: str,
+    images: ProbedImages,
     train_split: str,
     taxonomy: Taxonomy,
     k: int,
     seed: int,
     main: BackboneResult,
-    note: str,
     left_out: list[str],
     command: str,
     record: WeightRecord,
@@ -34,13 +34,13 @@ def evaluation_context(
     data_name = index.meta["data_name"]
     if synthetic and "synthetic" not in data_name:
         data_name = f"synthetic {data_name}"
-    title = f"{data_name}, split {split}"
+    protocol = _protocol(sets[train_split], train_split, images.split, k, main, circular)
     return EvaluationContext(
-        data_title=title,
+        data_title=f"{data_name}, split {images.split}",
         synthetic=synthetic,
         images=image_kind(index),
         class_names={"coarse": taxonomy.coarse_names, "fine": taxonomy.fine_names},
-        protocol=[note, *_protocol(sets[train_split], train_split, split, k, main, circular)],
+        protocol=[images.note, *protocol],
         circular=circular,
         left_out=left_out,
         facts=_facts(index, taxonomy, sets, record),

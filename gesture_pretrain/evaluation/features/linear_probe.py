@@ -150,9 +150,7 @@ def complete_hands(joint_valid: np.ndarray) -> np.ndarray:
     return whole
 
 
-def hold_out(
-    subjects: np.ndarray, groups: np.ndarray, *, fraction: float = 0.2
-) -> tuple[np.ndarray, str]:
+def hold_out(subjects: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, str]:
     """Split training data for the choice of a penalty.
 
     Holds out every fifth subject (at least one) in the order of their ids. If there is only one
@@ -167,7 +165,7 @@ def hold_out(
     for units, name in ((np.asarray(subjects), "subject"), (np.asarray(groups), "group")):
         distinct, positions = np.unique(units, return_inverse=True)
         if len(distinct) > 1:
-            stride = min(round(1 / fraction), len(distinct))
+            stride = min(5, len(distinct))
             return (positions % stride) == stride - 1, name
     raise ValueError("The training data are one group of one subject; nothing can be held out.")
 

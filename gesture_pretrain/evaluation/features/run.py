@@ -11,7 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import nn
+
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset
 from gesture_pretrain.device import choose_device
 from gesture_pretrain.evaluation.features.extract import FeatureTable
 from gesture_pretrain.evaluation.features.facts import evaluation_context
@@ -91,39 +94,54 @@ def evaluate_features(
     models = open_models(name, baselines, record, classes, with_heads, left_out)
     images = choose_images(index, classes, train_split=train_split, split=split)
     print(images.note)
-    split = images.split
     out.mkdir(parents=True, exist_ok=True)
-    parts = {train_split: (images.train, max_train), split: (images.evaluated, max_eval)}
     size_px = common_size(models)
-    sets = {
-        part: probed_dataset(index, rows, classes, size_px, limit=limit, seed=seed)
-        for part, (rows, limit) in parts.items()
-    }
-    tables = {
-        part: feature_tables(models, sets[part], index, out, part, device=device, workers=workers)
-        for part in sets
-    }
-    results = [
-        _result(model, tables[train_split][model], tables[split][model], classes, k, out)
-        for model in models
-    ]
-    left_out += _not_scored(results[0], classes, tables)
+    train = probed_dataset(index, images.train, classes, size_px, limit=max_train, seed=seed)
+    evaluated = probed_dataset(index, images.evaluated, classes, size_px, limit=max_eval, seed=seed)
+    sets = {train_split: train, images.split: evaluated}
+    results, unscored = _score_all(
+        models, sets, index, classes, k=k, out=out, device=device, workers=workers
+    )
     context = evaluation_context(
         index=index,
         sets=sets,
-        split=split,
+        images=images,
         train_split=train_split,
         taxonomy=classes,
         k=k,
         seed=seed,
         main=results[0],
-        note=images.note,
-        left_out=left_out,
+        left_out=left_out + unscored,
         command=command,
         record=record,
     )
     _write_metrics(out / "metrics.json", results, context)
-    return FeatureEvaluation(out, results, context, sets[split])
+    return FeatureEvaluation(out, results, context, evaluated)
+
+
+def _score_all(
+    models: Mapping[str, nn.Module],
+    sets: Mapping[str, GestureDataset],
+    index: HandIndex,
+    classes: Taxonomy,
+    *,
+    k: int,
+    out: Path,
+    device: str,
+    workers: int,
+) -> tuple[list[BackboneResult], list[str]]:
+    """Score every model on the second set, with probes that are fitted on the first.
+
+    Returns:
+        The results, and sentences on what has no score.
+    """
+    tables = {
+        part: feature_tables(models, images, index, out, part, device=device, workers=workers)
+        for part, images in sets.items()
+    }
+    train, evaluated = tables.values()
+    results = [_result(model, train[model], evaluated[model], classes, k, out) for model in models]
+    return results, _not_scored(results[0], classes, tables)
 
 
 def _result(

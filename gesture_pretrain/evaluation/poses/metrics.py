@@ -104,10 +104,10 @@ class PckCurve:
         return float(areas.mean())
 
 
-def auc(errors: ArrayLike, thresholds: ArrayLike = PCK_THRESHOLDS_MM) -> float:
-    """Compute the area under the PCK curve of errors (N, P), by default from 0 to 50 mm."""
+def auc(errors: ArrayLike) -> float:
+    """Compute the area under the PCK curve of errors (N, P) from 0 to 50 mm."""
     errors = np.asarray(errors, np.float64)
-    curve = PckCurve(errors.shape[1], np.asarray(thresholds))
+    curve = PckCurve(errors.shape[1], PCK_THRESHOLDS_MM)
     curve.add(errors)
     return curve.auc()
 

@@ -130,7 +130,7 @@ def test_a_difference_beyond_the_tolerance_is_refused(exported):
         changed.net.bn1.bias.add_(0.01)
     wrapped = adapter._NamedOutputs(changed).eval()
     with pytest.raises(SwapError, match="differ by more than 0.0001"):
-        adapter._compare(onnxruntime, path.read_bytes(), wrapped, changed, TOLERANCE)
+        adapter._compare(onnxruntime, path.read_bytes(), wrapped, changed)
 
 
 def test_another_ending_is_refused(backbone, tmp_path):
