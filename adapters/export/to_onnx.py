@@ -216,6 +216,6 @@ def _ledger(backbone: Backbone) -> WeightLedger:
 
 TARGET = ExportTarget(
     name="onnx",
-    summary="an ONNX graph of the backbone: all levels and the pooled feature",
+    summary="an ONNX graph of the backbone, for one image size: all levels and the pooled feature",
     export=export_onnx,
 )

@@ -51,6 +51,8 @@ targets = {
 pretraining = dict(
     data=dict(
         batch_size=128,
+        # at 45 degrees, gestures that differ in orientation alone, such as aokay and
+        # aokay_upright, become harder to tell apart
         augmentation=dict(scale=0.25, rotation_deg=45.0, translation=0.05, colour=0.2, flip=0.5),
     ),
     # 38 epochs; the maximum is reached after 27

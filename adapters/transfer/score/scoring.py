@@ -19,7 +19,7 @@ from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import find_protocols
 from gesture_pretrain.evaluation.poses.score import Score, score_predictions
-from gesture_pretrain.files import writing
+from gesture_pretrain.files import require_space, writing
 
 
 @dataclass
@@ -44,6 +44,15 @@ class Scored:
     curves: list[dict] = field(default_factory=list)
     folder: TemporaryDirectory = field(default_factory=TemporaryDirectory)
     _info: list[dict] = field(default_factory=list)
+
+    def require_space(self, scores: list[Score], cells: int) -> None:
+        """Refuse to begin if the errors of all cells do not fit, given those of one.
+
+        Raises:
+            DiskFull: There is too little space for temporary files.
+        """
+        of_one = sum(s.errors.joint_mm.nbytes + s.errors.vertex_mm.nbytes for s in scores)
+        require_space(self.folder.name, cells * of_one)
 
     def spilled(self, score: Score) -> Score:
         """Return a score with its errors memory-mapped, so that many cells fit into memory.
@@ -102,17 +111,21 @@ def score_plan(plan: Plan, table: CellTable, out: Path, reader: GroundTruthReade
     Raises:
         FileNotFoundError: An external file is missing.
         PredictionError: An external file is damaged or belongs to other data.
+        DiskFull: There is too little space for temporary files.
     """
     protocols = find_protocols(list(plan.protocols))
     found = Scored()
-    for cell in table.cells:
-        folder = CellFolder(out, cell)
-        result = folder.result(verify=True) if cell.stage == FINETUNING else None
+    folders = [CellFolder(out, cell) for cell in table.cells if cell.stage == FINETUNING]
+    finished = [folder for folder in folders if folder.result() is not None]
+    for folder in finished:
+        cell, result = folder.cell, folder.result(verify=True)
         if result is None:
             continue
         place = place_of(cell)
         predictions = PosePredictions.load(folder.predictions)
         scores, found.refused[place] = score_predictions(predictions, reader, protocols)
+        if not found.cells:
+            found.require_space(scores, len(finished))
         found.cells[place] = {s.protocol.name: found.spilled(s) for s in scores}
         found.results[place] = result
         found.pretrainings[place] = pretraining_of(cell)

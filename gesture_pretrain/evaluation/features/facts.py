@@ -59,7 +59,8 @@ def image_kind(index: HandIndex) -> str:
     """Describe the images: "synthetic images", "photographs", or "images" if unknown."""
     if is_synthetic(index):
         return "synthetic images"
-    return "photographs" if index.meta["kind"] in ("folders", "interhand26m") else "images"
+    recorded = index.meta["kind"] == "folders" or index.meta["data_name"] == "InterHand2.6M"
+    return "photographs" if recorded else "images"
 
 
 def _trained_on(record: WeightRecord) -> str:

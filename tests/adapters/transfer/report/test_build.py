@@ -24,6 +24,7 @@ from adapters.transfer.score.scoring import score_plan, truth_reader
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.statistics.comparison import holm
+from gesture_pretrain.files import DiskFull
 
 
 @cache
@@ -198,6 +199,14 @@ def test_gestures_that_pretraining_had_and_had_not_are_two_parts(finished, monke
     assert len(single) == 6 and corrected == pytest.approx(holm(single).tolist())
     assert corrected != pytest.approx(single)
     assert compare_plan(finished.plan, scored, exposure={})[0].by_exposure == ()
+
+
+def test_scoring_that_cannot_fit_is_refused(finished, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull, match="needed") as caught:
+        score_plan(finished.plan, finished.table, finished.out, truth_reader(finished.plan))
+    numbers = 22 * 40 * len(finished.plan.protocols) * 6  # joints and mesh, hands, cells
+    assert caught.value.bytes_needed == 8 * numbers
 
 
 def test_pose_tiles_show_truth_reference_and_arm_of_each_hand(finished):
