@@ -8,11 +8,11 @@ from pose_run import OPEN_HAND
 
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
+from gesture_pretrain import evaluate_predictions
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.supervision import count_supervision
-from gesture_pretrain.evaluation.prediction_files import evaluate_predictions
 from gesture_pretrain.report.score_table import ScoreTable
 from gesture_pretrain.synthetic.build import write_synthetic
 
@@ -70,7 +70,7 @@ def test_both_targets_learn_from_joints_alone(right_hands, tmp_path, target, cap
     )
     file = found.save(tmp_path / "val.npz")
     scored = evaluate_predictions(
-        files=[str(file)], data=right_hands, out=tmp_path / "report", mano="open", split="val"
+        [file], data=right_hands, out=tmp_path / "report", mano="open", split="val"
     )
     table = ScoreTable(scored.scores, scored.refused, scored.facts, scored.mean_pose_mm)
     assert "ours: right hand, 21 joints" in table.to_text() and "NaN" not in table.to_text()
