@@ -1,5 +1,6 @@
 """Every shipped config builds, runs a batch, and gives every parameter a gradient."""
 
+import math
 import re
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def test_header_gives_the_command_and_what_to_expect(path):
     assert f"tools/pretrain_backbone.py configs/pretrain/{path.name}" in header
     assert re.search(r"[Ee]xpected|accuracy", header)
     assert path.stem.isidentifier()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_ramp_ends_before_the_schedule_and_batch_norm_is_not_synchronised(path):
+    config = check_config(read_config(path))
+    ramp, last = config.objective.ramp, math.ceil(0.8 * config.schedule.epochs) - 1
+    assert ramp.value(last) == ramp.maximum
+    assert not config.training.sync_bn
 
 
 def test_unknown_section_and_key_and_bad_override_are_named(tmp_path):
