@@ -12,6 +12,7 @@ __getattr__, __all__ = lazy_names(
     __name__,
     {
         "evaluate_features": "gesture_pretrain.evaluation.features.run",
+        "evaluate_predictions": "gesture_pretrain.evaluation.prediction_files",
         "export_backbone": "gesture_pretrain.weights.export",
         "list_backbones": "gesture_pretrain.weights.registry",
         "load_backbone": "gesture_pretrain.weights.registry",

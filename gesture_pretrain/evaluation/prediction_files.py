@@ -49,11 +49,11 @@ class PoseEvaluation:
 
 
 def evaluate_predictions(
+    files: Sequence[str | Path],
     *,
-    files: Sequence[str],
-    data: Path,
+    data: str | Path,
     protocols: Sequence[str] = ("all",),
-    out: Path,
+    out: str | Path,
     split: str | None = None,
     hands: str = "single",
     mano: str | None = None,
@@ -70,7 +70,7 @@ def evaluate_predictions(
     Args:
         files: Paths, or NAME=PATH to name a system; files of `PosePredictions.save`, or of other
             systems (see `external.predictions`).
-        data: Index folder of the predicted images.
+        data: Index of the predicted images, or dataset that contains one.
         protocols: Names of protocols, or "all".
         out: Folder of the error files.
         split: Split to evaluate. Default: the images that each file predicts.
@@ -181,7 +181,7 @@ def load_hand_models(mano: str | None, *, fits_needed: bool) -> dict[str, HandMo
     return {side: load_hand_model(side, mano) for side in ("right", "left")}
 
 
-def _named_files(files: Sequence[str]) -> list[tuple[str | None, Path]]:
+def _named_files(files: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
     """Split each entry into system name (None: the file's own) and path."""
     parts = [str(text).partition("=") for text in files]
     return [(name, Path(path)) if equals else (None, Path(name)) for name, equals, path in parts]

@@ -3,7 +3,8 @@
 Content is written to a hidden sibling (`.name.<random>.part`), synced to disk, and then renamed.
 After a kill or a power failure, and for concurrent readers and writers, either the old or the
 complete new content exists. A killed process leaves its `.part` behind, without the lock that a
-writer holds on it; the next process that writes to the folder deletes it.
+writer holds on it; the next process that writes to the folder deletes it. No maintained library
+does this for folders.
 """
 
 import ctypes

@@ -1,7 +1,8 @@
 """Triangle meshes as Wavefront OBJ (text) and PLY (binary) files.
 
 Vertices are in the camera frame: x right, y down, z away from the viewer. Most 3D programs have y
-up and show such a hand upside down; rotate it by 180 degrees about x.
+up and show such a hand upside down; rotate it by 180 degrees about x. Both formats are too short to
+justify a dependency on trimesh.
 """
 
 from os import PathLike

@@ -9,7 +9,8 @@ One line per source label, keyed by the whole name:
     hand         optional: right, left or interacting; images of another hand are masked
     flip         optional: the label whose classes the mirror image has (may be the label itself)
 
-Flips are derived for classes from the `flip` column and checked to be an involution.
+Flips are derived for classes from the `flip` column and checked to be an involution. The standard
+library reads the file, because training does not require pandas.
 """
 
 import csv

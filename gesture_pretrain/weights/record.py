@@ -16,7 +16,7 @@ from pydantic import Field
 
 from gesture_pretrain.files.json_file import parse_json
 from gesture_pretrain.plain_data import plain_data
-from gesture_pretrain.schema import STRICT, validated
+from gesture_pretrain.schema import STRICT, Fraction, validated
 from gesture_pretrain.weights.errors import WeightsError
 
 FORMAT_VERSION = 1
@@ -28,7 +28,6 @@ HEADS_FILE = "heads.safetensors"
 Size = Annotated[int, Field(ge=1, le=8192)]  # pixels
 Channels = Annotated[int, Field(ge=1, le=65536)]
 Classes = Annotated[int, Field(ge=1, le=100_000)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Mean = Annotated[float, Field(ge=-10, le=10)]
 Std = Annotated[float, Field(ge=1e-4, le=100)]
 NumBytes = Annotated[int, Field(ge=0)]

@@ -11,11 +11,11 @@ from golden_recipe import FunctionInputs, gen, regressor16
 
 from eanet import UPSTREAM
 from eanet.heatmap_cells import cells_from_crop, crop_from_cells, lift_joints
+from eanet.layers.soft_argmax import soft_argmax_3d
 from eanet.losses import coord_loss, param_loss, unreduced_terms
 from eanet.mano_joints import MIDDLE_TIP_OF_METRIC, PlacedHand, joint_regressor, place_hand
 from eanet.rotation import axis_angle_from_6d
 from eanet.rotation_net import sample_joint_features
-from eanet.soft_argmax import soft_argmax_3d
 
 # two places of float32 at values of 0.25 to 0.5, where the reference was computed in it
 _FLOAT32 = 2 * 2.0**-25

@@ -7,14 +7,8 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
-from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.synthetic.build import write_synthetic
 from gesture_pretrain.taxonomy import Taxonomy
-
-
-@pytest.fixture(scope="session")
-def hand_models():
-    return {side: load_hand_model(side, "open") for side in ("right", "left")}
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from forked_run import forked
 from random_pose_model import store_random_pose_model
 from tiny_release import TinyRelease
 from toy_pose import register_toy, toy_plan, write_toy_index
@@ -50,6 +49,23 @@ SMALL = [
 STEPS = ["schedule.epochs=1", "schedule.iterations=2"]
 
 Words = list[object]
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Fork a child that works and ends; return its process id.
+
+    The caller has computed nothing, so a child starts from the state of a new process.
+    """
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
 
 
 class Inputs:

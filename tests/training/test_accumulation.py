@@ -6,7 +6,6 @@ from tiny_run import SIZE_PX, tiny_sections
 
 from adapters.pose.data import PoseDataSection, build_pose_data
 from adapters.targets import find_pose_target
-from gesture_pretrain.hand.model import load_hand_model
 from gesture_pretrain.models.backbone import build_backbone
 from gesture_pretrain.pretraining.run import build_runner
 from gesture_pretrain.training.accumulation import accumulated_step, split_batch
@@ -61,11 +60,6 @@ def check(found):
             assert (value - other[name]).abs().max() <= allowed, name
         assert other_log["loss"].item() == pytest.approx(log["loss"].item(), rel=1e-5)
     return allowed
-
-
-@pytest.fixture(scope="module")
-def hand_models():
-    return {side: load_hand_model(side, path="open") for side in ("right", "left")}
 
 
 def test_gesture_objective(tmp_path, tiny_index):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eanet.conv_bn import conv_bn
-from eanet.fuse_former import FuseFormer
-from eanet.soft_argmax import soft_argmax_3d
+from eanet.layers.conv_bn import conv_bn
+from eanet.layers.fuse_former import FuseFormer
+from eanet.layers.soft_argmax import soft_argmax_3d
 
 
 class HandFeatures(NamedTuple):

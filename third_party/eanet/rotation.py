@@ -7,7 +7,7 @@ The 6 numbers are a 3x2 matrix in row-major order: the first column is entries 0
 import torch
 from torch import Tensor
 
-from eanet.precision import at_least_float32
+from eanet.layers.precision import at_least_float32
 from eanet.quirks import CORRECT, Quirks
 
 _NORM_FLOOR = 1e-12

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from eanet.attention import SelfAttentionBlock
-from eanet.conv_bn import conv_bn
 from eanet.gesture_logits import GestureFusion
+from eanet.layers.attention import SelfAttentionBlock
+from eanet.layers.conv_bn import conv_bn
+from eanet.layers.precision import at_least_float32
 from eanet.position_net import HandFeatures
-from eanet.precision import at_least_float32
 
 NUM_ROOT, NUM_FINGERS, NUM_SHAPE, NUM_CAMERA = 6, 90, 10, 3
 

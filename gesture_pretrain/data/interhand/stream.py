@@ -4,6 +4,9 @@ The annotation files of InterHand2.6M reach 0.85 GB (3.7 GB at 30 fps) and becom
 Python objects. `JsonStream` walks such a file with a window of a few megabytes: the caller steps
 through the outer levels with `members` and `element_batches`, and each small inner value is decoded
 whole. A file that ends early or is not JSON raises `DataError` with its name and the byte offset.
+
+ijson with its C backend reads a `*_data.json` 1.5 times as fast (measured on 0.1 of the training
+split), but it gives no byte offset for a damaged file, and hides repeated keys.
 """
 
 from __future__ import annotations

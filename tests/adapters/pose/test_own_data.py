@@ -4,25 +4,37 @@ import json
 import math
 
 import pytest
-from own_data import write_right_hands
 from pose_run import OPEN_HAND
 
 from adapters.pose.prediction import predict_split
 from adapters.pose.training import build_pose_runner
+from gesture_pretrain import evaluate_predictions
 from gesture_pretrain.data.index.errors import DataError
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.data.samples.supervision import count_supervision
-from gesture_pretrain.evaluation.prediction_files import evaluate_predictions
 from gesture_pretrain.report.score_table import ScoreTable
+from gesture_pretrain.synthetic.build import write_synthetic
+
+FOLDERS = ("0016_fist", "0027_five_count", "0007_thumbup_normal", "0012_aokay_upright")
 
 
 @pytest.fixture(scope="module")
 def right_hands(tmp_path_factory):
+    """Index of rendered right hands without fits."""
     root = tmp_path_factory.mktemp("own") / "data"
-    subjects = {"train": 1, "val": 1}
-    images = {"train": 8, "val": 4}
-    return write_right_hands(root, images=images, size_px=64, subjects=subjects, workers=0)
+    write_synthetic(
+        root,
+        images_per_split={"train": 8, "val": 4},
+        size_px=64,
+        subjects={"train": 1, "val": 1},
+        workers=0,
+        gestures=list(FOLDERS),
+        progress=False,
+    )
+    for fits in root.glob("annotations/*/*MANO_NeuralAnnot.json"):
+        fits.unlink()
+    return build_interhand_index(root, progress=False, data_name="right hands")
 
 
 def train(index, out, target, **data):
@@ -58,7 +70,7 @@ def test_both_targets_learn_from_joints_alone(right_hands, tmp_path, target, cap
     )
     file = found.save(tmp_path / "val.npz")
     scored = evaluate_predictions(
-        files=[str(file)], data=right_hands, out=tmp_path / "report", mano="open", split="val"
+        [file], data=right_hands, out=tmp_path / "report", mano="open", split="val"
     )
     table = ScoreTable(scored.scores, scored.refused, scored.facts, scored.mean_pose_mm)
     assert "ours: right hand, 21 joints" in table.to_text() and "NaN" not in table.to_text()

@@ -9,7 +9,7 @@ Letters: B batch, C width, H = W = grid, T = H * W tokens of one map (row-major)
 import torch
 from torch import Tensor, nn
 
-from eanet.attention import CrossAttentionBlock, SelfAttentionBlock
+from eanet.layers.attention import CrossAttentionBlock, SelfAttentionBlock
 
 
 class CrossAttentionStack(nn.Module):

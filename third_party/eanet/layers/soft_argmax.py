@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from eanet.precision import at_least_float32
+from eanet.layers.precision import at_least_float32
 
 
 def soft_argmax_3d(heatmaps: Tensor) -> Tensor:
