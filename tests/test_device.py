@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gesture_pretrain import device as module
+from gesture_pretrain import processes
 from gesture_pretrain.device import choose_device, start_process
 from gesture_pretrain.precision import autocast, choose_precision
 from gesture_pretrain.processes import launched_by_torchrun
@@ -58,6 +59,21 @@ def test_processes_of_srun_that_do_not_know_of_each_other_are_refused(environmen
         launched_by_torchrun()
     environment.setenv("LOCAL_RANK", "0")
     assert launched_by_torchrun()
+
+
+@pytest.mark.parametrize(("backend", "group"), [("nccl", "hosts"), ("gloo", None)])
+def test_objects_are_gathered_in_the_memory_of_the_hosts(monkeypatch, backend, group):
+    """Over NCCL, gigabytes of predictions would have had to fit into each GPU."""
+    used = []
+    monkeypatch.setattr(processes, "rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr(processes.dist, "get_backend", lambda: backend)
+    monkeypatch.setattr(processes.dist, "new_group", lambda backend: {"gloo": "hosts"}[backend])
+    monkeypatch.setattr(
+        processes.dist, "all_gather_object", lambda found, value, group: used.append(group)
+    )
+    monkeypatch.setattr(processes, "_cpu_groups", {})
+    assert processes.gather_objects("mine") == [None, None]
+    assert used == [group]
 
 
 def test_precision_is_resolved_for_the_device():

@@ -1,5 +1,6 @@
 """Every shipped config builds, runs a batch, and gives every parameter a gradient."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def test_resolved_config_reads_back_to_itself(path, tmp_path):
     copy = tmp_path / "config.py"
     copy.write_text(Config(config).pretty_text)
     assert read_config(copy) == config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_ramp_ends_before_the_schedule_and_batch_norm_is_not_synchronised(path):
+    config = check_config(read_config(path))
+    ramp, last = config.objective.ramp, math.ceil(0.8 * config.schedule.epochs) - 1
+    assert ramp.value(last) == ramp.maximum
+    assert not config.training.sync_bn
 
 
 def test_unknown_section_and_key_and_bad_override_are_named(tmp_path):

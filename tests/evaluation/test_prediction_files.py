@@ -129,5 +129,6 @@ def test_without_hand_models_what_needs_no_fit_is_scored(tool, files, rendered_i
         + ["--out", str(out)]
     )
     content = json.loads((out / "scores.json").read_text())
-    assert set(content["systems"]["truth"]) == {"interhand_wrist", "mmpose_interhand"}
+    scored = {"interhand_wrist", "mmpose_interhand", "joint_auc"}
+    assert set(content["systems"]["truth"]) == scored
     assert "hand models" in content["not_available"]["truth"]["eanet_corrected"]

@@ -64,6 +64,7 @@ class Protocol:
         vertices: Whether the mesh is compared with that of the fit. Both are aligned in the same
             way as joints, by their regressed joints, or by vertices for "similarity".
         aligned_scores: Whether to compute PCK curves and F-scores, raw and similarity-aligned.
+        joint_auc: Whether to compute the area under the PCK curve of the joints, 0 to 50 mm.
         box_source: Origin of the crop boxes; set by ``bound``.
         split: Evaluated split; set by ``bound``.
     """
@@ -86,6 +87,7 @@ class Protocol:
     images: str = "all"
     vertices: bool = False
     aligned_scores: bool = False
+    joint_auc: bool = False
     box_source: str | None = None
     split: str | None = None
 
@@ -242,6 +244,14 @@ PROTOCOLS: dict[str, Protocol] = {
             averaging="sample",
             vertices=True,
             missing_fit="excluded",
+        ),
+        Protocol(
+            "joint_auc",
+            "AUC 0-50 mm of the PCK curves of annotated joints, wrist-aligned",
+            "Zimmermann and Brox, ICCV 2017; thresholds of FreiHAND",
+            mask="triangulated",
+            averaging="sample",
+            joint_auc=True,
         ),
         Protocol(
             "freihand",

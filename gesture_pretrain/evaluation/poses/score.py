@@ -20,7 +20,7 @@ from gesture_pretrain.evaluation.poses.hand_errors import (
     require_available,
 )
 from gesture_pretrain.evaluation.poses.mesh_scores import MeshScores
-from gesture_pretrain.evaluation.poses.metrics import mean_known
+from gesture_pretrain.evaluation.poses.metrics import auc, mean_known
 from gesture_pretrain.evaluation.poses.predictions import PosePredictions
 from gesture_pretrain.evaluation.poses.protocol import Protocol, ProtocolError
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
@@ -239,9 +239,16 @@ def _score(predictions, protocol, gathered: _Accumulated, columns, counts, split
         means,
         HandErrors(joint_mm, vertex_mm, gathered.excluded),
         columns,
-        {} if gathered.mesh is None else gathered.mesh.means(),
+        _extra_means(protocol, gathered, joint_mm),
         {**counts, **gathered.excluded},
     )
+
+
+def _extra_means(protocol: Protocol, gathered: _Accumulated, joint_mm) -> dict[str, float]:
+    known = ~np.isnan(joint_mm).all(axis=0)
+    if protocol.joint_auc and known.any():
+        return {"AUC joints": auc(joint_mm[:, known])}
+    return {} if gathered.mesh is None else gathered.mesh.means()
 
 
 def _split_name(reader: GroundTruthReader, rows: np.ndarray) -> str:

@@ -54,7 +54,7 @@ def test_read_predictions_enter_the_table(write, rendered_index, reader):
         write("interhand21", "m"), rendered_index, system="other", box_source="its own detector"
     )
     scores, _ = score_predictions(read, reader, list(PROTOCOLS.values()))
-    assert len(scores) == 7  # all but that of interacting hands
+    assert len(scores) == 8  # all but that of interacting hands
     assert all(score.averages.mpjpe_mm["single"] < 1e-4 for score in scores)
     assert all("boxes: its own detector" in score.protocol.card()[-1] for score in scores)
 

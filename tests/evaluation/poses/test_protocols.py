@@ -58,6 +58,18 @@ def test_truth_is_perfect_under_every_protocol(complete, predictions_of, reader)
     assert extra["AUC joints"] >= 1 - 0.5 / 99 - 1e-9 and extra["PA-MPVPE"] < ZERO_MM
 
 
+def test_auc_of_annotated_joints_needs_no_fit(complete, predictions_of, reader):
+    """Half of the joints 10 mm off, half of them 60 mm, and one that nobody annotated."""
+    off_mm = np.where(np.arange(21) % 2, 10.0, 60.0)
+    moved = complete.joints_cam_mm + off_mm[:, None] * [1.0, 0.0, 0.0]
+    moved[:, 0] = complete.joints_cam_mm[:, 0]
+    score = _score(predictions_of(complete, moved, None), reader, [PROTOCOLS["joint_auc"]])
+    near = (50 - 10) / 50
+    expected = (1 + 10 * near) / 21  # the wrist, and the odd joints
+    assert score["joint_auc"].extra["AUC joints"] == pytest.approx(expected, abs=0.01)
+    assert "AUC joints" in str(score["joint_auc"])
+
+
 def test_turned_truth_is_perfect_after_similarity_alignment_only(complete, predictions_of, reader):
     turn = rodrigues([0.3, -0.2, 0.5])
 
@@ -231,6 +243,7 @@ def test_what_cannot_be_scored_says_why(complete, predictions_of, reader, render
     joints_only = predictions_of(complete, complete.joints_cam_mm)
     scores, refused = score_predictions(joints_only, reader, SINGLE)
     joints_are_enough = {"interhand_wrist", "mmpose_interhand", "interwild", "pa_mpjpe"}
+    joints_are_enough |= {"joint_auc"}
     assert {s.protocol.name for s in scores} == joints_are_enough
     assert "predicts no mesh" in refused["eanet_corrected"]
     without_models = GroundTruthReader(rendered_index)
