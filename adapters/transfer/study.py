@@ -15,10 +15,10 @@ from adapters.transfer.plan.cells import cells_of
 from adapters.transfer.plan.file import read_plan
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.execution import Outcome, outcome, run_one, run_plan
-from adapters.transfer.run.forecast import forecast, forecast_lines
+from adapters.transfer.run.forecast import forecast, forecast_lines, least_bytes
 from gesture_pretrain.config.override import Overrides
 from gesture_pretrain.data.index.leakage import require_no_leaks
-from gesture_pretrain.files import write_bytes_atomically
+from gesture_pretrain.files import require_space, write_bytes_atomically
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ class Study:
 
         Raises:
             LeakageError: A leak that the plan does not allow by name.
+            DiskFull: There is less space than the predictions need at least.
         """
-        self.audit(write=True)
+        self._prepare()
         return run_plan(self.plan, self.out, workers=workers, say=self.say)
 
     def run_cell(self, label: str) -> None:
@@ -96,8 +97,12 @@ class Study:
         """
         from adapters.transfer.run.cluster import submit_workers
 
-        self.audit(write=True)
+        self._prepare()
         return submit_workers(self.plan, self.out, dict(settings))
+
+    def _prepare(self) -> None:
+        require_space(self.out, least_bytes(self.plan, self.cells, self.out))
+        self.audit(write=True)
 
     def outcome(self) -> Outcome:
         """Which cells are finished, failed or blocked."""

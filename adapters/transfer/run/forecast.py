@@ -14,6 +14,8 @@ from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.evaluation.statistics.comparison import cluster_ids, detectable_difference
 from gesture_pretrain.tables import text_table
 
+_BYTES_PER_HAND = 268  # row, side and 21 joints
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -82,6 +84,18 @@ def _hours(plan: Plan, cell: Cell, speed: Mapping, test_images: int) -> float | 
     if cell.stage == FINETUNING and plan.planning.prediction_images_per_s is not None:
         seconds += test_images / plan.planning.prediction_images_per_s
     return seconds / 3600
+
+
+def least_bytes(plan: Plan, table: CellTable, out: Path) -> int:
+    """Estimate how much space the missing predictions take at least, without their meshes."""
+    index = HandIndex.open(plan.test.index or plan.data["index"])
+    missing = [
+        cell
+        for cell in table.cells
+        if cell.stage == FINETUNING and CellFolder(out, cell).state() != FINISHED
+    ]
+    files = len(missing) * (1 + len(plan.curve))
+    return files * len(scored_rows(plan, index)) * _BYTES_PER_HAND
 
 
 def makespan(table: CellTable, hours: Mapping[str, float], workers: int) -> float:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_stage import FakeStage
@@ -14,6 +15,8 @@ from adapters.transfer.plan.file import plan_from
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from adapters.transfer.run.execution import outcome, run_one, run_plan, work
 from adapters.transfer.run.forecast import forecast, forecast_lines
+from adapters.transfer.study import Study
+from gesture_pretrain.files import DiskFull
 
 
 def states(toy) -> dict[str, str]:
@@ -103,6 +106,14 @@ def test_damaged_weights_are_not_passed_on(toy):
     (CellFolder(toy.out, pretraining).weights / "w.safetensors").write_text("changed")
     result = go(toy, FakeStage(), "two")
     assert "hash differs" in result.failed[dependent.label]
+
+
+def test_a_study_whose_predictions_do_not_fit_is_not_begun(toy, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull, match="out .*needed") as caught:
+        Study(toy.plan, toy.table, toy.out, toy.said.append).run(workers=1)
+    assert caught.value.bytes_needed == 6 * 40 * 268  # fine-tunings, images
+    assert not toy.out.exists()
 
 
 def work_at_once(toy, stages) -> None:
