@@ -100,7 +100,7 @@ def train(
     predicted = {split: _held_out(run, split, box_source) for split in predict}
     if before_training is not None:
         before_training(run)
-    say = print if progress else _say_nothing
+    say = print if progress else lambda *_: None
     is_main = rank_and_world_size()[0] == 0
     model = None
     with run_lock(out, resume=resume):
@@ -203,7 +203,3 @@ def _predict(
     if rank_and_world_size()[0] == 0:
         predictions.save(path)
     return path
-
-
-def _say_nothing(*_texts: str) -> None:
-    """Print nothing."""

@@ -97,7 +97,7 @@ def pretrain(
     runner = build_runner(out=out, resume=resume, device=device, progress=progress, **sections)
     if before_training is not None:
         before_training(runner)
-    say = print if progress else _say_nothing
+    say = print if progress else lambda *_: None
     weights_name = backbone_name(_network(runner).backbone.arch, resolved["tag"])
     with run_lock(out, resume=resume):
         if rank_and_world_size()[0] > 0:
@@ -233,7 +233,3 @@ def _network(runner: TrainingRunner):
 
 def _stem(config: str | Path | Mapping) -> str:
     return "pretraining" if isinstance(config, Mapping) else Path(config).stem
-
-
-def _say_nothing(*_texts: str) -> None:
-    """Print nothing."""

@@ -24,10 +24,14 @@ from gesture_pretrain.evaluation.statistics.crossed import (
 )
 from gesture_pretrain.evaluation.statistics.sign_flip import sign_flip_p_value
 
+POWER = 0.8  # of the detectable differences
+
 
 @dataclass(frozen=True)
 class PairedDifference:
     """The errors of a system minus those of its reference, on the same samples.
+
+    Intervals are 95 % intervals.
 
     Attributes:
         difference_mm: Mean difference; negative if the system is better.
@@ -49,7 +53,6 @@ class PairedDifference:
         pretrainings: Number of pretrainings the runs start from.
         clusters: Number of clusters.
         samples: Number of samples.
-        level: Level of the intervals.
         caveats: Sentences that belong next to the interval.
     """
 
@@ -72,7 +75,6 @@ class PairedDifference:
     sign_flip_p: float = float("nan")
     pretraining_se_mm: float = 0.0
     pretrainings: int = 1
-    level: float = LEVEL
     caveats: tuple[str, ...] = ()
 
 
@@ -83,7 +85,6 @@ def compare_paired(
     *,
     weights: np.ndarray | None = None,
     pretrainings: Sequence | None = None,
-    level: float = LEVEL,
 ) -> PairedDifference:
     """Compare two systems by their errors on the same samples.
 
@@ -93,7 +94,6 @@ def compare_paired(
         clusters: (N,) Cluster of each sample; see `cluster_ids`.
         weights: (N,) Weight of each sample, such as its number of counted joints; None for equal.
         pretrainings: (R,) Pretraining each run starts from; None if all runs share one.
-        level: Level of the intervals.
 
     Raises:
         ValueError: Shapes that do not fit, samples that only one system counts, nothing to count,
@@ -103,9 +103,9 @@ def compare_paired(
     groups = None if pretrainings is None else np.asarray(pretrainings)
     means, shares = _cluster_sums(errors - reference, clusters, weights)
     parts = variance_components(means, shares, groups)
-    low, high = crossed_interval(parts, level=level)
+    low, high = crossed_interval(parts)
     own, base = (float(np.average(e, axis=1, weights=weights).mean()) for e in (errors, reference))
-    relative = _relative_interval(errors, reference, clusters, weights, groups, level)
+    relative = _relative_interval(errors, reference, clusters, weights, groups)
     runs, count = means.shape
     started = 1 if groups is None else len(np.unique(groups))
     return PairedDifference(
@@ -123,12 +123,11 @@ def compare_paired(
         cluster_se_mm=float(parts.errors["clusters"]),
         seed_se_mm=float(parts.errors.get("seeds", 0.0)),
         pretraining_se_mm=float(parts.errors.get("pretrainings", 0.0)),
-        detectable_mm=_detectable(parts, level=level),
+        detectable_mm=_detectable(parts),
         seeds=runs,
         pretrainings=started,
         clusters=count,
         samples=errors.shape[1],
-        level=level,
         caveats=_caveats(runs, count),
     )
 
@@ -159,18 +158,14 @@ def detectable_difference(
     *,
     clusters: float,
     seeds: int,
-    level: float = LEVEL,
-    power: float = 0.8,
 ) -> float:
-    """Return the smallest true difference detected with probability `power`.
+    """Return the smallest true difference detected with a power of 80 %.
 
     Args:
         cluster_se_mm: Standard error of the mean by clusters, sd / sqrt(C).
         seed_se_mm: Standard error of the mean by seeds, sd / sqrt(R).
         clusters: Number of clusters; the effective number if their sizes differ.
         seeds: Number of runs.
-        level: Level of the interval; the significance is 1 - `level`.
-        power: Probability of a significant result.
 
     Returns:
         NaN with fewer than two clusters.
@@ -181,12 +176,12 @@ def detectable_difference(
     if seeds > 1:
         errors["seeds"], freedom["seeds"] = np.float64(seed_se_mm), seeds - 1.0
     nothing = np.zeros(())
-    return _detectable(Components(nothing, nothing, nothing, errors, freedom), level, power)
+    return _detectable(Components(nothing, nothing, nothing, errors, freedom))
 
 
-def _detectable(parts: Components, level: float = LEVEL, power: float = 0.8) -> float:
+def _detectable(parts: Components) -> float:
     total = np.sqrt(sum(error**2 for error in parts.errors.values()))
-    return float(crossed_reach(parts, 1 - level) + stats.norm.ppf(power) * total)
+    return float(crossed_reach(parts, 1 - LEVEL) + stats.norm.ppf(POWER) * total)
 
 
 def _counted(errors_mm, reference_mm, clusters, weights) -> tuple[np.ndarray, ...]:
@@ -221,14 +216,14 @@ def _cluster_sums(values, clusters, weights) -> tuple[np.ndarray, np.ndarray]:
     return sums / weight, weight / weight.sum()
 
 
-def _relative_interval(errors, reference, clusters, weights, groups, level):
+def _relative_interval(errors, reference, clusters, weights, groups):
     """Interval of 100 (mean / reference mean - 1), by linearising the ratio."""
     own, base = (float(np.average(e, axis=1, weights=weights).mean()) for e in (errors, reference))
     if base == 0:
         return float("nan"), float("nan")
     linear = 100 * (errors - own / base * reference) / base
     means, shares = _cluster_sums(linear, clusters, weights)
-    low, high = crossed_interval(variance_components(means, shares, groups), level=level)
+    low, high = crossed_interval(variance_components(means, shares, groups))
     ratio = 100 * (own / base - 1)
     return ratio + float(low), ratio + float(high)
 

@@ -74,11 +74,9 @@ def crossed_reach(components: Components, alpha: np.ndarray | float) -> np.ndarr
     return np.sqrt(sum(squares))
 
 
-def crossed_interval(
-    components: Components, *, level: float = LEVEL
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the low and high end (...,) of the interval."""
-    reach = crossed_reach(components, 1 - level)
+def crossed_interval(components: Components) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low and high end (...,) of the 95 % interval."""
+    reach = crossed_reach(components, 1 - LEVEL)
     return components.mean - reach, components.mean + reach
 
 
