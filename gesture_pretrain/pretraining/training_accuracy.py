@@ -10,7 +10,7 @@ from gesture_pretrain.data.splits.select import spread
 from gesture_pretrain.pretraining.accuracy import GestureAccuracy
 from gesture_pretrain.processes import rank_and_world_size
 
-IMAGES = 1000
+IMAGES, BATCH = 1000, 64
 
 
 @no_grad()
@@ -18,21 +18,17 @@ def training_accuracy(
     model: nn.Module,
     dataset: GestureDataset,
     *,
-    images: int = IMAGES,
-    batch_size: int = 64,
     workers: int = 0,
 ) -> dict[str, float]:
-    """Measure `coarse_top1`, `coarse_loss`, `fine_top1` and `fine_loss` on training images.
+    """Measure `coarse_top1`, `coarse_loss`, `fine_top1` and `fine_loss` on 1000 training images.
 
     Args:
         model: Trained `GesturePretrainer`, which is set to eval mode.
         dataset: Training dataset, used without its augmentation.
-        images: Maximum number of images, evenly spread over the dataset.
-        batch_size: Images per batch.
         workers: Loading processes.
     """
-    chosen = still_part(dataset, images)
-    batches = own_batches(len(chosen), batch_size, *rank_and_world_size())
+    chosen = still_part(dataset, IMAGES)
+    batches = own_batches(len(chosen), BATCH, *rank_and_world_size())
     scores = GestureAccuracy()
     model.eval()
     for batch in make_loader(chosen, workers, 0, False, batch_sampler=batches):

@@ -26,6 +26,8 @@ from gesture_pretrain.report.contact_sheet import Tile, contact_sheet, spread_ov
 from gesture_pretrain.report.page import Block, Code, Figure, Page, Table, facts_table
 from gesture_pretrain.skeleton import JOINT_NAMES_MANO21
 
+_MISTAKES_SHOWN = 8
+
 
 def write_backbone_report(
     path: Path | str, evaluation: FeatureEvaluation, *, curves: Mapping | None = None
@@ -156,9 +158,9 @@ def _confusions(main: BackboneResult, context) -> list[Block]:
     return blocks
 
 
-def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> list[Block]:
+def _frequent_mistakes(counts: np.ndarray, names: list[str]) -> list[Block]:
     wrong = counts - np.diag(np.diag(counts))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MISTAKES_SHOWN]
     pairs = [(int(p) // len(names), int(p) % len(names)) for p in order if wrong.flat[p]]
     rows = [(names[t], names[p], f"{wrong[t, p]} of {counts[t].sum()}") for t, p in pairs]
     frame = pd.DataFrame(rows, columns=["true class", "predicted", "images"])
@@ -166,7 +168,7 @@ def _frequent_mistakes(counts: np.ndarray, names: list[str], limit: int = 8) -> 
 
 
 def _embeddings(results, context) -> list[Block]:
-    chosen = choose_points(len(results[0].table), max_points=context.tsne_points, seed=context.seed)
+    chosen = choose_points(len(results[0].table), seed=context.seed)
     if len(chosen) < 4 or "probe_coarse" not in results[0].scores:
         return []
     blocks: list[Block] = [_pooled_embedding(results, context, chosen)]

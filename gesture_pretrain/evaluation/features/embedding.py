@@ -18,17 +18,15 @@ def choose_points(num_samples: int, *, max_points: int = 1000, seed: int = 0) ->
     return np.sort(drawn)
 
 
-def tsne_2d(
-    features: np.ndarray, *, perplexity: float = 30.0, seed: int = 0, pca_dims: int = 50
-) -> np.ndarray:
+def tsne_2d(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Embed features in the plane.
 
-    The features are reduced to `pca_dims` principal components first (van der Maaten and Hinton
-    2008, section 4.2, use 30), which changes little and saves most of the time.
+    The features are reduced to 50 principal components first (van der Maaten and Hinton 2008,
+    section 4.2, use 30), which changes little and saves most of the time. The perplexity is 30, or
+    (N - 1) / 3 for small N.
 
     Args:
         features: (N, C). N must exceed 3.
-        perplexity: Effective number of neighbours; lowered to (N - 1) / 3 for small N.
         seed: Random seed.
 
     Returns:
@@ -40,11 +38,11 @@ def tsne_2d(
         raise ValueError(f"t-SNE needs (N, C) features with N >= 4, got {features.shape}.")
     if not np.isfinite(features).all():
         raise ValueError("The features hold NaN or infinite values; t-SNE cannot place them.")
-    dims = min(pca_dims, features.shape[1], num_samples)
+    dims = min(50, features.shape[1], num_samples)
     reduced = PCA(dims, svd_solver="randomized", random_state=seed).fit_transform(features)
     spread = reduced.std() or 1.0
     tsne = TSNE(
-        perplexity=min(perplexity, (num_samples - 1) / 3),
+        perplexity=min(30.0, (num_samples - 1) / 3),
         init="pca",
         learning_rate="auto",
         random_state=seed,

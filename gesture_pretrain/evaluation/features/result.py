@@ -34,7 +34,6 @@ class EvaluationContext:
         facts: Name to text: data, taxonomy, versions, commit.
         commands: Command lines that produce this evaluation again.
         trained_on: The data of the pretraining run, which may differ from the evaluated data.
-        tsne_points: Number of samples in t-SNE figures.
         seed: Random seed of the samples and of t-SNE.
     """
 
@@ -48,7 +47,6 @@ class EvaluationContext:
     facts: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
     trained_on: str = "data not recorded"
-    tsne_points: int = 1000
     seed: int = 0
 
 

@@ -13,13 +13,12 @@ EXACT_CLUSTERS = 13  # 2 ** 13 patterns are enumerated; more clusters are sample
 SAMPLES = 9999
 
 
-def sign_flip_p_value(cluster_means: np.ndarray, shares: np.ndarray, *, seed: int = 0) -> float:
+def sign_flip_p_value(cluster_means: np.ndarray, shares: np.ndarray) -> float:
     """Return the two-sided p-value of "no difference".
 
     Args:
         cluster_means: (C,) Mean difference of each cluster, averaged over the runs.
         shares: (C,) Weight of each cluster; they sum to 1.
-        seed: Seed of the sampled sign patterns; unused with up to `EXACT_CLUSTERS` clusters.
 
     Returns:
         NaN with a single cluster.
@@ -30,7 +29,7 @@ def sign_flip_p_value(cluster_means: np.ndarray, shares: np.ndarray, *, seed: in
     if count <= EXACT_CLUSTERS:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=count)))
     else:
-        signs = np.random.default_rng(seed).choice((1.0, -1.0), (SAMPLES, count))
+        signs = np.random.default_rng(0).choice((1.0, -1.0), (SAMPLES, count))
         signs = np.concatenate([np.ones((1, count)), signs])  # the observed pattern counts
     values = np.abs(signs @ (cluster_means * shares))
     observed = abs(float((cluster_means * shares).sum()))
