@@ -1,4 +1,4 @@
-"""Who may import whom, and that importing does nothing else.
+"""Who may import whom, that importing does nothing else, and sizes of folders and functions.
 
 tools -> adapters -> gesture_pretrain, and third_party imports nothing of ours. A module that sets
 threads, seeds, paths or the environment while it is imported changes the program of whoever uses
@@ -9,6 +9,7 @@ import ast
 import graphlib
 import importlib
 import json
+import statistics
 import subprocess
 import sys
 
@@ -53,6 +54,7 @@ PACKAGES = {
     "third_party/eanet": "eanet",
 }
 MOST_FILES = 15
+LONGEST_FUNCTION, MEDIAN_FUNCTION = 80, 9  # lines, with the docstring
 # folders whose subfolders offer the public names
 WITHOUT_NAMES = ("gesture_pretrain.data", "gesture_pretrain.evaluation")
 # of the extras of setup.cfg and of tools/install.sh; each is imported where it is needed
@@ -142,6 +144,18 @@ def test_no_folder_has_more_files_than_a_reader_can_survey(repo_root):
         for f in folders
     }
     assert {name: n for name, n in counts.items() if n > MOST_FILES} == {}
+
+
+def test_functions_are_short(repo_root):
+    lengths = {
+        f"{path.relative_to(repo_root)}:{node.name}": node.end_lineno - node.lineno + 1
+        for folder in (*PACKAGES, "tools")
+        for path in (repo_root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION} == {}
+    assert statistics.median(lengths.values()) <= MEDIAN_FUNCTION
 
 
 def test_public_names_can_be_imported_from_their_folder(modules):

@@ -16,23 +16,18 @@ Expected: unknown. Not run by us: it needs the dataset and a GPU.
 from mmengine.config import read_base
 
 with read_base():
-    from .table2 import *
+    from .table2 import *  # isort: skip
+    from .._base_.plan_from_imagenet import arms, comparisons
 
 name = "controls"
 question = "What in gesture pretraining helps?"
 
 backbones = dict(hrnet=dict(arch="hrnet_w18", size_px=256))
+# random weights need a higher rate
+arms["random"].update(finetuning=dict(optimizer=dict(lr=3e-4)))
+arms["gesture"].update(pretrain=dict(optimizer=dict(lr=1e-3)))
 # a control differs from gestures in its labels alone: same start, images and steps
-arms = dict(
-    imagenet=dict(init="imagenet", text="ImageNet weights, no pretraining by the plan"),
-    imagenet_gesture=dict(
-        init="imagenet", pretrain=dict(), text="ImageNet, then coarse and fine gestures"
-    ),
-    imagenet_shuffled=dict(
-        init="imagenet",
-        pretrain=dict(data=dict(label_variant="cluster_shuffled")),
-        text="ImageNet, then gestures exchanged among the sequences of all subjects",
-    ),
+arms.update(
     image_shuffled=dict(
         init="imagenet",
         pretrain=dict(data=dict(label_variant="shuffled")),
@@ -68,10 +63,6 @@ arms = dict(
         extra="pretraining",
         text="ImageNet; fine-tuning is longer by the images of the pretraining",
     ),
-    random=dict(init="random", finetuning=dict(optimizer=dict(lr=3e-4)), text="no pretraining"),
-    gesture=dict(
-        pretrain=dict(optimizer=dict(lr=1e-3)), text="coarse and fine gestures, from random weights"
-    ),
 )
 targets = {
     "token fusion": dict(
@@ -80,12 +71,7 @@ targets = {
 }
 fractions = [0.1]
 comparisons = [
-    dict(arm="imagenet_gesture", reference="imagenet", text="Pretraining on top of ImageNet."),
-    dict(
-        arm="imagenet_gesture",
-        reference="imagenet_shuffled",
-        text="What the gestures add to labels that mean nothing across subjects.",
-    ),
+    *comparisons,
     dict(
         arm="imagenet_gesture",
         reference="sequence_identity",
@@ -106,5 +92,4 @@ comparisons = [
         reference="imagenet",
         text="Gestures that were withheld from pretraining, and the others.",
     ),
-    dict(arm="gesture", reference="random", text="Pretraining from random weights."),
 ]

@@ -21,6 +21,7 @@ dataset and a GPU.
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.plan_from_imagenet import arms
     from .._base_.plan_interhand_256 import *
 
 name = "table2"
@@ -34,27 +35,11 @@ seeds = [0, 1, 2]
 fractions = [1.0]
 test = dict(split="test", box_source="rootnet")  # RootNet's boxes, as in the paper's protocol
 
+for _name in ("imagenet", "imagenet_gesture", "imagenet_shuffled"):
+    arms[_name].update(optional=True)
 # the recipes' learning rates suit pretrained weights; random weights need higher ones
-arms = dict(
-    random=dict(init="random", finetuning=dict(optimizer=dict(lr=3e-4)), text="no pretraining"),
-    imagenet=dict(init="imagenet", optional=True, text="ImageNet weights"),
-    imagenet_gesture=dict(
-        init="imagenet",
-        pretrain=dict(),
-        optional=True,
-        text="ImageNet weights, then pretrained on coarse and fine gestures",
-    ),
-    imagenet_shuffled=dict(
-        init="imagenet",
-        pretrain=dict(data=dict(label_variant="cluster_shuffled")),
-        optional=True,
-        text="the same, gestures exchanged among the sequences of all subjects",
-    ),
-    gesture=dict(
-        pretrain=dict(optimizer=dict(lr=1e-3)),
-        text="pretrained on coarse and fine gestures, from random weights",
-    ),
-)
+arms["random"].update(finetuning=dict(optimizer=dict(lr=3e-4)))
+arms["gesture"].update(pretrain=dict(optimizer=dict(lr=1e-3)))
 # each of EANet's hand branches would otherwise see only half of the images
 EANET_DATA = dict(data=dict(augmentation=dict(flip=0.5)))
 targets = {
@@ -94,7 +79,7 @@ targets = {
         text="EANet on HRNet-W32, initial weights only",
     ),
 }
-del EANET_DATA
+del EANET_DATA, _name
 
 protocols = ["eanet_corrected", "eanet_upstream", "interhand_wrist", "pa_mpjpe"]
 comparisons = [

@@ -79,10 +79,10 @@ def write_synthetic(
             the back of the hand, 15 to 90; None allows all views except along the arm.
         roll_limit_deg: Largest angle between the fingers and "up" in the image; None means 45
             with a view limit and no limit without one.
-        view_side: "palm", "back" or "both": visible side within the limit. From one side
-            the outline alone separates right from left hands, which makes small runs easier.
-        grey_cameras: Number of each person's 24 or more cameras that are
-            monochrome: named 41xxxx, with three equal channels.
+        view_side: "palm", "back" or "both": visible side within the limit. From one side, the
+            outline alone separates right from left hands, which makes small runs easier.
+        grey_cameras: Number of each person's 24 or more cameras that are monochrome: named 41xxxx,
+            with three equal channels.
         subjects: Number of persons per split, 24, 6 and 6 by default. No person is in two splits.
         seed: The same seed and arguments give the same bytes.
         workers: Processes; 0 or 1 renders in this one.
@@ -104,13 +104,10 @@ def write_synthetic(
     Raises:
         ValueError: An argument is out of range, or a gesture or split is unknown.
         FileExistsError: ``root`` holds anything else.
-        DiskFull: There is less space than the images need at least; found before rendering. Or
-            the disk became full.
+        DiskFull: The space does not suffice; found before rendering if that can be predicted.
     """
     root = Path(root)
     photographs = find_photographs(backgrounds, package_backgrounds)
-    fractions = {**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})}
-    options = SecondEdition(fractions, frames_per_take, steady, _hashes(photographs))
     settings = Settings(
         images_per_split=dict(images_per_split),
         size_px=size_px,
@@ -122,7 +119,9 @@ def write_synthetic(
         seed=seed,
         gestures=None if gestures is None else list(gestures),
         grey_cameras=grey_cameras,
-        second_edition=_options_of(edition, options),
+        second_edition=_second_edition(
+            edition, continuous, frames_per_take, steady, _hashes(photographs)
+        ),
     )
     if not _is_there(root, settings):
         _write_and_move(root, settings, photographs, workers, progress)
@@ -134,8 +133,16 @@ def _roll_limit_deg(view_limit_deg: float | None, roll_limit_deg: float | None) 
     return default if roll_limit_deg is None else roll_limit_deg
 
 
-def _options_of(edition: int, options: SecondEdition) -> SecondEdition | None:
+def _second_edition(
+    edition: int,
+    continuous: dict[str, float] | None,
+    frames_per_take: int,
+    steady: bool,
+    photographs: dict[str, dict[str, str]],
+) -> SecondEdition | None:
     """Return the options of edition 2, or None for edition 1."""
+    fractions = {**dict.fromkeys(SPLITS, CONTINUOUS), **(continuous or {})}
+    options = SecondEdition(fractions, frames_per_take, steady, photographs)
     if edition not in (1, 2):
         raise ValueError(f"edition is {edition}; choose 1 or 2")
     if edition == 1:

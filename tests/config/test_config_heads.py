@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "configs"
+SCRIPTS = {
+    "pretrain": "pretrain_backbone",
+    "pose": "train",
+    "experiments": "transfer_experiment",
+}
 CONFIGS = sorted(path for path in FOLDER.glob("*/*.py") if path.parent.name != "_base_")
 
 
@@ -18,7 +23,8 @@ def test_head_says_what_is_reproduced_how_and_with_what_result(path):
     head = path.read_text().split('"""')[1]
     places = [head.find(word) for word in ("Reproduces", "Command:", "Expected")]
     assert places == sorted(places) and -1 not in places
-    assert f"configs/{name_of(path)}" in head[places[1] : places[2]]
+    command = rf"tools/{SCRIPTS[path.parent.name]}.py \\?\s*configs/{name_of(path)}"
+    assert re.search(command, head[places[1] : places[2]]) and path.stem.isidentifier()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
