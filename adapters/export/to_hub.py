@@ -190,7 +190,7 @@ def _unreachable(verb: str, repository: str, error: Exception) -> ConnectionErro
 
 TARGET = ExportTarget(
     name="hub",
-    summary="the exported folder in a Hugging Face repository (--export ORGANISATION/NAME)",
+    summary="the exported folder in a Hugging Face repository (path: ORGANISATION/NAME)",
     export=export_to_hub,
     takes="folder",
 )

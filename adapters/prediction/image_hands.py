@@ -113,8 +113,8 @@ def _usable(seen: SeenImage, boxes: BoxSource, box_ratio: float) -> tuple[list[H
 def _require_side(estimator: HandEstimator, side: str | None, seen: SeenImage) -> None:
     if side is None and not estimator.tells_sides():
         raise ValueError(
-            f"the handedness in {title(seen)} is unknown. Give it (--hand, or `hand` in the "
-            "file of boxes), or a gesture network that predicts it (--gestures)."
+            f"the handedness in {title(seen)} is unknown. Give `hand`, also in the file of "
+            "boxes, or `gestures`, a network that predicts it."
         )
 
 

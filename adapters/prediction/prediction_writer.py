@@ -93,8 +93,8 @@ class PredictionWriter:
         self._video: OverlayVideo | None = None
         if not overwrite and (self.folder / PREDICTIONS_FILE).exists():
             raise FileExistsError(
-                f"{self.folder} holds predictions already. Choose another folder with --out, or "
-                "replace them with --overwrite."
+                f"{self.folder} holds predictions already. Choose another folder, or pass "
+                "overwrite=True."
             )
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

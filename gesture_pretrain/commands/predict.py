@@ -38,6 +38,7 @@ _NOT_LIVE = {
     "--no-overlays": ("draw", True),
     "--html": ("html", False),
 }
+EXISTS_HINT = "See --out and --overwrite."
 AFTER_INTERRUPTION = " The predictions made so far are written."
 MANO_HINT = (
     "On this command line: --mano PATH. The network was trained with MANO, so the bundled hand "

@@ -315,7 +315,7 @@ def test_nothing_that_tells_the_side(tool, folder, tmp_path, capsys):
     model = store_random_pose_model(tmp_path / "model", taxonomy=None)
     said = refused(tool, capsys, model, folder, "--out", tmp_path / "out")
     assert "handedness in alpha.png" in said
-    assert "--hand" in said and "--gestures" in said
+    assert "`hand`" in said and "`gestures`" in said
     # an empty predictions.json was left, which refused the call that the message asks for
     arguments = [folder, "--hand", "right", "--out", tmp_path / "out"]
     assert predict(tool, model, *arguments) == 0
