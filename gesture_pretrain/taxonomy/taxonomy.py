@@ -165,33 +165,6 @@ class Taxonomy:
             return side == "interacting"
         return side is None or hand in (side, "unknown")
 
-    def assign(
-        self,
-        labels: Sequence[str],
-        hands: Sequence[str],
-        *,
-        rows: Sequence[int] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
-        """Assign classes to N images; masked images have -1 at both levels.
-
-        Args:
-            labels: (N,) source label of each image.
-            hands: (N,) annotated hand: "right", "left", "interacting" or "unknown".
-            rows: (N,) identity of each image. Default: its position. Used only by the shuffled
-                control, whose result must not depend on the order of the images.
-
-        Returns:
-            Coarse classes (N,) int64, fine classes (N,) int64, report.
-
-        Raises:
-            ValueError: Lengths differ.
-        """
-        if len(labels) != len(hands):
-            raise ValueError(f"{len(labels)} labels but {len(hands)} hands; one hand per image.")
-        label_names, label_codes = _encode(labels)
-        hand_names, hand_codes = _encode(hands)
-        return self.assign_codes(label_codes, label_names, hand_codes, hand_names, rows=rows)
-
     def assign_codes(
         self,
         label_codes: np.ndarray,
@@ -202,13 +175,18 @@ class Taxonomy:
         rows: Sequence[int] | None = None,
         subjects: Sequence[int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
-        """Assign classes like `assign`, with labels and hands given as codes into lists of names.
+        """Assign classes to N images; masked images have -1 at both levels.
 
         Args:
             label_codes, hand_codes: (N,) codes into the names.
-            label_names, hand_names: Lists of names.
-            rows: See `assign`.
+            label_names: Source labels.
+            hand_names: Annotated hands: "right", "left", "interacting" and "unknown".
+            rows: (N,) identity of each image. Default: its position. Used only by the shuffled
+                control, whose result must not depend on the order of the images.
             subjects: (N,) subject numbers. Required only with `class_of_cluster`.
+
+        Returns:
+            Coarse classes (N,) int64, fine classes (N,) int64, report.
         """
         label_codes, hand_codes = np.asarray(label_codes), np.asarray(hand_codes)
         unknown = _count_unknown(label_codes, label_names, self.coarse_of)
@@ -333,8 +311,8 @@ class Taxonomy:
     def shuffled(self, seed: int = 0) -> "Taxonomy":
         """Create a control with the same class counts, but classes permuted among images.
 
-        `assign` permutes the (coarse, fine) pairs of the labelled images, so that they can only be
-        memorised. The permutation depends on the seed and on the identities of the images.
+        `assign_codes` permutes the (coarse, fine) pairs of the labelled images, so that they can
+        only be memorised. The permutation depends on the seed and on the identities of the images.
         """
         return replace(self, name=f"{self.name}-shuffled{seed}", shuffle_seed=int(seed))
 
@@ -387,10 +365,3 @@ def _shuffle_labelled(pairs: np.ndarray, identity: np.ndarray, seed: int) -> np.
     shuffled = pairs.copy()
     shuffled[in_order] = pairs[stream.permutation(in_order)]
     return shuffled
-
-
-def _encode(names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return the distinct names in order of appearance, and (N,) codes into them."""
-    code_of: dict[str, int] = {}
-    codes = [code_of.setdefault(str(name), len(code_of)) for name in names]
-    return list(code_of), np.array(codes, np.int64)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gesture_pretrain.data.index.index import HandIndex
+from gesture_pretrain.data.index.record import HANDS
 from gesture_pretrain.data.interhand.build import build_interhand_index
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.synthetic.background import SplitPool, find_photographs
@@ -75,8 +76,9 @@ def test_takes_have_their_frames_and_a_fraction_of_them_no_gesture(root, split, 
 def test_continuous_poses_have_joints_and_no_class(root):
     index = HandIndex.open(build_interhand_index(root, progress=False))
     labels = [index.record(row).label for row in range(len(index))]
-    hands = [index.hand_of(row) for row in range(len(index))]
-    coarse, _, _ = Taxonomy.load("interhand26m").assign(labels, hands)
+    coarse, _, _ = Taxonomy.load("interhand26m").assign_codes(
+        index.values("sequence"), index.labels, index.values("hand"), HANDS
+    )
     assert [c == -1 for c in coarse] == [label.startswith("ROM") for label in labels]
     assert all(index.record(row).joints_world_mm is not None for row in range(0, len(index), 10))
 
