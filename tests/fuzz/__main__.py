@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from tests.fuzz.formats import formats
-from tests.fuzz.fuzzing import FAULTS, deadline, fuzz_apart, table, without_fsync
+from tests.fuzz.fuzzing import FAULTS, OUTCOMES, deadline, fuzz_apart, table, without_fsync
 
 
 def main() -> int:
@@ -40,7 +40,8 @@ def main() -> int:
         seed += 1
         if time.monotonic() >= end:
             break
-    print(table(results))
+    files = {name: counts + Counter(files=counts.total()) for name, counts in results.items()}
+    print(table("format", files, ("files", *OUTCOMES)))
     return int(any(counts[kind] for counts in results.values() for kind in FAULTS))
 
 

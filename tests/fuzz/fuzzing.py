@@ -8,11 +8,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from gesture_pretrain.tables import markdown_table
 from tests.fuzz.formats import Format
 from tests.fuzz.mutations import mutated
 
@@ -133,13 +135,11 @@ def _child(name: str, make, report: Path, home: Path, files: int, seed: int) -> 
         os._exit(0)
 
 
-def table(results: dict[str, Counter]) -> str:
-    """Markdown, a row per format and the total."""
-    total = sum(results.values(), Counter())
-    lines = [("format", "files", *OUTCOMES), ("---",) * (2 + len(OUTCOMES))]
-    for name, counts in {**results, "total": total}.items():
-        lines.append((name, sum(counts.values()), *(counts[kind] for kind in OUTCOMES)))
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def table(what: str, results: dict[str, Counter], columns: Sequence[str]) -> str:
+    """Markdown, a row per name and the total."""
+    rows = {**results, "total": sum(results.values(), Counter())}
+    cells = [(name, *(counts[kind] for kind in columns)) for name, counts in rows.items()]
+    return markdown_table((what, *columns), cells)
 
 
 def deadline(hours: float) -> float:

@@ -28,6 +28,7 @@ from pathlib import Path
 import torch
 import torch.utils.tensorboard  # slow to import
 
+from tests.fuzz.fuzzing import table
 from tests.fuzz.kill_jobs import Job, jobs, write_inputs
 
 KILLS_IN_A_ROW = 3
@@ -250,15 +251,6 @@ def _fork(work: Callable[[], object], folder: Path) -> int:
         os._exit(status)
 
 
-def table(results: dict[str, Counter]) -> str:
-    """Format a Markdown table, one row per job and the total."""
-    total = sum(results.values(), Counter())
-    lines = [("job", *OUTCOMES), ("---",) * (1 + len(OUTCOMES))]
-    for name, counts in {**results, "total": total}.items():
-        lines.append((name, *(counts[kind] for kind in OUTCOMES)))
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
 def kill_all(home: Path, kills: int, *, seed: int = 0, only: list[str] | None = None) -> int:
     """Kill every job so often, print a table, and return the number of faults."""
     inputs = home / "inputs"
@@ -275,7 +267,7 @@ def kill_all(home: Path, kills: int, *, seed: int = 0, only: list[str] | None = 
         killed.counts["faults"] = len(killed.faults)
         results[name] = killed.counts
         print("\n".join([f"{name}: {dict(killed.counts)}", *killed.faults]), flush=True)
-    print(table(results))
+    print(table("job", results, OUTCOMES))
     return sum(counts["faults"] for counts in results.values())
 
 
