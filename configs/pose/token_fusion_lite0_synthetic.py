@@ -23,8 +23,8 @@ Command:
         --backbone tf_efficientnet_lite0.pose_synthetic_2 --predict test
 
 Expected: MPJPE 36.3, 40.6 and 30.8 mm after the three runs, on 512 validation images of unseen
-people in all views; the mean pose has 110.4 mm. 65, 14 and 110 minutes with one thread (once, torch
-2.14.1, 2 cores that other jobs kept busy). The last run was planned for 7,000 iterations: the
+people in all views; the mean pose has 110.4 mm. 65, 14 and 110 minutes with one thread (once,
+torch 2.14.1, 2 cores that other jobs kept busy). The last run was planned for 7,000 iterations: the
 learning rate of its first 2,800 was that of the longer run.
 """
 
