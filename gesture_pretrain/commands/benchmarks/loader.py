@@ -108,8 +108,10 @@ def _candidates(
     for name, dataset in from_files.items():
         candidates[name] = _in_batches(dataset)
         candidates[f"{name}_shards"] = _in_batches(from_shards[name])
-    if importlib.util.find_spec("mmpose") is None:
-        print("mmpose is not installed and left out; `make env` installs it")
+    # mmpose's datasets import xtcocotools, which does not build on Python 3.13 and later
+    missing = [m for m in ("mmpose", "xtcocotools") if importlib.util.find_spec(m) is None]
+    if missing:
+        print(f"{missing[0]} is not installed, so mmpose is left out; `make env` installs it")
         return candidates
     candidates["mmpose"] = _one_by_one(_mmpose(records, size_px, colour=False))
     candidates["mmpose_colour"] = _one_by_one(_mmpose(records, size_px, colour=True))
