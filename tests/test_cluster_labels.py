@@ -81,7 +81,7 @@ def test_sequence_identity_has_a_class_for_each_cluster(index, taxonomy):
 def test_clusters_need_subjects(index, taxonomy):
     control = sequence_identity(taxonomy, labelled_clusters(index, taxonomy), 0)
     with pytest.raises(ValueError, match="subject"):
-        control.assign_codes([0], ["0016_fist"], [0], ["right"])
+        control.assign(["0016_fist"], ["right"])
 
 
 def test_withheld_gestures_have_no_class_and_the_others_keep_theirs(index, taxonomy):

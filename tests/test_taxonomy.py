@@ -137,15 +137,10 @@ def test_sha_is_of_the_content_not_of_the_writing(tmp_path):
     assert one.sha256 == same.sha256 != other.sha256
 
 
-def assign(taxonomy, labels, hands, rows=None):
-    (names, codes), (sides, of_hand) = (np.unique(v, return_inverse=True) for v in (labels, hands))
-    return taxonomy.assign_codes(codes, names.tolist(), of_hand, sides.tolist(), rows=rows)
-
-
 def test_unknown_labels_are_masked_and_counted(two_hands):
     labels = ["0016_fist", "ROM01_No_Interaction_2_Hand", "0116_fist", "0016_fist", "9_x", "9_x"]
     hands = ["right", "right", "right", "interacting", "right", "left"]
-    coarse, fine, report = assign(two_hands, labels, hands)
+    coarse, fine, report = two_hands.assign(labels, hands)
     assert coarse.tolist() == [10, -1, -1, -1, -1, -1]
     assert fine.tolist() == [29, -1, -1, -1, -1, -1]
     assert (report.total, report.labelled, report.unknown, report.side_mismatch) == (6, 1, 3, 2)
@@ -161,18 +156,23 @@ def test_a_report_lists_the_most_frequent_unknown_labels_and_counts_the_rest():
 
 
 def test_an_unannotated_photograph_keeps_its_label(two_hands):
-    assert assign(two_hands, ["0016_fist"], ["unknown"])[0].tolist() == [10]
+    assert two_hands.assign(["0016_fist"], ["unknown"])[0].tolist() == [10]
 
 
 def test_two_hands_fit_only_labels_that_say_so(tmp_path):
     taxonomy = load_text(tmp_path, HEADER + "pray,0,0,interacting,pray\nfist,1,1,,fist\n")
-    coarse, _, report = assign(taxonomy, ["pray", "fist", "pray"], ["interacting"] * 2 + ["right"])
+    coarse, _, report = taxonomy.assign(["pray", "fist", "pray"], ["interacting"] * 2 + ["right"])
     assert coarse.tolist() == [0, -1, -1] and report.side_mismatch == 2
 
 
 def test_nothing_to_assign(two_hands):
-    coarse, fine, report = assign(two_hands, [], [])
+    coarse, fine, report = two_hands.assign([], [])
     assert len(coarse) == len(fine) == report.total == 0
+
+
+def test_lengths_must_agree(two_hands):
+    with pytest.raises(ValueError, match="2 labels but 1 hands"):
+        two_hands.assign(["a", "b"], ["right"])
 
 
 def test_from_index_labels():
@@ -202,7 +202,7 @@ def test_coarse_only_and_fine_only(two_hands):
 
 def assigned_pairs(taxonomy, labels, rows=None):
     hands = [taxonomy.hand_of(label) or "right" for label in labels]
-    coarse, fine, _ = assign(taxonomy, labels, hands, rows)
+    coarse, fine, _ = taxonomy.assign(labels, hands, rows=rows)
     return np.stack([coarse, fine], axis=1)
 
 

@@ -145,11 +145,11 @@ def data_preprocessor_config(backbone: Backbone | str) -> dict:
     }
 
 
-def _chosen_levels(backbone: Backbone, wanted: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(wanted, str) or not wanted:
-        raise ValueError(f"out_levels is {wanted!r}; it must be a non-empty sequence of names.")
+def _chosen_levels(backbone: Backbone, levels: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(levels, str) or not levels:
+        raise ValueError(f"out_levels is {levels!r}; it must be a non-empty sequence of names.")
     roles = {"high": backbone.high, "low": backbone.low}
-    names = tuple(roles.get(level, level) for level in wanted)
+    names = tuple(roles.get(level, level) for level in levels)
     unknown = [name for name in names if name not in backbone.feature_specs]
     if unknown:
         listed = {n: tuple(spec) for n, spec in backbone.feature_specs.items()}

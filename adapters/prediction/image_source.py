@@ -192,7 +192,7 @@ def _files_of(entry: Path) -> list[Path]:
     if not entry.exists() and (matching := sorted(glob.glob(str(entry)))):
         return [path for match in matching for path in _files_of(Path(match))]
     if (entry / CARD_FILE).is_file():
-        raise ValueError(f"{entry} is a stored network, not images. Pass it as `model`.")
+        raise ValueError(f"{entry} is a stored network, not images. Pass it as `model` (--model).")
     if entry.is_dir():
         inside = [path for path in sorted(entry.iterdir()) if path.is_file()]
         found = [p for p in inside if p.suffix.lower() in known and not p.name.startswith(".")]

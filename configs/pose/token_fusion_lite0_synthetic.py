@@ -18,9 +18,9 @@ Command:
         schedule.iterations=1000 schedule.warmup_iterations=50 \
         model.channels=32 model.head_hidden=128
     python -c "from adapters.transfer.pose_backbone import register_pose_backbone as register; \
-        register('runs/pose_2/model', tag='pose_synthetic_2')"
+        register('runs/pose_2/model', tag='pose_synthetic_b')"
     python tools/train.py configs/pose/token_fusion_lite0_synthetic.py --data data/edition2 \
-        --backbone tf_efficientnet_lite0.pose_synthetic_2 --predict test
+        --backbone tf_efficientnet_lite0.pose_synthetic_b --predict test
 
 Expected: MPJPE 36.3, 40.6 and 30.8 mm after the three runs, on 512 validation images of unseen
 people in all views; the mean pose has 110.4 mm. 65, 14 and 110 minutes with one thread (once,

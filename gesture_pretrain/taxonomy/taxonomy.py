@@ -165,6 +165,25 @@ class Taxonomy:
             return side == "interacting"
         return side is None or hand in (side, "unknown")
 
+    def assign(
+        self, labels: Sequence[str], hands: Sequence[str], *, rows: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, AssignmentReport]:
+        """Assign classes to N images, see `assign_codes`.
+
+        Args:
+            labels: (N,) source label of each image.
+            hands: (N,) annotated hand: "right", "left", "interacting" or "unknown".
+            rows: (N,) identity of each image.
+
+        Raises:
+            ValueError: The numbers of labels and hands differ.
+        """
+        if len(labels) != len(hands):
+            raise ValueError(f"{len(labels)} labels but {len(hands)} hands; one hand per image.")
+        names, codes = np.unique(labels, return_inverse=True)
+        sides, hand_codes = np.unique(hands, return_inverse=True)
+        return self.assign_codes(codes, names.tolist(), hand_codes, sides.tolist(), rows=rows)
+
     def assign_codes(
         self,
         label_codes: np.ndarray,

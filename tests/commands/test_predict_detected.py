@@ -160,7 +160,7 @@ def test_without_the_extra(tmp_path, capsys, monkeypatch):
 
 def test_a_stored_network_in_place_of_images(network, tmp_path, capsys):
     assert predict(network / released.POSE_NETWORK, "--out", tmp_path / "out") == 1
-    assert "stored network" in capsys.readouterr().err
+    assert "--model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--box", "1", "2", "3", "4"], ["--html"], ["--every", "2"]])

@@ -111,7 +111,7 @@ def _candidates(
     # mmpose's datasets import xtcocotools, which does not build on Python 3.13 and later
     missing = [m for m in ("mmpose", "xtcocotools") if importlib.util.find_spec(m) is None]
     if missing:
-        print(f"{missing[0]} is not installed, so mmpose is left out; `make env` installs it")
+        print(f"{missing[0]} is not installed, so mmpose is left out")
         return candidates
     candidates["mmpose"] = _one_by_one(_mmpose(records, size_px, colour=False))
     candidates["mmpose_colour"] = _one_by_one(_mmpose(records, size_px, colour=True))
