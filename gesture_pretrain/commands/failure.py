@@ -36,7 +36,8 @@ def exit_status_of(error: Exception, module: ModuleType | None) -> int:
     from gesture_pretrain.training.stopped import TrainingStopped
 
     if isinstance(error, TrainingStopped):
-        print(f"\nStopped: {error}{_resume_note(module)}", file=sys.stderr)
+        note = _resume_note(module) + getattr(module, "AFTER_INTERRUPTION", "")
+        print(f"\nStopped: {error}{note}", file=sys.stderr)
         return STOPPED
     if isinstance(error, _other_wrong_input()):
         return _report(error)

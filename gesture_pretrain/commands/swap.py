@@ -11,7 +11,8 @@ must share its architecture. Finished runs are never repeated, so the same comma
 an interruption. The report is in `DIR/reports`. `export` writes files for other libraries. EANet's
 own code takes a backbone through `adapters.eanet.eanet_checkout_backbone`.
 
-Exit status: 0 done, 1 wrong input or a leak, 2 some runs failed, 130 interrupted.
+Exit status: 0 done, 1 wrong input or a leak, 2 some runs failed, 3 stopped early and resumable,
+130 interrupted.
 """
 
 import argparse

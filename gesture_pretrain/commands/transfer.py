@@ -15,7 +15,8 @@ on one folder, also from several machines. `--slurm` submits them as jobs throug
 
 To run one cell on several GPUs, start tools/transfer_experiment.py with torchrun and `--only CELL`.
 
-Exit status: 0 done, 1 wrong input or a leak, 2 some cells failed, 130 interrupted.
+Exit status: 0 done, 1 wrong input or a leak, 2 some cells failed, 3 stopped early and resumable,
+130 interrupted.
 """
 
 import argparse

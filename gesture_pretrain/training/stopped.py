@@ -8,7 +8,7 @@ when another process has died.
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gesture_pretrain.processes import rank_and_world_size
@@ -60,14 +60,9 @@ def told_to_end(runner) -> Iterator[None]:
         ProcessLost: Communication with the other processes failed.
     """
 
-    def stop(number, frame):
-        name = signal.Signals(number).name
-        raise ToldToEnd(f"The run was terminated ({name}). {_what_is_kept(runner)}")
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
     try:
-        yield
+        with sigterm_raised(lambda: f"The run was terminated (SIGTERM). {_what_is_kept(runner)}"):
+            yield
     except TrainingStopped:
         raise
     except RuntimeError as error:
@@ -78,6 +73,19 @@ def told_to_end(runner) -> Iterator[None]:
         if rank_and_world_size()[1] == 1 or not _OF_THE_GROUP.search(str(error)):
             raise
         raise ProcessLost(_lost(error, runner)) from error
+
+
+@contextmanager
+def sigterm_raised(message: Callable[[], str]) -> Iterator[None]:
+    """Convert SIGTERM into ToldToEnd with a message. Without effect outside of the main thread."""
+
+    def stop(number, frame):
+        raise ToldToEnd(message())
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    try:
+        yield
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, before)

@@ -24,6 +24,7 @@ from adapters.transfer.plan.file import plan_from
 from adapters.transfer.plan.plan import Plan
 from adapters.transfer.run.cell_folder import CellFolder, CellFolderError
 from adapters.transfer.run.cell_lock import cell_lock, delete_dead_holder
+from gesture_pretrain.training.stopped import ToldToEnd, sigterm_raised
 
 _LOOK_AGAIN_S = 0.5
 
@@ -98,6 +99,10 @@ def work(
         say: Receives a line per event.
         run_cell: Replaces `stages.run_cell`.
         ends_work: Errors that end the worker instead of failing the cell, which can be resumed.
+            SIGTERM always does.
+
+    Raises:
+        ToldToEnd: The worker received SIGTERM during a training.
     """
     if run_cell is None:
         from adapters.transfer.run.stages import run_cell  # slow to import; a status needs none
@@ -218,7 +223,7 @@ def _attempt(cell, folders, device, invocation, say, run_cell: RunCell, ends_wor
         folder.prepare()
         with (folder.path / "output.txt").open("a") as file, redirect_stdout(file):
             run_cell(folder, _weights(cell, folders), device=device, **_rate(cell, folders))
-    except ends_work:
+    except (ToldToEnd, *ends_work):
         raise
     except Exception as error:  # the other cells still run
         folder.fail(error, invocation)
@@ -273,8 +278,9 @@ def _start_workers(plan: Plan, out: Path, devices: list[str], invocation: str, s
     for process in processes:
         process.start()
     try:
-        for process in processes:
-            process.join()
+        with sigterm_raised(lambda: "The study was terminated (SIGTERM)."):
+            for process in processes:
+                process.join()
     except BaseException:
         for process in processes:
             process.terminate()
@@ -288,7 +294,10 @@ def _worker(values: dict, out: str, device: str, invocation: str) -> None:
     quiet_warnings()
     torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
     say = partial(print, flush=True)  # lines of several workers appear in their order
-    work(cells_of(plan_from(values)), Path(out), device=device, invocation=invocation, say=say)
+    try:
+        work(cells_of(plan_from(values)), Path(out), device=device, invocation=invocation, say=say)
+    except ToldToEnd as error:
+        raise SystemExit(f"The worker on {device} stopped. {error}") from None
 
 
 def quiet_warnings() -> None:

@@ -17,6 +17,7 @@ from adapters.transfer.run.execution import outcome, run_one, run_plan, work
 from adapters.transfer.run.forecast import forecast, forecast_lines
 from adapters.transfer.study import Study
 from gesture_pretrain.files import DiskFull
+from gesture_pretrain.training.stopped import ToldToEnd
 
 
 def states(toy) -> dict[str, str]:
@@ -168,6 +169,18 @@ def test_error_that_is_not_the_cells_ends_the_worker_and_leaves_the_cell_to_be_r
         )  # fmt: skip
     assert len(toy.said) == 1 and not list(toy.out.rglob("failure.json"))
     assert go(toy, FakeStage(), "one").is_complete
+
+
+def test_sigterm_ends_the_worker_and_leaves_the_cell_to_be_resumed(toy):
+    """It was noted as the cell's failure, and the worker went on with the next cell."""
+
+    def told_to_end(folder, weights, *, device):
+        raise ToldToEnd
+
+    with pytest.raises(ToldToEnd):
+        go(toy, told_to_end)
+    assert len(toy.said) == 1 and not list(toy.out.rglob("failure.json"))
+    assert go(toy, FakeStage()).is_complete
 
 
 def test_states_and_forecast(toy):

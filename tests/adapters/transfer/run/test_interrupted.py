@@ -3,17 +3,63 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_pose import toy_plan
 
 from adapters.transfer.report.build import write_report
 from adapters.transfer.run.cell_folder import CellFolder
 
 HELPERS = Path(__file__).parents[3] / "helpers"
+
+
+def test_sigterm_to_the_command_ends_its_workers(toy_index, tmp_path, repo_root):
+    """The workers of a study went on without their parent, each with its next cell."""
+    values = toy_plan(toy_index, targets={"tf": {"target": "token_fusion"}})
+    values["pretraining"]["schedule"]["iterations"] = 1_000_000
+    plan, out = tmp_path / "endless.py", tmp_path / "out"
+    plan.write_text("\n".join(f"{key} = {value!r}" for key, value in values.items()))
+    command = [sys.executable, str(repo_root / "tools/transfer_experiment.py"), str(plan), "run"]
+    study = subprocess.Popen(
+        [*command, "--out", str(out), "--workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        workers = started_workers(study, out, count=2)
+        study.send_signal(signal.SIGTERM)
+        message = study.communicate(timeout=120)[1]
+    finally:
+        study.kill()
+    assert study.returncode == 3 and "The same command continues" in message
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert not list(out.rglob("failure.json"))
+
+
+def started_workers(study: subprocess.Popen, out: Path, *, count: int) -> list[str]:
+    """Return the process ids of the workers once `count` cells train."""
+
+    def training() -> bool:
+        assert study.poll() is None, study.stderr.read()
+        return len({file.parent for file in out.rglob("iteration_*.json")}) == count
+
+    wait_until(training)
+    children = Path(f"/proc/{study.pid}/task/{study.pid}/children").read_text().split()
+    return [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def wait_until(condition, *, timeout_s: float = 120) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "not within the time"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
