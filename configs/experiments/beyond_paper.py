@@ -3,11 +3,11 @@ r"""Which options of gesture pretraining beyond the paper lower the error of han
 Reproduces nothing of the paper: each arm adds one option of docs/pretraining.md to its recipe, on
 top of ImageNet weights, with the same network, images and number of steps.
 
-Command: after `make study`, in its folder, where finished cells are used again:
+Command: after `make study`, whose finished cells are used again:
     python tools/transfer_experiment.py configs/experiments/beyond_paper.py run \
-        --data data/study --out runs/experiment_study --workers 2
+        --data study/data --out study/experiment --workers 2
     python tools/transfer_experiment.py configs/experiments/beyond_paper.py report \
-        --data data/study --out runs/experiment_study
+        --data study/data --out study/experiment
 
 Expected: with three seeds, equivariance differs from the recipe by -0.7 to 0.0 mm, and all four
 intervals contain zero. The other options were run with one seed, the dense term not at all

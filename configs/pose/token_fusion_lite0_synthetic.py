@@ -26,7 +26,7 @@ Command:
         --backbone tf_efficientnet_lite0.pose_synthetic_b --out runs/pose_3 --resume --predict test
 
 Expected: MPJPE 36.3, 40.6, 30.8 and 29.7 mm after the four commands, on 512 validation images of
-unseen people in all views; the mean pose has 110.4 mm. 65, 14, 110 and 85 minutes with one thread
+unseen people in all views; the mean pose has 110.4 mm. 65, 14, 110 and 90 minutes with one thread
 (once, torch 2.14.1, 2 cores that other jobs kept busy). The third command was planned for 7,000
 iterations and the fourth for 13,000: the learning rates of iterations 1 to 2,800 and 6,001 to
 10,800 were those of the longer runs.

@@ -275,15 +275,16 @@ def _start_workers(plan: Plan, out: Path, devices: list[str], invocation: str, s
         context.Process(target=_worker, args=(asdict(plan), str(out), device, invocation))
         for device in devices
     ]
-    for process in processes:
-        process.start()
     try:
         with sigterm_raised(lambda: "The study was terminated (SIGTERM)."):
+            for process in processes:
+                process.start()
             for process in processes:
                 process.join()
     except BaseException:
         for process in processes:
-            process.terminate()
+            if process.pid is not None:
+                process.terminate()
         raise
     for process, device in zip(processes, devices, strict=True):
         if process.exitcode:

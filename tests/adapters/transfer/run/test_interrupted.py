@@ -1,5 +1,6 @@
 """Killed at random moments, or run by two plans at once, the experiment ends in the same bits."""
 
+import glob
 import json
 import os
 import re
@@ -48,7 +49,9 @@ def started_workers(study: subprocess.Popen, out: Path, *, count: int) -> list[s
 
     def training() -> bool:
         assert study.poll() is None, study.stderr.read()
-        return len({file.parent for file in out.rglob("iteration_*.json")}) == count
+        # glob.glob and not Path.glob: folders vanish while it looks
+        found = glob.glob(str(out / "**" / "iteration_*.json"), recursive=True)
+        return len({Path(file).parent for file in found}) == count
 
     wait_until(training)
     children = Path(f"/proc/{study.pid}/task/{study.pid}/children").read_text().split()
