@@ -132,12 +132,14 @@ class StoredPoseModel:
 
     Attributes:
         model: A `PoseModel` in eval mode.
+        network: Its backbone, with the gesture heads that it was built with.
         card: Its card.
         hand_models: "right" and "left", on the CPU, apart from those in the model.
         path: The folder.
     """
 
     model: nn.Module
+    network: Backbone | GestureNetwork
     card: PoseCard
     hand_models: Mapping[str, HandModel]
     path: Path
@@ -316,7 +318,7 @@ def load_pose_model(
             f"options ({error}). Copy the folder again, or install the versions it was made with."
         ) from error
     _put(model, tensors, card, folder)
-    return StoredPoseModel(model.eval().to(device), card, hand_models, folder)
+    return StoredPoseModel(model.eval().to(device), network, card, hand_models, folder)
 
 
 def _put(model: nn.Module, tensors: dict[str, Tensor], card: PoseCard, folder: Path) -> None:

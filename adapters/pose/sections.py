@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.pose.backbone import build_starting_point
 from adapters.pose.data import PoseDataSection
 from adapters.pose.hand_models import HandModelSource
+from adapters.pose.start import build_starting_point, check_backbone_of_init
 from adapters.targets import PoseTarget, find_pose_target, model_options
 from gesture_pretrain.config.sections import arguments_of, check_section, read_sections
 from gesture_pretrain.schema import STRICT
@@ -29,6 +29,8 @@ class PoseSections:
         training: Options of the training loop.
         seed: Random seed of new weights, sample order, augmentation and dropout.
         tag: Name of the run.
+        init: Stored pose network to continue: the name of a released one, or a folder. It brings
+            the weights of the backbone, so `backbone` has `arch`, `size_px` and `frozen` only.
     """
 
     data: PoseDataSection
@@ -40,6 +42,7 @@ class PoseSections:
     training: TrainingOptions = TrainingOptions()
     seed: int = 0
     tag: str | None = None
+    init: str | None = None
 
     __pydantic_config__ = STRICT
 
@@ -56,6 +59,8 @@ def check_pose_sections(target: PoseTarget, sections: Mapping[str, Any]) -> Pose
     options = model_options(target, config.model)
     check_section("model", target.build_model, options, ("network", "seed", "hand_models"))
     needs_logits(target, options)
+    if config.init is not None:
+        check_backbone_of_init(**config.backbone)
     return config
 
 

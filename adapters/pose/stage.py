@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from torch import nn
 from torch.utils.data import Dataset
 
-from adapters.pose.checkpoint import save_pose_run
+from adapters.pose.checkpoint import find_pose_model, read_pose_card, save_pose_run
 from adapters.pose.prediction import predict_split
 from adapters.pose.run import PoseRun
 from adapters.pose.sections import check_pose_config
@@ -48,6 +48,7 @@ def train(
     *,
     data: str | Path | None = None,
     backbone: str | Path | None = None,
+    init: str | Path | None = None,
     mano: str | Path | None = None,
     out: str | Path | None = None,
     name: str | None = None,
@@ -69,6 +70,8 @@ def train(
             mapping of sections (`target` and fields of `PoseSections`).
         data: Index, or dataset that contains one. Default: `data.index` of the config.
         backbone: Name or path of registered weights. Default: the config's backbone.
+        init: Stored pose network to continue: name of a released one, or a folder. Default: the
+            config's, else none.
         mano: MANO file or folder, or "open" for the bundled hand model. Default:
             `hand_model.path` of the config, else $MANO_DIR.
         out: Run folder. Default: `runs/<tag>`.
@@ -90,7 +93,7 @@ def train(
         TrainingStopped: The run ended early and can be resumed.
     """
     given = {"data.index": data, "hand_model.path": mano, "seed": seed, "tag": name}
-    resolved = resolve_config(config, overrides, given, backbone=backbone)
+    resolved = resolve_config(config, overrides, given, backbone=backbone, init=init)
     out = Path(out or Path("runs") / resolved["tag"])
     sections = {key: value for key, value in resolved.items() if key != "tag"}
     run = build_pose_runner(
@@ -126,6 +129,7 @@ def resolve_config(
     given: Mapping[str, Any] | None = None,
     *,
     backbone: str | Path | None = None,
+    init: str | Path | None = None,
 ) -> dict[str, Any]:
     """Read a pose config and apply overrides, then given values, then defaults.
 
@@ -133,16 +137,22 @@ def resolve_config(
         config: As in `train`.
         overrides: As in `train`.
         given: Dotted keys to values; None leaves the config's own.
-        backbone: As in `train`. It replaces architecture, initial weights and heads of the config.
+        backbone, init: As in `train`. They replace architecture, initial weights and heads of the
+            config.
 
     Raises:
         ValueError: An unknown section or key, or an impossible value.
     """
     resolved = read_config(config, overrides, kind="pose")
-    values = dict(given or {})
-    if backbone is not None:
-        values["backbone.name"] = backbone
-        for key, value in (("arch", None), ("heads", None), ("init", "random")):
+    if backbone is not None and init is not None:
+        raise ValueError(
+            f"backbone={str(backbone)!r} and init={str(init)!r}: give one of them. A stored pose "
+            "network brings its backbone."
+        )
+    values = {**(given or {}), "backbone.name": backbone, "init": init}
+    if backbone is not None or init is not None:
+        arch = None if init is None else read_pose_card(find_pose_model(init)).arch
+        for key, value in (("arch", arch), ("name", None), ("heads", None), ("init", "random")):
             set_key(resolved, f"backbone.{key}", value)
     for key, value in values.items():
         if value is not None:

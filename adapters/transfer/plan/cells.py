@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.pose.backbone import DEFAULT_SIZE_PX
 from adapters.pose.hand_models import HandModelSource, hand_fingerprints
+from adapters.pose.start import DEFAULT_SIZE_PX
 from adapters.transfer.plan.cell import (
     FINETUNING,
     FORMAT,

@@ -2,6 +2,7 @@
 
     %(prog)s eanet_hrnet_w32_interhand --data data/interhand26m --backbone NAME
     %(prog)s CONFIG --data INDEX --predict test --out DIR schedule.iterations=2000
+    %(prog)s token_fusion_lite0_synthetic --data INDEX --init token_fusion_lite0
     %(prog)s CONFIG --out DIR --resume
 
 CONFIG is the name of a shipped config or the path of a file. The run folder gets `config.py`
@@ -43,6 +44,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backbone",
         metavar="NAME",
         help="name or path of weights (default: the config's)",
+    )
+    run.add_argument(
+        "--init",
+        metavar="MODEL",
+        help="stored pose network to continue: a folder, or a released name such as "
+        "token_fusion_lite0 (default: none)",
     )
     run.add_argument(
         "--mano",

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from adapters.pose.backbone import freeze
 from adapters.pose.model import PoseModel, check_prediction
+from adapters.pose.start import freeze
 from adapters.swap.swap import build_swapped
 from adapters.targets import find_target
 from adapters.token_fusion import TARGET

@@ -1,0 +1,105 @@
+"""A run that starts from a stored pose network has all its weights, or says why not."""
+
+import json
+
+import pytest
+import torch
+from pose_run import pose_sections
+
+from adapters.pose.checkpoint import load_pose_model, save_pose_run
+from adapters.pose.stage import resolve_config, train
+from adapters.pose.training import build_pose_runner
+
+TARGETS = {
+    "token_fusion": {"size": "tiny"},  # guided, so its gesture heads are a part of it
+    "eanet": {"size": "tiny", "allow_projection": True, "gesture_logits": "none"},
+}
+
+
+def sections_for(index, target: str, **changes) -> dict:
+    options = TARGETS[target] | changes.pop("model", {})
+    small = {"arch": "test_resnet", "size_px": 64}
+    fixed = {"target": target, "model": options, "schedule": {"iterations": 2}}
+    return pose_sections(index, **{"backbone": small, **fixed, **changes})
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def stored(request, pose_index, tmp_path_factory):
+    out = tmp_path_factory.mktemp(f"first_{request.param}")
+    run = build_pose_runner(out=out / "run", **sections_for(pose_index, request.param))
+    run.train()
+    return request.param, save_pose_run(run, out / "model")
+
+
+def test_every_tensor_is_that_of_the_stored_network(stored, pose_index, tmp_path):
+    target, folder = stored
+    sections = sections_for(pose_index, target, init=str(folder), seed=7)
+    run = build_pose_runner(out=tmp_path, **sections)
+    given, mine = load_pose_model(folder).model.state_dict(), run.runner.model.state_dict()
+    assert given.keys() == mine.keys()
+    assert [name for name in given if not torch.equal(given[name], mine[name])] == []
+    assert {e.status for e in (*run.ledger.backbone.entries, *run.ledger.own.entries)} == {
+        "matched"
+    }
+    assert run.ledger.before_swap == run.ledger.after_swap
+    run.train()
+    trained = run.runner.model.state_dict()
+    backbone = [name for name, _ in run.runner.model.named_parameters() if "backbone." in name]
+    assert backbone and not [name for name in backbone if torch.equal(given[name], trained[name])]
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert ledger["complete"] and ledger["backbone_name"] == str(folder)
+
+
+def test_crops_have_the_stored_side_unless_one_is_given(stored, pose_index, tmp_path):
+    target, folder = stored
+    same = sections_for(pose_index, target, init=str(folder), backbone={"size_px": None})
+    assert build_pose_runner(out=tmp_path / "same", **same).size_px == 64
+    larger = sections_for(pose_index, target, init=str(folder), backbone={"size_px": 96})
+    if target == "eanet":  # its positional embeddings belong to one number of tokens
+        with pytest.raises(ValueError, match="size_px"):
+            build_pose_runner(out=tmp_path / "larger", **larger)
+        return
+    run = build_pose_runner(out=tmp_path / "larger", **larger)
+    assert next(iter(run.data.train)).image.shape[-1] == 96
+    assert run.model.backbone.input_spec.size_px == 96
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"model": {"size": "full"}}, "model.*instead of"),
+        ({"backbone": {"arch": "test_vit"}}, "backbone.arch='test_vit' instead of 'test_resnet'"),
+        ({"hand_model": {"tip_convention": "interhand"}}, "tip_convention"),
+        ({"backbone": {"init": "imagenet"}}, "init='imagenet'"),
+        ({"backbone": {"arch": None, "name": "x.y"}}, "arch"),
+        ({"backbone": {"heads": {}}}, "heads"),
+    ],
+)
+def test_another_network_is_refused_by_name(stored, pose_index, tmp_path, changes, said):
+    target, folder = stored
+    sections = sections_for(pose_index, target, init=str(folder))
+    for name, change in changes.items():
+        sections[name] = {**sections[name], **change}
+    with pytest.raises(ValueError, match=said):
+        build_pose_runner(out=tmp_path, **sections)
+
+
+def test_losses_may_be_weighted_otherwise(stored, pose_index, tmp_path):
+    target, folder = stored
+    if target == "token_fusion":
+        model = {"weights": {"shape": 0.1}}
+        sections = sections_for(pose_index, target, init=str(folder), model=model)
+        assert build_pose_runner(out=tmp_path, **sections).model.weights.shape == 0.1
+
+
+def test_init_replaces_the_backbone_of_a_config(stored, pose_index, tmp_path):
+    target, folder = stored
+    config = {key: value for key, value in sections_for(pose_index, target).items()}
+    config = {k: v for k, v in config.items() if k not in ("device", "progress")}
+    config["backbone"] = {"name": "some_arch.some_tag", "size_px": 64}
+    trained = train(config, init=folder, out=tmp_path, device="cpu", progress=False)
+    assert trained.steps == 2
+    with pytest.raises(ValueError, match="one of them"):
+        resolve_config(config, backbone="some_arch.some_tag", init=folder)
+    with pytest.raises(FileNotFoundError, match="no released pose network"):
+        resolve_config(config, init="token_fuson")
