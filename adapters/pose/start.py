@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from adapters.pose.checkpoint import find_pose_model, load_pose_model, read_pose_card
+from adapters.pose.checkpoint import HandRecord, find_pose_model, load_pose_model, read_pose_card
 from adapters.pose.hand_models import HandModelSource
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import PoseTarget, backbone_of
@@ -199,9 +199,11 @@ def starting_point_of(
     arch: str,
     size_px: int | None = None,
     frozen: bool = False,
-    **_,
+    **_unset,
 ) -> StartingPoint:
     """Load a stored network, to continue its training.
+
+    The backbone section has no other keys, see `check_backbone_of_init`.
 
     Args:
         source: Name of a released network, or folder of a stored one.
@@ -219,8 +221,8 @@ def starting_point_of(
     stored = load_pose_model(source, hand_model=hand_source.path)
     card = stored.card
     _require_equal(
-        _facts(target.name, arch, hand_source.tip_convention, options),
-        _facts(card.target, card.arch, card.hand.tip_convention, card.options),
+        _facts(target.name, arch, hand_source, options),
+        _facts(card.target, card.arch, card.hand, card.options),
         source,
     )
     backbone = backbone_of(stored.network)
@@ -230,12 +232,15 @@ def starting_point_of(
     )
 
 
-def _facts(target: str, arch: str, tip_convention: str, options: Mapping) -> dict[str, Any]:
+def _facts(
+    target: str, arch: str, hand: HandModelSource | HandRecord, options: Mapping
+) -> dict[str, Any]:
     """Return what two networks must have in common, by config key."""
     return {
         "target": target,
         "backbone.arch": arch,
-        "hand_model.tip_convention": tip_convention,
+        "hand_model.path": "open" if hand.path == "open" else "MANO",  # which is checked by hash
+        "hand_model.tip_convention": hand.tip_convention,
         **{f"model.{key}": value for key, value in options.items() if key not in _FREE},
     }
 

@@ -6,9 +6,12 @@ import pytest
 import torch
 from pose_run import pose_sections
 
-from adapters.pose.checkpoint import load_pose_model, save_pose_run
+from adapters.pose.checkpoint import load_pose_model, read_pose_card, save_pose_run
+from adapters.pose.hand_models import HandModelSource
 from adapters.pose.stage import resolve_config, train
+from adapters.pose.start import starting_point_of
 from adapters.pose.training import build_pose_runner
+from adapters.targets import find_pose_target
 
 TARGETS = {
     "token_fusion": {"size": "tiny"},  # guided, so its gesture heads are a part of it
@@ -82,6 +85,19 @@ def test_another_network_is_refused_by_name(stored, pose_index, tmp_path, change
         sections[name] = {**sections[name], **change}
     with pytest.raises(ValueError, match=said):
         build_pose_runner(out=tmp_path, **sections)
+
+
+def test_poses_of_mano_do_not_continue_those_of_the_bundled_hand(stored):
+    target, folder = stored
+    card = read_pose_card(folder)
+    with pytest.raises(ValueError, match="hand_model.path='MANO' instead of 'open'"):
+        starting_point_of(
+            str(folder),
+            target=find_pose_target(target),
+            options=card.options,
+            hand_source=HandModelSource(None, card.hand.tip_convention),
+            arch=card.arch,
+        )
 
 
 def test_losses_may_be_weighted_otherwise(stored, pose_index, tmp_path):
