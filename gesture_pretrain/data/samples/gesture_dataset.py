@@ -5,6 +5,7 @@ order of the samples, or on the other rows of the dataset.
 """
 
 import copy
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -274,13 +275,15 @@ class GestureDataset(Dataset):
         return draw_motions(self.augmentation, self.seed, epochs, rows.tolist())
 
 
-def without_opencv_threads(worker_id: int) -> None:
-    """Disable OpenCV's threads in a DataLoader worker, which has a core to itself.
+def prepare_worker(worker_id: int) -> None:
+    """Prepare a DataLoader worker: no threads of OpenCV, and none of the parent's garbage.
 
-    0 disables its threads. 1 would resize a pool whose threads did not survive the fork, and
-    wait for them forever.
+    A worker has a core to itself. 0 disables OpenCV's threads; 1 would resize a pool whose threads
+    did not survive the fork, and wait for them forever. Garbage of the parent stays frozen, because
+    an old loader's iterator among it prints an error when it is collected in another process.
     """
     cv2.setNumThreads(0)
+    gc.freeze()
 
 
 def _masked(values: np.ndarray, valid: np.ndarray) -> tuple[torch.Tensor, ...]:

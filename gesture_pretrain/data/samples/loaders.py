@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gesture_pretrain.data.samples.gesture_dataset import without_opencv_threads
+from gesture_pretrain.data.samples.gesture_dataset import prepare_worker
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler
 from gesture_pretrain.processes import rank_and_world_size
 
@@ -123,7 +123,7 @@ def make_loader(
     return DataLoader(
         dataset,
         num_workers=workers,
-        worker_init_fn=without_opencv_threads,
+        worker_init_fn=prepare_worker,
         generator=torch.Generator().manual_seed(seed),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,

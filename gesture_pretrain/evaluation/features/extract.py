@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from gesture_pretrain.data.samples.gesture_dataset import HandSample, without_opencv_threads
+from gesture_pretrain.data.samples.gesture_dataset import HandSample, prepare_worker
 from gesture_pretrain.files.npz_file import write_npz
 from gesture_pretrain.models.backbone import InputSpec
 from gesture_pretrain.models.image_normaliser import ImageNormaliser
@@ -114,7 +114,7 @@ def extract_features(
     if len(dataset) == 0:
         raise ValueError("There is no sample to extract features from; check split and filters.")
     loader = DataLoader(
-        dataset, batch_size=batch_size, num_workers=workers, worker_init_fn=without_opencv_threads
+        dataset, batch_size=batch_size, num_workers=workers, worker_init_fn=prepare_worker
     )
     batches = tqdm(loader, desc="features", unit="batch", disable=not progress, leave=False)
     samples, outputs = _run(models, batches, device)

@@ -22,7 +22,7 @@ from gesture_pretrain.data.samples.augmentation import (
     Motion,
     augmentation_stream,
 )
-from gesture_pretrain.data.samples.gesture_dataset import GestureDataset, without_opencv_threads
+from gesture_pretrain.data.samples.gesture_dataset import GestureDataset, prepare_worker
 from gesture_pretrain.data.samples.sampling import EpochBatchSampler
 from gesture_pretrain.geometry.boxes import square_box
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
@@ -181,7 +181,7 @@ def test_samples_do_not_depend_on_workers_or_order(index, taxonomy):
         DataLoader(
             dataset,
             num_workers=workers,
-            worker_init_fn=without_opencv_threads,
+            worker_init_fn=prepare_worker,
             batch_sampler=EpochBatchSampler(8, batch_size=4, seed=1),
         )
         for workers in (0, 2)

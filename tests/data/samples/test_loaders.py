@@ -1,11 +1,40 @@
 """Loaders of a run."""
 
+import subprocess
+import sys
+
 import torch
 from torch.utils.data import TensorDataset
 
 from gesture_pretrain.data.samples.loaders import build_loaders
 
 IMAGES = TensorDataset(torch.arange(10))
+TWO_LOADERS = """
+import gc
+import torch
+from torch.utils.data import TensorDataset
+from gesture_pretrain.data.samples.loaders import make_loader
+
+class Collecting(TensorDataset):
+    def __getitem__(self, index):
+        gc.collect()
+        return super().__getitem__(index)
+
+gc.disable()
+for _ in range(2):
+    loader = make_loader(Collecting(torch.arange(2)), 1, 0, False, batch_size=1)
+    assert len(list(loader)) == 2
+    loader.itself = loader  # a cycle, as of a run with its loaders
+    del loader
+"""
+
+
+def test_workers_leave_old_loaders_of_their_parent_alone(repo_root):
+    """Workers of a cell's second loader printed "can only test a child process" for the first."""
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_LOADERS], cwd=repo_root, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def build(batch_size):
