@@ -10,7 +10,7 @@ Command: after `make study`, whose finished cells are used again:
         --data study/data --out study/experiment
 
 Expected: with three seeds, equivariance differs from the recipe by -0.7 to 0.0 mm, and all four
-intervals contain zero. The other options were run with one seed, the dense term not at all
+intervals contain zero. The other options were run with two seeds; they differ by -1.6 to +1.1 mm
 (docs/pretraining.md). A pretraining takes 5 to 9 minutes and a fine-tuning about one, on one core
 (torch 2.14.1).
 """
