@@ -30,7 +30,7 @@ from gesture_pretrain.schema import STRICT, validated
 from gesture_pretrain.skeleton import TIP_VERTICES
 from gesture_pretrain.training.run_folder import current_commit, library_versions
 from gesture_pretrain.weights.errors import WeightsError
-from gesture_pretrain.weights.export import heads_record, input_record, without_index_path
+from gesture_pretrain.weights.export import heads_record, input_record, without_folders
 from gesture_pretrain.weights.ledger import compare_tensors
 from gesture_pretrain.weights.record import (
     CARD_FILE,
@@ -53,6 +53,7 @@ WEIGHTS_FILE = "model.safetensors"
 # What building a network raises for values that a damaged card holds
 _IMPOSSIBLE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, MemoryError)
 _WRITTEN_BY = "`gesture-pretrain pose train` writes one to the folder 'model' of its run."
+_WITH_PATHS = ("data", "config", "backbone_name")
 FORMAT = 2  # 1: the volume of token fusion reached from -150 to 150 mm
 
 
@@ -224,7 +225,7 @@ def release_pose_model(
 ) -> Path:
     """Write a stored network in half precision, to ship it with the package.
 
-    The card keeps only the last component of the path of the training index.
+    The card keeps only the last parts of paths.
 
     Args:
         source: Folder written by `save_pose_model`.
@@ -249,7 +250,7 @@ def release_pose_model(
     target = Path(out) / name
     with atomic_folder(target, overwrite=overwrite) as folder:
         written = write_half_precision(tensors, folder / WEIGHTS_FILE)
-        public = {name: without_index_path(getattr(card, name)) for name in ("data", "config")}
+        public = without_folders({key: getattr(card, key) for key in _WITH_PATHS})
         _write_card(replace(card, weights=written, **public), folder)
         write_bytes_atomically(folder / "README.md", f"# {name}\n\n{notes}\n".encode())
         load_pose_model(folder)

@@ -135,7 +135,7 @@ def release_backbone(
 ) -> StoredWeights:
     """Write exported weights in half precision, to ship them with the package.
 
-    The card keeps only the last component of the path of the training index.
+    The card keeps only the last parts of paths.
 
     Args:
         source: See `load_backbone`.
@@ -164,7 +164,7 @@ def release_backbone(
             notes=notes,
             heads=stored.record.heads if with_heads else None,
             taxonomy=stored.record.taxonomy if with_heads else None,
-            config=without_index_path(stored.record.config),
+            config=without_folders(stored.record.config),
         )
         write_bytes_atomically(folder / CARD_FILE, record.to_json().encode())
         write_bytes_atomically(folder / README_FILE, model_card(record).encode())
@@ -172,14 +172,19 @@ def release_backbone(
     return StoredWeights(target, record)
 
 
-def without_index_path(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep only the last part of the path in `index` and `data.index`, for a public card."""
-    kept = dict(values)
-    if isinstance(kept.get("index"), str):
-        kept["index"] = Path(kept["index"]).name
-    if isinstance(kept.get("data"), Mapping):
-        kept["data"] = without_index_path(kept["data"])
-    return kept
+def without_folders(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Shorten the paths of a public card: `index` to its name, absolute ones to folder and name."""
+    return {key: _shortened(key, value) for key, value in values.items()}
+
+
+def _shortened(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return without_folders(value)
+    if not isinstance(value, str):
+        return value
+    if key == "index":
+        return Path(value).name
+    return "/".join(Path(value).parts[-2:]) if Path(value).is_absolute() else value
 
 
 def _parts(network: nn.Module) -> tuple[Backbone, GestureHeads | None]:

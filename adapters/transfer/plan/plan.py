@@ -30,7 +30,7 @@ def _require_distinct(values: tuple) -> tuple:
 
 
 # A teacher is known by its name only, which is not enough for the key of a cell
-_NOT_IN_PLANS = ("backbone", "model", "seed", "tag", "distillation")
+_NOT_IN_PLANS = ("backbone", "model", "seed", "tag", "init", "distillation")
 FINETUNING_SECTIONS = tuple(f.name for f in fields(PoseSections) if f.name not in _NOT_IN_PLANS)
 FinetuningSection = Literal[FINETUNING_SECTIONS]
 PretrainingSection = Literal[
