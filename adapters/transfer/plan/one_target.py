@@ -87,7 +87,7 @@ def pose_sections(
             default for data that were rendered with it.
 
     Raises:
-        ValueError: A section or key is unknown.
+        ValueError: A section or key is unknown, or the sections continue a stored pose network.
     """
     given = copy.deepcopy(dict(config))
     sections = {name: value for name, value in given.items() if name not in _OTHER_SECTIONS}
@@ -101,6 +101,11 @@ def pose_sections(
         sections["hand_model"] = {"path": "open", "tip_convention": "smplx"}
         announce("The data are rendered with the bundled hand model, so that model is used.")
     apply_overrides(sections, overrides)
+    if sections.get("init") is not None:
+        raise ValueError(
+            f"init={sections['init']!r} continues one pose network, but backbones are compared in "
+            "new ones. Remove init."
+        )
     check_pose_config({"data": {"index": ""}, **sections, "backbone": {}})
     return sections
 

@@ -61,3 +61,10 @@ def test_baselines_have_heads_of_the_same_shape(gesture_network, registered, swa
 def test_wrong_baselines_are_refused(registered, swap_index, baselines, error, word):
     with pytest.raises(error, match=word):
         plan_of(swap_index, *baselines)
+
+
+def test_a_pose_network_is_not_continued_in_a_comparison(registered, swap_index):
+    """Plans had an empty section init, which every cell refused."""
+    assert "init" not in plan_of(swap_index, "random")["finetuning"]
+    with pytest.raises(ValueError, match="init='token_fusion_lite0'"):
+        plan_of(swap_index, "random", overrides=["init=token_fusion_lite0"])
