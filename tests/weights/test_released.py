@@ -1,6 +1,7 @@
 """Weights in the package: half precision on disk, found by name, and checked by their hash."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
@@ -48,12 +49,16 @@ def test_a_backbone_is_half_as_large_and_found_by_name(folder, backbone):
         torch.testing.assert_close(loaded[name], value, rtol=1e-3, atol=1e-6)
 
 
-def test_a_card_names_the_index_without_its_folder(folder, tmp_path):
+def test_a_card_has_paths_without_their_folders(folder, tmp_path):
     network = build_backbone("test_resnet", size_px=64)
-    config = {"data": {"index": "/home/someone/hands", "batch_size": 2}}
+    config = {
+        "data": {"index": "/home/someone/hands", "batch_size": 2},
+        "init": "/home/a/run/model",
+    }
     path = export_backbone(network, tag="published", config=config, out=tmp_path).path
     stored = release_backbone(path, notes="", out=folder)
-    assert stored.record.config["data"] == {"index": "hands", "batch_size": 2}
+    kept = {"data": {"index": "hands", "batch_size": 2}, "init": "run/model"}
+    assert stored.record.config == kept
 
 
 def test_the_registry_comes_first(folder, backbone):
@@ -83,7 +88,10 @@ def test_values_outside_of_half_precision_are_refused(folder, tmp_path):
 
 def test_a_pose_network_is_found_by_name(folder, tmp_path):
     source = store_random_pose_model(tmp_path / "model", taxonomy=None)
+    card = json.loads((source / "card.json").read_text())
+    (source / "card.json").write_text(json.dumps({**card, "backbone_name": str(source)}))
     release_pose_model(source, "my_network", notes="Random weights.", out=folder)
+    assert str(tmp_path) not in (folder / "my_network" / "card.json").read_text()
     before, after = (load_pose_model(s).model.state_dict() for s in (source, "my_network"))
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=1e-3, atol=1e-6)
