@@ -150,6 +150,8 @@ def resolve_config(
             "network brings its backbone."
         )
     values = {**(given or {}), "backbone.name": backbone, "init": init}
+    if backbone is not None:
+        set_key(resolved, "init", None)
     if backbone is not None or init is not None:
         arch = None if init is None else read_pose_card(find_pose_model(init)).arch
         for key, value in (("arch", arch), ("name", None), ("heads", None), ("init", "random")):

@@ -1,5 +1,6 @@
 """What a pose run starts from: a stored, published or random backbone, or a stored pose network."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from adapters.pose.checkpoint import HandRecord, find_pose_model, load_pose_model, read_pose_card
 from adapters.pose.hand_models import HandModelSource
 from adapters.swap.ledger import SwapLedger
-from adapters.targets import PoseTarget, backbone_of
+from adapters.targets import PoseTarget, backbone_of, find_pose_target
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
@@ -24,8 +25,8 @@ from gesture_pretrain.weights.registry import find_backbone, load_network
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 DEFAULT_SIZE_PX = 256
-# Options of a target that do not change its tensors
-_FREE = {"weights", "allow_projection"}
+# Arguments of `build_model` that do not change its tensors
+_FREE = {"weights", "allow_projection", "seed"}
 
 
 class StartingPoint(NamedTuple):
@@ -111,15 +112,19 @@ def crop_size_px(
 
 
 def check_backbone_of_init(*, arch: str | None = None, init: str = "random", **others) -> None:
-    """Raise ValueError unless a backbone section goes with a stored pose network to start from."""
+    """Raise ValueError unless a backbone section goes with a stored pose network to start from.
+
+    Args:
+        arch, init, **others: The section, see `build_starting_point`.
+    """
     weights = {"init": init} if init != "random" else {}
     weights |= {key: others[key] for key in ("name", "heads") if others.get(key) is not None}
-    if arch is None or weights:
+    faults = ["arch is missing"] if arch is None else []
+    faults += [f"{key}={value!r} must be removed" for key, value in weights.items()]
+    if faults:
         raise ValueError(
-            "init names a stored pose network, which brings the weights of its backbone. Section "
-            f"backbone needs arch (it is {arch!r}) and must not have "
-            + (", ".join(f"{key}={value!r}" for key, value in weights.items()) or "other weights")
-            + "."
+            "init names a stored pose network, which brings the weights of its backbone. In "
+            f"section backbone, {', '.join(faults)}. The option --init does both."
         )
 
 
@@ -163,7 +168,12 @@ def _stored(name: str, size_px: int | None) -> Backbone | GestureNetwork:
 
 
 def resize(backbone: Backbone, size_px: int | None, *, name: str) -> None:
-    """Set the side of the crops of stored weights; None keeps it.
+    """Set the side of the crops of stored weights.
+
+    Args:
+        backbone: The backbone, changed in place.
+        size_px: The side; None keeps it.
+        name: Name of the weights, for the message.
 
     Raises:
         ValueError: The backbone does not take this size.
@@ -221,8 +231,8 @@ def starting_point_of(
     stored = load_pose_model(source, hand_model=hand_source.path)
     card = stored.card
     _require_equal(
-        _facts(target.name, arch, hand_source, options),
-        _facts(card.target, card.arch, card.hand, card.options),
+        _facts(target, arch, hand_source, options),
+        _facts(find_pose_target(card.target), card.arch, card.hand, card.options),
         source,
     )
     backbone = backbone_of(stored.network)
@@ -233,11 +243,14 @@ def starting_point_of(
 
 
 def _facts(
-    target: str, arch: str, hand: HandModelSource | HandRecord, options: Mapping
+    target: PoseTarget, arch: str, hand: HandModelSource | HandRecord, options: Mapping
 ) -> dict[str, Any]:
     """Return what two networks must have in common, by config key."""
+    parameters = inspect.signature(target.build_model).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    options = {**defaults, **options}
     return {
-        "target": target,
+        "target": target.name,
         "backbone.arch": arch,
         "hand_model.path": "open" if hand.path == "open" else "MANO",  # which is checked by hash
         "hand_model.tip_convention": hand.tip_convention,
@@ -249,7 +262,8 @@ def _require_equal(run: Mapping[str, Any], stored: Mapping[str, Any], source: st
     different = [key for key in sorted({*run, *stored}) if run.get(key) != stored.get(key)]
     if different:
         listed = ", ".join(
-            f"{key}={run.get(key)!r} instead of {stored.get(key)!r}" for key in different
+            f"{key}={run.get(key, 'default')!r} instead of {stored.get(key, 'default')!r}"
+            for key in different
         )
         raise ValueError(
             f"The run cannot start from {source}, because the networks differ: {listed}. Change "
@@ -259,6 +273,11 @@ def _require_equal(run: Mapping[str, Any], stored: Mapping[str, Any], source: st
 
 def load_target_state(model: nn.Module, ledger: SwapLedger, start: StartingPoint) -> SwapLedger:
     """Load every tensor of the stored network into the target built around its backbone.
+
+    Args:
+        model: The target, changed in place.
+        ledger: Ledger of the swap of the backbone.
+        start: Result of `starting_point_of`.
 
     Returns:
         The ledger, in which the target's own tensors are matched.

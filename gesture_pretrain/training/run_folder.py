@@ -19,6 +19,9 @@ from gesture_pretrain.versions import versions_of
 _REMEDY = "Restore the file from a copy, or delete it: checkpoints do not need it."
 _PACKAGES = ("gesture-pretrain", "torch", "torchvision", "timm", "mmengine", "numpy")
 
+# Keys that say where the weights of a run come from
+_INITIAL_WEIGHTS = ("init ", "backbone.arch ", "backbone.init ", "backbone.name ")
+
 
 def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device: str) -> list[str]:
     """Write `config.py`, `config.json` and `run.json`. A resumed run extends `run.json`.
@@ -36,7 +39,8 @@ def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device:
         Keys that differ from the previous config of the folder.
 
     Raises:
-        ValueError: `config.json` or `run.json` of the folder is damaged.
+        ValueError: `config.json` or `run.json` of the folder is damaged, or the initial weights of
+            a resumed run changed.
         NoRoomForRun: The disk is full.
     """
     out = Path(out)
@@ -44,6 +48,11 @@ def write_run_folder(out: Path, config: Mapping[str, Any], *, name: str, device:
     with full_disk_named(out / "run.json"):
         out.mkdir(parents=True, exist_ok=True)
         changed = differing_keys(_earlier(out / "config.json") or config, config)
+        if other_start := [line for line in changed if line.startswith(_INITIAL_WEIGHTS)]:
+            raise ValueError(
+                f"The run in {out} started from other weights: {'; '.join(other_start)}. They "
+                f"cannot change when it is resumed. Repeat its options, or use {out / 'config.py'}."
+            )
         starts = _earlier_starts(out / "run.json")
         write_bytes_atomically(out / "config.py", Config(dict(config)).pretty_text.encode())
         write_bytes_atomically(out / "config.json", text.encode())

@@ -3,7 +3,7 @@
     %(prog)s eanet_hrnet_w32_interhand --data data/interhand26m --backbone NAME
     %(prog)s CONFIG --data INDEX --predict test --out DIR schedule.iterations=2000
     %(prog)s token_fusion_lite0_synthetic --data INDEX --init token_fusion_lite0
-    %(prog)s CONFIG --out DIR --resume
+    %(prog)s DIR/config.py --out DIR --resume
 
 CONFIG is the name of a shipped config or the path of a file. The run folder gets `config.py`
 (resolved), `run.json` (commit, versions, command), `ledger.json` (every tensor of the swap),

@@ -100,22 +100,50 @@ def test_poses_of_mano_do_not_continue_those_of_the_bundled_hand(stored):
         )
 
 
-def test_losses_may_be_weighted_otherwise(stored, pose_index, tmp_path):
+def test_losses_may_be_weighted_otherwise_and_defaults_be_written(stored, pose_index, tmp_path):
     target, folder = stored
+    model = {"allow_projection": True}
     if target == "token_fusion":
-        model = {"weights": {"shape": 0.1}}
-        sections = sections_for(pose_index, target, init=str(folder), model=model)
-        assert build_pose_runner(out=tmp_path, **sections).model.weights.shape == 0.1
+        model |= {"weights": {"shape": 0.1}, "guidance": "both"}
+    sections = sections_for(pose_index, target, init=str(folder), model=model)
+    run = build_pose_runner(out=tmp_path, **sections)
+    assert run.ledger.is_complete and (target == "eanet" or run.model.weights.shape == 0.1)
+
+
+def test_a_frozen_backbone_keeps_the_stored_weights(stored, pose_index, tmp_path):
+    target, folder = stored
+    frozen = {"size_px": 64, "frozen": True}
+    sections = sections_for(pose_index, target, init=str(folder), backbone=frozen)
+    run = build_pose_runner(out=tmp_path, **sections)
+    run.train()
+    given, trained = load_pose_model(folder).model.state_dict(), run.runner.model.state_dict()
+    changed = [name for name in given if not torch.equal(given[name], trained[name])]
+    assert changed and not [name for name in changed if "backbone." in name]
+
+
+def test_a_resumed_run_keeps_its_start(stored, pose_index, tmp_path):
+    """A run resumed without --init stored the config's backbone as its origin."""
+    target, folder = stored
+    config = sections_for(pose_index, target)
+    config = {key: value for key, value in config.items() if key not in ("device", "progress")}
+    options = {"out": tmp_path / "run", "device": "cpu", "progress": False}
+    train(config, init=folder, **options)
+    with pytest.raises(ValueError, match="init.*started|started.*init"):
+        train(config, resume=True, overrides=["schedule.iterations=3"], **options)
+    again = train(config, init=folder, resume=True, overrides=["schedule.iterations=3"], **options)
+    assert again.steps == 3
 
 
 def test_init_replaces_the_backbone_of_a_config(stored, pose_index, tmp_path):
     target, folder = stored
-    config = {key: value for key, value in sections_for(pose_index, target).items()}
-    config = {k: v for k, v in config.items() if k not in ("device", "progress")}
+    config = sections_for(pose_index, target)
+    config = {key: value for key, value in config.items() if key not in ("device", "progress")}
     config["backbone"] = {"name": "some_arch.some_tag", "size_px": 64}
     trained = train(config, init=folder, out=tmp_path, device="cpu", progress=False)
     assert trained.steps == 2
     with pytest.raises(ValueError, match="one of them"):
         resolve_config(config, backbone="some_arch.some_tag", init=folder)
+    other = resolve_config({**config, "init": str(folder)}, backbone="some_arch.other_tag")
+    assert other["init"] is None and other["backbone"]["name"] == "some_arch.other_tag"
     with pytest.raises(FileNotFoundError, match="no released pose network"):
         resolve_config(config, init="token_fuson")
