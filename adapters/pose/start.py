@@ -19,7 +19,7 @@ from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.names import first_few
 from gesture_pretrain.taxonomy import Taxonomy
-from gesture_pretrain.weights.ledger import WeightLedger
+from gesture_pretrain.weights.ledger import WeightLedger, compare_tensors
 from gesture_pretrain.weights.record import TaxonomyRecord
 from gesture_pretrain.weights.registry import find_backbone, load_network
 from gesture_pretrain.weights.starting_backbone import build_starting_backbone
@@ -285,13 +285,13 @@ def load_target_state(model: nn.Module, ledger: SwapLedger, start: StartingPoint
     Raises:
         ValueError: Tensors have other shapes, because the target depends on the side of the crops.
     """
-    mine = model.state_dict()
-    reshaped = [n for n, value in start.target_state.items() if mine[n].shape != value.shape]
-    if reshaped:
+    arrived = compare_tensors(model.state_dict(), start.target_state)
+    if reshaped := arrived.names("wrong_shape"):
         raise ValueError(
             f"At this crop size, {ledger.target} has tensors of other shapes than {start.name}: "
             f"{first_few(reshaped)}. Use the backbone.size_px of that network."
         )
     model.load_state_dict(start.target_state, strict=True)
-    entries = [replace(e, status="matched", note=f"of {start.name}") for e in ledger.own.entries]
-    return replace(ledger, own=WeightLedger(tuple(entries), source=start.name))
+    names = {entry.name for entry in ledger.own.entries}
+    own = tuple(entry for entry in arrived.entries if entry.name in names)
+    return replace(ledger, own=WeightLedger(own, source=start.name))
