@@ -35,7 +35,7 @@ class StartingPoint(NamedTuple):
     Attributes:
         network: The backbone, with its gesture heads if it has any.
         name: Source of its weights, for the ledger.
-        frozen: Whether it is kept unchanged.
+        frozen: Whether it is kept unchanged, or the last level that is.
         head_classes: Classes that its gesture heads were trained on; None without heads
             or if they are random.
         target_state: Every tensor of the stored pose network that the run continues; None
@@ -44,7 +44,7 @@ class StartingPoint(NamedTuple):
 
     network: Backbone | GestureNetwork
     name: str
-    frozen: bool
+    frozen: bool | str
     head_classes: TaxonomyRecord | None = None
     target_state: Mapping[str, Tensor] | None = None
 
@@ -59,7 +59,7 @@ def build_starting_point(
     init: str | Path = "random",
     size_px: PositiveInt | None = None,
     heads: Mapping | None = None,
-    frozen: bool = False,
+    frozen: bool | str = False,
 ) -> StartingPoint:
     """Load a backbone by name, or build one by architecture.
 
@@ -74,7 +74,8 @@ def build_starting_point(
         size_px: Side of the crops; None for that of the stored weights, else 256.
         heads: Hidden units and dropout of random heads, if the model reads gesture logits and
             the weights have none; {} for the defaults.
-        frozen: Keep weights and statistics of the backbone as they are.
+        frozen: Keep weights and statistics as they are: True for the whole backbone, or the name of
+            a level, such as "stride8", for the layers up to it.
 
     Raises:
         ValueError: Neither or both of name and arch, or keys that do not fit.
@@ -126,14 +127,6 @@ def check_backbone_of_init(*, arch: str | None = None, init: str = "random", **o
             "init names a stored pose network, which brings the weights of its backbone. In "
             f"section backbone, {', '.join(faults)}. The option --init does both."
         )
-
-
-def freeze(backbone: Backbone) -> None:
-    """Freeze weights, statistics and mode of the backbone."""
-    backbone.requires_grad_(False)
-    for module in backbone.modules():
-        module.eval()
-        module.train = lambda mode=True, module=module: module
 
 
 def _check_choice(name, arch, init) -> None:
@@ -208,7 +201,7 @@ def starting_point_of(
     hand_source: HandModelSource,
     arch: str,
     size_px: int | None = None,
-    frozen: bool = False,
+    frozen: bool | str = False,
     **_unset,
 ) -> StartingPoint:
     """Load a stored network, to continue its training.
@@ -222,7 +215,7 @@ def starting_point_of(
         hand_source: Hand model of the run.
         arch: Architecture of the backbone.
         size_px: Side of the crops; None for that of the stored network.
-        frozen: Keep weights and statistics of the backbone as they are.
+        frozen: See `build_starting_point`.
 
     Raises:
         ValueError: Target, options, hand model or architecture are not those of the network.

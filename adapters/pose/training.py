@@ -19,7 +19,6 @@ from adapters.pose.start import (
     StartingPoint,
     build_starting_point,
     crop_size_px,
-    freeze,
     load_target_state,
     starting_point_of,
 )
@@ -31,6 +30,7 @@ from adapters.targets import PoseTarget, find_pose_target, model_options
 from gesture_pretrain.evaluation.poses.ground_truth import GroundTruthReader
 from gesture_pretrain.evaluation.poses.mean_pose import mean_training_pose
 from gesture_pretrain.hand.model import HandModel
+from gesture_pretrain.models.frozen_layers import freeze
 from gesture_pretrain.taxonomy import Taxonomy
 from gesture_pretrain.training.optimizer import build_optimizer
 from gesture_pretrain.training.placement import freeze_batch_norm, place_model, unwrapped
@@ -162,6 +162,6 @@ def _placed_target(
         network.to(memory_format=torch.channels_last)
     if config.training.freeze_bn:
         freeze_batch_norm(network)
-    if start.frozen:
-        freeze(network.backbone)
-    return place_model(network, device, config.training), ledger
+    placed = place_model(network, device, config.training)
+    freeze(unwrapped(placed).backbone, start.frozen)  # also modules that were replaced
+    return placed, ledger

@@ -12,6 +12,7 @@ from torch import nn
 
 from adapters.swap.ledger import SwapLedger
 from adapters.targets import SwapError
+from gesture_pretrain.models.frozen_layers import frozen_parameter_names
 from gesture_pretrain.names import first_few
 from gesture_pretrain.processes import rank_and_world_size
 from gesture_pretrain.training.placement import unwrapped
@@ -30,7 +31,7 @@ class FirstStepCheck(Hook):
     Within `patience_steps`, every gradient must be non-zero once. (Not in the first step: a
     residual branch whose last batch norm starts at zero passes no gradient on.)
 
-    A backbone that the ledger declares frozen must not be in the optimiser and must not change. A
+    Layers that the ledger declares frozen must not be in the optimiser and must not change. A
     run that continues from a checkpoint is past its first step, so only the optimiser is checked.
 
     Args:
@@ -53,10 +54,15 @@ class FirstStepCheck(Hook):
 
     def before_train(self, runner: Runner) -> None:
         optimizer = runner.optim_wrapper.optimizer
-        self._parameters = dict(unwrapped(runner.model).backbone.net.named_parameters())
-        check_optimizer(self._parameters, optimizer, frozen=self.ledger.frozen_backbone)
+        backbone = unwrapped(runner.model).backbone
+        names = frozen_parameter_names(backbone, self.ledger.frozen_backbone)
+        self._frozen, self._parameters = {}, {}
+        for name, parameter in backbone.net.named_parameters():
+            (self._frozen if name in names else self._parameters)[name] = parameter
+        check_optimizer(self._frozen, optimizer, frozen=True)
+        check_optimizer(self._parameters, optimizer, frozen=False)
         if runner.iter == 0:
-            self._before = fingerprint(self._parameters)
+            self._before = self._fingerprints()
             self._watch = optimizer.register_step_pre_hook(self._note_gradients)
 
     def _note_gradients(self, *_) -> None:
@@ -72,8 +78,6 @@ class FirstStepCheck(Hook):
         if self._steps == 1:
             self._check_first_step(runner, gradients)
         silent = [name for name in self._parameters if name not in self._nonzero]
-        if self.ledger.frozen_backbone:
-            silent = []
         if silent and self._steps < self.patience_steps:
             return
         self.after_train(runner)
@@ -100,16 +104,17 @@ class FirstStepCheck(Hook):
         return True
 
     def _check_first_step(self, runner: Runner, gradients: Mapping[str, float]) -> None:
-        after, frozen = fingerprint(self._parameters), self.ledger.frozen_backbone
-        if not frozen:
-            check_gradients(self._parameters, gradients)
-        check_change(self._before, after, frozen=frozen, target=self.ledger.target)
+        check_gradients(self._parameters, gradients)
+        after = self._fingerprints()
+        for part, frozen in (("frozen", True), ("trained", False)):
+            check_change(self._before[part], after[part], frozen=frozen, target=self.ledger.target)
         trunk = unwrapped(runner.model).backbone.net.state_dict()
         self.ledger = replace(
             self.ledger,
             after_first_step=fingerprint({f"net.{n}": value for n, value in trunk.items()}),
             first_step={
-                "backbone_parameters": len(self._parameters),
+                "backbone_parameters": len(self._frozen) + len(self._parameters),
+                "frozen_parameters": len(self._frozen),
                 "with_gradient": len(gradients),
                 "with_gradient_other_than_zero": len(self._nonzero),
                 "parameters_before": self._before,
@@ -118,6 +123,10 @@ class FirstStepCheck(Hook):
         )
         if self.out is not None and rank_and_world_size()[0] == 0:
             self.ledger.save(self.out)
+
+    def _fingerprints(self) -> dict[str, str | None]:
+        parts = {"frozen": self._frozen, "trained": self._parameters}
+        return {name: fingerprint(part) if part else None for name, part in parts.items()}
 
 
 def largest_gradients(parameters: Mapping[str, nn.Parameter]) -> dict[str, float]:
@@ -137,13 +146,13 @@ def refuse(names: Collection[str], parameters: Collection[str], problem: str, re
 def check_optimizer(
     parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, frozen: bool
 ) -> None:
-    """Raise `SwapError` unless an optimiser trains a backbone, or leaves a frozen one alone."""
+    """Raise `SwapError` unless an optimiser trains parameters, or leaves frozen ones alone."""
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     outside = [name for name, p in parameters.items() if id(p) not in held]
     fixed = [name for name, p in parameters.items() if not p.requires_grad]
     if frozen:
         trained = [n for n in parameters if n not in outside or n not in fixed]
-        problem = "would be trained, although the backbone is declared frozen"
+        problem = "would be trained, although they are declared frozen"
         refuse(trained, parameters, problem, "Leave them out of the optimiser.")
         return
     refuse(fixed, parameters, "are frozen (requires_grad=False)", _DECLARE_FROZEN)
@@ -160,11 +169,20 @@ def check_gradients(parameters: Mapping[str, nn.Parameter], gradients: Mapping[s
     refuse(without, parameters, "got no gradient in the first step", _NOT_READ)
 
 
-def check_change(before: str, after: str, *, frozen: bool, target: str) -> None:
-    """Raise `SwapError` unless a step changed the fingerprint of a backbone that is not frozen."""
+def check_change(before: str | None, after: str | None, *, frozen: bool, target: str) -> None:
+    """Raise `SwapError` unless a step changed the fingerprint of layers that are not frozen.
+
+    Args:
+        before, after: Fingerprints of the layers; None if there are none.
+        frozen: Whether they are declared frozen.
+        target: Name of the target.
+    """
+    if before is None:
+        return
     if frozen and before != after:
         raise SwapError(
-            f"The backbone in {target} is declared frozen, but the first step changed it."
+            f"Layers of the backbone in {target} are declared frozen, but the first step changed "
+            "them."
         )
     if not frozen and before == after:
         raise SwapError(

@@ -33,7 +33,7 @@ class SwapLedger:
         own: The tensors that the target adds, under the model's names.
         changed: Tensors of the backbone whose values differ in the model.
         projections: Module name to description of each declared 1x1 projection.
-        frozen_backbone: The backbone is frozen on purpose.
+        frozen_backbone: The backbone is frozen on purpose, or the last level that is.
         before_swap: Fingerprint of the given backbone.
         after_swap: Fingerprint of the backbone in the model.
         after_first_step: Fingerprint after the optimiser's first step; None before it.
@@ -46,7 +46,7 @@ class SwapLedger:
     own: WeightLedger
     changed: tuple[str, ...]
     projections: Mapping[str, str]
-    frozen_backbone: bool
+    frozen_backbone: bool | str
     before_swap: str
     after_swap: str
     after_first_step: str | None = None
@@ -98,7 +98,9 @@ class SwapLedger:
         for name, text in self.projections.items():
             lines.append(f"declared: {text} ({name}), which changes the experiment")
         if self.frozen_backbone:
-            lines.append("declared: the backbone is frozen")
+            last = self.frozen_backbone
+            part = f" up to {last}" if isinstance(last, str) else ""
+            lines.append(f"declared: the backbone is frozen{part}")
         stages = ("before the swap", "after", "after the first step")
         found = zip(stages, self._fingerprints().values(), strict=True)
         shown = ", ".join(f"{stage} {value[:12]}" for stage, value in found if value is not None)

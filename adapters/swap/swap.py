@@ -10,6 +10,7 @@ from adapters.swap.ledger import SwapLedger
 from adapters.swap.projection import find_projections
 from adapters.targets import PoseTarget, SwapError, backbone_of
 from gesture_pretrain.models.backbone import Backbone
+from gesture_pretrain.models.frozen_layers import freeze
 from gesture_pretrain.models.gesture_heads import GestureHead
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.weights.ledger import (
@@ -28,7 +29,7 @@ def build_swapped(
     seed: int,
     hand_models: Mapping[str, Any],
     allow_projection: bool = False,
-    frozen_backbone: bool = False,
+    frozen_backbone: bool | str = False,
     **options,
 ) -> tuple[nn.Module, SwapLedger]:
     """Build a target around a backbone, and account for every tensor.
@@ -40,8 +41,8 @@ def build_swapped(
         seed: Random seed of the target's weights.
         hand_models: Hand model by side, "right" and "left".
         allow_projection: Allow a 1x1 projection behind the backbone.
-        frozen_backbone: Keep the backbone unchanged in training; its parameters then require no
-            gradient.
+        frozen_backbone: Freeze the backbone (True) or its layers up to the level of this name, see
+            `freeze`.
         **options: Options of the target.
 
     Returns:
@@ -59,8 +60,7 @@ def build_swapped(
         **options,
     )
     _require_backbone(model, target.name)
-    if frozen_backbone:
-        model.backbone.requires_grad_(False)
+    freeze(model.backbone, frozen_backbone)
     projections = find_projections(model)
     if projections and not allow_projection:
         raise SwapError(

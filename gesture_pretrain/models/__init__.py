@@ -13,5 +13,6 @@ __getattr__, __all__ = lazy_names(
         "InputSpec": "gesture_pretrain.models.backbone",
         "build_backbone": "gesture_pretrain.models.backbone",
         "build_gesture_heads": "gesture_pretrain.models.gesture_heads",
+        "freeze": "gesture_pretrain.models.frozen_layers",
     },
 )

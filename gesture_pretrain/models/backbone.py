@@ -98,6 +98,11 @@ class Backbone(nn.Module):
         return self._levels.high
 
     @property
+    def last_modules(self) -> dict[str, str]:
+        """Module of `net` that completes a level, by level; empty without such an order."""
+        return dict(self._levels.last_modules)
+
+    @property
     def pooled_channels(self) -> int:
         """Number of channels of the pooled feature."""
         return self._levels.specs[self.high].channels

@@ -2,8 +2,7 @@
 
 Letters: B batch, C channels, H and W the height and width of a map, N tokens.
 
-Three kinds of network are supported, each by a small class with the same four members (`specs`,
-`low`, `high`, `read`):
+Three kinds of network are supported, each by a small class with the members of `FeatureLevels`:
 
 - `HRNetLevels`: timm's `HighResolutionNet`. Four raw branches at strides 4, 8, 16, 32, and `final`,
   the output of timm's `forward_features` (2048 channels at stride 32).
@@ -34,6 +33,7 @@ class FeatureLevels(Protocol):
     specs: dict[str, FeatureSpec]
     low: str
     high: str
+    last_modules: dict[str, str]  # by level, the module that computes it after all earlier ones
 
     def read(self, net: nn.Module, image: Tensor) -> dict[str, Tensor]:
         """Map `(B, 3, H, W)` to one map per name in `specs`."""
@@ -65,6 +65,7 @@ class OwnLevels:
     def __init__(self, net: nn.Module):
         self.specs = dict(net.feature_specs)
         self.low, self.high = level_at_stride(self.specs, LOW_STRIDE), FINAL
+        self.last_modules = {}
 
     def read(self, net: nn.Module, image: Tensor) -> dict[str, Tensor]:
         return net.forward_levels(image)
@@ -83,6 +84,7 @@ class HRNetLevels:
         self.specs = hrnet_branch_specs(net)
         self.specs[FINAL] = FeatureSpec(net.num_features, 32)
         self.low, self.high = level_at_stride(self.specs, LOW_STRIDE), FINAL
+        self.last_modules = {}  # the branches are computed in parallel
 
     def read(self, net: HighResolutionNet, image: Tensor) -> dict[str, Tensor]:
         branches = hrnet_branches(net, image)
@@ -131,6 +133,7 @@ class IntermediateLevels:
         self.low = "middle" if len(strides) == 1 else level_at_stride(self.specs, LOW_STRIDE)
         self.specs[FINAL] = FeatureSpec(net.num_features, strides[-1])
         self.high = FINAL
+        self.last_modules = {name: _feature_info(net)[i]["module"] for name, i in taps.items()}
         self._indices = sorted(taps.values())
         self._names = sorted(taps, key=taps.get)
 

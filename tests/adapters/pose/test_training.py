@@ -129,6 +129,22 @@ def test_frozen_backbone_is_in_eval_mode_in_training_and_the_rest_is_not(tmp_pat
     assert run.runner.model.head.training
 
 
+def test_layers_frozen_up_to_a_level_keep_every_number(tmp_path, pose_index):
+    backbone = {"arch": "test_resnet", "frozen": "stride8"}
+    run = build_pose_runner(out=tmp_path, **pose_sections(pose_index, backbone=backbone))
+    before = weights(run)
+    run.train()
+    changed = differing(before, weights(run))
+    early = ("conv1.", "bn1.", "layer1.", "layer2.")
+    in_backbone = {name.removeprefix("backbone.net."): name in changed for name in before}
+    assert not any(moved for name, moved in in_backbone.items() if name.startswith(early))
+    assert all(moved for name, moved in in_backbone.items() if name.startswith("layer3."))
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert ledger["frozen_backbone"] == "stride8"
+    first = ledger["first_step"]
+    assert first["frozen_parameters"] + first["with_gradient"] == first["backbone_parameters"]
+
+
 def test_layers_learn_at_their_own_rates(tmp_path, pose_index):
     slow = train(
         tmp_path,

@@ -138,6 +138,20 @@ def test_a_backbone_frozen_on_purpose_does_not_change(backbone):
     assert "declared: the backbone is frozen" in ledger.table()
 
 
+@pytest.mark.parametrize("level, message", [("stride8", "declared frozen"), (False, "not in the")])
+def test_layers_frozen_up_to_a_level_are_checked_apart_from_the_others(level, message):
+    backbone = build_backbone("resnet18", size_px=64)
+    model, ledger = swapped(backbone, frozen_backbone="stride8")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    hook = FirstStepCheck(ledger)
+    Driver(model, parameters=trained).train(hook)
+    assert "frozen up to stride8" in ledger.table()
+    assert hook.ledger.first_step["frozen_parameters"] > 0
+    wrong = model.parameters() if level else trained[1:]
+    with pytest.raises(SwapError, match=message):
+        Driver(model, parameters=list(wrong)).train(FirstStepCheck(ledger))
+
+
 def test_a_backbone_declared_frozen_may_not_be_in_the_optimiser(backbone):
     model, ledger = swapped(backbone, frozen_backbone=True)
     with pytest.raises(SwapError, match="declared frozen"):

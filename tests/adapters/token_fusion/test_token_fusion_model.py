@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from adapters.pose.model import PoseModel, check_prediction
-from adapters.pose.start import freeze
 from adapters.swap.swap import build_swapped
 from adapters.targets import find_target
 from adapters.token_fusion import TARGET
 from gesture_pretrain.hand.rotation import matrix_from_axis_angle
 from gesture_pretrain.models.backbone import build_backbone
+from gesture_pretrain.models.frozen_layers import freeze
 from gesture_pretrain.models.gesture_heads import build_gesture_heads
 from gesture_pretrain.models.gesture_network import GestureNetwork
 from gesture_pretrain.training.optimizer import build_optimizer
