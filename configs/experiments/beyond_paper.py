@@ -9,10 +9,9 @@ Command: after `make study`, whose finished cells are used again:
     python tools/transfer_experiment.py configs/experiments/beyond_paper.py report \
         --data study/data --out study/experiment
 
-Expected: with three seeds, equivariance differs from the recipe by -0.7 to 0.0 mm, and all four
-intervals contain zero. The other options were run with two seeds; they differ by -1.6 to +1.1 mm
-(docs/pretraining.md). A pretraining takes 5 to 9 minutes and a fine-tuning about one, on one core
-(torch 2.14.1).
+Expected: with three seeds, the options differ from the recipe by -0.9 to +0.7 mm, and all 20
+intervals contain zero (docs/pretraining.md). A pretraining takes 5 to 9 minutes and a fine-tuning
+about one, on one core (torch 2.14.1).
 """
 
 from mmengine.config import read_base
