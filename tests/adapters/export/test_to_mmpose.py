@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from adapters.export import mmpose_imports
@@ -112,6 +113,8 @@ def test_a_real_config_trains_ten_iterations(config, registered, monkeypatch):
     from mmengine.runner import Runner
 
     monkeypatch.setattr(Runner, "_log_env", lambda *_: None)  # it asks a compiler its version
+    # the runner's logger writes to the folder of this test, which later tests no longer have
+    monkeypatch.setattr(MMLogger, "_instance_dict", type(MMLogger._instance_dict)())
     runner = Runner.from_cfg(config)
     ours = load_backbone(registered.name)
     estimator = runner.model
