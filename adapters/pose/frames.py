@@ -46,7 +46,8 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
 
     Args:
         prediction: B hands in the frame of their crops.
-        batch: Their crops: `row` (B,) and `image_from_crop` (B, 2, 3).
+        batch: Their crops: `row` (B,), `image_from_crop` (B, 2, 3) and, unless crops have the axes
+            of their images, `camera_from_crop` (B, 3, 3).
 
     Raises:
         ValueError: A crop is stretched, so depth is undefined in it.
@@ -54,6 +55,8 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
     image_from_crop = batch.image_from_crop.detach().cpu().double()
     linear = image_from_crop[:, :, :2]
     camera_from_crop = _rotation(linear)
+    if hasattr(batch, "camera_from_crop"):
+        camera_from_crop = batch.camera_from_crop.detach().cpu().double()
     mirrored = torch.linalg.det(linear) < 0
     hand = prediction.hand.cpu()
     return CameraPrediction(
@@ -62,13 +65,22 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
         joints_rel_mm=_moved(prediction.joints_rel_mm, camera_from_crop),
         vertices_rel_mm=_moved(prediction.vertices_rel_mm, camera_from_crop),
         keypoints_image_px=_moved(prediction.keypoints_px, linear, image_from_crop[:, None, :, 2]),
-        joint_depth_rel_mm=_moved(prediction.joint_depth_rel_mm, None),
+        joint_depth_rel_mm=_depth_of_camera(prediction, camera_from_crop),
         mano_pose=_rotated_pose(
             _moved(prediction.mano_pose, None), camera_from_crop.numpy(), mirrored.numpy()
         ),
         mano_shape=_moved(prediction.mano_shape, None),
         mirrored=mirrored.numpy(),
     )
+
+
+def _depth_of_camera(prediction: HandPrediction, camera_from_crop: Tensor) -> np.ndarray | None:
+    """Return depths (B, 21) along the camera's axis, with x and y of the joints in the crop."""
+    if prediction.joint_depth_rel_mm is None:
+        return None
+    joints = prediction.joints_rel_mm.clone()
+    joints[..., 2] = prediction.joint_depth_rel_mm
+    return _moved(joints, camera_from_crop)[..., 2]
 
 
 def _rotation(linear: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class PoseRun:
         Raises:
             ValueError: The target or the index lacks these boxes.
         """
-        return self.target.build_dataset(
+        return self.target.dataset_for(**self.options)(
             self.data.index if index is None else index,
             rows,
             self.data.taxonomy,

@@ -26,7 +26,7 @@ from gesture_pretrain.weights.starting_backbone import build_starting_backbone
 
 DEFAULT_SIZE_PX = 256
 # Arguments of `build_model` that do not change its tensors
-_FREE = {"weights", "allow_projection", "seed"}
+_FREE = {"weights", "frame", "allow_projection", "seed"}
 
 
 class StartingPoint(NamedTuple):

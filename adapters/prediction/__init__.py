@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_names(
     __name__,
     {
         "HandEstimator": "adapters.prediction.hand_estimator",
+        "Intrinsics": "adapters.prediction.intrinsics",
         "PredictedHands": "adapters.prediction.run",
         "predict": "adapters.prediction.run",
         "read_image": "adapters.prediction.image_source",

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adapters.prediction.intrinsics import Intrinsics
 from gesture_pretrain.data.images import reduced_image
 from gesture_pretrain.data.samples.augmentation import warp
 from gesture_pretrain.geometry.boxes import square_box
-from gesture_pretrain.geometry.crop import crop_affine, invert_affine
+from gesture_pretrain.geometry.camera import viewing_rotation
+from gesture_pretrain.geometry.crop import crop_affine, crop_rotation, invert_affine
 
 _LARGEST_PX = 100_000
 
@@ -23,12 +25,15 @@ class HandCrops(NamedTuple):
         hand: `(B,)` int64, 0 for right, also for mirrored left hands.
         row: `(B,)` int64, index of the image.
         image_from_crop: `(B, 2, 3)` float32, maps crop px to image px.
+        camera_from_crop: `(B, 3, 3)` float32, maps vectors in the frame of the crop to the image's
+            camera.
     """
 
     image: Tensor
     hand: Tensor
     row: Tensor
     image_from_crop: Tensor
+    camera_from_crop: Tensor
 
 
 def crop_hands(
@@ -36,6 +41,8 @@ def crop_hands(
     boxes_xywh_px: Sequence[np.ndarray],
     mirrored: Sequence[bool],
     size_px: int,
+    *,
+    cameras: Sequence[Intrinsics] | None = None,
 ) -> HandCrops:
     """Crop squares from images `(H, W, 3)`, uint8 RGB, with area averaging when shrinking.
 
@@ -44,6 +51,8 @@ def crop_hands(
         boxes_xywh_px: Square box of each image.
         mirrored: Whether to mirror each crop.
         size_px: Side S of the crops.
+        cameras: Camera of each image, if poses are in views of the crops (frame "view" of
+            `PoseDataset`); None if they have the axes of the image's camera.
     """
     affines = [
         crop_affine(box, size_px, flip=bool(flip))
@@ -55,13 +64,23 @@ def crop_hands(
             for image, box, affine in zip(images, boxes_xywh_px, affines, strict=True)
         ]
     )
+    rotations = [crop_rotation(flip=bool(flip)) for flip in mirrored]
+    if cameras is not None:
+        views = map(_view, boxes_xywh_px, cameras)
+        rotations = [turn @ view.T for turn, view in zip(rotations, views, strict=True)]
     back = np.stack([invert_affine(affine) for affine in affines]).astype(np.float32)
     return HandCrops(
         image=torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous(),
         hand=torch.zeros(len(crops), dtype=torch.int64),
         row=torch.arange(len(crops)),
         image_from_crop=torch.from_numpy(back),
+        camera_from_crop=torch.from_numpy(np.stack(rotations).mT.astype(np.float32)),
     )
+
+
+def _view(box_xywh_px: np.ndarray, camera: Intrinsics) -> np.ndarray:
+    middle_px = box_xywh_px[:2] + box_xywh_px[2:] / 2
+    return viewing_rotation(middle_px, np.full(2, camera.focal_px), camera.centre_px)
 
 
 def _crop(

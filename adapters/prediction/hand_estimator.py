@@ -27,6 +27,7 @@ from adapters.prediction.gesture_reader import (
 )
 from adapters.prediction.hand_boxes import box_of_detected
 from adapters.prediction.hand_crops import HandCrops, crop_hands, square_hand_box
+from adapters.prediction.intrinsics import Intrinsics, intrinsics_of
 from gesture_pretrain.geometry.axis_angle import mirror_pose
 from gesture_pretrain.skeleton import HANDS
 from gesture_pretrain.weights.released import POSE_NETWORK
@@ -45,9 +46,11 @@ class HandEstimate(NamedTuple):
         vertices_rel_mm: `(778, 3)`, its mesh minus the same wrist.
         mano_pose: `(48,)` axis-angle, rad, minus MANO's mean pose, of the hand model of `hand`.
         mano_shape: `(10,)`.
+        camera_from_view: `(3, 3)` rotation from the view in which the pose was predicted to the
+            camera, see `HandEstimator.uses_cameras`; else the identity.
         image_from_mm: `(3,)`: scale s in px per mm and shift in px, so that `s * (x, y) + shift`
-            of `joints_rel_mm` lies on `keypoints_px` as well as it can: where to draw the mesh
-            when the camera is not known.
+            of `joints_rel_mm @ camera_from_view` lies on `keypoints_px` as well as it can: where to
+            draw the mesh when the camera is not known.
         coarse, fine: Gesture and its probability given the handedness; None without a head.
     """
 
@@ -60,6 +63,7 @@ class HandEstimate(NamedTuple):
     vertices_rel_mm: np.ndarray
     mano_pose: np.ndarray
     mano_shape: np.ndarray
+    camera_from_view: np.ndarray
     image_from_mm: np.ndarray
     coarse: Gesture | None
     fine: Gesture | None
@@ -80,6 +84,9 @@ class HandEstimator:
         device: Device of the network.
         box_ratio: Side of the crop over the longer side of a box.
         batch_size: Hands per batch.
+        focal_px: Focal length of images whose camera is not given; None to assume a field of view
+            of 60 degrees along their longer side. Networks that predict poses in views of the crops
+            require the camera, see `uses_cameras`.
         detector: Function from an image to its `DetectedHand`s; None for a `HandDetector`, which
             the extra `detect` installs.
         **engine: `engine`, `precision`, `compile` and `channels_last` of `PoseInference`. ONNX
@@ -88,6 +95,7 @@ class HandEstimator:
     Attributes:
         sees_right_hands_only: Left hands are mirrored in and out, as token fusion was trained;
             other targets take the original crop and the handedness.
+        uses_cameras: Poses are predicted in views of the crops, and rotated to the image's camera.
 
     Raises:
         ValueError: The weights have another taxonomy.
@@ -104,6 +112,7 @@ class HandEstimator:
         device: str | torch.device = "cpu",
         box_ratio: float = 1.25,
         batch_size: int = 16,
+        focal_px: float | None = None,
         detector: Callable[[np.ndarray], list[DetectedHand]] | None = None,
         **engine,
     ):
@@ -113,7 +122,8 @@ class HandEstimator:
         self.sees_right_hands_only = self.card.target == "token_fusion"
         self.inference = PoseInference(source, device=str(device), batch_size=batch_size, **engine)
         self.model, self.device = self.inference.model, torch.device(device)
-        self.box_ratio, self.batch_size = box_ratio, batch_size
+        self.box_ratio, self.batch_size, self.focal_px = box_ratio, batch_size, focal_px
+        self.uses_cameras = self.card.options.get("frame") == "view"
         self.reader = self._gesture_reader(gestures, taxonomy)
         self._detector = detector
 
@@ -141,6 +151,7 @@ class HandEstimator:
         images: Sequence[np.ndarray],
         boxes: Sequence[Sequence[float] | None] | None = None,
         hands: str | Sequence[str | None] | None = None,
+        cameras: Sequence[Intrinsics | None] | None = None,
     ) -> list[HandEstimate]:
         """Predict the hand in each image.
 
@@ -148,6 +159,7 @@ class HandEstimator:
             images: `(H, W, 3)` uint8, RGB, of any size.
             boxes: For each image x, y, width, height in pixels, or None for the whole image.
             hands: "right" or "left", for all or per image; None to predict it from gestures.
+            cameras: Camera of each image; None for `focal_px` and a principal point in the middle.
 
         Returns:
             One estimate per image, in order.
@@ -158,28 +170,35 @@ class HandEstimator:
         """
         sides = _per_image("hands", hands, len(images))
         boxes = _per_image("boxes", boxes, len(images))
+        cameras = _per_image("cameras", cameras, len(images))
         squares = []
         for number, (image, box, side) in enumerate(zip(images, boxes, sides, strict=True)):
             require_image(image, f"image {number}")
             self._check_side(side, number)
             squares.append(square_hand_box(image, box, box_ratio=self.box_ratio, number=number))
+        cameras = [
+            intrinsics_of(image.shape[1::-1], self.focal_px) if camera is None else camera
+            for image, camera in zip(images, cameras, strict=True)
+        ]
         estimates: list[HandEstimate] = []
         for start in range(0, len(images), self.batch_size):
             part = slice(start, start + self.batch_size)
-            estimates += self._predict(list(images[part]), squares[part], sides[part])
+            estimates += self._predict(
+                list(images[part]), squares[part], sides[part], cameras[part]
+            )
         return estimates
 
     def tells_sides(self) -> bool:
         """Return whether gestures predict handedness, which makes `hands` optional."""
         return self.reader is not None and self.reader.tells_sides()
 
-    def _predict(self, images, squares, sides: list[str | None]) -> list[HandEstimate]:
+    def _predict(self, images, squares, sides: list[str | None], cameras) -> list[HandEstimate]:
         chosen, chances = self._choose_sides(images, squares, sides)
         is_left = [side == "left" for side in chosen]
-        looks_right = self._crops(images, squares, is_left)
+        looks_right = self._crops(images, squares, is_left, cameras)
         crops, output = looks_right, None
         if not self.sees_right_hands_only:
-            crops = self._crops(images, squares, [False] * len(images))
+            crops = self._crops(images, squares, [False] * len(images), cameras)
             crops = crops._replace(hand=torch.tensor(is_left).to(crops.hand))
         if self._reads_own_heads():
             output = self.inference.run(crops.image, crops.hand, mode="tensor")
@@ -192,7 +211,7 @@ class HandEstimator:
             gestures = self.reader.gestures(self._logits(looks_right, output), chosen)
         camera = to_camera_frame(hands, crops)
         return [
-            _estimate(i, chosen[i], chances[i], squares[i], camera, hands, gestures[i])
+            _estimate(i, chosen[i], chances[i], squares[i], crops, camera, hands, gestures[i])
             for i in range(len(images))
         ]
 
@@ -214,8 +233,9 @@ class HandEstimator:
             chances[i] = float(max(right, 1 - right))
         return chosen, chances
 
-    def _crops(self, images, squares, mirrored: list[bool]) -> HandCrops:
-        crops = crop_hands(images, squares, mirrored, self.card.size_px)
+    def _crops(self, images, squares, mirrored: list[bool], cameras=None) -> HandCrops:
+        cameras = cameras if self.uses_cameras else None
+        crops = crop_hands(images, squares, mirrored, self.card.size_px, cameras=cameras)
         return HandCrops(*(field.to(self.device) for field in crops))
 
     def _logits(self, crops: HandCrops, output=None) -> dict[str, Tensor]:
@@ -263,12 +283,15 @@ def _estimate(
     side: str,
     chance: float | None,
     square: np.ndarray,
+    crops: HandCrops,
     camera: CameraPrediction,
     hands: HandPrediction,
     gesture: dict[str, Gesture],
 ) -> HandEstimate:
-    pose = hands.mano_pose[i].cpu().numpy()
+    pose = camera.mano_pose[i]
     joints, keypoints = camera.joints_rel_mm[i], camera.keypoints_image_px[i]
+    camera_from_crop = crops.camera_from_crop[i].cpu().numpy()
+    camera_from_view = camera_from_crop @ np.diag([np.linalg.det(camera_from_crop), 1, 1])
     return HandEstimate(
         hand=side,
         hand_probability=chance,
@@ -279,7 +302,8 @@ def _estimate(
         vertices_rel_mm=camera.vertices_rel_mm[i],
         mano_pose=np.float32(mirror_pose(pose) if side != HANDS[int(hands.hand[i])] else pose),
         mano_shape=hands.mano_shape[i].cpu().numpy(),
-        image_from_mm=fit_image_from_mm(joints, keypoints),
+        camera_from_view=np.float32(camera_from_view),
+        image_from_mm=fit_image_from_mm(joints @ camera_from_view, keypoints),
         coarse=gesture.get("coarse"),
         fine=gesture.get("fine"),
     )

@@ -79,7 +79,7 @@ def _of_batch(
     estimator: HandEstimator, batch: list[SeenImage], boxes: BoxSource, hand: str | None
 ) -> Iterator[ImageHands]:
     chosen = [_usable(seen, boxes, estimator.box_ratio) for seen in batch]
-    images, squares, sides = [], [], []
+    images, squares, sides, cameras = [], [], [], []
     for seen, (usable, _) in zip(batch, chosen, strict=True):
         for box in usable:
             side = box.hand or hand
@@ -87,7 +87,8 @@ def _of_batch(
             images.append(seen.image_rgb)
             squares.append(box.box_xywh_px)
             sides.append(side)
-    found = iter(estimator.predict(images, squares, sides))
+            cameras.append(seen.camera)
+    found = iter(estimator.predict(images, squares, sides, cameras))
     for seen, (usable, faults) in zip(batch, chosen, strict=True):
         yield ImageHands(seen, [next(found) for _ in usable], usable, faults)
 

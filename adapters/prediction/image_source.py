@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from adapters.prediction.intrinsics import Intrinsics
 from gesture_pretrain.data.folders import IMAGE_SUFFIXES
 from gesture_pretrain.data.images.decoding import (
     UnreadableImage,
@@ -41,11 +42,13 @@ class SeenImage(NamedTuple):
         name: File name.
         image_rgb: `(H, W, 3)` uint8.
         frame: Number in its video, from 0; None for an image file.
+        camera: Its camera; None if not known.
     """
 
     name: str
     image_rgb: np.ndarray
     frame: int | None = None
+    camera: Intrinsics | None = None
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ class HandSmoother:
 
     def _smoothed(self, filters: dict[str, OneEuroFilter], hand: HandEstimate) -> HandEstimate:
         values = {name: f(getattr(hand, name), self.seconds) for name, f in filters.items()}
-        placed = fit_image_from_mm(values["joints_rel_mm"], values["keypoints_px"])
+        in_view = values["joints_rel_mm"] @ hand.camera_from_view
+        placed = fit_image_from_mm(in_view, values["keypoints_px"])
         return hand._replace(**values, image_from_mm=placed)
 
 

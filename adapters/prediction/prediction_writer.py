@@ -45,7 +45,9 @@ UNITS = {
     "mano_pose": "axis-angle, rad, minus MANO's mean pose, (48,)",
     "mano_shape": "(10,)",
     "wrist_cam_mm": "camera frame, x right, y down, z away, (3,); null if it cannot be placed",
-    "image_from_mm": "scale px/mm and shift px: scale * (x, y) + shift of joints_rel_mm",
+    "camera_from_view": "rotation to the camera from the view of the predicted pose, (3, 3)",
+    "image_from_mm": "scale px/mm and shift px: scale * (x, y) + shift of joints_rel_mm @ "
+    "camera_from_view",
     "box_xywh_px": "the square that was cropped",
 }
 ESTIMATED = tuple(name for name in UNITS if name != "wrist_cam_mm")
@@ -218,7 +220,7 @@ def drawn_hands(hands: Sequence[HandEstimate], faces: Mapping[str, np.ndarray]) 
     return [
         DrawnHand(
             hand=hand.hand,
-            vertices_rel_mm=hand.vertices_rel_mm,
+            vertices_rel_mm=hand.vertices_rel_mm @ hand.camera_from_view,
             faces=faces[hand.hand],
             keypoints_px=hand.keypoints_px,
             image_from_mm=hand.image_from_mm,

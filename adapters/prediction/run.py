@@ -77,8 +77,7 @@ def predict(
         mano: MANO file or folder, if the network was trained with MANO.
         batch: Hands per batch.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
-        out: Output folder.
-        overwrite: Replace predictions in `out`.
+        out, overwrite: Output folder; replace the predictions in it.
         mesh: "obj", "ply" or "none". Default: "obj" for images, "none" for frames of videos.
         draw, html: Draw the hands on the images; write a page with images and meshes.
         progress: Show progress bars.
@@ -96,6 +95,7 @@ def predict(
         taxonomy=taxonomy,
         hand_model=mano,
         device=use_device(device),
+        focal_px=focal_px,
         box_ratio=box_ratio,
         batch_size=batch,
     )

@@ -1,8 +1,8 @@
 """Pinhole and weak-perspective cameras of a crop, in torch.
 
-Points are in the camera frame of the crop: x right, y down, z away from the camera, millimetres.
-`camera` is `(B, 2, 3)`, the matrix K with `px = K @ (x / z, y / z, 1)`; its left 2 x 2 part need
-not be diagonal, since a crop may be rotated.
+Points are in the frame of the crop: x right, y down, z away from the camera, millimetres. `camera`
+is `(B, 3, 3)`, the matrix P with `px = (P @ x)[:2] / (P @ x)[2]`: the crop may be rotated, and its
+frame may look at the middle of the crop, see `PoseDataset`.
 """
 
 import torch
@@ -14,18 +14,24 @@ _NEAREST_MM = 10.0
 
 def back_project_mm(points_px: Tensor, depth_mm: Tensor, camera: Tensor) -> Tensor:
     """Map pixels `(B, N, 2)` at depths `(B, N)` to points `(B, N, 3)`."""
-    (a, b, u), (c, d, v) = (row.unbind(-1) for row in camera[:, None].unbind(-2))
-    x, y = points_px[..., 0] - u, points_px[..., 1] - v
-    determinant = a * d - b * c
-    ray = torch.stack([(d * x - b * y) / determinant, (a * y - c * x) / determinant], dim=-1)
-    return torch.cat([ray * depth_mm[..., None], depth_mm[..., None]], dim=-1)
+    first, second, last = camera.unbind(1)
+    # the columns of the inverse, up to a common factor, which the division by z removes
+    columns = [torch.linalg.cross(*rows) for rows in ((second, last), (last, first))]
+    inverse = torch.stack([*columns, torch.linalg.cross(first, second)], dim=-1)
+    homogeneous = torch.cat([points_px, torch.ones_like(points_px[..., :1])], dim=-1)
+    rays = _mapped(homogeneous, inverse)
+    return rays / rays[..., 2:] * depth_mm[..., None]
 
 
 def project_px(points_mm: Tensor, camera: Tensor) -> Tensor:
     """Project points `(B, N, 3)` to pixels `(B, N, 2)`, clamping depths to at least 10 mm."""
-    depth = points_mm[..., 2:].clamp(min=_NEAREST_MM)
-    ray = torch.cat([points_mm[..., :2] / depth, torch.ones_like(depth)], dim=-1)
-    return (camera[:, None] * ray[..., None, :]).sum(-1)
+    moved = _mapped(points_mm, camera)
+    return moved[..., :2] / moved[..., 2:].clamp(min=_NEAREST_MM)
+
+
+def _mapped(points: Tensor, maps: Tensor) -> Tensor:
+    """Map points `(B, N, 3)` by `(B, 3, 3)`, without the matrix product that autocast rounds."""
+    return (maps[:, None] * points[..., None, :]).sum(-1)
 
 
 def project_weak_perspective_px(points_rel_mm: Tensor, weak: Tensor, size_px: int) -> Tensor:

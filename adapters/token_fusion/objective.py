@@ -62,7 +62,7 @@ class PoseTargets(NamedTuple):
     Attributes:
         joints_cells: `(B, 21, 3)`, annotated joints in the volume.
         joints_cells_valid: `(B, 21, 3)` bool, per axis: in view, and within the volume.
-        joints_cam_mm: `(B, 21, 3)`, annotated joints in the camera frame of the crop.
+        joints_cam_mm: `(B, 21, 3)`, annotated joints before the camera, frame of the crop.
         joints_cam_valid: `(B, 21)` bool, within the volume, with camera and root depth.
         pose_6d: `(B, 16, 6)` of the fit, mean pose included.
         shape: `(B, 10)` of the fit.
@@ -72,7 +72,7 @@ class PoseTargets(NamedTuple):
         hand_joints_valid: `(B, 21)` bool, of the two fields above.
         mano_valid: `(B,)` bool, there is a fit.
         wrist_depth_mm: `(B,)`, root depth.
-        camera: `(B, 2, 3)`.
+        camera: `(B, 3, 3)`, see `camera`.
         has_camera: `(B,)` bool, camera and root depth are known.
     """
 

@@ -1,6 +1,7 @@
 """Token fusion as a target: building it around a backbone, its dataset and its sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 
@@ -10,7 +11,7 @@ from adapters.token_fusion.guidance import guidance_levels
 from adapters.token_fusion.model import TokenFusionModel
 from adapters.token_fusion.objective import Weights
 from gesture_pretrain.config.sections import check_section
-from gesture_pretrain.data.samples.pose_dataset import PoseDataset
+from gesture_pretrain.data.samples.pose_dataset import PoseDataset, PoseFrame
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.models.backbone import Backbone
 from gesture_pretrain.models.gesture_heads import GestureHeads, build_gesture_heads
@@ -42,6 +43,7 @@ def build_token_fusion(
     num_coarse: int = 54,
     num_fine: int = 70,
     weights: Mapping | None = None,
+    frame: PoseFrame = "camera",
     **sizes,
 ) -> TokenFusionModel:
     """Build the model around a backbone, which is not copied.
@@ -55,6 +57,7 @@ def build_token_fusion(
         guidance: "none", "coarse", "fine" or "both".
         num_coarse, num_fine: Classes of fresh heads; those of InterHand2.6M's taxonomy by default.
         weights: Fields of `objective.Weights` that differ from the defaults.
+        frame: Frame of the poses, see `PoseDataset`: "camera", as in the paper, or "view".
         **sizes: Further arguments of `TokenFusionNetwork`.
 
     Raises:
@@ -87,6 +90,7 @@ def token_fusion_needs(
     num_coarse: int = 54,
     num_fine: int = 70,
     weights: Mapping | None = None,
+    frame: PoseFrame = "camera",
     **sizes,
 ) -> BackboneNeeds:
     """Require two levels of any width, and gesture logits if they guide.
@@ -123,6 +127,10 @@ class TokenFusionTarget(PoseTarget):
     build_model = staticmethod(build_token_fusion)
     build_dataset = staticmethod(build_token_fusion_dataset)
     needs_for = staticmethod(token_fusion_needs)
+
+    def dataset_for(self, *, frame: PoseFrame = "camera", **_options) -> Callable[..., PoseDataset]:
+        """Return `build_dataset` with poses in the frame of the network."""
+        return partial(self.build_dataset, frame=frame)
 
 
 TARGET = TokenFusionTarget()

@@ -30,7 +30,7 @@ def pose_targets(batch: PoseSample, grid: VolumeGrid, mean_pose: Tensor) -> Pose
     depth_known = torch.isfinite(batch.wrist_depth_mm)
     has_camera = batch.has_camera & depth_known
     like = batch.crop_camera
-    any_camera = torch.eye(2, 3, dtype=like.dtype, device=like.device)
+    any_camera = torch.eye(3, dtype=like.dtype, device=like.device)
     camera = torch.where(has_camera[:, None, None], batch.crop_camera, any_camera)
     wrist_depth_mm = torch.where(has_camera, batch.wrist_depth_mm, _ANY_DEPTH_MM)
     wrist_mm = back_project_mm(batch.keypoints_px[:, :1], wrist_depth_mm[:, None], camera)

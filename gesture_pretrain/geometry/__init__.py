@@ -25,6 +25,7 @@ __getattr__, __all__ = lazy_names(
         "rotation_vector": "gesture_pretrain.geometry.axis_angle",
         "square_box": "gesture_pretrain.geometry.boxes",
         "tight_box": "gesture_pretrain.geometry.boxes",
+        "viewing_rotation": "gesture_pretrain.geometry.camera",
         "world_to_camera_mm": "gesture_pretrain.geometry.camera",
     },
 )

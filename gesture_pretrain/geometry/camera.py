@@ -28,6 +28,32 @@ def translation_of_camera_mm(R_cam_world: ArrayLike, camera_center_mm: ArrayLike
     return -rotation @ np.asarray(camera_center_mm, np.float64)
 
 
+def viewing_rotation(point_px: ArrayLike, focal_px: ArrayLike, princpt_px: ArrayLike) -> np.ndarray:
+    """Compute the rotation R of a camera that looks at a pixel: ``x_cam = R x_view``.
+
+    The z axis of the view is the viewing ray of the pixel. It is reached by the shortest rotation
+    from the camera's z axis, so the view does not roll.
+
+    Args:
+        point_px: (2,) pixel.
+        focal_px: (2,) focal lengths fx, fy.
+        princpt_px: (2,) principal point.
+
+    Returns:
+        (3, 3).
+    """
+    slopes = (np.float64(point_px) - np.float64(princpt_px)) / np.float64(focal_px)
+    x, y, z = np.append(slopes, 1.0) / np.sqrt(1 + slopes @ slopes)
+    share = 1 / (1 + z)
+    return np.array(
+        [
+            [1 - x * x * share, -x * y * share, x],
+            [-x * y * share, 1 - y * y * share, y],
+            [-x, -y, z],
+        ]
+    )
+
+
 def project_px(joints_cam_mm: ArrayLike, focal_px: ArrayLike, princpt_px: ArrayLike) -> np.ndarray:
     """Project points by a pinhole camera without distortion or skew: ``u = fx x/z + cx``.
 

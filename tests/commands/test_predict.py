@@ -74,6 +74,7 @@ def test_a_folder_of_grey_alpha_and_16_bit_images(tool, model, folder, tmp_path)
             "joints_rel_mm": (21, 3),
             "mano_pose": (48,),
             "mano_shape": (10,),
+            "camera_from_view": (3, 3),
             "image_from_mm": (3,),
             "box_xywh_px": (4,),
         }

@@ -1,10 +1,13 @@
 """Cameras against the golden values, whose makers computed in float32."""
 
+import cv2
 import numpy as np
+import pytest
 
 from gesture_pretrain.geometry.camera import (
     project_px,
     translation_of_camera_mm,
+    viewing_rotation,
     world_to_camera_mm,
 )
 
@@ -43,3 +46,15 @@ def test_a_camera_by_hand():
     moved = np.array(QUARTER_TURN) @ [13, 4, 5] + translation_of_camera_mm(QUARTER_TURN, centre)
     np.testing.assert_array_equal(moved, seen)
     np.testing.assert_array_equal(project_px(seen, (100, 200), (50, 60)), [-30, 180])
+
+
+@pytest.mark.parametrize("point_px", [(50.0, 60.0), (410.0, 60.0), (-300.0, 700.0)])
+def test_a_view_looks_along_the_ray_of_its_pixel_by_the_shortest_rotation(point_px):
+    focal, centre = np.array([400.0, 500.0]), np.array([50.0, 60.0])
+    rotation = viewing_rotation(point_px, focal, centre)
+    ray = np.append((point_px - centre) / focal, 1.0)
+    ray /= np.linalg.norm(ray)
+    axis = np.cross([0, 0, 1], ray)
+    expected = cv2.Rodrigues(axis * np.arccos(ray[2]) / max(np.linalg.norm(axis), 1e-12))[0]
+    np.testing.assert_allclose(rotation, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rotation @ [0, 0, 1], ray, rtol=0, atol=1e-12)

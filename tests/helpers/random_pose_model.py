@@ -24,6 +24,7 @@ def store_random_pose_model(
     taxonomy: Taxonomy | None,
     guidance: str = "both",
     hand_source: HandModelSource = OPEN_HAND,
+    frame: str = "camera",
 ) -> Path:
     """Token fusion on a tiny backbone, in crops of 64 px; returns the folder.
 
@@ -32,12 +33,13 @@ def store_random_pose_model(
         taxonomy: whose classes the heads are said to tell; None for heads that do not say it.
         guidance: see `adapters.token_fusion.target`.
         hand_source: the hand it is said to be trained with.
+        frame: frame of its poses.
     """
     backbone = build_backbone("test_resnet", size_px=SIZE_PX)
     torch.manual_seed(0)
     heads = build_gesture_heads(backbone.pooled_channels, **HEADS)
     hand_models = hand_source.load()
-    options = {**TARGET.options("tiny"), "guidance": guidance}
+    options = {**TARGET.options("tiny"), "guidance": guidance, "frame": frame}
     model = TARGET.build_model(GestureNetwork(backbone, heads), hand_models=hand_models, **options)
     torch.nn.init.normal_(model.network.mano_heads.pose[-1].weight, std=0.2)
     return save_pose_model(

@@ -8,6 +8,7 @@ import numpy as np
 from adapters.prediction.detected_boxes import Detector, overlap
 from adapters.prediction.hand_boxes import box_of_detected
 from adapters.prediction.hand_estimator import HandEstimator
+from adapters.prediction.intrinsics import Intrinsics
 
 _SAME_HAND = 0.1  # least intersection over union of a detected and an annotated box
 
@@ -22,6 +23,7 @@ class AnnotatedHand(NamedTuple):
         hand: "right" or "left"; None if not annotated.
         keypoints_px: `(21, 2)`, mano21 order; NaN where not annotated.
         joints_cam_mm: `(21, 3)`, camera frame; None if not annotated.
+        camera: Camera of the image; None if not known.
     """
 
     name: str
@@ -30,6 +32,7 @@ class AnnotatedHand(NamedTuple):
     hand: str | None
     keypoints_px: np.ndarray
     joints_cam_mm: np.ndarray | None = None
+    camera: Intrinsics | None = None
 
 
 class Prediction(NamedTuple):
@@ -67,7 +70,8 @@ def estimated(
         hands: Handedness of each; None where the network's gesture heads decide.
     """
     images, boxes = [case.image_rgb for case in cases], [case.box_xywh_px for case in cases]
-    found = estimator.predict(images, boxes, list(hands))
+    cameras = [case.camera for case in cases]
+    found = estimator.predict(images, boxes, list(hands), cameras)
     return [Prediction(hand.hand, hand.keypoints_px, hand.joints_rel_mm) for hand in found]
 
 

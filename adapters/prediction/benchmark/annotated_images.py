@@ -1,12 +1,13 @@
 """Read images with annotated keypoints: FreiHAND and OneHand10K, RHD, InterHand2.6M."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from adapters.prediction.benchmark.annotated_hand import AnnotatedHand
 from adapters.prediction.image_source import read_image
+from adapters.prediction.intrinsics import Intrinsics
 from gesture_pretrain.data.index.index import HandIndex
 from gesture_pretrain.files.json_file import read_json
 from gesture_pretrain.geometry.camera import project_px, world_to_camera_mm
@@ -56,6 +57,7 @@ def images_of_interhand(folder: Path) -> Iterator[AnnotatedHand]:
             annotation["hand_type"],
             project_px(in_camera, facts["focal"], facts["princpt"]),
             in_camera,
+            _intrinsics(facts["focal"], facts["princpt"]),
         )
 
 
@@ -79,4 +81,9 @@ def hand_of_row(index: HandIndex, row: int) -> AnnotatedHand:
         record.hand,
         project_px(in_camera, record.focal_px, record.princpt_px),
         in_camera,
+        _intrinsics(record.focal_px, record.princpt_px),
     )
+
+
+def _intrinsics(focal_px: Sequence[float], princpt_px: Sequence[float]) -> Intrinsics:
+    return Intrinsics(float(np.mean(focal_px)), tuple(map(float, princpt_px)), assumed=False)

@@ -74,7 +74,7 @@ class _Annotated:
 def _measure(
     estimator: HandEstimator, frames: Sequence[AnnotatedHand], detector: Detector
 ) -> dict[str, Any]:
-    images = [SeenImage("video", f.image_rgb, i) for i, f in enumerate(frames)]
+    images = [SeenImage("video", f.image_rgb, i, f.camera) for i, f in enumerate(frames)]
     start = time.perf_counter()
     raw = list(estimate_images(estimator, images, TrackedBoxes(detector)))
     seconds = time.perf_counter() - start

@@ -195,17 +195,15 @@ def recolour(image_rgb: np.ndarray, gain_rgb: tuple[float, float, float]) -> np.
 
 
 def move_intrinsics(intrinsics: np.ndarray, affine: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Return the camera (2, 3) of a crop, for joints rotated by `rotation`.
+    """Return the projection (3, 3) of a crop, for joints rotated by `rotation`.
 
-    With A = [L | t] and pixel = F xy/z + c, the crop pixel is L F xy/z + (L c + t). The rotated
-    joints have Q xy for xy, so their camera is [L F Q^T | L c + t].
+    With homogeneous pixels, the crop shows x at A K x. The rotated joints are Q x, so their
+    projection is A K Q^T.
 
     Args:
-        intrinsics: (2, 3) matrix K = [F | c] with ``pixel = K @ (x/z, y/z, 1)``.
-        affine: (2, 3) map from image pixels to crop pixels.
-        rotation: (3, 3) map of camera-frame vectors.
+        intrinsics: (2, 3) matrix K with ``pixel = K @ (x/z, y/z, 1)``.
+        affine: (2, 3) map A from image pixels to crop pixels.
+        rotation: (3, 3) map Q of camera-frame vectors.
     """
-    moved = affine[:, :2] @ intrinsics
-    moved[:, :2] = moved[:, :2] @ rotation[:2, :2].T
-    moved[:, 2] += affine[:, 2]
-    return moved
+    last = [0.0, 0.0, 1.0]
+    return np.vstack([affine, last]) @ np.vstack([intrinsics, last]) @ rotation.T

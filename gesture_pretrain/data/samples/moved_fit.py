@@ -21,7 +21,8 @@ class HandCrop(NamedTuple):
     Attributes:
         image: (3, S, S) uint8.
         affine: (2, 3) map from image pixels to crop pixels.
-        rotation: (3, 3) map of camera-frame vectors; its determinant is -1 if `flip`.
+        rotation: (3, 3) map of camera-frame vectors to the frame of the crop; its determinant is -1
+            if `flip`.
         flip: Whether the crop shows a mirror image.
         coarse, fine: Gesture classes of the crop, -1 for none.
     """

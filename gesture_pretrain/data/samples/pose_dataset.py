@@ -1,12 +1,18 @@
 """Crops of single hands with the supervision of a 3D pose.
 
-Everything in a sample is in the camera frame of its crop. The augmentation moves image, joints,
-camera and MANO parameters alike. A sample depends only on (seed, epoch, row).
+Everything in a sample is in the frame of its crop. The augmentation moves image, joints, camera and
+MANO parameters alike. A sample depends only on (seed, epoch, row).
+
+There are two frames of a crop. "camera" has the axes of the image's camera, rotated in the image
+plane and mirrored like the crop. The appearance of a hand does not determine its pose in this
+frame, because the hand looks the same from the same side anywhere in the image. "view" has the axes
+of a camera that looks at the middle of the crop, as in perspective crop layers (Yu et al., CVPR
+2021), but the image is not resampled. Predictions are rotated back, which requires the camera.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -30,12 +36,15 @@ from gesture_pretrain.data.samples.moved_fit import HandCrop, MovedFit, move_fit
 from gesture_pretrain.data.samples.photometric import with_looks
 from gesture_pretrain.data.samples.sampling import SampleKey, epochs_and_positions
 from gesture_pretrain.data.samples.supervision import count_supervision
+from gesture_pretrain.geometry.camera import viewing_rotation
 from gesture_pretrain.geometry.crop import apply_affine, invert_affine
 from gesture_pretrain.hand.joints import HandJoints
 from gesture_pretrain.hand.model import HandModel
 from gesture_pretrain.taxonomy import Taxonomy
 
 _SINGLE = HANDS[:2]
+
+PoseFrame = Literal["camera", "view"]
 
 
 class PoseSample(NamedTuple):
@@ -53,15 +62,18 @@ class PoseSample(NamedTuple):
         joint_valid: (21,) bool, joint and wrist are triangulated and in front of the camera.
         joint_in_view: (21,) bool, valid, annotated as inside the image, and inside the crop.
         mano_pose: (48,) float32, axis-angle, rad, minus MANO's mean pose; the root rotates into the
-            camera frame of the crop.
+            frame of the crop.
         mano_shape: (10,) float32.
         mano_joints_rel_mm: (21, 3) float32, the fit's joints minus the fit's wrist.
         mano_keypoints_px: (21, 2) float32, the fit's joints in crop pixels.
         mano_valid: bool, the hand has a fit and a camera, and is in front of the camera.
-        wrist_depth_mm: float32, z of the annotated wrist; NaN where unknown.
-        crop_camera: (2, 3) float32, K with ``px = K @ (x/z, y/z, 1)``.
+        wrist_depth_mm: float32, z of the annotated wrist in the frame of the crop; NaN where
+            unknown.
+        crop_camera: (3, 3) float32, P with ``px = (P @ x)[:2] / (P @ x)[2]``.
         has_camera: bool.
         image_from_crop: (2, 3) float32, crop pixels to those of the stored image; undoes a mirror.
+        camera_from_crop: (3, 3) float32, vectors in the frame of the crop to those in the frame of
+            the image's camera; undoes a mirror.
         mirrored: bool, the crop is mirrored.
     """
 
@@ -83,6 +95,7 @@ class PoseSample(NamedTuple):
     crop_camera: Tensor
     has_camera: bool
     image_from_crop: Tensor
+    camera_from_crop: Tensor
     mirrored: bool
 
 
@@ -104,6 +117,7 @@ class PoseDataset(Dataset):
             square and enlarged. Published numbers on InterHand2.6M's test split use these.
         mirror_left: Mirror every left hand, so that all crops show a right one, with MANO
             parameters of the right hand. Classes without a mirror image become -1.
+        frame: "camera" or "view", see above.
         reduced_decode, shards: Source of the pixels, see `GestureDataset`. They do not affect
             anything else.
         announce: Called with the lines of `describe`; None for silence.
@@ -130,6 +144,7 @@ class PoseDataset(Dataset):
         box_ratio: float = 1.25,
         box_source: str = "annotation",
         mirror_left: bool = False,
+        frame: PoseFrame = "camera",
         reduced_decode: bool = True,
         shards: str | Path | None = None,
         announce: Callable[[str], object] | None = print,
@@ -158,7 +173,7 @@ class PoseDataset(Dataset):
         self.augmentation = augmentation
         self.seed = seed
         self.box_ratio, self.box_source = box_ratio, box_source
-        self.mirror_left = mirror_left
+        self.mirror_left, self.frame = mirror_left, frame
         _require_single_hands(index, self.rows)
         self._hands = {side: HandJoints(_model_of(hand_models, side)) for side in _SINGLE}
         if announce is not None:
@@ -197,7 +212,12 @@ class PoseDataset(Dataset):
         flip, *classes = self._gestures.classes(position, motion, force_flip=self.mirror_left)
         affines, rotations = crop_maps(box[None], [motion], [flip], self.size_px)
         image = cropped_image(part, affines[0], self.size_px, motion.gain_rgb)
-        return HandCrop(image, affines[0], rotations[0], flip, *classes)
+        rotation = rotations[0]
+        if self.frame == "view" and record.princpt_px is not None:
+            middle_px = apply_affine(np.full(2, self.size_px / 2), invert_affine(affines[0]))
+            view = viewing_rotation(middle_px, record.focal_px, record.princpt_px)
+            rotation = rotation @ view.T
+        return HandCrop(image, affines[0], rotation, flip, *classes)
 
     def describe(self) -> str:
         """Describe the labels, and count hands with joints, a MANO fit and a camera."""
@@ -240,10 +260,11 @@ def _to_sample(record: HandRecord, crop: HandCrop, fit: MovedFit | None) -> Pose
         mano_joints_rel_mm=_float32(fit.joints_rel_mm),
         mano_keypoints_px=_float32(fit.keypoints_px),
         mano_valid=fit is not _NO_FIT,
-        wrist_depth_mm=_float32(_wrist_depth_mm(record, side)),
-        crop_camera=_float32(_camera(record, crop) if has_camera else np.zeros((2, 3))),
+        wrist_depth_mm=_float32(_wrist_depth_mm(record, side, crop)),
+        crop_camera=_float32(_camera(record, crop) if has_camera else np.zeros((3, 3))),
         has_camera=has_camera,
         image_from_crop=_float32(invert_affine(crop.affine)),
+        camera_from_crop=_float32(crop.rotation.T),
         mirrored=crop.flip,
     )
 
@@ -271,12 +292,12 @@ def _camera(record: HandRecord, crop: HandCrop) -> np.ndarray:
     return move_intrinsics(intrinsics, crop.affine, crop.rotation)
 
 
-def _wrist_depth_mm(record: HandRecord, side: int) -> float:
+def _wrist_depth_mm(record: HandRecord, side: int, crop: HandCrop) -> float:
     known = record.joints_world_mm is not None and record.R_cam_world is not None
     if not (known and record.joint_triangulated[side, 0]):
         return float("nan")
     offset = record.joints_world_mm[side, 0] - record.camera_center_mm.astype(np.float64)
-    return float(record.R_cam_world[2].astype(np.float64) @ offset)
+    return float(crop.rotation[2] @ record.R_cam_world.astype(np.float64) @ offset)
 
 
 def _masked(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

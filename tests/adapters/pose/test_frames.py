@@ -58,6 +58,7 @@ MOTIONS = {
     "plain": {},
     "mirror_left": {"mirror_left": True},
     "strong": {"augmentation": Augmentation(0.3, 90, 0.2, 0, 0.5)},
+    "view": {"frame": "view", "mirror_left": True, "augmentation": Augmentation(0.3, 90, 0.2)},
 }
 
 

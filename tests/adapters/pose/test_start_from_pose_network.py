@@ -109,6 +109,23 @@ def test_losses_may_be_weighted_otherwise_and_defaults_be_written(stored, pose_i
     assert build_pose_runner(out=tmp_path, **sections).model.weights.shape == 0.1
 
 
+def test_a_network_continues_in_views_and_is_scored_in_the_camera(stored, pose_index, tmp_path):
+    target, folder = stored
+    if target != "token_fusion":
+        pytest.skip("EANet's poses are in the camera's frame only")
+    sections = sections_for(pose_index, target, init=str(folder), model={"frame": "view"})
+    run = build_pose_runner(out=tmp_path, **sections)
+    given, mine = load_pose_model(folder).model.state_dict(), run.runner.model.state_dict()
+    assert [name for name in given if not torch.equal(given[name], mine[name])] == []
+    rows = run.data.index.select(split="val")
+    assert run.dataset(rows).frame == "view"
+    trained, validated = next(iter(run.data.train)), next(iter(run.data.validation))
+    for batch in (trained, validated):  # a rotation in the image keeps the last axis
+        assert (batch.camera_from_crop[:, 2, 2] < 1).any()
+    run.train()
+    assert read_pose_card(save_pose_run(run, tmp_path / "model")).options["frame"] == "view"
+
+
 def test_a_frozen_backbone_keeps_the_stored_weights(stored, pose_index, tmp_path):
     target, folder = stored
     frozen = {"size_px": 64, "frozen": True}

@@ -27,6 +27,7 @@ BOX = np.array([14.0, 22.0, 72.0, 96.0])
 def hand_of(joints_mm: np.ndarray, pixels: np.ndarray, hand: str = "right") -> HandEstimate:
     values = {name: np.ones(3) for name in HandEstimate._fields}
     values |= {"hand": hand, "keypoints_px": pixels, "joints_rel_mm": joints_mm - joints_mm[0]}
+    values["camera_from_view"] = np.eye(3)
     return HandEstimate(**values)
 
 
@@ -42,7 +43,7 @@ class Estimator:
     def tells_sides(self):
         return False
 
-    def predict(self, images, boxes=None, hands=None):
+    def predict(self, images, boxes=None, hands=None, cameras=None):
         cases = [self.cases[id(image)] for image in images]
         return [
             hand_of(self.scale * case.joints_cam_mm, case.keypoints_px + self.off_px, hand)

@@ -10,6 +10,7 @@ from adapters.pose.hand_models import HandModelSource
 from adapters.pose.prediction import predict_split
 from adapters.prediction.gesture_reader import GestureReader
 from adapters.prediction.hand_estimator import HandEstimator, fit_image_from_mm
+from adapters.prediction.intrinsics import Intrinsics
 from adapters.targets import find_pose_target
 from adapters.token_fusion import TARGET
 from gesture_pretrain.data.images import read_image_rgb
@@ -75,12 +76,63 @@ def test_it_gives_what_the_data_set_s_way_gives(
         np.testing.assert_allclose(values, columns, atol=tolerance, rtol=0, err_msg=name)
 
 
-def test_parameters_pose_the_mesh_with_the_hand_model_of_their_side(estimator, hand_models, images):
+@pytest.mark.parametrize("network", ["stored", "in_views"])
+def test_parameters_pose_the_mesh_with_the_hand_model_of_their_side(
+    request, network, hand_models, images
+):
+    estimator = HandEstimator(request.getfixturevalue(network), focal_px=60.0)
     for estimate in estimator.predict(*images):
         pose, shape = (torch.from_numpy(v)[None] for v in (estimate.mano_pose, estimate.mano_shape))
         mesh = hand_models[estimate.hand](pose, shape, torch.zeros(1, 3))
         vertices = 1000 * (mesh.vertices_m - mesh.joints_m[:, :1])[0].numpy()
         np.testing.assert_allclose(estimate.vertices_rel_mm, vertices, atol=0.01, rtol=0)
+        assert np.allclose(estimate.camera_from_view, np.eye(3)) == (network == "stored")
+
+
+@pytest.fixture(scope="module")
+def in_views(tmp_path_factory, taxonomy):
+    folder = tmp_path_factory.mktemp("in_views") / "model"
+    return store_random_pose_model(folder, taxonomy=taxonomy, frame="view")
+
+
+def test_poses_in_views_are_those_of_the_dataset_and_its_cameras(
+    in_views, eight_hands, taxonomy, hand_models, images
+):
+    options = {"hand_models": hand_models, "augmentation": None, "seed": 0, "announce": None}
+    estimator = HandEstimator(in_views, box_ratio=1.0, batch_size=3)
+    assert estimator.uses_cameras
+    small = TARGET.dataset_for(frame="view")(
+        eight_hands, range(8), taxonomy, 64, box_ratio=1.0, **options
+    )
+    expected = predict_split(estimator.model, small, system="test", progress=False)
+    records = [eight_hands.record(row) for row in range(8)]
+    cameras = [
+        Intrinsics(float(record.focal_px.mean()), tuple(record.princpt_px), assumed=False)
+        for record in records
+    ]
+    found = estimator.predict(*images, cameras)
+    for name in ("joints_rel_mm", "vertices_rel_mm", "joint_depth_rel_mm"):
+        values = np.stack([getattr(estimate, name) for estimate in found])
+        # focal lengths in x and y differ by less than a thousandth
+        np.testing.assert_allclose(values, getattr(expected, name), atol=0.1, rtol=0, err_msg=name)
+
+
+def test_without_cameras_the_focal_length_decides_how_far_a_view_is_rotated(in_views, stored):
+    image = np.random.default_rng(0).integers(0, 255, (100, 400, 3), np.uint8)
+    box = [(0.0, 0.0, 80.0, 80.0)]  # its middle is 159.5 px left of and 9.5 px above the middle
+    angles = []
+    for source, focal_px in ((in_views, 400.0), (in_views, None), (stored, 400.0)):
+        estimator = HandEstimator(source, focal_px=focal_px)
+        aside = estimator.predict([image], box, "right")[0].joints_rel_mm
+        ahead = estimator.predict(
+            [image], box, "right", [Intrinsics(400.0, (40.0, 40.0), assumed=False)]
+        )[0].joints_rel_mm
+        (rotation, _, _, _) = np.linalg.lstsq(ahead, aside, rcond=None)
+        angles.append(np.degrees(np.arccos((np.trace(rotation) - 1) / 2)))
+    offset = np.hypot(159.5, 9.5)
+    assumed_px = 200 / np.tan(np.radians(30))
+    expected = np.degrees(np.arctan([offset / 400, offset / assumed_px, 0]))
+    np.testing.assert_allclose(angles, expected, rtol=0, atol=0.1)
 
 
 def test_a_mirrored_image_has_the_mirrored_hand(estimator, images):

@@ -36,6 +36,7 @@ def test_fast_motion_lags_less():
 def test_each_track_has_its_own_filter_and_begins_again_after_a_gap():
     values = {name: np.ones(3) for name in HandEstimate._fields}
     values |= {"keypoints_px": np.zeros((21, 2)), "joints_rel_mm": np.eye(21)[:, :3]}
+    values["camera_from_view"] = np.eye(3)
     still = HandEstimate(**values)
     moved = still._replace(keypoints_px=np.full((21, 2), 50.0))
     smoother = HandSmoother(30.0)

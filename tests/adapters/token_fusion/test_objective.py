@@ -18,7 +18,8 @@ SIZE_PX = 100  # 10 px per cell, 30 mm of depth per cell
 def make_targets(batch: int = 2, dtype=torch.float64) -> PoseTargets:
     """Zeros, all valid; the camera sees 1 px per mm at the root depth of 1 m."""
     zeros = dict(dtype=dtype)
-    camera = torch.tensor([[1000.0, 0.0, 50.0], [0.0, 1000.0, 50.0]], dtype=dtype)
+    rows = [[1000.0, 0.0, 50.0], [0.0, 1000.0, 50.0], [0.0, 0.0, 1.0]]
+    camera = torch.tensor(rows, dtype=dtype)
     return PoseTargets(
         joints_cells=torch.full((batch, 21, 3), 4.5, dtype=dtype),
         joints_cells_valid=torch.ones(batch, 21, 3, dtype=torch.bool),
@@ -31,7 +32,7 @@ def make_targets(batch: int = 2, dtype=torch.float64) -> PoseTargets:
         hand_joints_valid=torch.ones(batch, 21, dtype=torch.bool),
         mano_valid=torch.ones(batch, dtype=torch.bool),
         wrist_depth_mm=torch.full((batch,), 1000.0, dtype=dtype),
-        camera=camera.expand(batch, 2, 3).clone(),
+        camera=camera.expand(batch, 3, 3).clone(),
         has_camera=torch.ones(batch, dtype=torch.bool),
     )
 
@@ -278,7 +279,7 @@ def test_a_batch_without_annotation_is_exactly_zero(model_and_output, batch):
         **{name: torch.zeros_like(getattr(batch, name)) for name in ABSENT},
         wrist_depth_mm=torch.full((8,), math.nan),
         has_camera=torch.zeros(8, dtype=torch.bool),
-        crop_camera=torch.zeros(8, 2, 3),
+        crop_camera=torch.zeros(8, 3, 3),
     )
     losses, gradients = losses_and_gradients(model, none, output)
     assert all(value.item() == 0 for value in losses.values())

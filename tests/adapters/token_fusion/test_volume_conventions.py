@@ -84,7 +84,8 @@ def test_a_grid_without_a_volume_is_refused(sizes):
 
 
 def test_projection_undoes_back_projection_for_a_turned_camera():
-    camera = torch.tensor([[[500.0, 90.0, 70.0], [-80.0, 480.0, 66.0]]], dtype=torch.float64)
+    rows = [[500.0, 90.0, 70.0], [-80.0, 480.0, 66.0], [0.2, -0.1, 0.9]]
+    camera = torch.tensor([rows], dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
     pixels = 144 * torch.rand(1, 21, 2, generator=generator, dtype=torch.float64)
     depth = 400 + 200 * torch.rand(1, 21, generator=generator, dtype=torch.float64)
