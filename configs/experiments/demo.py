@@ -15,7 +15,7 @@ Command: `make demo`, which takes these steps:
     python tools/transfer_experiment.py configs/experiments/demo.py report \
         --data data/synthetic_demo
 
-Expected: token fusion 42.1 mm with gestures, 49.1 random, 49.9 shuffled; EANet 44.3, 54.8 and 58.4;
+Expected: token fusion 41.7 mm with gestures, 48.8 random, 49.7 shuffled; EANet 44.3, 54.8 and 58.4;
 all four differences are significant (once, torch 2.14.1, 2 idle cores; docs/lab/experiments.md).
 """
 
