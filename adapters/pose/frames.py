@@ -54,7 +54,7 @@ def to_camera_frame(prediction: HandPrediction, batch: Any) -> CameraPrediction:
     """
     image_from_crop = batch.image_from_crop.detach().cpu().double()
     linear = image_from_crop[:, :, :2]
-    camera_from_crop = _rotation(linear)
+    camera_from_crop = _rotation(linear)  # also refuses crops that are stretched
     if hasattr(batch, "camera_from_crop"):
         camera_from_crop = batch.camera_from_crop.detach().cpu().double()
     mirrored = torch.linalg.det(linear) < 0

@@ -143,7 +143,7 @@ class PredictionWriter:
         for hand in result.hands:
             _require_finite(hand, title(seen))
         height, width = seen.image_rgb.shape[:2]
-        camera = intrinsics_of((width, height), self.focal_px)
+        camera = seen.camera or intrinsics_of((width, height), self.focal_px)
         pairs = zip(result.hands, result.boxes, strict=True)
         self.images.append(
             {

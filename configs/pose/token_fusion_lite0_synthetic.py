@@ -34,7 +34,7 @@ Command:
         --init runs/pose_3/model --seed 3 --out runs/pose_4 backbone.size_px=160 \
         schedule.iterations=6200 optimizer.lr=4e-4 $before
     python tools/train.py configs/pose/token_fusion_lite0_synthetic.py --data data/edition2 \
-        --init runs/pose_4/model --seed 4 --out runs/pose_5 --predict test \
+        --init runs/pose_4/model --seed 4 --out runs/pose_5 \
         schedule.iterations=3000 schedule.warmup_iterations=100 optimizer.lr=4e-4 \
         backbone.frozen=stride8
 
