@@ -5,8 +5,9 @@ moment (same capture and frame, another camera) may be a training image, which s
 pose. Shared subjects and recordings are counted too, because datasets differ in them. Gestures
 that occur in the test only are listed.
 
-Rows of two indexes of the same data are compared by moment and camera. Copies under other names
-are found by comparing file contents, on request.
+Rows of two indexes of the same data are compared by moment and camera. Equal numbers in different
+datasets are different subjects. Copies under other names are found by comparing file contents, on
+request.
 """
 
 import hashlib
@@ -36,10 +37,11 @@ class LeakageAudit:
         same_image: Number of test images that are training images.
         other_view: Number of test images whose moment is trained on in another view.
         examples: Kind of leak -> paths of up to three test images.
-        shared_subjects: Numbers of the subjects in both; None if subjects are unknown.
+        shared_subjects: Numbers of the subjects in both; None if subjects are unknown, or the
+            indexes are of different datasets.
         test_subjects: Number of subjects in the test; None if subjects are unknown.
-        shared_recordings: Number of recordings (capture and sequence) in both; None if subjects are
-            unknown.
+        shared_recordings: Number of recordings (capture and sequence) in both; None where
+            `shared_subjects` is.
         gestures_seen, gestures_unseen: Labels of the test that do and do not occur in training.
         unseen_images: Number of test images with an unseen label.
         by_content: Whether file contents were compared.
@@ -76,7 +78,7 @@ class LeakageAudit:
             "in another view of the same moment."
         ]
         if self.shared_subjects is None:
-            found.append("Subjects are unknown.")
+            found.append("Whether subjects are shared is unknown.")
         else:
             found.append(
                 f"{len(self.shared_subjects)} of the {self.test_subjects} test subjects and "
@@ -129,7 +131,7 @@ def audit_leakage(
         same |= _same_files(index, rows, test_index, test_rows)
     view = _shared_moments(index, rows, test_index, test_rows) & ~same
     subjects = _subjects(index, rows), _subjects(test_index, test_rows)
-    known = None not in subjects
+    known = None not in subjects and _same_source(index, test_index)
     scenes = scenes_of(index, rows), scenes_of(test_index, test_rows)
     shared = (None, None)
     if None not in scenes:
@@ -145,7 +147,7 @@ def audit_leakage(
             for kind, found in ((SAME_IMAGE, same), (OTHER_VIEW, view))
         },
         shared_subjects=tuple(sorted(subjects[0] & subjects[1])) if known else None,
-        test_subjects=len(subjects[1]) if known else None,
+        test_subjects=None if subjects[1] is None else len(subjects[1]),
         shared_recordings=_shared_recordings(index, rows, test_index, test_rows) if known else None,
         gestures_seen=seen,
         gestures_unseen=unseen,
@@ -239,8 +241,6 @@ def _subjects(index: HandIndex, rows: np.ndarray) -> set[int] | None:
 
 
 def _shared_recordings(index, rows, test_index, test_rows) -> int:
-    if not _same_source(index, test_index):
-        return 0
     return len(_recordings(index, rows) & _recordings(test_index, test_rows))
 
 

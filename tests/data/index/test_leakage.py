@@ -69,6 +69,15 @@ def test_the_same_data_indexed_twice_is_recognised(index, tiny_release, tmp_path
     }  # fmt: skip
 
 
+def test_subjects_of_another_dataset_are_not_those_of_equal_numbers(index, tiny_release, tmp_path):
+    # the 24 test subjects of a rendered dataset were called trained on, in another rendered one
+    root = tiny_release.write(tmp_path / "b")
+    other = HandIndex.open(build_interhand_index(root, data_name="another", progress=False))
+    audit = audit_leakage(index, split_rows(index)[0], other, split_rows(other)[1])
+    assert audit.shared_subjects is None and audit.shared_recordings is None
+    assert audit.test_subjects == 2 and "unknown" in audit.sentences()[1]
+
+
 def test_gestures_that_only_the_test_has_are_listed(index):
     train, test = split_rows(index)
     without = [row for row in train if index.record(row).label != "0107_thumbup_normal"]
