@@ -26,8 +26,8 @@ from gesture_pretrain.weights.released import released_backbones
 
 CONFIGS = Path(__file__).parents[4] / "configs"
 PLANS = sorted((CONFIGS / "experiments").glob("*.py"))
-# what a machine without MANO files and ImageNet weights needs changed
-OFFLINE = ["finetuning.hand_model.path=open"]
+# what a machine without MANO files and without the test images of `study_unseen` needs changed
+OFFLINE = ["finetuning.hand_model.path=open", "test.index=None"]
 
 
 def offline_plan(path, index, *overrides):
