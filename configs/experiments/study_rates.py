@@ -8,7 +8,9 @@ Command: after `make study`, in its folder, whose pretrainings are used again:
     python tools/transfer_experiment.py configs/experiments/study_rates.py report \
         --data study/data --out study/experiment
 
-Expected: not measured yet.
+Expected: the rule chooses 1e-3, the rate of `study`, for all three arms, so that the differences
+are those of `study`: 2.3 mm below ImageNet and below shuffled labels, both significant among these
+two (once, torch 2.14.1, docs/experiments.md). 15 minutes with one process.
 """
 
 from mmengine.config import read_base
