@@ -2,7 +2,7 @@ r"""`study` with a learning rate for each arm: is the gain an effect of one rate
 
 Reproduces nothing of the paper, which states one learning rate.
 
-Command: after `make study`, in its folder, whose pretrainings are used again:
+Command: after `make study` and from the same folder; its pretrainings are used again:
     python tools/transfer_experiment.py configs/experiments/study_rates.py run \
         --data study/data --out study/experiment --workers 2
     python tools/transfer_experiment.py configs/experiments/study_rates.py report \
@@ -10,7 +10,7 @@ Command: after `make study`, in its folder, whose pretrainings are used again:
 
 Expected: the rule chooses 1e-3, the rate of `study`, for all three arms, so that the differences
 are those of `study`: 2.3 mm below ImageNet and below shuffled labels, both significant among these
-two (once, torch 2.14.1, docs/experiments.md). 15 minutes with one process.
+two (once, torch 2.14.1, docs/experiments.md). About 15 minutes with one process.
 """
 
 from mmengine.config import read_base

@@ -3,7 +3,7 @@ r"""`study` scored on more gestures: does the gain hold for gestures that no pre
 Reproduces nothing of the paper. The test images of `study` show two withheld gestures. These images
 are of 24 other subjects, and three quarters of their recordings show gestures.
 
-Command: after `make study`, in its folder, whose pretrainings are used again:
+Command: after `make study` and from the same folder; its pretrainings are used again:
     python tools/prepare_data.py synthetic --root study/test_gestures --edition 2 --seed 1 \
         --train 0 --val 0 --test 2880 --test-subjects 24 --test-continuous 0.25 \
         --frames-per-take 3 --cameras 2 --size 112 --view-limit 60 --roll-limit 45 --view-side palm
