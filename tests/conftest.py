@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import mmengine  # noqa: F401  before the workers start, which would race for the cache of yapf
 import pytest
 import torch
 from shared_fixtures import (  # noqa: F401  fixtures of several folders

@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType
 
 from gesture_pretrain.commands.failure import exit_status_of, interrupted
+from gesture_pretrain.commands.grammar_cache import import_yapf_in_turn
 from gesture_pretrain.names import did_you_mean
 
 USAGE_ERROR = 2
@@ -97,6 +98,7 @@ def run_command(command: Command, arguments: Sequence[str], prog: str) -> int:
     """Run one command; errors that a user can fix become one message and an exit status."""
     module = None
     try:
+        import_yapf_in_turn()
         module = import_module(f"gesture_pretrain.commands.{command.module}")
         if hasattr(module, "main"):
             return module.main(list(arguments), prog) or 0
