@@ -12,7 +12,7 @@ Command: after `make demo`, whose data it uses:
 
 Expected: no option differs significantly from the recipe, from -2.9 to +1.1 mm with three seeds.
 Equivariance with exchanged labels has nearly the MPJPE of the recipe, but a PA-MPJPE that is 3 to
-5 mm higher (docs/pretraining.md). About an hour on two cores (once, torch 2.14.1).
+5 mm higher (docs/pretraining.md). 57 minutes on two cores (once, torch 2.14.1).
 """
 
 from mmengine.config import read_base
@@ -86,4 +86,4 @@ comparisons = [
         text="What the gestures add to the losses of equivariance.",
     ),
 ]
-planning.update(pretraining_images_per_s=190.0, prediction_images_per_s=200.0)
+planning.update(images_per_s=125.0, pretraining_images_per_s=230.0)

@@ -49,7 +49,7 @@ Command:
 
 Expected: MPJPE 36.3, 40.6, 30.8, 29.7, 27.2 and 23.2 mm after the first six trainings, on 512
 validation images of unseen people in all views; the mean pose has 110.4 mm. The seventh has 22.8 mm
-on validation images of its own dataset, where the mean pose has 112.2 mm. The trainings took 65,
+on the validation images of its own dataset (mean pose: 112.2 mm). The trainings took 65,
 14, 110, 90, 115, 57 and 84 minutes with one thread (once, torch 2.14.1, 2 cores that other jobs
 kept busy). The third was planned for 7,000 iterations, the fourth for 13,000 and the fifth for
 6,600: the learning rates of iterations 1 to 2,800, 6,001 to 10,800 and 1 to 3,200 were those of the
